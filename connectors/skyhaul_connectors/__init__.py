@@ -1,0 +1,1 @@
+"""How bytes get here and become records. Knows nothing of Beam."""

@@ -1,0 +1,78 @@
+"""The Decoder protocol: bytes of a chunk in, Arrow record batches and rejects out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+from skyhaul_schemas.plan import Chunk, PinnedObject
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSettings:
+    """What the job says about decoding one source.
+
+    schema: the dataset's schema name. fields: schema field -> source column. options: `decode:` of the
+    source, checked by the format. Batches hold at most `batch_bytes` of body, so memory stays bounded.
+    """
+
+    schema: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    on_damage: str = "reject"
+    on_drift: str = "reject"
+    batch_bytes: int = 8 * 1024 * 1024
+
+
+class ChunkBytes(Protocol):
+    """Random access to the object of one chunk; the chunk's segments are local, the rest is fetched."""
+
+    @property
+    def chunk(self) -> Chunk: ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes [offset, offset + length) of the object, cut at its end. Blocks until they are here and
+        verified. Raises CarriageError or StorageError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record (or the unreadable rest of an object) that could not be taken. `raw` is cut at RAW_CAP."""
+
+    offset: int
+    length: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(slots=True)
+class Decoded:
+    """One step of decoding: a batch with `decoded_schema(schema)` (may have no rows), and what was
+    rejected since the last step. `damaged` marks the object: its rest (one of the rejects) is unreadable.
+    Records read so far are the batch's rows plus the rejects."""
+
+    batch: pa.RecordBatch
+    rejects: list[Reject] = field(default_factory=list)
+    damaged: bool = False
+
+
+class Decoder(Protocol):
+    """A format under settings. Stateless between calls; the same bytes give the same batches in any
+    process. Built by `formats.registry.decoder_for(...)`, which raises UsageError on bad options."""
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """Versions of every library whose output reaches a record, for the encoder fingerprint."""
+
+    def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
+        """(offset, length) of the object's chunks, a partition of it; one (0, size) when it stays whole.
+        `read(offset, length) -> bytes` reads a little of it at plan time where the format needs that."""
+
+    def segments(self, chunk: Chunk) -> list[tuple[int, int]]:
+        """(offset, length) of what must be here before decoding; by default the chunk itself, plus a
+        byte before and some look-ahead where records are cut by the record-that-starts-here rule."""
+
+    def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
+        """Raises DecodeError where the settings say `fail`; else damage is in what it yields."""

@@ -1,0 +1,102 @@
+"""The Source protocol: list objects, and open channels that answer ranges at a pinned version.
+
+A *channel* is one connection (or what stands for one) on which ranges are asked for. It is driven by
+callbacks on one asyncio loop, not by awaiting each range, because on a fast link the cost of a wake-up
+a range is what a Python client is limited by. Wrappers (an emulated link, a second route) implement
+the same protocol around an inner source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from skyhaul_schemas.errors import CarriageError
+from skyhaul_schemas.plan import PinnedObject
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRequest:
+    """One request for bytes [offset, offset + length) of a pinned object; length >= 1. `tag` is the
+    asker's and only ever compared and handed back."""
+
+    object: PinnedObject
+    offset: int
+    length: int
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a channel leaves this machine. None everywhere: the plain network."""
+
+    bind: str | None = None
+    proxy: str | None = None
+    base_url: str | None = None
+
+
+class ChannelEvents(Protocol):
+    """What a channel tells its owner, always from the loop's thread and never from inside `request()`.
+
+    For each request: zero or more `received` in rising order without gaps, then one `finished` or one
+    `failed`, unless the channel is closed first: `closed` ends every open request of the channel.
+    A failed request leaves the channel usable; when it is not, `closed` follows.
+    """
+
+    def opened(self) -> None:
+        """Connected (and past TLS): the first request may already have been queued before."""
+
+    def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
+        """`data` lies at `offset` of the object; a memoryview is valid during the call only."""
+
+    def finished(self, request: RangeRequest) -> None:
+        """All bytes of the range were received, and the answer was exact."""
+
+    def failed(self, request: RangeRequest, error: CarriageError) -> None: ...
+
+    def wire(self, count: int) -> None:
+        """`count` more bytes were read off the connection (heads and repeats included)."""
+
+    def closed(self, error: CarriageError | None) -> None:
+        """The last event. None: closed because the owner asked for it, or idle and no loss."""
+
+
+class Channel(Protocol):
+    """One connection. All methods are called from the loop's thread and return at once."""
+
+    @property
+    def pipelines(self) -> bool:
+        """True once this server has shown that it answers queued requests in order and exactly."""
+
+    def request(self, request: RangeRequest) -> None:
+        """Queue a range. Without pipelining the owner keeps at most one open."""
+
+    def close(self) -> None:
+        """Drop the connection at once; `closed(None)` follows."""
+
+
+class Source(Protocol):
+    """A set of objects. `listing()` is called while planning, `connect()` on the engine's loop."""
+
+    @property
+    def name(self) -> str: ...
+
+    def listing(self) -> Iterator[PinnedObject]:
+        """All objects, in any order, streamed. Raises CarriageError or UsageError."""
+
+    def connect(self, events: ChannelEvents, route: Route) -> Channel:
+        """Start to open a channel; returns at once. Must be called in a running loop."""
+
+    def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        """A small range, blocking, at plan time (heads, footers). Raises CarriageError."""
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class LocalSource(Protocol):
+    """A source whose objects are files here: without a link they are read in place, with no spool."""
+
+    def local_path(self, obj: PinnedObject) -> str:
+        """The file's path, after checking that size and version still hold. Raises CarriageError."""

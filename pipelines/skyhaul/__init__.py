@@ -1,0 +1,1 @@
+"""skyhaul: planning, hauling on Apache Beam, verifying, and the command line."""

@@ -1,0 +1,189 @@
+"""Every error that skyhaul raises on purpose, with its exit code and what a haul does about it.
+
+One base, one exit code a class (`exit_code`), and for errors of carriage a `disposition` that says
+whether a range is tried again, a shard is put off, or a shard fails. The text is made from the
+fields; each message is one line that names the thing, the place and the way out.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_FAILED = 3
+EXIT_DAMAGE = 4
+EXIT_INCOMPLETE = 75
+EXIT_SIGINT = 130
+EXIT_SIGTERM = 143
+
+
+class Disposition(enum.Enum):
+    """What a haul does with an error of carriage."""
+
+    TRANSIENT = "transient"  # the range is asked for again, within the scheduler's budget
+    DEFERRED = "deferred"  # the shard comes back as deferred; the haul ends with 75
+    PERMANENT = "permanent"  # the shard fails, with a failure record
+
+
+class SkyhaulError(Exception):
+    """Base of every error of ours. `str()` is one printable line without secrets."""
+
+    exit_code: ClassVar[int] = EXIT_BUG
+
+    @property
+    def kind(self) -> str:
+        """The class as failure records and `replay --class` name it, for example `SourceChanged`."""
+        return type(self).__name__
+
+
+class UsageError(SkyhaulError):
+    """Bad usage, a bad job file, or a dataset that cannot be written."""
+
+    exit_code = EXIT_USAGE
+
+
+class PlanMismatch(UsageError):
+    """The job file no longer says what the dataset's plan was made from."""
+
+
+class FingerprintMismatch(UsageError):
+    """This worker's encoders are not those that the plan was made with."""
+
+
+class CarriageError(SkyhaulError):
+    """Something between a source and the spool went wrong."""
+
+    exit_code = EXIT_FAILED
+    disposition: ClassVar[Disposition] = Disposition.PERMANENT
+
+
+class TransientError(CarriageError):
+    """Base of what may go well on the next try. `retry_after` (seconds) is what the server asked for."""
+
+    disposition = Disposition.TRANSIENT
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ConnectFailed(TransientError):
+    """No connection: refused, unreachable, or no answer in time."""
+
+
+class NameNotResolved(TransientError):
+    """DNS did not answer, or not with an address."""
+
+
+class ConnectionLost(TransientError):
+    """The connection ended or was reset before the answer was whole."""
+
+
+class StalledError(TransientError):
+    """No byte within the idle deadline, or fewer than the minimum rate, or the total deadline passed."""
+
+
+class ServerBusy(TransientError):
+    """429 or 503: the server asks for patience."""
+
+
+class ServerError(TransientError):
+    """Any other 5xx answer."""
+
+
+class DeferredError(CarriageError):
+    """Base of what says `later`, and spends no retry budget."""
+
+    exit_code = EXIT_INCOMPLETE
+    disposition = Disposition.DEFERRED
+
+
+class LinkClosed(DeferredError):
+    """No contact now: the link's window has closed."""
+
+
+class BudgetSpent(DeferredError):
+    """`--max-duration` is over."""
+
+
+class SourceSilent(DeferredError):
+    """Nothing came from the source for longer than `patience`."""
+
+
+class Interrupted(DeferredError):
+    """The haul was asked to stop (SIGINT or SIGTERM)."""
+
+
+class SourceChanged(CarriageError):
+    """The object is no longer the one that the plan pinned."""
+
+
+class ObjectMissing(CarriageError):
+    """The object is gone (404 or 410, or no such file)."""
+
+
+class AccessRefused(CarriageError):
+    """The source does not let us read (401, 403, or file permissions)."""
+
+
+class RangeRefused(CarriageError):
+    """The server did not answer the range that was asked: 200, 416, or another Content-Range."""
+
+
+class MalformedAnswer(CarriageError):
+    """An answer that cannot be trusted: bad HTTP, an unasked Content-Encoding, too long a body."""
+
+
+class RedirectRefused(CarriageError):
+    """A redirect that is not followed: too many, to another scheme, or to a host not allowed."""
+
+
+class TlsFailed(CarriageError):
+    """The TLS handshake or the certificate failed. There is no insecure fallback."""
+
+
+class SourceFailing(CarriageError):
+    """The source answered with errors for two minutes, or a range's budget of retries is spent."""
+
+
+class ChecksumMismatch(CarriageError):
+    """Bytes arrived, and again, and their digest is not the one that the source's list states."""
+
+
+class StorageError(SkyhaulError):
+    """The spool or the dataset could not be written or read. The next run tries the shard again."""
+
+    exit_code = EXIT_FAILED
+
+
+class DiskFull(StorageError):
+    """No space left (ENOSPC or EDQUOT). What is committed is untouched."""
+
+
+class SpoolDamaged(StorageError):
+    """The journal is rotten in its middle; it is not guessed at."""
+
+
+class CommitConflict(SkyhaulError):
+    """A commit record or file exists with other digests: two plans or two encoders met. Stops the run."""
+
+    exit_code = EXIT_FAILED
+
+
+class DecodeError(SkyhaulError):
+    """Bytes of an object that cannot be decoded, where the job says `on_damage: fail`."""
+
+    exit_code = EXIT_FAILED
+
+
+class DriftError(DecodeError):
+    """A record that does not fit the schema, where the job says that drift fails the shard."""
+
+
+class VerifyFailed(SkyhaulError):
+    """`verify` found damage."""
+
+    exit_code = EXIT_DAMAGE

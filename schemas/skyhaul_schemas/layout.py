@@ -1,0 +1,41 @@
+"""Where things lie in a dataset folder. Paths are relative to it, with `/` between parts."""
+
+from __future__ import annotations
+
+from skyhaul_schemas.plan import GROUP_SIZE
+
+CARD = "README.md"
+DATA = "data"
+CONTROL = "_skyhaul"
+JOB = f"{CONTROL}/job.yaml"
+OBJECTS = f"{CONTROL}/plan/objects.parquet"
+SHARDS = f"{CONTROL}/plan/shards.parquet"
+COMMITS = f"{CONTROL}/commits"
+FAILURES = f"{CONTROL}/failures"
+REJECTS = f"{CONTROL}/rejects"
+RUNS = f"{CONTROL}/runs"
+SEALED = f"{CONTROL}/sealed"
+
+
+def group_of(shard: int) -> int:
+    return shard // GROUP_SIZE
+
+
+def data_file(shard: int, split: str, part: int) -> str:
+    return f"{DATA}/{group_of(shard):04d}/{split}-{shard:07d}-{part:03d}.parquet"
+
+
+def commit_file(shard: int) -> str:
+    return f"{COMMITS}/{group_of(shard):04d}/{shard:07d}.json"
+
+
+def failure_file(shard: int) -> str:
+    return f"{FAILURES}/{group_of(shard):04d}/{shard:07d}.json"
+
+
+def rejects_file(shard: int) -> str:
+    return f"{REJECTS}/{group_of(shard):04d}/{shard:07d}.parquet"
+
+
+def run_file(utc: str, run_id: str) -> str:
+    return f"{RUNS}/{utc}-{run_id}.json"

@@ -1,0 +1,106 @@
+"""The plan's rows: pinned objects, chunks and shards, and how they lie in Parquet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+GROUP_SIZE = 1000
+"""Shards in a group: a folder stays listable, and a full group can be sealed into one file."""
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedObject:
+    """One object, pinned by size and version.
+
+    source: the source's name in the job file.
+    path: the path below the source's root; `/` between parts, never absolute.
+    size: bytes.
+    version: how it is recognised again: `etag:"..."` (strong, quotes included), `vid:...` (version id),
+        `mtime:<ns since 1970>`, `lm:<Last-Modified as sent>`, `sha256:...` (content-addressed), or ``
+        where the source states nothing (then size alone pins it, and the plan says so).
+    checksum: `sha256:<hex>` or `crc32c:<hex>` of the whole object, or None.
+    locator: where the source finds it again when that is not root + path (a listed URL); without
+        user info and query secrets; never in the digest, never in a shard.
+    """
+
+    source: str
+    path: str
+    size: int
+    version: str
+    checksum: str | None = None
+    locator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A stretch of one object that can be decoded on its own: bytes [offset, offset + length).
+
+    The chunks of an object partition it: every byte is in exactly one, also in an empty object
+    (one chunk of length 0). `index` is its place in its shard, from 0.
+    """
+
+    shard: int
+    index: int
+    object: PinnedObject
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The unit of work, retry and commit: some chunks of one source, in order."""
+
+    number: int
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def source(self) -> str:
+        return self.chunks[0].object.source
+
+    @property
+    def length(self) -> int:
+        """Source bytes."""
+        return sum(chunk.length for chunk in self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRange:
+    """A lot: the shards first <= number < stop of the plan in `dataset`. A reference, never bytes."""
+
+    dataset: str
+    first: int
+    stop: int
+
+
+OBJECTS_SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("checksum", pa.string()),
+        pa.field("locator", pa.string()),
+    ]
+)
+"""`_skyhaul/plan/objects.parquet`: one row an object, sorted by the UTF-8 bytes of source and path."""
+
+SHARDS_SCHEMA = pa.schema(
+    [
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("chunk", pa.int32(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("version", pa.string(), nullable=False),
+        pa.field("checksum", pa.string()),
+        pa.field("locator", pa.string()),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+    ]
+)
+"""`_skyhaul/plan/shards.parquet`: one row a chunk, ordered by shard, then by its place in the shard.
+
+A row carries all that a worker needs of the object, so that a worker reads only its own row groups.
+The Parquet key-value metadata `skyhaul` holds the plan's header (`PlanHeader` as JSON)."""
