@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -104,3 +105,27 @@ SHARDS_SCHEMA = pa.schema(
 
 A row carries all that a worker needs of the object, so that a worker reads only its own row groups.
 The Parquet key-value metadata `skyhaul` holds the plan's header (`PlanHeader` as JSON)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanHeader:
+    """What the plan is made of; JSON in the key-value metadata `skyhaul` of shards.parquet.
+
+    digest: sha256 over `job`, `fingerprint` and `objects_digest` (canonical JSON). job: the part of the
+    job file that reaches a shard (see `jobfile.digested_part`). fingerprint: name -> version of every
+    encoder. objects_digest: sha256 over the pinned objects in order. by_source: source -> counts
+    (`objects`, `bytes`, `chunks`, `shards`, `first_shard`).
+    """
+
+    digest: str
+    name: str
+    job: dict[str, Any]
+    fingerprint: dict[str, str]
+    objects_digest: str
+    objects: int
+    chunks: int
+    shards: int
+    source_bytes: int
+    by_source: dict[str, dict[str, int]]
+    unpinned: int = 0
+    format: int = 1
