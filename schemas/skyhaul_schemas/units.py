@@ -26,7 +26,7 @@ def parse_size(text: str | int) -> int:
     if match is None:
         raise ValueError(f"{text!r} is no size; write bytes or a number with kB, MB, GB, KiB, MiB, GiB")
     base = 1024 if match[3] else 1000
-    return round(float(match[1]) * base ** _POWERS[(match[2] or "").lower()])
+    return round(float(match[1]) * float(base ** _POWERS[(match[2] or "").lower()]))
 
 
 def parse_rate(text: str | int | float) -> float:
@@ -36,7 +36,7 @@ def parse_rate(text: str | int | float) -> float:
         raise ValueError(f"{text!r} is no rate; write a number with bit/s, kbit/s, Mbit/s, Gbit/s or MB/s")
     base = 1024 if match[3] else 1000
     bits = 8 if match[4] == "B" else 1
-    rate = float(match[1]) * base ** _POWERS[match[2].lower()] * bits
+    rate = float(match[1]) * float(base ** _POWERS[match[2].lower()]) * bits
     if rate <= 0:
         raise ValueError(f"rate {text!r} must be above zero")
     return rate
@@ -49,7 +49,7 @@ def parse_duration(text: str | int | float) -> float:
             return 0.0
         raise ValueError(f"{text!r} is no duration; add a unit: ms, s, m, h or d")
     parts = list(_DURATION.finditer(text)) if isinstance(text, str) else []
-    if not parts or "".join(p[0] for p in parts) != text.lstrip():
+    if not parts or not isinstance(text, str) or "".join(p[0] for p in parts) != text.lstrip():
         raise ValueError(f"{text!r} is no duration; write for example 45ms, 30s, 10m, 1h30m or 2d")
     return sum(float(p[1]) * _SECONDS[p[2]] for p in parts)
 

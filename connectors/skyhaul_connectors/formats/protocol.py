@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
+
 from skyhaul_schemas.plan import Chunk, PinnedObject
 
 
