@@ -1,0 +1,29 @@
+"""Deadlines of a channel, all in seconds on the loop's clock (monotonic; wall clock orders nothing)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """When a channel stops waiting.
+
+    connect: name resolution, TCP and TLS together. idle: no byte at all while an answer is due.
+    min_rate: bytes per second that must come on average over any `rate_window` while an answer is due;
+    far below what a share of a thin link gives, since it is there to catch a server that drips on
+    purpose. total: one range, from when it is first in line until its last byte.
+    """
+
+    connect: float = 20.0
+    idle: float = 30.0
+    min_rate: float = 128.0
+    rate_window: float = 30.0
+    total: float = 900.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "idle", "rate_window", "total"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"timeout {name} must be above zero seconds")
+        if self.min_rate < 0:
+            raise ValueError("timeout min_rate must not be negative")
