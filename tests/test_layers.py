@@ -1,0 +1,136 @@
+"""Imports run one way: schemas ← links ← sources ← transfer ← formats ← pipelines.
+
+Read from the syntax trees, so that an import inside a function or under TYPE_CHECKING counts too.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE_ROOTS = ("schemas", "connectors", "pipelines")
+
+LAYERS = (
+    "skyhaul_schemas",
+    "skyhaul_connectors",
+    "skyhaul_connectors.links",
+    "skyhaul_connectors.sources",
+    "skyhaul_connectors.transfer",
+    "skyhaul_connectors.formats",
+    "skyhaul",
+)
+"""Lowest first. The bare `skyhaul_connectors` is its `__init__`, which all connectors pass through."""
+
+SCHEMAS_MAY_IMPORT = {"pyarrow", "pydantic", "pydantic_core", "yaml"}
+CONNECTORS_NEVER_IMPORT = {"apache_beam"}
+COMMAND_LINE_ONLY = {"click", "rich"}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for root in SOURCE_ROOTS:
+        for path in sorted((ROOT / root).rglob("*.py")):
+            parts = path.relative_to(ROOT / root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports_of(source: str, module: str, *, package: bool) -> Iterator[tuple[str, int]]:
+    """(imported module, line) of every import statement and every import by a literal name."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                for alias in names:
+                    yield alias.name, node.lineno
+            case ast.ImportFrom(module=base, names=names, level=level):
+                parts = module.split(".")
+                up = parts[: len(parts) - level + package] if level else []
+                full = ".".join([*up, *([base] if base else [])])
+                yield full, node.lineno
+                for alias in names:  # `from package import module` reaches the module too
+                    yield f"{full}.{alias.name}", node.lineno
+            case ast.Call(
+                func=ast.Name(id="__import__") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield name, node.lineno
+
+
+def layer_of(name: str) -> int | None:
+    """Place of `name` in LAYERS, by its longest matching prefix; None for what is not ours."""
+    places = [i for i, layer in enumerate(LAYERS) if name == layer or name.startswith(layer + ".")]
+    return max(places, key=lambda i: len(LAYERS[i])) if places else None
+
+
+def breaches(source: str, module: str, *, package: bool = False) -> list[str]:
+    own = layer_of(module)
+    assert own is not None, f"{module} lies outside the layers"
+    found = []
+    for name, line in imports_of(source, module, package=package):
+        top = name.partition(".")[0]
+        other = layer_of(name)
+        if other is not None and other > own:
+            found.append(f"{module}:{line} imports {name}, which lies above it")
+        if top in sys.stdlib_module_names or other is not None:
+            continue
+        if module.startswith("skyhaul_schemas") and top not in SCHEMAS_MAY_IMPORT:
+            found.append(f"{module}:{line} imports {top}; schemas may import {sorted(SCHEMAS_MAY_IMPORT)}")
+        if module.startswith("skyhaul_connectors") and top in CONNECTORS_NEVER_IMPORT | COMMAND_LINE_ONLY:
+            found.append(f"{module}:{line} imports {top}; connectors know no Beam and no terminal")
+        if (
+            top in COMMAND_LINE_ONLY
+            and module.startswith("skyhaul.")
+            and not module.startswith(("skyhaul.cli", "skyhaul.report"))
+        ):
+            found.append(f"{module}:{line} imports {top}; only cli and report talk to a terminal")
+    return found
+
+
+def test_every_module_lies_in_a_layer() -> None:
+    found = modules()
+    assert len(found) > 20, "the source roots were not found"
+    assert [name for name in found if layer_of(name) is None] == []
+
+
+def test_imports_run_one_way() -> None:
+    found = [
+        breach
+        for name, path in modules().items()
+        for breach in breaches(path.read_text(), name, package=path.name == "__init__.py")
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("skyhaul_connectors.links.profile", "from skyhaul_connectors.sources import protocol"),
+        ("skyhaul_connectors.links.profile", "from skyhaul_connectors import sources"),
+        ("skyhaul_connectors.sources.http", "def f():\n    import skyhaul_connectors.transfer.engine"),
+        ("skyhaul_connectors.transfer.engine", "import importlib\nimportlib.import_module('skyhaul.haul')"),
+        ("skyhaul_connectors.formats.text", "def f():\n    import apache_beam as beam"),
+        ("skyhaul_schemas.plan", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy"),
+        ("skyhaul_connectors.links.profile", "from ..sources import protocol"),
+        ("skyhaul.haul.api", "def f():\n    from rich.console import Console"),
+    ],
+)
+def test_a_breach_is_seen(module: str, source: str) -> None:
+    assert breaches(source, module)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("skyhaul_connectors.formats.text", "from skyhaul_connectors.transfer import engine"),
+        ("skyhaul_schemas.job", "from pydantic import BaseModel\nimport yaml, re"),
+        ("skyhaul.cli.run", "import click\nimport skyhaul_schemas.errors"),
+        ("skyhaul.beam.transforms", "import apache_beam as beam"),
+    ],
+)
+def test_what_is_allowed_passes(module: str, source: str) -> None:
+    assert breaches(source, module) == []
