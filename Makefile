@@ -1,0 +1,87 @@
+# make demo   haul the Python standard library over an emulated satellite link, then verify it
+# make test   run the tests
+# Both set up .venv first; a second call finds it ready. PYTHON=/path/to/python3 picks another Python.
+
+VENV ?= .venv
+CANDIDATES = python3 python3.13 python3.12 python3.11 python3.14 python
+NEW_ENOUGH = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(CANDIDATES); do "$$p" -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+
+BIN := $(VENV)/bin
+SKYHAUL := $(BIN)/skyhaul
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test slow lint format types bench docs constraints clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.ready-demo  ## Haul the standard library over an emulated LEO link into out/, and verify it
+	@set -e; SKYHAUL_STDLIB="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"; \
+	export SKYHAUL_STDLIB; \
+	echo "export SKYHAUL_STDLIB=$$SKYHAUL_STDLIB"; \
+	echo "skyhaul run examples/demo.yaml"; $(SKYHAUL) run examples/demo.yaml; \
+	echo; echo "skyhaul verify examples/demo.yaml"; $(SKYHAUL) verify examples/demo.yaml
+
+test: $(VENV)/.ready-dev  ## Run the tests (not the slow campaigns)
+	$(BIN)/python -m pytest $(ARGS)
+
+slow: $(VENV)/.ready-dev  ## Run the slow campaigns
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(VENV)/.ready-dev  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.ready-dev  ## Put style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.ready-dev  ## Check types strictly
+	$(BIN)/mypy
+
+bench: $(VENV)/.ready-dev  ## Run the benchmarks side by side with their peers
+	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+
+docs: $(VENV)/.ready-dev  ## Write docs/cli.md anew from the commands' own help
+	$(BIN)/python -m skyhaul.cli.reference > docs/cli.md
+
+constraints: | python-is-new-enough  ## Pin the newest versions that pyproject.toml allows
+	rm -rf $(VENV)-constraints
+	"$(PYTHON)" -m venv $(VENV)-constraints
+	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,s3,gcs]'
+	{ sed -n '/^#/p' constraints.txt; $(VENV)-constraints/bin/python -m pip freeze --exclude-editable; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf $(VENV)-constraints
+
+clean:  ## Remove the virtual environment, the demo's output and caches
+	rm -rf $(VENV) $(VENV)-constraints out .skyhaul .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: what is set up stays set up until pyproject.toml or constraints.txt change.
+$(VENV)/.ready-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setting up $(VENV) (once; fetches packages)"
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "setting up $(VENV) for tests (once; fetches packages)"
+	$(PIP_INSTALL) -e '.[dev,s3]'
+	@touch $@ $(VENV)/.ready-demo
+
+$(BIN)/python: | python-is-new-enough
+	"$(PYTHON)" -m venv $(VENV)
+
+.PHONY: python-is-new-enough
+python-is-new-enough:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "skyhaul needs Python 3.11 or newer with venv; found none of: $(CANDIDATES)." >&2; \
+	  echo "Install one (Debian, Ubuntu: apt install python3 python3-venv), or: make PYTHON=/path/to/python3.11 ..." >&2; \
+	  exit 1; \
+	elif ! "$(PYTHON)" -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \
+	  echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1 || echo not to be run); skyhaul needs Python 3.11 or newer with venv." >&2; \
+	  echo "Say which one: make PYTHON=/path/to/python3.11 ..." >&2; \
+	  exit 1; \
+	fi
