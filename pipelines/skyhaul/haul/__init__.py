@@ -1,1 +1,1 @@
-
+"""One haul: claim shards, fetch, encode, commit, and reconcile with the plan."""

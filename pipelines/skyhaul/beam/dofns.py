@@ -1,0 +1,104 @@
+"""The DoFns: configuration in, everything live rebuilt in `setup()`. Thin adapters of the conductor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
+from apache_beam.metrics import Metrics
+
+from skyhaul.haul.conductor import Conductor, pending_claims
+from skyhaul.haul.config import HaulConfig, Lot
+from skyhaul.haul.dealing import deal_lots
+from skyhaul.haul.pending import Pending
+from skyhaul.haul.receipts import Receipt
+from skyhaul.haul.site import SITES, Site
+from skyhaul_schemas.plan import Shard
+
+_LOG = logging.getLogger("skyhaul.haul")
+
+
+class DealLotsFn(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for DoFn
+    def __init__(self, parallelism: int) -> None:
+        self._parallelism = parallelism
+
+    def process(self, config: HaulConfig) -> Iterator[Lot]:
+        yield from deal_lots(config, self._parallelism)
+
+
+class _Hauling(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for DoFn
+    """What both adapters share: one site a process, metrics counted on the bundle's own thread (Beam
+    loses counters that are incremented elsewhere)."""
+
+    def __init__(self, config: HaulConfig) -> None:
+        self._config = config
+
+    def _site(self, share: int = 1) -> Site:
+        return SITES.open(self._config, share)
+
+    def _conduct(self, site: Site, claim: Any) -> Iterator[Receipt]:
+        conductor = Conductor(site, self._config.workers, on_event=_LOG.warning)
+        for receipt in conductor.haul(claim):
+            site.tally.add(receipt)
+            _count(receipt)
+            yield receipt
+
+
+class HaulLotFn(_Hauling):
+    """One lot in one process."""
+
+    def process(self, lot: Lot) -> Iterator[Receipt]:
+        site = self._site(lot.share)
+        for first, stop in lot.stretches:
+            pending = Pending(site.store, first, stop, site.config.only)
+            yield from self._conduct(site, pending_claims(site.plan.shards(first, stop), pending.wanted))
+
+
+class _StretchRestriction(beam.transforms.core.RestrictionProvider):  # type: ignore[misc]  # untyped Beam
+    """A stretch of shard numbers as an offset range; one shard is the unit of a split."""
+
+    def initial_restriction(self, stretch: tuple[int, int]) -> OffsetRange:
+        return OffsetRange(*stretch)
+
+    def create_tracker(self, restriction: OffsetRange) -> OffsetRestrictionTracker:
+        return OffsetRestrictionTracker(restriction)
+
+    def restriction_size(self, stretch: tuple[int, int], restriction: OffsetRange) -> int:
+        return int(restriction.size())
+
+
+class HaulStretchFn(_Hauling):
+    """A bounded splittable DoFn: shards are claimed one at a time, and never handed back by defer."""
+
+    def process(
+        self,
+        stretch: tuple[int, int],
+        tracker: Any = beam.DoFn.RestrictionParam(_StretchRestriction()),  # noqa: B008  # Beam's protocol
+    ) -> Iterator[Receipt]:
+        site = self._site()
+        restriction = tracker.current_restriction()
+        pending = Pending(site.store, restriction.start, restriction.stop, site.config.only)
+        shards = site.plan.shards(restriction.start, restriction.stop)
+
+        def claim() -> Shard | None:
+            for shard in shards:
+                if not tracker.try_claim(shard.number):
+                    return None
+                if pending.wanted(shard.number):
+                    return shard
+            return None
+
+        yield from self._conduct(site, claim)
+
+
+def _count(receipt: Receipt) -> None:
+    Metrics.counter("skyhaul", f"shards_{receipt.outcome}").inc()
+    if receipt.kind:
+        Metrics.counter("skyhaul", f"{receipt.outcome}_{receipt.kind}").inc()
+    for name in ("source_bytes", "read", "written", "filtered", "rejected", "payload", "wire", "resent"):
+        value = getattr(receipt, name)
+        if value:
+            Metrics.counter("skyhaul", name).inc(value)

@@ -1,0 +1,51 @@
+"""Runners and their options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from skyhaul_schemas.errors import UsageError
+
+LOCAL = "DirectRunner"
+_SPLITTING = {"DataflowRunner", "PrismRunner"}
+_REFUSED = {"DaskRunner": "it reports DONE with wrong results"}
+
+
+def adapter_for(runner: str) -> Literal["lots", "splittable"]:
+    """`splittable` where the runner splits an element in progress, else `lots`."""
+    return "splittable" if runner in _SPLITTING else "lots"
+
+
+def open_runner(name: str) -> Any:
+    """The runner. `DirectRunner` is the in-process FnApiRunner at once: Beam's own DirectRunner first
+    tries to download another runner and can hang behind a proxy. Raises UsageError."""
+    if name in _REFUSED:
+        raise UsageError(f"--runner {name}: not supported, {_REFUSED[name]}; use DirectRunner or FlinkRunner")
+    if name == LOCAL:
+        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+        return FnApiRunner()
+    from apache_beam.runners.runner import create_runner
+
+    try:
+        return create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise UsageError(
+            f"--runner {name}: Beam knows no such runner ({error}); use DirectRunner, FlinkRunner,"
+            " PortableRunner, PrismRunner or DataflowRunner"
+        ) from error
+
+
+def options_for(runner: str, arguments: Sequence[str]) -> Any:
+    """Beam's options from what stands after `--`. Raises UsageError on arguments Beam does not know."""
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    if any(a.split("=", 1)[0] == "--runner" for a in arguments):
+        raise UsageError("give --runner before the --, as an option of skyhaul")
+    options = PipelineOptions([*arguments, f"--runner={runner}"])
+    known = options.get_all_options(drop_default=False, retain_unknown_options=False)
+    parallelism = known.get("parallelism")
+    if runner == "FlinkRunner" and (parallelism is None or parallelism < 1):
+        raise UsageError("--runner FlinkRunner: say --parallelism after the --; unset it can mean 1")
+    return options

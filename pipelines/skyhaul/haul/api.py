@@ -1,0 +1,225 @@
+"""`haul()`: what `skyhaul run` and `skyhaul replay` do, as a library call.
+
+Plan if there is none, haul what is pending on a Beam runner, then reconcile the commits with the plan:
+the dataset decides the outcome, not the state that a runner reports.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from skyhaul_schemas.jobfile import LoadedJob
+
+from skyhaul.dataset.card import write_card
+from skyhaul.dataset.runs import write_run
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.survey import Survey, survey
+from skyhaul.haul.config import HaulConfig
+from skyhaul.haul.control import HaulControl
+from skyhaul.haul.progress import HaulObserver, NullObserver, Progress
+from skyhaul.haul.receipts import Tally
+from skyhaul.haul.signals import Caught, stop_on_signals
+from skyhaul.haul.site import SITES
+from skyhaul.haul.watch import Watch
+from skyhaul.planning.make_plan import check_plan, make_plan
+from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.recipe import Recipe
+from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
+from skyhaul_schemas.errors import EXIT_INCOMPLETE
+from skyhaul_schemas.plan import PlanHeader
+
+
+@dataclass(frozen=True, slots=True)
+class HaulOptions:
+    """workers: shards encoded side by side in a process. max_duration: seconds. wait: sleep through
+    closed contacts. only: the shards of a replay. beam_args: what stood after `--`."""
+
+    workers: int = 1
+    runner: str = "DirectRunner"
+    max_duration: float | None = None
+    wait: bool = False
+    beam_args: tuple[str, ...] = ()
+    only: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HaulOutcome:
+    """`messages` are lines for people: what is left and why."""
+
+    run: RunRecord
+    survey: Survey
+    exit_code: int
+    messages: tuple[str, ...]
+
+
+def haul(
+    loaded: LoadedJob, store: DatasetStore, options: HaulOptions, observer: HaulObserver | None = None
+) -> HaulOutcome:
+    """Haul what the job's plan has pending. Raises UsageError (bad job, plan of another job, unwritable
+    dataset), CommitConflict, ShardBug, and what planning raises of CarriageError."""
+    watcher = observer or NullObserver()
+    begun = time.monotonic()
+    started = datetime.now(UTC)
+    control = HaulControl()
+    with stop_on_signals(control) as caught:
+        header = _plan(loaded, store, watcher, begun)
+        plan = Plan.open(store)
+        before = survey(plan, store)
+        config = HaulConfig(
+            run=f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
+            dataset=store.url,
+            job_text=loaded.text,
+            job_origin=str(loaded.path),
+            workers=options.workers,
+            only=options.only,
+            epoch=started.timestamp(),
+            deadline=None if options.max_duration is None else started.timestamp() + options.max_duration,
+            wait=options.wait,
+        )
+        state = "DONE"
+        tally = Tally()
+        if _pending(before, options.only):
+            state, tally = _run(config, options, control, watcher, header, before, begun)
+        after = survey(plan, store)
+    outcome = _reconcile(config, options, before, after, caught, tally, state, started, begun, header)
+    if options.only is None or outcome.run.shards_committed:
+        write_card(store, plan, after, loaded.job)
+    write_run(store, started, outcome.run)
+    return outcome
+
+
+def _plan(loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver, begun: float) -> PlanHeader:
+    def listed(objects: int, size: int) -> None:
+        watcher.progress(_planning(objects, size, time.monotonic() - begun))
+
+    if Plan.exists(store):
+        header = Plan.open(store).header
+        check_plan(loaded.job, header)
+        Recipe.of(loaded.job, header)
+        return header
+    header = make_plan(loaded, store, progress=listed)
+    watcher.event(f"planned {header.objects} objects, {header.source_bytes} bytes, {header.shards} shards")
+    return header
+
+
+def _planning(objects: int, size: int, elapsed: float) -> Progress:
+    return Progress("planning", elapsed, size, 0, objects, 0, 0, 0, 0, 0, 0, (), None)
+
+
+def _pending(before: Survey, only: frozenset[int] | None) -> bool:
+    return before.shards_left > 0 if only is None else bool(only)
+
+
+def _run(
+    config: HaulConfig,
+    options: HaulOptions,
+    control: HaulControl,
+    watcher: HaulObserver,
+    header: PlanHeader,
+    before: Survey,
+    begun: float,
+) -> tuple[str, Tally]:
+    """Run the pipeline. Returns the runner's last state and the sum of the receipts seen here."""
+    import apache_beam as beam
+
+    from skyhaul.beam.runners import LOCAL, adapter_for, open_runner, options_for
+    from skyhaul.beam.transforms import HaulShards
+
+    local = options.runner == LOCAL
+    beam_options = options_for(options.runner, options.beam_args)
+    parallelism = 1 if local else max(1, int(beam_options.get_all_options().get("parallelism") or 1))
+    pipeline = beam.Pipeline(runner=open_runner(options.runner), options=beam_options)
+    pipeline | HaulShards(config, parallelism=parallelism, adapter=adapter_for(options.runner))
+    SITES.announce(config.run, control)
+    watch = Watch(config, header, before, watcher, begun)
+    try:
+        with watch:
+            result = pipeline.run()
+            control.on_stop(lambda reason: None if local else _cancel(result))
+            state = str(result.wait_until_finish())
+    finally:
+        SITES.close(config.run)
+    return state, watch.tally
+
+
+def _cancel(result: Any) -> None:
+    result.cancel()
+
+
+def _reconcile(
+    config: HaulConfig,
+    options: HaulOptions,
+    before: Survey,
+    after: Survey,
+    caught: Caught,
+    tally: Tally,
+    state: str,
+    started: datetime,
+    begun: float,
+    header: PlanHeader,
+) -> HaulOutcome:
+    fresh = after.shards_committed - before.shards_committed
+    messages: list[str] = []
+    lost = after.shards_left - tally.deferred
+    if tally.deferred:
+        why = ", ".join(f"{kind} {count}" for kind, count in sorted(tally.kinds.items()))
+        messages.append(f"{tally.deferred} shards put off ({why}); run the same command again")
+    exit_code = after.exit_code()
+    if exit_code == EXIT_INCOMPLETE and not tally.deferred and caught.signum is None:
+        messages.append(f"{lost} shards were not hauled (runner state {state}); run the same command again")
+    if after.shards_failed:
+        messages.append(
+            f"{after.shards_failed} shards failed; `skyhaul failures` lists them, `skyhaul replay` retries"
+        )
+    if after.damaged_objects:
+        messages.append(
+            f"{after.damaged_objects} objects are damaged; see the rejects under _skyhaul/rejects"
+        )
+    if caught.exit_code is not None and exit_code == EXIT_INCOMPLETE:
+        exit_code = caught.exit_code
+    outcomes = {0: "done", 3: "failed", EXIT_INCOMPLETE: "incomplete"}
+    run = RunRecord(
+        id=config.run,
+        plan=header.digest,
+        runner=options.runner,
+        started=started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        seconds=round(time.monotonic() - begun, 3),
+        outcome=outcomes.get(exit_code, "interrupted"),  # type: ignore[arg-type]  # the Literal's values
+        shards_planned=header.shards,
+        shards_committed=fresh,
+        shards_failed=after.shards_failed,
+        shards_deferred=tally.deferred,
+        shards_left=after.shards_left,
+        objects=after.objects_since(before),
+        source_bytes=after.source_bytes_committed - before.source_bytes_committed,
+        dataset_bytes=after.dataset_bytes,
+        records=RecordCounts(
+            read=after.records.read - before.records.read,
+            written=after.records.written - before.records.written,
+            filtered=after.records.filtered - before.records.filtered,
+            rejected=after.records.rejected - before.records.rejected,
+        ),
+        damaged_objects=after.damaged_objects,
+        transfer=_difference(after.transfer, before.transfer),
+        deferred_because=dict(tally.kinds) if tally.deferred else {},
+    )
+    return HaulOutcome(run, after, exit_code, tuple(messages))
+
+
+def _difference(
+    after: dict[str, TransferCounts], before: dict[str, TransferCounts]
+) -> dict[str, TransferCounts]:
+    zero = TransferCounts()
+    return {
+        link: TransferCounts(
+            payload_bytes=counts.payload_bytes - before.get(link, zero).payload_bytes,
+            wire_bytes=counts.wire_bytes - before.get(link, zero).wire_bytes,
+            resent_bytes=counts.resent_bytes - before.get(link, zero).resent_bytes,
+        )
+        for link, counts in after.items()
+    }

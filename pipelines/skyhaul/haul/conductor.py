@@ -1,0 +1,272 @@
+"""The conductor: claims shards, keeps the link busy under the encoders' work, yields receipts.
+
+An adapter (a lot, or a splittable DoFn) hands in `claim()`, which gives the next shard or None. Shards
+are claimed as the transfer's backlog runs low, so the next shards' bytes arrive under this one's
+encoding; encoders are daemon threads that take shards in claim order.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
+from skyhaul_connectors.transfer.engine import ShardFetch
+
+from skyhaul.dataset.commits import clear_failure, is_committed, read_failure, write_failure
+from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
+from skyhaul.haul.in_place import check_whole
+from skyhaul.haul.receipts import Receipt
+from skyhaul.haul.site import Site
+from skyhaul.shards.encode import encode_shard
+from skyhaul_connectors.formats.protocol import ChunkBytes
+from skyhaul_connectors.sources.protocol import LocalSource
+from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
+from skyhaul_schemas.errors import (
+    CarriageError,
+    CommitConflict,
+    DecodeError,
+    DeferredError,
+    DiskFull,
+    SkyhaulError,
+    SourceFailing,
+    SourceSilent,
+    StorageError,
+)
+from skyhaul_schemas.plan import Chunk, Shard
+
+Claim = Callable[[], Shard | None]
+
+IN_PLACE = "local"
+"""The link name in the transfer counts of a source that is read in place."""
+
+
+@dataclass(slots=True)
+class _Claimed:
+    shard: Shard
+    started: str
+    local: LocalSource | None
+    fetch: ShardFetch | None = None
+    segments: SegmentMap | None = None
+
+
+class ShardBug(SkyhaulError):
+    """Something unforeseen while encoding a shard; names it, so that it can be looked at alone."""
+
+    def __init__(self, shard: Shard, cause: BaseException) -> None:
+        super().__init__(f"shard {shard.number} of source {shard.source}: {type(cause).__name__}: {cause}")
+        self.__cause__ = cause
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Conductor:
+    """Drives one site through the shards of one adapter. `on_event` gets one line for each failure."""
+
+    def __init__(self, site: Site, workers: int, on_event: Callable[[str], None] | None = None) -> None:
+        self._site = site
+        self._workers = workers
+        self._event = on_event or (lambda message: None)
+        self._todo: queue.SimpleQueue[_Claimed | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Receipt | BaseException] = queue.SimpleQueue()
+        self._given_up: dict[str, CarriageError] = {}
+        self._disk_full = False
+
+    def haul(self, claim: Claim) -> Iterator[Receipt]:
+        """Claim until `claim()` gives None or the haul is stopped; yield a receipt for each claimed
+        shard, in the order in which they end. Raises ShardBug and CommitConflict, which stop the run."""
+        threads = [
+            threading.Thread(target=self._encode_all, name=f"skyhaul-encoder-{i}", daemon=True)
+            for i in range(self._workers)
+        ]
+        for thread in threads:
+            thread.start()
+        open_shards = 0
+        exhausted = False
+        try:
+            while not exhausted or open_shards:
+                while not exhausted and self._wants(open_shards):
+                    shard = None if self._stopping() else claim()
+                    if shard is None:
+                        exhausted = True
+                        break
+                    early = self._settled(shard)
+                    if early is not None:
+                        yield early
+                        continue
+                    self._todo.put(self._begin(shard))
+                    open_shards += 1
+                if not open_shards:
+                    continue
+                receipt = self._next_done(wait_for_more=exhausted)
+                if receipt is None:
+                    continue
+                open_shards -= 1
+                if isinstance(receipt, BaseException):
+                    raise receipt
+                yield receipt
+        finally:
+            for _ in threads:
+                self._todo.put(None)
+
+    def _stopping(self) -> bool:
+        return self._site.control.stopped() or self._disk_full
+
+    def _next_done(self, wait_for_more: bool) -> Receipt | BaseException | None:
+        with suppress(queue.Empty):
+            return self._done.get(timeout=1.0 if wait_for_more else 0.05)
+        return None
+
+    def _wants(self, open_shards: int) -> bool:
+        """Whether the next shard should be claimed now."""
+        if open_shards == 0 or self._stopping():
+            return True
+        engine = self._site.engine
+        if engine is None:
+            return open_shards < 2 * self._workers
+        stats = engine.stats()
+        return open_shards < 4 * self._workers + 64 and engine.wait_hungry(stats.low_water, 0.0)
+
+    def _settled(self, shard: Shard) -> Receipt | None:
+        """A receipt without work: committed before, or its source has been given up."""
+        if is_committed(self._site.store, shard.number):
+            return Receipt(shard.number, shard.source, "committed", fresh=False)
+        error = self._given_up.get(shard.source)
+        return None if error is None else self._receipt_of(shard, error)
+
+    def _begin(self, shard: Shard) -> _Claimed:
+        site = self._site
+        claimed = _Claimed(shard, _now(), site.in_place(shard.source))
+        if claimed.local is None:
+            assert site.engine is not None
+            claimed.segments = SegmentMap(shard, self._decoder_of)
+            claimed.fetch = site.engine.fetch(shard.number, shard.source, claimed.segments.segments)
+        return claimed
+
+    def _decoder_of(self, chunk: Chunk):  # type: ignore[no-untyped-def]  # Decoder, as the recipe says
+        return self._site.recipe.decoder(chunk.object.source, chunk.object.path)
+
+    def _encode_all(self) -> None:
+        while (claimed := self._todo.get()) is not None:
+            try:
+                self._done.put(self._encode(claimed))
+            except CommitConflict as error:
+                self._done.put(error)
+            except BaseException as error:  # noqa: BLE001  # handed to the haul's thread, which raises it
+                self._done.put(ShardBug(claimed.shard, error))
+
+    def _encode(self, claimed: _Claimed) -> Receipt:
+        shard, fetch = claimed.shard, claimed.fetch
+        try:
+            record = encode_shard(
+                shard,
+                self._site.recipe,
+                lambda chunk: self._open(claimed, chunk),
+                self._site.store,
+                transfer=lambda: self._transfer(claimed),
+                started=claimed.started,
+                cancelled=self._site.control.cancelled,
+                done_with=lambda chunk: self._done_with(claimed, chunk),
+            )
+        except CommitConflict:
+            raise
+        except (CarriageError, StorageError, DecodeError) as error:
+            receipt = self._receipt_of(shard, error)
+            if fetch is not None:
+                fetch.release(keep=True)
+            return receipt
+        if fetch is not None:
+            fetch.release(keep=False)
+        with suppress(StorageError):
+            clear_failure(self._site.store, shard.number)
+        return self._committed(shard, record)
+
+    def _open(self, claimed: _Claimed, chunk: Chunk) -> ChunkBytes:
+        if claimed.local is not None:
+            path = claimed.local.local_path(chunk.object)
+            check_whole(chunk.object, path)
+            return FileChunkBytes(chunk, path)
+        assert claimed.fetch is not None
+        assert claimed.segments is not None
+        return FetchedChunk(
+            chunk,
+            claimed.fetch,
+            claimed.segments.of(chunk),
+            claimed.segments.segments,
+            self._site.control.cancelled,
+        )
+
+    def _done_with(self, claimed: _Claimed, chunk: Chunk) -> None:
+        if claimed.fetch is not None and claimed.segments is not None:
+            for index in claimed.segments.of(chunk):
+                claimed.fetch.drop(index)
+
+    def _transfer(self, claimed: _Claimed) -> dict[str, TransferCounts]:
+        if claimed.fetch is not None:
+            return claimed.fetch.transfer()
+        return {IN_PLACE: TransferCounts(payload_bytes=claimed.shard.length)}
+
+    def _committed(self, shard: Shard, record: CommitRecord) -> Receipt:
+        total = TransferCounts()
+        for counts in record.transfer.values():
+            total = total.plus(counts)
+        return Receipt(
+            shard.number,
+            shard.source,
+            "committed",
+            source_bytes=shard.length,
+            read=record.records.read,
+            written=record.records.written,
+            filtered=record.records.filtered,
+            rejected=record.records.rejected,
+            payload=total.payload_bytes,
+            wire=total.wire_bytes,
+            resent=total.resent_bytes,
+        )
+
+    def _receipt_of(self, shard: Shard, error: SkyhaulError) -> Receipt:
+        """Put a shard off, or record its failure."""
+        if isinstance(error, DeferredError):
+            if isinstance(error, SourceSilent):
+                self._given_up.setdefault(shard.source, error)
+            return Receipt(shard.number, shard.source, "deferred", kind=error.kind, reason=str(error))
+        if isinstance(error, SourceFailing):
+            self._given_up.setdefault(shard.source, error)
+        if isinstance(error, DiskFull):
+            self._disk_full = True
+        self._event(f"shard {shard.number} of {shard.source} failed: {error.kind}: {error}")
+        store = self._site.store
+        try:
+            earlier = read_failure(store, shard.number)
+            write_failure(
+                store,
+                FailureRecord(
+                    shard=shard.number,
+                    plan=self._site.plan.header.digest,
+                    source=shard.source,
+                    kind=error.kind,
+                    reason=str(error),
+                    attempts=(earlier.attempts if earlier else 0) + 1,
+                    where="dataset or spool" if isinstance(error, StorageError) else "source or link",
+                    final=not isinstance(error, StorageError),
+                    at=_now(),
+                ),
+            )
+        except StorageError as unwritable:
+            self._event(f"shard {shard.number}: its failure could not be recorded: {unwritable}")
+        return Receipt(shard.number, shard.source, "failed", kind=error.kind, reason=str(error))
+
+
+def pending_claims(shards: Iterator[Shard], wanted: Callable[[int], bool]) -> Claim:
+    """A claim over a stretch of the plan that passes over shards that are not wanted."""
+
+    def claim() -> Shard | None:
+        return next((shard for shard in shards if wanted(shard.number)), None)
+
+    return claim

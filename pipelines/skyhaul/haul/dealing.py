@@ -1,0 +1,67 @@
+"""Lots: which shards one worker takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from skyhaul_schemas.jobfile import parse_job
+
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.haul.config import HaulConfig, Lot
+from skyhaul.planning.plan_file import Plan
+from skyhaul_schemas.job import Job
+from skyhaul_schemas.plan import PlanHeader
+
+
+def deal_lots(config: HaulConfig, parallelism: int) -> Iterator[Lot]:
+    """Lots that cover the plan. Reads the plan's header only."""
+    job = parse_job(config.job_text, config.job_origin, os.environ).job
+    header = Plan.open(DatasetStore.open(config.dataset, writable=False)).header
+    yield from lots_of(job, header, parallelism)
+
+
+def lots_of(job: Job, header: PlanHeader, parallelism: int) -> Iterator[Lot]:
+    """One lot for all sources that share links, directly or through one another: one process then
+    conducts those links. Sources without links are cut into `parallelism` lots of about equal numbers
+    of shards, which divide the source's connections. With a parallelism of 1 there is a single lot."""
+    stretches = {
+        name: (counts["first_shard"], counts["first_shard"] + counts["shards"])
+        for name, counts in sorted(header.by_source.items(), key=lambda item: item[1]["first_shard"])
+        if counts["shards"]
+    }
+    if parallelism <= 1:
+        yield Lot(tuple(stretches.values()))
+        return
+    for names in _linked(job, list(stretches)):
+        yield Lot(tuple(stretches[name] for name in names))
+    for name, (first, stop) in stretches.items():
+        if not job.sources[name].via:
+            yield from _cut(first, stop, parallelism)
+
+
+def _cut(first: int, stop: int, count: int) -> Iterator[Lot]:
+    count = min(count, stop - first)
+    borders = [first + (stop - first) * i // count for i in range(count + 1)]
+    for a, b in zip(borders, borders[1:], strict=False):
+        yield Lot(((a, b),), share=count)
+
+
+def _linked(job: Job, names: list[str]) -> Iterator[list[str]]:
+    """Groups of sources that share a link, in the order of their first source."""
+    groups: list[tuple[set[str], list[str]]] = []
+    for name in names:
+        links = set(job.sources[name].via)
+        if not links:
+            continue
+        members = [name]
+        apart: list[tuple[set[str], list[str]]] = []
+        for group_links, group_names in groups:
+            if group_links & links:
+                links |= group_links
+                members = group_names + members
+            else:
+                apart.append((group_links, group_names))
+        groups = [*apart, (links, members)]
+    for _, members in groups:
+        yield members

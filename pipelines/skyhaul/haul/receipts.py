@@ -1,0 +1,72 @@
+"""What a worker says of a shard: a hint; the commit records are the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["committed", "failed", "deferred"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`kind` is the error's class for failed and deferred shards. Bytes are source bytes; `transfer`
+    counts by link are (payload, wire, resent)."""
+
+    shard: int
+    source: str
+    outcome: Outcome
+    source_bytes: int = 0
+    read: int = 0
+    written: int = 0
+    filtered: int = 0
+    rejected: int = 0
+    payload: int = 0
+    wire: int = 0
+    resent: int = 0
+    kind: str = ""
+    reason: str = ""
+    fresh: bool = True
+    """False: it was committed before this haul came to it."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Receipts added up."""
+
+    committed: int = 0
+    failed: int = 0
+    deferred: int = 0
+    source_bytes: int = 0
+    read: int = 0
+    written: int = 0
+    filtered: int = 0
+    rejected: int = 0
+    payload: int = 0
+    wire: int = 0
+    resent: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+
+    def add(self, receipt: Receipt) -> None:
+        match receipt.outcome:
+            case "committed":
+                self.committed += receipt.fresh
+            case "failed":
+                self.failed += 1
+            case "deferred":
+                self.deferred += 1
+        if receipt.kind:
+            self.kinds[receipt.kind] = self.kinds.get(receipt.kind, 0) + 1
+        for name in ("source_bytes", "read", "written", "filtered", "rejected", "payload", "wire", "resent"):
+            setattr(self, name, getattr(self, name) + getattr(receipt, name))
+
+    def merge(self, other: Tally) -> Tally:
+        """Add another tally to this one, and return this one."""
+        for name in (
+            "committed", "failed", "deferred", "source_bytes", "read", "written", "filtered", "rejected",
+            "payload", "wire", "resent",
+        ):  # fmt: skip
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for kind, count in other.kinds.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + count
+        return self

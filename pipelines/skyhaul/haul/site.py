@@ -1,0 +1,134 @@
+"""Everything live that one process needs for a haul: built once, owned here, never pickled."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from skyhaul_connectors.sources.emulated import EmulatedSource
+from skyhaul_connectors.sources.opening import open_source
+from skyhaul_connectors.sources.paced import PacedSource
+from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, SourceLanes
+from skyhaul_schemas.jobfile import parse_job
+
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.haul.config import HaulConfig
+from skyhaul.haul.control import HaulControl
+from skyhaul.haul.links import open_links
+from skyhaul.haul.receipts import Tally
+from skyhaul.planning.fingerprint import check_fingerprint
+from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.recipe import Recipe
+from skyhaul_connectors.sources.protocol import LocalSource, Source
+from skyhaul_schemas.errors import BudgetSpent
+from skyhaul_schemas.job import Job
+
+PLAIN = "net"
+"""The link name of a source that names no `via`."""
+
+
+class Site:
+    """A process's part in a haul. `engine` is None where every source is read in place."""
+
+    def __init__(self, config: HaulConfig, control: HaulControl | None = None, *, share: int = 1) -> None:
+        self.config = config
+        self.control = control or HaulControl()
+        self.job: Job = parse_job(config.job_text, config.job_origin, os.environ).job
+        self.store = DatasetStore.open(config.dataset, writable=True)
+        self.plan = Plan.open(self.store)
+        self.recipe = Recipe.of(self.job, self.plan.header)
+        check_fingerprint(self.plan.header, self.recipe)
+        self.sources: dict[str, Source] = {
+            name: open_source(name, spec) for name, spec in self.job.sources.items()
+        }
+        self.links = open_links(self.job, config.epoch)
+        self.engine = self._engine(share)
+        self.tally = Tally()
+        self._budget: threading.Timer | None = None
+        if config.deadline is not None:
+            self._budget = threading.Timer(max(0.0, config.deadline - time.time()), self._spend)
+            self._budget.daemon = True
+            self._budget.start()
+        if self.engine is not None:
+            self.control.on_stop(self.engine.stop)
+
+    def in_place(self, source: str) -> LocalSource | None:
+        """The source, if its objects are files here with no link between; else None."""
+        opened = self.sources[source]
+        return opened if isinstance(opened, LocalSource) and not self.job.sources[source].via else None
+
+    def close(self) -> None:
+        if self._budget is not None:
+            self._budget.cancel()
+        if self.engine is not None:
+            self.engine.close()
+        for source in self.sources.values():
+            source.close()
+
+    def _spend(self) -> None:
+        self.control.stop(BudgetSpent("the time budget (--max-duration) is over; run the same command again"))
+
+    def _engine(self, share: int) -> EngineThread | None:
+        lanes = {name: self._lanes(name, share) for name in self.sources if self.in_place(name) is None}
+        if not lanes:
+            return None
+        return EngineThread(
+            lanes,
+            EngineSettings(
+                spool=Path(self.job.spool),
+                spool_limit=self.job.spool_limit,
+                patience=self.job.patience,
+                plan=self.plan.header.digest,
+                wait_for_contact=self.config.wait,
+                seed=self.job.seed,
+            ),
+        )
+
+    def _lanes(self, name: str, share: int) -> SourceLanes:
+        spec = self.job.sources[name]
+        source = self.sources[name]
+        lanes: list[Lane] = []
+        for via in spec.via:
+            shared = self.links[via]
+            wrap = EmulatedSource if self.job.links[via].emulate else PacedSource
+            lanes.append(Lane(link=via, source=wrap(source, shared), shared=shared))
+        if not lanes:
+            lanes.append(Lane(link=PLAIN, source=source))
+        return SourceLanes(tuple(lanes), max(1, spec.max_connections // share))
+
+
+class _Sites:
+    """The live sites of this process by haul, so that a local driver can watch and stop its workers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._controls: dict[str, HaulControl] = {}
+        self._sites: dict[str, Site] = {}
+
+    def announce(self, run: str, control: HaulControl) -> None:
+        """The driver's control of haul `run`: a site opened here later obeys it."""
+        with self._lock:
+            self._controls[run] = control
+
+    def open(self, config: HaulConfig, share: int = 1) -> Site:
+        """The one site of this process for the haul, built at the first call."""
+        with self._lock:
+            site = self._sites.get(config.run)
+            if site is None:
+                site = self._sites[config.run] = Site(config, self._controls.get(config.run), share=share)
+            return site
+
+    def find(self, run: str) -> Site | None:
+        return self._sites.get(run)
+
+    def close(self, run: str) -> None:
+        with self._lock:
+            self._controls.pop(run, None)
+            site = self._sites.pop(run, None)
+        if site is not None:
+            site.close()
+
+
+SITES = _Sites()

@@ -1,0 +1,98 @@
+"""Watches a haul in this process and tells the observer, a few times a second.
+
+Beam's counters cannot be read while a local pipeline runs, so this looks at the live engine instead.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+from skyhaul.dataset.survey import Survey
+from skyhaul.haul.config import HaulConfig
+from skyhaul.haul.progress import HaulObserver, LinkProgress, Progress
+from skyhaul.haul.receipts import Tally
+from skyhaul.haul.site import SITES, Site
+from skyhaul_schemas.plan import PlanHeader
+
+PERIOD = 0.25
+"""Seconds between two looks."""
+
+
+class Watch:
+    """A context in which the observer is told. `tally` holds the receipts of this process."""
+
+    def __init__(
+        self, config: HaulConfig, header: PlanHeader, before: Survey, observer: HaulObserver, begun: float
+    ) -> None:
+        self._config = config
+        self._header = header
+        self._before = before
+        self._observer = observer
+        self._begun = begun
+        self._since = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="skyhaul-watch", daemon=True)
+        self._site: Site | None = None
+        self.tally = Tally()
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._look("finishing")
+
+    def _watch(self) -> None:
+        while not self._over.wait(PERIOD):
+            self._look("hauling")
+
+    def _look(self, phase: str) -> None:
+        site = self._site = self._site or SITES.find(self._config.run)
+        if site is not None:
+            self.tally = site.tally
+        tally = self.tally
+        arrived = tally.source_bytes
+        links: tuple[LinkProgress, ...] = ()
+        if site is not None and site.engine is not None:
+            stats = site.engine.stats()
+            arrived = max(arrived, sum(s.payload_bytes for s in stats.links.values()) + stats.resumed_bytes)
+            links = tuple(
+                LinkProgress(
+                    name=name,
+                    state=s.state,
+                    rate=s.goodput,
+                    capacity=s.capacity,
+                    payload_bytes=s.payload_bytes,
+                    wire_bytes=s.wire_bytes,
+                    resent_bytes=s.resent_bytes,
+                    outages=s.outages,
+                )
+                for name, s in sorted(stats.links.items())
+            )
+        total = self._header.source_bytes
+        done = min(total, self._before.source_bytes_committed + arrived)
+        spent = time.monotonic() - self._since
+        eta = (total - done) / (arrived / spent) if arrived and spent > 1 and done < total else None
+        self._observer.progress(
+            Progress(
+                phase=phase,
+                elapsed=time.monotonic() - self._begun,
+                source_bytes=total,
+                source_bytes_done=done,
+                shards=self._header.shards,
+                shards_committed=self._before.shards_committed + tally.committed,
+                shards_failed=tally.failed,
+                shards_deferred=tally.deferred,
+                records_read=tally.read,
+                records_written=tally.written,
+                records_rejected=tally.rejected,
+                links=links,
+                eta=eta,
+            )
+        )
