@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -43,7 +44,7 @@ def lots_of(job: Job, header: PlanHeader, parallelism: int) -> Iterator[Lot]:
 def _cut(first: int, stop: int, count: int) -> Iterator[Lot]:
     count = min(count, stop - first)
     borders = [first + (stop - first) * i // count for i in range(count + 1)]
-    for a, b in zip(borders, borders[1:], strict=False):
+    for a, b in itertools.pairwise(borders):
         yield Lot(((a, b),), share=count)
 
 
