@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 import pyarrow.parquet as pq
+
 from skyhaul_schemas.records import PROVENANCE, shard_schema
 
 ROW_GROUP = 64 * 1024 * 1024
