@@ -191,7 +191,7 @@ class MemoryChannel:
     def _refuse(self) -> None:
         self._end(ConnectFailed(f"{self._source.name}: connection refused"))
 
-    def _end(self, error: CarriageError) -> None:
+    def _end(self, error: CarriageError | None) -> None:
         self._closed = True
         self._events.closed(error)
 
@@ -248,7 +248,7 @@ class MemoryChannel:
         if self._closed:
             return
         if isinstance(error, MalformedAnswer | RangeRefused):
-            self._end(error)
+            self._end(None)  # the blame is the failed request's; others queued behind it have none
         else:
             self._next()
 
