@@ -146,7 +146,11 @@ class TlsFailed(CarriageError):
 
 
 class SourceFailing(CarriageError):
-    """The source answered with errors for two minutes, or a range's budget of retries is spent."""
+    """The source has answered with nothing but errors for two minutes."""
+
+
+class RangeSpent(CarriageError):
+    """One range's budget of retries is spent, while the source answers other ranges."""
 
 
 class ChecksumMismatch(CarriageError):
