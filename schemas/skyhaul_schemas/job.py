@@ -1,151 +1,276 @@
-"""The job file's typed model. `load_job` (in `jobfile.py`) reads YAML into it with line numbers."""
+"""The job file's typed model. `load_job` (in `jobfile.py`) reads YAML into it with line numbers.
+
+Every field has a description: they are the text of the JSON Schema and of the README's reference.
+Values may come from the environment as text, so numbers and switches are read from text too.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
-from skyhaul_schemas.units import parse_duration, parse_rate, parse_share, parse_size
-
-Size = Annotated[int, BeforeValidator(parse_size)]
-Rate = Annotated[float, BeforeValidator(parse_rate)]
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Share = Annotated[float, BeforeValidator(parse_share)]
+from skyhaul_schemas.fieldtypes import (
+    Burst,
+    Connections,
+    Duration,
+    Name,
+    Outage,
+    Rate,
+    Seed,
+    Share,
+    Size,
+    SplitName,
+    Switch,
+    Text,
+    Texts,
+    between,
+)
+from skyhaul_schemas.units import NotAllowed
 
 SchemaName = Literal["document", "reading", "image", "blob"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+ROW_GROUP_LIMIT = 100 * 1000**2
+FILE_LIMIT = 500 * 1000**2
+DEFAULT_ZSTD_LEVEL = 3
+
+URLS = "a path or URL, a list of them, or {list: objects.jsonl}"
+COMPRESSIONS = "zstd, zstd:1 to zstd:22, snappy or none"
+_CODEC = re.compile(r"(zstd|snappy|none)(?::([0-9]{1,2}))?")
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+    # Inputs may be secrets: pydantic's own messages must not show them.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ListedUrls(_Model):
     """`url: {list: objects.jsonl}`: a JSONL or CSV list of objects with url, optional path, size, sha256."""
 
-    list: str
+    list: Text = Field(
+        description="Path or URL of a JSONL or CSV list: `url`, optionally `path`, `size`, `sha256`."
+    )
+
+
+def _url(value: Any) -> list[str] | ListedUrls:
+    if isinstance(value, ListedUrls):
+        return value
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list) and value and all(isinstance(u, str) and u.strip() for u in value):
+        return list(value)
+    if (
+        isinstance(value, dict)
+        and set(value) == {"list"}
+        and isinstance(value["list"], str)
+        and value["list"]
+    ):
+        return ListedUrls(list=value["list"])
+    raise NotAllowed(value, URLS)
+
+
+Urls = Annotated[
+    list[str] | ListedUrls,
+    PlainValidator(_url),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                {
+                    "type": "object",
+                    "properties": {"list": {"type": "string"}},
+                    "required": ["list"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 
 
 class SourceSpec(_Model):
     """One source: objects in a remote region, and how they are read."""
 
-    url: Annotated[list[str], BeforeValidator(_as_list)] | ListedUrls
-    format: str | None = None
-    fields: dict[str, str] = {}
-    checksums: str | None = None
-    max_connections: int = Field(default=16, ge=1, le=1024)
-    options: dict[str, Any] = {}
-    decode: dict[str, Any] = {}
-    via: Annotated[list[str], BeforeValidator(_as_list)] = []
+    url: Urls = Field(
+        repr=False,
+        description="Path or URL with globs (`*`, `**`), a list of them, or `{list: objects.jsonl}`. "
+        "What stands before the first glob is the root; paths below it name the objects.",
+    )
+    format: Text | None = Field(
+        default=None,
+        description="text, jsonl, csv, parquet, warc or binary. Default: by each object's suffix.",
+    )
+    fields: dict[str, Text] = Field(
+        default={}, description="Schema field: the source's column. What is not mapped goes to `metadata`."
+    )
+    checksums: Text | None = Field(
+        default=None,
+        description="A list of digests as sha256sum writes it, below the source's root or a path or URL.",
+    )
+    max_connections: Connections = Field(
+        default=16, description="Connections to the source at once. Raise it for servers of your own."
+    )
+    options: dict[str, Any] = Field(
+        default={}, repr=False, description="Options for the filesystem or the HTTP client, with credentials."
+    )
+    decode: dict[str, Any] = Field(default={}, description="Options of the format.")
+    via: Texts = Field(default=[], description="Links, best first. None: the plain network.")
 
 
 class LinkSpec(_Model):
     """One link; every field beside `preset` overrides the preset's. Rates in bit/s, times in seconds."""
 
-    preset: str | None = None
-    emulate: bool = False
-    down: Rate | None = None
-    up: Rate | None = None
-    rtt: Duration | None = None
-    jitter: Duration | None = None
-    loss: Share | None = None
-    burst: float | None = Field(default=None, ge=1)
-    handover_every: Duration | None = None
-    handover_gap: Duration | None = None
-    outages: list[tuple[Duration, Duration]] | None = None
-    contacts: str | None = None
-    trace: str | None = None
-    seed: int = 0
-
-    @field_validator("outages", mode="before")
-    @classmethod
-    def _outages(cls, value: Any) -> Any:
-        """`["20s+5s"]`: an outage that starts 20 s after the start and lasts 5 s."""
-        if isinstance(value, list):
-            return [tuple(v.split("+", 1)) if isinstance(v, str) and "+" in v else v for v in value]
-        return value
+    preset: Text | None = Field(
+        default=None, description="fibre, leo, leo-remote, leo-mobile, meo, geo or cellular."
+    )
+    emulate: Switch = Field(
+        default=False,
+        description="true: rehearse, with rate, delay, loss and outages imposed on this machine's network. "
+        "false: a real link; only pace to `down` and obey `contacts`.",
+    )
+    down: Rate | None = Field(default=None, description="Rate towards us: `130Mbit/s`.")
+    up: Rate | None = Field(default=None, description="Rate from us: `14Mbit/s`.")
+    rtt: Duration | None = Field(default=None, description="Round trip: `45ms`.")
+    jitter: Duration | None = Field(default=None, description="Spread of the round trip: `8ms`.")
+    loss: Share | None = Field(default=None, description="Share of packets lost: `0.4%`.")
+    burst: Burst | None = Field(
+        default=None, description="Mean length of a burst of losses in packets; 1: losses are independent."
+    )
+    handover_every: Duration | None = Field(default=None, description="Period of handovers: `15s`.")
+    handover_gap: Duration | None = Field(default=None, description="Silence at a handover: `120ms`.")
+    outages: list[Outage] | None = Field(
+        default=None,
+        description="Times without the link, from the start: `[20s+5s]` lasts from 20 s to 25 s.",
+    )
+    contacts: Text | None = Field(
+        default=None,
+        description="A contact plan: CSV of start, end, rate, or an HDTN contactPlan.json. "
+        "The link is closed outside of its windows.",
+    )
+    trace: Text | None = Field(default=None, description="A rate trace in mahimahi's format.")
+    seed: Seed = Field(default=0, description="Seed of what the emulation draws by chance.")
 
 
 class ShardsSpec(_Model):
-    target_size: Size = 256 * 1024**2
-    chunk_size: Size = 64 * 1024**2
-    row_group_size: Size = 64 * 1024**2
-    file_size: Size = 500 * 1000**2
-    compression: str = "zstd:3"
-    splits: dict[str, float] = {"train": 1.0}
+    """How shards are cut and written."""
+
+    target_size: Size = Field(default=256 * 1024**2, description="Source bytes in a shard.")
+    chunk_size: Size = Field(
+        default=64 * 1024**2,
+        description="Source bytes after which an object is cut, where its format can be cut.",
+    )
+    row_group_size: Size = Field(
+        default=64 * 1024**2, description="Uncompressed bytes in a row group; at most 100MB."
+    )
+    file_size: Size = Field(default=FILE_LIMIT, description="Uncompressed bytes in a file; at most 500MB.")
+    compression: Text = Field(default="zstd:3", description="zstd:1 to zstd:22, snappy or none.")
+    splits: dict[SplitName, Share] = Field(
+        default={"train": 1.0}, description="Split: its share of the records; the shares add up to 1."
+    )
 
     @field_validator("target_size", "chunk_size", "row_group_size", "file_size")
     @classmethod
     def _positive(cls, value: int) -> int:
         if value < 1:
-            raise ValueError("must be at least 1 byte")
+            raise NotAllowed(value, "at least 1 byte")
         return value
 
     @field_validator("row_group_size")
     @classmethod
     def _row_group(cls, value: int) -> int:
-        if value > 100 * 1000**2:
-            raise ValueError("row groups are bounded at 100MB uncompressed")
+        if value > ROW_GROUP_LIMIT:
+            raise NotAllowed(value, "at most 100MB (uncompressed)")
         return value
 
     @field_validator("file_size")
     @classmethod
     def _file(cls, value: int) -> int:
-        if value > 500 * 1000**2:
-            raise ValueError("files are bounded at 500MB uncompressed")
+        if value > FILE_LIMIT:
+            raise NotAllowed(value, "at most 500MB (uncompressed)")
         return value
 
     @field_validator("compression")
     @classmethod
     def _codec(cls, value: str) -> str:
-        codec, _, level = value.partition(":")
-        if codec not in ("zstd", "snappy", "none") or (level and not (codec == "zstd" and level.isdigit())):
-            raise ValueError(f"{value!r} is no compression; write zstd, zstd:1 to zstd:22, snappy or none")
-        if level and not 1 <= int(level) <= 22:
-            raise ValueError(f"zstd level {level} is not within 1 and 22")
-        return value
+        """Normal form, so that `zstd` and `zstd:3` are the same plan."""
+        match = _CODEC.fullmatch(value)
+        if match is None or (match[2] is not None and (match[1] != "zstd" or not 1 <= int(match[2]) <= 22)):
+            raise NotAllowed(value, COMPRESSIONS)
+        return f"zstd:{int(match[2] or DEFAULT_ZSTD_LEVEL)}" if match[1] == "zstd" else match[1]
 
     @field_validator("splits")
     @classmethod
     def _splits(cls, value: dict[str, float]) -> dict[str, float]:
         if not value or abs(sum(value.values()) - 1) > 1e-9 or any(s <= 0 for s in value.values()):
-            raise ValueError("shares must be above 0 and add up to 1")
-        for name in value:
-            if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
-                raise ValueError(f"split {name!r}: write lower-case letters, digits and _")
+            raise NotAllowed(value, "shares above 0 that add up to 1")
         return value
+
+    @property
+    def codec(self) -> tuple[str, int | None]:
+        """Compression and its level, as pyarrow's writer takes them."""
+        name, _, level = self.compression.partition(":")
+        return name, int(level) if level else None
 
 
 class Job(_Model):
     """A job file, version 1. Paths are as written; relative ones start at the working directory."""
 
-    version: Literal[1]
-    name: str
-    dataset: str
-    spool: str = ".skyhaul/spool"
-    spool_limit: Size = 16 * 1024**3
-    seed: int = Field(default=0, ge=0)
-    schema_: SchemaName = Field(default="document", alias="schema")
-    sources: dict[str, SourceSpec] = Field(min_length=1)
-    links: dict[str, LinkSpec] = {}
-    shards: ShardsSpec = ShardsSpec()
-    on_damage: Literal["reject", "fail"] = "reject"
-    on_drift: Literal["reject", "fail"] = "reject"
-    patience: Duration = 600.0
+    version: Annotated[
+        Literal[1], BeforeValidator(between(1, 1)), WithJsonSchema({"const": 1, "type": "integer"})
+    ] = Field(description="The job file's version: 1.")
+    name: Name = Field(description="The job's name, for reports.")
+    dataset: Text = Field(repr=False, description="The output folder: a path or an fsspec URL.")
+    spool: Text = Field(default=".skyhaul/spool", description="A folder on local disk for what is under way.")
+    spool_limit: Size = Field(default=16 * 1024**3, description="Bytes that the spool may hold.")
+    seed: Seed = Field(default=0, description="Seeds the dealing of chunks to shards and the splits.")
+    schema_: SchemaName = Field(
+        default="document", alias="schema", description="The dataset's record schema: one for all sources."
+    )
+    sources: dict[Name, SourceSpec] = Field(min_length=1, description="Name: source.")
+    links: dict[Name, LinkSpec] = Field(default={}, description="Name: link.")
+    shards: ShardsSpec = Field(default=ShardsSpec(), description="How shards are cut and written.")
+    on_damage: Literal["reject", "fail"] = Field(
+        default="reject",
+        description="Bad records and unreadable rests of objects: keep them as rejects, or fail the shard.",
+    )
+    on_drift: Literal["reject", "fail"] = Field(
+        default="reject",
+        description="Records that do not fit the schema: keep as rejects, or fail the shard.",
+    )
+    patience: Duration = Field(
+        default=600.0, description="How long a silent source is tried before its shards are put off: `10m`."
+    )
 
     @model_validator(mode="after")
     def _refer(self) -> Job:
-        for kind, names in (("source", self.sources), ("link", self.links)):
-            for name in names:
-                if not _NAME.fullmatch(name):
-                    raise ValueError(f"{kind} name {name!r}: write letters, digits, '.', '_' and '-'")
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(f"name {self.name!r}: write letters, digits, '.', '_' and '-'")
+        errors = [
+            InitErrorDetails(type="value_error", loc=where, input=error.found, ctx={"error": error})
+            for where, error in _dangling(self)
+        ]
+        if errors:
+            # Raised as a ValidationError, so that each error keeps its own place in the file.
+            raise ValidationError.from_exception_data(type(self).__name__, errors, hide_input=True)
         return self
+
+
+def _dangling(job: Job) -> Iterator[tuple[tuple[str | int, ...], NotAllowed]]:
+    """References that lead nowhere, with their places in the job file."""
+    known = ", ".join(sorted(job.links)) or "no links are defined; add one under `links`"
+    for name, source in job.sources.items():
+        for index, link in enumerate(source.via):
+            if link not in job.links:
+                yield ("sources", name, "via", index), NotAllowed(link, f"the name of a link: {known}")

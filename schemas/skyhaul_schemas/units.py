@@ -8,63 +8,103 @@ Rates: `130Mbit/s`, `2MB/s`, `9600bit/s` (returned in bit/s). Durations: `45ms`,
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+
+from skyhaul_schemas.printable import describe
 
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:([kmgtp])(i?))?b?\s*", re.IGNORECASE)
-_RATE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kMmGgTt]?)(i?)(bit|b|B)(?:/s|ps)\s*")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|us|s|m|h|d)\s*")
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER = r"([0-9]{1,24}(?:\.[0-9]{1,24})?)"
+_SIZE = re.compile(rf"\s*{_NUMBER}\s*(?:([kmgtp])(i?))?b?\s*", re.IGNORECASE)
+_RATE = re.compile(rf"\s*{_NUMBER}\s*([kMmGgTt]?)(i?)(bit|b|B)(?:/s|ps)\s*")
+_DURATION = re.compile(rf"{_NUMBER}\s*(ms|us|s|m|h|d)\s*")
+_SHARE = re.compile(rf"\s*{_NUMBER}\s*(%?)\s*")
+_SECONDS = {
+    "us": Decimal("0.000001"),
+    "ms": Decimal("0.001"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
+    "d": Decimal(86400),
+}
+
+SIZE_LIMIT = 1 << 60
+"""Bytes; keeps every size and sum of sizes within the plan's 64-bit columns."""
+DURATION_LIMIT = 100 * 365 * 86400.0
+"""Seconds; longer is a slip of the pen, and would overflow timers."""
+
+SIZES = "bytes, or a number with kB, MB, GB, KiB, MiB or GiB, below 1 EiB"
+RATES = "a number above zero with bit/s, kbit/s, Mbit/s, Gbit/s, kB/s or MB/s"
+DURATIONS = "a number with ms, s, m, h or d, such as 45ms, 30s, 10m, 1h30m or 2d"
+SHARES = "a share from 0 to 1, or from 0% to 100%, such as 0.004 or 0.4%"
+
+
+class NotAllowed(ValueError):
+    """A value that is none of the allowed ones. `allowed` holds nothing of what was found, so that it can
+    be printed where the value is secret."""
+
+    def __init__(self, found: object, allowed: str) -> None:
+        super().__init__(f"found {describe(found)}, allowed: {allowed}")
+        self.found = found
+        self.allowed = allowed
 
 
 def parse_size(text: str | int) -> int:
-    """Bytes of `text`. Raises ValueError that names what is allowed."""
+    """Bytes of `text`. Raises NotAllowed."""
     if isinstance(text, int) and not isinstance(text, bool):
-        if text < 0:
-            raise ValueError(f"size {text} is negative")
-        return text
-    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError(f"{text!r} is no size; write bytes or a number with kB, MB, GB, KiB, MiB, GiB")
-    base = 1024 if match[3] else 1000
-    return round(float(match[1]) * float(base ** _POWERS[(match[2] or "").lower()]))
+        size = text
+    else:
+        match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise NotAllowed(text, SIZES)
+        base = 1024 if match[3] else 1000
+        size = round(Decimal(match[1]) * base ** _POWERS[(match[2] or "").lower()])
+    if not 0 <= size < SIZE_LIMIT:
+        raise NotAllowed(text, SIZES)
+    return size
 
 
 def parse_rate(text: str | int | float) -> float:
-    """bit/s of `text`. Raises ValueError that names what is allowed."""
+    """bit/s of `text`. Raises NotAllowed."""
     match = _RATE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"{text!r} is no rate; write a number with bit/s, kbit/s, Mbit/s, Gbit/s or MB/s")
+        raise NotAllowed(text, RATES)
     base = 1024 if match[3] else 1000
     bits = 8 if match[4] == "B" else 1
-    rate = float(match[1]) * float(base ** _POWERS[match[2].lower()]) * bits
+    rate = float(Decimal(match[1]) * base ** _POWERS[match[2].lower()] * bits)
     if rate <= 0:
-        raise ValueError(f"rate {text!r} must be above zero")
+        raise NotAllowed(text, RATES)
     return rate
 
 
 def parse_duration(text: str | int | float) -> float:
-    """Seconds of `text`. Raises ValueError that names what is allowed."""
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        if text == 0:
-            return 0.0
-        raise ValueError(f"{text!r} is no duration; add a unit: ms, s, m, h or d")
+    """Seconds of `text`; only 0 goes without a unit. Raises NotAllowed."""
+    if isinstance(text, int | float) and not isinstance(text, bool) and text == 0:
+        return 0.0
     parts = list(_DURATION.finditer(text)) if isinstance(text, str) else []
+    if isinstance(text, str) and text.strip() == "0":
+        return 0.0
     if not parts or not isinstance(text, str) or "".join(p[0] for p in parts) != text.lstrip():
-        raise ValueError(f"{text!r} is no duration; write for example 45ms, 30s, 10m, 1h30m or 2d")
-    return sum(float(p[1]) * _SECONDS[p[2]] for p in parts)
+        raise NotAllowed(text, DURATIONS)
+    seconds = float(sum((Decimal(p[1]) * _SECONDS[p[2]] for p in parts), Decimal(0)))
+    if seconds > DURATION_LIMIT:
+        raise NotAllowed(text, f"{DURATIONS}; at most 100 years")
+    return seconds
 
 
 def parse_share(text: str | int | float) -> float:
-    """A share within 0..1 of `0.4%` or `0.004`. Raises ValueError."""
-    try:
-        if isinstance(text, str) and text.strip().endswith("%"):
-            share = float(text.strip()[:-1]) / 100
-        else:
-            share = float(text)
-    except (TypeError, ValueError):
-        raise ValueError(f"{text!r} is no share; write for example 0.4% or 0.004") from None
+    """A share within 0..1 of `0.4%` or `0.004`. Raises NotAllowed."""
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        raise NotAllowed(text, SHARES)
+    if isinstance(text, str):
+        match = _SHARE.fullmatch(text)
+        if match is None:
+            raise NotAllowed(text, SHARES)
+        # By Decimal, so that 1% and 0.01 are the same float, and thus the same plan.
+        share = float(Decimal(match[1]) / 100 if match[2] else Decimal(match[1]))
+    else:
+        share = float(text)
     if not 0 <= share <= 1:
-        raise ValueError(f"share {text!r} is not within 0 and 100%")
+        raise NotAllowed(text, SHARES)
     return share
 
 
@@ -76,6 +116,18 @@ def format_size(count: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     raise AssertionError
+
+
+def exact_size(count: int) -> str:
+    """Bytes as the job file would say them, without loss: `64 MiB`, `500 MB`, `4097 B`."""
+    best = f"{count} B"
+    for base, infix in ((1000, ""), (1024, "i")):
+        for power, letter in enumerate(("k", "M", "G", "T"), start=1):
+            unit = base**power
+            if count and count % unit == 0:
+                shown = f"{count // unit} {letter.upper() if infix else letter}{infix}B"
+                best = shown if len(shown) <= len(best) else best
+    return best
 
 
 def format_rate(bits_per_second: float) -> str:
@@ -90,7 +142,7 @@ def format_rate(bits_per_second: float) -> str:
 
 def format_duration(seconds: float) -> str:
     """Seconds as people read them: `4.2s`, `3m12s`, `2h05m`."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f}s"
     whole = round(seconds)
     if whole < 3600:

@@ -1,0 +1,233 @@
+"""YAML of a job file into plain values, each with its line; `${NAME}` is taken from the environment.
+
+The subset: one document, the scalars of YAML 1.2's core schema (so `no` and `2024-01-01` are text and
+`12:30` is no number), keys as text, anchors and `<<` merges, no tags. Size, depth and the number of
+values after expansion are capped, so that no job file costs more than its own text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import describe, printable
+
+TEXT_CAP = 1024 * 1024
+"""Bytes of a job file."""
+DEPTH_CAP = 32
+VALUE_CAP = 50_000
+"""Values in a job file once its aliases are expanded."""
+
+Where = tuple[str | int, ...]
+
+_TAG = "tag:yaml.org,2002:"
+_ENVIRONMENT = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DIGITS_CAP = 40
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with the implicit types of YAML 1.2's core schema."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(
+        _TAG + _tag, re.compile(rf"^(?:{_pattern})$"), ["" if c == "\0" else c for c in _first]
+    )
+
+
+@dataclass(slots=True)
+class Tree:
+    """The file's `value`. lines: the line of each value (of its key, in a mapping). written: scalars as
+    they stand in the file. secret: places whose value came, in whole or part, from the environment."""
+
+    value: Any = None
+    lines: dict[Where, int] = field(default_factory=dict)
+    written: dict[Where, str] = field(default_factory=dict)
+    secret: dict[Where, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a job file; `found` is fit to print."""
+
+    line: int
+    where: Where
+    found: str
+    allowed: str
+
+    def text(self, origin: str) -> str:
+        dotted = printable(".".join(map(str, self.where)))
+        subject = f"{dotted}: " if dotted else ""
+        return f"{printable(origin)}:{self.line}: {subject}found {self.found}, allowed: {self.allowed}"
+
+
+def refuse(origin: str, problems: list[Problem]) -> UsageError:
+    """The error that lists `problems`, one a line, in the order of the file."""
+    return UsageError("\n".join(p.text(origin) for p in sorted(problems, key=lambda p: p.line)))
+
+
+def read_tree(text: str, origin: str, env: Mapping[str, str]) -> Tree:
+    """Parse `text`. Raises UsageError with the lines of what is wrong."""
+    if len(text) > TEXT_CAP:
+        raise UsageError(f"{printable(origin)}: found more than {TEXT_CAP} characters, allowed: at most that")
+    try:
+        _check_depth(text, origin)
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = printable(error.problem or "cannot be parsed")
+        if error.context and error.context_mark and error.context_mark.line + 1 != line:
+            problem += f" ({printable(error.context)} that starts in line {error.context_mark.line + 1})"
+        raise UsageError(f"{printable(origin)}:{line}: not YAML: {problem}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UsageError(f"{printable(origin)}:{line}: not YAML: {printable(str(error.reason))}") from None
+    if root is None:
+        raise refuse(origin, [Problem(1, (), "an empty file", "a job file; it starts with `version: 1`")])
+    builder = _Builder(env)
+    builder.tree.lines[()] = 1
+    builder.tree.value = builder.value(root, (), 0)
+    if builder.problems:
+        raise refuse(origin, builder.problems)
+    return builder.tree
+
+
+def _check_depth(text: str, origin: str) -> None:
+    """Composing recurses, so the depth is looked at first, over the flat stream of events."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_CAP:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise refuse(origin, [Problem(line, (), "nesting without end", f"a depth of {DEPTH_CAP}")])
+
+
+class _Builder:
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.tree = Tree()
+        self.problems: list[Problem] = []
+        self.count = 0
+
+    def value(self, node: yaml.Node, where: Where, depth: int) -> Any:
+        self.count += 1
+        if self.count > VALUE_CAP or depth > DEPTH_CAP:
+            # Only aliases get here: the file itself is capped in text and depth.
+            if not any("aliases" in p.found for p in self.problems):
+                self._problem(node, where, "aliases that expand too far", f"at most {VALUE_CAP} values")
+            return None
+        self.tree.lines.setdefault(where, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+            return self._mapping(node, where, depth)
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
+            return [self.value(child, (*where, i), depth + 1) for i, child in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, where)
+        self._problem(node, where, f"the tag {describe(node.tag)}", "plain YAML without tags")
+        return None
+
+    def _mapping(self, node: yaml.MappingNode, where: Where, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merged: list[yaml.Node] = []
+        first: dict[str, int] = {}
+        for key, child in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                self._problem(key, where, "a key that is no text", "text as keys")
+                continue
+            if key.tag == f"{_TAG}merge":
+                merged.extend(child.value if isinstance(child, yaml.SequenceNode) else [child])
+                continue
+            name = key.value
+            if name in first:
+                allowed = f"each key once; it stands in line {first[name]} already"
+                self.problems.append(Problem(line, (*where, name), "the key again", allowed))
+                continue
+            first[name] = line
+            self.tree.lines[(*where, name)] = line
+            found[name] = self.value(child, (*where, name), depth + 1)
+        for base in merged:
+            self._merge(base, where, depth, found)
+        return found
+
+    def _merge(self, base: yaml.Node, where: Where, depth: int, found: dict[str, Any]) -> None:
+        if not isinstance(base, yaml.MappingNode):
+            self._problem(base, where, "`<<` of something else", "`<<: *name` of a mapping")
+            return
+        present = set(found)
+        for key, child in base.value:
+            if isinstance(key, yaml.ScalarNode) and key.value not in present:
+                if key.tag == f"{_TAG}merge":
+                    self._problem(key, where, "`<<` within `<<`", "one level of merging")
+                    continue
+                self.tree.lines[(*where, key.value)] = key.start_mark.line + 1
+                found[key.value] = self.value(child, (*where, key.value), depth + 1)
+
+    def _scalar(self, node: yaml.ScalarNode, where: Where) -> Any:
+        text = node.value
+        self.tree.written[where] = text
+        kind = node.tag.removeprefix(_TAG)
+        if kind == "str" or kind == "merge":
+            return self._resolve(node, text, where)
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() == "true"
+        if kind == "int" and len(text) <= _DIGITS_CAP:
+            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        if kind == "float" and len(text) <= _DIGITS_CAP and math.isfinite(float(text)):
+            return float(text)
+        if kind in ("int", "float"):
+            self._problem(node, where, describe(text), f"a number of at most {_DIGITS_CAP} characters")
+        else:
+            self._problem(node, where, f"the tag {describe(node.tag)}", "plain YAML without tags")
+        return None
+
+    def _resolve(self, node: yaml.ScalarNode, text: str, where: Where) -> str:
+        """Put the environment's values for `${NAME}`; `$${` stands for `${`."""
+        names: list[str] = []
+
+        def replace(match: re.Match[str]) -> str:
+            name = match[1]
+            if name is None:
+                return "${"
+            if not match[0].endswith("}") or not _VARIABLE.fullmatch(name):
+                self._problem(node, where, describe(match[0]), "${NAME}, or $${ for a plain ${")
+            elif name not in self.env:
+                allowed = f"a name from the environment; {name} is not set (export {name}=...)"
+                self._problem(node, where, f"${{{name}}}", allowed)
+            else:
+                names.append(name)
+                return self.env[name]
+            return ""
+
+        resolved = _ENVIRONMENT.sub(replace, text)
+        if names:
+            self.tree.secret[where] = tuple(names)
+        return resolved
+
+    def _problem(self, node: yaml.Node, where: Where, found: str, allowed: str) -> None:
+        line = self.tree.lines.get(where, node.start_mark.line + 1)
+        self.problems.append(Problem(line, where, found, allowed))
