@@ -1,0 +1,189 @@
+"""The file operations of the commit path, each a named step.
+
+Everything durable that a local dataset does goes through `LocalFiles`, so that one subclass (`before`,
+`after`) can stop the process on either side of any step: that is how the crash tests reach each of them.
+The order that callers keep: write to a temporary name, fsync, link (which never replaces), unlink the
+temporary name, fsync the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from skyhaul.dataset.storage_errors import storage_error
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+Step = Literal["create", "write", "fsync", "link", "replace", "unlink", "make-folder", "fsync-folder"]
+
+_BUFFER = 1 << 20
+
+
+class LocalFiles:
+    """Named file operations. Raise DiskFull or StorageError; FileExistsError and FileNotFoundError pass
+    through, for they are answers rather than failures."""
+
+    def before(self, step: Step, path: Path) -> None:
+        """Called before each step; for fault injection."""
+
+    def after(self, step: Step, path: Path) -> None:
+        """Called after each step that went well; for fault injection."""
+
+    @contextmanager
+    def step(self, step: Step, path: Path) -> Iterator[None]:
+        self.before(step, path)
+        try:
+            yield
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            raise storage_error(error, step.replace("-", " the "), path) from error
+        self.after(step, path)
+
+    def create(self, path: Path) -> NewFile:
+        """A new file to be written once, digested on its way."""
+        with self.step("create", path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        return NewFile(self, path, descriptor)
+
+    def write_new(self, path: Path, data: bytes) -> None:
+        """Create `path` with `data` and sync it. A file whose sync failed is gone afterwards, for its
+        pages may count as clean although they never reached the disk."""
+        file = self.create(path)
+        try:
+            file.write(data)
+            file.finish(sync=True)
+        except BaseException:
+            file.discard()
+            raise
+
+    def fsync(self, path: Path) -> None:
+        with self.step("fsync", path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Raises FileExistsError where there is a `target`: a link never replaces."""
+        with self.step("link", target):
+            os.link(source, target)
+
+    def replace(self, source: Path, target: Path) -> None:
+        with self.step("replace", target):
+            os.replace(source, target)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file; none there is fine."""
+        with self.step("unlink", path):
+            path.unlink(missing_ok=True)
+
+    def fsync_folder(self, path: Path) -> None:
+        with self.step("fsync-folder", path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def make_folders(self, path: Path) -> None:
+        """`path` and its parents; each new one is synced into its parent."""
+        if path.is_dir():
+            return
+        self.make_folders(path.parent)
+        with self.step("make-folder", path):
+            path.mkdir(exist_ok=True)
+        self.fsync_folder(path.parent)
+
+
+class NewFile:
+    """A file that is written once, in order, and digested on its way; `pa.PythonFile` can wrap it.
+
+    `close()` does nothing, for Arrow closes what it is given; `finish` and `discard` end it.
+    """
+
+    def __init__(self, files: LocalFiles, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.bytes = 0
+        self._files = files
+        self._sha256 = hashlib.sha256()
+        self._raw = _SteppedRaw(files, path, descriptor)
+        self._buffered = io.BufferedWriter(self._raw, _BUFFER)
+        self._discarded = False
+
+    @property
+    def closed(self) -> bool:
+        return False
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what was written so far."""
+        return self._sha256.hexdigest()
+
+    def write(self, data: Buffer) -> int:
+        view = memoryview(data)
+        if not self._discarded:
+            self._sha256.update(view)
+            self._buffered.write(view)
+            self.bytes += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self.bytes
+
+    def flush(self) -> None:
+        """Nothing: the bytes go out when the buffer is full, and at `finish`."""
+
+    def close(self) -> None:
+        """Nothing: see the class."""
+
+    def finish(self, *, sync: bool) -> None:
+        """Write out what is buffered, sync it if asked, and close. Raises DiskFull or StorageError."""
+        self._buffered.flush()
+        if sync:
+            with self._files.step("fsync", self.path):
+                os.fsync(self._raw.descriptor)
+        self._buffered.close()
+
+    def discard(self) -> None:
+        """Drop what was written, and the file; later writes go nowhere."""
+        self._discarded = True
+        self._raw.drop()
+        self._files.unlink(self.path)
+
+
+class _SteppedRaw(io.RawIOBase):
+    """An open descriptor whose every write is a step."""
+
+    def __init__(self, files: LocalFiles, path: Path, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._files = files
+        self._path = path
+        self._dropped = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        if self._dropped:
+            return memoryview(data).nbytes
+        with self._files.step("write", self._path):
+            return os.write(self.descriptor, data)
+
+    def drop(self) -> None:
+        """What BufferedWriter still holds would be written when it is collected: swallow it."""
+        self._dropped = True
+        self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            os.close(self.descriptor)

@@ -1,0 +1,186 @@
+"""A dataset in a folder of this machine (or of a network filesystem that it has mounted)."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import operator
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from skyhaul.dataset.files import LocalFiles
+from skyhaul.dataset.storage_errors import printable, probe_error, storage_error
+from skyhaul.dataset.store import DatasetStore, Same
+from skyhaul.dataset.temporary import PREFIX, TemporaryFolder, clear_leftovers
+from skyhaul_schemas import layout
+from skyhaul_schemas.errors import StorageError, UsageError
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class LocalStore(DatasetStore):
+    """Files are written under a temporary name, synced, and linked into place, which never replaces."""
+
+    local_root: Path
+
+    def __init__(self, url: str, writable: bool, files: LocalFiles) -> None:
+        super().__init__(url, writable)
+        self.files = files
+        path = unquote(urlsplit(url).path) if url.startswith(("file://", "local://")) else url
+        if not path or "\0" in path:
+            raise UsageError(f"dataset {printable(url)!r} is no path")
+        self.local_root = Path(os.path.abspath(path))
+        self._lock = threading.Lock()
+        self._temporary: TemporaryFolder | None = None
+        if writable:
+            clear_leftovers(self.local_root / layout.CONTROL)
+
+    def exists(self, path: str) -> bool:
+        return (self.local_root / path).is_file()
+
+    def size(self, path: str) -> int:
+        with _reading(path):
+            return (self.local_root / path).stat().st_size
+
+    def read_bytes(self, path: str) -> bytes:
+        with _reading(path):
+            return (self.local_root / path).read_bytes()
+
+    def open_input(self, path: str) -> BinaryIO:
+        with _reading(path):
+            return open(self.local_root / path, "rb")
+
+    def create_bytes(self, path: str, data: bytes, *, same: Same = operator.eq) -> bool:
+        temporary = self.temp_path()
+        self.files.write_new(temporary, data)
+        created = self._link(temporary, self.local_root / path)
+        if not created and not same(self.read_bytes(path), data):
+            raise self.conflict(path)
+        return created
+
+    def replace_bytes(self, path: str, data: bytes) -> None:
+        target = self.local_root / path
+        temporary = self.temp_path()
+        self.files.write_new(temporary, data)
+        self.files.make_folders(target.parent)
+        self.files.replace(temporary, target)
+        self.files.fsync_folder(target.parent)
+
+    def remove(self, path: str) -> None:
+        self.files.unlink(self.local_root / path)
+
+    def publish(self, local_path: Path, path: str, sha256: str) -> bool:
+        self.files.fsync(local_path)
+        created = self._link(local_path, self.local_root / path)
+        if not created and self._digest(path) != sha256:
+            raise self.conflict(path)
+        return created
+
+    def _link(self, temporary: Path, target: Path) -> bool:
+        """Give a synced file its name; False where the name is taken. The folder is synced in both cases:
+        who took the name may have died before it got that far."""
+        self.files.make_folders(target.parent)
+        try:
+            self.files.link(temporary, target)
+            created = True
+        except FileExistsError:
+            created = False
+        self.files.unlink(temporary)
+        self.files.fsync_folder(target.parent)
+        return created
+
+    def _digest(self, path: str) -> str:
+        with _reading(path), open(self.local_root / path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def temp_dir(self) -> Path:
+        if not self.writable:
+            raise StorageError(f"dataset {self.place} was opened for reading")
+        with self._lock:
+            if self._temporary is None or self._temporary.owner != os.getpid():
+                control = self.local_root / layout.CONTROL
+                self.files.make_folders(control)
+                try:
+                    self._temporary = TemporaryFolder(control)
+                except OSError as error:
+                    raise storage_error(error, "make a folder in", control) from error
+            return self._temporary.path
+
+    def list(self, prefix: str) -> Iterator[str]:
+        try:
+            entries = sorted(
+                (entry.name + "/" * entry.is_dir(follow_symlinks=False))
+                for entry in os.scandir(self.local_root / prefix)
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise storage_error(error, "list", self.local_root / prefix) from error
+        for name in entries:
+            path = f"{prefix}/{name}" if prefix else name
+            if not name.endswith("/"):
+                yield path
+            elif not path.startswith(f"{layout.CONTROL}/{PREFIX}"):
+                yield from self.list(path[:-1])
+
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        try:
+            entries = list(os.scandir(self.local_root / prefix))
+            return tuple(sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise storage_error(error, "list", self.local_root / prefix) from error
+
+    def probe(self) -> None:
+        target = self.local_root / layout.CONTROL
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            folder = TemporaryFolder(target)
+        except OSError as error:
+            raise probe_error(error, self.place) from error
+        try:
+            first, second = folder.path / "first", folder.path / "second"
+            first.write_bytes(b"1")
+            os.link(first, second)
+            self._link_again(first, second)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise UsageError(
+                    f"dataset {self.place} lies on a filesystem without hard links, so a file cannot be"
+                    " created without replacing; choose another `dataset`"
+                ) from error
+            raise probe_error(error, self.place) from error
+        finally:
+            folder.remove()
+
+    def _link_again(self, first: Path, second: Path) -> None:
+        try:
+            os.link(first, second)
+        except FileExistsError:
+            return
+        raise UsageError(
+            f"dataset {self.place} lies on a filesystem that replaces where it should refuse;"
+            " choose another `dataset`"
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            if self._temporary is not None and self._temporary.owner == os.getpid():
+                self._temporary.remove()
+            self._temporary = None
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise storage_error(error, "read", path) from error

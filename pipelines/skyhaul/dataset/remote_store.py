@@ -1,0 +1,277 @@
+"""A dataset on an object store, through fsspec.
+
+A create is a conditional put (`mode="create"`: If-None-Match on S3, ifGenerationMatch on GCS). When its
+answer is lost, what stands there is read back: unknown never means delete, nor another name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import operator
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+
+import fsspec
+from fsspec.asyn import AsyncFileSystem
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from skyhaul.dataset.files import LocalFiles
+from skyhaul.dataset.storage_errors import printable, probe_error, storage_error
+from skyhaul.dataset.store import DatasetStore, Same, shown
+from skyhaul_schemas import layout
+from skyhaul_schemas.errors import StorageError, UsageError
+
+T = TypeVar("T")
+
+_ATTEMPTS = 5
+_READ_BLOCK = 8 * 1024 * 1024
+_PUT_AT_ONCE = 32 * 1024 * 1024
+
+
+class _AnswerLost(Exception):
+    """A store call that may or may not have happened; tried again after a look."""
+
+
+class RemoteStore(DatasetStore):
+    """A dataset behind an fsspec filesystem. Each call is tried five times over about ten seconds."""
+
+    def __init__(self, url: str, writable: bool, files: LocalFiles) -> None:
+        super().__init__(url, writable)
+        self.local_root = None
+        self.files = files
+        if "::" in url:
+            raise UsageError(f"dataset {shown(url)}: chained URLs cannot hold a dataset")
+        try:
+            self._fs, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError, OSError) as error:
+            raise UsageError(f"dataset {shown(url)} cannot be opened: {printable(error)}") from error
+        self._root = root.rstrip("/")
+        self._lock = threading.Lock()
+        self._temporary: tuple[int, Path] | None = None
+        if writable and not _creates_only(self._fs):
+            raise UsageError(
+                f"dataset {shown(url)}: this filesystem cannot create a file without replacing one;"
+                " use a local folder, s3:// or gs://"
+            )
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+    def exists(self, path: str) -> bool:
+        self._fs.invalidate_cache()
+        return self._call("look for", path, lambda: bool(self._fs.isfile(self._at(path))))
+
+    def size(self, path: str) -> int:
+        return self._call("look at", path, lambda: int(self._fs.size(self._at(path))))
+
+    def read_bytes(self, path: str) -> bytes:
+        return self._call("read", path, lambda: bytes(self._fs.cat_file(self._at(path))))
+
+    def open_input(self, path: str) -> BinaryIO:
+        def opened() -> BinaryIO:
+            return cast(BinaryIO, self._fs.open(self._at(path), "rb", block_size=_READ_BLOCK))
+
+        return self._call("read", path, opened)
+
+    def create_bytes(self, path: str, data: bytes, *, same: Same = operator.eq) -> bool:
+        def put() -> None:
+            self._fs.pipe_file(self._at(path), data, mode="create")
+
+        return self._create(path, put, lambda: same(self.read_bytes(path), data))
+
+    def publish(self, local_path: Path, path: str, sha256: str) -> bool:
+        small = local_path.stat().st_size <= _PUT_AT_ONCE
+
+        def put() -> None:
+            if small or not _puts_files(self._fs):
+                self._fs.pipe_file(self._at(path), local_path.read_bytes(), mode="create")
+            else:
+                self._fs.put_file(str(local_path), self._at(path), mode="create")
+
+        created = self._create(path, put, lambda: self._digest(path) == sha256)
+        self.files.unlink(local_path)
+        return created
+
+    def _create(self, path: str, put: Callable[[], None], stands: Callable[[], bool]) -> bool:
+        """A conditional put. `stands` compares what is there with ours; it raises FileNotFoundError."""
+
+        def attempt() -> bool:
+            try:
+                put()
+                return True
+            except FileExistsError:
+                created = False
+            except _foreign_errors() as error:
+                if isinstance(error, PermissionError):
+                    raise
+                created = True
+                lost: BaseException = error
+            try:
+                if stands():
+                    return created
+            except FileNotFoundError:
+                if created:
+                    raise _AnswerLost from lost
+                # Refused because it exists, then gone: somebody cleans up; look again.
+                raise _AnswerLost from None
+            raise self.conflict(path)
+
+        return self._call("create", path, attempt)
+
+    def replace_bytes(self, path: str, data: bytes) -> None:
+        self._call("write", path, lambda: self._fs.pipe_file(self._at(path), data))
+
+    def remove(self, path: str) -> None:
+        def removed() -> None:
+            try:
+                self._fs.rm_file(self._at(path))
+            except FileNotFoundError:
+                return
+
+        self._call("remove", path, removed)
+
+    def _digest(self, path: str) -> str:
+        digest = hashlib.sha256()
+        with self.open_input(path) as file:
+            while block := file.read(_READ_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def _call(self, doing: str, path: str, call: Callable[[], T]) -> T:
+        """`call`, tried again while the store's answers fail; the last failure as StorageError."""
+
+        def once() -> T:
+            try:
+                return call()
+            except (FileNotFoundError, StorageError):
+                raise
+            except PermissionError as error:
+                raise storage_error(error, doing, self._named(path)) from error
+            except _foreign_errors() as error:
+                raise _AnswerLost from error
+
+        try:
+            for attempt in Retrying(
+                stop=stop_after_attempt(_ATTEMPTS),
+                wait=wait_exponential_jitter(initial=0.2, max=4.0, jitter=0.2),
+                retry=retry_if_exception_type(_AnswerLost),
+                reraise=True,
+            ):
+                with attempt:
+                    return once()
+        except _AnswerLost as lost:
+            cause = lost.__cause__
+            error = cause if isinstance(cause, OSError) else OSError(printable(cause or "no answer"))
+            raise storage_error(error, doing, self._named(path)) from lost
+        raise AssertionError("tenacity returned without a result")
+
+    def _named(self, path: str) -> str:
+        return f"{path} in dataset {self.place}"
+
+    def temp_dir(self) -> Path:
+        with self._lock:
+            if self._temporary is None or self._temporary[0] != os.getpid():
+                try:
+                    made = Path(tempfile.mkdtemp(prefix="skyhaul-"))
+                except OSError as error:
+                    raise storage_error(error, "make a folder in", tempfile.gettempdir()) from error
+                self._temporary = (os.getpid(), made)
+            return self._temporary[1]
+
+    def _entries(self, prefix: str) -> list[tuple[str, bool]]:
+        """(name, is a folder) of what is directly in `prefix`, sorted as whole paths sort."""
+
+        def listed() -> list[dict[str, Any]]:
+            self._fs.invalidate_cache()
+            try:
+                return list(self._fs.ls(self._at(prefix), detail=True))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+        entries = []
+        for info in self._call("list", prefix or ".", listed):
+            name = str(info["name"]).rstrip("/").rpartition("/")[2]
+            folder = info["type"] == "directory"
+            if str(info["name"]).rstrip("/") != self._at(prefix).rstrip("/"):
+                entries.append((name + "/" * folder, folder))
+        return [(name.rstrip("/"), folder) for name, folder in sorted(set(entries))]
+
+    def list(self, prefix: str) -> Iterator[str]:
+        for name, folder in self._entries(prefix):
+            path = f"{prefix}/{name}" if prefix else name
+            if folder:
+                yield from self.list(path)
+            else:
+                yield path
+
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        return tuple(name for name, folder in self._entries(prefix) if folder)
+
+    def probe(self) -> None:
+        path = f"{layout.CONTROL}/probe-{secrets.token_hex(6)}"
+        try:
+            self._fs.pipe_file(self._at(path), b"1", mode="create")
+            try:
+                self._fs.pipe_file(self._at(path), b"2", mode="create")
+                refused = False
+            except FileExistsError:
+                refused = True
+            self._fs.rm_file(self._at(path))
+        except _foreign_errors() as error:
+            place = error if isinstance(error, OSError) else OSError(printable(error))
+            if isinstance(place, FileNotFoundError):
+                raise UsageError(f"dataset {self.place} cannot be written: no such bucket") from error
+            raise probe_error(place, self.place) from error
+        if not refused:
+            raise UsageError(
+                f"dataset {self.place}: this store replaces a key that it was asked to create, so two"
+                " workers could overwrite each other; use a store with conditional writes"
+            )
+
+    def close(self) -> None:
+        with self._lock:
+            if self._temporary is not None and self._temporary[0] == os.getpid():
+                shutil.rmtree(self._temporary[1], ignore_errors=True)
+            self._temporary = None
+
+
+def _creates_only(fs: Any) -> bool:
+    """Whether `pipe_file(mode="create")` is the filesystem's own: fsspec's default looks first and then
+    writes, which two workers can both pass."""
+    if fs.async_impl:
+        ours, default = type(fs)._pipe_file, AsyncFileSystem._pipe_file
+    else:
+        ours, default = type(fs).pipe_file, fsspec.AbstractFileSystem.pipe_file
+    return ours is not default and "mode" in inspect.signature(ours).parameters
+
+
+def _puts_files(fs: Any) -> bool:
+    """Whether large files can go up in parts under the same condition."""
+    return bool(fs.async_impl) and "mode" in inspect.signature(type(fs)._put_file).parameters
+
+
+@cache
+def _foreign_errors() -> tuple[type[BaseException], ...]:
+    """What the filesystems raise beside OSError, of the libraries that are installed."""
+    errors: list[type[BaseException]] = [OSError, TimeoutError]
+    for module, names in (
+        ("aiohttp", ("ClientError",)),
+        ("botocore.exceptions", ("BotoCoreError", "ClientError")),
+        ("gcsfs.retry", ("HttpError",)),
+        ("azure.core.exceptions", ("AzureError",)),
+    ):
+        try:
+            loaded = importlib.import_module(module)
+        except ImportError:
+            continue
+        errors += [getattr(loaded, name) for name in names]
+    return tuple(errors)

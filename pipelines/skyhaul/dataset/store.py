@@ -1,0 +1,141 @@
+"""A dataset's store: a local folder or any fsspec URL that can create without replacing.
+
+Paths are those of `skyhaul_schemas.layout`: relative to the dataset, `/` between parts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from skyhaul.dataset.files import LocalFiles
+from skyhaul.dataset.storage_errors import printable
+from skyhaul_schemas.errors import CommitConflict
+
+Same = Callable[[bytes, bytes], bool]
+"""(standing, ours) -> whether the standing file says the same as ours."""
+
+_counter = itertools.count()
+
+
+class DatasetStore(ABC):
+    """One dataset. Thread-safe, and picklable: the copy opens the same place again.
+
+    Raises DiskFull and StorageError, also where the docstring does not say so.
+    """
+
+    local_root: Path | None
+    """The folder, where the dataset is one on this machine."""
+
+    files: LocalFiles
+    """How local files are written: of the dataset where it is local, else of its temporary folder."""
+
+    def __init__(self, url: str, writable: bool) -> None:
+        self.url = url
+        self.writable = writable
+
+    @staticmethod
+    def open(url: str, *, writable: bool, files: LocalFiles | None = None) -> DatasetStore:
+        """The store at a path or URL; nothing is created. Relative paths start at the working directory.
+        When writable, leftovers of dead processes are cleared. Raises UsageError for a URL that no
+        installed filesystem takes, or whose filesystem cannot create without replacing."""
+        scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", url)
+        if scheme is None or scheme[1].lower() in ("file", "local"):
+            from skyhaul.dataset.local_store import LocalStore
+
+            return LocalStore(url, writable, files or LocalFiles())
+        from skyhaul.dataset.remote_store import RemoteStore
+
+        return RemoteStore(url, writable, files or LocalFiles())
+
+    def __reduce__(self) -> tuple[Callable[[str, bool], DatasetStore], tuple[str, bool]]:
+        return (_reopen, (self.url, self.writable))
+
+    @property
+    def place(self) -> str:
+        """The URL as messages may show it: without user info and query."""
+        return shown(self.url)
+
+    @abstractmethod
+    def exists(self, path: str) -> bool: ...
+
+    @abstractmethod
+    def size(self, path: str) -> int:
+        """Bytes. Raises FileNotFoundError."""
+
+    @abstractmethod
+    def read_bytes(self, path: str) -> bytes:
+        """Raises FileNotFoundError."""
+
+    @abstractmethod
+    def open_input(self, path: str) -> BinaryIO:
+        """A seekable file to read. Raises FileNotFoundError."""
+
+    @abstractmethod
+    def create_bytes(self, path: str, data: bytes, *, same: Same = operator.eq) -> bool:
+        """True: created. False: it stands already and says the `same`. Raises CommitConflict otherwise.
+        Durable once this returns."""
+
+    @abstractmethod
+    def replace_bytes(self, path: str, data: bytes) -> None:
+        """Create or replace, in one step."""
+
+    @abstractmethod
+    def remove(self, path: str) -> None:
+        """None there is fine."""
+
+    @abstractmethod
+    def publish(self, local_path: Path, path: str, sha256: str) -> bool:
+        """Move a finished file of `temp_dir()`, with digest `sha256`, to `path`. True: it is there now.
+        False: a file with equal bytes stood there already. Raises CommitConflict for other bytes. The
+        temporary name is gone either way. Durable once this returns."""
+
+    @abstractmethod
+    def temp_dir(self) -> Path:
+        """A folder on this machine for files that will be published; this process's own."""
+
+    @abstractmethod
+    def list(self, prefix: str) -> Iterator[str]:
+        """Paths of the files below the folder `prefix`, sorted, however deep; none where there is none.
+        Temporary folders are left out."""
+
+    @abstractmethod
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """Names of the folders directly in the folder `prefix`, sorted."""
+
+    @abstractmethod
+    def probe(self) -> None:
+        """Create one key twice, and refuse a store that lets the second through. Raises UsageError for a
+        store that cannot be written or does not keep that promise."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop this process's temporary folder. The store may be used again."""
+
+    def temp_path(self, suffix: str = "") -> Path:
+        """A name in `temp_dir()` that nothing else uses."""
+        return self.temp_dir() / f"{next(_counter):08d}{suffix}"
+
+    def conflict(self, path: str) -> CommitConflict:
+        return CommitConflict(
+            f"{path} in dataset {self.place} exists with other bytes: another plan or another encoder"
+            " wrote it; run `skyhaul verify`, or choose another `dataset`"
+        )
+
+
+def _reopen(url: str, writable: bool) -> DatasetStore:
+    return DatasetStore.open(url, writable=writable)
+
+
+def shown(url: str) -> str:
+    """`url` without user info, query and fragment, on one line."""
+    if "://" not in url:
+        return printable(url)
+    parts = urlsplit(url)
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")

@@ -1,0 +1,53 @@
+"""Canonical row groups: cut where the rows say, whatever batches they came in.
+
+A row group takes rows, in order, while their uncompressed bytes (`row_bytes`) stay within the limit, and
+at least one. That is a function of the sequence of rows alone. pyarrow gives other bytes for the same rows
+in other batches, so each group is combined into one batch before it is handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from skyhaul.shards.row_bytes import Int64s
+
+Emit = Callable[[pa.RecordBatch, int], None]
+
+
+class Assembler:
+    """Collects rows and emits row groups with their bytes. Holds one group and one batch at most."""
+
+    def __init__(self, limit: int, emit: Emit) -> None:
+        self._limit = limit
+        self._emit = emit
+        self._pending: list[pa.RecordBatch] = []
+        self._bytes = 0
+
+    def add(self, batch: pa.RecordBatch, sizes: Int64s) -> None:
+        """`sizes` are the bytes of the batch's rows."""
+        sums = np.cumsum(sizes)
+        start, taken = 0, 0
+        while start < batch.num_rows:
+            room = self._limit - self._bytes
+            stop = int(np.searchsorted(sums, taken + room, side="right"))
+            if stop <= start and not self._pending:
+                stop = start + 1
+            if stop > start:
+                self._pending.append(batch.slice(start, stop - start))
+                self._bytes += int(sums[stop - 1]) - taken
+                start, taken = stop, int(sums[stop - 1])
+            if start < batch.num_rows:
+                self.flush()
+
+    def flush(self) -> None:
+        """Emit what is pending: the next row does not fit, or there is none."""
+        if not self._pending:
+            return
+        pending, size = self._pending, self._bytes
+        self._pending, self._bytes = [], 0
+        group = pending[0] if len(pending) == 1 else pa.concat_batches(pending)
+        del pending
+        self._emit(group, size)

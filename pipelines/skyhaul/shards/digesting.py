@@ -1,0 +1,41 @@
+"""A chunk's bytes, digested as the decoder reads them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from skyhaul_connectors.formats.protocol import ChunkBytes
+from skyhaul_schemas.plan import Chunk
+
+_BLOCK = 1 << 20
+
+
+class DigestedChunk:
+    """The ChunkBytes that a decoder gets. What it reads in order is digested on the way; `sha256()` reads
+    only what it left out, so a decoder that reads front to back costs no second read."""
+
+    def __init__(self, data: ChunkBytes) -> None:
+        self._data = data
+        self._digest = hashlib.sha256()
+        self._next = data.chunk.offset
+        self._end = data.chunk.offset + data.chunk.length
+
+    @property
+    def chunk(self) -> Chunk:
+        return self._data.chunk
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = self._data.read(offset, length)
+        if offset <= self._next < offset + len(data) and self._next < self._end:
+            fresh = memoryview(data)[self._next - offset : self._end - offset]
+            self._digest.update(fresh)
+            self._next += len(fresh)
+        return data
+
+    def sha256(self) -> str:
+        """Hex digest of the chunk's own bytes, without look-ahead. Raises what `read` raises, and
+        EOFError where the object is shorter than planned."""
+        while self._next < self._end:
+            if not self.read(self._next, min(_BLOCK, self._end - self._next)):
+                raise EOFError(self._next)
+        return self._digest.hexdigest()

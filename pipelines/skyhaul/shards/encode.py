@@ -1,0 +1,130 @@
+"""One shard, from its chunks' bytes to its commit record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import pyarrow as pa
+
+from skyhaul.dataset.commits import clear_failure, write_commit
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.shards.digesting import DigestedChunk
+from skyhaul.shards.fingerprint import encoder_fingerprint
+from skyhaul.shards.parquet import Compression, FinishedFile
+from skyhaul.shards.recipe import EncodeRecipe
+from skyhaul.shards.rejects import RejectsFile
+from skyhaul.shards.rows import ShardRows
+from skyhaul.shards.transforms import Transform
+from skyhaul_connectors.formats.protocol import ChunkBytes
+from skyhaul_schemas.commit import CommitRecord, CommittedFile, CommittedSource, RecordCounts, TransferCounts
+from skyhaul_schemas.errors import Interrupted, SourceChanged
+from skyhaul_schemas.plan import Chunk, Shard
+from skyhaul_schemas.records import decoded_schema
+
+
+def _nothing(chunk: Chunk) -> None:
+    """What `done_with` does by default."""
+
+
+def encode_shard(
+    shard: Shard,
+    recipe: EncodeRecipe,
+    open_chunk: Callable[[Chunk], ChunkBytes],
+    store: DatasetStore,
+    *,
+    transfer: Callable[[], dict[str, TransferCounts]],
+    started: str,
+    cancelled: Callable[[], bool],
+    done_with: Callable[[Chunk], None] = _nothing,
+    transforms: Sequence[Transform] = (),
+) -> CommitRecord:
+    """Decode, transform, write and commit one shard; the record that stands afterwards.
+
+    The files' bytes depend on the plan and the chunks' bytes alone. Data files come into place first, then
+    the rejects, then the create-only commit record, so that a record never speaks of what is not there. A
+    record that says the same stands already: that is success, and it is returned as it stands.
+
+    transfer: called once, for the commit record. started: UTC, RFC 3339. cancelled: asked between batches.
+    done_with: called when a chunk's bytes are needed no more by this attempt.
+
+    Raises CarriageError and StorageError from the chunks, DiskFull and StorageError of the dataset,
+    DecodeError where the job says `fail`, CommitConflict, and Interrupted once `cancelled`.
+    """
+    rows = ShardRows(store, shard.number, recipe, transforms)
+    rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
+    versions = {"skyhaul": version("skyhaul"), **encoder_fingerprint()}
+    try:
+        sources = []
+        for chunk in shard.chunks:
+            decoder = recipe.decoder(chunk.object.source, chunk.object.path)
+            versions.update(decoder.fingerprint)
+            data = DigestedChunk(open_chunk(chunk))
+            expected = decoded_schema(recipe.schema)
+            damaged = False
+            for step in decoder.decode(data):
+                if cancelled():
+                    raise Interrupted(f"shard {shard.number} was interrupted")
+                _check_schema(step.batch, expected, decoder)
+                rows.add(step.batch, chunk.object)
+                rejects.add(chunk.object, step.rejects)
+                damaged |= step.damaged
+            sources.append(_taken(chunk, data, damaged))
+            done_with(chunk)
+        files = rows.finish()
+        rejects.finish()
+        if cancelled():
+            raise Interrupted(f"shard {shard.number} was interrupted")
+        published = _publish(store, files)
+        published_rejects = _publish(store, rejects.files.finished)
+    finally:
+        rows.discard()
+        rejects.files.discard()
+    filtered = sum(rows.filtered_by.values())
+    record = CommitRecord(
+        shard=shard.number,
+        plan=recipe.plan,
+        source=shard.source,
+        files=published,
+        rejects=published_rejects[0] if published_rejects else None,
+        sources=sources,
+        records=RecordCounts(
+            read=rows.read + rejects.count,
+            written=sum(file.rows for file in published),
+            filtered=filtered,
+            rejected=rejects.count,
+        ),
+        filtered_by=dict(sorted(rows.filtered_by.items())),
+        transfer=transfer(),
+        started=started,
+        finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        versions=versions,
+    )
+    standing = write_commit(store, record)
+    clear_failure(store, shard.number)
+    return standing
+
+
+def _check_schema(batch: pa.RecordBatch, expected: pa.Schema, decoder: object) -> None:
+    if not batch.schema.equals(expected):
+        raise TypeError(f"{type(decoder).__name__} yields {batch.schema}, not {expected}")
+
+
+def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
+    try:
+        sha256 = data.sha256()
+    except EOFError as error:
+        raise SourceChanged(
+            f"object {chunk.object.path!r} of source {chunk.object.source} ends at byte {error.args[0]},"
+            f" the plan pinned {chunk.object.size}; plan again into another dataset"
+        ) from None
+    return CommittedSource(
+        object=chunk.object.path, ranges=[(chunk.offset, chunk.length)], sha256=sha256, damaged=damaged
+    )
+
+
+def _publish(store: DatasetStore, files: Sequence[FinishedFile]) -> list[CommittedFile]:
+    for finished in files:
+        store.publish(finished.file.path, finished.entry.path, finished.entry.sha256)
+    return [finished.entry for finished in files]

@@ -1,0 +1,105 @@
+"""Decoded batches in, canonical row groups of each split out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.shards.assembler import Assembler
+from skyhaul.shards.identity import identified
+from skyhaul.shards.parquet import Compression, FinishedFile, RollingFiles
+from skyhaul.shards.recipe import EncodeRecipe
+from skyhaul.shards.row_bytes import row_bytes
+from skyhaul.shards.splits import SplitRule, object_key, row_hashes
+from skyhaul.shards.transforms import Transform, apply
+from skyhaul_schemas import layout
+from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.records import shard_schema
+
+_STAGE_BYTES = 4 * 1024 * 1024
+_STAGE_BATCHES = 1024
+
+
+class ShardRows:
+    """The rows of one shard on their way to its files.
+
+    Batches are staged first, so that a shard of many small objects pays for ids, splits and sizes once a
+    stage rather than once an object."""
+
+    def __init__(
+        self, store: DatasetStore, shard: int, recipe: EncodeRecipe, transforms: Sequence[Transform]
+    ) -> None:
+        self.read = 0
+        self.filtered_by: dict[str, int] = {}
+        self._recipe = recipe
+        self._transforms = transforms
+        self._splits = SplitRule(recipe.splits)
+        compression = Compression(recipe.codec, recipe.level)
+        schema = shard_schema(recipe.schema)
+        self._files = [
+            RollingFiles(
+                store, schema, compression, partial(layout.data_file, shard, split), recipe.file_size
+            )
+            for split in self._splits.names
+        ]
+        self._assemblers = [Assembler(recipe.row_group_size, files.write) for files in self._files]
+        self._staged: list[pa.RecordBatch] = []
+        self._staged_bytes = 0
+        self._objects: list[PinnedObject] = []
+        self._which: list[int] = []
+
+    def add(self, batch: pa.RecordBatch, obj: PinnedObject) -> None:
+        """The next rows of `obj`. Raises DiskFull or StorageError."""
+        if batch.num_rows == 0:
+            return
+        self.read += batch.num_rows
+        if not self._objects or self._objects[-1] is not obj:
+            self._objects.append(obj)
+        self._staged.append(batch)
+        self._staged_bytes += batch.nbytes
+        self._which.append(len(self._objects) - 1)
+        if self._staged_bytes >= _STAGE_BYTES or len(self._staged) >= _STAGE_BATCHES:
+            self._flush_stage()
+
+    def _flush_stage(self) -> None:
+        if not self._staged:
+            return
+        staged, objects, which = self._staged, self._objects, self._which
+        self._staged, self._staged_bytes, self._objects, self._which = [], 0, [], []
+        lengths = [batch.num_rows for batch in staged]
+        spread = np.repeat(np.array(which, dtype=np.int32), lengths)
+        decoded = staged[0] if len(staged) == 1 else pa.concat_batches(staged)
+        del staged
+        rows = identified(decoded, objects, spread, self._recipe.schema)
+        if len(self._assemblers) == 1:
+            self._assemble(self._assemblers[0], rows)
+            return
+        keys = np.array([object_key(o.source, o.path, self._recipe.seed) for o in objects], dtype=np.uint64)
+        hashes = row_hashes(keys[spread], decoded.column("offset").to_numpy())
+        dealt = self._splits.deal(hashes)
+        for index, assembler in enumerate(self._assemblers):
+            mask = dealt == index
+            if mask.any():
+                self._assemble(assembler, rows if mask.all() else rows.filter(pa.array(mask)))
+
+    def _assemble(self, assembler: Assembler, rows: pa.RecordBatch) -> None:
+        rows = apply(self._transforms, rows, self.filtered_by)
+        if rows.num_rows:
+            assembler.add(rows, row_bytes(rows))
+
+    def finish(self) -> list[FinishedFile]:
+        """Write what is left; the shard's files in order of split and part."""
+        self._flush_stage()
+        for assembler, files in zip(self._assemblers, self._files, strict=True):
+            assembler.flush()
+            files.finish()
+        return [finished for files in self._files for finished in files.finished]
+
+    def discard(self) -> None:
+        """Remove the temporary files."""
+        for files in self._files:
+            files.discard()

@@ -1,0 +1,45 @@
+"""The place between decode and write where record-batch transforms sit: filters, scores, models.
+
+A transform sees rows of the shard's schema, ids and provenance included, and must judge each row by its
+own values alone: how rows are cut into batches is no part of a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """What is left of a batch, and how many rows each rule took out of it."""
+
+    batch: pa.RecordBatch
+    filtered: Mapping[str, int] = field(default_factory=dict)
+
+
+class Transform(Protocol):
+    def __call__(self, batch: pa.RecordBatch) -> Transformed:
+        """The batch of the same schema without the rows that a rule took; the counts must add up."""
+
+
+def apply(
+    transforms: Sequence[Transform], batch: pa.RecordBatch, filtered_by: dict[str, int]
+) -> pa.RecordBatch:
+    """`batch` after all transforms in order; what each rule took is added to `filtered_by`."""
+    for transform in transforms:
+        before = batch.num_rows
+        result = transform(batch)
+        taken = sum(result.filtered.values())
+        if result.batch.num_rows + taken != before:
+            raise ValueError(
+                f"transform {transform!r} lost rows: {before} in,"
+                f" {result.batch.num_rows} out, {taken} filtered"
+            )
+        for rule, count in result.filtered.items():
+            filtered_by[rule] = filtered_by.get(rule, 0) + count
+        batch = result.batch
+    return batch
