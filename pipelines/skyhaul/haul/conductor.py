@@ -14,17 +14,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
 from skyhaul_connectors.transfer.engine import ShardFetch
 
-from skyhaul.dataset.commits import clear_failure, is_committed, read_failure, write_failure
+from skyhaul.dataset.commits import read_failure, write_failure
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.haul.in_place import check_whole
 from skyhaul.haul.receipts import Receipt
 from skyhaul.haul.site import Site
 from skyhaul.shards.encode import encode_shard
+from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_connectors.sources.protocol import LocalSource
+from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
 from skyhaul_schemas.errors import (
     CarriageError,
@@ -135,7 +136,7 @@ class Conductor:
 
     def _settled(self, shard: Shard) -> Receipt | None:
         """A receipt without work: committed before, or its source has been given up."""
-        if is_committed(self._site.store, shard.number):
+        if self._site.store.exists(layout.commit_file(shard.number)):
             return Receipt(shard.number, shard.source, "committed", fresh=False)
         error = self._given_up.get(shard.source)
         return None if error is None else self._receipt_of(shard, error)
@@ -183,8 +184,6 @@ class Conductor:
             return receipt
         if fetch is not None:
             fetch.release(keep=False)
-        with suppress(StorageError):
-            clear_failure(self._site.store, shard.number)
         return self._committed(shard, record)
 
     def _open(self, claimed: _Claimed, chunk: Chunk) -> ChunkBytes:

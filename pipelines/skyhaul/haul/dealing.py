@@ -6,12 +6,11 @@ import itertools
 import os
 from collections.abc import Iterator
 
-from skyhaul_schemas.jobfile import parse_job
-
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.config import HaulConfig, Lot
 from skyhaul.planning.plan_file import Plan
 from skyhaul_schemas.job import Job
+from skyhaul_schemas.jobfile import parse_job
 from skyhaul_schemas.plan import PlanHeader
 
 
