@@ -49,6 +49,12 @@ class PlanMismatch(UsageError):
     """The job file no longer says what the dataset's plan was made from."""
 
 
+class PlanDamaged(SkyhaulError):
+    """The plan file cannot be trusted: it is cut, altered or of another format."""
+
+    exit_code = EXIT_DAMAGE
+
+
 class FingerprintMismatch(UsageError):
     """This worker's encoders are not those that the plan was made with."""
 

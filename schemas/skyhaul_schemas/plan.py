@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -114,7 +114,9 @@ class PlanHeader:
     digest: sha256 over `job`, `fingerprint` and `objects_digest` (canonical JSON). job: the part of the
     job file that reaches a shard (see `jobfile.digested_part`). fingerprint: name -> version of every
     encoder. objects_digest: sha256 over the pinned objects in order. by_source: source -> counts
-    (`objects`, `bytes`, `chunks`, `shards`, `first_shard`).
+    (`objects`, `bytes`, `chunks`, `shards`, `first_shard`). samples: source -> a path for each set of
+    encoders that its objects need, so that a worker can build them to check its own fingerprint.
+    unpinned: objects of which the source states no version.
     """
 
     digest: str
@@ -128,4 +130,5 @@ class PlanHeader:
     source_bytes: int
     by_source: dict[str, dict[str, int]]
     unpinned: int = 0
+    samples: dict[str, list[str]] = field(default_factory=dict)
     format: int = 1
