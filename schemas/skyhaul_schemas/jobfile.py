@@ -49,8 +49,9 @@ class LoadedJob:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
-def load_job(path: Path, env: Mapping[str, str]) -> LoadedJob:
+def load_job(path: str | Path, env: Mapping[str, str]) -> LoadedJob:
     """Read the job file at `path`; `env` gives the values of `${NAME}`. Raises UsageError."""
+    path = Path(path)
     shown = printable(str(path))
     try:
         with path.open("rb") as file:
