@@ -1,0 +1,81 @@
+"""A `checksums:` file in the format of sha256sum: `<64 hex digits>  <path>`, one object a line.
+
+`*` before the path (binary mode) and a leading `./` are taken as sha256sum writes them; its escaped names
+(a line that starts with a backslash) are read too. Source: GNU coreutils manual, "md5sum invocation".
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.printable import printable
+
+LINE_CAP = 16 * 1024
+"""Bytes of one line."""
+
+_LINE = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)")
+
+
+class Checksums:
+    """Digests by path, held in a temporary SQLite database so that memory stays bounded.
+
+    `where` names the file in messages. `lines` are read at once. Raises UsageError that names a line.
+    """
+
+    def __init__(self, where: str, lines: Iterable[bytes]) -> None:
+        self._where = printable(where)
+        self._rows = sqlite3.connect("", check_same_thread=False)
+        self._rows.execute(
+            "CREATE TABLE sums (path TEXT PRIMARY KEY, sha256 TEXT, line INTEGER, used INTEGER) WITHOUT ROWID"
+        )
+        for number, line in enumerate(lines, 1):
+            self._add(number, line)
+
+    def _add(self, number: int, raw: bytes) -> None:
+        place = f"{self._where}, line {number}"
+        if len(raw) > LINE_CAP:
+            raise UsageError(f"{place}: longer than {LINE_CAP} bytes")
+        try:
+            line = raw.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise UsageError(f"{place}: not UTF-8") from None
+        if not line.strip() or line.startswith("#"):
+            return
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise UsageError(f"{place}: not '<sha256 in hex>  <path>'")
+        path = match[3]
+        if match[1]:
+            path = re.sub(r"\\([\\nr])", lambda m: {"\\": "\\", "n": "\n", "r": "\r"}[m[1]], path)
+        path = path.removeprefix("./")
+        cursor = self._rows.execute(
+            "INSERT OR IGNORE INTO sums VALUES (?, ?, ?, 0)", (path, match[2].lower(), number)
+        )
+        if cursor.rowcount != 1:
+            raise UsageError(f"{place}: {printable(path)!r} is there twice")
+
+    def attached(self, obj: PinnedObject) -> PinnedObject:
+        """`obj` with its checksum, where the file has one. Raises UsageError where a list says another."""
+        row = self._rows.execute("SELECT sha256, line FROM sums WHERE path = ?", (obj.path,)).fetchone()
+        if row is None:
+            return obj
+        self._rows.execute("UPDATE sums SET used = 1 WHERE path = ?", (obj.path,))
+        checksum = f"sha256:{row[0]}"
+        if obj.checksum is not None and obj.checksum.startswith("sha256:") and obj.checksum != checksum:
+            raise UsageError(
+                f"{self._where}, line {row[1]}: {printable(obj.path)!r} has another sha256 in the list"
+            )
+        return replace(obj, checksum=checksum)
+
+    def finish(self, selected: Callable[[str], bool]) -> None:
+        """After the listing: raises UsageError for an entry that the source's globs select and that is no
+        object. Entries outside the selection are none of this job's."""
+        unused = self._rows.execute("SELECT path, line FROM sums WHERE used = 0 ORDER BY line")
+        for path, line in unused:
+            if selected(path):
+                raise UsageError(f"{self._where}, line {line}: the source has no object {printable(path)!r}")

@@ -1,0 +1,248 @@
+"""Files of this machine as a source, pinned by size and modification time in nanoseconds.
+
+Symbolic links are followed where they stay below the root; one that leaves it is left out with a warning,
+or refused where it was named without a glob. A file or folder that cannot be read is an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+from skyhaul_connectors.sources.checksums import Checksums
+from skyhaul_connectors.sources.globs import Selection, States
+from skyhaul_connectors.sources.object_names import fault_in_path
+from skyhaul_connectors.sources.protocol import ChannelEvents, Route
+from skyhaul_connectors.sources.reading_channel import ReadingChannel
+from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_schemas.errors import (
+    AccessRefused,
+    CarriageError,
+    ConnectionLost,
+    ObjectMissing,
+    SourceChanged,
+    UsageError,
+)
+from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.printable import printable
+
+_log = logging.getLogger(__name__)
+
+_OPEN_FILES = 16
+"""Files kept open for reading by ranges; a path is opened again beyond that."""
+
+
+class LocalFiles:
+    """Files below `root` that match `patterns` (relative to it). Implements Source and LocalSource."""
+
+    def __init__(
+        self,
+        name: str,
+        root: str,
+        patterns: Sequence[str],
+        *,
+        checksums: Checksums | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._name = name
+        self._root = root or "."
+        self._real_root = os.path.realpath(self._root)
+        self._selection = Selection(patterns)
+        self._checksums = checksums
+        self._timeouts = timeouts or Timeouts()
+        self._open: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def listing(self) -> Iterator[PinnedObject]:
+        if not os.path.isdir(self._root):
+            raise UsageError(f"source {self._name}: no folder {self._shown(self._root)}")
+        missing = set(self._selection.exact())
+        for obj in self._walk():
+            missing.discard(obj.path)
+            yield self._checksums.attached(obj) if self._checksums else obj
+        for path in sorted(missing):
+            self._explain_missing(path)
+        if self._checksums:
+            self._checksums.finish(self._selection.matches)
+
+    def connect(self, events: ChannelEvents, route: Route) -> ReadingChannel:
+        return ReadingChannel(self._read, events, threaded=False, timeouts=self._timeouts)
+
+    def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        return self._read(obj, offset, length)
+
+    def local_path(self, obj: PinnedObject) -> str:
+        path = self._path_of(obj)
+        with _translated(self._name, obj.path):
+            self._check(obj, os.stat(path))
+            if not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, "not readable")
+        return path
+
+    def close(self) -> None:
+        with self._lock:
+            for descriptor in self._open.values():
+                os.close(descriptor)
+            self._open.clear()
+
+    def _shown(self, path: str) -> str:
+        return repr(printable(path))
+
+    def _walk(self) -> Iterator[PinnedObject]:
+        """Depth first, by name, one folder's entries in memory at a time and level."""
+        levels = [iter(self._entries(self._root, "", self._selection.start()))]
+        while levels:
+            found = next(levels[-1], None)
+            if found is None:
+                levels.pop()
+            elif isinstance(found, PinnedObject):
+                yield found
+            else:
+                levels.append(iter(self._entries(*found)))
+
+    def _entries(
+        self, folder: str, prefix: str, states: States
+    ) -> Iterator[PinnedObject | tuple[str, str, States]]:
+        """Objects of `folder`, and the folders below it in which something may match."""
+        with _translated(self._name, prefix or self._root), os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+        for entry in entries:
+            path = prefix + entry.name
+            link = entry.is_symlink()
+            inside = self._selection.enter(states, entry.name, link=link)
+            taken = self._selection.takes(states, entry.name)
+            if not inside and not taken:
+                continue
+            if link and not self._stays_below(entry.path, path):
+                continue
+            if entry.is_dir():
+                if inside:
+                    self._check_name(path)
+                    yield entry.path, f"{path}/", inside
+            elif taken and entry.is_file():
+                self._check_name(path)
+                yield self._pin(entry.path, path)
+
+    def _check_name(self, path: str) -> None:
+        fault = fault_in_path(path)
+        if fault:
+            raise UsageError(
+                f"source {self._name}: the name {self._shown(path)} {fault}; rename it or leave it out"
+            )
+
+    def _pin(self, file: str, path: str) -> PinnedObject:
+        with _translated(self._name, path):
+            found = os.stat(file)
+            if not os.access(file, os.R_OK):
+                raise PermissionError(errno.EACCES, "not readable")
+        return PinnedObject(self._name, path, found.st_size, f"mtime:{found.st_mtime_ns}")
+
+    def _stays_below(self, file: str, path: str) -> bool:
+        real = os.path.realpath(file)
+        if not self._is_below(real):
+            _log.warning("source %s: left out %s, a link that leaves the root", self._name, self._shown(path))
+            return False
+        if not os.path.exists(real):
+            _log.warning("source %s: left out %s, a link to nothing", self._name, self._shown(path))
+            return False
+        return True
+
+    def _is_below(self, real: str) -> bool:
+        return real == self._real_root or real.startswith(self._real_root.rstrip("/") + "/")
+
+    def _explain_missing(self, path: str) -> None:
+        """A file that was named without a glob, and was not taken."""
+        file = os.path.join(self._root, path)
+        shown = self._shown(file)
+        if os.path.isdir(file):
+            raise UsageError(
+                f"source {self._name}: {shown} is a folder; write {shown[1:-1]}/** for its files"
+            )
+        if os.path.islink(file):
+            raise UsageError(f"source {self._name}: {shown} is a link that leaves its folder, or to nothing")
+        if os.path.exists(file):
+            raise UsageError(f"source {self._name}: {shown} is not a regular file")
+        raise UsageError(f"source {self._name}: no file {shown}")
+
+    def _path_of(self, obj: PinnedObject) -> str:
+        """Where the object lies; plans are input too, so a path that leaves the root is refused."""
+        path = os.path.join(self._root, obj.path)
+        if fault_in_path(obj.path) or not self._is_below(os.path.realpath(path)):
+            raise AccessRefused(f"{self._name}: {self._shown(obj.path)} does not lie below the source's root")
+        return path
+
+    def _check(self, obj: PinnedObject, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise SourceChanged(f"{self._name}: {self._shown(obj.path)} is no regular file any more")
+        if found.st_size != obj.size or f"mtime:{found.st_mtime_ns}" != obj.version:
+            raise SourceChanged(
+                f"{self._name}: {self._shown(obj.path)} is {found.st_size} bytes of mtime:{found.st_mtime_ns}"
+                f" now, the plan pinned {obj.size} of {obj.version}; plan into a new dataset"
+            )
+
+    def _descriptor(self, obj: PinnedObject) -> int:
+        with self._lock:
+            descriptor = self._open.get(obj.path)
+            if descriptor is None:
+                descriptor = os.open(self._path_of(obj), os.O_RDONLY | os.O_CLOEXEC)
+                self._open[obj.path] = descriptor
+                if len(self._open) > _OPEN_FILES:
+                    os.close(self._open.popitem(last=False)[1])
+            self._open.move_to_end(obj.path)
+            return os.dup(descriptor)
+
+    def _read(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        with _translated(self._name, obj.path):
+            descriptor = self._descriptor(obj)
+            try:
+                self._check(obj, os.fstat(descriptor))
+                data = os.pread(descriptor, length, offset)
+                while 0 < len(data) < length and (
+                    more := os.pread(descriptor, length - len(data), offset + len(data))
+                ):
+                    data += more
+                self._check(obj, os.fstat(descriptor))
+            except SourceChanged:
+                self._forget(obj.path)
+                raise
+            finally:
+                os.close(descriptor)
+        if len(data) != length:
+            raise ConnectionLost(
+                f"{self._name}: {self._shown(obj.path)} gave {len(data)} of {length} bytes at {offset}"
+            )
+        return data
+
+    def _forget(self, path: str) -> None:
+        with self._lock:
+            descriptor = self._open.pop(path, None)
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _translated(source: str, path: str) -> Iterator[None]:
+    """An OSError as the error of ours that says the same."""
+    shown = repr(printable(path))
+    try:
+        yield
+    except FileNotFoundError:
+        raise ObjectMissing(f"{source}: no file {shown} any more") from None
+    except PermissionError:
+        raise AccessRefused(f"{source}: {shown} cannot be read: permission denied") from None
+    except OSError as error:
+        raise _as_carriage(source, shown, error) from error
+
+
+def _as_carriage(source: str, shown: str, error: OSError) -> CarriageError:
+    return ConnectionLost(f"{source}: {shown} cannot be read: {os.strerror(error.errno or errno.EIO)}")

@@ -1,0 +1,52 @@
+"""Which names an object may have. Names come from outside: from folders, index pages and lists."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import unicodedata
+
+PATH_CAP = 4096
+"""Bytes of UTF-8 in an object's path."""
+
+
+def fault_in_path(path: str) -> str | None:
+    """Why `path` cannot name an object below a root, or None. Parts are split by `/`."""
+    if not path:
+        return "is empty"
+    if path.startswith("/"):
+        return "is absolute"
+    try:
+        length = len(path.encode())
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    if length > PATH_CAP:
+        return f"is longer than {PATH_CAP} bytes"
+    for part in path.split("/"):
+        if part in ("", ".", ".."):
+            return "has an empty, '.' or '..' part"
+    if any(unicodedata.category(c) == "Cc" for c in path):
+        return "has control characters"
+    return None
+
+
+class NameGuard:
+    """Finds paths that are equal, or differ only in case or Unicode form, in bounded memory.
+
+    Two such paths are one file on many disks, so a list that has both is refused rather than guessed at.
+    Digests of the folded paths lie in a temporary SQLite database, which spills to disk by itself.
+    """
+
+    def __init__(self) -> None:
+        self._seen = sqlite3.connect("")
+        self._seen.execute("CREATE TABLE seen (folded BLOB PRIMARY KEY) WITHOUT ROWID")
+
+    def is_new(self, path: str) -> bool:
+        """Notes `path`; False where an equal or colliding one was noted before."""
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", path).casefold())
+        digest = hashlib.blake2b(folded.encode(), digest_size=16).digest()
+        cursor = self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,))
+        return cursor.rowcount == 1
+
+    def close(self) -> None:
+        self._seen.close()
