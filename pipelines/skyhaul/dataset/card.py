@@ -1,0 +1,95 @@
+"""The dataset card: README.md with the YAML header that the Hugging Face Hub and `datasets` read.
+
+Made from the plan and the commit records alone, so that equal datasets have equal cards. It names only
+splits that exist, and leaves row counts to the text: `datasets` refuses to load a folder whose counts
+differ from those in the header, and a haul that goes on after a card was written changes them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.survey import Planned, Survey
+from skyhaul_schemas import layout
+from skyhaul_schemas.job import Job
+from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.units import format_size
+
+_CATEGORIES = (
+    (10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"),
+    (10**11, "10B<n<100B"), (10**12, "100B<n<1T"),
+)  # fmt: skip
+
+
+_OPENING = """```python
+from datasets import load_dataset
+
+dataset = load_dataset("path/to/this/folder", split="{split}", streaming=True)
+```
+
+"""
+
+
+def write_card(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> None:
+    """Write or replace README.md. Raises StorageError."""
+    store.replace_bytes(layout.CARD, card(plan, seen, job).encode())
+
+
+def card(plan: Planned, seen: Survey, job: Job) -> str:
+    """The card's text."""
+    header: dict[str, Any] = {"pretty_name": job.name, "tags": ["skyhaul"]}
+    rows = sum(split.rows for split in seen.splits.values())
+    if seen.splits:
+        header["size_categories"] = [next((name for limit, name in _CATEGORIES if rows < limit), "n>1T")]
+        header["configs"] = [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": split, "path": f"{layout.DATA}/*/{split}-*.parquet"} for split in seen.splits
+                ],
+            }
+        ]
+        header["dataset_info"] = {"features": [_feature(field) for field in shard_schema(job.schema_)]}
+    text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{text}---\n\n{_body(plan, seen, job, rows)}"
+
+
+def _feature(field: pa.Field) -> dict[str, Any]:
+    if pa.types.is_struct(field.type):
+        return {"name": field.name, "struct": [_feature(inner) for inner in field.type]}
+    return {"name": field.name, "dtype": str(field.type).replace("double", "float64")}
+
+
+def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
+    header = plan.header
+    splits = "".join(
+        _row(name, f"{s.rows:,}", f"{s.files:,}", format_size(s.bytes), format_size(s.raw_bytes))
+        for name, s in seen.splits.items()
+    )
+    sources = "".join(
+        _row(name, f"{s.objects:,}", format_size(s.source_bytes), f"{s.committed:,} of {s.shards:,}")
+        for name, s in sorted(seen.by_source.items())
+    )
+    opening = "".join(_OPENING.format(split=split) for split in list(seen.splits)[:1])
+    return (
+        f"# {job.name}\n\n"
+        f"{rows:,} rows of schema `{job.schema_}` in Parquet, hauled by skyhaul.\n\n"
+        f"| split | rows | files | size | uncompressed |\n| --- | ---: | ---: | ---: | ---: |\n{splits}\n"
+        f"| source | objects | source bytes | shards committed |\n| --- | ---: | ---: | ---: |\n{sources}\n"
+        f"{opening}"
+        f"Records: {seen.records.read:,} read, {seen.records.written:,} written,"
+        f" {seen.records.filtered:,} filtered, {seen.records.rejected:,} rejected"
+        f" (with their reasons under `{layout.REJECTS}/`). Each row's `provenance` names the object, its"
+        f" version, and the bytes that the row came from.\n\n"
+        f"Plan `{header.digest}`. `skyhaul verify` on this folder proves that each planned byte is accounted"
+        f" for, and that each file is as it was committed.\n"
+    )
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |\n"
