@@ -1,0 +1,39 @@
+"""What a bug looks like to a user: one line, and the traceback in a file (or on stderr with -v)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+import traceback
+from types import TracebackType
+
+from skyhaul.report.stdio import complain
+
+
+def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """`sys.excepthook`: the interpreter then exits with 1. Ctrl-C keeps its own way."""
+    if not isinstance(error, Exception):
+        sys.__excepthook__(kind, error, trace)
+        return
+    text = "".join(traceback.format_exception(kind, error, trace))
+    if {"-v", "--verbose"} & set(sys.argv[1:]):
+        sys.stderr.write(text)
+        complain(f"this is a bug: {kind.__name__}: {error}")
+    else:
+        complain(f"this is a bug: {kind.__name__}: {error}; the traceback is in {_keep(text)}")
+
+
+def report_thread_bug(args: threading.ExceptHookArgs) -> None:
+    """`threading.excepthook`: the same for a thread, which does not end the process."""
+    if args.exc_value is not None and isinstance(args.exc_value, Exception):
+        report_bug(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _keep(text: str) -> str:
+    """Write the traceback where only this user can read it; returns the path."""
+    descriptor, path = tempfile.mkstemp(prefix="skyhaul-bug-", suffix=".txt")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    return path

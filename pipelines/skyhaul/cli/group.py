@@ -1,0 +1,104 @@
+"""The click classes of the program: commands that load late, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import click
+
+from skyhaul.cli.session import Session
+from skyhaul.report.stdio import close_quietly, complain
+from skyhaul_schemas.errors import EXIT_SIGINT, EXIT_USAGE, SkyhaulError
+
+BEAM_ARGS = "skyhaul.beam_args"
+"""Where the context keeps what stood after `--`."""
+
+
+class SkyhaulCommand(click.Command):
+    """A command whose function returns its exit code, and that logs as its session says.
+
+    beam: takes Beam pipeline options after `--`; without it `--` is refused like any stray argument.
+    """
+
+    def __init__(self, *args: Any, beam: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.beam = beam
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self.beam and "--" in args:
+            border = args.index("--")
+            ctx.meta[BEAM_ARGS] = tuple(args[border + 1 :])
+            args = args[:border]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), *(["[-- BEAM_OPTIONS]"] if self.beam else [])]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        ctx.find_root().ensure_object(Session).start_logging()
+        ctx.exit(super().invoke(ctx) or 0)
+
+
+class LateGroup(click.Group):
+    """A group that imports a command when it is asked for, and ends the process with its exit code.
+
+    `modules` maps a command's name to the module whose `command` it is.
+    """
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = self._modules.get(cmd_name)
+        if module is None:
+            return None
+        command = importlib.import_module(module).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run, and leave with the exit code that DESIGN's table gives. Never returns.
+
+        An exception that nobody expected passes through, to `sys.excepthook`.
+        """
+        session = extra.setdefault("obj", Session())
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(*args, **extra) or 0
+        except SkyhaulError as error:
+            complain(str(error), session.log_format)
+            code = error.exit_code
+        except click.exceptions.NoArgsIsHelpError as error:
+            print(error.format_message(), file=sys.stderr)
+            code = EXIT_USAGE
+        except click.ClickException as error:
+            complain(_one_line(error), session.log_format)
+            code = EXIT_USAGE
+        except click.Abort:
+            complain("interrupted", session.log_format)
+            code = EXIT_SIGINT
+        close_quietly()
+        sys.exit(code)
+
+
+def leave_on_sigterm() -> None:
+    """Turn SIGTERM into an orderly exit with 143; a haul puts its own handler in place while it runs."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _one_line(error: click.ClickException) -> str:
+    text = " ".join(error.format_message().split())
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return text if ctx is None else f"{text.removesuffix('.')}; see: {ctx.command_path} --help"

@@ -1,0 +1,72 @@
+"""What `run` and `replay` share: their options, and the haul with its progress and summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from skyhaul.cli.params import duration
+from skyhaul.cli.progress import progress_of
+from skyhaul.cli.session import Session
+from skyhaul.cli.target import open_job
+
+if TYPE_CHECKING:
+    from skyhaul.dataset.store import DatasetStore
+    from skyhaul.haul.api import HaulOptions
+    from skyhaul_schemas.jobfile import LoadedJob
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def haul_options(command: Command) -> Command:
+    for option in (
+        click.option(
+            "--wait", is_flag=True, help="Where no link has a contact now, sleep until the next one."
+        ),
+        click.option(
+            "--max-duration", callback=duration, metavar="T", help="Stop after T (30m, 1h30m); exit 75."
+        ),
+        click.option(
+            "--runner", default="DirectRunner", show_default=True, metavar="NAME", help="Beam's runner."
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(1, 1024),
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Shards that are encoded side by side.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def haul_and_report(session: Session, target: str, options: HaulOptions) -> int:
+    """Open what `target` names, haul, print the summary. Returns the exit code."""
+    loaded, store = open_job(target)
+    return haul_opened(session, target, loaded, store, options)
+
+
+def haul_opened(
+    session: Session, target: str, loaded: LoadedJob, store: DatasetStore, options: HaulOptions
+) -> int:
+    from skyhaul.haul.api import haul
+    from skyhaul.report.summary import RunSummary
+
+    with progress_of(session) as watcher:
+        outcome = haul(loaded, store, options, watcher)
+    session.output.run(
+        RunSummary(
+            run=outcome.run,
+            target=target,
+            dataset=store.place,
+            exit_code=outcome.exit_code,
+            committed=outcome.survey.shards_committed,
+            uses=watcher.meter.uses(),
+            messages=outcome.messages,
+        )
+    )
+    return outcome.exit_code

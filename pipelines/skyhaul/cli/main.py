@@ -1,0 +1,66 @@
+"""The program `skyhaul`. Nothing heavy is imported here: `skyhaul --help` must answer at once."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import click
+
+from skyhaul.cli.crash import report_bug, report_thread_bug
+from skyhaul.cli.group import LateGroup, leave_on_sigterm
+
+MODULES = {
+    name: f"skyhaul.cli.{module}"
+    for name, module in {
+        "plan": "plan",
+        "run": "run",
+        "status": "status",
+        "failures": "failures",
+        "replay": "replay",
+        "verify": "verify",
+        "presets": "presets",
+        "schema": "schema",
+        "completion": "completion",
+    }.items()
+}
+
+HELP = """Haul AI training data over satellite links into verified Parquet shards.
+
+A job file says what to haul, over which links, into which dataset. Every command takes a job file or
+a dataset folder or URL.
+
+\b
+  skyhaul plan job.yaml       what would be hauled
+  skyhaul run job.yaml        haul it; run it again after anything, it goes on where it was
+  skyhaul status job.yaml     what is committed, failed, left
+  skyhaul verify job.yaml     prove that the dataset is whole
+
+\b
+Exit codes:
+  0    all is committed                  75   incomplete, run again: link closed, time budget
+  1    a bug                                  spent, or a source is silent
+  2    bad usage, job file or dataset    130  interrupted by Ctrl-C
+  3    finished, with failed shards or   143  interrupted by SIGTERM
+       damaged objects
+  4    verify found damage
+"""
+
+
+@click.group(
+    cls=LateGroup,
+    modules=MODULES,
+    help=HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="skyhaul", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Holds the commands; its help is HELP."""
+
+
+def main() -> None:
+    """Entry point of the program."""
+    sys.excepthook = report_bug
+    threading.excepthook = report_thread_bug
+    leave_on_sigterm()
+    cli.main(prog_name="skyhaul")

@@ -1,0 +1,23 @@
+"""Arguments and option values that several commands share."""
+
+from __future__ import annotations
+
+import click
+
+from skyhaul_schemas.units import parse_duration
+
+job_argument = click.argument("job", metavar="JOB")
+"""A job file, or a dataset folder or URL; `cli.target` opens it."""
+
+
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """`30m`, `1h30m`, `45s` on the command line; seconds in the program."""
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+    if seconds <= 0:
+        raise click.BadParameter("must be longer than nothing", ctx, param)
+    return seconds

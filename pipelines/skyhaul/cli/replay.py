@@ -1,0 +1,87 @@
+"""`skyhaul replay`: haul failed shards again."""
+
+from __future__ import annotations
+
+import click
+
+from skyhaul.cli.group import BEAM_ARGS, SkyhaulCommand
+from skyhaul.cli.hauling import haul_opened, haul_options
+from skyhaul.cli.params import job_argument
+from skyhaul.cli.session import Session, common_options
+from skyhaul.cli.target import open_job
+
+HELP = """Haul failed shards again: all of them, or those that --shard or --class name.
+
+Shards that fail for good (an object that is gone, a server that refuses) are left alone by
+`skyhaul run`. Once the cause is mended, replay takes them up.
+
+\b
+Examples:
+  skyhaul replay job.yaml
+  skyhaul replay job.yaml --shard 17 --shard 23
+  skyhaul replay job.yaml --class SourceFailing
+
+\b
+Exit codes: those of `skyhaul run`; 0 says that all of the plan is committed. With nothing to replay:
+  0    nothing has failed
+  2    a shard that was named has not failed
+"""
+
+
+@click.command(cls=SkyhaulCommand, beam=True, help=HELP, short_help="Haul failed shards again.")
+@job_argument
+@click.option(
+    "--shard", "shards", type=click.IntRange(0), multiple=True, metavar="N", help="This shard; repeatable."
+)
+@click.option(
+    "--class",
+    "kinds",
+    multiple=True,
+    metavar="C",
+    help="Failures of this class, as `skyhaul failures` shows it.",
+)
+@haul_options
+@common_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    job: str,
+    shards: tuple[int, ...],
+    kinds: tuple[str, ...],
+    workers: int,
+    runner: str,
+    max_duration: float | None,
+    wait: bool,
+) -> int:
+    from skyhaul.dataset.commits import failures
+    from skyhaul.haul.api import HaulOptions
+    from skyhaul_schemas.errors import UsageError
+
+    session: Session = ctx.find_object(Session) or Session()
+    loaded, store = open_job(job)
+    failed = {record.shard: record.kind for record in failures(store)}
+    unknown = sorted(set(shards) - set(failed))
+    if unknown:
+        raise UsageError(
+            f"--shard {', '.join(map(str, unknown))}: has not failed;"
+            f" `skyhaul failures {job}` lists those that have"
+        )
+    if kinds and failed and not set(kinds) & set(failed.values()):
+        raise UsageError(
+            f"--class {', '.join(kinds)}: no failure is of this class;"
+            f" there are: {', '.join(sorted(set(failed.values())))}"
+        )
+    chosen = frozenset(
+        shard
+        for shard, kind in failed.items()
+        if (not shards or shard in shards) and (not kinds or kind in kinds)
+    )
+    options = HaulOptions(
+        workers=workers,
+        runner=runner,
+        max_duration=max_duration,
+        wait=wait,
+        beam_args=ctx.meta.get(BEAM_ARGS, ()),
+        only=chosen,
+    )
+    return haul_opened(session, job, loaded, store, options)

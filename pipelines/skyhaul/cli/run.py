@@ -1,0 +1,54 @@
+"""`skyhaul run`: haul what is not committed."""
+
+from __future__ import annotations
+
+import click
+
+from skyhaul.cli.group import BEAM_ARGS, SkyhaulCommand
+from skyhaul.cli.hauling import haul_and_report, haul_options
+from skyhaul.cli.params import job_argument
+from skyhaul.cli.session import Session, common_options
+
+HELP = """Haul what is not committed yet; plan first if there is no plan.
+
+Run the same command again after anything (Ctrl-C, a crash, a lost link, a full disk): it goes on where
+it was, and ends with the same files. Shards that failed for good wait for `skyhaul replay`.
+
+\b
+Examples:
+  skyhaul run job.yaml
+  skyhaul run job.yaml --workers 4 --max-duration 30m
+  skyhaul run job.yaml --wait                     sleep until the next contact
+  skyhaul run job.yaml --runner FlinkRunner -- --flink_master=localhost:8081 --parallelism=4
+
+\b
+Exit codes:
+  0    all is committed
+  2    bad usage or job file, a dataset that cannot be written or is another job's
+  3    finished, with failed shards or damaged objects
+  75   incomplete, run again: a link closed, the time budget is spent, a source is silent
+  130  interrupted by Ctrl-C; 143 by SIGTERM. What has arrived is kept
+"""
+
+
+@click.command(
+    cls=SkyhaulCommand, beam=True, help=HELP, short_help="Haul what is not committed; safe to run again."
+)
+@job_argument
+@haul_options
+@common_options
+@click.pass_context
+def command(
+    ctx: click.Context, job: str, workers: int, runner: str, max_duration: float | None, wait: bool
+) -> int:
+    from skyhaul.haul.api import HaulOptions
+
+    session: Session = ctx.find_object(Session) or Session()
+    options = HaulOptions(
+        workers=workers,
+        runner=runner,
+        max_duration=max_duration,
+        wait=wait,
+        beam_args=ctx.meta.get(BEAM_ARGS, ()),
+    )
+    return haul_and_report(session, job, options)

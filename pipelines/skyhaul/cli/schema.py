@@ -1,0 +1,29 @@
+"""`skyhaul schema`: the job file's JSON Schema."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from skyhaul.cli.group import SkyhaulCommand
+from skyhaul.cli.session import common_options
+from skyhaul.report.stdio import say
+
+HELP = """Print the JSON Schema of the job file, for editors and checkers.
+
+\b
+Example:
+  skyhaul schema > skyhaul.schema.json
+  # first line of a job file, for editors with a YAML language server:
+  # yaml-language-server: $schema=skyhaul.schema.json
+"""
+
+
+@click.command(cls=SkyhaulCommand, help=HELP, short_help="Print the job file's JSON Schema.")
+@common_options
+def command() -> int:
+    from skyhaul_schemas.jobfile import json_schema
+
+    say(json.dumps(json_schema(), indent=2))
+    return 0

@@ -1,0 +1,60 @@
+"""`skyhaul status`: what is committed, failed, left."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from skyhaul.cli.group import SkyhaulCommand
+from skyhaul.cli.params import duration, job_argument
+from skyhaul.cli.session import Session, common_options
+from skyhaul.cli.target import open_dataset
+
+HELP = """Show what is committed, failed and left, by source and by link.
+
+Reads the dataset, not the haul: it works from any machine, while a haul runs or after it.
+
+\b
+Examples:
+  skyhaul status job.yaml
+  skyhaul status --watch job.yaml
+  skyhaul status --json s3://bucket/dataset
+
+\b
+Exit codes:
+  0   all is committed
+  2   bad usage or job file, no dataset or no plan
+  3   nothing is left, with failed shards or damaged objects
+  75  shards are left
+"""
+
+
+@click.command(cls=SkyhaulCommand, help=HELP, short_help="Show what is committed, failed, left.")
+@job_argument
+@click.option("--watch", is_flag=True, help="Show it again and again, until nothing is left.")
+@click.option(
+    "--every",
+    callback=duration,
+    default="2s",
+    show_default=True,
+    metavar="T",
+    help="With --watch: how often.",
+)
+@common_options
+@click.pass_obj
+def command(session: Session, job: str, watch: bool, every: float) -> int:
+    from skyhaul.dataset.survey import survey
+    from skyhaul.planning.plan_file import Plan
+
+    store = open_dataset(job)
+    plan = Plan.open(store)
+    seen = survey(plan, store)
+    session.output.status(seen, plan.header, dataset=store.place, target=job)
+    while watch and seen.shards_left:
+        time.sleep(every)
+        if not session.as_json:
+            click.clear()
+        seen = survey(plan, store)
+        session.output.status(seen, plan.header, dataset=store.place, target=job)
+    return seen.exit_code()

@@ -1,0 +1,64 @@
+"""What JOB on the command line stands for: a job file, or a dataset that holds the job it was made by."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skyhaul_schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from skyhaul.dataset.store import DatasetStore
+    from skyhaul_schemas.jobfile import LoadedJob
+
+
+def open_dataset(target: str) -> DatasetStore:
+    """The dataset, to read. Of a job file only the dataset's place is used. Raises UsageError."""
+    if _is_dataset(target):
+        return _existing(target, writable=False)
+    return _store(_load(target).job.dataset, writable=False)
+
+
+def open_job(target: str) -> tuple[LoadedJob, DatasetStore]:
+    """The job and its dataset, to write. For a dataset folder the job is the one it was made by, and the
+    dataset is that folder, also where it has been moved since. Raises UsageError."""
+    if not _is_dataset(target):
+        loaded = _load(target)
+        return loaded, _store(loaded.job.dataset, writable=True)
+    from skyhaul_schemas import layout
+    from skyhaul_schemas.jobfile import parse_job
+
+    store = _existing(target, writable=True)
+    text = store.read_bytes(layout.JOB).decode("utf-8", errors="replace")
+    return parse_job(text, f"{store.place.rstrip('/')}/{layout.JOB}", os.environ), store
+
+
+def _is_dataset(target: str) -> bool:
+    return "://" in target or Path(target).is_dir()
+
+
+def _load(target: str) -> LoadedJob:
+    if not Path(target).exists():
+        raise UsageError(f"{target}: there is no such job file or dataset folder")
+    from skyhaul_schemas.jobfile import load_job
+
+    return load_job(Path(target), os.environ)
+
+
+def _existing(target: str, *, writable: bool) -> DatasetStore:
+    from skyhaul_schemas import layout
+
+    store = _store(target, writable=writable)
+    if not store.exists(layout.JOB):
+        raise UsageError(
+            f"{store.place}: this is no dataset (it has no {layout.JOB}); name a job file, or a dataset"
+            " that `skyhaul plan` or `skyhaul run` has made"
+        )
+    return store
+
+
+def _store(url: str, *, writable: bool) -> DatasetStore:
+    from skyhaul.dataset.store import DatasetStore
+
+    return DatasetStore.open(url, writable=writable)

@@ -1,0 +1,70 @@
+"""Log lines on stderr: one event a line, as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from skyhaul_schemas.printable import printable
+
+OUR_LOGGERS = ("skyhaul", "skyhaul_connectors", "skyhaul_schemas")
+
+
+class TextFormatter(logging.Formatter):
+    """`12:30:01 warning: message`; an exception adds its class and message to the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        clock = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+        return f"{clock} {level}{printable(record.getMessage() + _exception(record))}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, and the event's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": printable(record.getMessage() + _exception(record)),
+        }
+        line.update(getattr(record, "fields", {}))
+        return json.dumps(line)
+
+
+class _StderrNow(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is at that moment: live bars put themselves in its place, so that log
+    lines scroll above them."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        raise AttributeError("the stream is always sys.stderr")
+
+
+def start_logging(*, log_format: str, quiet: bool, verbose: bool) -> None:
+    """Send all logging to stderr. Quiet: warnings and errors only. Verbose: our debug, others' info.
+
+    Called before Beam is imported, and with `force`, because Beam configures the root logger too.
+    """
+    handler = _StderrNow()
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
+    ours = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    for name in OUR_LOGGERS:
+        logging.getLogger(name).setLevel(ours)
+
+
+def _exception(record: logging.LogRecord) -> str:
+    error = record.exc_info[1] if record.exc_info else None
+    return "" if error is None else f" ({type(error).__name__}: {error})"

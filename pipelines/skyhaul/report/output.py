@@ -1,0 +1,48 @@
+"""What commands print on stdout: text for people, JSON for scripts, behind one class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skyhaul.dataset.survey import Survey
+    from skyhaul.report.plan_view import PlanView
+    from skyhaul.report.summary import RunSummary
+    from skyhaul.verify import VerifyReport
+    from skyhaul_connectors.links.profile import LinkProfile
+    from skyhaul_schemas.commit import FailureRecord
+    from skyhaul_schemas.plan import PlanHeader
+
+
+class Output(ABC):
+    """One method a command."""
+
+    @abstractmethod
+    def plan(self, view: PlanView) -> None: ...
+
+    @abstractmethod
+    def run(self, summary: RunSummary) -> None: ...
+
+    @abstractmethod
+    def status(self, seen: Survey, header: PlanHeader, *, dataset: str, target: str) -> None: ...
+
+    @abstractmethod
+    def failures(self, records: Sequence[FailureRecord], *, target: str) -> None: ...
+
+    @abstractmethod
+    def verify(self, report: VerifyReport) -> None: ...
+
+    @abstractmethod
+    def presets(self, presets: Mapping[str, LinkProfile]) -> None: ...
+
+
+def output_for(*, as_json: bool) -> Output:
+    if as_json:
+        from skyhaul.report.json_output import JsonOutput
+
+        return JsonOutput()
+    from skyhaul.report.text_output import TextOutput
+
+    return TextOutput()

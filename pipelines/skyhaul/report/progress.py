@@ -1,0 +1,120 @@
+"""Progress of a haul: silent, a line now and then, or bars on a terminal (`bars.py`). All on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import asdict
+from types import TracebackType
+
+from skyhaul.haul.progress import LinkProgress, Progress
+from skyhaul.report.link_use import LinkMeter
+from skyhaul.report.table import plural
+from skyhaul_schemas.units import format_duration, format_rate, format_size
+
+PERIOD = 10.0
+"""Seconds between two plain lines."""
+
+log = logging.getLogger("skyhaul.progress")
+
+
+class ProgressReport:
+    """Watches a haul without a word, and meters its links. The others show something as well.
+
+    Is an observer of hauls (`skyhaul.haul.progress.HaulObserver`) and a context: what it draws is gone or
+    final at its end.
+    """
+
+    def __init__(self) -> None:
+        self.meter = LinkMeter()
+
+    def progress(self, progress: Progress) -> None:
+        self.meter.add(progress)
+        self._show(progress)
+
+    def event(self, message: str) -> None:
+        log.info(message)
+
+    def _show(self, progress: Progress) -> None:
+        return None
+
+    def __enter__(self) -> ProgressReport:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class PlainProgress(ProgressReport):
+    """A log line when the phase changes and every `PERIOD` seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._phase = ""
+        self._next = 0.0
+
+    def _show(self, progress: Progress) -> None:
+        if progress.phase == self._phase and progress.elapsed < self._next:
+            return
+        self._phase = progress.phase
+        self._next = progress.elapsed + PERIOD
+        log.info(line(progress), extra={"fields": {"progress": asdict(progress)}})
+
+
+def progress_for(*, quiet: bool, log_format: str) -> ProgressReport:
+    """Bars only for a person: on a terminal that can draw, in text, and not when quiet."""
+    if quiet:
+        return ProgressReport()
+    if log_format == "text" and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
+        from skyhaul.report.bars import BarProgress
+
+        return BarProgress()
+    return PlainProgress()
+
+
+def line(progress: Progress) -> str:
+    """A snapshot in one line."""
+    if progress.phase == "planning":
+        return f"planning: {progress.shards:,} objects listed, {format_size(progress.source_bytes)}"
+    parts = [
+        f"{progress.phase}: {of_size(progress)} ({share(progress):.0%})",
+        shards(progress),
+        *(link_text(link) for link in progress.links),
+    ]
+    if progress.eta is not None:
+        parts.append(f"{format_duration(progress.eta)} left")
+    return ", ".join(parts)
+
+
+def share(progress: Progress) -> float:
+    """How much of the source bytes is done, 0 to 1. A plan of empty objects is done by its shards."""
+    if progress.source_bytes:
+        return progress.source_bytes_done / progress.source_bytes
+    return progress.shards_committed / progress.shards if progress.shards else 1.0
+
+
+def of_size(progress: Progress) -> str:
+    return f"{format_size(progress.source_bytes_done)} of {format_size(progress.source_bytes)}"
+
+
+def shards(progress: Progress) -> str:
+    text = f"{progress.shards_committed:,} of {progress.shards:,} shards"
+    if progress.shards_failed:
+        text += f", {progress.shards_failed:,} failed"
+    if progress.shards_deferred:
+        text += f", {progress.shards_deferred:,} put off"
+    return text
+
+
+def link_text(link: LinkProgress) -> str:
+    """`leo 11.6 of 12.0 Mbit/s, 1 outage`, or `leo down`."""
+    rate = format_rate(link.rate)
+    if link.capacity:
+        capacity = format_rate(link.capacity)
+        same = rate.split()[1] == capacity.split()[1]
+        rate = f"{rate.split()[0] if same else rate} of {capacity}"
+    text = f"{link.name} {rate}" if link.state == "up" else f"{link.name} {link.state}"
+    return text + (f", {plural(link.outages, 'outage')}" if link.outages else "")

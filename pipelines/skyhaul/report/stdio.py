@@ -1,0 +1,37 @@
+"""stdout and stderr as a program in a pipeline meets them: readers that left, errors in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+
+from skyhaul_schemas.printable import printable
+
+
+def say(text: str = "") -> None:
+    """Write a line to stdout. A reader that has left (`| head`) is no error: the work and its exit code
+    matter more, so the rest of the output goes nowhere."""
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stdout's place until the process ends
+
+
+def complain(message: str, log_format: str = "text") -> None:
+    """Write `skyhaul: error: ...` to stderr, a printable line for each line of `message`; or a JSON line."""
+    with contextlib.suppress(BrokenPipeError):
+        for text in map(printable, message.split("\n")):
+            line = f"skyhaul: error: {text}"
+            if log_format == "json":
+                line = json.dumps({"level": "error", "message": text})
+            print(line, file=sys.stderr, flush=True)
+
+
+def close_quietly() -> None:
+    """Flush stdout, so that a reader that left does not turn into a complaint of the interpreter's."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

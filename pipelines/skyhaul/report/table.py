@@ -1,0 +1,32 @@
+"""Plain columns of text, as they look the same on a terminal, in a file and in a mail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from skyhaul_schemas.printable import printable
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> Iterator[str]:
+    """Lines of a table. `right` has an `r` for each column that is aligned to the right, else any sign.
+    Cells are made printable; the last column is not padded."""
+    cells = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = [
+            cell.rjust(width) if right[i : i + 1] == "r" else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(padded).rstrip()
+
+
+def labelled(rows: Sequence[tuple[str, str]], *, indent: str = "  ") -> Iterator[str]:
+    """Lines of label and value."""
+    width = max((len(printable(label)) for label, _ in rows), default=0)
+    for label, value in rows:
+        yield f"{indent}{printable(label).ljust(width)}  {printable(value)}".rstrip()
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 shard`, `2 shards`, `1,200 shards`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
