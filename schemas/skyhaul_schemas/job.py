@@ -26,20 +26,41 @@ from pydantic_core import InitErrorDetails
 from skyhaul_schemas.fieldtypes import (
     Burst,
     Connections,
-    Duration as Duration,
     Name,
     Outage,
-    Rate as Rate,
     Seed,
-    Share as Share,
-    Size as Size,
     SplitName,
     Switch,
     Text,
     Texts,
     between,
 )
+from skyhaul_schemas.fieldtypes import (
+    Duration,
+)
+from skyhaul_schemas.fieldtypes import (
+    Rate,
+)
+from skyhaul_schemas.fieldtypes import (
+    Share,
+)
+from skyhaul_schemas.fieldtypes import (
+    Size,
+)
 from skyhaul_schemas.units import NotAllowed
+
+__all__ = [
+    "Duration",
+    "Job",
+    "LinkSpec",
+    "ListedUrls",
+    "Rate",
+    "SchemaName",
+    "Share",
+    "ShardsSpec",
+    "Size",
+    "SourceSpec",
+]
 
 SchemaName = Literal["document", "reading", "image", "blob"]
 
@@ -147,11 +168,15 @@ class LinkSpec(_Model):
     rtt: Duration | None = Field(default=None, description="Round trip: `45ms`.")
     jitter: Duration | None = Field(default=None, description="Spread of the round trip: `8ms`.")
     loss: Share | None = Field(default=None, description="Share of packets lost: `0.4%`.")
+    loss_up: Share | None = Field(default=None, description="The same from us; by default as `loss`.")
     burst: Burst | None = Field(
         default=None, description="Mean length of a burst of losses in packets; 1: losses are independent."
     )
     handover_every: Duration | None = Field(default=None, description="Period of handovers: `15s`.")
     handover_gap: Duration | None = Field(default=None, description="Silence at a handover: `120ms`.")
+    handover_spike: Duration | None = Field(
+        default=None, description="How much longer the round trip takes for a second after a handover."
+    )
     outages: list[Outage] | None = Field(
         default=None,
         description="Times without the link, from the start: `[20s+5s]` lasts from 20 s to 25 s.",
@@ -162,6 +187,14 @@ class LinkSpec(_Model):
         "The link is closed outside of its windows.",
     )
     trace: Text | None = Field(default=None, description="A rate trace in mahimahi's format.")
+    delay_trace: Text | None = Field(
+        default=None, description="A trace of one-way delay: milliseconds, one line each 10 ms (LeoCC)."
+    )
+    sender: Literal["paced", "cubic"] | None = Field(
+        default=None,
+        description="How servers send, when emulated. `paced`: at the link's rate, whatever is lost (BBR). "
+        "`cubic`: with a window a connection that losses halve, so that only many connections fill the link.",
+    )
     seed: Seed = Field(default=0, description="Seed of what the emulation draws by chance.")
 
 
