@@ -1,0 +1,48 @@
+"""Time of a haul: seconds since its epoch, on the monotonic clock.
+
+All processes of a haul share one epoch (a Unix time, handed over as a number), so that outages,
+handovers and contacts of an emulated link fall at the same moment in each. The wall clock is read
+once, to place the epoch on the monotonic clock; a later jump of the wall clock moves nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Seconds since an epoch that processes share. `epoch` is its Unix time."""
+
+    @property
+    def epoch(self) -> float: ...
+
+    def now(self) -> float:
+        """Seconds since the epoch, at least 0; never goes back."""
+
+
+class MonotonicClock:
+    """The clock of life, and of tests: there `monotonic` is a virtual loop's `time` and `wall` a constant.
+
+    epoch: Unix seconds of second 0; None starts a haul here and now.
+    """
+
+    def __init__(
+        self,
+        epoch: float | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        wall_now = wall()
+        self._epoch = wall_now if epoch is None else epoch
+        self._monotonic = monotonic
+        self._zero = monotonic() - (wall_now - self._epoch)
+
+    @property
+    def epoch(self) -> float:
+        return self._epoch
+
+    def now(self) -> float:
+        return max(0.0, self._monotonic() - self._zero)

@@ -1,0 +1,49 @@
+"""Random numbers found by index, so that what happens at a time does not depend on who asked before."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+_MASK = (1 << 64) - 1
+_STEP = 0x9E3779B97F4A7C15
+
+
+class Dice:
+    """Uniform numbers in [0, 1) by index: the same (seed, name, index) is the same number in any process.
+
+    The generator is SplitMix64 (Steele, Lea, Flood, 'Fast splittable pseudorandom number generators',
+    OOPSLA 2014), whose n-th output can be computed at once.
+    """
+
+    __slots__ = ("_key",)
+
+    def __init__(self, seed: int, name: str) -> None:
+        digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+        self._key = int.from_bytes(digest, "big")
+
+    def at(self, index: int) -> float:
+        z = (self._key + index * _STEP) & _MASK
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+        return ((z ^ (z >> 31)) >> 11) * 2.0**-53
+
+
+class Roll:
+    """The numbers of one Dice in order: for what has no time of its own, such as a packet's loss."""
+
+    __slots__ = ("_dice", "_index")
+
+    def __init__(self, dice: Dice) -> None:
+        self._dice = dice
+        self._index = 0
+
+    def next(self) -> float:
+        self._index += 1
+        return self._dice.at(self._index)
+
+    def geometric(self, share: float) -> int:
+        """How many trials until the first success, at least 1; each succeeds with `share` > 0."""
+        if share >= 1:
+            return 1
+        return 1 + int(math.log1p(-self.next()) / math.log1p(-share))

@@ -1,0 +1,126 @@
+"""One link as all of a process sees it: what it is, how it is doing, and its traffic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skyhaul_connectors.links.clock import Clock
+from skyhaul_connectors.links.contacts import ContactPlan
+from skyhaul_connectors.links.model import LinkModel
+from skyhaul_connectors.links.pacer import Pacer
+from skyhaul_connectors.links.presets import profile_from
+from skyhaul_connectors.links.profile import LinkProfile
+from skyhaul_connectors.links.schedule import Phase
+from skyhaul_schemas.job import LinkSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """phase, and `until` when it holds (seconds since the epoch; math.inf: for ever)."""
+
+    phase: Phase
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTimes:
+    """What a link went through so far. Times in seconds; `outages` counts those that began."""
+
+    up: float = 0.0
+    down: float = 0.0
+    closed: float = 0.0
+    outages: int = 0
+
+
+class SharedLink:
+    """One link of a process, by its name in the job file.
+
+    emulate: rate, delay, loss and outages are imposed. Else the link is real: only `pace` (bit/s; None
+    is no limit) and the contacts hold, and an outage is not foreseen, so `state` is UP or CLOSED.
+    Times are seconds since `clock.epoch`; `now` defaults to `clock.now()`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        profile: LinkProfile,
+        clock: Clock,
+        *,
+        emulate: bool = True,
+        pace: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.name = name
+        self.profile = profile
+        self.clock = clock
+        self.emulate = emulate
+        self.model = LinkModel(profile, seed, clock.epoch)
+        self.pacer = Pacer() if pace is None or emulate else Pacer(pace)
+        self._plan: ContactPlan | None = self.model.schedule.plan
+        self._counted_to = clock.now()
+        self._times = LinkTimes()
+        self._was = Phase.UP
+
+    @classmethod
+    def from_spec(cls, name: str, spec: LinkSpec, clock: Clock) -> SharedLink:
+        """The link that the job file calls `name`. Raises UsageError."""
+        profile = profile_from(spec, name)
+        return cls(name, profile, clock, emulate=spec.emulate, pace=spec.down, seed=spec.seed)
+
+    def state(self, now: float | None = None) -> LinkState:
+        """Up, down or closed, and until when that holds at least (a varying rate shortens `until`)."""
+        at = self.clock.now() if now is None else now
+        if self.emulate:
+            piece = self.model.schedule.piece(at)
+            return LinkState(piece.phase, piece.until)
+        if self._plan is None:
+            return LinkState(Phase.UP, float("inf"))
+        if self._plan.state(at) is None:
+            return LinkState(Phase.CLOSED, self._plan.next_opening(at))
+        return LinkState(Phase.UP, self._plan.next_closing(at))
+
+    def rate(self, now: float | None = None) -> float:
+        """bit/s down, headers included, that the link gives now; 0 while it is not up; math.inf where
+        nobody said."""
+        at = self.clock.now() if now is None else now
+        if self.emulate:
+            return self.model.rate(at)
+        if self.state(at).phase is not Phase.UP:
+            return 0.0
+        contact = self._plan.state(at) if self._plan is not None else None
+        rates = [self.profile.down, self.pacer.rate]
+        if contact is not None and contact.rate is not None:
+            rates.append(contact.rate)
+        return min(rates)
+
+    def rtt(self, now: float | None = None) -> float:
+        """Seconds of a round trip as the profile says; 0 where it says nothing."""
+        return self.model.rtt(self.clock.now() if now is None else now)
+
+    def closed_until(self, now: float | None = None) -> float | None:
+        """None while a contact is open; else when the next one opens (math.inf: never again)."""
+        at = self.clock.now() if now is None else now
+        if self._plan is None or self._plan.state(at) is not None:
+            return None
+        return self._plan.next_opening(at)
+
+    def closes_at(self, now: float | None = None) -> float:
+        """When the open contact closes; math.inf without a plan; `now` where none is open."""
+        at = self.clock.now() if now is None else now
+        return float("inf") if self._plan is None else self._plan.next_closing(at)
+
+    def times(self, now: float | None = None) -> LinkTimes:
+        """What the link went through since this object was made, up to `now`."""
+        at = self.clock.now() if now is None else now
+        seconds = {Phase.UP: self._times.up, Phase.DOWN: self._times.down, Phase.CLOSED: self._times.closed}
+        outages = self._times.outages
+        while self._counted_to < at:
+            state = self.state(self._counted_to)
+            until = min(at, state.until)
+            seconds[state.phase] += until - self._counted_to
+            if state.phase is Phase.DOWN and self._was is not Phase.DOWN:
+                outages += 1
+            self._was = state.phase
+            self._counted_to = until
+        self._times = LinkTimes(seconds[Phase.UP], seconds[Phase.DOWN], seconds[Phase.CLOSED], outages)
+        return self._times
