@@ -26,26 +26,18 @@ from pydantic_core import InitErrorDetails
 from skyhaul_schemas.fieldtypes import (
     Burst,
     Connections,
+    Duration,
     Name,
     Outage,
+    Rate,
     Seed,
+    Share,
+    Size,
     SplitName,
     Switch,
     Text,
     Texts,
     between,
-)
-from skyhaul_schemas.fieldtypes import (
-    Duration,
-)
-from skyhaul_schemas.fieldtypes import (
-    Rate,
-)
-from skyhaul_schemas.fieldtypes import (
-    Share,
-)
-from skyhaul_schemas.fieldtypes import (
-    Size,
 )
 from skyhaul_schemas.units import NotAllowed
 
@@ -56,8 +48,8 @@ __all__ = [
     "ListedUrls",
     "Rate",
     "SchemaName",
-    "Share",
     "ShardsSpec",
+    "Share",
     "Size",
     "SourceSpec",
 ]
