@@ -37,7 +37,7 @@ def command(session: Session, job: str) -> int:
     from skyhaul.planning.make_plan import check_plan, make_plan
     from skyhaul.planning.plan_file import Plan
     from skyhaul.report.plan_view import view_plan
-    from skyhaul_connectors.links.profile import profile_from
+    from skyhaul_connectors.links.presets import profile_from
 
     loaded, store = open_job(job)
     fresh = not Plan.exists(store)
@@ -62,7 +62,7 @@ def command(session: Session, job: str) -> int:
             target=job,
             fresh=fresh,
             via={name: tuple(source.via) for name, source in loaded.job.sources.items()},
-            rates={name: profile_from(link).down for name, link in loaded.job.links.items()},
+            rates={name: profile_from(link, name).down for name, link in loaded.job.links.items()},
         )
     )
     return 0

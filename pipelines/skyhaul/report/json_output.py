@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skyhaul.report.output import Output
 from skyhaul.report.stdio import say
 
 if TYPE_CHECKING:
+    from skyhaul.dataset.survey import Survey
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
+    from skyhaul.verify import VerifyReport
+    from skyhaul_connectors.links.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
+    from skyhaul_schemas.plan import PlanHeader
 
 
 class JsonOutput(Output):
@@ -22,8 +28,26 @@ class JsonOutput(Output):
     def run(self, summary: RunSummary) -> None:
         _print(summary.as_json())
 
+    def status(self, seen: Survey, header: PlanHeader, *, dataset: str, target: str) -> None:
+        _print({"dataset": dataset, "name": header.name, "plan": header.digest, **seen.to_json()})
+
     def failures(self, records: Sequence[FailureRecord], *, target: str) -> None:
         _print([record.model_dump(mode="json") for record in records])
+
+    def verify(self, report: VerifyReport) -> None:
+        _print(report.to_json())
+
+    def presets(self, presets: Mapping[str, LinkProfile]) -> None:
+        _print({name: _finite(dataclasses.asdict(profile)) for name, profile in presets.items()})
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: a rate that is not limited is null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _print(value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,5 +92,5 @@ def view_plan(
 
 
 def _seconds(size: int, rates: list[float | None]) -> float | None:
-    known = [rate for rate in rates if rate]
+    known = [rate for rate in rates if rate and math.isfinite(rate)]
     return round(size * 8 / sum(known), 1) if known and len(known) == len(rates) else None

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import shlex
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from skyhaul.report.output import Output
 from skyhaul.report.stdio import say
 from skyhaul.report.table import columns, labelled, plural
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.units import format_duration, format_size
+from skyhaul_schemas.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:
+    from skyhaul.dataset.survey import Survey
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
+    from skyhaul_connectors.links.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
+    from skyhaul_schemas.plan import PlanHeader
 
 
 class TextOutput(Output):
@@ -55,6 +60,37 @@ class TextOutput(Output):
         for i, step in enumerate(summary.next_steps()):
             say(("next: " if i == 0 else "      ") + printable(step))
 
+    def status(self, seen: Survey, header: PlanHeader, *, dataset: str, target: str) -> None:
+        retry = f" ({seen.shards_to_retry:,} after a failure)" if seen.shards_to_retry else ""
+        say(
+            f"{header.name}: {seen.shards_committed:,} of {plural(seen.shards, 'shard')} committed,"
+            f" {seen.shards_failed:,} failed, {seen.shards_left:,} left{retry}"
+        )
+        records = seen.records
+        rows = [
+            (
+                "source bytes",
+                f"{format_size(seen.source_bytes_committed)} of {format_size(seen.source_bytes)}",
+            ),
+            ("objects", _of(seen.objects_committed, seen.objects, seen.damaged_objects)),
+            (
+                "records",
+                f"{records.read:,} read, {records.written:,} written, {records.filtered:,} filtered,"
+                f" {records.rejected:,} rejected",
+            ),
+            ("dataset", f"{dataset}, {format_size(seen.dataset_bytes)}"),
+        ]
+        if seen.failed_by_kind:
+            rows.append(("failures", ", ".join(f"{n:,} {kind}" for kind, n in seen.failed_by_kind.items())))
+        for line in labelled(rows):
+            say(line)
+        for line in _by_source(seen):
+            say(f"  {line}")
+        for line in _by_link(seen):
+            say(f"  {line}")
+        for i, step in enumerate(_after(seen, target)):
+            say(("next: " if i == 0 else "      ") + printable(step))
+
     def failures(self, records: Sequence[FailureRecord], *, target: str) -> None:
         if not records:
             say("nothing has failed")
@@ -75,3 +111,73 @@ class TextOutput(Output):
             say(line)
         job = shlex.quote(target)
         say(f"next: skyhaul {'replay' if any(record.final for record in records) else 'run'} {job}")
+
+    def presets(self, presets: Mapping[str, LinkProfile]) -> None:
+        head = ("preset", "rtt", "down", "up", "loss down", "loss up")
+        rows = [
+            (
+                name,
+                _round_trip(profile),
+                _rate(profile.down),
+                _rate(profile.up),
+                f"{profile.loss * 100:.3g} %",
+                f"{profile.loss_up * 100:.3g} %",
+            )
+            for name, profile in presets.items()
+        ]
+        lines = list(columns(head, rows, right="-rrrrr"))
+        say(lines[0])
+        for line, profile in zip(lines[1:], presets.values(), strict=True):
+            say(line)
+            for note in textwrap.wrap(profile.note, 94):
+                say(f"    {printable(note)}")
+
+
+def _round_trip(profile: LinkProfile) -> str:
+    low = f"{profile.rtt * 1000:.0f}"
+    return f"{low}-{(profile.rtt + profile.jitter) * 1000:.0f} ms" if profile.jitter else f"{low} ms"
+
+
+def _rate(bits: float) -> str:
+    return format_rate(bits) if math.isfinite(bits) else "not limited"
+
+
+def _of(done: int, total: int, damaged: int) -> str:
+    return f"{done:,} of {total:,}" + (f", {damaged:,} damaged" if damaged else "")
+
+
+def _by_source(seen: Survey) -> Iterator[str]:
+    head = ("source", "committed", "failed", "left", "of shards", "bytes", "of bytes")
+    rows = [
+        (
+            name,
+            f"{part.committed:,}",
+            f"{part.failed:,}",
+            f"{part.left:,}",
+            f"{part.shards:,}",
+            format_size(part.source_bytes_committed),
+            format_size(part.source_bytes),
+        )
+        for name, part in sorted(seen.by_source.items())
+    ]
+    yield from columns(head, rows, right="-rrrrrr")
+
+
+def _by_link(seen: Survey) -> Iterator[str]:
+    """Of what is committed; nothing where no link was needed."""
+    head = ("link", "payload", "on the wire", "re-sent")
+    rows = [
+        (name, format_size(t.payload_bytes), format_size(t.wire_bytes), format_size(t.resent_bytes))
+        for name, t in sorted(seen.transfer.items())
+    ]
+    if rows:
+        yield from columns(head, rows, right="-rrr")
+
+
+def _after(seen: Survey, target: str) -> list[str]:
+    job = shlex.quote(target)
+    if seen.shards_left:
+        return [f"skyhaul run {job}"]
+    if seen.shards_failed:
+        return [f"skyhaul failures {job}", f"skyhaul replay {job}"]
+    return [f"skyhaul verify {job}"]
