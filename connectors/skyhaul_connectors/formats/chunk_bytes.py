@@ -1,0 +1,130 @@
+"""The bytes of one chunk: from a local file read in place, or from memory; and lines that start in it.
+
+*The record-that-starts-here rule*: a record belongs to the chunk in which its first byte lies. The reader
+of a chunk therefore looks at the byte before the chunk (is it a line's end?) and reads beyond the chunk's
+end until the record that began inside it is whole. Wherever an object is cut, each record is read once.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_schemas.errors import AccessRefused, ObjectMissing, SourceChanged, StorageError
+from skyhaul_schemas.plan import Chunk, PinnedObject
+
+
+def whole(size: int, path: str = "memory", *, source: str = "memory") -> Chunk:
+    """The one chunk of an object that is not cut."""
+    return Chunk(0, 0, PinnedObject(source, path, size, ""), 0, size)
+
+
+class BytesChunk:
+    """ChunkBytes over bytes in memory: for tests, and for members of a container."""
+
+    def __init__(self, data: bytes, chunk: Chunk | None = None, *, path: str = "memory") -> None:
+        self._data = data
+        self._chunk = chunk if chunk is not None else whole(len(data), path)
+
+    @property
+    def chunk(self) -> Chunk:
+        return self._chunk
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self._data[offset : offset + length]
+
+
+class FileChunkBytes:
+    """ChunkBytes over a local file that is read in place.
+
+    Size and mtime are compared with the plan's pin when the file is opened and again when it is closed
+    without an error (`with`): bytes between the two are of one version. Raises SourceChanged,
+    ObjectMissing, AccessRefused or StorageError.
+    """
+
+    def __init__(self, path: str, chunk: Chunk) -> None:
+        self._path = path
+        self._chunk = chunk
+        self._file: int | None = None
+
+    @property
+    def chunk(self) -> Chunk:
+        return self._chunk
+
+    def read(self, offset: int, length: int) -> bytes:
+        size = self._chunk.object.size
+        length = min(length, size - offset)
+        if length <= 0:
+            return b""
+        file = self._open()
+        parts = []
+        while length:
+            try:
+                part = os.pread(file, length, offset)
+            except OSError as error:
+                raise StorageError(
+                    f"{printable(self._path)}: cannot be read at {offset}: {error.strerror}"
+                ) from error
+            if not part:
+                raise SourceChanged(
+                    f"{printable(self._path)}: ends at {offset}, was planned with {size} bytes"
+                )
+            parts.append(part)
+            offset += len(part)
+            length -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def check(self) -> None:
+        """Compare size and mtime with the pin. Raises SourceChanged."""
+        obj = self._chunk.object
+        now = os.fstat(self._open())
+        if now.st_size != obj.size:
+            raise SourceChanged(
+                f"{printable(self._path)}: has {now.st_size} bytes, was planned with {obj.size}; plan again"
+            )
+        kind, _, pinned = obj.version.partition(":")
+        if kind == "mtime" and str(now.st_mtime_ns) != pinned:
+            raise SourceChanged(f"{printable(self._path)}: was modified since it was planned; plan again")
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+    def __enter__(self) -> FileChunkBytes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None and self._file is not None:
+                self.check()
+                self._check_replaced()
+        finally:
+            self.close()
+
+    def _open(self) -> int:
+        if self._file is None:
+            try:
+                self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise ObjectMissing(f"{printable(self._path)}: is gone since it was planned") from None
+            except PermissionError:
+                raise AccessRefused(f"{printable(self._path)}: permission denied") from None
+            except OSError as error:
+                raise StorageError(f"{printable(self._path)}: cannot be opened: {error.strerror}") from error
+            self.check()
+        return self._file
+
+    def _check_replaced(self) -> None:
+        """The open file may be an old inode whose name now stands for something else."""
+        try:
+            named, opened = os.stat(self._path), os.fstat(self._open())
+        except OSError:
+            raise SourceChanged(
+                f"{printable(self._path)}: is gone since it was planned; plan again"
+            ) from None
+        if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
+            raise SourceChanged(f"{printable(self._path)}: was replaced while it was read; plan again")

@@ -1,0 +1,186 @@
+"""Compressed objects: which codec, and their bytes as a stream with an honest end.
+
+The libraries stop in silence where an object is cut off, or after its first member. Here an object must
+hold whole members (gzip members, zstd and lz4 frames, bzip2 and xz streams) up to its last byte; zero
+padding after one is passed over. Anything else raises Broken at the offset that was reached. Bombs are
+caught by output and by ratio, so that neither time nor disk is unbounded; memory is by construction: input
+comes in pieces of 64 KiB, output in pieces of at most 1 MiB, and a zstd window of at most 128 MiB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from skyhaul_connectors.formats.codecs import CODECS, Codec, CorruptInput, by_magic
+from skyhaul_connectors.formats.options import StreamOptions
+from skyhaul_connectors.formats.protocol import ChunkBytes
+from skyhaul_connectors.formats.stream import Broken, Stream
+from skyhaul_schemas.plan import PinnedObject
+
+HEAD = 16
+"""Bytes that `by_magic` looks at."""
+
+_INPUT = 64 * 1024
+_OUTPUT = 1024 * 1024
+_RATIO_FROM = 64 * 1024 * 1024
+_EMPTY_MEMBERS = 10_000
+
+
+def codec_of(path: str) -> str | None:
+    """The codec that a name's suffix states."""
+    lower = path.lower()
+    for name, codec in CODECS.items():
+        if lower.endswith(codec.suffixes):
+            return name
+    return None
+
+
+def stem_of(path: str) -> str:
+    """`path` without its compression suffix; `.tgz` and the like become `.tar`."""
+    lower = path.lower()
+    for codec in CODECS.values():
+        for suffix in codec.suffixes:
+            if lower.endswith(suffix):
+                return path[: -len(suffix)] + (".tar" if suffix.startswith(".t") else "")
+    return path
+
+
+def is_compressed(
+    obj: PinnedObject, options: StreamOptions, read: Callable[[int, int], bytes] | None
+) -> bool:
+    """Whether an object must stay whole since it is compressed; `read` looks at its first bytes."""
+    if options.compression != "auto":
+        return options.compression != "none"
+    if codec_of(obj.path) is not None:
+        return True
+    return read is not None and by_magic(read(0, HEAD)) is not None
+
+
+def open_stream(data: ChunkBytes, options: StreamOptions) -> Stream | None:
+    """The object decompressed; None where it is plain."""
+    obj = data.chunk.object
+    name: str | None = options.compression
+    if name == "none" or data.chunk.length != obj.size:
+        return None
+    if name == "auto":
+        stated = codec_of(obj.path)
+        head = data.read(0, HEAD)
+        name = by_magic(head)
+        if name is None and stated is not None:
+            if head and not CODECS[stated].may_begin(head):
+                return _Unreadable(f"its name says {stated}, its first bytes do not")
+            name = stated
+        if name is None:
+            return None
+    assert name is not None
+    return DecompressedStream(data, CODECS[name], options)
+
+
+class DecompressedStream:
+    """The members of a compressed object, one after the other. `members` counts those that are whole."""
+
+    def __init__(self, data: ChunkBytes, codec: Codec, options: StreamOptions) -> None:
+        self.position = 0
+        self.members = 0
+        self._data = data
+        self._size = data.chunk.object.size
+        self._codec = codec
+        self._open = codec.opener()
+        self._options = options
+        self._taken = 0
+        self._input = b""
+        self._member: _Member | None = None
+        self._member_from = 0
+        self._empty = 0
+        self._broken: Broken | None = None
+
+    @property
+    def consumed(self) -> int:
+        """Compressed bytes that were used up."""
+        return self._taken - len(self._input)
+
+    def read(self, length: int) -> bytes:
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return self._read(min(length, _OUTPUT))
+        except Broken as broken:
+            self._broken = broken
+            raise
+
+    def _read(self, length: int) -> bytes:
+        while True:
+            if self._member is None and not self._next_member():
+                return b""
+            assert self._member is not None
+            try:
+                piece = self._member.decompress(self._input, length)
+            except CorruptInput as corrupt:
+                raise self._stop(f"corrupt {self._codec.name}: {corrupt}") from None
+            self._input = self._member.unused
+            if self._member.eof:
+                self._end_member(bool(piece))
+            elif not piece and not self._fill():
+                raise self._stop(f"truncated: the object ends inside a {self._codec.name} {self._codec.unit}")
+            if piece:
+                self.position += len(piece)
+                self._empty = 0
+                self._check_bomb()
+                return piece
+
+    def _next_member(self) -> bool:
+        if not self._input and not self._fill():
+            return False
+        if self.members:
+            while not self._input.strip(b"\0"):
+                if not self._fill():
+                    return False
+            self._input = self._codec.skip_padding(self._input)
+        while len(self._input) < HEAD and self._fill():
+            pass
+        if not self._codec.may_begin(self._input):
+            where = "trailing garbage" if self.members else f"not a {self._codec.name} {self._codec.unit}"
+            raise self._stop(f"{where}: {self._size - self.consumed} bytes are left")
+        self._member = self._open()
+        return True
+
+    def _end_member(self, had_output: bool) -> None:
+        self._member = None
+        self.members += 1
+        self._empty = 0 if had_output else self._empty + 1
+        if self._empty > _EMPTY_MEMBERS:
+            raise self._stop(f"more than {_EMPTY_MEMBERS} empty members in a row")
+
+    def _fill(self) -> bool:
+        more = self._data.read(self._taken, _INPUT)
+        self._taken += len(more)
+        self._input += more
+        return bool(more)
+
+    def _check_bomb(self) -> None:
+        if self.position > self._options.max_output:
+            raise self._stop(f"decompression bomb: more than max_output of {self._options.max_output} bytes")
+        if self.position > _RATIO_FROM and self.position > self._options.max_ratio * max(1, self.consumed):
+            raise self._stop(f"decompression bomb: more than {self._options.max_ratio:g} times its input")
+
+    def _stop(self, reason: str) -> Broken:
+        return Broken(f"{reason} (at compressed byte {self.consumed} of {self._size})")
+
+
+class _Member(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused(self) -> bytes: ...
+    def decompress(self, data: bytes, length: int) -> bytes: ...
+
+
+class _Unreadable:
+    position = 0
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def read(self, length: int) -> bytes:
+        raise Broken(self._reason)

@@ -1,0 +1,118 @@
+"""What decoders share: defaults of the protocol, and the account of what could not be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from skyhaul_connectors.formats.options import FormatOptions
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings, Reject
+from skyhaul_schemas.errors import DecodeError, DriftError
+from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.records import RAW_CAP, decoded_schema
+
+LOOK_AHEAD = 16 * 1024
+"""Bytes beyond a chunk that are hauled with it, so that the record that crosses its end is there. A longer
+record costs one more small fetch."""
+
+
+class WholeObject:
+    """Base of decoders that never cut: one chunk an object, all of it needed."""
+
+    def __init__(self, settings: DecodeSettings, options: FormatOptions) -> None:
+        self.settings = settings
+        self.schema = decoded_schema(settings.schema)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"pyarrow": pa.__version__}
+
+    def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
+        yield (0, obj.size)
+
+    def segments(self, chunk: Chunk) -> list[tuple[int, int]]:
+        return [(chunk.offset, chunk.length)] if chunk.length else []
+
+    def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
+        raise NotImplementedError
+
+    def empty(self) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in self.schema], schema=self.schema)
+
+
+def even_cuts(size: int, chunk_size: int) -> Iterator[tuple[int, int]]:
+    """Stretches of `chunk_size`, the last one shorter; one of length 0 for an empty object."""
+    offset = 0
+    while size - offset > chunk_size:
+        yield (offset, chunk_size)
+        offset += chunk_size
+    yield (offset, size - offset)
+
+
+def with_surroundings(chunk: Chunk) -> list[tuple[int, int]]:
+    """The chunk, a byte before it and some look-ahead, within the object."""
+    if not chunk.length:
+        return []
+    start = max(0, chunk.offset - 1)
+    stop = min(chunk.object.size, chunk.offset + chunk.length + LOOK_AHEAD)
+    return [(start, stop - start)]
+
+
+class Account:
+    """Rejects and damage of one chunk, under the job's `on_damage` and `on_drift`."""
+
+    def __init__(self, settings: DecodeSettings, chunk: Chunk) -> None:
+        self._settings = settings
+        self._object = chunk.object
+        self._rejects: list[Reject] = []
+        self._damaged = False
+
+    def reject(self, offset: int, length: int, reason: str, raw: bytes) -> None:
+        """A record whose bytes are bad. Raises DecodeError under `on_damage: fail`."""
+        if self._settings.on_damage == "fail":
+            raise DecodeError(self._said(offset, reason))
+        self._add(offset, length, reason, raw)
+
+    def drift(self, offset: int, length: int, reason: str, raw: bytes) -> None:
+        """A sound record that does not fit the schema. Raises DriftError under `on_drift: fail`."""
+        if self._settings.on_drift == "fail":
+            raise DriftError(self._said(offset, reason))
+        self._add(offset, length, reason, raw)
+
+    def damage(self, offset: int, length: int, reason: str, raw: bytes) -> None:
+        """The rest of the object cannot be read. Raises DecodeError under `on_damage: fail`."""
+        self.reject(offset, length, reason, raw)
+        self._damaged = True
+
+    def step(self, batch: pa.RecordBatch) -> Decoded:
+        """`batch` with all that was rejected since the last step."""
+        decoded = Decoded(batch, self._rejects, self._damaged)
+        self._rejects, self._damaged = [], False
+        return decoded
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._rejects) or self._damaged
+
+    def _add(self, offset: int, length: int, reason: str, raw: bytes) -> None:
+        self._rejects.append(Reject(offset, length, reason, bytes(raw[:RAW_CAP])))
+
+    def _said(self, offset: int, reason: str) -> str:
+        return f"{self._object.source}/{printable(self._object.path)} at byte {offset}: {reason}"
+
+
+def rows(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:
+    """A batch of `schema`; a column may be an array, a list of values, or None for all null."""
+    length = len(columns[-1])
+    arrays = []
+    for field, column in zip(schema, columns, strict=True):
+        if column is None:
+            arrays.append(pa.nulls(length, field.type))
+        elif isinstance(column, pa.Array):
+            arrays.append(column if column.type == field.type else column.cast(field.type))
+        else:
+            arrays.append(pa.array(column, field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,119 @@
+"""The media type of an object, told from its first bytes, and from its name where those say nothing.
+
+The common types are one regular expression; valid UTF-8 without control characters is text, of the kind that
+the suffix says; the rare rest is asked of puremagic. The system's own tables (/etc/mime.types) are left
+alone: they differ between machines, and the type reaches a shard.
+"""
+
+from __future__ import annotations
+
+import re
+
+import puremagic
+
+HEAD = 16 * 1024
+"""Bytes of the object that are looked at."""
+
+_SIGNATURES = {
+    "image/png": rb"\x89PNG\r\n\x1a\n",
+    "image/jpeg": rb"\xff\xd8\xff",
+    "image/gif": rb"GIF8[79]a",
+    "image/webp": rb"RIFF....WEBP",
+    "image/tiff": rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+",
+    "image/bmp": rb"BM....\x00\x00\x00\x00",
+    "image/avif": rb"....ftypavi[fs]",
+    "image/heic": rb"....ftyp(?:heic|heix|mif1)",
+    "image/jp2": rb"\x00\x00\x00\x0cjP  \r\n\x87\n",
+    "image/jxl": rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n",
+    "image/vnd.adobe.photoshop": rb"8BPS\x00[\x01\x02]",
+    "image/x-icon": rb"\x00\x00\x01\x00[^\x00]\x00",
+    "application/gzip": rb"\x1f\x8b\x08",
+    "application/zstd": rb"\x28\xb5\x2f\xfd",
+    "application/x-bzip2": rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)",
+    "application/x-xz": rb"\xfd7zXZ\x00",
+    "application/x-lz4": rb"\x04\x22\x4d\x18",
+    "application/x-7z-compressed": rb"7z\xbc\xaf\x27\x1c",
+    "application/vnd.rar": rb"Rar!\x1a\x07[\x00\x01]",
+    "application/zip": rb"PK(?:\x03\x04|\x05\x06|\x07\x08)",
+    "application/pdf": rb"%PDF-",
+    "application/vnd.apache.parquet": rb"PAR1|PARE",
+    "application/vnd.apache.arrow.file": rb"ARROW1\x00\x00",
+    "application/vnd.apache.avro": rb"Obj\x01",
+    "application/x-hdf5": rb"\x89HDF\r\n\x1a\n",
+    "application/netcdf": rb"CDF[\x01\x02\x05]",
+    "application/wmo-GRIB2": rb"GRIB...\x02",
+    "application/wmo-grib": rb"GRIB",
+    "application/vnd.sqlite3": rb"SQLite format 3\x00",
+    "application/wasm": rb"\x00asm",
+    "application/x-elf": rb"\x7fELF",
+    "application/warc": rb"WARC/[01]\.",
+    "application/x-tar": rb".{257}ustar",
+    "audio/flac": rb"fLaC",
+    "audio/mpeg": rb"ID3|\xff[\xfb\xf3\xf2]",
+    "audio/ogg": rb"OggS",
+    "audio/wav": rb"RIFF....WAVE",
+    "video/mp4": rb"....ftyp(?:isom|iso[2-9]|mp4[12]|avc1|M4V )",
+    "video/quicktime": rb"....ftypqt  ",
+    "video/webm": rb"\x1a\x45\xdf\xa3.{0,40}webm",
+    "video/x-matroska": rb"\x1a\x45\xdf\xa3",
+    "font/woff2": rb"wOF2",
+    "font/woff": rb"wOFF",
+}
+_TYPES = list(_SIGNATURES)
+_SIGNATURE = re.compile(b"|".join(b"(" + s + b")" for s in _SIGNATURES.values()), re.DOTALL)
+_TEXTS = {
+    "css": "text/css",
+    "csv": "text/csv",
+    "geojson": "application/geo+json",
+    "htm": "text/html",
+    "html": "text/html",
+    "js": "text/javascript",
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "md": "text/markdown",
+    "ndjson": "application/jsonl",
+    "py": "text/x-python",
+    "rtf": "text/rtf",
+    "svg": "image/svg+xml",
+    "tsv": "text/tab-separated-values",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+}
+_CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+
+
+def media_type(head: bytes, path: str) -> str | None:
+    """The media type of the object at `path` whose first bytes are `head`; None where nothing tells it."""
+    found = _SIGNATURE.match(head)
+    if found and found.lastindex:
+        return _TYPES[found.lastindex - 1]
+    if not head:
+        return None
+    if _is_text(head):
+        suffix = path.rpartition("/")[2].rpartition(".")[2].lower()
+        return _TEXTS.get(suffix, "text/plain")
+    return _rare(head)
+
+
+def _is_text(head: bytes) -> bool:
+    if _CONTROLS.search(head):
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A character may be cut by the end of the head.
+        return len(head) >= HEAD and error.start >= len(head) - 3
+    return True
+
+
+def _rare(head: bytes) -> str | None:
+    try:
+        matches = puremagic.magic_string(head)
+    except (puremagic.PureError, ValueError):
+        return None
+    for match in matches:
+        # Short signatures, and those of an object's end, say too little.
+        if match.offset >= 0 and len(match.byte_match) >= 4 and match.mime_type:
+            return str(match.mime_type)
+    return None

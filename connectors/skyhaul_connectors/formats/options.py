@@ -1,0 +1,49 @@
+"""`decode:` of a source: the options every format knows, and the check that names what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job import Size
+
+Options = TypeVar("Options", bound="FormatOptions")
+
+
+class FormatOptions(BaseModel):
+    """Base of every format's options; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StreamOptions(FormatOptions):
+    """Options of formats that may lie in a compressed stream.
+
+    compression: `auto` goes by the name's suffix and the first bytes. max_output and max_ratio: where a
+    decompression bomb is given up (the rest of the object is damage); the ratio counts from the first
+    64 MiB of output on, so that small, very regular objects pass.
+    """
+
+    compression: Literal["auto", "none", "gzip", "zstd", "bzip2", "xz", "lz4"] = "auto"
+    max_output: Size = 256 * 1024**3
+    max_ratio: float = Field(default=250, ge=1)
+
+
+def parse_options(model: type[Options], name: str, options: Mapping[str, Any]) -> Options:
+    """`options` as the format's model. Raises UsageError: which key, what was found, what is allowed."""
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(printable(str(part)) for part in first["loc"]) or "decode"
+        if first["type"] == "extra_forbidden":
+            allowed = ", ".join(sorted(model.model_fields)) or "none"
+            raise UsageError(
+                f"decode option {key!r} is not one of format {name} (allowed: {allowed})"
+            ) from None
+        found = printable(repr(first["input"]))
+        raise UsageError(f"decode option {key!r} of format {name}: {first['msg']}; found {found}") from None

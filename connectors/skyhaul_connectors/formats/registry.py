@@ -1,0 +1,127 @@
+"""The formats by name and by suffix. A format is a module behind this table, imported when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skyhaul_connectors.formats.options import FormatOptions, parse_options
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.records import BODIES
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """module: below skyhaul_connectors.formats; `prefix`Decoder and `prefix`Options are in it. schemas: what
+    it can give. suffixes: of an object's name, after a compression suffix was taken off."""
+
+    name: str
+    module: str
+    prefix: str
+    schemas: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    about: str
+
+
+FORMATS = {
+    entry.name: entry
+    for entry in (
+        Format("jsonl", "jsonl", "Jsonl", ("document", "reading"), (".jsonl", ".ndjson", ".jsonlines"),
+               "one JSON object a line"),
+        Format("text", "text", "Text", ("document",),
+               (".txt", ".text", ".md", ".markdown", ".rst", ".py", ".log", ".tex", ".org"),
+               "a text, or each paragraph of it"),
+        Format("binary", "binary", "Binary", ("blob",), (), "any object as it is"),
+    )
+}  # fmt: skip
+"""Format by name, as `format` of a source writes it."""
+
+
+def format_of(path: str, schema: str = "document") -> str | None:
+    """The format that an object's name and the dataset's schema state; None where they say nothing."""
+    if schema == "blob":
+        return "binary"
+    from skyhaul_connectors.formats.compression import stem_of
+
+    stem = stem_of(path).lower()
+    for entry in FORMATS.values():
+        if stem.endswith(entry.suffixes) and schema in entry.schemas:
+            return entry.name
+    return None
+
+
+def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Decoder:
+    """The decoder of the object at `path`: by the format's name, or by suffix where that is None.
+
+    Raises UsageError: an unknown format, one that cannot give the schema, a bad option, or no suffix that
+    states a format.
+    """
+    name = format if format is not None else format_of(path, settings.schema)
+    if name is None:
+        raise UsageError(
+            f"{printable(path)}: its suffix states no format for schema {settings.schema};"
+            f" say `format:` for its source ({_names(settings.schema)})"
+        )
+    entry = _entry(name, settings.schema)
+    module = importlib.import_module(f"skyhaul_connectors.formats.{entry.module}")
+    options: type[FormatOptions] = getattr(module, f"{entry.prefix}Options", FormatOptions)
+    given = settings.options
+    if format is None:
+        # A source of mixed formats gives each the options that it knows; `check_options` has seen them all.
+        given = {key: value for key, value in given.items() if key in options.model_fields}
+    build: Callable[[DecodeSettings, Any], Decoder] = getattr(module, f"{entry.prefix}Decoder")
+    return build(settings, parse_options(options, name, given))
+
+
+def check_options(format: str | None, settings: DecodeSettings) -> None:
+    """What a job says of decoding a source, checked before anything is listed. Raises UsageError."""
+    if format is not None:
+        decoder_for(format, settings, "")
+        return
+    known: dict[str, list[str]] = {}
+    for entry in FORMATS.values():
+        if settings.schema in entry.schemas:
+            for key in _options(entry).model_fields:
+                known.setdefault(key, []).append(entry.name)
+    for key in settings.options:
+        if key not in known:
+            raise UsageError(
+                f"decode option {printable(key)!r} is of no format for schema {settings.schema}"
+                f" (allowed: {', '.join(sorted(known)) or 'none'})"
+            )
+    for key, value in settings.options.items():
+        for name in known[key]:
+            parse_options(_options(FORMATS[name]), name, {key: value})
+
+
+def described() -> Mapping[str, str]:
+    """Format -> what it reads, for help texts."""
+    return {entry.name: entry.about for entry in FORMATS.values()}
+
+
+def _options(entry: Format) -> type[FormatOptions]:
+    module = importlib.import_module(f"skyhaul_connectors.formats.{entry.module}")
+    found: type[FormatOptions] = getattr(module, f"{entry.prefix}Options", FormatOptions)
+    return found
+
+
+def _entry(name: str, schema: str) -> Format:
+    if schema not in BODIES:
+        raise UsageError(f"schema {printable(schema)!r} is none of {', '.join(BODIES)}")
+    entry = FORMATS.get(name)
+    if entry is None:
+        raise UsageError(f"format {printable(name)!r} is unknown (allowed: {_names(schema)})")
+    if schema not in entry.schemas:
+        raise UsageError(
+            f"format {name} gives {' or '.join(entry.schemas)}, not schema {schema}"
+            f" (for that: {_names(schema)})"
+        )
+    return entry
+
+
+def _names(schema: str) -> str:
+    return ", ".join(entry.name for entry in FORMATS.values() if schema in entry.schemas)

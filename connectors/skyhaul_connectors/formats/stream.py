@@ -1,0 +1,52 @@
+"""An object as a stream that is read once from its start: as it is, or decompressed on the way.
+
+Offsets are of the stream: for a compressed object, of what comes out. A stream whose bytes end or lie
+before their time raises `Broken`; what was read before it stays good.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from skyhaul_connectors.formats.protocol import ChunkBytes
+
+PIECE = 1024 * 1024
+"""Bytes asked of the source at once: large enough to make calls cheap, small enough for the caches."""
+
+
+class Broken(Exception):
+    """The stream cannot be read any further. Inside formats only: decoders turn it into damage.
+
+    A function of the pinned bytes, never of carriage.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Stream(Protocol):
+    @property
+    def position(self) -> int:
+        """Offset in the stream of the next byte."""
+
+    def read(self, length: int) -> bytes:
+        """The next bytes, at least one and at most `length`, or b"" at the end. Raises Broken, and what
+        ChunkBytes.read raises."""
+
+
+class PlainStream:
+    """Bytes [start, stop) of the object as they are."""
+
+    def __init__(self, data: ChunkBytes, start: int, stop: int) -> None:
+        self._data = data
+        self.position = start
+        self._stop = stop
+
+    def read(self, length: int) -> bytes:
+        length = min(length, self._stop - self.position)
+        if length <= 0:
+            return b""
+        piece = self._data.read(self.position, length)
+        self.position += len(piece)
+        return piece

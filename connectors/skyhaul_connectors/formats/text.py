@@ -1,0 +1,251 @@
+"""Text objects to `document` records: the whole object, or each paragraph of it.
+
+`encoding` names any text encoding that Python knows; without it an object is UTF-8, or what its byte order
+mark says (UTF-8, UTF-16, UTF-32); `detect` asks charset-normalizer where UTF-8 does not fit. The mark is no
+part of the text. Bytes that the encoding does not allow reject the record; nothing is replaced. An empty
+object gives no record, nor does one of white space only.
+
+`unit: object` makes one record an object, at most `max_record` bytes long; offset and length are the
+object's. `unit: paragraph` makes one record a paragraph, a run of lines that are not blank, line ends inside
+it kept; offset and length are those of its bytes without the last line end. Paragraphs of plain objects in
+UTF-8 (or another encoding in which a byte below 128 is always that ASCII character) are cut anywhere:
+a paragraph belongs to the chunk in which it begins.
+
+The encoding is stated in `metadata` where it is not UTF-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from skyhaul_connectors.formats.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.compression import is_compressed, open_stream
+from skyhaul_connectors.formats.decoder import Account, WholeObject, even_cuts, rows, with_surroundings
+from skyhaul_connectors.formats.encodings import UTF_8, BadText, Encoding, detect, encoding_named, encoding_of
+from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.lines import Rest
+from skyhaul_connectors.formats.options import StreamOptions
+from skyhaul_connectors.formats.paragraphs import Paragraph, paragraphs_of_chunk, paragraphs_of_stream
+from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
+from skyhaul_connectors.formats.stream import PIECE, Broken, PlainStream, Stream
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job import Size
+from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.records import RAW_CAP
+
+COLUMNS = ("body", "name", "path", "encoding")
+"""What `fields` may name: the text, the path's last part, the path, and the encoding."""
+
+
+class TextOptions(StreamOptions):
+    """unit: what a record is. encoding: a name that Python knows, or `detect`. max_record: bytes of a record
+    at most."""
+
+    unit: Literal["object", "paragraph"] = "object"
+    encoding: str | None = None
+    max_record: Size = Field(default=64 * 1024**2, ge=1024)
+
+
+class TextDecoder(WholeObject):
+    """Decoder of text to `document`."""
+
+    def __init__(self, settings: DecodeSettings, options: TextOptions) -> None:
+        super().__init__(settings, options)
+        self._options = options
+        self._detect = options.encoding == "detect"
+        self._declared = encoding_named(options.encoding) if options.encoding and not self._detect else None
+        if options.unit == "paragraph" and self._declared is not None and not self._declared.stateless:
+            raise UsageError(
+                f"decode option 'unit': paragraphs of {self._declared.name} have no byte offsets;"
+                " use unit: object"
+            )
+        self._fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
+        for field, column in settings.fields.items():
+            if column not in COLUMNS:
+                raise UsageError(
+                    f"fields: {field}: text has no column {column!r} (it has: {', '.join(COLUMNS)})"
+                )
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        versions = {"pyarrow": pa.__version__}
+        if self._detect:
+            versions["charset-normalizer"] = version("charset-normalizer")
+        return versions
+
+    def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
+        cuttable = (
+            self._options.unit == "paragraph" and self._declared is not None and self._declared.cuttable
+        )
+        if obj.size <= chunk_size or not cuttable or is_compressed(obj, self._options, read):
+            return iter([(0, obj.size)])
+        return even_cuts(obj.size, chunk_size)
+
+    def segments(self, chunk: Chunk) -> list[tuple[int, int]]:
+        return with_surroundings(chunk)
+
+    def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
+        account = Account(self.settings, data.chunk)
+        stream = open_stream(data, self._options)
+        if self._options.unit == "object":
+            yield from self._object(data, stream, account)
+        elif self._declared is not None and self._declared.cuttable:
+            if stream is None:
+                found = paragraphs_of_chunk(data, self._options.max_record)
+            else:
+                found = paragraphs_of_stream(stream, self._options.max_record)
+            yield from self._paragraphs(data, found, self._declared, account)
+        else:
+            yield from self._whole_paragraphs(data, stream, account)
+
+    def _object(self, data: ChunkBytes, stream: Stream | None, account: Account) -> Iterator[Decoded]:
+        raw, _ = self._read(data, stream, account)
+        if raw is not None and raw:
+            batch = _Rows(self, data, account)
+            batch.add(0, raw, self._encoding(raw))
+            yield batch.step()
+        elif account.pending:
+            yield account.step(self.empty())
+
+    def _read(self, data: ChunkBytes, stream: Stream | None, account: Account) -> tuple[bytes | None, int]:
+        """The whole object, or None after it was rejected; its length either way."""
+        stream = stream if stream is not None else PlainStream(data, 0, data.chunk.object.size)
+        cap = self._options.max_record
+        parts: list[bytes] = []
+        length = 0
+        try:
+            while piece := stream.read(PIECE):
+                length += len(piece)
+                if length - len(piece) <= cap:
+                    parts.append(piece)
+        except Broken as broken:
+            account.damage(0, length, broken.reason, b"".join(parts)[:RAW_CAP])
+            return None, length
+        if length > cap:
+            account.reject(0, length, _too_long(length, cap), parts[0])
+            return None, length
+        return b"".join(parts), length
+
+    def _encoding(self, raw: bytes) -> Encoding:
+        if self._declared is not None:
+            return self._declared
+        marked = encoding_of(raw)
+        if self._detect and marked is UTF_8:
+            try:
+                marked.decode(raw)
+            except BadText:
+                return detect(raw) or marked
+        return marked
+
+    def _paragraphs(
+        self, data: ChunkBytes, found: Iterator[Paragraph | Rest], encoding: Encoding, account: Account
+    ) -> Iterator[Decoded]:
+        batch = _Rows(self, data, account)
+        for item in found:
+            if isinstance(item, Rest):
+                account.damage(item.offset, item.length, item.reason, item.raw)
+            elif item.length > self._options.max_record:
+                reason = _too_long(item.length, self._options.max_record)
+                account.reject(item.offset, item.length, reason, item.raw)
+            else:
+                batch.add(item.offset, item.raw, encoding)
+            if batch.held >= self.settings.batch_bytes:
+                yield batch.step()
+        if batch.held or account.pending:
+            yield batch.step()
+
+    def _whole_paragraphs(
+        self, data: ChunkBytes, stream: Stream | None, account: Account
+    ) -> Iterator[Decoded]:
+        """Where the encoding is known only from the whole object, or lines cannot be found in its bytes."""
+        raw, _ = self._read(data, stream, account)
+        if raw is None:
+            yield account.step(self.empty())
+            return
+        encoding = self._encoding(raw)
+        if encoding.cuttable:
+            inner = BytesChunk(raw, path=data.chunk.object.path)
+            yield from self._paragraphs(
+                data, paragraphs_of_chunk(inner, self._options.max_record), encoding, account
+            )
+            return
+        yield from self._decoded_paragraphs(data, raw, encoding, account)
+
+    def _decoded_paragraphs(
+        self, data: ChunkBytes, raw: bytes, encoding: Encoding, account: Account
+    ) -> Iterator[Decoded]:
+        """Paragraphs found in the decoded text; offsets are counted by encoding it again."""
+        try:
+            text = encoding.decode(raw)
+        except BadText as bad:
+            account.reject(0, len(raw), str(bad), raw)
+            yield account.step(self.empty())
+            return
+        name = encoding.plain(raw)
+        mark = len(raw) - len(text.encode(name))
+        as_utf8 = text.encode("utf-8")
+        batch = _Rows(self, data, account)
+        at, offset = 0, mark
+        for item in paragraphs_of_chunk(BytesChunk(as_utf8), 2 * len(as_utf8)):
+            assert isinstance(item, Paragraph)
+            offset += len(as_utf8[at : item.offset].decode("utf-8").encode(name))
+            at = item.offset + item.length
+            paragraph = item.raw.decode("utf-8")
+            length = len(paragraph.encode(name))
+            batch.take(offset, length, paragraph, encoding)
+            offset += length
+            if batch.held >= self.settings.batch_bytes:
+                yield batch.step()
+        if batch.held:
+            yield batch.step()
+
+
+class _Rows:
+    """Records of one object on their way into a batch."""
+
+    def __init__(self, decoder: TextDecoder, data: ChunkBytes, account: Account) -> None:
+        self._decoder = decoder
+        self._account = account
+        self._fields = decoder._fields
+        path = data.chunk.object.path
+        self._names = {"name": path.rpartition("/")[2], "path": path}
+        self._columns: list[list[Any]] = [[] for _ in decoder.schema]
+        self.held = 0
+
+    def add(self, offset: int, raw: bytes, encoding: Encoding) -> None:
+        try:
+            text = encoding.decode(raw)
+        except BadText as bad:
+            self._account.reject(offset, len(raw), str(bad), raw)
+            return
+        if text:
+            self.take(offset, len(raw), text, encoding)
+
+    def take(self, offset: int, length: int, text: str, encoding: Encoding) -> None:
+        record = {"body": text}
+        for column in self._fields.taken:
+            if column in self._names:
+                record[column] = self._names[column]
+        if encoding.name != "utf-8":
+            record["encoding"] = encoding.name
+        row = self._fields.row(record)
+        for values, value in zip(self._columns, row, strict=False):
+            values.append(value)
+        self._columns[-2].append(offset)
+        self._columns[-1].append(length)
+        self.held += length
+
+    def step(self) -> Decoded:
+        batch = rows(self._decoder.schema, self._columns)
+        self._columns = [[] for _ in self._columns]
+        self.held = 0
+        return self._account.step(batch)
+
+
+def _too_long(length: int, cap: int) -> str:
+    return f"a record of {length} bytes, more than max_record of {cap}"

@@ -1,0 +1,154 @@
+"""zstd frames, fed block by block (RFC 8878).
+
+libzstd's streaming interfaces say nothing of a frame that is cut off, and a few bytes may stand for much
+output. The frame's own structure gives both bounds: a block yields at most 128 KiB, and the frame ends with
+the block that says so, and its checksum where the header announces one (libzstd compares it).
+
+A skippable frame is passed over; the one that carries a dictionary for a `.warc.zst`
+(iipc.github.io/warc-specifications/specifications/warc-zstd) is used for the frames after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import zstandard
+
+_DICTIONARY_FRAME = 0x184D2A5D
+_DICTIONARY_LIMIT = 16 * 1024 * 1024
+_MAX_WINDOW = 128 * 1024 * 1024
+_RAW, _RLE, _COMPRESSED = 0, 1, 2
+_BLOCK_LIMIT = 128 * 1024
+
+
+class ZstdFrames:
+    """The frames of one object; `corrupt` is the exception that says what is wrong with the input."""
+
+    def __init__(self, corrupt: type[Exception]) -> None:
+        self.corrupt = corrupt
+        self._context = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+        self._first = True
+
+    def frame(self) -> ZstdFrame:
+        first, self._first = self._first, False
+        return ZstdFrame(self, first)
+
+    def start(self) -> Any:
+        return self._context.decompressobj()
+
+    def use_dictionary(self, payload: bytes) -> None:
+        try:
+            if payload[:4] == zstandard.FRAME_HEADER:
+                payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=_DICTIONARY_LIMIT)
+            self._context = zstandard.ZstdDecompressor(
+                dict_data=zstandard.ZstdCompressionDict(payload), max_window_size=_MAX_WINDOW
+            )
+        except (zstandard.ZstdError, MemoryError) as error:
+            raise self.corrupt(f"dictionary: {error}") from None
+
+
+class ZstdFrame:
+    """One frame as a member's decompressor (see `codecs`)."""
+
+    def __init__(self, frames: ZstdFrames, first: bool) -> None:
+        self._frames = frames
+        self._first = first
+        self._object: Any = None
+        self._checksum = False
+        self._skip = -1
+        self._payload: list[bytes] | None = None
+        self._last = False
+        self.eof = False
+        self.unused = b""
+
+    def decompress(self, data: bytes, length: int) -> bytes:
+        """Whole blocks only: what is left of one waits in `unused` for more input."""
+        at = 0
+        if self._object is None and self._skip < 0:
+            at = self._begin(data)
+        out: list[bytes] = []
+        size = 0
+        while not self.eof and size < length:
+            taken, piece = self._skipped(data, at) if self._skip >= 0 else self._block(data, at)
+            at += taken
+            size += len(piece)
+            if piece:
+                out.append(piece)
+            if not taken and not self.eof:
+                break
+        self.unused = data[at:]
+        return b"".join(out)
+
+    def _begin(self, data: bytes) -> int:
+        magic = int.from_bytes(data[:4], "little")
+        if magic >> 4 == 0x184D2A5:
+            if len(data) < 8:
+                return 0
+            self._skip = int.from_bytes(data[4:8], "little")
+            if self._first and magic == _DICTIONARY_FRAME and self._skip <= _DICTIONARY_LIMIT:
+                self._payload = []
+            return 8
+        try:
+            header = zstandard.get_frame_parameters(data)
+            size = zstandard.frame_header_size(data)
+        except zstandard.ZstdError as error:
+            if len(data) < 18:
+                return 0
+            raise self._corrupt(error) from None
+        if len(data) < size:
+            return 0
+        self._checksum = header.has_checksum
+        self._object = self._frames.start()
+        self._feed(data[:size])
+        return size
+
+    def _block(self, data: bytes, at: int) -> tuple[int, bytes]:
+        if self._object is None:
+            return 0, b""
+        if self._last:
+            if len(data) - at < 4:
+                return 0, b""
+            return 4, self._end(data[at : at + 4])
+        if len(data) - at < 3:
+            return 0, b""
+        header = int.from_bytes(data[at : at + 3], "little")
+        last, kind, size = header & 1, header >> 1 & 3, header >> 3
+        if kind > _COMPRESSED or size > _BLOCK_LIMIT:
+            raise self._frames.corrupt(f"block of type {kind} and {size} bytes")
+        stop = at + 3 + (1 if kind == _RLE else size)
+        if len(data) < stop:
+            return 0, b""
+        piece = self._feed(data[at:stop])
+        if last:
+            self._last = True
+            if not self._checksum:
+                piece += self._end(b"")
+        return stop - at, piece
+
+    def _end(self, checksum: bytes) -> bytes:
+        piece = self._feed(checksum) if checksum else b""
+        if not self._object.eof:
+            raise self._frames.corrupt("the frame does not end where its last block does")
+        self.eof = True
+        return piece
+
+    def _skipped(self, data: bytes, at: int) -> tuple[int, bytes]:
+        taken = min(self._skip, len(data) - at)
+        if self._payload is not None:
+            self._payload.append(data[at : at + taken])
+        self._skip -= taken
+        if not self._skip:
+            self.eof = True
+            if self._payload is not None:
+                self._frames.use_dictionary(b"".join(self._payload))
+        return taken, b""
+
+    def _feed(self, data: bytes) -> bytes:
+        try:
+            piece: bytes = self._object.decompress(data)
+        except (zstandard.ZstdError, MemoryError) as error:
+            raise self._corrupt(error) from None
+        return piece
+
+    def _corrupt(self, error: Exception) -> Exception:
+        return self._frames.corrupt(str(error).removeprefix("zstd decompressor error: "))
