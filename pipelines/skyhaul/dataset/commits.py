@@ -7,7 +7,7 @@ the same of the same plan (times, traffic and versions aside) is as good as ours
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from contextlib import suppress
 
 from pydantic import ValidationError
@@ -17,7 +17,6 @@ from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord
 from skyhaul_schemas.errors import StorageError
-from skyhaul_schemas.plan import GROUP_SIZE
 
 _NUMBERED = re.compile(r"(?:.*/)?(\d{7,9})\.json")
 _INCIDENTAL = {"transfer", "started", "finished", "versions"}
@@ -66,11 +65,6 @@ def committed_shards(store: DatasetStore) -> ShardSet:
     return ShardSet(numbers(store, layout.COMMITS))
 
 
-def committed_within(store: DatasetStore, first: int, stop: int) -> Set[int]:
-    """Those of the shards first <= number < stop that are committed; lists their groups only."""
-    return ShardSet(numbers(store, layout.COMMITS, first, stop))
-
-
 def commits(store: DatasetStore) -> Iterator[CommitRecord]:
     """All commit records, by shard. Raises StorageError for one that cannot be read."""
     for shard in numbers(store, layout.COMMITS):
@@ -102,31 +96,18 @@ def read_failure(store: DatasetStore, shard: int) -> FailureRecord | None:
 
 def failures(store: DatasetStore) -> Iterator[FailureRecord]:
     """The last failure of each shard that is not committed, by shard."""
-    yield from _failures_within(store, 0, None)
-
-
-def final_failures_within(store: DatasetStore, first: int, stop: int) -> Set[int]:
-    """Those of the shards first <= number < stop that failed for good and wait for `replay`."""
-    return ShardSet(failure.shard for failure in _failures_within(store, first, stop) if failure.final)
-
-
-def _failures_within(store: DatasetStore, first: int, stop: int | None) -> Iterator[FailureRecord]:
-    for shard in numbers(store, layout.FAILURES, first, stop):
+    for shard in numbers(store, layout.FAILURES):
         failure = read_failure(store, shard)
         if failure is not None and not is_committed(store, shard):
             yield failure
 
 
-def numbers(store: DatasetStore, folder: str, first: int = 0, stop: int | None = None) -> Iterator[int]:
-    """Shard numbers of the records in `folder` (COMMITS or FAILURES), ascending, within [first, stop).
+def numbers(store: DatasetStore, folder: str) -> Iterator[int]:
+    """Shard numbers of the records in `folder` (COMMITS or FAILURES), ascending.
 
     One group's folder is listed at a time; groups sealed into one file would be read here."""
     for group in sorted(store.folders(folder), key=lambda name: (len(name), name)):
-        if not group.isdecimal() or int(group) < layout.group_of(first):
-            continue
-        if stop is not None and int(group) * GROUP_SIZE >= stop:
-            break
         for path in store.list(f"{folder}/{group}"):
             match = _NUMBERED.fullmatch(path)
-            if match and first <= int(match[1]) and (stop is None or int(match[1]) < stop):
+            if match:
                 yield int(match[1])

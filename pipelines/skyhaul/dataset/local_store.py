@@ -14,11 +14,12 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from skyhaul.dataset.files import LocalFiles
-from skyhaul.dataset.storage_errors import printable, probe_error, storage_error
+from skyhaul.dataset.storage_errors import probe_error, storage_error
 from skyhaul.dataset.store import DatasetStore, Same
 from skyhaul.dataset.temporary import PREFIX, TemporaryFolder, clear_leftovers
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError, UsageError
+from skyhaul_schemas.printable import printable
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 

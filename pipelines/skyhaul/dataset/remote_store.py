@@ -25,10 +25,11 @@ from fsspec.asyn import AsyncFileSystem
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from skyhaul.dataset.files import LocalFiles
-from skyhaul.dataset.storage_errors import printable, probe_error, storage_error
+from skyhaul.dataset.storage_errors import probe_error, storage_error
 from skyhaul.dataset.store import DatasetStore, Same, shown
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError, UsageError
+from skyhaul_schemas.printable import printable
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class RemoteStore(DatasetStore):
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
-            raise UsageError(f"dataset {shown(url)} cannot be opened: {printable(error)}") from error
+            raise UsageError(f"dataset {shown(url)} cannot be opened: {printable(str(error))}") from error
         self._root = root.rstrip("/")
         self._lock = threading.Lock()
         self._temporary: tuple[int, Path] | None = None
@@ -170,7 +171,7 @@ class RemoteStore(DatasetStore):
                     return once()
         except _AnswerLost as lost:
             cause = lost.__cause__
-            error = cause if isinstance(cause, OSError) else OSError(printable(cause or "no answer"))
+            error = cause if isinstance(cause, OSError) else OSError(printable(str(cause or "no answer")))
             raise storage_error(error, doing, self._named(path)) from lost
         raise AssertionError("tenacity returned without a result")
 
@@ -227,7 +228,7 @@ class RemoteStore(DatasetStore):
                 refused = True
             self._fs.rm_file(self._at(path))
         except _foreign_errors() as error:
-            place = error if isinstance(error, OSError) else OSError(printable(error))
+            place = error if isinstance(error, OSError) else OSError(printable(str(error)))
             if isinstance(place, FileNotFoundError):
                 raise UsageError(f"dataset {self.place} cannot be written: no such bucket") from error
             raise probe_error(place, self.place) from error

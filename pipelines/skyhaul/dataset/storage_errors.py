@@ -5,25 +5,21 @@ from __future__ import annotations
 import errno
 
 from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
+from skyhaul_schemas.printable import printable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def printable(text: object) -> str:
-    """`text` on one line: control characters and lone surrogates are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
-
-
 def storage_error(error: OSError, doing: str, path: object) -> StorageError:
     """The error of a haul: DiskFull for ENOSPC and EDQUOT, StorageError for the rest."""
-    place = f"cannot {doing} {printable(path)}"
+    place = f"cannot {doing} {printable(str(path))}"
     if error.errno in _FULL:
         quota = " (disk quota)" if error.errno == errno.EDQUOT else ""
         return DiskFull(f"{place}: no space left{quota}; make room and run the same command again")
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return StorageError(f"{place}: too many open files; raise the limit (ulimit -n) or lower --workers")
-    reason = error.strerror or printable(error) or type(error).__name__
+    reason = error.strerror or str(error) or type(error).__name__
     return StorageError(f"{place}: {printable(reason)}")
 
 

@@ -15,8 +15,8 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from skyhaul.dataset.files import LocalFiles
-from skyhaul.dataset.storage_errors import printable
 from skyhaul_schemas.errors import CommitConflict
+from skyhaul_schemas.printable import printable
 
 Same = Callable[[bytes, bytes], bool]
 """(standing, ours) -> whether the standing file says the same as ours."""

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from skyhaul.dataset.commits import clear_failure, write_commit
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.shards import ENCODER_VERSION
 from skyhaul.shards.digesting import DigestedChunk
-from skyhaul.shards.fingerprint import encoder_fingerprint
 from skyhaul.shards.parquet import Compression, FinishedFile
 from skyhaul.shards.recipe import EncodeRecipe
 from skyhaul.shards.rejects import RejectsFile
@@ -21,6 +21,7 @@ from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.commit import CommitRecord, CommittedFile, CommittedSource, RecordCounts, TransferCounts
 from skyhaul_schemas.errors import Interrupted, SourceChanged
 from skyhaul_schemas.plan import Chunk, Shard
+from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import decoded_schema
 
 
@@ -54,7 +55,11 @@ def encode_shard(
     """
     rows = ShardRows(store, shard.number, recipe, transforms)
     rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
-    versions = {"skyhaul": version("skyhaul"), **encoder_fingerprint()}
+    versions = {
+        "skyhaul": version("skyhaul"),
+        "skyhaul.shards": str(ENCODER_VERSION),
+        "pyarrow": pa.__version__,
+    }
     try:
         sources = []
         for chunk in shard.chunks:
@@ -116,8 +121,8 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
         sha256 = data.sha256()
     except EOFError as error:
         raise SourceChanged(
-            f"object {chunk.object.path!r} of source {chunk.object.source} ends at byte {error.args[0]},"
-            f" the plan pinned {chunk.object.size}; plan again into another dataset"
+            f"object {printable(chunk.object.path)} of source {chunk.object.source} ends at byte"
+            f" {error.args[0]}, the plan pinned {chunk.object.size}; plan again into another dataset"
         ) from None
     return CommittedSource(
         object=chunk.object.path, ranges=[(chunk.offset, chunk.length)], sha256=sha256, damaged=damaged
