@@ -112,6 +112,10 @@ class TextOutput(Output):
         job = shlex.quote(target)
         say(f"next: skyhaul {'replay' if any(record.final for record in records) else 'run'} {job}")
 
+    def verify(self, report: VerifyReport) -> None:
+        for finding in report.findings:
+            say(printable(str(finding)))
+
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         head = ("preset", "rtt", "down", "up", "loss down", "loss up")
         rows = [

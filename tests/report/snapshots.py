@@ -1,0 +1,42 @@
+"""Snapshots of a haul for tests of what is shown of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from skyhaul.haul.progress import LinkProgress, Progress
+
+LEO = LinkProgress(
+    name="leo",
+    state="up",
+    rate=11.6e6,
+    capacity=12e6,
+    payload_bytes=21_000_000,
+    wire_bytes=22_000_000,
+    resent_bytes=300_000,
+    outages=1,
+)
+HALF = Progress(
+    phase="hauling",
+    elapsed=12.3,
+    source_bytes=34_000_000,
+    source_bytes_done=17_000_000,
+    shards=12,
+    shards_committed=5,
+    shards_failed=0,
+    shards_deferred=0,
+    records_read=1204,
+    records_written=1200,
+    records_rejected=4,
+    links=(LEO,),
+    eta=21.0,
+)
+
+
+def link(**changes: Any) -> LinkProgress:
+    return replace(LEO, **changes)
+
+
+def snapshot(**changes: Any) -> Progress:
+    return replace(HALF, **changes)
