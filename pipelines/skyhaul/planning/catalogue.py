@@ -1,0 +1,109 @@
+"""What a plan is made from, sorted on disk: objects by path, chunks by the key they are dealt by.
+
+SQLite with an unnamed database: it lives in the spool, is gone with the process however that ends, and its
+ORDER BY is an external merge sort in bounded memory. Text compares by its UTF-8 bytes (BINARY).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
+from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.printable import printable
+
+CACHE_BYTES = 32 * 1024 * 1024
+"""Bytes of SQLite's page cache, and of one sorted run of a sort."""
+
+_TABLES = """
+CREATE TABLE objects (source INTEGER, path TEXT, size INTEGER, version TEXT, checksum TEXT, locator TEXT);
+CREATE TABLE chunks (source INTEGER, key BLOB, path TEXT, size INTEGER, version TEXT, checksum TEXT,
+                     locator TEXT, start INTEGER, length INTEGER);
+"""
+
+Cut = tuple[PinnedObject, int, int]
+"""A chunk before it is dealt: object, offset, length."""
+
+
+class Catalogue:
+    """Objects in, in any order; objects out by source and path; chunks in; chunks out by source and key.
+
+    sources: names; they come out in the order of their UTF-8 bytes. spool: the folder for the database.
+    Raises UsageError where the spool cannot be used, DiskFull and StorageError.
+    """
+
+    def __init__(self, sources: Iterable[str], spool: Path) -> None:
+        self.sources = sorted(sources, key=str.encode)
+        self._rank = {name: rank for rank, name in enumerate(self.sources)}
+        self._spool = spool
+        try:
+            spool.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"spool {printable(str(spool))} cannot be made: {error.strerror}; choose another `spool`"
+            ) from None
+        with self._stored():
+            # Manual transactions: one for all, never committed, for nothing here outlives the process.
+            self._database = sqlite3.connect("", isolation_level=None)
+            quoted = str(spool.absolute()).replace("'", "''")
+            self._database.execute(f"PRAGMA temp_store_directory = '{quoted}'")
+            self._database.execute("PRAGMA journal_mode = OFF")
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
+            self._database.executescript(_TABLES)
+            self._database.execute("BEGIN")
+
+    def add_objects(self, objects: Iterable[PinnedObject]) -> None:
+        rows = ((self._rank[o.source], o.path, o.size, o.version, o.checksum, o.locator) for o in objects)
+        with self._stored():
+            self._database.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def objects(self) -> Iterator[PinnedObject]:
+        """All objects, by the bytes of source and path; equal ones side by side."""
+        query = "SELECT * FROM objects ORDER BY source, path, size, version, checksum, locator"
+        with self._stored():
+            for source, *rest in self._database.execute(query):
+                yield PinnedObject(self.sources[source], *rest)
+
+    def add_chunks(self, chunks: Iterable[tuple[bytes, Cut]]) -> None:
+        """Chunks with the keys by which they are dealt."""
+        rows = (
+            (self._rank[o.source], key, o.path, o.size, o.version, o.checksum, o.locator, offset, length)
+            for key, (o, offset, length) in chunks
+        )
+        with self._stored():
+            self._database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def chunks(self) -> Iterator[Cut]:
+        """All chunks, by source and key; chunks of equal keys (unheard of) by path and offset."""
+        query = (
+            "SELECT source, path, size, version, checksum, locator, start, length FROM chunks"
+            " ORDER BY source, key, path, start"
+        )
+        with self._stored():
+            for source, path, size, version, checksum, locator, offset, length in self._database.execute(
+                query
+            ):
+                yield (
+                    PinnedObject(self.sources[source], path, size, version, checksum, locator),
+                    offset,
+                    length,
+                )
+
+    def close(self) -> None:
+        self._database.close()
+
+    @contextmanager
+    def _stored(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            place = f"spool {printable(str(self._spool))}"
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise DiskFull(
+                    f"{place}: no space left to sort the plan; make room, or move `spool`"
+                ) from error
+            raise StorageError(f"{place}: the plan cannot be sorted: {error}") from error

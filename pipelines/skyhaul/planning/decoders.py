@@ -1,0 +1,73 @@
+"""The decoders of a job's sources, each built once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
+from skyhaul_connectors.formats.registry import check_options, decoder_for, format_of
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job import Job
+from skyhaul_schemas.printable import printable
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFormat:
+    """How one source is decoded. format: its name, or None for each object's suffix to decide."""
+
+    format: str | None
+    settings: DecodeSettings
+
+
+def source_formats(job: Job) -> dict[str, SourceFormat]:
+    """Source -> how the job says it is decoded."""
+    return {
+        name: SourceFormat(
+            spec.format,
+            DecodeSettings(
+                schema=job.schema_,
+                fields=dict(spec.fields),
+                options=dict(spec.decode),
+                on_damage=job.on_damage,
+                on_drift=job.on_drift,
+            ),
+        )
+        for name, spec in job.sources.items()
+    }
+
+
+class Decoders:
+    """Decoders by source and format. Safe among threads: at worst a decoder is built twice."""
+
+    def __init__(self, formats: Mapping[str, SourceFormat]) -> None:
+        self._formats = formats
+        self._built: dict[tuple[str, str | None], Decoder] = {}
+
+    def check(self) -> None:
+        """Raise UsageError for options that no object could be decoded with."""
+        for source, spec in self._formats.items():
+            with _named(source):
+                check_options(spec.format, spec.settings)
+
+    def of(self, source: str, path: str) -> Decoder:
+        """The decoder of one object. Raises UsageError that names the source."""
+        spec = self._formats.get(source)
+        if spec is None:
+            raise UsageError(f"the job file has no source {printable(source)!r}, but the plan does")
+        # Of the path a decoder knows no more than the format that it states.
+        key = (source, spec.format or format_of(path, spec.settings.schema))
+        decoder = self._built.get(key)
+        if decoder is None:
+            with _named(source):
+                decoder = self._built[key] = decoder_for(spec.format, spec.settings, path)
+        return decoder
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"source {source!r}: {error}") from error

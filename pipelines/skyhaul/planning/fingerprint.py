@@ -1,0 +1,49 @@
+"""The encoder fingerprint: versions of all that the bytes of a shard depend on besides its input.
+
+Our own encoders state an integer that rises when their output changes, so that a release of skyhaul that
+changes no byte of a shard also changes no plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from skyhaul.planning.dealing import DEALING_VERSION
+from skyhaul.planning.recipe import Recipe
+from skyhaul.shards import ENCODER_VERSION
+from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_schemas.errors import FingerprintMismatch
+from skyhaul_schemas.plan import PlanHeader
+from skyhaul_schemas.printable import printable
+
+
+def encoder_fingerprint(decoders: Iterable[Decoder]) -> dict[str, str]:
+    """Encoder or library -> version, of the shard writer, of Arrow and of `decoders`, by name."""
+    found = {
+        "skyhaul.dealing": str(DEALING_VERSION),
+        "skyhaul.shards": str(ENCODER_VERSION),
+        "pyarrow": pa.__version__,
+    }
+    for decoder in decoders:
+        found.update(decoder.fingerprint)
+    return dict(sorted(found.items()))
+
+
+def check_fingerprint(header: PlanHeader, recipe: Recipe) -> None:
+    """Raise FingerprintMismatch where this process would encode the plan otherwise than it was made."""
+    here = encoder_fingerprint(
+        recipe.decoder(source, path) for source, paths in header.samples.items() for path in paths
+    )
+    plan = header.fingerprint
+    differences = [
+        f"{printable(name)}: plan has {printable(plan.get(name, 'none'))}, here is {here.get(name, 'none')}"
+        for name in sorted(plan.keys() | here.keys())
+        if plan.get(name) != here.get(name)
+    ]
+    if differences:
+        raise FingerprintMismatch(
+            f"this installation encodes otherwise than the plan was made with ({'; '.join(differences)});"
+            " install those versions, or plan into another `dataset`"
+        )

@@ -1,0 +1,88 @@
+"""Make a plan: list, pin, sort, cut, deal, and publish it; or check a job against the plan there is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.planning.catalogue import Catalogue
+from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.plan_writer import new_table
+from skyhaul.planning.planner import Planner, Progress
+from skyhaul.planning.publishing import publish, refuse_foreign
+from skyhaul_connectors.sources.opening import open_source, selection
+from skyhaul_connectors.sources.protocol import Source
+from skyhaul_schemas.digested import digested_part, job_difference
+from skyhaul_schemas.errors import PlanMismatch, UsageError
+from skyhaul_schemas.job import Job
+from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
+
+SECRET_LENGTH = 8
+"""Characters of a value from the environment from which on it is taken for a secret in a plan."""
+
+
+def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanHeader:
+    """Plan `loaded` into `store` and return the plan's header; where there is a plan of this job already,
+    return that one's. Raises UsageError (bad options, empty selection, unwritable dataset), PlanMismatch
+    (another plan is there), CarriageError (a source cannot be listed), StorageError."""
+    if Plan.exists(store):
+        with closing(Plan.open(store)) as plan:
+            check_plan(loaded.job, plan.header)
+            return plan.header
+    with ExitStack() as stack:
+        sources: dict[str, Source] = {}
+        for name, spec in loaded.job.sources.items():
+            sources[name] = stack.enter_context(closing(open_source(name, spec)))
+        return plan_sources(loaded, selections(loaded.job), sources, store, progress=progress)
+
+
+def check_plan(job: Job, header: PlanHeader) -> None:
+    """Raise PlanMismatch where `job` no longer says what the plan with `header` was made from."""
+    differences = job_difference(header.job, digested_part(job, selections(job)))
+    if differences:
+        raise PlanMismatch(
+            f"the job differs from the dataset's plan ({'; '.join(differences)}); undo that in the job file,"
+            " or choose another `dataset` for a new plan"
+        )
+
+
+def selections(job: Job) -> dict[str, list[str]]:
+    """Source -> the patterns below its root. Raises UsageError."""
+    return {name: selection(spec) for name, spec in job.sources.items()}
+
+
+def plan_sources(
+    loaded: LoadedJob,
+    patterns: Mapping[str, list[str]],
+    sources: Mapping[str, Source],
+    store: DatasetStore,
+    *,
+    progress: Progress | None = None,
+) -> PlanHeader:
+    """`make_plan` for sources that are open; patterns: see `selections`."""
+    refuse_foreign(store)
+    store.probe()
+    part = digested_part(loaded.job, patterns)
+    _refuse_secrets(loaded, patterns)
+    with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:
+        planner = Planner(loaded.job, patterns, sources, catalogue, progress)
+        planner.list_sources()
+        with new_table(store, OBJECTS_SCHEMA) as objects:
+            planner.cut_objects(objects)
+        with new_table(store, SHARDS_SCHEMA) as shards:
+            header = planner.deal_chunks(shards, part)
+    return publish(store, objects.file, shards.file, loaded.text, header)
+
+
+def _refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
+    """Values from the environment may be secret, and patterns are kept in the plan."""
+    for name, selected in patterns.items():
+        for secret in loaded.secrets:
+            if len(secret) >= SECRET_LENGTH and any(secret in pattern for pattern in selected):
+                raise UsageError(
+                    f"sources.{name}.url: what selects objects below the root comes from the environment,"
+                    " and would be kept in the plan; write it out, and keep ${NAME} to the root"
+                )

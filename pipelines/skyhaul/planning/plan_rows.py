@@ -1,0 +1,63 @@
+"""Rows and header of a plan file as typed values; whatever does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from skyhaul.planning.plan_table import HEADER_CAP
+from skyhaul_schemas import layout
+from skyhaul_schemas.errors import PlanDamaged
+from skyhaul_schemas.plan import Chunk, PinnedObject, PlanHeader
+
+PLAN_FORMAT = 1
+"""The one that this version writes and reads."""
+
+_HEADER = TypeAdapter(PlanHeader)
+
+
+def parse_json(text: bytes, name: str) -> dict[str, Any]:
+    """The JSON object that a plan's file carries. Raises PlanDamaged."""
+    if not text or len(text) > HEADER_CAP:
+        raise PlanDamaged(f"{name}: its header is missing or too large")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise PlanDamaged(f"{name}: its header is no JSON") from None
+    if not isinstance(value, dict):
+        raise PlanDamaged(f"{name}: its header is no JSON object")
+    return value
+
+
+def parse_header(text: bytes) -> PlanHeader:
+    """The header of shards.parquet. Raises PlanDamaged."""
+    value = parse_json(text, layout.SHARDS)
+    if value.get("format") != PLAN_FORMAT:
+        raise PlanDamaged(f"{layout.SHARDS}: its format is not {PLAN_FORMAT}; another version wrote it")
+    try:
+        return _HEADER.validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PlanDamaged(f"{layout.SHARDS}: its header is wrong at {where!r}: {first['msg']}") from None
+
+
+def checked_object(row: dict[str, Any], name: str) -> PinnedObject:
+    """An object of a row. Raises PlanDamaged for one that no planner writes."""
+    obj = PinnedObject(
+        row["source"], row["path"], row["size"], row["version"], row["checksum"], row["locator"]
+    )
+    if not obj.path or obj.path.startswith("/") or ".." in obj.path.split("/") or obj.size < 0:
+        raise PlanDamaged(f"{name}: an object has the path {obj.path!r} and {obj.size} bytes")
+    return obj
+
+
+def checked_chunk(row: dict[str, Any], name: str) -> Chunk:
+    """A chunk of a row. Raises PlanDamaged for one that lies outside of its object."""
+    obj = checked_object(row, name)
+    chunk = Chunk(row["shard"], row["chunk"], obj, row["offset"], row["length"])
+    if chunk.offset < 0 or chunk.length < 0 or chunk.offset + chunk.length > obj.size:
+        raise PlanDamaged(f"{name}: a chunk of {obj.path!r} lies outside of its {obj.size} bytes")
+    return chunk

@@ -1,0 +1,69 @@
+"""What a worker needs of a job and its plan in order to encode; small, picklable, without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from skyhaul.planning.decoders import Decoders, SourceFormat, source_formats
+from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_schemas.job import Job
+from skyhaul_schemas.plan import PlanHeader
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How bytes of a plan become shards. Sizes in bytes, uncompressed; plan: its digest; level: of the
+    codec, or None; splits: name -> share, by name."""
+
+    plan: str
+    schema: str
+    seed: int
+    formats: Mapping[str, SourceFormat]
+    splits: Mapping[str, float]
+    row_group_size: int
+    file_size: int
+    codec: str
+    level: int | None
+    on_damage: str
+    on_drift: str
+    _decoders: Decoders = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_decoders", Decoders(self.formats))
+
+    @classmethod
+    def of(cls, job: Job, header: PlanHeader) -> Recipe:
+        """The recipe of `job` under the plan with `header`. Builds the decoders that the plan needs, so
+        that bad options are found here. Raises UsageError."""
+        codec, level = job.shards.codec
+        recipe = cls(
+            plan=header.digest,
+            schema=job.schema_,
+            seed=job.seed,
+            formats=source_formats(job),
+            splits=dict(sorted(job.shards.splits.items())),
+            row_group_size=job.shards.row_group_size,
+            file_size=job.shards.file_size,
+            codec=codec,
+            level=level,
+            on_damage=job.on_damage,
+            on_drift=job.on_drift,
+        )
+        for source, paths in header.samples.items():
+            for path in paths:
+                recipe.decoder(source, path)
+        return recipe
+
+    def decoder(self, source: str, path: str) -> Decoder:
+        """The decoder of one object; built once for each kind of name. Raises UsageError."""
+        return self._decoders.of(source, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Decoders may hold what cannot be pickled; the copy builds its own.
+        return {key: value for key, value in self.__dict__.items() if key != "_decoders"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        object.__setattr__(self, "_decoders", Decoders(self.formats))
