@@ -37,7 +37,7 @@ def parse_header(text: bytes) -> PlanHeader:
     if value.get("format") != PLAN_FORMAT:
         raise PlanDamaged(f"{layout.SHARDS}: its format is not {PLAN_FORMAT}; another version wrote it")
     try:
-        return _HEADER.validate_python(value, strict=True)
+        return _HEADER.validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
