@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skyhaul.dataset.survey import Survey
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
-    from skyhaul.verify import VerifyReport
+    from skyhaul.verify.report import VerifyReport
     from skyhaul_connectors.links.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
     from skyhaul_schemas.plan import PlanHeader

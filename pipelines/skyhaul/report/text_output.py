@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skyhaul.dataset.survey import Survey
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
+    from skyhaul.verify.report import VerifyReport
     from skyhaul_connectors.links.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
     from skyhaul_schemas.plan import PlanHeader
@@ -115,6 +116,16 @@ class TextOutput(Output):
     def verify(self, report: VerifyReport) -> None:
         for finding in report.findings:
             say(printable(str(finding)))
+        kept = len(report.findings)
+        if report.findings_total > kept:
+            say(f"and {report.findings_total - kept:,} findings more")
+        say(_verdict(report))
+        depth = "every page read" if report.pages_read else "pages not read; --deep does"
+        say(
+            f"  {plural(report.files, 'file')}, {format_size(report.bytes)}, {plural(report.rows, 'row')},"
+            f" {plural(report.rejects, 'reject')}, {report.shards_committed:,} of"
+            f" {plural(report.shards, 'shard')}; {depth}"
+        )
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         head = ("preset", "rtt", "down", "up", "loss down", "loss up")
@@ -176,6 +187,19 @@ def _by_link(seen: Survey) -> Iterator[str]:
     ]
     if rows:
         yield from columns(head, rows, right="-rrr")
+
+
+def _verdict(report: VerifyReport) -> str:
+    if report.findings_total:
+        return f"damaged: {plural(report.findings_total, 'finding')}"
+    if report.shards_left:
+        return f"sound, but not finished: {plural(report.shards_left, 'shard')} left"
+    if report.shards_failed or report.damaged_objects:
+        return (
+            f"sound, with {plural(report.shards_failed, 'failed shard')} and"
+            f" {plural(report.damaged_objects, 'damaged object')}"
+        )
+    return "sound and complete: every planned byte and every record is accounted for"
 
 
 def _after(seen: Survey, target: str) -> list[str]:

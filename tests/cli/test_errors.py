@@ -1,0 +1,243 @@
+"""Bad input: one line, the right code, nothing damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.jobs import write_job, write_texts
+from cli.program import PROGRAM, Answer, call, spawn
+
+ALL = ("plan", "run", "status", "failures", "replay", "verify")
+
+
+def refused(answer: Answer, *parts: str, code: int = 2) -> None:
+    """One line on stderr that has `parts`; nothing on stdout."""
+    assert answer.code == code, answer
+    assert answer.out == ""
+    lines = answer.err.splitlines()
+    assert len(lines) == 1, answer.err
+    assert lines[0].startswith("skyhaul: error: ")
+    assert lines[0].isprintable()
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_a_missing_job_file_is_named(command: str, tmp_path: Path) -> None:
+    refused(call(command, tmp_path / "nope.yaml"), "nope.yaml", "no such job file or dataset folder")
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_a_folder_that_is_no_dataset_is_named_and_left_alone(command: str, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_text("x")
+    refused(call(command, tmp_path), "no dataset", "_skyhaul/job.yaml")
+    assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"shardz": {}}, ("shardz", "unknown key", "shards")),
+        ({"seed": "seven"}, ("seed", "'seven'")),
+        ({"shards": {"target_size": "4 parsecs"}}, ("target_size", "'4 parsecs'", "MiB")),
+        ({"patience": 10}, ("patience", "10")),
+        ({"sources": {}}, ("sources",)),
+        ({"dataset": None}, ("dataset", "required")),
+        ({"version": 2}, ("version", "2")),
+    ],
+)
+def test_a_bad_job_file_is_told_key_found_and_allowed_with_its_line(
+    changes: dict[str, object], parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    job = write_job(tmp_path, **changes)
+    answer = call("run", job)
+    refused(answer, *parts, "allowed")
+    assert re.search(r"job\.yaml:\d+: ", answer.err)
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_several_mistakes_are_a_line_each(tmp_path: Path) -> None:
+    answer = call("run", write_job(tmp_path, shardz={}, seed="seven"))
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 2
+    assert all(line.startswith("skyhaul: error: ") for line in answer.err.splitlines())
+
+
+def test_a_job_file_that_is_no_yaml(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("version: [1\n")
+    refused(call("plan", job), "job.yaml:", "not YAML")
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
+    job = write_job(tmp_path, source="${SKYHAUL_NOT_SET}/*.txt")
+    refused(call("run", job), "SKYHAUL_NOT_SET")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["run"],
+        ["run", "a", "b"],
+        ["run", "--workers", "0", "x"],
+        ["run", "--max-duration", "10", "x"],
+        ["run", "--max-duration", "0s", "x"],
+        ["status", "x", "--", "--streaming"],
+        ["replay", "--shard", "minus", "x"],
+        ["verify", "--deeper", "x"],
+        ["haul", "x"],
+        ["completion", "tcsh"],
+    ],
+)
+def test_bad_usage_is_one_line_that_points_to_help(args: list[str]) -> None:
+    refused(call(*args), "--help")
+
+
+def test_no_command_at_all_shows_the_help_and_is_bad_usage() -> None:
+    answer = call()
+    assert answer.code == 2
+    assert "Commands:" in answer.err
+
+
+def test_json_logs_carry_errors_too(tmp_path: Path) -> None:
+    answer = call("run", "--log-format", "json", tmp_path / "nope.yaml")
+    assert answer.code == 2
+    assert '"level": "error"' in answer.err
+
+
+def test_a_source_without_objects_is_refused(tmp_path: Path) -> None:
+    answer = call("plan", write_job(tmp_path))
+    assert answer.code in (2, 3)
+    assert answer.err.splitlines()[-1].startswith("skyhaul: error: ")
+    assert "remote" in answer.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_an_unreadable_source_fails_and_says_which(tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    (tmp_path / "remote" / "a.txt").chmod(0)
+    answer = call("run", write_job(tmp_path))
+    assert answer.code in (2, 3)
+    assert "a.txt" in answer.err
+
+
+def test_a_dataset_that_cannot_be_written(tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    (tmp_path / "file").write_text("here a folder would have to be")
+    refused(call("run", write_job(tmp_path, dataset=str(tmp_path / "file" / "dataset"))), "file")
+    assert (tmp_path / "file").read_text() == "here a folder would have to be"
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def test_the_dataset_of_another_job_is_refused_with_the_difference_and_untouched(tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    assert call("run", "-q", write_job(tmp_path)).code == 0
+    before = digests(tmp_path / "dataset")
+    other = write_job(tmp_path, name="other.yaml", seed=8)
+    for command in ("run", "plan"):
+        refused(call(command, other), "seed", "dataset")
+    assert digests(tmp_path / "dataset") == before
+
+
+def test_another_spool_other_links_and_another_name_are_no_difference(tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    assert call("run", "-q", write_job(tmp_path)).code == 0
+    links = {"leo": {"preset": "leo"}}
+    changed = write_job(tmp_path, spool=str(tmp_path / "spool2"), links=links)
+    assert call("run", "-q", changed).code == 0
+
+
+def test_control_characters_from_outside_are_escaped(tmp_path: Path) -> None:
+    refused(call("run", str(tmp_path / "\x1b[2Jevil\nskyhaul: all is committed")), "\\x1b[2Jevil\\n")
+
+
+CRASHING = (
+    "import skyhaul.cli.completion as c\n"
+    "def broken(*a): raise RuntimeError('it\\nbroke')\n"
+    "c.get_completion_class = broken\n"
+    "from skyhaul.cli.main import main\n"
+    "main()\n"
+)
+
+
+def crash(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", CRASHING, "completion", "bash", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+
+
+def test_a_bug_is_one_line_with_exit_1_and_its_traceback_in_a_file(tmp_path: Path) -> None:
+    done = crash(tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "RuntimeError: it\\nbroke" in done.stderr
+    (kept,) = tmp_path.iterdir()
+    assert str(kept) in done.stderr
+    assert "Traceback" in kept.read_text()
+    assert kept.stat().st_mode & 0o077 == 0
+
+
+def test_a_bug_with_verbose_shows_the_traceback(tmp_path: Path) -> None:
+    done = crash(tmp_path, "-v")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_leaves_changes_neither_exit_code_nor_output_on_stderr() -> None:
+    """`skyhaul schema | true`, with more output than a pipe holds."""
+    program = "import skyhaul.cli.schema, skyhaul_schemas.jobfile as j\n"
+    program += "j.json_schema = lambda: {str(i): i for i in range(200_000)}\n"
+    program += "from skyhaul.cli.main import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+        assert (process.wait(60), err) == (0, "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_watching_ends_with_its_code(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    write_texts(tmp_path / "remote")
+    job = write_job(tmp_path)
+    assert call("plan", "-q", job).code == 0
+    with subprocess.Popen(
+        [*PROGRAM, "status", "--watch", "--every", "100ms", str(job)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "left" in process.stdout.readline()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "Traceback" not in err
+
+
+def test_spawned_and_called_agree(tmp_path: Path) -> None:
+    assert spawn("status", tmp_path / "nope") == call("status", tmp_path / "nope")
