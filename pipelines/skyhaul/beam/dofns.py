@@ -1,6 +1,7 @@
-"""The DoFns: configuration in, everything live rebuilt in `setup()`. Thin adapters of the conductor."""
+"""The DoFns: configuration in, everything live rebuilt in the worker. Thin adapters of the conductor.
 
-from __future__ import annotations
+Annotations are evaluated here (no `from __future__ import annotations`): Beam reads them as type hints.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from skyhaul_schemas.plan import Shard
 _LOG = logging.getLogger("skyhaul.haul")
 
 
-class DealLotsFn(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for DoFn
+class DealLotsFn(beam.DoFn):
     def __init__(self, parallelism: int) -> None:
         self._parallelism = parallelism
 
@@ -29,7 +30,7 @@ class DealLotsFn(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for Do
         yield from deal_lots(config, self._parallelism)
 
 
-class _Hauling(beam.DoFn):  # type: ignore[misc]  # Beam ships no types for DoFn
+class _Hauling(beam.DoFn):
     """What both adapters share: one site a process, metrics counted on the bundle's own thread (Beam
     loses counters that are incremented elsewhere)."""
 
@@ -57,7 +58,7 @@ class HaulLotFn(_Hauling):
             yield from self._conduct(site, pending_claims(site.plan.shards(first, stop), pending.wanted))
 
 
-class _StretchRestriction(beam.transforms.core.RestrictionProvider):  # type: ignore[misc]  # untyped Beam
+class _StretchRestriction(beam.transforms.core.RestrictionProvider):
     """A stretch of shard numbers as an offset range; one shard is the unit of a split."""
 
     def initial_restriction(self, stretch: tuple[int, int]) -> OffsetRange:

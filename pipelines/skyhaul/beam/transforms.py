@@ -7,8 +7,6 @@
 Elements are references (a dataset and stretches of shard numbers), never bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -76,7 +74,7 @@ class HaulShards(beam.PTransform):
         )
 
 
-class _TallyFn(beam.CombineFn):  # type: ignore[misc]  # Beam ships no types for CombineFn
+class _TallyFn(beam.CombineFn):
     def create_accumulator(self) -> Tally:
         return Tally()
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from skyhaul_schemas.jobfile import LoadedJob
-
 from skyhaul.dataset.card import write_card
 from skyhaul.dataset.runs import write_run
 from skyhaul.dataset.store import DatasetStore
@@ -25,11 +23,13 @@ from skyhaul.haul.receipts import Tally
 from skyhaul.haul.signals import Caught, stop_on_signals
 from skyhaul.haul.site import SITES
 from skyhaul.haul.watch import Watch
+from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.make_plan import check_plan, make_plan
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
 from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
 from skyhaul_schemas.errors import EXIT_INCOMPLETE
+from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.plan import PlanHeader
 
 
@@ -99,7 +99,7 @@ def _plan(loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver, begun: 
     if Plan.exists(store):
         header = Plan.open(store).header
         check_plan(loaded.job, header)
-        Recipe.of(loaded.job, header)
+        check_fingerprint(header, Recipe.of(loaded.job, header))
         return header
     header = make_plan(loaded, store, progress=listed)
     watcher.event(f"planned {header.objects} objects, {header.source_bytes} bytes, {header.shards} shards")
@@ -140,7 +140,7 @@ def _run(
         with watch:
             result = pipeline.run()
             control.on_stop(lambda reason: None if local else _cancel(result))
-            state = str(result.wait_until_finish())
+            state = str(result.wait_until_finish())  # type: ignore[no-untyped-call]  # Beam
     finally:
         SITES.close(config.run)
     return state, watch.tally

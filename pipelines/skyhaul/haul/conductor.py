@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from skyhaul_connectors.transfer.engine import ShardFetch
@@ -23,7 +23,7 @@ from skyhaul.haul.receipts import Receipt
 from skyhaul.haul.site import Site
 from skyhaul.shards.encode import encode_shard
 from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
-from skyhaul_connectors.formats.protocol import ChunkBytes
+from skyhaul_connectors.formats.protocol import ChunkBytes, Decoder
 from skyhaul_connectors.sources.protocol import LocalSource
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
@@ -53,6 +53,7 @@ class _Claimed:
     local: LocalSource | None
     fetch: ShardFetch | None = None
     segments: SegmentMap | None = None
+    files: dict[int, FileChunkBytes] = field(default_factory=dict)
 
 
 class ShardBug(SkyhaulError):
@@ -150,7 +151,7 @@ class Conductor:
             claimed.fetch = site.engine.fetch(shard.number, shard.source, claimed.segments.segments)
         return claimed
 
-    def _decoder_of(self, chunk: Chunk):  # type: ignore[no-untyped-def]  # Decoder, as the recipe says
+    def _decoder_of(self, chunk: Chunk) -> Decoder:
         return self._site.recipe.decoder(chunk.object.source, chunk.object.path)
 
     def _encode_all(self) -> None:
@@ -175,13 +176,14 @@ class Conductor:
                 cancelled=self._site.control.cancelled,
                 done_with=lambda chunk: self._done_with(claimed, chunk),
             )
-        except CommitConflict:
-            raise
         except (CarriageError, StorageError, DecodeError) as error:
             receipt = self._receipt_of(shard, error)
             if fetch is not None:
                 fetch.release(keep=True)
             return receipt
+        finally:
+            for file in claimed.files.values():
+                file.close()
         if fetch is not None:
             fetch.release(keep=False)
         return self._committed(shard, record)
@@ -190,7 +192,7 @@ class Conductor:
         if claimed.local is not None:
             path = claimed.local.local_path(chunk.object)
             check_whole(chunk.object, path)
-            return FileChunkBytes(chunk, path)
+            return claimed.files.setdefault(chunk.index, FileChunkBytes(path, chunk))
         assert claimed.fetch is not None
         assert claimed.segments is not None
         return FetchedChunk(
@@ -202,6 +204,12 @@ class Conductor:
         )
 
     def _done_with(self, claimed: _Claimed, chunk: Chunk) -> None:
+        """The chunk is decoded: an object read in place must still be the pinned one, a fetched one may
+        leave the spool if room is needed."""
+        file = claimed.files.pop(chunk.index, None)
+        if file is not None:
+            with file:
+                pass
         if claimed.fetch is not None and claimed.segments is not None:
             for index in claimed.segments.of(chunk):
                 claimed.fetch.drop(index)

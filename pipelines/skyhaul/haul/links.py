@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from skyhaul_connectors.links.profile import profile_from
+from skyhaul_connectors.links.clock import MonotonicClock
 from skyhaul_connectors.links.shared import SharedLink
-
 from skyhaul_schemas.job import Job
 
 
 def open_links(job: Job, epoch: float) -> dict[str, SharedLink]:
-    """By name. Raises UsageError where a preset, contact plan or trace is wrong or missing."""
+    """By name, those that a source goes over; `epoch` is Unix seconds. Raises UsageError where a preset,
+    contact plan or trace is wrong or missing."""
     used = {via for spec in job.sources.values() for via in spec.via}
-    return {
-        name: SharedLink(name, profile_from(spec), seed=spec.seed, epoch=epoch, emulate=spec.emulate)
-        for name, spec in job.links.items()
-        if name in used
-    }
+    clock = MonotonicClock(epoch)
+    return {name: SharedLink.from_spec(name, spec, clock) for name, spec in job.links.items() if name in used}
