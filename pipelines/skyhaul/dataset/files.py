@@ -154,34 +154,30 @@ class NewFile:
         self._buffered.close()
 
     def discard(self) -> None:
-        """Drop what was written, and the file; later writes go nowhere."""
+        """Drop what was written, and the file; later writes go nowhere. Fine after `finish` too."""
         self._discarded = True
-        self._raw.drop()
+        self._raw.dropped = True
+        self._buffered.close()
         self._files.unlink(self.path)
 
 
 class _SteppedRaw(io.RawIOBase):
-    """An open descriptor whose every write is a step."""
+    """An open descriptor whose every write is a step. Once `dropped`, writes go nowhere."""
 
     def __init__(self, files: LocalFiles, path: Path, descriptor: int) -> None:
         self.descriptor = descriptor
         self._files = files
         self._path = path
-        self._dropped = False
+        self.dropped = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Buffer, /) -> int:
-        if self._dropped:
+        if self.dropped:
             return memoryview(data).nbytes
         with self._files.step("write", self._path):
             return os.write(self.descriptor, data)
-
-    def drop(self) -> None:
-        """What BufferedWriter still holds would be written when it is collected: swallow it."""
-        self._dropped = True
-        self.close()
 
     def close(self) -> None:
         if not self.closed:

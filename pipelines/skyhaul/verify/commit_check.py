@@ -1,0 +1,105 @@
+"""One commit record against the plan: is it this shard's, and did it take just the planned bytes?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from skyhaul.verify.ranges import differences
+from skyhaul.verify.report import VerifyReport
+from skyhaul_schemas import layout
+from skyhaul_schemas.commit import CommitRecord
+from skyhaul_schemas.plan import Shard
+
+_SPLIT = re.compile(r"data/\d{4,}/([a-z][a-z0-9_]*)-\d{7,}-\d{3,}\.parquet")
+
+
+def parse_commit(data: bytes, shard: int, report: VerifyReport) -> CommitRecord | None:
+    """The record, or None with a finding that says what is wrong with it."""
+    path = layout.commit_file(shard)
+    try:
+        return CommitRecord.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        code = "counts-differ" if "do not add up" in first["msg"] else "commit-unreadable"
+        at = f" at {where}" if where else ""
+        report.add(
+            code, f"commit record of shard {shard}{at}: {first['msg'].lower()}", path=path, shard=shard
+        )
+        return None
+
+
+def check_commit(record: CommitRecord, shard: Shard, plan: str, report: VerifyReport) -> None:
+    """Add findings for a record that is another shard's or plan's, or whose sources are not the shard's."""
+    path = layout.commit_file(shard.number)
+
+    def add(code: str, message: str) -> None:
+        report.add(code, f"shard {shard.number}: {message}", path=path, shard=shard.number)
+
+    if record.shard != shard.number:
+        add("commit-misplaced", f"its commit record is that of shard {record.shard}")
+        return
+    if record.plan != plan:
+        add(
+            "commit-of-another-plan", f"committed under plan {record.plan[:16]}, the dataset's is {plan[:16]}"
+        )
+        return
+    if record.source != shard.source:
+        add("commit-of-another-source", f"committed for source {record.source}, planned for {shard.source}")
+        return
+    for code, message in _source_differences(record, shard):
+        add(code, message)
+    for message in _misnamed(record):
+        add("file-misnamed", message)
+    written = sum(file.rows for file in record.files)
+    if record.records.written != written:
+        add("counts-differ", f"{record.records.written} rows written, its files hold {written}")
+    rejected = record.rejects.rows if record.rejects else 0
+    if record.records.rejected != rejected:
+        add("counts-differ", f"{record.records.rejected} records rejected, its rejects hold {rejected}")
+    filtered = sum(record.filtered_by.values())
+    if record.records.filtered != filtered:
+        add("counts-differ", f"{record.records.filtered} records filtered, its rules took {filtered}")
+
+
+def _source_differences(record: CommitRecord, shard: Shard) -> Iterator[tuple[str, str]]:
+    planned = [(c.object.path, (c.offset, c.length)) for c in shard.chunks]
+    taken = [(s.object, interval) for s in record.sources for interval in s.ranges]
+    if planned == taken:
+        return
+    objects: dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
+    for which, pairs in enumerate((planned, taken)):
+        for name, interval in pairs:
+            objects.setdefault(name, ([], []))[which].append(interval)
+    found = False
+    for name, (wanted, got) in objects.items():
+        for start, stop, expected, actual in differences(wanted, got):
+            found = True
+            where = f"bytes {start} to {stop} of {name}"
+            if actual == 0:
+                yield "range-missing", f"{where} are planned for it, but its commit record did not take them"
+            elif expected == 0:
+                yield "range-twice", f"{where} are in its commit record, but planned for another shard"
+            else:
+                yield "range-twice", f"{where} are {actual} times in its commit record"
+    if not found:
+        yield "range-order", "its commit record has its chunks in another order or cut otherwise"
+
+
+def _misnamed(record: CommitRecord) -> Iterator[str]:
+    """A shard's files are named by its number, its splits, and parts counted from 0."""
+    parts: dict[str, int] = {}
+    for file in record.files:
+        match = _SPLIT.fullmatch(file.path)
+        split = match[1] if match else ""
+        due = layout.data_file(record.shard, split, parts.get(split, 0)) if match else None
+        parts[split] = parts.get(split, 0) + 1
+        if file.path != due:
+            yield f"its commit record names {file.path}" + (f" where {due} is due" if due else "")
+        if file.rows < 1:
+            yield f"its commit record names {file.path} with {file.rows} rows"
+    if record.rejects and record.rejects.path != layout.rejects_file(record.shard):
+        yield f"its commit record names {record.rejects.path} as its rejects"

@@ -1,0 +1,153 @@
+"""Verify a dataset: one pass over the plan, its commit records and their files, group by group."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextlib import closing
+
+from skyhaul.dataset.commits import numbers, read_failure
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.survey import DATA_FILE
+from skyhaul.planning.digest import ObjectsDigest
+from skyhaul.planning.plan_file import Plan
+from skyhaul.shards.splits import SplitRule
+from skyhaul.verify.commit_check import check_commit, parse_commit
+from skyhaul.verify.file_check import check_file
+from skyhaul.verify.partition import Partition
+from skyhaul.verify.report import VerifyReport
+from skyhaul.verify.rows_check import RowsCheck
+from skyhaul.verify.strays import StrayCheck
+from skyhaul_schemas import layout
+from skyhaul_schemas.commit import CommitRecord
+from skyhaul_schemas.errors import PlanDamaged
+from skyhaul_schemas.plan import Shard
+from skyhaul_schemas.records import REJECTS_SCHEMA, shard_schema
+
+Progress = Callable[[VerifyReport], None]
+"""Called with the report as it grows."""
+
+
+def verify_dataset(store: DatasetStore, *, deep: bool, progress: Progress | None = None) -> VerifyReport:
+    """Prove the dataset in `store`, reading only it. deep: read every page and check every row. Memory holds
+    one shard's chunks and a group's file names. Raises UsageError where there is no plan, StorageError."""
+    report = VerifyReport(pages_read=deep)
+    try:
+        with closing(Plan.open(store)) as plan:
+            _Verification(store, plan, report, progress or (lambda grown: None)).run()
+    except PlanDamaged as error:
+        report.add("plan-damaged", str(error), path=layout.SHARDS)
+    return report
+
+
+class _Verification:
+    def __init__(self, store: DatasetStore, plan: Plan, report: VerifyReport, progress: Progress) -> None:
+        self._store = store
+        self._plan = plan
+        self._report = report
+        self._progress = progress
+        self._partition = Partition()
+        header = plan.header
+        self._schema = shard_schema(header.job["schema"])
+        self._rule = SplitRule(header.job["shards"]["splits"])
+        self._seed = int(header.job["seed"])
+        self._strays = StrayCheck(store, header.shards, report)
+        self._damaged: set[int] = set()
+        report.plan = header.digest
+        report.shards = header.shards
+        report.objects = header.objects
+
+    def run(self) -> None:
+        self._check_objects()
+        for group, shards in itertools.groupby(
+            self._plan.shards(), key=lambda shard: layout.group_of(shard.number)
+        ):
+            for shard in shards:
+                self._check_shard(shard)
+                self._progress(self._report)
+            self._strays.check_group(group)
+        suspects = self._partition.suspects()
+        for code, message in self._partition.explain(self._plan, suspects) if suspects else ():
+            self._report.add(code, message, path=layout.SHARDS)
+        self._strays.check_folders()
+        for number in numbers(self._store, layout.COMMITS):
+            if number >= self._report.shards:
+                self._report.add(
+                    "commit-unplanned",
+                    f"shard {number} is committed, but the plan ends with shard {self._report.shards - 1}",
+                    path=layout.commit_file(number),
+                    shard=number,
+                )
+        self._report.damaged_objects = len(self._damaged)
+
+    def _check_objects(self) -> None:
+        """The objects make the digest that the plan's digest is made of, and are in order."""
+        header, report = self._plan.header, self._report
+        digest, count, size = ObjectsDigest(), 0, 0
+        last = (b"", b"")
+        disorder = False
+        for obj in self._plan.objects():
+            digest.add(obj)
+            self._partition.add_object(obj)
+            name = (obj.source.encode(), obj.path.encode("utf-8", "surrogatepass"))
+            disorder |= name <= last
+            last = name
+            count += 1
+            size += obj.size
+        if digest.hexdigest() != header.objects_digest:
+            report.add(
+                "plan-digest",
+                "the plan's objects do not make its digest: they were changed",
+                path=layout.OBJECTS,
+            )
+        if disorder:
+            report.add(
+                "plan-order",
+                "the plan's objects are not in order, or one is there twice",
+                path=layout.OBJECTS,
+            )
+        if (count, size) != (header.objects, header.source_bytes):
+            report.add(
+                "plan-counts",
+                f"the plan holds {count} objects of {size} bytes, its header says {header.objects} of"
+                f" {header.source_bytes}",
+                path=layout.OBJECTS,
+            )
+
+    def _check_shard(self, shard: Shard) -> None:
+        for chunk in shard.chunks:
+            self._partition.add_chunk(chunk)
+        path = layout.commit_file(shard.number)
+        try:
+            data = self._store.read_bytes(path)
+        except FileNotFoundError:
+            failure = read_failure(self._store, shard.number)
+            self._report.shards_failed += failure is not None and failure.final
+            return
+        self._report.shards_committed += 1
+        record = parse_commit(data, shard.number, self._report)
+        self._strays.committed(shard.number, record)
+        if record is None:
+            return
+        check_commit(record, shard, self._plan.header.digest, self._report)
+        self._report.rows += record.records.written
+        self._report.rejects += record.records.rejected
+        self._damaged |= {hash((shard.source, s.object)) for s in record.sources if s.damaged}
+        self._check_files(record, shard)
+
+    def _check_files(self, record: CommitRecord, shard: Shard) -> None:
+        report = self._report
+        rows = RowsCheck(self._store, shard, self._rule, self._seed, report) if report.pages_read else None
+        for file in record.files:
+            sound = check_file(self._store, file, self._schema, shard.number, report, self._read)
+            match = DATA_FILE.fullmatch(file.path)
+            if sound and rows and match and match[2] in self._rule.names:
+                rows.check(file.path, match[2])
+        if record.rejects:
+            sound = check_file(self._store, record.rejects, REJECTS_SCHEMA, shard.number, report, self._read)
+            if sound and rows:
+                rows.check(record.rejects.path, None)
+
+    def _read(self, count: int) -> None:
+        self._report.bytes += count
+        self._progress(self._report)

@@ -1,0 +1,84 @@
+"""What verify found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
+from skyhaul_schemas.printable import printable
+
+FINDINGS_CAP = 1000
+"""Findings kept; more are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be. code: its kind, for scripts. path: in the dataset."""
+
+    code: str
+    message: str
+    path: str | None = None
+    shard: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """Counts of what was proved, and findings. bytes: of the files that were digested. pages_read: whether
+    every page was read (`deep`)."""
+
+    plan: str = ""
+    pages_read: bool = False
+    shards: int = 0
+    shards_committed: int = 0
+    shards_failed: int = 0
+    damaged_objects: int = 0
+    objects: int = 0
+    files: int = 0
+    bytes: int = 0
+    rows: int = 0
+    rejects: int = 0
+    findings_total: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def shards_left(self) -> int:
+        """Neither committed nor failed for good."""
+        return max(0, self.shards - self.shards_committed - self.shards_failed)
+
+    def add(self, code: str, message: str, *, path: str | None = None, shard: int | None = None) -> None:
+        self.findings_total += 1
+        if len(self.findings) < FINDINGS_CAP:
+            self.findings.append(Finding(code, printable(message), path, shard))
+
+    def exit_code(self) -> int:
+        """4 for damage; of a sound dataset 75 while shards are left, then 3 for failed shards or damaged
+        objects, else 0."""
+        if self.findings_total:
+            return EXIT_DAMAGE
+        if self.shards_left:
+            return EXIT_INCOMPLETE
+        return EXIT_FAILED if self.shards_failed or self.damaged_objects else EXIT_OK
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "exit_code": self.exit_code(),
+            "plan": self.plan,
+            "deep": self.pages_read,
+            "shards": {
+                "planned": self.shards,
+                "committed": self.shards_committed,
+                "failed": self.shards_failed,
+                "left": self.shards_left,
+            },
+            "objects": {"planned": self.objects, "damaged": self.damaged_objects},
+            "files": self.files,
+            "bytes": self.bytes,
+            "rows": self.rows,
+            "rejects": self.rejects,
+            "findings_total": self.findings_total,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
