@@ -48,7 +48,8 @@ bench: $(VENV)/.ready-dev  ## Run the benchmarks side by side with their peers
 docs: $(VENV)/.ready-dev  ## Write docs/cli.md anew from the commands' own help
 	$(BIN)/python -m skyhaul.cli.reference > docs/cli.md
 
-constraints: | python-is-new-enough  ## Pin the newest versions that pyproject.toml allows
+constraints:  ## Pin the newest versions that pyproject.toml allows
+	$(check-python)
 	rm -rf $(VENV)-constraints
 	"$(PYTHON)" -m venv $(VENV)-constraints
 	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,s3,gcs]'
@@ -71,17 +72,18 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e '.[dev,s3]'
 	@touch $@ $(VENV)/.ready-demo
 
-$(BIN)/python: | python-is-new-enough
+$(BIN)/python:
+	$(check-python)
 	"$(PYTHON)" -m venv $(VENV)
 
-.PHONY: python-is-new-enough
-python-is-new-enough:
-	@if [ -z "$(PYTHON)" ]; then \
-	  echo "skyhaul needs Python 3.11 or newer with venv; found none of: $(CANDIDATES)." >&2; \
-	  echo "Install one (Debian, Ubuntu: apt install python3 python3-venv), or: make PYTHON=/path/to/python3.11 ..." >&2; \
-	  exit 1; \
-	elif ! "$(PYTHON)" -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \
-	  echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1 || echo not to be run); skyhaul needs Python 3.11 or newer with venv." >&2; \
-	  echo "Say which one: make PYTHON=/path/to/python3.11 ..." >&2; \
-	  exit 1; \
-	fi
+define check-python
+@if [ -z "$(PYTHON)" ]; then \
+  echo "skyhaul needs Python 3.11 or newer with venv; found none of: $(CANDIDATES)." >&2; \
+  echo "Install one (Debian, Ubuntu: apt install python3 python3-venv), or: make PYTHON=/path/to/python3.11 ..." >&2; \
+  exit 1; \
+elif ! "$(PYTHON)" -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then \
+  echo "$(PYTHON) is $$("$(PYTHON)" --version 2>/dev/null || echo no Python that runs); skyhaul needs Python 3.11 or newer with venv." >&2; \
+  echo "Say which one: make PYTHON=/path/to/python3.11 ..." >&2; \
+  exit 1; \
+fi
+endef
