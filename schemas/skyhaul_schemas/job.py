@@ -191,7 +191,7 @@ class LinkSpec(_Model):
 
 
 class ShardsSpec(_Model):
-    """How shards are cut and written."""
+    """Sizes, compression and splits. Sizes in bytes."""
 
     target_size: Size = Field(default=256 * 1024**2, description="Source bytes in a shard.")
     chunk_size: Size = Field(
