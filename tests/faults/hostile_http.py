@@ -251,7 +251,7 @@ class _Answerer:
                 if following is not None:
                     self._answer(following, last=False)
                     server._ended(following)
-            if kind == "replace":
+            if kind == "replace" and server.objects.size(served.path) is not None:
                 server.objects.replace(served.path, server.objects.read(served.path)[::-1] + b"!")
             if kind == "delete":
                 server.objects.delete(served.path)

@@ -64,9 +64,9 @@ class Objects:
 
     def delete(self, path: str) -> None:
         if self._root is not None:
-            (self._root / path).unlink()
+            (self._root / path).unlink(missing_ok=True)
         else:
-            del self._held[path]
+            self._held.pop(path, None)
 
 
 def index_page(objects: Objects, folder: str, style: str) -> bytes | None:

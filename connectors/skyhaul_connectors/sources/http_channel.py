@@ -1,0 +1,180 @@
+"""A channel to an HTTP source: one connection, and further ones where objects or redirects lead to other
+origins. Redirects are followed here, and remembered, so that a range costs one round trip and not two."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Protocol
+
+from skyhaul_connectors.sources.http_connection import Ask, HttpConnection
+from skyhaul_connectors.sources.http_head import AnswerHead
+from skyhaul_connectors.sources.http_judge import Asked
+from skyhaul_connectors.sources.http_network import Network
+from skyhaul_connectors.sources.http_options import HttpOptions
+from skyhaul_connectors.sources.http_redirect import follow
+from skyhaul_connectors.sources.http_redirects_known import KnownRedirects
+from skyhaul_connectors.sources.http_url import HttpUrl, Origin
+from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest, Route
+from skyhaul_schemas.errors import CarriageError
+from skyhaul_schemas.plan import PinnedObject
+
+
+class HttpPlaces(Protocol):
+    """Where objects lie, and what their servers are told."""
+
+    options: HttpOptions
+    redirects: KnownRedirects
+
+    def first_origin(self, route: Route) -> Origin | None:
+        """The one origin of all objects, or None where there are several."""
+
+    def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
+        """Raises CarriageError where the object's URL is not known."""
+
+    def is_own(self, origin: Origin, route: Route) -> bool:
+        """Whether the job itself names the origin, so that headers and private addresses are its wish."""
+
+
+class HttpChannel:
+    def __init__(self, places: HttpPlaces, network: Network, events: ChannelEvents, route: Route) -> None:
+        self._places = places
+        self._network = network
+        self._events = events
+        self._route = route
+        self._loop = asyncio.get_running_loop()
+        self._connections: dict[Origin, HttpConnection] = {}
+        self._dials: set[asyncio.Task[None]] = set()
+        self._first = places.first_origin(route)
+        self._opened = False
+        self._closed = False
+        if self._first is not None:
+            self._connection_to(self._first)
+        else:
+            self._loop.call_soon(self._say_opened)
+
+    @property
+    def pipelines(self) -> bool:
+        if self._first is not None and self._network.trust(self._first).proven:
+            return True
+        known = self._connections.values()
+        return bool(known) and all(self._network.trust(c.origin).proven for c in known)
+
+    def request(self, request: RangeRequest) -> None:
+        if self._closed:
+            return
+        try:
+            start = self._places.url_of(request.object, self._route)
+        except CarriageError as error:
+            self._loop.call_soon(self._refuse, request, error)
+            return
+        known = self._places.redirects.get(start, self._loop.time())
+        asked = Asked(request.object, request.offset, request.length)
+        url = known or start
+        self._ask(Ask(request, asked, url, self._headers(url), learned=known is not None))
+
+    def close(self) -> None:
+        if not self._closed:
+            self._drop()
+            self._loop.call_soon(self._events.closed, None)
+
+    # ConnectionOwner
+
+    def connected(self, connection: HttpConnection) -> None:
+        self._say_opened()
+
+    def redirected(self, ask: Ask, head: AnswerHead) -> None:
+        target = follow(ask.asked.place, ask.url, head, ask.hops, self._places.options)
+        start = self._places.url_of(ask.request.object, self._route)
+        if target != start:
+            self._places.redirects.learn(start, target, self._loop.time())
+        self._ask(replace(_whole(ask), url=target, headers=self._headers(target), hops=ask.hops + 1))
+
+    def retry_fresh(self, ask: Ask) -> bool:
+        if not ask.learned:
+            return False
+        start = self._places.url_of(ask.request.object, self._route)
+        self._places.redirects.forget(start)
+        self._ask(replace(_whole(ask), url=start, headers=self._headers(start), hops=0, learned=False))
+        return True
+
+    def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
+        if self._connections.get(connection.origin) is connection:
+            del self._connections[connection.origin]
+        if error is None and unanswered == 0 and connection.origin != self._first and not self._closed:
+            return  # another origin's connection went idle; it is opened anew when it is needed
+        self._finish(error)
+
+    # Inside
+
+    def _headers(self, url: HttpUrl) -> dict[str, str]:
+        own = self._places.is_own(url.origin, self._route)
+        return dict(self._places.options.headers_of(url, own))
+
+    def _ask(self, ask: Ask) -> None:
+        self._connection_to(ask.url.origin).ask(ask)
+
+    def _connection_to(self, origin: Origin) -> HttpConnection:
+        connection = self._connections.get(origin)
+        if connection is None:
+            connection = HttpConnection(self._network, origin, self, self._events)
+            self._connections[origin] = connection
+            dial = self._loop.create_task(self._dial(connection))
+            self._dials.add(dial)
+            dial.add_done_callback(self._dials.discard)
+        return connection
+
+    async def _dial(self, connection: HttpConnection) -> None:
+        origin = connection.origin
+        guarded = not self._places.is_own(origin, self._route) and not self._is_own_host(origin)
+        try:
+            await self._network.dial(
+                lambda: connection,
+                origin,
+                self._route,
+                public_only=guarded and not self._places.options.private_redirects,
+            )
+        except CarriageError as error:
+            self._not_dialled(connection, error)
+
+    def _not_dialled(self, connection: HttpConnection, error: CarriageError) -> None:
+        """Without its first connection a channel is nothing; another origin concerns its own requests."""
+        if connection.origin == self._first:
+            self._finish(error)
+            return
+        self._connections.pop(connection.origin, None)
+        for ask in connection.waiting():
+            if not self._closed:
+                self._events.failed(ask.request, error)
+
+    def _is_own_host(self, origin: Origin) -> bool:
+        return self._first is not None and origin.host == self._first.host
+
+    def _refuse(self, request: RangeRequest, error: CarriageError) -> None:
+        if not self._closed:
+            self._events.failed(request, error)
+
+    def _say_opened(self) -> None:
+        if not self._opened and not self._closed:
+            self._opened = True
+            self._events.opened()
+
+    def _drop(self) -> None:
+        self._closed = True
+        for connection in self._connections.values():
+            connection.abort()
+        self._connections.clear()
+        for dial in self._dials:
+            dial.cancel()
+
+    def _finish(self, error: CarriageError | None) -> None:
+        if not self._closed:
+            self._drop()
+            self._events.closed(error)
+
+
+def _whole(ask: Ask) -> Ask:
+    """What is left to ask for: all of the range where its first half has no answer yet."""
+    request = ask.request
+    asked = ask.asked if ask.last else Asked(request.object, request.offset, request.length)
+    return replace(ask, asked=asked, last=True, taken=0, first_in_line=0.0, given_up=False)

@@ -1,0 +1,375 @@
+"""One connection to one origin: sends range requests, judges the answers, keeps the deadlines.
+
+Requests go out one at a time until the origin's trust allows pipelining; the first range over an origin
+that nothing is known of is asked for as two halves at once, which is the proof (`http_trust`).
+
+What an answer says of its own request is reported by `failed`. A connection that cannot go on after that
+ends with `closed(None)`: the requests queued behind it have no blame and may be asked for again at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from skyhaul_connectors.sources.http_head import AnswerHead, NotHttp
+from skyhaul_connectors.sources.http_judge import REDIRECTS, Asked, judge, validator_of
+from skyhaul_connectors.sources.http_network import Network, lost
+from skyhaul_connectors.sources.http_reader import AnswerReader
+from skyhaul_connectors.sources.http_request import range_request
+from skyhaul_connectors.sources.http_trust import PipelineTrust
+from skyhaul_connectors.sources.http_url import HttpUrl, Origin
+from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest
+from skyhaul_schemas.errors import CarriageError, ConnectionLost, MalformedAnswer, StalledError
+
+SKIP_CAP = 64 * 1024
+"""Bytes of an error's body that are read past to keep the connection; a longer one closes it."""
+_TRIAL_PATIENCE = 3.0
+"""Seconds for the second half of a trial after the first one came, or four times what that took."""
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """One request on the wire. `last`: the range of `request` ends with it. `given_up`: what comes for
+    it is dropped, since its first half failed."""
+
+    request: RangeRequest
+    asked: Asked
+    url: HttpUrl
+    headers: Mapping[str, str]
+    hops: int = 0
+    learned: bool = False
+    last: bool = True
+    taken: int = 0
+    first_in_line: float = 0.0
+    given_up: bool = False
+
+
+class ConnectionOwner(Protocol):
+    """The channel, towards its connections."""
+
+    def connected(self, connection: HttpConnection) -> None: ...
+
+    def redirected(self, ask: Ask, head: AnswerHead) -> None:
+        """Ask again elsewhere; raises CarriageError where that is refused."""
+
+    def retry_fresh(self, ask: Ask) -> bool:
+        """Whether a failed answer came from a remembered redirect, and was asked for anew."""
+
+    def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
+        """The connection is over; the last call."""
+
+
+class HttpConnection(asyncio.BufferedProtocol):
+    def __init__(
+        self, network: Network, origin: Origin, owner: ConnectionOwner, events: ChannelEvents
+    ) -> None:
+        self.origin = origin
+        self._network = network
+        self._owner = owner
+        self._events = events
+        self._trust: PipelineTrust = network.trust(origin)
+        self._loop = asyncio.get_running_loop()
+        self._reader = AnswerReader(self)
+        self._transport: asyncio.Transport | None = None
+        self._queue: deque[Ask] = deque()
+        self._sent: deque[Ask] = deque()
+        self._taking = False  # the body goes to the events; else it is passed over
+        self._skipped = 0
+        self._keep_alive = True
+        self._over = False
+        self._trial: list[Ask] = []
+        self._flush_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_byte = 0.0
+        self._window_start = 0.0
+        self._window_bytes = 0
+
+    # Towards the channel
+
+    @property
+    def idle(self) -> bool:
+        return not self._sent and not self._queue
+
+    def ask(self, ask: Ask) -> None:
+        self._queue.append(ask)
+        if not self._flush_due and self._transport is not None and not self._over:
+            # One write for all that is asked in this turn of the loop.
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def waiting(self) -> list[Ask]:
+        """What was asked and not sent yet."""
+        return list(self._queue)
+
+    def abort(self) -> None:
+        """End without a word to the owner."""
+        self._over = True
+        self._reader.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._trial_unclear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._over:
+            transport.abort()
+            return
+        self._last_byte = self._loop.time()
+        self._tick()
+        self._owner.connected(self)
+        self._flush()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._network.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._over:
+            return
+        self._last_byte = self._loop.time()
+        self._window_bytes += nbytes
+        self._events.wire(nbytes)
+        if self._over:
+            return
+        try:
+            self._reader.feed(self._network.buffer, self._network.view, nbytes)
+        except NotHttp as error:
+            self._not_http(error)
+        if self._queue and not self._over:
+            self._flush()
+
+    def eof_received(self) -> bool:
+        if not self._over and self._reader.eof():
+            self._end(None if not self._sent else self._loss(None))
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._over:
+            self._end(self._loss(exc) if self._sent or self._queue else None)
+
+    # AnswerSink
+
+    def answer_head(self, head: AnswerHead) -> bool:
+        if not self._sent:
+            raise NotHttp("an answer that nobody asked for")
+        ask = self._sent[0]
+        self._keep_alive = head.keep_alive
+        self._taking = False
+        self._skipped = 0
+        if ask.given_up:
+            pass
+        elif head.status in REDIRECTS:
+            self._trial_unclear()
+            self._give_up_halves(ask)
+            try:
+                self._owner.redirected(ask, head)
+            except CarriageError as error:
+                self._fail(ask, error)
+        else:
+            fault = judge(ask.asked, head)
+            if fault is None:
+                self._taking = True
+            elif self._belongs_to_another(ask, head):
+                self._out_of_order(ask)
+            elif self._owner.retry_fresh(ask):
+                self._trial_unclear()
+                self._give_up_halves(ask)
+            else:
+                self._fail(ask, fault)
+        if not self._taking and not self._over and (head.length or 0) > SKIP_CAP:
+            self._end(None)
+        return False
+
+    def answer_body(self, data: memoryview) -> None:
+        if not self._taking:
+            self._skipped += len(data)
+            if self._skipped > SKIP_CAP:
+                self._end(None)
+            return
+        ask = self._sent[0]
+        offset = ask.asked.offset + ask.taken
+        ask.taken += len(data)
+        if ask.taken > ask.asked.length:
+            self._fail(
+                ask,
+                MalformedAnswer(f"{ask.asked.place}: more than the {ask.asked.length} bytes that were asked"),
+            )
+            self._end(None)
+            return
+        self._events.received(ask.request, offset, data)
+
+    def answer_end(self) -> None:
+        ask = self._sent.popleft()
+        if self._taking:
+            if ask.taken == ask.asked.length:
+                self._trial_step(ask)
+                if ask.last:
+                    self._events.finished(ask.request)
+            else:
+                self._fail(
+                    ask,
+                    ConnectionLost(
+                        f"{ask.asked.place}: the body has {ask.taken} of {ask.asked.length} bytes"
+                    ),
+                )
+        if self._over:
+            return
+        if self._sent:
+            self._sent[0].first_in_line = self._loop.time()
+        if not self._keep_alive:
+            # Announced: what is queued behind was never begun, and may be asked for elsewhere.
+            self._trial_unclear()
+            self._end(None)
+
+    # Sending
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self._over or self._transport is None:
+            return
+        now = self._loop.time()
+        if not self._sent and self._queue:
+            self._last_byte = self._window_start = now
+            self._window_bytes = 0
+        lines: list[bytes] = []
+        while self._queue and self._may_send(self._queue[0]):
+            ask = self._queue.popleft()
+            parts = [ask] if self._sent or not self._begins_trial(ask) else _halves(ask)
+            if len(parts) > 1:
+                self._trial = list(parts)
+            for part in parts:
+                if not self._sent:
+                    part.first_in_line = now
+                self._sent.append(part)
+                lines.append(range_request(part.asked, part.url, part.headers))
+        if lines:
+            self._transport.write(b"".join(lines))
+
+    def _may_send(self, ask: Ask) -> bool:
+        if not self._sent:
+            return True
+        if not self._trust.proven:
+            return False
+        # Without a validator nothing in an answer tells two objects apart, so order must be beyond doubt.
+        ahead = self._sent[-1]
+        path = ask.asked.object.path
+        return path == ahead.asked.object.path or not (
+            validator_of(ask.asked.object) is None or validator_of(ahead.asked.object) is None
+        )
+
+    def _begins_trial(self, ask: Ask) -> bool:
+        return ask.asked.length >= 2 and self._keep_alive and self._trust.begin_trial()
+
+    # Trials of pipelining
+
+    def _trial_step(self, ask: Ask) -> None:
+        if not self._trial:
+            return
+        if ask is self._trial[-1]:
+            self._trial.clear()
+            self._trust.passed()
+        else:
+            now = self._loop.time()
+            patience = max(_TRIAL_PATIENCE, 4 * (now - ask.first_in_line))
+            self._loop.call_later(patience, self._trial_late, self._trial[-1])
+
+    def _trial_late(self, ask: Ask) -> None:
+        if self._trial and ask is self._trial[-1] and ask.taken == 0 and not self._over:
+            self._end(ConnectionLost(f"{ask.asked.place}: the server left a queued request unanswered"))
+
+    def _trial_unclear(self) -> None:
+        if self._trial:
+            self._trust.unclear(half_way=self._trial[0] not in self._sent)
+            self._trial.clear()
+
+    def _belongs_to_another(self, ask: Ask, head: AnswerHead) -> bool:
+        return head.status == 206 and any(
+            judge(other.asked, head) is None for other in self._sent if other is not ask
+        )
+
+    def _out_of_order(self, ask: Ask) -> None:
+        self._trial.clear()
+        self._trust.broken()
+        self._end(ConnectionLost(f"{ask.asked.place}: the server answers out of order; now one by one"))
+
+    # Ends
+
+    def _fail(self, ask: Ask, error: CarriageError) -> None:
+        self._taking = False
+        self._trial_unclear()
+        self._give_up_halves(ask)
+        self._events.failed(ask.request, error)
+
+    def _give_up_halves(self, ask: Ask) -> None:
+        """What still comes for the same range is not wanted: its beginning is missing."""
+        for other in self._sent:
+            if other.request is ask.request and other is not ask:
+                other.given_up = True
+
+    def _not_http(self, error: NotHttp) -> None:
+        if self._over:
+            return
+        fault = MalformedAnswer(f"{self._place()}: {error}")
+        if not self._sent:
+            self._end(fault)
+            return
+        ask = self._sent[0]
+        if not ask.given_up:
+            self._fail(ask, fault)
+        self._end(None)
+
+    def _loss(self, exc: Exception | None) -> CarriageError:
+        return ConnectionLost(f"{self._place()}: {lost(exc)}")
+
+    def _place(self) -> str:
+        return self._sent[0].asked.place if self._sent else f"{self._network.source}: {self.origin}"
+
+    def _end(self, error: CarriageError | None) -> None:
+        if self._over:
+            return
+        unanswered = len(self._sent) + len(self._queue)
+        self.abort()
+        self._owner.disconnected(self, error, unanswered)
+
+    # Deadlines
+
+    def _tick(self) -> None:
+        """Looks at all deadlines a few times in the shortest of them: cheaper than a timer a read."""
+        if self._over:
+            return
+        limits = self._network.timeouts
+        self._timer = self._loop.call_later(
+            min(limits.idle, limits.rate_window, limits.total, 8.0) / 8, self._tick
+        )
+        if not self._sent:
+            return
+        now = self._loop.time()
+        if now - self._last_byte >= limits.idle:
+            self._end(StalledError(f"{self._place()}: no byte for {limits.idle:g}s"))
+        elif now - self._sent[0].first_in_line >= limits.total:
+            self._end(StalledError(f"{self._place()}: not whole after {limits.total:g}s"))
+        elif now - self._window_start >= limits.rate_window:
+            rate = self._window_bytes / (now - self._window_start)
+            if rate < limits.min_rate:
+                self._end(StalledError(f"{self._place()}: {rate:.0f} bytes/s, less than {limits.min_rate:g}"))
+            self._window_start, self._window_bytes = now, 0
+
+
+def _halves(ask: Ask) -> list[Ask]:
+    """The range in two requests; the first one's answer does not end it."""
+    asked = ask.asked
+    middle = asked.length // 2
+    first = Asked(asked.object, asked.offset, middle)
+    second = Asked(asked.object, asked.offset + middle, asked.length - middle)
+    return [
+        Ask(ask.request, first, ask.url, ask.headers, ask.hops, ask.learned, last=False),
+        Ask(ask.request, second, ask.url, ask.headers, ask.hops, ask.learned, last=ask.last),
+    ]

@@ -1,0 +1,28 @@
+"""The bytes of a request. As few as do the job: on a satellite link they ride the thin side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skyhaul_connectors.sources.http_judge import Asked, validator_of
+from skyhaul_connectors.sources.http_url import HttpUrl
+
+_FIXED = "User-Agent: skyhaul\r\nAccept-Encoding: identity\r\n"
+
+
+def range_request(asked: Asked, url: HttpUrl, headers: Mapping[str, str]) -> bytes:
+    """GET of a range at the pinned version: If-Match for an ETag, If-Unmodified-Since for a time."""
+    pinned = validator_of(asked.object)
+    condition = ""
+    if pinned is not None:
+        name = "If-Match" if pinned[0] == b"etag" else "If-Unmodified-Since"
+        condition = f"{name}: {pinned[1].decode('latin-1')}\r\n"
+    last = asked.offset + asked.length - 1
+    return plain_request("GET", url, headers, f"{condition}Range: bytes={asked.offset}-{last}\r\n")
+
+
+def plain_request(method: str, url: HttpUrl, headers: Mapping[str, str], more: str = "") -> bytes:
+    """`more`: further header lines, each with its CR LF."""
+    own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"{method} {url.target} HTTP/1.1\r\nHost: {url.origin.authority}\r\n{_FIXED}{own}{more}\r\n"
+    return head.encode("latin-1")

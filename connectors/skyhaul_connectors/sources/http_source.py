@@ -1,0 +1,125 @@
+"""Objects behind HTTP servers: below one root URL, or listed one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Iterator
+from typing import Protocol
+
+from skyhaul_connectors.sources.blocking import BlockingReader
+from skyhaul_connectors.sources.http_channel import HttpChannel
+from skyhaul_connectors.sources.http_network import Network
+from skyhaul_connectors.sources.http_options import HttpOptions
+from skyhaul_connectors.sources.http_redirects_known import KnownRedirects
+from skyhaul_connectors.sources.http_trust import PipelineTrust
+from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.protocol import ChannelEvents, Route
+from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_schemas.errors import ObjectMissing, UsageError
+from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.printable import printable
+
+
+class HttpCatalogue(Protocol):
+    """Which objects there are, and where each of them lies."""
+
+    @property
+    def root(self) -> HttpUrl | None:
+        """The folder that object paths are relative to, or None where objects lie at several origins."""
+
+    @property
+    def own_origins(self) -> frozenset[Origin]:
+        """The origins that the job itself names."""
+
+    def listing(self) -> Iterator[PinnedObject]:
+        """Raises CarriageError or UsageError."""
+
+    def url_of(self, obj: PinnedObject) -> HttpUrl:
+        """With whatever is secret in it. Raises CarriageError."""
+
+
+class HttpSource:
+    """Implements Source. `receive_buffer` (SO_RCVBUF in bytes) counts for channels opened from then on."""
+
+    def __init__(
+        self,
+        name: str,
+        catalogue: HttpCatalogue,
+        options: HttpOptions,
+        *,
+        timeouts: Timeouts | None = None,
+        receive_buffer: int | None = None,
+    ) -> None:
+        self._name = name
+        self._catalogue = catalogue
+        self.options = options
+        self.redirects = KnownRedirects()
+        self.receive_buffer = receive_buffer
+        self._timeouts = timeouts or Timeouts()
+        self._trust: dict[Origin, PipelineTrust] = {}
+        # By loop, because connections of one loop share a buffer that is only theirs while they are read.
+        self._networks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Network] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._bases: dict[str, HttpUrl] = {}
+        self._reader = BlockingReader(lambda events: self.connect(events, Route()))
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def listing(self) -> Iterator[PinnedObject]:
+        return self._catalogue.listing()
+
+    def connect(self, events: ChannelEvents, route: Route) -> HttpChannel:
+        if route.proxy is not None:
+            raise UsageError(f"source {self._name}: proxies are not supported; leave out the link's proxy")
+        loop = asyncio.get_running_loop()
+        network = self._networks.get(loop)
+        if network is None:
+            network = Network(self._name, self._timeouts, self.receive_buffer, self._trust)
+            self._networks[loop] = network
+        network.receive_buffer = self.receive_buffer
+        return HttpChannel(self, network, events, route)
+
+    def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        return self._reader.read(obj, offset, length)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    # HttpPlaces
+
+    def first_origin(self, route: Route) -> Origin | None:
+        root = self._root(route)
+        return root.origin if root is not None else None
+
+    def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
+        if route.base_url is not None:
+            return self._base(route.base_url).below(obj.path)
+        if obj.locator is None and self._catalogue.root is not None:
+            return self._catalogue.root.below(obj.path)
+        return self._catalogue.url_of(obj)
+
+    def is_own(self, origin: Origin, route: Route) -> bool:
+        if route.base_url is not None and origin == self._base(route.base_url).origin:
+            return True
+        return origin in self._catalogue.own_origins
+
+    def _root(self, route: Route) -> HttpUrl | None:
+        return self._base(route.base_url) if route.base_url is not None else self._catalogue.root
+
+    def _base(self, text: str) -> HttpUrl:
+        known = self._bases.get(text)
+        if known is not None:
+            return known
+        try:
+            base = self._bases[text] = parse_url(text)
+        except ValueError as error:
+            raise UsageError(f"source {self._name}: a link's base_url: {error}") from None
+        return base
+
+
+def gone_from_list(obj: PinnedObject) -> ObjectMissing:
+    return ObjectMissing(f"{obj.source}: {printable(obj.path)!r} is not in the source's list any more")

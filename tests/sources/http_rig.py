@@ -1,0 +1,49 @@
+"""An HTTP source over a hostile server, without listing: objects are pinned straight from the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from faults.hostile_http import HostileServer
+
+from skyhaul_connectors.sources.http_options import http_options
+from skyhaul_connectors.sources.http_source import HttpSource
+from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_schemas.plan import PinnedObject
+
+QUICK = Timeouts(connect=5.0, idle=0.4, min_rate=2000.0, rate_window=0.5, total=3.0)
+
+
+class Fixed:
+    """A catalogue of one root."""
+
+    def __init__(self, url: str) -> None:
+        self.root: HttpUrl | None = parse_url(url)
+
+    @property
+    def own_origins(self) -> frozenset[Origin]:
+        assert self.root is not None
+        return frozenset([self.root.origin])
+
+    def listing(self) -> Iterator[PinnedObject]:
+        return iter(())
+
+    def url_of(self, obj: PinnedObject) -> HttpUrl:
+        raise AssertionError
+
+
+def source_for(
+    server: HostileServer | str, *, options: Mapping[str, Any] | None = None, timeouts: Timeouts = QUICK
+) -> HttpSource:
+    url = server if isinstance(server, str) else server.url
+    return HttpSource("remote", Fixed(url), http_options("remote", options or {}), timeouts=timeouts)
+
+
+def pinned(server: HostileServer, path: str, version: str | None = None) -> PinnedObject:
+    """The object as the server has it now, pinned by its strong ETag unless told otherwise."""
+    size = server.objects.size(path)
+    assert size is not None
+    etag = f"etag:{server.objects.etag(path)}"
+    return PinnedObject("remote", path, size, etag if version is None else version)
