@@ -167,9 +167,9 @@ def test_control_characters_from_outside_are_escaped(tmp_path: Path) -> None:
 
 
 CRASHING = (
-    "import skyhaul.cli.completion as c\n"
+    "import skyhaul_schemas.jobfile as j\n"
     "def broken(*a): raise RuntimeError('it\\nbroke')\n"
-    "c.get_completion_class = broken\n"
+    "j.json_schema = broken\n"
     "from skyhaul.cli.main import main\n"
     "main()\n"
 )
@@ -177,7 +177,7 @@ CRASHING = (
 
 def crash(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", CRASHING, "completion", "bash", *flags],
+        [sys.executable, "-c", CRASHING, "schema", *flags],
         capture_output=True,
         text=True,
         timeout=60,

@@ -10,6 +10,7 @@ import traceback
 from types import TracebackType
 
 from skyhaul.report.stdio import complain
+from skyhaul_schemas.printable import printable
 
 
 def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -18,11 +19,12 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
         sys.__excepthook__(kind, error, trace)
         return
     text = "".join(traceback.format_exception(kind, error, trace))
+    what = printable(f"this is a bug: {kind.__name__}: {error}")
     if {"-v", "--verbose"} & set(sys.argv[1:]):
         sys.stderr.write(text)
-        complain(f"this is a bug: {kind.__name__}: {error}")
+        complain(what)
     else:
-        complain(f"this is a bug: {kind.__name__}: {error}; the traceback is in {_keep(text)}")
+        complain(f"{what}; the traceback is in {_keep(text)}")
 
 
 def report_thread_bug(args: threading.ExceptHookArgs) -> None:

@@ -13,6 +13,7 @@ import click
 from skyhaul.cli.session import Session
 from skyhaul.report.stdio import close_quietly, complain
 from skyhaul_schemas.errors import EXIT_SIGINT, EXIT_USAGE, SkyhaulError
+from skyhaul_schemas.printable import printable
 
 BEAM_ARGS = "skyhaul.beam_args"
 """Where the context keeps what stood after `--`."""
@@ -99,6 +100,6 @@ def leave_on_sigterm() -> None:
 
 
 def _one_line(error: click.ClickException) -> str:
-    text = " ".join(error.format_message().split())
+    text = printable(error.format_message().replace("\n", " "))
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     return text if ctx is None else f"{text.removesuffix('.')}; see: {ctx.command_path} --help"

@@ -10,7 +10,6 @@ import click
 from skyhaul.cli.params import duration
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session
-from skyhaul.cli.target import open_job
 
 if TYPE_CHECKING:
     from skyhaul.dataset.store import DatasetStore
@@ -44,15 +43,10 @@ def haul_options(command: Command) -> Command:
     return command
 
 
-def haul_and_report(session: Session, target: str, options: HaulOptions) -> int:
-    """Open what `target` names, haul, print the summary. Returns the exit code."""
-    loaded, store = open_job(target)
-    return haul_opened(session, target, loaded, store, options)
-
-
-def haul_opened(
+def haul_and_report(
     session: Session, target: str, loaded: LoadedJob, store: DatasetStore, options: HaulOptions
 ) -> int:
+    """Haul, print the summary. `target` is what the user typed for the job. Returns the exit code."""
     from skyhaul.haul.api import haul
     from skyhaul.report.summary import RunSummary
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+
 import click
 
 from skyhaul.cli.group import SkyhaulCommand
 from skyhaul.cli.params import job_argument
+from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import open_job
 
@@ -32,28 +36,29 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str) -> int:
-    from skyhaul.cli.progress import progress_of
-    from skyhaul.haul.progress import Progress
+    loaded, store = open_job(job)
+
     from skyhaul.planning.make_plan import check_plan, make_plan
     from skyhaul.planning.plan_file import Plan
     from skyhaul.report.plan_view import view_plan
+    from skyhaul.report.progress import PLANNING, counting
     from skyhaul_connectors.links.presets import profile_from
 
-    loaded, store = open_job(job)
+    rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}
     fresh = not Plan.exists(store)
     if fresh:
-        import time
-
         begun = time.monotonic()
         with progress_of(session) as watcher:
-
-            def listed(objects: int, size: int) -> None:
-                spent = time.monotonic() - begun
-                watcher.progress(Progress("planning", spent, size, 0, objects, 0, 0, 0, 0, 0, 0, (), None))
-
-            header = make_plan(loaded, store, progress=listed)
+            header = make_plan(
+                loaded,
+                store,
+                progress=lambda objects, size: watcher.progress(
+                    counting(PLANNING, elapsed=time.monotonic() - begun, size=size, count=objects)
+                ),
+            )
     else:
-        header = Plan.open(store).header
+        with closing(Plan.open(store)) as plan:
+            header = plan.header
         check_plan(loaded.job, header)
     session.output.plan(
         view_plan(
@@ -62,7 +67,7 @@ def command(session: Session, job: str) -> int:
             target=job,
             fresh=fresh,
             via={name: tuple(source.via) for name, source in loaded.job.sources.items()},
-            rates={name: profile_from(link, name).down for name, link in loaded.job.links.items()},
+            rates=rates,
         )
     )
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from skyhaul.cli.group import BEAM_ARGS, SkyhaulCommand
-from skyhaul.cli.hauling import haul_opened, haul_options
+from skyhaul.cli.hauling import haul_and_report, haul_options
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import open_job
@@ -53,22 +53,24 @@ def command(
     max_duration: float | None,
     wait: bool,
 ) -> int:
+    session = ctx.ensure_object(Session)
+    loaded, store = open_job(job)
+
     from skyhaul.dataset.commits import failures
     from skyhaul.haul.api import HaulOptions
     from skyhaul_schemas.errors import UsageError
+    from skyhaul_schemas.printable import printable
 
-    session: Session = ctx.find_object(Session) or Session()
-    loaded, store = open_job(job)
     failed = {record.shard: record.kind for record in failures(store)}
     unknown = sorted(set(shards) - set(failed))
     if unknown:
         raise UsageError(
             f"--shard {', '.join(map(str, unknown))}: has not failed;"
-            f" `skyhaul failures {job}` lists those that have"
+            f" `skyhaul failures {printable(job)}` lists those that have"
         )
     if kinds and failed and not set(kinds) & set(failed.values()):
         raise UsageError(
-            f"--class {', '.join(kinds)}: no failure is of this class;"
+            f"--class {printable(', '.join(kinds))}: no failure is of this class;"
             f" there are: {', '.join(sorted(set(failed.values())))}"
         )
     chosen = frozenset(
@@ -84,4 +86,4 @@ def command(
         beam_args=ctx.meta.get(BEAM_ARGS, ()),
         only=chosen,
     )
-    return haul_opened(session, job, loaded, store, options)
+    return haul_and_report(session, job, loaded, store, options)

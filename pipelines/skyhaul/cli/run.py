@@ -8,6 +8,7 @@ from skyhaul.cli.group import BEAM_ARGS, SkyhaulCommand
 from skyhaul.cli.hauling import haul_and_report, haul_options
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
+from skyhaul.cli.target import open_job
 
 HELP = """Haul what is not committed yet; plan first if there is no plan.
 
@@ -41,9 +42,11 @@ Exit codes:
 def command(
     ctx: click.Context, job: str, workers: int, runner: str, max_duration: float | None, wait: bool
 ) -> int:
+    session = ctx.ensure_object(Session)
+    loaded, store = open_job(job)
+
     from skyhaul.haul.api import HaulOptions
 
-    session: Session = ctx.find_object(Session) or Session()
     options = HaulOptions(
         workers=workers,
         runner=runner,
@@ -51,4 +54,4 @@ def command(
         wait=wait,
         beam_args=ctx.meta.get(BEAM_ARGS, ()),
     )
-    return haul_and_report(session, job, options)
+    return haul_and_report(session, job, loaded, store, options)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import printable
 
 if TYPE_CHECKING:
     from skyhaul.dataset.store import DatasetStore
@@ -40,7 +41,7 @@ def _is_dataset(target: str) -> bool:
 
 def _load(target: str) -> LoadedJob:
     if not Path(target).exists():
-        raise UsageError(f"{target}: there is no such job file or dataset folder")
+        raise UsageError(f"{printable(target)}: there is no such job file or dataset folder")
     from skyhaul_schemas.jobfile import load_job
 
     return load_job(Path(target), os.environ)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from skyhaul.cli.group import SkyhaulCommand
 from skyhaul.cli.params import job_argument
+from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import open_dataset
 
@@ -36,8 +39,26 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str, deep: bool) -> int:
-    from skyhaul.verify import verify_dataset
+    store = open_dataset(job)
 
-    report = verify_dataset(open_dataset(job), deep=deep)
+    from skyhaul.report.progress import VERIFYING, counting
+    from skyhaul.verify import VerifyReport, verify_dataset
+
+    begun = time.monotonic()
+    with progress_of(session) as watcher:
+
+        def grown(report: VerifyReport) -> None:
+            spent = time.monotonic() - begun
+            watcher.progress(
+                counting(
+                    VERIFYING,
+                    elapsed=spent,
+                    size=report.bytes,
+                    count=report.shards,
+                    done=report.shards_committed,
+                )
+            )
+
+        report = verify_dataset(store, deep=deep, progress=grown)
     session.output.verify(report)
     return report.exit_code()

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skyhaul.haul.progress import LinkProgress, Progress
-from skyhaul.report.progress import ProgressReport, link_text, of_size, shards, share
+from skyhaul.report.progress import ProgressReport, counted, hauls, link_text, of_size, shards, share
 from skyhaul.report.table import plural
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_duration, format_size
@@ -46,8 +46,8 @@ class BarProgress(ProgressReport):
 
 def drawing(progress: Progress) -> RenderableType:
     """A snapshot as a block of lines that fits 80 columns."""
-    if progress.phase == "planning":
-        return Text(f"planning  {progress.shards:,} objects listed, {format_size(progress.source_bytes)}")
+    if not hauls(progress):
+        return Text(f"{progress.phase}  {counted(progress)}")
     grid = Table.grid(padding=(0, 1))
     names = [_short(link.name) for link in progress.links]
     grid.add_column(no_wrap=True, min_width=max(map(len, [*names, "shards"])))

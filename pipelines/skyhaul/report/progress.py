@@ -16,6 +16,9 @@ from skyhaul_schemas.units import format_duration, format_rate, format_size
 PERIOD = 10.0
 """Seconds between two plain lines."""
 
+PLANNING = "planning"
+VERIFYING = "verifying"
+
 log = logging.getLogger("skyhaul.progress")
 
 
@@ -77,8 +80,8 @@ def progress_for(*, quiet: bool, log_format: str) -> ProgressReport:
 
 def line(progress: Progress) -> str:
     """A snapshot in one line."""
-    if progress.phase == "planning":
-        return f"planning: {progress.shards:,} objects listed, {format_size(progress.source_bytes)}"
+    if not hauls(progress):
+        return f"{progress.phase}: {counted(progress)}"
     parts = [
         f"{progress.phase}: {of_size(progress)} ({share(progress):.0%})",
         shards(progress),
@@ -87,6 +90,23 @@ def line(progress: Progress) -> str:
     if progress.eta is not None:
         parts.append(f"{format_duration(progress.eta)} left")
     return ", ".join(parts)
+
+
+def hauls(progress: Progress) -> bool:
+    """Whether bytes move: planning and verifying only count."""
+    return progress.phase not in (PLANNING, VERIFYING)
+
+
+def counted(progress: Progress) -> str:
+    if progress.phase == PLANNING:
+        return f"{progress.shards:,} objects listed, {format_size(progress.source_bytes)}"
+    return f"{shards(progress)}, {format_size(progress.source_bytes)} read"
+
+
+def counting(phase: str, *, elapsed: float, size: int, count: int, done: int = 0) -> Progress:
+    """A snapshot of planning (`count` objects of `size` bytes listed) or verifying (`done` of `count`
+    shards, `size` bytes read)."""
+    return Progress(phase, elapsed, size, 0, count, done, 0, 0, 0, 0, 0, (), None)
 
 
 def share(progress: Progress) -> float:

@@ -20,7 +20,8 @@ def say(text: str = "") -> None:
 
 
 def complain(message: str, log_format: str = "text") -> None:
-    """Write `skyhaul: error: ...` to stderr, a printable line for each line of `message`; or a JSON line."""
+    """Write `skyhaul: error: ...` to stderr, or a JSON line, for each line of `message`: an error may list
+    several things, and whoever quotes from outside has made it printable."""
     with contextlib.suppress(BrokenPipeError):
         for text in map(printable, message.split("\n")):
             line = f"skyhaul: error: {text}"
