@@ -60,16 +60,23 @@ class FieldMap:
             for name, column in self.columns.items()
         )
 
+    def takes_integers(self, name: str) -> bool:
+        """Whether an integer fits the text field `name`, written in decimal."""
+        return name in _IDENTIFIERS
+
     def row(self, record: Mapping[str, Any]) -> tuple[Any, ...]:
         """The fields' values in the schema's order, `metadata` last. Raises Drift."""
         values: list[Any] = []
         for name, column, nested, convert, required in self._plan:
-            found = _at(record, column) if nested else record.get(column, _MISSING)
+            found = _at(record, column) if nested else record.get(column)
             if found is None or found is _MISSING:
                 if required:
-                    state = "null" if found is None else "missing"
+                    state = "null" if column in record else "missing"
                     raise Drift(f"{name}: column {printable(column)!r} is {state}")
                 values.append(None)
+                continue
+            if convert is _text and type(found) is str:
+                values.append(found)
                 continue
             try:
                 values.append(convert(found))

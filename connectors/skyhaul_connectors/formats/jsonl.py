@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 from pydantic import Field
@@ -23,6 +24,7 @@ from skyhaul_connectors.formats import json_quick
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.decoder import Account, WholeObject, even_cuts, rows, with_surroundings
 from skyhaul_connectors.formats.fields import Drift, FieldMap
+from skyhaul_connectors.formats.json_columns import JsonColumns
 from skyhaul_connectors.formats.json_exact import BadJson
 from skyhaul_connectors.formats.lines import LongLine, Window, lines_of_chunk, lines_of_stream
 from skyhaul_connectors.formats.options import StreamOptions
@@ -48,6 +50,9 @@ class JsonlDecoder(WholeObject):
         self._options = options
         self._fields = FieldMap(settings)
 
+    def fast(self) -> JsonColumns:
+        return JsonColumns(self._fields)
+
     @property
     def fingerprint(self) -> Mapping[str, str]:
         return {"orjson": orjson.__version__, "pyarrow": pa.__version__}
@@ -67,9 +72,11 @@ class JsonlDecoder(WholeObject):
             windows = lines_of_chunk(data, self._options.max_line)
         else:
             windows = lines_of_stream(stream, self._options.max_line)
+        reader = _Reader(self, account)
         for window in windows:
             if isinstance(window, Window):
-                yield from self._window(window, account)
+                for columns in reader.columns(window):
+                    yield from self._steps(columns, account)
             elif isinstance(window, LongLine):
                 account.reject(window.offset, window.length, self._too_long(window.length), window.raw)
             else:
@@ -77,28 +84,28 @@ class JsonlDecoder(WholeObject):
         if account.pending:
             yield account.step(self.empty())
 
-    def _window(self, window: Window, account: Account) -> Iterator[Decoded]:
-        columns: list[list[Any]] = [[] for _ in self.schema]
-        held = 0
-        offset = window.offset
-        for line in window.data.split(b"\n"):
-            length = len(line)
-            row = self._row(line, offset, account)
-            if row is not None:
-                for column, value in zip(columns, row, strict=False):
-                    column.append(value)
-                columns[-2].append(offset)
-                columns[-1].append(length)
-                held += length
-            offset += length + 1
-            if held >= self.settings.batch_bytes:
-                yield account.step(rows(self.schema, columns))
-                columns = [[] for _ in self.schema]
-                held = 0
-        if held or account.pending:
-            yield account.step(rows(self.schema, columns))
+    def _steps(self, columns: list[Any], account: Account) -> Iterator[Decoded]:
+        """`columns` as batches of at most `batch_bytes` of lines (or of one line)."""
+        batch = rows(self.schema, columns)
+        if not batch.num_rows:
+            return
+        ends = np.cumsum(batch.column(batch.num_columns - 1).to_numpy())
+        start = 0
+        while start < batch.num_rows:
+            before = int(ends[start - 1]) if start else 0
+            stop = int(np.searchsorted(ends, before + self.settings.batch_bytes, "right"))
+            stop = max(stop, start + 1)
+            yield account.step(batch.slice(start, stop - start))
+            start = stop
 
-    def _row(self, line: bytes, offset: int, account: Account) -> tuple[Any, ...] | None:
+    def fields_of(self, line: bytes) -> tuple[Any, ...]:
+        """The fields' values of a line that is known to be sound. Raises ValueError."""
+        return self._fields.row(json_quick.loads(line, self._options.max_depth))
+
+    def exact_row(
+        self, line: bytes, offset: int, account: Account, learn: JsonColumns
+    ) -> tuple[Any, ...] | None:
+        """The fields' values of any line; None where it is blank, or has gone to the account."""
         if not line.strip(_BLANK):
             return None
         if len(line) > self._options.max_line:
@@ -112,11 +119,94 @@ class JsonlDecoder(WholeObject):
         if type(record) is not dict:
             account.reject(offset, len(line), "not a JSON object", line)
             return None
+        if not learn.knows(record):
+            learn.learn(record)
         try:
             return self._fields.row(record)
         except Drift as drift:
             account.drift(offset, len(line), str(drift), line)
             return None
 
+    @property
+    def max_line(self) -> int:
+        return self._options.max_line
+
     def _too_long(self, length: int) -> str:
         return f"a line of {length} bytes, more than max_line of {self._options.max_line}"
+
+
+class _Reader:
+    """Chooses between the fast and the exact reader; the choice never changes what is read.
+
+    A window that the fast reader declines is halved down to `_SMALLEST` bytes, so that a bad line costs its
+    neighbourhood only. After `_PATIENCE` windows without any success it is left alone for a while.
+    """
+
+    _SMALLEST = 96 * 1024
+    _PATIENCE = 3
+    _PAUSE = 50
+
+    def __init__(self, decoder: JsonlDecoder, account: Account) -> None:
+        self._decoder = decoder
+        self._account = account
+        self._fast = decoder.fast()
+        self._failures = 0
+        self._paused = 0
+
+    def columns(self, window: Window) -> Iterator[list[Any]]:
+        if self._paused:
+            self._paused -= 1
+            yield self._exact(window)
+            return
+        if not self._failures:
+            self._look_at_first_line(window)
+        taken = False
+        pending = [window]
+        while pending:
+            part = pending.pop()
+            columns = None
+            if self._fast.usable:
+                decoder = self._decoder
+                columns = self._fast.read(part.data, part.offset, decoder.max_line, decoder.fields_of)
+            if columns is not None:
+                taken = True
+                yield columns
+                continue
+            halves = _halves(part) if self._fast.usable and len(part.data) > self._SMALLEST else []
+            if halves:
+                pending += reversed(halves)
+            else:
+                yield self._exact(part)
+        self._failures = 0 if taken else self._failures + 1
+        if self._failures >= self._PATIENCE:
+            self._failures, self._paused = 0, self._PAUSE
+
+    def _look_at_first_line(self, window: Window) -> None:
+        line = window.data[: window.data.find(b"\n") + 1 or len(window.data)]
+        try:
+            record = json_quick.loads(line)
+        except BadJson:
+            return
+        if isinstance(record, dict):
+            self._fast.learn(record)
+
+    def _exact(self, window: Window) -> list[Any]:
+        columns: list[list[Any]] = [[] for _ in self._decoder.schema]
+        offset = window.offset
+        for line in window.data.split(b"\n"):
+            row = self._decoder.exact_row(line, offset, self._account, self._fast)
+            if row is not None:
+                for column, value in zip(columns, row, strict=False):
+                    column.append(value)
+                columns[-2].append(offset)
+                columns[-1].append(len(line))
+            offset += len(line) + 1
+        return columns
+
+
+def _halves(window: Window) -> list[Window]:
+    """Two windows of whole lines; none where there is but one line."""
+    middle = window.data.find(b"\n", len(window.data) // 2) + 1 or window.data.rfind(b"\n", 0, -1) + 1
+    if not 0 < middle < len(window.data):
+        return []
+    return [Window(window.offset, window.data[:middle]), Window(window.offset + middle, window.data[middle:])]
