@@ -1,0 +1,114 @@
+"""Which range goes to which channel: in order, where there is room, to the lane that has it done first."""
+
+from __future__ import annotations
+
+from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.transfer.lane import ChannelState, LaneState
+from skyhaul_connectors.transfer.pace import pipeline_depth, range_size
+from skyhaul_connectors.transfer.source_state import SourceState
+from skyhaul_connectors.transfer.work import Ask, Piece
+
+_HEDGE_EVERY = 0.02
+
+
+class Assigning:
+    """Hands pieces of the queue to channels, and second copies of late ranges once it is empty."""
+
+    def __init__(self, state: SourceState) -> None:
+        self._state = state
+        self._next_hedge = float("-inf")
+
+    def assign(self, lane: LaneState, now: float) -> None:
+        """Fill the lane's channels."""
+        queue = self._state.queue
+        if not queue.ready or not lane.usable or lane.phase(now) is Phase.CLOSED:
+            return
+        allowed = lane.concurrency.target(now, lane.estimate)
+        channels = max(1, min(len(lane.channels), allowed))
+        lane.depth = pipeline_depth(lane.estimate, channels)
+        busy = lane.busy if len(lane.channels) > allowed else 0
+        for channel in sorted(lane.roomy.values(), key=_readiest):
+            if not queue.ready:
+                return
+            if not channel.asks:
+                if busy >= allowed:
+                    continue
+                busy += 1
+            if not self._fill(lane, channel, channels, now):
+                return
+            if channel.asks and not _has_room(channel, lane):
+                del lane.roomy[channel.number]
+
+    def hedge(self, now: float) -> None:
+        """Idle channels fetch the missing rest of open ranges once nothing waits: oldest first, at most
+        two copies, and none of a range that may still come in time (else small objects cost thrice)."""
+        state = self._state
+        if state.queue.ready or not state.asks or now < self._next_hedge:
+            return
+        self._next_hedge = now + _HEDGE_EVERY
+        idle = [
+            channel
+            for lane in state.lanes
+            if lane.usable and lane.phase(now) is Phase.UP
+            for channel in lane.channels.values()
+            if channel.open and not channel.asks
+        ]
+        if not idle:
+            return
+        for ask in list(state.asks.values()):
+            if not idle:
+                return
+            if ask.mate is None and not ask.work.gone and self._is_late(ask, now):
+                gaps = ask.work.arrived.gaps(ask.cursor, ask.stop)
+                if gaps:
+                    piece = Piece(ask.work, ask.segment, gaps[0][0], gaps[-1][1], ask.spent, ask.tries)
+                    ask.mate = state.send(piece, idle.pop(0), now, mate=ask)
+
+    def _fill(self, lane: LaneState, channel: ChannelState, channels: int, now: float) -> bool:
+        """False where the lane should take no more."""
+        queue = self._state.queue
+        while queue.ready:
+            if channel.asks and not _has_room(channel, lane):
+                return True
+            size = range_size(lane.estimate, channels, queue.waiting)
+            if not self._is_first(lane, size, now):
+                return False
+            self._state.send(queue.cut(size), channel, now)
+        return True
+
+    def _is_first(self, lane: LaneState, size: int, now: float) -> bool:
+        """False where another lane will have all that waits before this lane has one more range
+        (earliest completion first, as Lim et al. 2017 do for multipath TCP)."""
+        rate = lane.estimate.rate
+        if len(self._state.lanes) == 1 or rate is None:
+            return True
+        here = lane.estimate.rtt_or(1.0) + (lane.outstanding + size) / rate
+        for other in self._state.lanes:
+            other_rate = other.estimate.rate
+            if other is lane or other_rate is None or not other.open_channels or not other.usable:
+                continue
+            if other.phase(now) is not Phase.UP:
+                continue
+            ahead = other.outstanding + self._state.queue.waiting
+            if other.estimate.rtt_or(1.0) + ahead / other_rate < here:
+                return False
+        return True
+
+    def _is_late(self, ask: Ask, now: float) -> bool:
+        lane = self._state.lanes[self._state.channels[ask.channel].lane]
+        patience = 1.5 * lane.estimate.slow_rtt
+        if now - ask.asked_at < patience:
+            return False
+        if ask.first_at is None or now - ask.last_at > patience:
+            return True
+        pace = (ask.cursor - ask.start) / max(1e-3, now - ask.first_at)
+        return ask.rest / max(1.0, pace) > 2 * patience
+
+
+def _has_room(channel: ChannelState, lane: LaneState) -> bool:
+    """Whether a channel that has something to do takes more: only pipelined, and a bounded amount."""
+    return channel.open and channel.pipelines and channel.outstanding < lane.depth
+
+
+def _readiest(channel: ChannelState) -> tuple[bool, int, int]:
+    return (not channel.open, channel.outstanding, channel.number)

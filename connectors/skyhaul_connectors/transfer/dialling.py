@@ -1,0 +1,72 @@
+"""When channels open and close: as many as a lane can use, and new ones when it has gone silent."""
+
+from __future__ import annotations
+
+from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.transfer.lane import PROBES, LaneState
+from skyhaul_connectors.transfer.pace import range_size
+from skyhaul_connectors.transfer.source_state import SourceState
+
+
+class Dialling:
+    """Opens and drops the channels of a source's lanes."""
+
+    def __init__(self, state: SourceState) -> None:
+        self._state = state
+
+    def watch(self, lane: LaneState, now: float) -> None:
+        """Notice that the lane has gone silent; keep its concurrency informed."""
+        state = self._state
+        busy = lane.outstanding > 0 and state.queue.waiting > 0
+        lane.concurrency.observe(now, lane.estimate, lane.open_channels, busy)
+        due = lane.silence_due() if state.missing else None
+        if due is not None and now >= due and lane.phase(now) is not Phase.CLOSED:
+            lane.fall_silent(now)
+
+    def dial(self, lane: LaneState, now: float) -> None:
+        """Open what the lane can use and has not."""
+        state = self._state
+        if lane.phase(now) is Phase.CLOSED:
+            return
+        if lane.silent_since is not None:
+            self._probe(lane, now)
+            return
+        if now < lane.next_dial or not state.queue.ready:
+            return
+        wanted = lane.concurrency.target(now, lane.estimate)
+        if lane.failed_dials:
+            wanted = min(wanted, lane.open_channels + 1)
+        wanted = min(wanted - len(lane.channels), state.most - len(state.channels))
+        if wanted <= 0:
+            return
+        size = range_size(lane.estimate, max(1, len(lane.channels)), state.queue.waiting)
+        useful = max(state.queue.ready, state.queue.waiting // size) - len(lane.channels) + lane.busy
+        for _ in range(min(wanted, useful)):
+            state.open(lane, now)
+
+    def redial(self, lane: LaneState) -> None:
+        """A probe got through: what stayed silent is dropped, and `dial` opens anew."""
+        since = lane.silent_since
+        for channel in list(lane.channels.values()):
+            if since is not None and not channel.probe and max(channel.last_at, channel.dialled_at) < since:
+                self._state.hang(channel)
+        for channel in lane.channels.values():
+            channel.probe = False
+        lane.wake(false_alarm=False)
+
+    def _probe(self, lane: LaneState, now: float) -> None:
+        state = self._state
+        probes = [channel for channel in lane.channels.values() if channel.probe]
+        limit = max(2.0, 3 * lane.estimate.slow_rtt)
+        for channel in [c for c in probes if now - c.dialled_at > limit]:
+            state.hang(channel)
+            probes.remove(channel)
+        if now < lane.next_dial or len(probes) >= PROBES:
+            return
+        if len(state.channels) >= state.most:
+            others = [c for c in lane.channels.values() if not c.probe] or probes
+            if not others:
+                return
+            state.hang(min(others, key=lambda c: (c.last_at, c.number)))
+        state.open(lane, now, probe=True)
+        lane.next_dial = now + lane.probe_interval(now)

@@ -1,0 +1,108 @@
+"""How a source as a whole is doing: silent, failing, or asking for patience. Sans-I/O; seconds."""
+
+from __future__ import annotations
+
+from skyhaul_schemas.errors import (
+    CarriageError,
+    ServerBusy,
+    SourceFailing,
+    SourceSilent,
+)
+from skyhaul_schemas.units import format_duration
+
+_MARGIN = 0.95
+_RETRIAL = 10.0
+
+
+class SourceHealth:
+    """Two clocks. *Silence* runs while no byte and no answer comes; after `patience` it defers (the
+    source may be there tomorrow). *Failing* runs from the first 429, 503 or other 5xx until a range comes
+    through whole; after `give_up_after` it fails. Time in which no link has a contact stops the first.
+
+    A verdict is remembered: work that is added later gets a short trial, not the full time again.
+    """
+
+    def __init__(self, name: str, *, patience: float, give_up_after: float) -> None:
+        self.name = name
+        self.answered_at = float("-inf")
+        self.paused_until = float("-inf")
+        self._patience = patience
+        self._give_up_after = give_up_after * _MARGIN
+        self._since = 0.0
+        self._failing_since: float | None = None
+        self._complained_at = float("-inf")
+        self._last_error: CarriageError | None = None
+        self._connect_error: CarriageError | None = None
+        self._found_silent = False
+        self._busy_in_a_row = 0
+        self._closed = False
+
+    def begin(self, now: float) -> None:
+        """There is work again after there was none."""
+        self._since = now
+        if now - self._complained_at > 60.0:
+            self._failing_since = None
+
+    def answered(self, now: float) -> None:
+        """Bytes or an answer came."""
+        self.answered_at = now
+        self._found_silent = False
+        self._connect_error = None
+
+    def succeeded(self, now: float) -> None:
+        """A range came through whole."""
+        self._failing_since = None
+        self._last_error = None
+        self._busy_in_a_row = 0
+
+    def complained(self, now: float, error: CarriageError) -> None:
+        """The source answered with an error that is about itself; 429 and 503 pause all requests to it."""
+        if self._failing_since is None:
+            self._failing_since = now
+        self._last_error = error
+        self._complained_at = now
+        if isinstance(error, ServerBusy):
+            asked = error.retry_after
+            if asked is None:
+                asked = min(10.0, 0.5 * 2.0 ** min(8, self._busy_in_a_row))
+            if now + asked > self.paused_until:
+                self._busy_in_a_row += 1
+                self.paused_until = now + asked
+
+    def connect_failed(self, error: CarriageError) -> None:
+        self._connect_error = error
+
+    def verdict(self, now: float, closed: bool) -> CarriageError | None:
+        """SourceFailing or SourceSilent once it has come to that."""
+        if closed or self._closed:
+            self._since = now
+        self._closed = closed
+        failing = self._failing_clock()
+        if failing is not None and now - failing >= self._give_up_after:
+            lasted = format_duration(now - failing)
+            return SourceFailing(
+                f"{self.name}: nothing but errors for {lasted}, the last one: {self._last_error}"
+            )
+        quiet = now - max(self._since, self.answered_at)
+        if quiet >= self._allowed_silence():
+            self._found_silent = True
+            why = f": {self._connect_error}" if self._connect_error else ""
+            return SourceSilent(
+                f"{self.name}: no byte for {format_duration(quiet)}{why}; run again when it answers"
+            )
+        return None
+
+    def verdict_due(self, now: float) -> float:
+        """When `verdict` may first say something, if nothing happens until then."""
+        due = max(self._since, self.answered_at) + self._allowed_silence()
+        failing = self._failing_clock()
+        if failing is not None:
+            due = min(due, failing + self._give_up_after)
+        return due
+
+    def _failing_clock(self) -> float | None:
+        """Since when nothing but errors came, if one came to the present work."""
+        return self._failing_since if self._complained_at >= self._since else None
+
+    def _allowed_silence(self) -> float:
+        return min(self._patience, _RETRIAL) if self._found_silent else self._patience

@@ -1,0 +1,235 @@
+"""What of one spool file is in, with the digests that prove it.
+
+The file is cut into blocks of 1 MiB. A block that is whole has one digest (xxh3_128); of a block that
+is not, the *extents* that are in have one each (xxh3_64). Extents never cross a block's border, so that
+a block replaces its extents when it becomes whole. Every method that digests reads the bytes back
+through `read`, and proves what it replaces before it vouches for it again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from xxhash import xxh3_64_digest, xxh3_128_digest
+
+from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
+
+BLOCK = 1024 * 1024
+"""Bytes of a block; the last one of a file may be shorter."""
+
+Read = Callable[[int, int], bytes]
+"""(position, length) -> the bytes there; fewer where the file is too short."""
+
+
+@dataclass(slots=True)
+class Change:
+    """What a step changed, for the journal: extents by start, blocks by number; out before in."""
+
+    extents_out: list[int] = field(default_factory=list)
+    extents_in: list[tuple[int, int, bytes]] = field(default_factory=list)
+    blocks_out: list[int] = field(default_factory=list)
+    blocks_in: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.extents_out or self.extents_in or self.blocks_out or self.blocks_in)
+
+
+@dataclass(slots=True)
+class Step:
+    """A change, the stretches that are in since, and those that are no longer (they read wrong)."""
+
+    change: Change = field(default_factory=Change)
+    gained: list[Stretch] = field(default_factory=list)
+    lost: list[Stretch] = field(default_factory=list)
+
+
+class Held:
+    """The journaled content of one spool file of `length` bytes.
+
+    One thread changes it; other threads may ask `proofs()` at any time.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        extents: Iterable[tuple[int, int, bytes]] = (),
+        blocks: Iterable[tuple[int, bytes]] = (),
+    ) -> None:
+        self.length = length
+        self._lock = threading.Lock()
+        self._blocks: dict[int, bytes] = dict(blocks)
+        self._extents: dict[int, dict[int, tuple[int, bytes]]] = {}
+        self._in = IntervalSet()
+        for start, stop, digest in extents:
+            self._extents.setdefault(start // BLOCK, {})[start] = (stop, digest)
+            self._in.add(start, stop)
+        for block in self._blocks:
+            self._in.add(*self._bounds(block))
+
+    @property
+    def total(self) -> int:
+        """Bytes that are in."""
+        return self._in.total
+
+    def stretches(self) -> list[Stretch]:
+        """What is in, in rising order."""
+        return list(self._in)
+
+    def covers(self, start: int, stop: int) -> bool:
+        return self._in.covers(start, stop)
+
+    def proofs(self, start: int, stop: int) -> list[tuple[int, int, bytes]]:
+        """Stretches with digests (16 bytes for a block, 8 for an extent) that hold what is in of
+        [start, stop), in rising order."""
+        found: list[tuple[int, int, bytes]] = []
+        with self._lock:
+            for block in range(start // BLOCK, -(-stop // BLOCK)):
+                digest = self._blocks.get(block)
+                if digest is not None:
+                    found.append((*self._bounds(block), digest))
+                    continue
+                for low, (high, extent) in sorted(self._extents.get(block, {}).items()):
+                    if low < stop and high > start:
+                        found.append((low, high, extent))
+        return found
+
+    def take(self, arrived: Iterable[Stretch], read: Read) -> Step:
+        """Digest stretches that were written and synced. Those that are in already stay as they are."""
+        step = Step()
+        fresh: dict[int, list[Stretch]] = {}
+        for start, stop in arrived:
+            for low, high in self._in.gaps(start, stop):
+                for piece in _by_block(low, high):
+                    fresh.setdefault(piece[0] // BLOCK, []).append(piece)
+        for block, pieces in fresh.items():
+            self._take_block(block, pieces, read, step)
+        return step
+
+    def check(self, read: Read) -> Step:
+        """Hold everything against the bytes; what reads wrong is lost."""
+        step = Step()
+        for block in list(self._blocks):
+            start, stop = self._bounds(block)
+            if not proves(self._blocks[block], read(start, stop - start), stop - start):
+                self._forget_block(block, step)
+                self._lose(start, stop, step)
+        for block, extents in list(self._extents.items()):
+            for start, (stop, digest) in list(extents.items()):
+                if not proves(digest, read(start, stop - start), stop - start):
+                    self._forget_extent(block, start, step)
+                    self._lose(start, stop, step)
+        return step
+
+    def drop(self, start: int, stop: int, read: Read) -> Step:
+        """Let go of [start, stop). Neighbours in a block that is cut are proved and digested anew; where
+        they read wrong they are lost too."""
+        step = Step()
+        for low, high in _by_block(start, stop):
+            self._drop_in_block(low // BLOCK, low, high, read, step)
+        return step
+
+    def _take_block(self, block: int, pieces: list[Stretch], read: Read, step: Step) -> None:
+        start, stop = self._bounds(block)
+        have = sum(b - a for a, b in self._in.overlaps(start, stop)) + sum(b - a for a, b in pieces)
+        if have == stop - start:
+            data = read(start, stop - start)
+            if len(data) == stop - start:
+                extents = self._extents.get(block, {})
+                rotten = [
+                    (low, high)
+                    for low, (high, digest) in extents.items()
+                    if xxh3_64_digest(data[low - start : high - start]) != digest
+                ]
+                if not rotten:
+                    for low in list(extents):
+                        self._forget_extent(block, low, step)
+                    with self._lock:
+                        self._blocks[block] = xxh3_128_digest(data)
+                    step.change.blocks_in.append((block, self._blocks[block]))
+                    for low, high in pieces:
+                        self._in.add(low, high)
+                        step.gained.append((low, high))
+                    return
+                for low, high in rotten:
+                    self._forget_extent(block, low, step)
+                    self._lose(low, high, step)
+        for low, high in pieces:
+            data = read(low, high - low)
+            if len(data) != high - low:
+                step.lost.append((low, high))
+                continue
+            self._put_extent(block, low, high, xxh3_64_digest(data), step)
+            step.gained.append((low, high))
+
+    def _drop_in_block(self, block: int, low: int, high: int, read: Read, step: Step) -> None:
+        start, stop = self._bounds(block)
+        digest = self._blocks.get(block)
+        if digest is not None:
+            data = b"" if (low, high) == (start, stop) else read(start, stop - start)
+            self._forget_block(block, step)
+            self._in.remove(low, high)
+            self._keep_neighbours(block, (start, stop), (low, high), digest, data, step)
+            return
+        for first, (last, extent) in list(self._extents.get(block, {}).items()):
+            if first >= high or last <= low:
+                continue
+            inside = low <= first and last <= high
+            data = b"" if inside else read(first, last - first)
+            self._forget_extent(block, first, step)
+            self._in.remove(max(low, first), min(high, last))
+            self._keep_neighbours(block, (first, last), (low, high), extent, data, step)
+
+    def _keep_neighbours(
+        self, block: int, whole: Stretch, out: Stretch, digest: bytes, data: bytes, step: Step
+    ) -> None:
+        rest = [(whole[0], min(out[0], whole[1])), (max(out[1], whole[0]), whole[1])]
+        rest = [(a, b) for a, b in rest if a < b]
+        if rest and not proves(digest, data, whole[1] - whole[0]):
+            for a, b in rest:
+                self._lose(a, b, step)
+            return
+        for a, b in rest:
+            self._put_extent(block, a, b, xxh3_64_digest(data[a - whole[0] : b - whole[0]]), step)
+
+    def _put_extent(self, block: int, start: int, stop: int, digest: bytes, step: Step) -> None:
+        with self._lock:
+            self._extents.setdefault(block, {})[start] = (stop, digest)
+        self._in.add(start, stop)
+        step.change.extents_in.append((start, stop, digest))
+
+    def _forget_extent(self, block: int, start: int, step: Step) -> None:
+        with self._lock:
+            extents = self._extents[block]
+            del extents[start]
+            if not extents:
+                del self._extents[block]
+        step.change.extents_out.append(start)
+
+    def _forget_block(self, block: int, step: Step) -> None:
+        with self._lock:
+            del self._blocks[block]
+        step.change.blocks_out.append(block)
+
+    def _lose(self, start: int, stop: int, step: Step) -> None:
+        self._in.remove(start, stop)
+        step.lost.append((start, stop))
+
+    def _bounds(self, block: int) -> Stretch:
+        return block * BLOCK, min((block + 1) * BLOCK, self.length)
+
+
+def _by_block(start: int, stop: int) -> Iterator[Stretch]:
+    """[start, stop) cut at the borders of blocks."""
+    while start < stop:
+        border = min(stop, (start // BLOCK + 1) * BLOCK)
+        yield start, border
+        start = border
+
+
+def proves(digest: bytes, data: bytes, length: int) -> bool:
+    """Whether `data` is all of `length` bytes and has the digest of a block or an extent."""
+    if len(data) != length:
+        return False
+    return (xxh3_128_digest(data) if len(digest) == 16 else xxh3_64_digest(data)) == digest

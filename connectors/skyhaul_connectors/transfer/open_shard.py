@@ -1,0 +1,123 @@
+"""A shard while it is fetched: which segments are in, what waits for its journal commit, who waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+from skyhaul_connectors.transfer.held import BLOCK, proves
+from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
+from skyhaul_connectors.transfer.segment import AddressMap
+from skyhaul_connectors.transfer.spool import OpenSpoolFile
+from skyhaul_connectors.transfer.work import Work
+from skyhaul_schemas.commit import TransferCounts
+
+_CACHED = 4
+
+
+class SegmentState(IntEnum):
+    QUEUED = 0  # not admitted to the spool yet
+    WANTED = 1  # being fetched
+    CHECKING = 2  # all bytes are journaled; the object's checksum is being computed
+    IN = 3  # may be read
+    DROPPED = 4  # was read; may leave the spool
+
+
+class OpenShard:
+    """Lives on the loop's thread; `read` and `counts` may be called from the consumer's.
+
+    durable: positions that the journal says are in. pending: arrived since the last commit began.
+    """
+
+    def __init__(self, number: int, source: str, address: AddressMap) -> None:
+        self.number = number
+        self.source = source
+        self.map = address
+        self.states = bytearray(len(address.segments))
+        self.error: BaseException | None = None
+        self.spooled: OpenSpoolFile | None = None
+        self.work: Work | None = None
+        self.pending = IntervalSet()
+        self.durable = IntervalSet()
+        self.checks = 0
+        self.mismatches: dict[int, int] = {}
+        self.replaced = 0
+        self.dropped = IntervalSet()
+        self.punched = IntervalSet()
+        self.waiting_bytes = address.length
+        self.released: bool | None = None
+        self.opening = False
+        self.on_change: Callable[[], None] | None = None
+        self._cache: dict[Stretch, tuple[bytes, bytes]] = {}
+
+    def set_state(self, segment: int, state: SegmentState) -> None:
+        before, self.states[segment] = self.states[segment], state
+        was_in, is_in = before >= SegmentState.IN, state >= SegmentState.IN
+        if was_in != is_in and self.error is None:
+            length = self.map.segments[segment].length
+            self.waiting_bytes += length if was_in else -length
+        self.changed()
+
+    def is_in(self, segment: int) -> bool:
+        return self.states[segment] >= SegmentState.IN
+
+    def end(self, error: BaseException) -> None:
+        """No further segment will come in. The first error stands."""
+        if self.error is None:
+            self.error = error
+            self.waiting_bytes = 0
+        self.changed()
+
+    def changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+    def counts(self) -> dict[str, TransferCounts]:
+        return {} if self.work is None else self.work.frozen_counts()
+
+    def read(self, segment: int, offset: int, length: int) -> tuple[bytes, list[Stretch]]:
+        """(bytes [offset, offset + length) of the object, []), each held against its digest; or
+        (b"", what reads wrong). Any thread; the segment must be in."""
+        if self.spooled is None:
+            raise ValueError(f"shard {self.number} holds nothing yet")
+        start = self.map.position(segment, offset)
+        stop = start + length
+        first, last = self.map.stretch(segment)
+        if not first <= start <= stop <= last:
+            raise ValueError(f"[{offset}, {offset + length}) is not within segment {segment}")
+        parts: list[bytes] = []
+        at = start
+        for low, high, digest in self.spooled.held.proofs(start, stop):
+            if low > at:
+                break
+            data = self._proved(low, high, digest)
+            if data is None:
+                return b"", [(low, high)]
+            parts.append(data[max(start, low) - low : min(stop, high) - low])
+            at = high
+        if at < stop:
+            return b"", [(at, stop)]
+        return (parts[0] if len(parts) == 1 else b"".join(parts)), []
+
+    def whole_blocks_dropped(self) -> list[Stretch]:
+        """Stretches of whole blocks, all of whose segments were dropped, that still take room."""
+        found: list[Stretch] = []
+        for start, stop in self.dropped:
+            low = -(-start // BLOCK) * BLOCK
+            high = stop if stop == self.map.length else stop // BLOCK * BLOCK
+            if low < high:
+                found.extend(self.punched.gaps(low, high))
+        return found
+
+    def _proved(self, low: int, high: int, digest: bytes) -> bytes | None:
+        cached = self._cache.get((low, high))
+        if cached is not None and cached[0] == digest:
+            return cached[1]
+        assert self.spooled is not None
+        data = self.spooled.file.read(low, high - low)
+        if not proves(digest, data, high - low):
+            return None
+        while len(self._cache) >= _CACHED:
+            self._cache.pop(next(iter(self._cache), (low, high)), None)
+        self._cache[(low, high)] = (digest, data)
+        return data

@@ -1,0 +1,195 @@
+"""What a lane is measured to be, and what follows from it: connections, range size, pipelining depth.
+
+The rules and their constants come from measurements over an emulated link with real kernel TCP: about
+rate x RTT / (10 x 1448 B) connections (a loss-limited CUBIC or Reno sender keeps some ten segments in
+flight whatever the link has room for), ranges small against what is left, and a pipeline of a few
+windows. `now` is an argument everywhere, in seconds; rates are bytes per second.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+SEGMENT = 1448
+"""Payload bytes of a full TCP segment over Ethernet's 1,500."""
+
+WINDOW = 10 * SEGMENT
+"""Bytes that a loss-limited connection is assumed to keep in flight."""
+
+FIRST_GUESS = 50e6 / 8
+"""Bytes per second assumed of a link before anything was measured."""
+
+FEWEST, MOST = 8, 256
+"""Bounds of the connections to one source, whatever the formula says."""
+
+SMALLEST_RANGE, LARGEST_RANGE = 16 * 1024, 1024 * 1024
+
+_BIN = 0.05
+
+
+class RateMeter:
+    """Bytes per second over the last `window` seconds, counted in bins of 50 ms."""
+
+    def __init__(self, window: float = 1.0) -> None:
+        self._bins: deque[list[float]] = deque()
+        self._window = window
+        self._sum = 0.0
+        self.total = 0
+
+    def add(self, now: float, count: int) -> None:
+        if self._bins and now - self._bins[-1][0] < _BIN:
+            self._bins[-1][1] += count
+        else:
+            self._bins.append([now, count])
+        self._sum += count
+        self.total += count
+
+    def rate(self, now: float) -> float:
+        while self._bins and self._bins[0][0] <= now - self._window:
+            self._sum -= self._bins.popleft()[1]
+        return max(0.0, self._sum) / self._window
+
+
+class Estimate:
+    """RTT, delivered rate and loss of one lane, from its own ranges.
+
+    RTT is the least time from a request on an idle channel to its first byte (it includes the server's
+    own time, which a range has to wait for just as well). The rate is the best of the last samples,
+    since a lane that had too little to do says nothing of the link.
+    """
+
+    def __init__(self) -> None:
+        self._rtts: deque[tuple[float, float]] = deque(maxlen=64)
+        self._rtt_floor: float | None = None
+        self._slow_rtt = 1.0
+        self._samples: deque[float] = deque(maxlen=10)
+        self.meter = RateMeter()
+
+    @property
+    def rtt(self) -> float | None:
+        """Seconds, None before the first answer."""
+        return self._rtt_floor
+
+    def rtt_or(self, default: float) -> float:
+        return default if self._rtt_floor is None else self._rtt_floor
+
+    @property
+    def slow_rtt(self) -> float:
+        """A first byte later than this is late: nine of ten of the last ones came sooner (seconds)."""
+        return self._slow_rtt
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes per second, None before the first sample."""
+        return max(self._samples) if self._samples else None
+
+    def loss(self, channels: int) -> float | None:
+        """The loss that would hold `channels` connections to the measured rate, by Mathis et al. (1997):
+        rate = 1.22 MSS / (RTT sqrt p) a connection. An upper bound: the link may be full instead."""
+        if self.rate is None or self.rtt is None or not channels or self.rate <= 0:
+            return None
+        segments = self.rate / channels * self.rtt / SEGMENT
+        return min(1.0, (1.22 / segments) ** 2) if segments > 0 else None
+
+    def saw_first_byte(self, now: float, seconds: float) -> None:
+        """A request on an idle channel was answered after `seconds` (also: a connection opened)."""
+        self._rtts.append((now, seconds))
+        recent = [value for when, value in self._rtts if now - when <= 60.0]
+        self._rtt_floor = max(1e-4, min(recent))
+        ordered = sorted(value for _, value in self._rtts)
+        self._slow_rtt = ordered[min(len(ordered) - 1, len(ordered) * 9 // 10)]
+
+    def sample(self, rate: float) -> None:
+        """The lane delivered `rate` while it had all the work it could take."""
+        self._samples.append(rate)
+
+    def forget_rate(self) -> None:
+        """The link came back from an outage: it may be another one now."""
+        while len(self._samples) > 1:
+            self._samples.popleft()
+
+
+class Concurrency:
+    """How many connections a lane keeps: the formula's number, climbing on while goodput follows.
+
+    Under 429, 503 or refused connections the ceiling halves and rises again by one each few seconds.
+    """
+
+    _RECOVERY = 5.0
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._ceiling = float(most)
+        self._raised_at = 0.0
+        self._climbed: int | None = None
+        self._best = 0.0
+        self._sampled_at: float | None = None
+        self._counted = 0
+
+    def target(self, now: float, estimate: Estimate) -> int:
+        """Connections to keep while there is work for them; at least 1."""
+        self._recover(now)
+        if estimate.rtt is None:
+            wanted = 2 * FEWEST
+        else:
+            rate = max(estimate.rate or 0.0, FIRST_GUESS if estimate.rate is None else 0.0)
+            wanted = round(rate * estimate.rtt / WINDOW)
+            wanted = max(FEWEST, wanted, self._climbed or 0)
+        return max(1, min(wanted, MOST, self._most, int(self._ceiling)))
+
+    def observe(self, now: float, estimate: Estimate, channels: int, busy: bool) -> None:
+        """Look at the goodput of the last few round trips; call it often, it keeps its own period."""
+        period = max(0.3, 3.0 * estimate.rtt_or(0.1))
+        if self._sampled_at is None or not busy:
+            self._sampled_at, self._counted = now, estimate.meter.total
+            return
+        passed = now - self._sampled_at
+        if passed < period:
+            return
+        rate = (estimate.meter.total - self._counted) / passed
+        self._sampled_at, self._counted = now, estimate.meter.total
+        if rate <= 0:
+            return
+        estimate.sample(rate)
+        if rate > 1.08 * self._best:
+            self._best = rate
+            self._climbed = min(MOST, max(channels, round(channels * 1.5)))
+        else:
+            self._best *= 0.98
+
+    def refused(self, now: float, channels: int) -> None:
+        """The server asked for less: halve, at most once a second."""
+        if now - self._raised_at < 1.0 and self._ceiling < self._most:
+            return
+        self._ceiling = max(1.0, min(self._ceiling, channels) / 2)
+        self._raised_at = now
+
+    def capped(self, now: float, channels: int) -> None:
+        """A further connection was refused while `channels` work: the server has a cap."""
+        self._ceiling = max(1.0, min(self._ceiling, float(channels)))
+        self._raised_at = now + 6 * self._RECOVERY
+
+    def _recover(self, now: float) -> None:
+        steps = int((now - self._raised_at) / self._RECOVERY) if self._ceiling < self._most else 0
+        if steps > 0:
+            self._ceiling = min(float(self._most), self._ceiling + steps)
+            self._raised_at = now
+
+
+def range_size(estimate: Estimate, channels: int, remaining: int) -> int:
+    """Bytes of the next range: small against what is `remaining` (an eighth of each channel's share), and
+    at most what a channel delivers in about two round trips; a power of two within 16 KiB and 1 MiB."""
+    channels = max(1, channels)
+    rate = estimate.rate or FIRST_GUESS
+    share = rate * max(2.2 * estimate.rtt_or(0.1), 0.3) / channels
+    size = min(share, remaining / (8 * channels))
+    size = max(float(SMALLEST_RANGE), min(float(LARGEST_RANGE), size))
+    return 1 << (int(size).bit_length() - 1)
+
+
+def pipeline_depth(estimate: Estimate, channels: int) -> int:
+    """Bytes that a pipelining channel may have outstanding before it is given no further range: about
+    four windows of its share of the bandwidth-delay product, within 32 KiB and 8 MiB."""
+    rate = estimate.rate or FIRST_GUESS
+    share = rate * estimate.rtt_or(0.1) / max(1, channels)
+    return int(max(32 * 1024, min(8 * 1024 * 1024, 4 * share)))

@@ -1,0 +1,63 @@
+"""The pieces that nobody has asked for yet: some ready, in the order of works; some waiting their time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+
+from skyhaul_connectors.transfer.work import Piece
+
+
+class PieceQueue:
+    """`waiting` is the number of bytes in it."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._ready: list[tuple[int, int, int, Piece]] = []
+        self._delayed: list[tuple[float, int, Piece]] = []
+        self._sequence = itertools.count()
+
+    @property
+    def ready(self) -> int:
+        """How many pieces may be asked for now."""
+        return len(self._ready)
+
+    def push(self, piece: Piece, not_before: float = 0.0) -> None:
+        self.waiting += piece.stop - piece.start
+        if not_before:
+            heapq.heappush(self._delayed, (not_before, next(self._sequence), piece))
+        else:
+            self._push_ready(piece)
+
+    def release(self, now: float) -> None:
+        """Pieces whose time has come are ready."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self._push_ready(heapq.heappop(self._delayed)[2])
+
+    def next_release(self) -> float | None:
+        return self._delayed[0][0] if self._delayed else None
+
+    def cut(self, size: int) -> Piece:
+        """The first `size` bytes or so of the first ready piece. A rest below a quarter goes along."""
+        piece = self._ready[0][3]
+        if piece.stop - piece.start <= size + size // 4:
+            heapq.heappop(self._ready)
+            self.waiting -= piece.stop - piece.start
+            return piece
+        part = Piece(piece.work, piece.segment, piece.start, piece.start + size, piece.spent, piece.tries)
+        # The entry keeps its old start as its key: pieces of a work do not overlap, so order still holds.
+        piece.start += size
+        self.waiting -= size
+        return part
+
+    def purge(self) -> None:
+        """Drop the pieces of works that are gone."""
+        self._ready = [entry for entry in self._ready if not entry[3].work.gone]
+        self._delayed = [entry for entry in self._delayed if not entry[2].work.gone]
+        heapq.heapify(self._ready)
+        heapq.heapify(self._delayed)
+        pieces = [e[3] for e in self._ready] + [e[2] for e in self._delayed]
+        self.waiting = sum(piece.stop - piece.start for piece in pieces)
+
+    def _push_ready(self, piece: Piece) -> None:
+        heapq.heappush(self._ready, (piece.work.order, piece.start, next(self._sequence), piece))

@@ -1,0 +1,63 @@
+"""Reads a frozen snapshot off a running engine, on its loop's thread."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from skyhaul_connectors.links.shared import SharedLink
+from skyhaul_connectors.transfer.lane import LaneState
+from skyhaul_connectors.transfer.reactor import TransferEngine
+from skyhaul_connectors.transfer.stats import EngineStats, LinkStats
+
+LEAST_LOW_WATER = 32 * 1024 * 1024
+LOW_WATER_SECONDS = 4.0
+
+
+def snapshot(engine: TransferEngine, now: float) -> EngineStats:
+    """`now` is the loop's time."""
+    lanes: dict[str, list[LaneState]] = {}
+    shared: dict[str, SharedLink | None] = {}
+    for driver in engine.drivers.values():
+        for lane, state in zip(driver.lanes.lanes, driver.scheduler.lanes, strict=True):
+            lanes.setdefault(lane.link, []).append(state)
+            shared[lane.link] = lane.shared
+    links = {name: _link(states, shared[name], now) for name, states in lanes.items()}
+    goodput = sum(link.goodput for link in links.values()) / 8
+    return EngineStats(
+        links=links,
+        backlog=engine.backlog,
+        resumed_bytes=engine.resumed_bytes,
+        spool_bytes=engine.spool_bytes,
+        low_water=max(LEAST_LOW_WATER, round(LOW_WATER_SECONDS * goodput)),
+    )
+
+
+def _link(states: list[LaneState], shared: SharedLink | None, now: float) -> LinkStats:
+    phase: Literal["up", "down", "closed"] = "up"
+    capacity: float | None = None
+    changes_in: float | None = None
+    if shared is not None:
+        at = shared.clock.now()
+        state = shared.state(at)
+        phase = state.phase.value
+        rate = shared.rate(at)
+        capacity = rate if math.isfinite(rate) else None
+        changes_in = state.until - at if math.isfinite(state.until) else None
+    if phase == "up" and any(lane.silent_since is not None for lane in states):
+        phase = "down"
+    rtts = [lane.estimate.rtt for lane in states if lane.estimate.rtt is not None]
+    return LinkStats(
+        payload_bytes=sum(lane.counts.payload for lane in states),
+        wire_bytes=sum(lane.counts.wire for lane in states),
+        resent_bytes=sum(lane.counts.resent for lane in states),
+        goodput=8 * sum(lane.estimate.meter.rate(now) for lane in states),
+        capacity=capacity,
+        channels=sum(lane.open_channels for lane in states),
+        state=phase,
+        changes_in=changes_in,
+        outages=max(
+            sum(lane.outages for lane in states), shared.times().outages if shared is not None else 0
+        ),
+        rtt=min(rtts) if rtts else None,
+    )

@@ -1,0 +1,221 @@
+"""Drives one source's scheduler on an asyncio loop: carries its actions out, tells it what happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from skyhaul_connectors.links.shared import LinkState
+from skyhaul_connectors.sources.protocol import Channel, RangeRequest
+from skyhaul_connectors.transfer.health import SourceHealth
+from skyhaul_connectors.transfer.lane import LaneState
+from skyhaul_connectors.transfer.scheduler import SourceScheduler
+from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
+from skyhaul_connectors.transfer.work import Dial, GiveUp, Hang, Send
+from skyhaul_schemas.errors import CarriageError, MalformedAnswer, SkyhaulError
+
+
+class SourceDriver:
+    """One source. Uses nothing of the loop but `time`, `call_soon` and `call_at`.
+
+    give_up: told of a work (by key) that ended with an error. idle: told when nothing is missing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lanes: SourceLanes,
+        settings: EngineSettings,
+        loop: asyncio.AbstractEventLoop,
+        give_up: Callable[[int, SkyhaulError], None],
+        idle: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.lanes = lanes
+        self._loop = loop
+        self._give_up = give_up
+        self._idle = idle
+        self.scheduler = SourceScheduler(
+            name,
+            [
+                LaneState(number, lane.link, lanes.max_connections, _look(lane, loop))
+                for number, lane in enumerate(lanes.lanes)
+            ],
+            lanes.max_connections,
+            SourceHealth(name, patience=settings.patience, give_up_after=settings.give_up_after),
+            wait_for_contact=settings.wait_for_contact,
+            seed=settings.seed,
+        )
+        self._channels: dict[int, Channel] = {}
+        self._poked = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._stopped = False
+
+    def poke(self) -> None:
+        """Let the scheduler decide soon: once a turn of the loop, however much happened in it."""
+        if not self._poked and not self._stopped:
+            self._poked = True
+            self._loop.call_soon(self._pump)
+
+    def stop(self) -> None:
+        """Drop all channels; nothing is asked for any more."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for channel in list(self._channels.values()):
+            channel.close()
+        self._channels.clear()
+
+    def _pump(self) -> None:
+        self._poked = False
+        if self._stopped:
+            return
+        for action in self.scheduler.decide(self._loop.time()):
+            match action:
+                case Dial(lane, number):
+                    self._dial(self.lanes.lanes[lane], number)
+                case Send(number, request):
+                    channel = self._channels.get(number)
+                    if channel is not None:
+                        channel.request(request)
+                case Hang(number):
+                    channel = self._channels.pop(number, None)
+                    if channel is not None:
+                        channel.close()
+                case GiveUp(key, error):
+                    self._give_up(key, error)
+        self._arm()
+
+    def _arm(self) -> None:
+        due = self.scheduler.wakeup(self._loop.time())
+        if due is None:
+            return
+        if self._timer is not None and self._timer_at <= due and not self._timer.cancelled():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        if due == float("inf"):
+            self._timer = None
+            return
+        self._timer_at = due
+        self._timer = self._loop.call_at(due, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._timer_at = float("inf")
+        self.poke()
+
+    def _dial(self, lane: Lane, number: int) -> None:
+        owner = _ChannelOwner(self, number)
+        try:
+            self._channels[number] = lane.source.connect(owner, lane.route)
+        except CarriageError as error:
+            self._loop.call_soon(owner.closed, error)
+
+    # -- events of channels
+
+    def _opened(self, number: int) -> None:
+        self.scheduler.opened(number, self._loop.time())
+        self._note_pipelining(number)
+        self.poke()
+
+    def _received(self, number: int, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
+        ask = self.scheduler.ask_of(request.tag)
+        if ask is None:
+            return
+        size = len(data)
+        position = ask.cursor
+        if offset != request.offset + position - ask.start or size > ask.rest:
+            self._drop(number, MalformedAnswer(f"{self.name}: bytes at {offset} were not the next ones"))
+            return
+        work = ask.work
+        fresh = self.scheduler.received(ask, size, self._loop.time())
+        try:
+            for start, stop in fresh:
+                part = data if stop - start == size else data[start - position : stop - position]
+                work.write(start, part)
+        except SkyhaulError as error:
+            self.scheduler.remove(work.key)
+            self._give_up(work.key, error)
+        if fresh and not work.missing:
+            if work.complete is not None:
+                work.complete()
+            if not self.scheduler.missing:
+                self._idle()
+        self.poke()
+
+    def _finished(self, number: int, request: RangeRequest) -> None:
+        ask = self.scheduler.ask_of(request.tag)
+        if ask is not None:
+            self.scheduler.finished(ask, self._loop.time())
+            self._note_pipelining(number)
+        self.poke()
+
+    def _failed(self, request: RangeRequest, error: CarriageError) -> None:
+        ask = self.scheduler.ask_of(request.tag)
+        if ask is not None:
+            self.scheduler.failed(ask, error, self._loop.time())
+        self.poke()
+
+    def _wire(self, number: int, count: int) -> None:
+        self.scheduler.wire(number, count)
+
+    def _closed(self, number: int, error: CarriageError | None) -> None:
+        self._channels.pop(number, None)
+        self.scheduler.closed(number, error, self._loop.time())
+        self.poke()
+
+    def _drop(self, number: int, error: CarriageError) -> None:
+        channel = self._channels.pop(number, None)
+        if channel is not None:
+            channel.close()
+        self.scheduler.closed(number, error, self._loop.time())
+        self.poke()
+
+    def _note_pipelining(self, number: int) -> None:
+        channel = self._channels.get(number)
+        if channel is not None:
+            self.scheduler.pipelines(number, channel.pipelines)
+
+
+class _ChannelOwner:
+    """Hands a channel's events to its driver under the scheduler's number for it."""
+
+    __slots__ = ("_driver", "_number")
+
+    def __init__(self, driver: SourceDriver, number: int) -> None:
+        self._driver = driver
+        self._number = number
+
+    def opened(self) -> None:
+        self._driver._opened(self._number)
+
+    def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
+        self._driver._received(self._number, request, offset, data)
+
+    def finished(self, request: RangeRequest) -> None:
+        self._driver._finished(self._number, request)
+
+    def failed(self, request: RangeRequest, error: CarriageError) -> None:
+        self._driver._failed(request, error)
+
+    def wire(self, count: int) -> None:
+        self._driver._wire(self._number, count)
+
+    def closed(self, error: CarriageError | None) -> None:
+        self._driver._closed(self._number, error)
+
+
+def _look(lane: Lane, loop: asyncio.AbstractEventLoop) -> Callable[[float], LinkState] | None:
+    """The link's state in the loop's time: both clocks are monotonic, so they differ by a constant."""
+    shared = lane.shared
+    if shared is None:
+        return None
+    ahead = shared.clock.now() - loop.time()
+
+    def look(now: float) -> LinkState:
+        state = shared.state(max(0.0, now + ahead))
+        return LinkState(state.phase, state.until - ahead)
+
+    return look

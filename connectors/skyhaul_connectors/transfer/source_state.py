@@ -1,0 +1,187 @@
+"""What the scheduler of one source knows, and the few steps in which it changes."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+
+from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.sources.protocol import RangeRequest
+from skyhaul_connectors.transfer.health import SourceHealth
+from skyhaul_connectors.transfer.lane import ChannelState, LaneState
+from skyhaul_connectors.transfer.piece_queue import PieceQueue
+from skyhaul_connectors.transfer.work import Action, Ask, Dial, GiveUp, Hang, Piece, Send, Work
+from skyhaul_schemas.errors import CarriageError, LinkClosed
+
+_ORPHANS = 256 * 1024
+"""Bytes of asks that nobody wants any more, above which closing their channel is cheaper."""
+
+
+class SourceState:
+    """Lanes, channels, asks and works of one source. `actions` collects what the engine has to do."""
+
+    def __init__(
+        self,
+        name: str,
+        lanes: Sequence[LaneState],
+        most: int,
+        health: SourceHealth,
+        *,
+        wait_for_contact: bool,
+        seed: int,
+    ) -> None:
+        self.name = name
+        self.lanes = tuple(lanes)
+        self.most = most
+        self.health = health
+        self.wait_for_contact = wait_for_contact
+        self.draw = random.Random(f"scheduler/{seed}/{name}")
+        self.works: dict[int, Work] = {}
+        self.queue = PieceQueue()
+        self.asks: dict[int, Ask] = {}
+        self.channels: dict[int, ChannelState] = {}
+        self.actions: list[Action] = []
+        self.missing = 0
+        self._numbers = itertools.count(1)
+
+    # -- works
+
+    def want(self, work: Work, start: int, stop: int, segment: int, now: float) -> None:
+        """Bytes [start, stop) of the segment are to be fetched."""
+        if start >= stop:
+            return
+        if not self.missing:
+            self.health.begin(now)
+        work.missing += stop - start
+        self.missing += stop - start
+        self.queue.push(Piece(work, segment, start, stop))
+
+    def remove(self, work: Work) -> None:
+        """What is out for the work is thrown away when it comes; what much is out ends at once."""
+        del self.works[work.key]
+        work.gone = True
+        self.missing -= work.missing
+        self.queue.purge()
+        for channel in list(self.channels.values()):
+            if sum(ask.rest for ask in channel.asks if ask.work.gone) > _ORPHANS:
+                self.hang(channel)
+
+    def give_up(self, work: Work, error: CarriageError) -> None:
+        self.remove(work)
+        self.actions.append(GiveUp(work.key, error))
+
+    def give_up_all(self, error: CarriageError) -> None:
+        """Every work that still misses something ends with the error."""
+        for work in [w for w in self.works.values() if w.missing]:
+            self.give_up(work, error)
+
+    def closed(self, now: float) -> bool:
+        """Whether no lane has a contact."""
+        return all(lane.phase(now) is Phase.CLOSED for lane in self.lanes)
+
+    def defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
+        """Where no lane has a contact (or the only one was `told` so), works are put off at once, unless
+        the haul waits for the next contact."""
+        if self.wait_for_contact:
+            return
+        told_so = isinstance(told, LinkClosed) and len(self.lanes) == 1
+        if self.missing and (told_so or self.closed(now)):
+            links = ", ".join(dict.fromkeys(lane.link for lane in self.lanes))
+            self.give_up_all(
+                LinkClosed(f"{self.name}: no contact over {links} now; run again when the next one opens")
+            )
+
+    # -- channels
+
+    def open(self, lane: LaneState, now: float, *, probe: bool = False) -> None:
+        number = next(self._numbers)
+        channel = ChannelState(number, lane.number, now, probe)
+        self.channels[number] = lane.channels[number] = lane.roomy[number] = channel
+        self.actions.append(Dial(lane.number, number))
+
+    def forget(self, channel: ChannelState) -> LaneState:
+        """The channel is no more. Its asks are the caller's to end."""
+        del self.channels[channel.number]
+        lane = self.lanes[channel.lane]
+        del lane.channels[channel.number]
+        lane.roomy.pop(channel.number, None)
+        if channel.open:
+            lane.open_channels -= 1
+        return lane
+
+    def hang(self, channel: ChannelState) -> None:
+        """Drop a channel of ours; what was out on it goes back to the queue and costs nothing."""
+        self.forget(channel)
+        for ask in list(channel.asks):
+            self.end(ask, channel)
+            self.requeue(ask, ask.spent, ask.tries)
+        self.actions.append(Hang(channel.number))
+
+    # -- asks
+
+    def send(self, piece: Piece, channel: ChannelState, now: float, mate: Ask | None = None) -> Ask:
+        """Ask for the piece on the channel."""
+        tag = next(self._numbers)
+        address = piece.work.map
+        request = RangeRequest(
+            address.segments[piece.segment].object,
+            address.object_offset(piece.segment, piece.start),
+            piece.stop - piece.start,
+            tag,
+        )
+        ask = Ask(
+            request,
+            piece.work,
+            piece.segment,
+            piece.start,
+            piece.stop,
+            channel.number,
+            now,
+            alone=not channel.asks,
+            spent=piece.spent,
+            tries=piece.tries,
+            cursor=piece.start,
+            mate=mate,
+        )
+        lane = self.lanes[channel.lane]
+        if not lane.asks:
+            lane.waiting_since = now
+        self.asks[tag] = ask
+        channel.asks.append(ask)
+        channel.outstanding += request.length
+        lane.outstanding += request.length
+        lane.asks += 1
+        self.actions.append(Send(channel.number, request))
+        return ask
+
+    def end(self, ask: Ask, channel: ChannelState) -> None:
+        """The ask is over, whole or not."""
+        if ask.ended:
+            return
+        ask.ended = True
+        del self.asks[ask.request.tag]
+        channel.asks.remove(ask)
+        channel.last_work = ask.work
+        channel.outstanding -= ask.rest
+        lane = self.lanes[channel.lane]
+        lane.outstanding -= ask.rest
+        lane.asks -= 1
+        if channel.number in lane.channels:
+            lane.roomy[channel.number] = channel
+        if ask.mate is not None:
+            ask.mate.mate = None
+
+    def requeue(self, ask: Ask, spent: int, tries: int, not_before: float = 0.0) -> None:
+        """Put back what the ask leaves undone, less what its mate is out for."""
+        work = ask.work
+        if work.gone:
+            return
+        mate = ask.mate if ask.mate is not None and not ask.mate.ended else None
+        for start, stop in work.arrived.gaps(ask.cursor, ask.stop):
+            parts = [(start, stop)]
+            if mate is not None:
+                parts = [(start, min(stop, mate.cursor)), (max(start, mate.stop), stop)]
+            for low, high in parts:
+                if low < high:
+                    self.queue.push(Piece(work, ask.segment, low, high, spent, tries), not_before)

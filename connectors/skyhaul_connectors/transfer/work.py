@@ -1,0 +1,137 @@
+"""What the scheduler moves about: works, the pieces of them that wait, and the asks that are out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from skyhaul_connectors.sources.protocol import RangeRequest
+from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
+from skyhaul_connectors.transfer.segment import AddressMap
+from skyhaul_schemas.commit import TransferCounts
+from skyhaul_schemas.errors import CarriageError
+
+
+@dataclass(slots=True)
+class Count:
+    """Bytes by one link; see `TransferCounts`."""
+
+    payload: int = 0
+    wire: int = 0
+    resent: int = 0
+
+    def frozen(self) -> TransferCounts:
+        return TransferCounts(payload_bytes=self.payload, wire_bytes=self.wire, resent_bytes=self.resent)
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One shard's (or one direct read's) part in a source's queue, in positions of its address map.
+
+    order: less is served first. write: takes the bytes of a position. arrived: what was written.
+    again: what had been counted as payload before, and has to cross once more. missing: bytes that are
+    wanted and have not arrived. complete: called when all that is wanted has arrived.
+    """
+
+    key: int
+    order: int
+    map: AddressMap
+    write: Callable[[int, bytes | memoryview], None]
+    arrived: IntervalSet = field(default_factory=IntervalSet)
+    again: IntervalSet = field(default_factory=IntervalSet)
+    counts: dict[str, Count] = field(default_factory=dict)
+    missing: int = 0
+    complete: Callable[[], None] | None = None
+    gone: bool = False
+
+    def count(self, link: str) -> Count:
+        found = self.counts.get(link)
+        if found is None:
+            found = self.counts[link] = Count()
+        return found
+
+    def took(self, link: str, fresh: list[Stretch], received: int) -> int:
+        """Count `received` bytes of which `fresh` were new; returns how many were sent once more."""
+        count = self.count(link)
+        new = sum(stop - start for start, stop in fresh)
+        repeated = received - new
+        if self.again:
+            for start, stop in fresh:
+                repeated += sum(b - a for a, b in self.again.remove(start, stop))
+        count.payload += received - repeated
+        count.resent += repeated
+        return repeated
+
+    def frozen_counts(self) -> dict[str, TransferCounts]:
+        return {link: count.frozen() for link, count in sorted(self.counts.items())}
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """Positions [start, stop) of one segment that nobody has asked for. spent: of the retry budget."""
+
+    work: Work
+    segment: int
+    start: int
+    stop: int
+    spent: int = 0
+    tries: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """A range that is out on a channel. `cursor` is the position of the next byte."""
+
+    request: RangeRequest
+    work: Work
+    segment: int
+    start: int
+    stop: int
+    channel: int
+    asked_at: float
+    alone: bool
+    spent: int = 0
+    tries: int = 0
+    cursor: int = 0
+    first_at: float | None = None
+    last_at: float = 0.0
+    mate: Ask | None = None
+    ended: bool = False
+
+    @property
+    def rest(self) -> int:
+        return self.stop - self.cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a channel over lane number `lane`, known as `channel` from now on."""
+
+    lane: int
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Ask for a range on a channel."""
+
+    channel: int
+    request: RangeRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Close a channel; its events no longer matter."""
+
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The work ends with this error; nothing more is asked for it."""
+
+    key: int
+    error: CarriageError
+
+
+Action = Dial | Send | Hang | GiveUp
