@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import io
 import operator
 import os
 import secrets
@@ -22,7 +23,14 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential,
+    wait_random,
+)
 
 from skyhaul.dataset.files import LocalFiles
 from skyhaul.dataset.storage_errors import probe_error, storage_error
@@ -34,6 +42,7 @@ from skyhaul_schemas.printable import printable
 T = TypeVar("T")
 
 _ATTEMPTS = 5
+_SECONDS = 15.0
 _READ_BLOCK = 8 * 1024 * 1024
 _PUT_AT_ONCE = 32 * 1024 * 1024
 
@@ -43,7 +52,9 @@ class _AnswerLost(Exception):
 
 
 class RemoteStore(DatasetStore):
-    """A dataset behind an fsspec filesystem. Each call is tried five times over about ten seconds."""
+    """A dataset behind an fsspec filesystem. A call is tried five times, and again for 15 seconds at most.
+
+    The filesystem's own retries come on top."""
 
     def __init__(self, url: str, writable: bool, files: LocalFiles) -> None:
         super().__init__(url, writable)
@@ -68,8 +79,15 @@ class RemoteStore(DatasetStore):
         return f"{self._root}/{path}" if path else self._root
 
     def exists(self, path: str) -> bool:
-        self._fs.invalidate_cache()
-        return self._call("look for", path, lambda: bool(self._fs.isfile(self._at(path))))
+        def found() -> bool:
+            # Not `isfile`: it takes every error for a no.
+            self._fs.invalidate_cache()
+            try:
+                return bool(self._fs.info(self._at(path))["type"] == "file")
+            except FileNotFoundError:
+                return False
+
+        return self._call("look for", path, found)
 
     def size(self, path: str) -> int:
         return self._call("look at", path, lambda: int(self._fs.size(self._at(path))))
@@ -78,16 +96,18 @@ class RemoteStore(DatasetStore):
         return self._call("read", path, lambda: bytes(self._fs.cat_file(self._at(path))))
 
     def open_input(self, path: str) -> BinaryIO:
-        def opened() -> BinaryIO:
-            return cast(BinaryIO, self._fs.open(self._at(path), "rb", block_size=_READ_BLOCK))
+        def opened() -> Any:
+            return self._fs.open(self._at(path), "rb", block_size=_READ_BLOCK)
 
-        return self._call("read", path, opened)
+        return cast(
+            BinaryIO, io.BufferedReader(_RemoteInput(self._call("read", path, opened), self._named(path)))
+        )
 
     def create_bytes(self, path: str, data: bytes, *, same: Same = operator.eq) -> bool:
         def put() -> None:
             self._fs.pipe_file(self._at(path), data, mode="create")
 
-        return self._create(path, put, lambda: same(self.read_bytes(path), data))
+        return self._create(path, put, lambda: same(self._fs.cat_file(self._at(path)), data))
 
     def publish(self, local_path: Path, path: str, sha256: str) -> bool:
         small = local_path.stat().st_size <= _PUT_AT_ONCE
@@ -106,25 +126,24 @@ class RemoteStore(DatasetStore):
         """A conditional put. `stands` compares what is there with ours; it raises FileNotFoundError."""
 
         def attempt() -> bool:
+            lost: BaseException | None = None
             try:
                 put()
                 return True
             except FileExistsError:
-                created = False
+                pass
+            except PermissionError:
+                raise
             except _foreign_errors() as error:
-                if isinstance(error, PermissionError):
-                    raise
-                created = True
-                lost: BaseException = error
+                lost = error
             try:
-                if stands():
-                    return created
+                equal = stands()
             except FileNotFoundError:
-                if created:
-                    raise _AnswerLost from lost
-                # Refused because it exists, then gone: somebody cleans up; look again.
-                raise _AnswerLost from None
-            raise self.conflict(path)
+                # Not there after all; or there, when the put was refused, and gone since.
+                raise _AnswerLost from lost
+            if not equal:
+                raise self.conflict(path)
+            return lost is not None
 
         return self._call("create", path, attempt)
 
@@ -142,7 +161,8 @@ class RemoteStore(DatasetStore):
 
     def _digest(self, path: str) -> str:
         digest = hashlib.sha256()
-        with self.open_input(path) as file:
+        self._fs.invalidate_cache()
+        with self._fs.open(self._at(path), "rb", block_size=_READ_BLOCK) as file:
             while block := file.read(_READ_BLOCK):
                 digest.update(block)
         return digest.hexdigest()
@@ -153,7 +173,7 @@ class RemoteStore(DatasetStore):
         def once() -> T:
             try:
                 return call()
-            except (FileNotFoundError, StorageError):
+            except (FileNotFoundError, _AnswerLost):
                 raise
             except PermissionError as error:
                 raise storage_error(error, doing, self._named(path)) from error
@@ -162,17 +182,15 @@ class RemoteStore(DatasetStore):
 
         try:
             for attempt in Retrying(
-                stop=stop_after_attempt(_ATTEMPTS),
-                wait=wait_exponential_jitter(initial=0.2, max=4.0, jitter=0.2),
+                stop=stop_after_attempt(_ATTEMPTS) | stop_after_delay(_SECONDS),
+                wait=wait_exponential(multiplier=0.2, max=4.0) + wait_random(0, 0.2),
                 retry=retry_if_exception_type(_AnswerLost),
                 reraise=True,
             ):
                 with attempt:
                     return once()
         except _AnswerLost as lost:
-            cause = lost.__cause__
-            error = cause if isinstance(cause, OSError) else OSError(printable(str(cause or "no answer")))
-            raise storage_error(error, doing, self._named(path)) from lost
+            raise _translated(lost.__cause__, doing, self._named(path)) from lost
         raise AssertionError("tenacity returned without a result")
 
     def _named(self, path: str) -> str:
@@ -243,6 +261,45 @@ class RemoteStore(DatasetStore):
             if self._temporary is not None and self._temporary[0] == os.getpid():
                 shutil.rmtree(self._temporary[1], ignore_errors=True)
             self._temporary = None
+
+
+class _RemoteInput(io.RawIOBase):
+    """An open remote file whose errors are ours."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file = file
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def readinto(self, buffer: Any, /) -> int:
+        view = memoryview(buffer).cast("B")
+        try:
+            data = self._file.read(len(view))
+        except _foreign_errors() as error:
+            raise _translated(error, "read", self._name) from error
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()
+
+
+def _translated(error: BaseException | None, doing: str, name: str) -> StorageError:
+    known = error if isinstance(error, OSError) else OSError(printable(str(error or "no answer")))
+    return storage_error(known, doing, name)
 
 
 def _creates_only(fs: Any) -> bool:

@@ -42,8 +42,8 @@ def check_file(
         return _check_footer(store, entry, schema, add)
     except FileNotFoundError:
         add("file-missing", f"it is gone; shard {shard} was committed with it")
-    except StorageError as error:
-        add("file-unreadable", str(error))
+    except (StorageError, OSError) as error:
+        add("file-unreadable", f"it cannot be read: {first_line(error)}")
     return False
 
 
