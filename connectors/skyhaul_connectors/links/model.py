@@ -13,6 +13,9 @@ from skyhaul_connectors.links.dice import Dice, Roll
 from skyhaul_connectors.links.profile import LinkProfile
 from skyhaul_connectors.links.schedule import Phase, Piece, Schedule
 
+ACK_BACKLOG = 0.05
+"""Seconds of the uplink that acknowledgements may take in advance."""
+
 
 class LinkModel:
     """One link under (profile, seed, epoch).
@@ -46,6 +49,13 @@ class LinkModel:
         start = now if now > self.free_up else self.free_up
         self.free_up = self._carry(start, (nbytes + packets * self.profile.overhead) * 8, up=True)
         return self.arrival(self.free_up)
+
+    def acknowledge(self, now: float, packets: int) -> None:
+        """What the acknowledgements of `packets` take of the thin side: one for two packets (RFC 5681).
+        Where that side is full they are thinned out, as receivers and modems do."""
+        if self.free_up < now + ACK_BACKLOG:
+            start = now if now > self.free_up else self.free_up
+            self.free_up = self._carry(start, packets / 2 * self.profile.overhead * 8, up=True)
 
     def arrival(self, sent: float) -> float:
         """When what left the queue at `sent` is at the other end: half a round trip later. What would

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from skyhaul_connectors.links.clock import Clock
@@ -11,6 +12,7 @@ from skyhaul_connectors.links.pacer import Pacer
 from skyhaul_connectors.links.presets import profile_from
 from skyhaul_connectors.links.profile import LinkProfile
 from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.links.traffic import Traffic
 from skyhaul_schemas.job import LinkSpec
 
 
@@ -56,6 +58,8 @@ class SharedLink:
         self.emulate = emulate
         self.model = LinkModel(profile, seed, clock.epoch)
         self.pacer = Pacer() if pace is None or emulate else Pacer(pace)
+        self._seed = seed
+        self._traffic: Traffic | None = None
         self._plan: ContactPlan | None = self.model.schedule.plan
         self._counted_to = clock.now()
         self._times = LinkTimes()
@@ -108,6 +112,20 @@ class SharedLink:
         """When the open contact closes; math.inf without a plan; `now` where none is open."""
         at = self.clock.now() if now is None else now
         return float("inf") if self._plan is None else self._plan.next_closing(at)
+
+    def traffic(self) -> Traffic:
+        """What goes over the link on the running loop. Call it on that loop's thread."""
+        loop = asyncio.get_running_loop()
+        if self._traffic is None or self._traffic.loop is not loop:
+            self._traffic = Traffic(self.name, self.model, self.pacer, self.clock, self._seed, loop)
+        return self._traffic
+
+    def set_pace(self, rate: float) -> None:
+        """From now on ask for at most `rate` bit/s over a real link (math.inf: no limit). Call it on the
+        loop's thread."""
+        self.pacer.set_rate(self.clock.now(), rate)
+        if self._traffic is not None:
+            self._traffic.repace()
 
     def times(self, now: float | None = None) -> LinkTimes:
         """What the link went through since this object was made, up to `now`."""

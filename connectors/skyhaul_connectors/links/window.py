@@ -1,0 +1,53 @@
+"""How much a sender may have on its way: the congestion window of one stream."""
+
+from __future__ import annotations
+
+from collections import deque
+
+INITIAL_SEGMENTS = 10
+"""RFC 6928."""
+
+
+class Window:
+    """Slow start, then one segment a round trip, halved once a round trip by loss, started anew by a
+    timeout (RFC 5681). On long lossy links CUBIC falls back to just that, and its rate obeys
+    1.22·MSS/(RTT·√p) (Mathis et al. 1997)."""
+
+    def __init__(self, segment: int) -> None:
+        self._segment = segment
+        self._size = float(INITIAL_SEGMENTS * segment)
+        self._threshold = float("inf")
+        self._on_way = 0
+        self._acks: deque[tuple[float, int]] = deque()
+        self._recovered_at = 0.0
+
+    def room(self, now: float) -> int:
+        """Bytes that may be sent at `now`; below a segment there is none until `next_ack`."""
+        while self._acks and self._acks[0][0] <= now:
+            _, count = self._acks.popleft()
+            if self._on_way * 2 >= self._size:
+                grown = count if self._size < self._threshold else self._segment * count / self._size
+                self._size += grown
+            self._on_way -= count
+        return int(self._size) - self._on_way
+
+    def next_ack(self) -> float:
+        """When the next acknowledgement makes room; math.inf where nothing is on its way."""
+        return self._acks[0][0] if self._acks else float("inf")
+
+    def sent(self, count: int, acknowledged_at: float) -> None:
+        self._on_way += count
+        self._acks.append((acknowledged_at, count))
+
+    def lost(self, now: float, rtt: float) -> None:
+        """Some of what was sent at `now` is lost; further losses of the same round trip count once."""
+        if now >= self._recovered_at:
+            self._size = self._threshold = max(self._size / 2, 2.0 * self._segment)
+            self._recovered_at = now + rtt
+
+    def timed_out(self) -> None:
+        """Nothing was acknowledged for a retransmission timeout: what was on its way counts as lost."""
+        self._threshold = max(self._size / 2, 2.0 * self._segment)
+        self._size = float(self._segment)
+        self._on_way = 0
+        self._acks.clear()
