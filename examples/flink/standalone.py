@@ -1,0 +1,223 @@
+"""A standalone Flink on one machine: a JobManager and TaskManagers of one slot, on loopback.
+
+    python examples/flink/standalone.py [TASKMANAGERS]
+
+serves until interrupted. Small heaps, short heartbeats, a restart strategy: without one, Flink fails
+the job with the first TaskManager that is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fetch
+from processes import LOOPBACK, Processes, free_port, processes
+
+JOB_MANAGER = "jobmanager"
+READY = 90.0
+"""Seconds that a JVM may take on a busy machine."""
+
+# What Flink 1.20's own config.yaml opens for Java 17.
+OPENS = [
+    f"--add-{verb}={module}=ALL-UNNAMED"
+    for verb, modules in {
+        "exports": ("java.rmi/sun.rmi.registry", *(f"jdk.compiler/com.sun.tools.javac.{p}" for p in (
+            "api", "file", "parser", "tree", "util"))),
+        "opens": ("java.base/java.lang", "java.base/java.net", "java.base/java.io", "java.base/java.nio",
+            "java.base/sun.nio.ch", "java.base/java.lang.reflect", "java.base/java.text",
+            "java.base/java.time", "java.base/java.util", "java.base/java.util.concurrent",
+            "java.base/java.util.concurrent.atomic", "java.base/java.util.concurrent.locks",
+            "java.base/java.lang.invoke"),
+    }.items()
+    for module in modules
+]  # fmt: skip
+
+LOG4J = """\
+rootLogger.level = INFO
+rootLogger.appenderRef.out.ref = Out
+appender.out.name = Out
+appender.out.type = CONSOLE
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
+logger.pekko.name = org.apache.pekko
+logger.pekko.level = WARN
+"""
+
+
+@dataclasses.dataclass
+class Standalone:
+    """A running cluster: its REST API at `rest`, its processes in `children` by name."""
+
+    children: Processes
+    configuration: Path
+    rest_port: int
+
+    @property
+    def master(self) -> str:
+        """What `--flink_master` takes."""
+        return f"{LOOPBACK}:{self.rest_port}"
+
+    def rest(self, path: str, method: str = "GET", deadline: float = 5.0) -> Any:
+        """The JSON answer of Flink's REST API; None where it answers nothing. Raises OSError."""
+        request = urllib.request.Request(f"http://{self.master}{path}", method=method)
+        with urllib.request.urlopen(request, timeout=deadline) as answer:
+            body = answer.read()
+        return json.loads(body) if body.strip() else None
+
+    def task_managers(self) -> int:
+        """How many the JobManager knows; 0 while it does not answer."""
+        try:
+            return len(self.rest("/taskmanagers")["taskmanagers"])
+        except (OSError, KeyError, ValueError):
+            return 0
+
+    def jobs(self) -> dict[str, str]:
+        """State by job id."""
+        return {job["id"]: job["status"] for job in self.rest("/jobs")["jobs"]}
+
+    def cancel(self, job: str) -> None:
+        self.rest(f"/jobs/{job}?mode=cancel", "PATCH")
+
+    def start_job_manager(self) -> None:
+        self.children.start(
+            JOB_MANAGER,
+            self._java(
+                "jobmanager",
+                "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+                *("--executionMode", "cluster"),
+                heap="256m",
+            ),
+        )
+        self.children.wait_for(JOB_MANAGER, self._answers, READY)
+
+    def start_task_manager(self, number: int) -> None:
+        """One slot. Its workers inherit its environment, which is where credentials come from."""
+        name = f"taskmanager-{number}"
+        self.children.start(
+            name,
+            self._java(
+                name,
+                "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+                *("-D", f"taskmanager.resource-id={name}"),
+                heap="256m",
+            ),
+        )
+
+    def _answers(self) -> bool:
+        try:
+            self.rest("/overview")
+        except (OSError, urllib.error.HTTPError):
+            return False
+        return True
+
+    def _java(self, name: str, main: str, *arguments: str, heap: str) -> list[str]:
+        log4j = self.configuration / "log4j-console.properties"
+        jars = sorted((fetch.flink() / "lib").glob("*.jar"))
+        # The table planner is not used, and costs a second of every start.
+        jars = [jar for jar in jars if "table" not in jar.name and "scala" not in jar.name]
+        return [
+            str(fetch.java()),
+            f"-Xmx{heap}",
+            "-XX:+UseSerialGC",
+            *OPENS,
+            f"-Dlog4j.configurationFile={log4j}",
+            *("-cp", os.pathsep.join(map(str, jars))),
+            main,
+            *("--configDir", str(self.configuration)),
+            *arguments,
+        ]
+
+
+def _configure(folder: Path, rest_port: int) -> None:
+    """`config.yaml` as a real cluster would have it, with everything on loopback."""
+    settings: dict[str, object] = {
+        "jobmanager.rpc.address": LOOPBACK,
+        "jobmanager.rpc.port": free_port(),
+        "jobmanager.bind-host": LOOPBACK,
+        "jobmanager.execution.failover-strategy": "region",
+        "rest.address": LOOPBACK,
+        "rest.bind-address": LOOPBACK,
+        "rest.port": rest_port,
+        "blob.server.port": free_port(),
+        "taskmanager.bind-host": LOOPBACK,
+        "taskmanager.host": LOOPBACK,
+        "taskmanager.numberOfTaskSlots": 1,
+        # The sizes that Flink's shell scripts would work out from one number.
+        "taskmanager.cpu.cores": 1.0,
+        "taskmanager.memory.framework.heap.size": "64mb",
+        "taskmanager.memory.framework.off-heap.size": "64mb",
+        "taskmanager.memory.task.heap.size": "192mb",
+        "taskmanager.memory.task.off-heap.size": "0mb",
+        "taskmanager.memory.jvm-metaspace.size": "128mb",
+        "taskmanager.memory.jvm-overhead.min": "192mb",
+        "taskmanager.memory.jvm-overhead.max": "192mb",
+        "taskmanager.memory.network.min": "32mb",
+        "taskmanager.memory.network.max": "32mb",
+        "taskmanager.memory.managed.size": "64mb",
+        "heartbeat.interval": 2000,
+        "heartbeat.timeout": 10000,
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": 10,
+        "restart-strategy.fixed-delay.delay": "2 s",
+        "slot.request.timeout": 60000,
+        "io.tmp.dirs": str(folder / "tmp"),
+        "web.submit.enable": True,
+        "parallelism.default": 1,
+    }
+    (folder / "tmp").mkdir()
+    (folder / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
+    (folder / "log4j-console.properties").write_text(LOG4J)
+
+
+def start(children: Processes, folder: Path, task_managers: int = 2) -> Standalone:
+    """A cluster whose TaskManagers have all registered. Raises Unavailable, NotReady."""
+    fetch.java()
+    fetch.flink()
+    configuration = folder / "flink"
+    configuration.mkdir(parents=True)
+    port = free_port()
+    _configure(configuration, port)
+    cluster = Standalone(children, configuration, port)
+    cluster.start_job_manager()
+    for number in range(1, task_managers + 1):
+        cluster.start_task_manager(number)
+    for number in range(1, task_managers + 1):
+        children.wait_for(
+            f"taskmanager-{number}", lambda number=number: cluster.task_managers() >= number, READY
+        )
+    return cluster
+
+
+@contextlib.contextmanager
+def standalone(task_managers: int = 2) -> Iterator[Standalone]:
+    """A cluster that ends with the block."""
+    with (
+        tempfile.TemporaryDirectory(prefix="skyhaul-flink-") as folder,
+        processes(Path(folder) / "logs") as children,
+    ):
+        yield start(children, Path(folder), task_managers)
+
+
+def main() -> None:
+    """Serve until interrupted, printing the options that name the cluster."""
+    with (
+        standalone(int(sys.argv[1]) if sys.argv[1:] else 2) as cluster,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        print(f"--runner FlinkRunner -- --flink_master={cluster.master} --flink_version=1.20", flush=True)
+        print(f"# logs: {cluster.children.logs}; Ctrl-C ends the cluster", flush=True)
+        cluster.children[JOB_MANAGER].wait()
+
+
+if __name__ == "__main__":
+    main()
