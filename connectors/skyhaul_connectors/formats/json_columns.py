@@ -317,7 +317,7 @@ def _object(values: pa.StructArray, doubt: _Mask) -> pa.Array:
 
 
 def _array(values: pa.ListArray, doubt: _Mask) -> pa.Array:
-    """A null list is in doubt elsewhere; a null inside a list was written, since there are no gaps."""
+    """A null inside a list was written, since there are no gaps."""
     inner = values.flatten()
     lengths = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False)
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
@@ -326,7 +326,8 @@ def _array(values: pa.ListArray, doubt: _Mask) -> pa.Array:
     doubtful = np.flatnonzero(inner_doubt)
     doubt[np.searchsorted(offsets, doubtful, "right") - 1] = True
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), ",")
-    return pc.binary_join_element_wise("[", joined, "]", "")
+    whole = pc.binary_join_element_wise("[", joined, "]", "")
+    return pc.if_else(values.is_valid(), whole, pa.scalar(None, pa.string())) if values.null_count else whole
 
 
 def _escaped(values: pa.Array, doubt: _Mask) -> pa.Array:

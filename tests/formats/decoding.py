@@ -1,0 +1,72 @@
+"""Decode bytes in a test and look at what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from skyhaul_connectors.formats.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings, Reject
+from skyhaul_connectors.formats.registry import decoder_for
+from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.records import RAW_CAP, decoded_schema
+
+
+@dataclass
+class Result:
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    damaged: bool = False
+
+    @property
+    def texts(self) -> list[str]:
+        return [row["text"] for row in self.rows]
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reject.reason for reject in self.rejects]
+
+    @property
+    def counts(self) -> tuple[int, int, bool]:
+        return len(self.rows), len(self.rejects), self.damaged
+
+
+def settings(schema: str = "document", **kwargs: Any) -> DecodeSettings:
+    return DecodeSettings(schema, **kwargs)
+
+
+def decode(
+    raw: bytes,
+    path: str = "object",
+    format: str | None = None,
+    schema: str = "document",
+    cuts: Sequence[int] = (),
+    **options: Any,
+) -> Result:
+    """Decode `raw` as the object at `path`; `cuts` are offsets at which it is cut into chunks. Keywords that
+    are settings (fields, on_damage, on_drift, batch_bytes) are told from decode options by name."""
+    known = {key: options.pop(key) for key in list(options) if key in DecodeSettings.__dataclass_fields__}
+    given = DecodeSettings(schema, options=options, **known)
+    return decode_with(decoder_for(format, given, path), given, raw, path, cuts)
+
+
+def decode_with(
+    decoder: Decoder, given: DecodeSettings, raw: bytes, path: str, cuts: Sequence[int] = ()
+) -> Result:
+    obj = PinnedObject("src", path, len(raw), "")
+    borders = [0, *sorted(cuts), len(raw)]
+    result = Result()
+    for start, stop in pairwise(borders):
+        if start == stop and len(borders) > 2:
+            continue
+        chunk = Chunk(0, 0, obj, start, stop - start)
+        for step in decoder.decode(BytesChunk(raw, chunk)):
+            step.batch.validate(full=True)
+            assert step.batch.schema.equals(decoded_schema(given.schema))
+            assert all(len(reject.raw) <= RAW_CAP for reject in step.rejects)
+            result.rows += step.batch.to_pylist()
+            result.rejects += step.rejects
+            result.damaged |= step.damaged
+    return result
