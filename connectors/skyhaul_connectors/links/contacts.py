@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Any
 
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import parse_duration, parse_rate
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -137,11 +138,15 @@ def load_contacts(spec: str) -> ContactTable:
     if path.lower().endswith(".json"):
         contacts = tuple(_from_json(path, text, pair))
     elif pair:
-        raise UsageError(f"contact plan {path}: only a .json plan has nodes to choose from with #{pair}")
+        raise UsageError(
+            f"contact plan {printable(path)}: only a .json plan has nodes to choose from with #{printable(pair)}"
+        )
     else:
         contacts = tuple(_from_csv(path, text))
     if not contacts:
-        raise UsageError(f"contact plan {path} holds no contact; write one line 'start,end,rate' a contact")
+        raise UsageError(
+            f"contact plan {printable(path)} holds no contact; write one line 'start,end,rate' a contact"
+        )
     return ContactTable(contacts, spec)
 
 
@@ -149,16 +154,18 @@ def _read(path: str) -> str:
     try:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                raise UsageError(f"contact plan {path} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+                raise UsageError(
+                    f"contact plan {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB"
+                )
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"contact plan {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"contact plan {printable(path)} cannot be read: {error.strerror}") from error
     if len(data) > MAX_FILE_BYTES:
-        raise UsageError(f"contact plan {path} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+        raise UsageError(f"contact plan {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"contact plan {path} is not UTF-8 (byte {error.start})") from error
+        raise UsageError(f"contact plan {printable(path)} is not UTF-8 (byte {error.start})") from error
 
 
 def _from_csv(path: str, text: str) -> Iterator[Contact]:
@@ -186,7 +193,7 @@ def _from_csv(path: str, text: str) -> Iterator[Contact]:
             rate = parse_rate(cells[2]) if len(cells) == 3 and cells[2] else None
             yield _checked(Contact(start, end, rate, None, absolute))
     except (ValueError, csv.Error) as error:
-        raise UsageError(f"contact plan {path}, line {reader.line_num}: {error}") from error
+        raise UsageError(f"contact plan {printable(path)}, line {reader.line_num}: {error}") from error
 
 
 def _time(cell: str) -> tuple[float, bool]:
@@ -227,37 +234,39 @@ def _from_json(path: str, text: str, pair: str) -> Iterator[Contact]:
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UsageError(f"contact plan {path}, line {error.lineno}: {error.msg}") from error
+        raise UsageError(f"contact plan {printable(path)}, line {error.lineno}: {error.msg}") from error
     except RecursionError as error:
-        raise UsageError(f"contact plan {path} is nested too deeply") from error
+        raise UsageError(f"contact plan {printable(path)} is nested too deeply") from error
     rows = document.get("contacts") if isinstance(document, dict) else None
     if not isinstance(rows, list):
-        raise UsageError(f"contact plan {path} has no list 'contacts'")
+        raise UsageError(f"contact plan {printable(path)} has no list 'contacts'")
     if len(rows) > MAX_CONTACTS:
-        raise UsageError(f"contact plan {path} holds more than {MAX_CONTACTS} contacts")
+        raise UsageError(f"contact plan {printable(path)} holds more than {MAX_CONTACTS} contacts")
     pairs: dict[str, None] = {}
     chosen: list[Contact] = []
     for index, row in enumerate(rows):
         try:
             name, contact = _json_contact(row)
         except ValueError as error:
-            raise UsageError(f"contact plan {path}, contact {index + 1}: {error}") from error
+            raise UsageError(f"contact plan {printable(path)}, contact {index + 1}: {error}") from error
         pairs[name] = None
         if not pair or name == pair:
             chosen.append(contact)
     if pair not in pairs and pair:
-        raise UsageError(f"contact plan {path} has no contact {pair}; it has {_some(pairs)}")
+        raise UsageError(
+            f"contact plan {printable(path)} has no contact {printable(pair)}; it has {_some(pairs)}"
+        )
     if not pair and len(pairs) > 1:
         raise UsageError(
-            f"contact plan {path} joins several nodes ({_some(pairs)}); name source and dest:"
-            f" {path}#{next(iter(pairs))}"
+            f"contact plan {printable(path)} joins several nodes ({_some(pairs)}); name source and dest:"
+            f" {printable(path)}#{printable(next(iter(pairs)))}"
         )
     yield from chosen
 
 
 def _some(pairs: Iterable[str]) -> str:
     names = list(pairs)
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return ", ".join(map(printable, names[:8])) + (", …" if len(names) > 8 else "")
 
 
 def _json_contact(row: Any) -> tuple[str, Contact]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import printable
 
 PACKET_BYTES = 1500
 DELAY_STEP = 0.010
@@ -92,14 +93,14 @@ def load_rate_trace(path: str) -> RateTrace:
     falls = np.flatnonzero(np.diff(times) < 0)
     if falls.size:
         raise UsageError(
-            f"trace {path}, line {falls[0] + 2}: {times[falls[0] + 1]} after {times[falls[0]]}; "
+            f"trace {printable(path)}, line {falls[0] + 2}: {times[falls[0] + 1]} after {times[falls[0]]}; "
             "milliseconds never fall"
         )
     last = int(times[-1])
     if last < 1:
-        raise UsageError(f"trace {path} ends in millisecond 0; it must last at least 1 ms")
+        raise UsageError(f"trace {printable(path)} ends in millisecond 0; it must last at least 1 ms")
     if last > MAX_MILLISECONDS:
-        raise UsageError(f"trace {path} is longer than {MAX_MILLISECONDS // 3600_000} hours")
+        raise UsageError(f"trace {printable(path)} is longer than {MAX_MILLISECONDS // 3600_000} hours")
     counts = np.bincount(np.maximum(times, 1), minlength=last + 1)
     return RateTrace(array("q", np.cumsum(counts).tolist()), path)
 
@@ -109,7 +110,9 @@ def load_delay_trace(path: str) -> DelayTrace:
     delays = _integers(path)
     high = np.flatnonzero(delays > 3_600_000)
     if high.size:
-        raise UsageError(f"trace {path}, line {high[0] + 1}: {delays[high[0]]} ms is more than an hour")
+        raise UsageError(
+            f"trace {printable(path)}, line {high[0] + 1}: {delays[high[0]]} ms is more than an hour"
+        )
     return DelayTrace(array("q", delays.tolist()), path)
 
 
@@ -117,14 +120,14 @@ def _integers(path: str) -> NDArray[np.int64]:
     try:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                raise UsageError(f"trace {path} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+                raise UsageError(f"trace {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
             lines = file.read(MAX_FILE_BYTES + 1).splitlines()
     except OSError as error:
-        raise UsageError(f"trace {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"trace {printable(path)} cannot be read: {error.strerror}") from error
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
-        raise UsageError(f"trace {path} is empty; write one whole number of milliseconds a line")
+        raise UsageError(f"trace {printable(path)} is empty; write one whole number of milliseconds a line")
     try:
         numbers = np.fromiter(map(int, lines), dtype=np.int64, count=len(lines))
     except (ValueError, OverflowError):
@@ -138,5 +141,5 @@ def _first_bad(path: str, lines: list[bytes]) -> str:
     for number, line in enumerate(lines, 1):
         if not line.strip().isdigit() or len(line.strip()) > 15:
             found = line[:40].decode("ascii", "backslashreplace")
-            return f"trace {path}, line {number}: {found!r} is no whole number of milliseconds"
+            return f"trace {printable(path)}, line {number}: {found!r} is no whole number of milliseconds"
     raise AssertionError
