@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from skyhaul_schemas.errors import UsageError
@@ -72,6 +72,9 @@ class Checksums:
             )
         return replace(obj, checksum=checksum)
 
+    def close(self) -> None:
+        self._rows.close()
+
     def finish(self, selected: Callable[[str], bool]) -> None:
         """After the listing: raises UsageError for an entry that the source's globs select and that is no
         object. Entries outside the selection are none of this job's."""
@@ -79,3 +82,23 @@ class Checksums:
         for path, line in unused:
             if selected(path):
                 raise UsageError(f"{self._where}, line {line}: the source has no object {printable(path)!r}")
+
+
+LoadChecksums = Callable[[], Checksums]
+"""Reads the file, or fetches it, when a listing begins."""
+
+
+def with_checksums(
+    objects: Iterator[PinnedObject], load: LoadChecksums | None, selected: Callable[[str], bool]
+) -> Iterator[PinnedObject]:
+    """`objects` with their checksums. `selected`: which paths the source is to have."""
+    if load is None:
+        yield from objects
+        return
+    checksums = load()
+    try:
+        for obj in objects:
+            yield checksums.attached(obj)
+        checksums.finish(selected)
+    finally:
+        checksums.close()

@@ -4,6 +4,7 @@ origins. Redirects are followed here, and remembered, so that a range costs one 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -32,8 +33,15 @@ class HttpPlaces(Protocol):
     def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
         """Raises CarriageError where the object's URL is not known."""
 
+    def unread_list(self, obj: PinnedObject, route: Route) -> Callable[[], None] | None:
+        """What must be called, in a thread, before `url_of`; None where it may be called at once."""
+
     def is_own(self, origin: Origin, route: Route) -> bool:
         """Whether the job itself names the origin, so that headers and private addresses are its wish."""
+
+    @property
+    def listed_from_afar(self) -> bool:
+        """Whether object URLs come from a list that somebody else serves."""
 
 
 class HttpChannel:
@@ -44,12 +52,14 @@ class HttpChannel:
         self._route = route
         self._loop = asyncio.get_running_loop()
         self._connections: dict[Origin, HttpConnection] = {}
-        self._dials: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held: list[RangeRequest] = []
         self._first = places.first_origin(route)
+        self._starts: set[Origin] = set() if self._first is None else {self._first}
         self._opened = False
         self._closed = False
         if self._first is not None:
-            self._connection_to(self._first)
+            self._connection_to(self._first, guarded=False)
         else:
             self._loop.call_soon(self._say_opened)
 
@@ -63,6 +73,10 @@ class HttpChannel:
     def request(self, request: RangeRequest) -> None:
         if self._closed:
             return
+        read_list = self._places.unread_list(request.object, self._route)
+        if self._held or read_list is not None:
+            self._hold(request, read_list)
+            return
         try:
             start = self._places.url_of(request.object, self._route)
         except CarriageError as error:
@@ -72,6 +86,29 @@ class HttpChannel:
         asked = Asked(request.object, request.offset, request.length)
         url = known or start
         self._ask(Ask(request, asked, url, self._headers(url), learned=known is not None))
+
+    def _hold(self, request: RangeRequest, read_list: Callable[[], None] | None) -> None:
+        """Keep requests, in their order, until the list is read."""
+        self._held.append(request)
+        if len(self._held) == 1 and read_list is not None:
+            work = self._loop.create_task(self._read_list(read_list))
+            self._tasks.add(work)
+            work.add_done_callback(self._tasks.discard)
+
+    async def _read_list(self, read_list: Callable[[], None]) -> None:
+        error: CarriageError | None = None
+        try:
+            await asyncio.to_thread(read_list)
+        except CarriageError as failure:
+            error = failure
+        held, self._held = self._held, []
+        for request in held:
+            if self._closed:
+                return
+            if error is not None:
+                self._events.failed(request, error)
+            else:
+                self.request(request)
 
     def close(self) -> None:
         if not self._closed:
@@ -112,27 +149,30 @@ class HttpChannel:
         return dict(self._places.options.headers_of(url, own))
 
     def _ask(self, ask: Ask) -> None:
-        self._connection_to(ask.url.origin).ask(ask)
+        redirected = ask.hops > 0 or ask.learned
+        if not redirected:
+            self._starts.add(ask.url.origin)
+        guarded = redirected or self._places.listed_from_afar
+        self._connection_to(ask.url.origin, guarded=guarded).ask(ask)
 
-    def _connection_to(self, origin: Origin) -> HttpConnection:
+    def _connection_to(self, origin: Origin, *, guarded: bool) -> HttpConnection:
         connection = self._connections.get(origin)
         if connection is None:
             connection = HttpConnection(self._network, origin, self, self._events)
             self._connections[origin] = connection
-            dial = self._loop.create_task(self._dial(connection))
-            self._dials.add(dial)
-            dial.add_done_callback(self._dials.discard)
+            dial = self._loop.create_task(self._dial(connection, guarded))
+            self._tasks.add(dial)
+            dial.add_done_callback(self._tasks.discard)
         return connection
 
-    async def _dial(self, connection: HttpConnection) -> None:
+    async def _dial(self, connection: HttpConnection, guarded: bool) -> None:
         origin = connection.origin
-        guarded = not self._places.is_own(origin, self._route) and not self._is_own_host(origin)
         try:
             await self._network.dial(
                 lambda: connection,
                 origin,
                 self._route,
-                public_only=guarded and not self._places.options.private_redirects,
+                public_only=guarded and not self._may_be_private(origin),
             )
         except CarriageError as error:
             self._not_dialled(connection, error)
@@ -147,8 +187,13 @@ class HttpChannel:
             if not self._closed:
                 self._events.failed(ask.request, error)
 
-    def _is_own_host(self, origin: Origin) -> bool:
-        return self._first is not None and origin.host == self._first.host
+    def _may_be_private(self, origin: Origin) -> bool:
+        """Where the job says so, or its own origins are private themselves."""
+        if self._places.options.private_redirects or self._places.is_own(origin, self._route):
+            return True
+        return not self._places.listed_from_afar and any(
+            origin.host == start.host or self._network.is_private(start) for start in self._starts
+        )
 
     def _refuse(self, request: RangeRequest, error: CarriageError) -> None:
         if not self._closed:
@@ -164,8 +209,8 @@ class HttpChannel:
         for connection in self._connections.values():
             connection.abort()
         self._connections.clear()
-        for dial in self._dials:
-            dial.cancel()
+        for task in self._tasks:
+            task.cancel()
 
     def _finish(self, error: CarriageError | None) -> None:
         if not self._closed:

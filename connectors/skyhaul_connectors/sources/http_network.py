@@ -41,12 +41,14 @@ class Network:
         timeouts: Timeouts,
         receive_buffer: int | None = None,
         trust: dict[Origin, PipelineTrust] | None = None,
+        is_public: Callable[[str], bool] | None = None,
     ) -> None:
         self.source = source
         self.timeouts = timeouts
         self.receive_buffer = receive_buffer
         self.buffer = bytearray(_BUFFER)
         self.view = memoryview(self.buffer)
+        self._is_public = is_public or is_public_address
         self._trust = {} if trust is None else trust
         self._names: dict[tuple[str, int], tuple[float, list[Address]]] = {}
         self._tls: ssl.SSLContext | None = None
@@ -81,8 +83,11 @@ class Network:
         public_only: bool,
     ) -> None:
         addresses = await self._resolve(origin)
-        if public_only:
-            self._check_public(origin, addresses)
+        if public_only and not all(self._is_public(address) for _, address in addresses):
+            raise RedirectRefused(
+                f"{self.source}: a redirect to {origin}, whose address is not public;"
+                " to allow it set options.private_redirects"
+            )
         connection = await self._connect(origin, addresses, route)
         loop = asyncio.get_running_loop()
         try:
@@ -121,15 +126,10 @@ class Network:
         self._names[key] = (loop.time() + _NAME_LIFE, addresses)
         return addresses
 
-    def _check_public(self, origin: Origin, addresses: list[Address]) -> None:
-        for _, text in addresses:
-            address = ipaddress.ip_address(text.partition("%")[0])
-            mapped = getattr(address, "ipv4_mapped", None)
-            if not (mapped or address).is_global or address.is_multicast:
-                raise RedirectRefused(
-                    f"{self.source}: a redirect to {origin}, whose address is not public;"
-                    " to allow it set options.private_redirects"
-                )
+    def is_private(self, origin: Origin) -> bool:
+        """Whether the origin, as it was last dialled, has an address that is not public."""
+        known = self._names.get((origin.host, origin.port))
+        return known is not None and not all(self._is_public(address) for _, address in known[1])
 
     async def _connect(self, origin: Origin, addresses: list[Address], route: Route) -> socket.socket:
         """The first address that answers, each with an even share of the time that is left."""
@@ -183,6 +183,13 @@ class Network:
             context.set_alpn_protocols(["http/1.1"])
             self._tls = context
         return self._tls
+
+
+def is_public_address(text: str) -> bool:
+    """Neither private, loopback, link-local, shared nor reserved (IANA special-purpose registries)."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_global and not mapped.is_multicast
 
 
 def _as_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

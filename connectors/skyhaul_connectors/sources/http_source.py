@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from skyhaul_connectors.sources.blocking import BlockingReader
@@ -16,9 +16,8 @@ from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import ObjectMissing, UsageError
+from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject
-from skyhaul_schemas.printable import printable
 
 
 class HttpCatalogue(Protocol):
@@ -31,6 +30,14 @@ class HttpCatalogue(Protocol):
     @property
     def own_origins(self) -> frozenset[Origin]:
         """The origins that the job itself names."""
+
+    @property
+    def listed_from_afar(self) -> bool:
+        """Whether object URLs come from a list that somebody else serves."""
+
+    def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
+        """What must be called, in a thread, before `url_of(obj)`: it reads the list that the object's URL
+        is in. Raises CarriageError. None where the URL is known without."""
 
     def listing(self) -> Iterator[PinnedObject]:
         """Raises CarriageError or UsageError."""
@@ -102,6 +109,13 @@ class HttpSource:
             return self._catalogue.root.below(obj.path)
         return self._catalogue.url_of(obj)
 
+    @property
+    def listed_from_afar(self) -> bool:
+        return self._catalogue.listed_from_afar
+
+    def unread_list(self, obj: PinnedObject, route: Route) -> Callable[[], None] | None:
+        return None if route.base_url is not None else self._catalogue.unread_list(obj)
+
     def is_own(self, origin: Origin, route: Route) -> bool:
         if route.base_url is not None and origin == self._base(route.base_url).origin:
             return True
@@ -119,7 +133,3 @@ class HttpSource:
         except ValueError as error:
             raise UsageError(f"source {self._name}: a link's base_url: {error}") from None
         return base
-
-
-def gone_from_list(obj: PinnedObject) -> ObjectMissing:
-    return ObjectMissing(f"{obj.source}: {printable(obj.path)!r} is not in the source's list any more")

@@ -15,7 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
-from skyhaul_connectors.sources.checksums import Checksums
+from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.globs import Selection, States
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
@@ -47,7 +47,7 @@ class LocalFiles:
         root: str,
         patterns: Sequence[str],
         *,
-        checksums: Checksums | None = None,
+        checksums: LoadChecksums | None = None,
         timeouts: Timeouts | None = None,
     ) -> None:
         self._name = name
@@ -64,16 +64,17 @@ class LocalFiles:
         return self._name
 
     def listing(self) -> Iterator[PinnedObject]:
+        return with_checksums(self._listing(), self._checksums, self._selection.matches)
+
+    def _listing(self) -> Iterator[PinnedObject]:
         if not os.path.isdir(self._root):
             raise UsageError(f"source {self._name}: no folder {self._shown(self._root)}")
         missing = set(self._selection.exact())
         for obj in self._walk():
             missing.discard(obj.path)
-            yield self._checksums.attached(obj) if self._checksums else obj
+            yield obj
         for path in sorted(missing):
             self._explain_missing(path)
-        if self._checksums:
-            self._checksums.finish(self._selection.matches)
 
     def connect(self, events: ChannelEvents, route: Route) -> ReadingChannel:
         return ReadingChannel(self._read, events, threaded=False, timeouts=self._timeouts)

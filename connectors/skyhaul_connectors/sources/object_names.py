@@ -38,7 +38,7 @@ class NameGuard:
     """
 
     def __init__(self) -> None:
-        self._seen = sqlite3.connect("")
+        self._seen = sqlite3.connect("", check_same_thread=False)
         self._seen.execute("CREATE TABLE seen (folded BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def is_new(self, path: str) -> bool:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import IO
+from urllib.parse import quote, unquote, urlsplit
 
-from skyhaul_connectors.sources.checksums import LINE_CAP, Checksums
-from skyhaul_connectors.sources.globs import below, common_root, split_root
+from skyhaul_connectors.sources.checksums import LINE_CAP, Checksums, LoadChecksums
+from skyhaul_connectors.sources.globs import below, common_root, has_glob, split_root
+from skyhaul_connectors.sources.http_fetch import fetched, lines_of, opened
+from skyhaul_connectors.sources.http_options import HttpOptions, http_options
+from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
 from skyhaul_connectors.sources.local import LocalFiles
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -14,42 +20,266 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import ListedUrls, SourceSpec
 from skyhaul_schemas.printable import printable
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+HTTP = frozenset(("http", "https"))
+FSSPEC = frozenset(
+    ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "sftp", "ssh", "ftp", "hdfs", "webhdfs", "hf", "memory")
+)
+"""Filesystems that a job may name. Not `file` through fsspec, nor wrappers such as simplecache, nor
+`reference`, which reads whatever its index names."""
+SUMS_CAP = 4 * 1024**3
+"""Bytes of a checksums file that is fetched."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|:)")
 
 
-def _scheme_of(url: str) -> str:
-    """The scheme in lower case; `file` for a path."""
-    match = _SCHEME.match(url)
-    return match[1].lower() if match else "file"
+@dataclass(frozen=True, slots=True)
+class _Rooted:
+    """Patterns relative to the longest common folder without globs. `root` is without the scheme."""
+
+    scheme: str
+    root: str
+    patterns: list[str]
 
 
-def open_source(name: str, spec: SourceSpec, *, timeouts: Timeouts | None = None) -> Source:
-    """The source `name` as the job describes it. Nothing is contacted yet. Raises UsageError."""
+def open_source(
+    name: str, spec: SourceSpec, *, timeouts: Timeouts | None = None, receive_buffer: int | None = None
+) -> Source:
+    """The source `name` as the job describes it. Nothing is contacted yet. `receive_buffer`: SO_RCVBUF in
+    bytes, for HTTP. Raises UsageError."""
     timeouts = timeouts or Timeouts()
-    assert not isinstance(spec.url, ListedUrls)
-    root, patterns = _rooted([u.removeprefix("file://") for u in spec.url])
-    checksums = Checksums(spec.checksums, _lines(spec.checksums)) if spec.checksums else None
-    return LocalFiles(name, root, patterns, checksums=checksums, timeouts=timeouts)
+    if isinstance(spec.url, ListedUrls):
+        return _listed(name, spec, spec.url.list, timeouts, receive_buffer)
+    scheme = _common_scheme(name, spec.url)
+    if scheme in HTTP:
+        return _http(name, spec, spec.url, timeouts, receive_buffer)
+    rooted = _rooted(name, spec.url)
+    if scheme == "file":
+        if spec.options:
+            raise UsageError(f"source {name}: local files take no options")
+        sums = _checksums(name, spec, HttpOptions(), timeouts)
+        return LocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
+    return _fsspec(name, spec, rooted, timeouts)
 
 
 def selection(spec: SourceSpec) -> list[str]:
     """The glob patterns below the root, without the root: what of the URL belongs to the plan's digest,
-    so that another base URL of the same region is no difference."""
+    so that another base URL of the same region is no difference. Raises UsageError."""
     if isinstance(spec.url, ListedUrls):
-        return []
-    return _rooted([u.removeprefix("file://") for u in spec.url])[1]
+        return ["{list}"]
+    if _common_scheme("url", spec.url) in HTTP:
+        urls = [_parsed("url", url) for url in spec.url]
+        if _share_root(urls):
+            return _http_rooted(urls)[1]
+        return sorted(unquote(url.path).lstrip("/") for url in urls)
+    return _rooted("url", spec.url).patterns
 
 
-def _rooted(urls: list[str]) -> tuple[str, list[str]]:
-    split = [split_root(url) for url in urls]
+def _scheme_of(name: str, url: str) -> str:
+    """In lower case; `file` for a path."""
+    match = _SCHEME.match(url)
+    if match is None:
+        return "file"
+    scheme = match[1].lower()
+    if match[0].endswith("::") or "::" in url.partition("://")[2].partition("/")[0].rpartition("@")[0]:
+        raise UsageError(f"source {name}: chained URLs ('{printable(scheme)}::') are not taken")
+    if scheme not in HTTP | FSSPEC | {"file"}:
+        allowed = ", ".join(sorted(HTTP | FSSPEC))
+        raise UsageError(
+            f"source {name}: the scheme {printable(scheme)!r} is not taken; write a path or one of {allowed}"
+        )
+    return scheme
+
+
+def _common_scheme(name: str, urls: Sequence[str]) -> str:
+    schemes = {_scheme_of(name, url) for url in urls}
+    if schemes <= HTTP:
+        return "https"
+    if len(schemes) > 1:
+        raise UsageError(f"source {name}: URLs of several schemes; make them several sources")
+    return schemes.pop()
+
+
+def _rooted(name: str, urls: Sequence[str]) -> _Rooted:
+    scheme = _scheme_of(name, urls[0])
+    texts = [url.partition("://")[2] if _SCHEME.match(url) else url for url in urls]
+    if any("\0" in text or not text for text in texts):
+        raise UsageError(f"source {name}: a URL that names nothing")
+    split = [split_root(text) for text in texts]
     root = common_root([folder for folder, _ in split])
-    return root, [below(root, folder) + rest for folder, rest in split]
+    if scheme != "file" and not root:
+        raise UsageError(f"source {name}: URLs of several buckets or hosts; make them several sources")
+    return _Rooted(scheme, root, [below(root, folder) + rest for folder, rest in split])
 
 
-def _lines(path: str) -> Iterator[bytes]:
+# HTTP
+
+
+def _parsed(name: str, text: str) -> HttpUrl:
     try:
-        with open(path, "rb") as file:
-            while line := file.readline(LINE_CAP + 1):
-                yield line
-    except OSError as error:
-        raise UsageError(f"checksums {printable(path)!r} cannot be read: {error.strerror}") from None
+        url = parse_url(text)
+        urlsplit(text).path.encode()
+        unquote(url.path, errors="strict")
+    except ValueError as error:
+        reason = "the URL's path is not UTF-8" if isinstance(error, UnicodeError) else str(error)
+        raise UsageError(f"source {name}: {reason}") from None
+    return url
+
+
+def _share_root(urls: Sequence[HttpUrl]) -> bool:
+    first = urls[0]
+    return all(u.origin == first.origin and u.userinfo == first.userinfo and not u.query for u in urls)
+
+
+def _http_rooted(urls: Sequence[HttpUrl]) -> tuple[HttpUrl, list[str]]:
+    """The root as a folder, and the patterns, decoded."""
+    split = [split_root(unquote(url.path)) for url in urls]
+    root = common_root([folder for folder, _ in split])
+    patterns = [below(root, folder) + rest for folder, rest in split]
+    return replace(urls[0], path=quote(root.rstrip("/") + "/", safe="/~!$&'()*+,;=:@")), patterns
+
+
+def _http(
+    name: str, spec: SourceSpec, texts: Sequence[str], timeouts: Timeouts, receive_buffer: int | None
+) -> Source:
+    from skyhaul_connectors.sources.http_listed import HttpListed, NamedUrls
+    from skyhaul_connectors.sources.http_listing import HttpTree
+    from skyhaul_connectors.sources.http_source import HttpCatalogue, HttpSource
+
+    options = http_options(name, spec.options)
+    urls = [_parsed(name, text) for text in texts]
+    sums = _checksums(name, spec, options, timeouts)
+    catalogue: HttpCatalogue
+    if _share_root(urls):
+        root, patterns = _http_rooted(urls)
+        catalogue = HttpTree(
+            name,
+            root,
+            patterns,
+            options,
+            connections=spec.max_connections,
+            timeouts=timeouts,
+            checksums=sums,
+        )
+    else:
+        if any(has_glob(url.path) for url in urls):
+            raise UsageError(
+                f"source {name}: globs need URLs of one server without a query; make them several sources"
+            )
+        catalogue = HttpListed(
+            name,
+            NamedUrls(name, urls),
+            options,
+            own=frozenset(url.origin for url in urls),
+            from_afar=False,
+            connections=spec.max_connections,
+            timeouts=timeouts,
+            checksums=sums,
+        )
+    return HttpSource(name, catalogue, options, timeouts=timeouts, receive_buffer=receive_buffer)
+
+
+def _listed(
+    name: str, spec: SourceSpec, where: str, timeouts: Timeouts, receive_buffer: int | None
+) -> Source:
+    from skyhaul_connectors.sources.http_listed import HttpListed, ListFile
+    from skyhaul_connectors.sources.http_source import HttpSource
+    from skyhaul_connectors.sources.url_list import FILE_CAP
+
+    options = http_options(name, spec.options)
+    what = f"source {name}: the list"
+    afar = _document_url(what, where)
+    if options.headers and afar is None and not options.headers_for:
+        raise UsageError(
+            f"source {name}: options.headers with a list needs options.headers_for, the servers that get them"
+        )
+    open_list = _document(name, what, where, afar, options, timeouts, FILE_CAP)
+    catalogue = HttpListed(
+        name,
+        ListFile(str(afar) if afar is not None else where, open_list),
+        options,
+        own=frozenset([afar.origin]) if afar is not None else options.headers_for,
+        from_afar=afar is not None,
+        connections=spec.max_connections,
+        timeouts=timeouts,
+        checksums=_checksums(name, spec, options, timeouts),
+    )
+    return HttpSource(name, catalogue, options, timeouts=timeouts, receive_buffer=receive_buffer)
+
+
+# Documents that the job names: lists and checksums
+
+
+def _document_url(what: str, where: str) -> HttpUrl | None:
+    """None for a local path. Raises UsageError for what is neither."""
+    match = _SCHEME.match(where)
+    if match is None:
+        return None
+    try:
+        return parse_url(where)
+    except ValueError as error:
+        raise UsageError(f"{what}: {error}; write a path or an http or https URL") from None
+
+
+def _document(
+    name: str,
+    what: str,
+    where: str,
+    url: HttpUrl | None,
+    options: HttpOptions,
+    timeouts: Timeouts,
+    cap: int,
+) -> Callable[[], IO[bytes]]:
+    if url is None:
+        return lambda: opened(what, where)
+    return lambda: fetched(name, url, options, timeouts, cap)
+
+
+def _checksums(name: str, spec: SourceSpec, options: HttpOptions, timeouts: Timeouts) -> LoadChecksums | None:
+    if spec.checksums is None:
+        return None
+    where = spec.checksums
+    what = f"source {name}: the checksums"
+    url = _document_url(what, where)
+    document = _document(name, what, where, url, _for_sums(spec, options, url), timeouts, SUMS_CAP)
+
+    def load() -> Checksums:
+        with document() as file:
+            return Checksums(str(url) if url is not None else where, lines_of(file, LINE_CAP))
+
+    return load
+
+
+def _for_sums(spec: SourceSpec, options: HttpOptions, url: HttpUrl | None) -> HttpOptions:
+    """The source's headers go to a checksums URL only where it lies on one of the source's own servers."""
+    if url is None or url.origin in options.headers_for:
+        return options
+    texts = [] if isinstance(spec.url, ListedUrls) else [u for u in spec.url if _SCHEME.match(u)]
+    own = any(parse_url(text).origin == url.origin for text in texts if text.lower().startswith("http"))
+    return options if own else replace(options, headers={})
+
+
+# fsspec
+
+
+def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts) -> Source:
+    import fsspec
+
+    from skyhaul_connectors.sources.fsspec_source import FsspecFiles
+
+    try:
+        kind = fsspec.get_filesystem_class(rooted.scheme)
+    except ImportError:
+        raise UsageError(
+            f"source {name}: {rooted.scheme}:// needs a package that is not installed;"
+            f" see fsspec's list of implementations"
+        ) from None
+    base = f"{rooted.scheme}://{rooted.root}"
+    return FsspecFiles(
+        name,
+        rooted.scheme,
+        str(kind._strip_protocol(base)),
+        rooted.patterns,
+        {**kind._get_kwargs_from_urls(base), **spec.options},
+        checksums=_checksums(name, spec, HttpOptions(), timeouts),
+        timeouts=timeouts,
+    )

@@ -1,0 +1,64 @@
+"""Exceptions of filesystems and of the libraries beneath them, as errors of ours. Only their class and
+errno are repeated: their texts may hold URLs with signatures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from skyhaul_schemas.errors import (
+    AccessRefused,
+    CarriageError,
+    ConnectionLost,
+    ObjectMissing,
+    SourceChanged,
+    StalledError,
+)
+
+_FOREIGN = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("paramiko", "SSHException"),
+    ("requests", "RequestException"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("gcsfs.retry", "HttpError"),
+    ("azure.core.exceptions", "AzureError"),
+)
+"""Bases that are no OSError, looked up where their library was loaded."""
+
+
+def foreign_errors() -> tuple[type[Exception], ...]:
+    """What filesystems raise when something is wrong outside."""
+    found: list[type[Exception]] = [OSError, EOFError]
+    for module, name in _FOREIGN:
+        kind = getattr(sys.modules.get(module), name, None)
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            found.append(kind)
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def translated(place: str) -> Iterator[None]:
+    """Raises CarriageError in place of what the library raised."""
+    try:
+        yield
+    except foreign_errors() as error:
+        raise as_carriage(place, error) from None
+
+
+def as_carriage(place: str, error: Exception) -> CarriageError:
+    name = type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return ObjectMissing(f"{place}: gone")
+    if isinstance(error, PermissionError) or "Credentials" in name:
+        return AccessRefused(f"{place}: the store refuses access ({name}); check the credentials")
+    if name == "FileExpired":  # s3fs: If-Match did not hold
+        return SourceChanged(f"{place}: no longer the version that the plan pinned")
+    if isinstance(error, TimeoutError):
+        return StalledError(f"{place}: no answer in time")
+    if isinstance(error, OSError) and error.errno:
+        return ConnectionLost(f"{place}: {os.strerror(error.errno)}")
+    return ConnectionLost(f"{place}: {name}")

@@ -1,0 +1,53 @@
+"""How an object of an fsspec filesystem is pinned: by what its `info` states. Filesystems differ in the
+keys and types, so each kind is looked for by the names that the well-kept ones use."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+_VERSION_IDS = ("VersionId", "version_id", "generation")
+_ETAGS = ("ETag", "etag", "e_tag")
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "modify", "created")
+
+
+def size_in(info: Mapping[str, Any]) -> int | None:
+    """Bytes, or None where the filesystem does not say."""
+    size = info.get("size")
+    return size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
+
+
+def version_in(info: Mapping[str, Any]) -> str:
+    """`vid:`, `etag:` or `mtime:` as `PinnedObject` has it, or the empty string."""
+    for key in _VERSION_IDS:
+        value = info.get(key)
+        if isinstance(value, str | int) and str(value) not in ("", "null"):
+            return f"vid:{value}"
+    for key in _ETAGS:
+        value = info.get(key)
+        if isinstance(value, str) and value and not value.startswith("W/"):
+            return f'etag:"{value.strip(chr(34))}"'
+    for key in _TIMES:
+        nanoseconds = _nanoseconds(info.get(key))
+        if nanoseconds is not None:
+            return f"mtime:{nanoseconds}"
+    return ""
+
+
+def _nanoseconds(value: Any) -> int | None:
+    """Since 1970; a time without a zone is taken as UTC."""
+    if isinstance(value, dt.datetime):
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=dt.UTC)
+        since = aware - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+        return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
+    if isinstance(value, str) and value:
+        try:
+            return _nanoseconds(dt.datetime.fromisoformat(value))
+        except ValueError:
+            return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        # A float of seconds is good for about a quarter of a microsecond; listings and infos of one
+        # filesystem may give the same time as a float and as a date.
+        return round(value * 10**6) * 1000
+    return None

@@ -1,0 +1,262 @@
+"""Any fsspec filesystem as a source: it lists, pins and reads.
+
+Objects are read by ranges through an open file without read-ahead, in a thread of the channel's own, with
+the length checked. Before the first range, and after each unless the filesystem itself sends If-Match,
+the object's size and version are compared with the pinned ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import fsspec
+
+from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
+from skyhaul_connectors.sources.fsspec_errors import translated
+from skyhaul_connectors.sources.fsspec_pin import size_in, version_in
+from skyhaul_connectors.sources.globs import Selection, States, has_glob
+from skyhaul_connectors.sources.object_names import fault_in_path
+from skyhaul_connectors.sources.protocol import ChannelEvents, Route
+from skyhaul_connectors.sources.reading_channel import ReadingChannel
+from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_schemas.errors import ConnectionLost, ObjectMissing, SourceChanged, UsageError
+from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.printable import printable
+
+_OPEN_FILES = 8
+_PAGE = 1000
+
+Info = Mapping[str, Any]
+
+
+class FsspecFiles:
+    """Objects of `protocol` below `root` (as the filesystem writes paths) that match `patterns`."""
+
+    def __init__(
+        self,
+        name: str,
+        protocol: str,
+        root: str,
+        patterns: Sequence[str],
+        options: Mapping[str, Any],
+        *,
+        checksums: LoadChecksums | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._name = name
+        self._protocol = protocol
+        self._root = root.rstrip("/")
+        self._patterns = tuple(patterns)
+        self._options = dict(options)
+        self._checksums = checksums
+        self._timeouts = timeouts or Timeouts()
+        self._lock = threading.Lock()
+        self._filesystem: Any = None
+        self._reader = _Reader(self)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def listing(self) -> Iterator[PinnedObject]:
+        return with_checksums(self._listing(), self._checksums, Selection(self._patterns).matches)
+
+    def connect(self, events: ChannelEvents, route: Route) -> ReadingChannel:
+        return ReadingChannel(_Reader(self).read, events, threaded=True, timeouts=self._timeouts)
+
+    def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        return self._reader.read(obj, offset, length) if length else b""
+
+    def close(self) -> None:
+        self._reader.close()
+
+    # For the readers
+
+    def filesystem(self) -> Any:
+        """Made on first use. Raises UsageError where its package is missing or refuses the options."""
+        with self._lock:
+            if self._filesystem is None:
+                try:
+                    self._filesystem = fsspec.filesystem(
+                        self._protocol, use_listings_cache=False, skip_instance_cache=True, **self._options
+                    )
+                except ImportError:
+                    raise UsageError(
+                        f"source {self._name}: {self._protocol}:// needs a package that is not installed;"
+                        f" see fsspec's page on {self._protocol}"
+                    ) from None
+                except (TypeError, ValueError) as error:
+                    raise UsageError(
+                        f"source {self._name}: {self._protocol}:// does not take these options"
+                        f" ({type(error).__name__})"
+                    ) from None
+            return self._filesystem
+
+    def place(self, path: str) -> str:
+        return f"{self._name}: {printable(path)!r}"
+
+    def full_path(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+    # Listing
+
+    def _listing(self) -> Iterator[PinnedObject]:
+        exact = list(dict.fromkeys(p for p in self._patterns if not has_glob(p)))
+        for path in exact:
+            yield self._named(path)
+        globs = Selection([p for p in self._patterns if has_glob(p)])
+        if globs.patterns:
+            yield from self._walk(globs, frozenset(exact))
+
+    def _named(self, path: str) -> PinnedObject:
+        with translated(self.place(path)):
+            info = self.filesystem().info(self.full_path(path))
+        if info.get("type") == "directory":
+            raise UsageError(
+                f"source {self._name}: {printable(path)!r} is a folder; write {printable(path)}/**"
+            )
+        return self._pin(path, info)
+
+    def _walk(self, globs: Selection, skip: frozenset[str]) -> Iterator[PinnedObject]:
+        folders: list[tuple[str, States]] = [("", globs.start())]
+        while folders:
+            folder, states = folders.pop()
+            below: list[tuple[str, States]] = []
+            for info in self._children(folder):
+                name = self._name_below(folder, info)
+                path = folder + name
+                if info.get("type") == "directory":
+                    inside = globs.enter(states, name) if name else frozenset()
+                    if inside:
+                        self._check_name(path)
+                        below.append((f"{path}/", inside))
+                elif name and path not in skip and globs.takes(states, name):
+                    self._check_name(path)
+                    yield self._pin(path, info)
+            folders.extend(reversed(below))
+
+    def _children(self, folder: str) -> Iterator[Info]:
+        path = self.full_path(folder).rstrip("/") or "/"
+        place = f"source {self._name}: {printable(path)!r}"
+        filesystem = self.filesystem()
+        with translated(place):
+            pages = _s3_pages(filesystem, path)
+            if pages is not None:
+                yield from pages
+                return
+            yield from filesystem.ls(path, detail=True)
+
+    def _name_below(self, folder: str, info: Info) -> str:
+        """The child's own name; empty for the folder's own marker."""
+        path = str(info["name"]).lstrip("/")
+        prefix = self.full_path(folder).strip("/")
+        rest = path[len(prefix) :] if path.startswith(prefix) else path
+        return rest.strip("/") if info.get("type") == "directory" else rest.lstrip("/")
+
+    def _check_name(self, path: str) -> None:
+        fault = fault_in_path(path)
+        if fault:
+            raise UsageError(f"source {self._name}: the name {printable(path)!r} {fault}; leave it out")
+
+    def _pin(self, path: str, info: Info) -> PinnedObject:
+        size = size_in(info)
+        if size is None:
+            raise UsageError(f"source {self._name}: {printable(path)!r}: the store does not state its size")
+        return PinnedObject(self._name, path, size, version_in(info))
+
+
+class _Reader:
+    """Open files of one thread, a few of them kept."""
+
+    def __init__(self, source: FsspecFiles) -> None:
+        self._source = source
+        self._open: OrderedDict[str, Any] = OrderedDict()
+
+    def read(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes. Raises CarriageError."""
+        place = self._source.place(obj.path)
+        try:
+            with translated(place):
+                file = self._file(obj)
+                file.seek(offset)
+                data: bytes = file.read(length)
+                if not hasattr(file, "read_kw"):  # s3fs sends If-Match with each range
+                    self._check(obj, self._source.filesystem().info(self._source.full_path(obj.path)))
+        except BaseException:
+            self._forget(obj.path)
+            raise
+        if len(data) != length:
+            self._forget(obj.path)
+            raise ConnectionLost(f"{place}: {len(data)} of {length} bytes at {offset}")
+        return data
+
+    def close(self) -> None:
+        for path in list(self._open):
+            self._forget(path)
+
+    def _file(self, obj: PinnedObject) -> Any:
+        file = self._open.get(obj.path)
+        if file is None:
+            fault = fault_in_path(obj.path)
+            if fault:
+                raise ObjectMissing(f"{self._source.place(obj.path)}: the path {fault}")
+            filesystem = self._source.filesystem()
+            path = self._source.full_path(obj.path)
+            self._check(obj, filesystem.info(path))
+            # A version id pins by itself where the filesystem can be asked for it.
+            version = obj.version.removeprefix("vid:") if obj.version.startswith("vid:") else None
+            wanted = (
+                {"version_id": version} if version and getattr(filesystem, "version_aware", False) else {}
+            )
+            file = filesystem.open(path, "rb", cache_type="none", **wanted)
+            self._open[obj.path] = file
+            if len(self._open) > _OPEN_FILES:
+                self._forget(next(iter(self._open)))
+        self._open.move_to_end(obj.path)
+        return file
+
+    def _check(self, obj: PinnedObject, info: Info) -> None:
+        size, version = size_in(info), version_in(info)
+        if size != obj.size or (obj.version and version != obj.version):
+            raise SourceChanged(
+                f"{self._source.place(obj.path)} is {size} bytes of {printable(version) or 'no version'} now,"
+                f" the plan pinned {obj.size} of {printable(obj.version)}; plan into a new dataset"
+            )
+
+    def _forget(self, path: str) -> None:
+        file = self._open.pop(path, None)
+        if file is not None:
+            with translated(self._source.place(path)):
+                file.close()
+
+
+def _s3_pages(filesystem: Any, path: str) -> Iterator[Info] | None:
+    """The children of a folder page by page, where the filesystem is s3fs (its `ls` gathers all first)."""
+    if type(filesystem).__module__.partition(".")[0] != "s3fs" or not hasattr(filesystem, "_iterdir"):
+        return None
+    bucket, key, _ = filesystem.split_path(path)
+    prefix = f"{key}/" if key else ""
+    return _drawn(filesystem.loop, lambda: filesystem._iterdir(bucket, delimiter="/", prefix=prefix))
+
+
+def _drawn(loop: asyncio.AbstractEventLoop, start: Callable[[], AsyncIterator[Info]]) -> Iterator[Info]:
+    """An async iterator of another thread's loop, a page at a time."""
+    items = start()
+
+    async def page() -> list[Info]:
+        return [item async for item in _limited(items)]
+
+    while batch := asyncio.run_coroutine_threadsafe(page(), loop).result():
+        yield from batch
+
+
+async def _limited(items: AsyncIterator[Info]) -> AsyncIterator[Info]:
+    for _ in range(_PAGE):
+        try:
+            yield await anext(items)
+        except StopAsyncIteration:
+            return

@@ -1,0 +1,224 @@
+"""Objects that are listed one by one with their URLs.
+
+What the plan stores of a URL is without user info and query. Where that leaves something out, the locator
+ends with `#list`, and the whole URL is read from the list again at run time, found by the object's path:
+a list that was signed anew in the meantime serves as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import threading
+from array import array
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import IO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
+from skyhaul_connectors.sources.http_documents import HttpDocuments
+from skyhaul_connectors.sources.http_fetch import lines_of
+from skyhaul_connectors.sources.http_listing import Finder, Found, Pinning, streamed
+from skyhaul_connectors.sources.http_network import Network
+from skyhaul_connectors.sources.http_options import HttpOptions
+from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_connectors.sources.url_list import LINE_CAP, ListedUrl, entry_at, path_of, read_list
+from skyhaul_schemas.errors import ObjectMissing, UsageError
+from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.printable import printable
+
+FROM_LIST = "#list"
+"""The end of a locator that is not the whole URL."""
+_BATCH = 1000
+
+
+class UrlEntries(Protocol):
+    """Where listed URLs come from."""
+
+    def entries(self) -> Iterator[ListedUrl]:
+        """All, each with a path of its own. Raises UsageError or CarriageError."""
+
+    def index(self) -> Callable[[str], HttpUrl | None]:
+        """Reads all that have secrets; the result finds one by its path."""
+
+
+class HttpListed:
+    """Implements HttpCatalogue over `listed`. `own`: the origins that the job itself names."""
+
+    root: HttpUrl | None = None
+
+    def __init__(
+        self,
+        name: str,
+        listed: UrlEntries,
+        options: HttpOptions,
+        *,
+        own: frozenset[Origin],
+        from_afar: bool,
+        connections: int,
+        timeouts: Timeouts,
+        checksums: LoadChecksums | None = None,
+    ) -> None:
+        self._name = name
+        self._listed = listed
+        self._options = options
+        self._own = own
+        self._from_afar = from_afar
+        self._connections = connections
+        self._timeouts = timeouts
+        self._checksums = checksums
+        self._lock = threading.Lock()
+        self._find: Callable[[str], HttpUrl | None] | None = None
+
+    @property
+    def own_origins(self) -> frozenset[Origin]:
+        return self._own
+
+    @property
+    def listed_from_afar(self) -> bool:
+        return self._from_afar
+
+    def listing(self) -> Iterator[PinnedObject]:
+        return with_checksums(streamed(self._name, self._batches()), self._checksums, lambda path: True)
+
+    def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
+        if self._find is not None or not (obj.locator or "").endswith(FROM_LIST):
+            return None
+        return self._read_index
+
+    def url_of(self, obj: PinnedObject) -> HttpUrl:
+        locator = obj.locator or ""
+        place = f"{self._name}: {printable(obj.path)!r}"
+        try:
+            stored = parse_url(locator.removesuffix(FROM_LIST))
+        except ValueError as error:
+            raise ObjectMissing(f"{place}: the plan's locator cannot be used: {error}") from None
+        if not locator.endswith(FROM_LIST):
+            return stored
+        assert self._find is not None
+        url = self._find(obj.path)
+        if url is None:
+            raise ObjectMissing(f"{place} is not in the source's list any more")
+        return url
+
+    def _read_index(self) -> None:
+        with self._lock:
+            if self._find is None:
+                try:
+                    self._find = self._listed.index()
+                except UsageError as error:
+                    raise ObjectMissing(f"{self._name}: the list of URLs: {error}") from None
+
+    async def _batches(self) -> AsyncIterator[Sequence[PinnedObject]]:
+        documents = HttpDocuments(Network(self._name, self._timeouts), self._options, self._own)
+        try:
+            pinning = Pinning(self._name, documents, _Listed(self._listed), self._connections)
+            async for batch in pinning.batches():
+                yield batch
+        finally:
+            await documents.close()
+
+
+class _Listed(Finder):
+    """Reads the list ahead of the pinning, off the loop."""
+
+    def __init__(self, listed: UrlEntries) -> None:
+        self._listed = listed
+
+    async def find(self, out: asyncio.Queue[Found | None]) -> None:
+        entries = await asyncio.to_thread(self._listed.entries)
+        while batch := await asyncio.to_thread(lambda: list(itertools.islice(entries, _BATCH))):
+            for entry in batch:
+                stored = entry.url.stored()
+                locator = f"{stored}{FROM_LIST}" if entry.url.has_secret else stored
+                await out.put(Found(entry.path, entry.url, entry.size, entry.checksum, locator))
+
+
+class NamedUrls:
+    """URLs that stand in the job itself. Raises UsageError where two have the same path."""
+
+    def __init__(self, name: str, urls: Sequence[HttpUrl]) -> None:
+        self._lines = [ListedUrl(_path_of(name, url), url, None, None, 0) for url in urls]
+        self._by_path = {entry.path: entry.url for entry in self._lines}
+        if len(self._by_path) < len(self._lines):
+            raise UsageError(
+                f"source {name}: two URLs have the same path; write a list of objects with a path for each"
+            )
+
+    def entries(self) -> Iterator[ListedUrl]:
+        return iter(self._lines)
+
+    def index(self) -> Callable[[str], HttpUrl | None]:
+        return self._by_path.get
+
+
+class ListFile:
+    """A JSONL or CSV list. `open_list` gives it as a file that can be read again and again."""
+
+    def __init__(self, where: str, open_list: Callable[[], IO[bytes]]) -> None:
+        self._where = where
+        self._open_list = open_list
+
+    def entries(self) -> Iterator[ListedUrl]:
+        with self._open_list() as file:
+            yield from read_list(self._where, lines_of(file, LINE_CAP))
+
+    def index(self) -> Callable[[str], HttpUrl | None]:
+        """16 bytes an entry: a digest of the path, and where its line is."""
+        file = self._open_list()
+        keys, places = array("Q"), array("Q")
+        for entry in read_list(self._where, lines_of(file, LINE_CAP)):
+            if entry.url.has_secret:
+                keys.append(_key(entry.path))
+                places.append(entry.at)
+        order = np.argsort(np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64))
+        sorted_keys = np.array(keys, np.uint64)[order]
+        sorted_places = np.array(places, np.uint64)[order]
+        return _Index(self._where, file, sorted_keys, sorted_places).find
+
+
+class _Index:
+    def __init__(
+        self, where: str, file: IO[bytes], keys: npt.NDArray[np.uint64], places: npt.NDArray[np.uint64]
+    ) -> None:
+        self._where = where
+        self._file = file
+        self._keys = keys
+        self._places = places
+        self._lock = threading.Lock()
+        file.seek(0)
+        self._first = file.readline(LINE_CAP)
+
+    def find(self, path: str) -> HttpUrl | None:
+        key = np.uint64(_key(path))
+        at = int(np.searchsorted(self._keys, key))
+        while at < len(self._keys) and self._keys[at] == key:
+            entry = self._entry(int(self._places[at]))
+            if entry is not None and entry.path == path:
+                return entry.url
+            at += 1
+        return None
+
+    def _entry(self, place: int) -> ListedUrl | None:
+        with self._lock:
+            self._file.seek(place)
+            line = self._file.readline(LINE_CAP)
+        try:
+            return entry_at(self._where, self._first, line, place)
+        except UsageError:
+            return None  # the file was changed under our hands
+
+
+def _key(path: str) -> int:
+    return int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), "big")
+
+
+def _path_of(name: str, url: HttpUrl) -> str:
+    try:
+        return path_of(url)
+    except ValueError as error:
+        raise UsageError(f"source {name}: {url}: {error}") from None

@@ -1,0 +1,85 @@
+"""How an object behind HTTP is pinned: by its strong ETag, else by Last-Modified, always by size."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from skyhaul_connectors.sources.blocking import retrying
+from skyhaul_connectors.sources.http_documents import Answer, HttpDocuments
+from skyhaul_connectors.sources.http_head import AnswerHead
+from skyhaul_connectors.sources.http_judge import refusal
+from skyhaul_connectors.sources.http_url import HttpUrl
+from skyhaul_schemas.errors import MalformedAnswer, RangeRefused, ServerBusy, ServerError
+
+_STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
+_TOTAL = re.compile(rb"bytes +(?:0-0|\*)/(\d{1,18})", re.IGNORECASE)
+_NO_HEAD = (400, 401, 403, 405, 501)
+"""Statuses by which servers, and signed URLs made for GET, refuse HEAD alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """`version` as `PinnedObject` has it; empty where the server states no validator."""
+
+    size: int
+    version: str
+
+
+def version_in(head: AnswerHead) -> str:
+    """A weak ETag says that two versions are about the same, which is not enough for bytes."""
+    etag = head.text(b"etag")
+    if etag is not None and _STRONG.fullmatch(etag.strip()):
+        return f"etag:{etag.strip()}"
+    modified = head.text(b"last-modified")
+    if modified is not None and modified.strip():
+        return f"lm:{modified.strip()}"
+    return ""
+
+
+async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
+    """Asks by HEAD, or for the first byte where HEAD says nothing. Raises CarriageError."""
+    found: Pin = await retrying()(_pin, documents, url, place)
+    return found
+
+
+async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
+    answer = await documents.head(url)
+    head = answer.head
+    if head.status == 200 and head.length is not None:
+        _check_encoding(head, place)
+        return Pin(head.length, version_in(head))
+    if head.status == 200 or head.status in _NO_HEAD:
+        return await _pin_by_first_byte(documents, url, place)
+    raise _refused(place, answer)
+
+
+async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
+    answer = await documents.get(url, cap=1 << 20, take=lambda data: None, more="Range: bytes=0-0\r\n")
+    head = answer.head
+    total = _TOTAL.fullmatch(head.fields.get(b"content-range", b"").strip())
+    if head.status == 200 and head.length is not None:
+        _check_encoding(head, place)
+        return Pin(head.length, version_in(head))
+    if head.status == 206 and total is not None:
+        _check_encoding(head, place)
+        return Pin(int(total[1]), version_in(head))
+    if head.status == 416 and total is not None and int(total[1]) == 0:
+        return Pin(0, version_in(head))
+    if head.status in (200, 206):
+        raise RangeRefused(f"{place}: the server does not state the object's size")
+    raise _refused(place, answer)
+
+
+def _check_encoding(head: AnswerHead, place: str) -> None:
+    if head.fields.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+        raise MalformedAnswer(f"{place}: the server states a Content-Encoding that was not asked for")
+
+
+def _refused(place: str, answer: Answer) -> Exception:
+    error = refusal(place, answer.head)
+    return (
+        error
+        if isinstance(error, ServerBusy | ServerError) or answer.head.status >= 400
+        else RangeRefused(f"{place}: answered with status {answer.head.status}")
+    )

@@ -1,0 +1,77 @@
+"""An asyncio loop in a daemon thread, for ordinary code that waits for the network (planning)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Starts with the first call, ends with `close`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The coroutine's result, or what it raises."""
+        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stream(self, batches: AsyncIterator[Sequence[T]]) -> Iterator[T]:
+        """The items of the batches. The next batch is worked on only when it is asked for, beyond what the
+        iterator does ahead by itself."""
+        try:
+            while True:
+                try:
+                    batch = self.run(_next(batches))
+                except StopAsyncIteration:
+                    return
+                yield from batch
+        finally:
+            close = getattr(batches, "aclose", None)
+            if close is not None and self._loop is not None:
+                self.run(close())
+
+    def close(self) -> None:
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(5)
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=_run, args=(self._loop,), daemon=True, name=self._name)
+                self._thread.start()
+            return self._loop
+
+
+async def _next(batches: AsyncIterator[T]) -> T:
+    return await anext(batches)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        pending = asyncio.all_tasks(loop)
+        for task in pending:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()

@@ -1,0 +1,199 @@
+"""A list of objects by URL: JSONL (`{"url": ..., "path": ..., "size": ..., "sha256": ..., "crc32c": ...}`)
+or CSV with these names in its first line. Only `url` must be there; other keys are passed over.
+
+A list comes from outside. Lines and the file are size-capped, only http and https URLs are taken, and
+paths that leave the root, hold control characters, or collide (also in case or Unicode form) are refused.
+Every refusal names the line and repeats no URL.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
+from skyhaul_connectors.sources.object_names import NameGuard, fault_in_path
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import printable
+
+LINE_CAP = 64 * 1024
+"""Bytes of one line."""
+FILE_CAP = 8 * 1024**3
+"""Bytes of a list."""
+
+_KEYS = ("url", "path", "size", "sha256", "crc32c")
+_DIGESTS = {"crc32c": 8, "sha256": 64}
+"""Hex digits; the last one that a line states counts."""
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUrl:
+    """`checksum` is `sha256:...` or `crc32c:...`; `at` is the byte offset of the line."""
+
+    path: str
+    url: HttpUrl
+    size: int | None
+    checksum: str | None
+    at: int
+
+
+def read_list(where: str, lines: Iterable[bytes]) -> Iterator[ListedUrl]:
+    """`lines` with their ends; `where` names the list in messages, and its suffix says the format.
+    Raises UsageError."""
+    shown = printable(where)
+    guard = NameGuard()
+    rows = _row_reader(where)
+    at = 0
+    try:
+        for number, line in enumerate(lines, 1):
+            place = f"{shown}, line {number}"
+            text = _text_of(line, place, at)
+            row = rows(text, place) if text.strip() else None
+            if row is not None:
+                listed = _checked(row, place, at)
+                if not guard.is_new(listed.path):
+                    raise UsageError(
+                        f"{place}: the path {printable(listed.path)!r} is there twice, or differs from"
+                        " another in case or Unicode form only; give each object a path of its own"
+                    )
+                yield listed
+            at += len(line)
+    finally:
+        guard.close()
+
+
+def entry_at(where: str, first: bytes, line: bytes, at: int) -> ListedUrl | None:
+    """The entry of the line at byte `at` alone, of a list that was read before. `first`: its first line."""
+    rows = _row_reader(where)
+    row = rows(_text_of(first, where, 0), where) if at == 0 or _is_csv(where) else None
+    if at > 0:
+        row = rows(_text_of(line, where, at), where)
+    return None if row is None else _checked(row, where, at)
+
+
+def _is_csv(where: str) -> bool:
+    return where.partition("?")[0].lower().endswith(".csv")
+
+
+def _row_reader(where: str) -> Callable[[str, str], Row | None]:
+    if _is_csv(where):
+        return _CsvRows().row
+    if where.partition("?")[0].lower().endswith((".jsonl", ".ndjson", ".json")):
+        return _json_row
+    raise UsageError(f"{printable(where)}: a list is a .jsonl or a .csv file")
+
+
+def _text_of(line: bytes, place: str, at: int) -> str:
+    if len(line) > LINE_CAP:
+        raise UsageError(f"{place}: longer than {LINE_CAP} bytes")
+    if at + len(line) > FILE_CAP:
+        raise UsageError(f"{place}: the list is longer than {FILE_CAP} bytes")
+    try:
+        return line.decode("utf-8-sig" if at == 0 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise UsageError(f"{place}: not UTF-8") from None
+
+
+def _json_row(text: str, place: str) -> Row:
+    def once(pairs: list[tuple[str, Any]]) -> Row:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            for key in _KEYS:
+                if sum(key == name for name, _ in pairs) > 1:
+                    raise UsageError(f"{place}: {key} is there twice")
+        return row
+
+    try:
+        row = json.loads(text, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        raise UsageError(f"{place}: not JSON") from None
+    if not isinstance(row, dict):
+        raise UsageError(f"{place}: not a JSON object")
+    return {key: row[key] for key in _KEYS if row.get(key) is not None}
+
+
+class _CsvRows:
+    """The first line names the columns."""
+
+    def __init__(self) -> None:
+        self._columns: list[str] | None = None
+
+    def row(self, text: str, place: str) -> Row | None:
+        try:
+            cells = next(csv.reader([text], strict=True))
+        except (csv.Error, StopIteration):
+            raise UsageError(f"{place}: not CSV; a record is one line here") from None
+        if self._columns is None:
+            self._columns = [cell.strip() for cell in cells]
+            if self._columns.count("url") != 1:
+                raise UsageError(f"{place}: the first line must name the columns, url among them")
+            return None
+        if len(cells) != len(self._columns):
+            raise UsageError(f"{place}: {len(cells)} cells, the first line names {len(self._columns)}")
+        row: Row = {
+            k: c.strip() for k, c in zip(self._columns, cells, strict=True) if k in _KEYS and c.strip()
+        }
+        if "size" in row:
+            if not (row["size"].isascii() and row["size"].isdigit()) or len(row["size"]) > 18:
+                raise UsageError(f"{place}: size {printable(row['size'])[:40]!r} is no number of bytes")
+            row["size"] = int(row["size"])
+        return row
+
+
+def _checked(row: Row, place: str, at: int) -> ListedUrl:
+    url = _checked_url(row.get("url"), place)
+    path = row.get("path")
+    if path is None:
+        try:
+            path = unquote(url.path, errors="strict").lstrip("/")
+        except UnicodeDecodeError:
+            raise UsageError(f"{place}: the URL's path is not UTF-8; give it a path") from None
+    if not isinstance(path, str):
+        raise UsageError(f"{place}: path is no text")
+    fault = fault_in_path(path)
+    if fault:
+        raise UsageError(
+            f"{place}: the path {printable(path)[:200]!r} {fault}; give it a path that can be used"
+        )
+    size = row.get("size")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 62):
+        raise UsageError(f"{place}: size is no number of bytes")
+    checksum = None
+    for kind, digits in _DIGESTS.items():
+        value = row.get(kind)
+        if value is not None:
+            if not isinstance(value, str) or len(value) != digits or not _HEX.issuperset(value):
+                raise UsageError(f"{place}: {kind} is not {digits} hex digits")
+            checksum = f"{kind}:{value.lower()}"
+    return ListedUrl(path, url, size, checksum, at)
+
+
+def path_of(url: HttpUrl, path: str | None = None) -> str:
+    """The object's path: the one that is stated, else the URL's. Raises ValueError."""
+    if path is None:
+        try:
+            path = unquote(url.path, errors="strict").lstrip("/")
+        except UnicodeDecodeError:
+            raise ValueError("the URL's path is not UTF-8") from None
+    fault = fault_in_path(path)
+    if fault:
+        raise ValueError(f"the path {printable(path)[:200]!r} {fault}")
+    return path
+
+
+def _checked_url(value: Any, place: str) -> HttpUrl:
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"{place}: no url")
+    if "::" in value.partition("?")[0].partition("/")[0]:
+        raise UsageError(f"{place}: a chained URL; a list may hold http and https URLs only")
+    try:
+        return parse_url(value.strip())
+    except ValueError as error:
+        raise UsageError(f"{place}: {error}; a list may hold http and https URLs only") from None
