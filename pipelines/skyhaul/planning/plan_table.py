@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyhaul.planning.plan_writer import HEADER_KEY
+from skyhaul.planning.plan_writer import CHECK_KEY, HEADER_KEY
 from skyhaul_schemas.errors import PlanDamaged, StorageError
 from skyhaul_schemas.printable import printable
 
@@ -43,7 +44,10 @@ class PlanTable:
             raise PlanDamaged(f"{name}: its columns are not those of a plan; another version wrote it")
         self.groups: int = self._metadata.num_row_groups
         self.total: int = self._metadata.num_rows
-        self.header: bytes = (self._metadata.metadata or {}).get(HEADER_KEY, b"")
+        extra = self._metadata.metadata or {}
+        self.header: bytes = extra.get(HEADER_KEY, b"")
+        if hashlib.sha256(self.header).hexdigest().encode() != extra.get(CHECK_KEY):
+            raise PlanDamaged(f"{name}: its header does not match its checksum")
         self.bounds = [self._bounds(group) for group in range(self.groups)] if "shard" in schema.names else []
         if any(a[1] > b[0] for a, b in zip(self.bounds, self.bounds[1:], strict=False)):
             raise PlanDamaged(f"{name}: its rows are not in the order of shards")

@@ -6,6 +6,7 @@ that a worker finds its shards by them. No time, host or user is in the files.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,6 +25,9 @@ ROWS_A_GROUP = 8192
 
 HEADER_KEY = b"skyhaul"
 """Key of the JSON in a file's key-value metadata."""
+
+CHECK_KEY = b"skyhaul.sha256"
+"""Key of that JSON's sha256, in hex: pages carry checksums of their own, a Parquet footer does not."""
 
 
 class NewTable:
@@ -52,7 +56,9 @@ class NewTable:
     def finish(self, header: dict[str, Any]) -> None:
         """Write the rest and `header`, and sync. Raises DiskFull or StorageError."""
         self._flush()
-        self._writer.add_key_value_metadata({HEADER_KEY: canonical_json(header)})
+        text = canonical_json(header)
+        check = hashlib.sha256(text).hexdigest()
+        self._writer.add_key_value_metadata({HEADER_KEY: text, CHECK_KEY: check})
         self._writer.close()
         self.file.finish(sync=True)
 

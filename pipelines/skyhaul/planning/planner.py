@@ -55,6 +55,7 @@ class Planner:
         self._samples: dict[str, dict[bytes, tuple[str, Decoder]]] = {name: {} for name in catalogue.sources}
         self._seen: dict[int, Decoder] = {}
         self._spooled = 0
+        self._spool_limit = {name: self._limit_of(name) for name in catalogue.sources}
 
     def list_sources(self) -> None:
         """List all sources into the catalogue. Raises UsageError for one without objects."""
@@ -137,7 +138,7 @@ class Planner:
             decoder = self._decoders.of(obj.source, obj.path)
             self._sample(obj, decoder)
             read = partial(self._sources[obj.source].read_now, obj)
-            yield from cut(obj, decoder, self._job.shards.chunk_size, self._spool_limit(obj.source), read)
+            yield from cut(obj, decoder, self._job.shards.chunk_size, self._spool_limit[obj.source], read)
 
     def _sample(self, obj: PinnedObject, decoder: Decoder) -> None:
         """Keep the first path of each fingerprint that the objects of a source need."""
@@ -146,14 +147,14 @@ class Planner:
             fingerprint = canonical_json(dict(decoder.fingerprint))
             self._samples[obj.source].setdefault(fingerprint, (obj.path, decoder))
 
-    def _spool_limit(self, source: str) -> int | None:
+    def _limit_of(self, source: str) -> int | None:
         """Bytes, or None for a source that is read in place."""
         in_place = isinstance(self._sources[source], LocalSource) and not self._job.sources[source].via
         return None if in_place else self._job.spool_limit
 
     def _check_shard(self, chunk: Chunk) -> None:
         """A shard lies whole in the spool; whether it fits is only close where the limit is small."""
-        limit = self._spool_limit(chunk.object.source)
+        limit = self._spool_limit[chunk.object.source]
         target = self._job.shards.target_size
         if limit is None or limit > 4 * target:
             return
