@@ -124,10 +124,8 @@ class DecompressedStream:
             elif not piece and not self._fill():
                 raise self._stop(f"truncated: the object ends inside a {self._codec.name} {self._codec.unit}")
             if piece:
-                self.position += len(piece)
                 self._empty = 0
-                self._check_bomb()
-                return piece
+                return self._given(piece)
 
     def _next_member(self) -> bool:
         if not self._input and not self._fill():
@@ -158,11 +156,20 @@ class DecompressedStream:
         self._input += more
         return bool(more)
 
-    def _check_bomb(self) -> None:
-        if self.position > self._options.max_output:
-            raise self._stop(f"decompression bomb: more than max_output of {self._options.max_output} bytes")
+    def _given(self, piece: bytes) -> bytes:
+        """`piece` as far as the caps allow; what is beyond them breaks the next read."""
+        limit = self._options.max_output
+        if self.position + len(piece) > limit:
+            piece = piece[: limit - self.position]
+            self._broken = self._stop(f"decompression bomb: more than max_output of {limit} bytes")
+        self.position += len(piece)
         if self.position > _RATIO_FROM and self.position > self._options.max_ratio * max(1, self.consumed):
-            raise self._stop(f"decompression bomb: more than {self._options.max_ratio:g} times its input")
+            self._broken = self._stop(
+                f"decompression bomb: more than {self._options.max_ratio:g} times its input"
+            )
+        if self._broken is not None and not piece:
+            raise self._broken
+        return piece
 
     def _stop(self, reason: str) -> Broken:
         return Broken(f"{reason} (at compressed byte {self.consumed} of {self._size})")

@@ -77,7 +77,7 @@ def lines_of_stream(
         if body:
             if over:
                 first = body.find(b"\n") + 1
-                yield LongLine(offset, size + first - 1, held[0])
+                yield LongLine(offset, size + first - 1, _head(held[0], body[: first - 1]))
                 offset += size + first
                 held, size, over = [], 0, False
                 body = body[first:]
@@ -90,15 +90,21 @@ def lines_of_stream(
             return
         if tail:
             size += len(tail)
-            if not over:
+            if over:
+                held = [_head(held[0], tail)]
+            else:
                 held.append(tail)
                 if size > max_line:
                     over = True
-                    held = [b"".join(held)[:RAW_CAP]]
+                    held = [_head(*held)]
     if over:
         yield LongLine(offset, size, held[0])
     elif size:
         yield Window(offset, b"".join(held))
+
+
+def _head(*parts: bytes) -> bytes:
+    return b"".join(parts)[:RAW_CAP] if len(parts[0]) < RAW_CAP else parts[0][:RAW_CAP]
 
 
 _BEYOND = 16 * 1024

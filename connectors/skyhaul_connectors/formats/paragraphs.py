@@ -41,7 +41,7 @@ class _Open:
         if self.offset < 0:
             self.offset = offset
         self.stop = offset + length
-        if self._held <= self._cap:
+        if self._held <= max(self._cap, RAW_CAP):
             self._lines.append(line)
             self._held += len(line) + 1
 

@@ -1,0 +1,85 @@
+"""Formats by name and by suffix, and errors that say what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from formats.decoding import settings
+from skyhaul_connectors.formats.registry import FORMATS, check_options, decoder_for, described, format_of
+from skyhaul_schemas.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("path", "schema", "wanted"),
+    [
+        ("a/b.jsonl", "document", "jsonl"),
+        ("a/B.NDJSON.GZ", "document", "jsonl"),
+        ("x.jsonl.zst", "reading", "jsonl"),
+        ("x.py", "document", "text"),
+        ("x.txt.xz", "document", "text"),
+        ("x.jsonl", "blob", "binary"),
+        ("Makefile", "blob", "binary"),
+        ("Makefile", "document", None),
+        ("x.jsonl.unknown", "document", None),
+    ],
+)
+def test_the_suffix_and_the_schema_state_the_format(path: str, schema: str, wanted: str | None) -> None:
+    assert format_of(path, schema) == wanted
+
+
+def test_every_format_builds_a_decoder_for_every_schema_it_states() -> None:
+    for entry in FORMATS.values():
+        for schema in entry.schemas:
+            decoder = decoder_for(entry.name, settings(schema), "object")
+            assert all(isinstance(version, str) for version in decoder.fingerprint.values())
+            assert decoder.fingerprint["pyarrow"]
+        assert described()[entry.name]
+
+
+@pytest.mark.parametrize(
+    ("format", "schema", "options", "message"),
+    [
+        ("jsnol", "document", {}, r"format 'jsnol' is unknown \(allowed: .*jsonl.*\)"),
+        ("jsonl", "blob", {}, r"format jsonl gives document or reading, not schema blob \(for that: binary"),
+        (
+            "jsonl",
+            "document",
+            {"max_lime": 1},
+            r"'max_lime' is not one of format jsonl \(allowed: .*max_line",
+        ),
+        ("jsonl", "document", {"max_line": "big"}, r"'max_line' of format jsonl: .*'big'"),
+        ("jsonl", "document", {"max_depth": 5000}, r"'max_depth' of format jsonl: .*200"),
+        ("text", "document", {"unit": "word"}, r"'unit' of format text: .*'object' or 'paragraph'"),
+        ("binary", "blob", {"x": 1}, r"'x' is not one of format binary \(allowed: none\)"),
+        (
+            None,
+            "document",
+            {"max_lime": 1},
+            r"'max_lime' is of no format for schema document \(allowed: .*unit",
+        ),
+        (None, "document", {"unit": "word"}, r"'unit' of format text: .*'object' or 'paragraph'"),
+    ],
+)
+def test_a_bad_format_or_option_is_one_line_that_says_what_is_allowed(
+    format: str | None, schema: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        check_options(format, settings(schema, options=options))
+    assert str(caught.value).isprintable()
+
+
+def test_a_field_that_the_schema_has_not_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"'title' is no field of schema document \(allowed: created"):
+        check_options("jsonl", settings(fields={"title": "x"}))
+
+
+def test_an_object_whose_suffix_says_nothing_is_named() -> None:
+    with pytest.raises(UsageError, match=r"^a/Makefile: its suffix states no format.*text"):
+        decoder_for(None, settings(), "a/Makefile")
+
+
+def test_a_source_of_mixed_formats_gives_each_its_own_options() -> None:
+    mixed = settings(options={"unit": "paragraph", "max_line": "1MB"})
+    check_options(None, mixed)
+    decoder_for(None, mixed, "x.txt")
+    decoder_for(None, mixed, "x.jsonl")
