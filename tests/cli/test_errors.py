@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -121,12 +123,36 @@ def test_a_source_without_objects_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_source_fails_and_says_which(tmp_path: Path) -> None:
+def test_an_unreadable_file_fails_and_is_named(tmp_path: Path) -> None:
     write_texts(tmp_path / "remote")
     (tmp_path / "remote" / "a.txt").chmod(0)
-    answer = call("run", write_job(tmp_path))
+    job = write_job(tmp_path)
+    answer = call("run", "-q", job)
     assert answer.code in (2, 3)
-    assert "a.txt" in answer.err
+    assert "a.txt" in answer.err + call("failures", job).out
+
+
+class Forbidding(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(403)
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        return None
+
+
+def test_a_source_that_refuses_us_is_named_without_its_secrets(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forbidding) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://user:canary@127.0.0.1:{server.server_address[1]}/private/objects.jsonl?token=canary"
+        job = write_job(
+            tmp_path, sources={"web": {"url": {"list": "${SKYHAUL_TEST_URL}"}, "format": "jsonl"}}
+        )
+        answer = call("plan", job, env={"SKYHAUL_TEST_URL": url})
+        server.shutdown()
+    refused(answer, "/private/objects.jsonl", "403", code=3)
+    assert "canary" not in answer.err
 
 
 def test_a_dataset_that_cannot_be_written(tmp_path: Path) -> None:

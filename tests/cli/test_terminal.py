@@ -52,12 +52,12 @@ def on_terminal(*args: str | Path, env: dict[str, str], timeout: float = 60) -> 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    """A haul of about two seconds over an emulated link."""
+    """A haul of about a second over an emulated link."""
     write_texts(tmp_path / "remote", {f"{n}.txt": f"text {n}\n" * 2000 for n in range(20)})
     return write_job(
         tmp_path,
         sources={"texts": {"url": f"{tmp_path}/remote/*.txt", "format": "text", "via": ["leo"]}},
-        links={"leo": {"emulate": True, "down": "1200kbit/s", "up": "1Mbit/s", "rtt": "20ms"}},
+        links={"leo": {"emulate": True, "down": "2400kbit/s", "up": "1Mbit/s", "rtt": "20ms"}},
         shards={"target_size": "64KiB"},
     )
 
@@ -68,7 +68,7 @@ def test_a_terminal_gets_bars_that_redraw_and_stdout_only_the_summary(job: Path)
     assert screen.count("shards") > 3, "it was drawn several times"
     assert re.search(r"\x1b\[\d*[AF]", screen), "and in place"
     assert "█" in screen
-    assert "1.2 Mbit/s" in screen, "the rate stands against the link's"
+    assert "2.4 Mbit/s" in screen, "the rate stands against the link's"
     assert COLOUR.search(screen)
     assert "\x1b" not in out
     assert "all is committed" in out

@@ -32,6 +32,7 @@ def command(session: Session, job: str) -> int:
     from skyhaul.dataset.commits import failures
     from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK
 
-    records = sorted(failures(open_dataset(job)), key=lambda record: record.shard)
+    with open_dataset(job) as store:
+        records = sorted(failures(store), key=lambda record: record.shard)
     session.output.failures(records, target=job)
     return EXIT_FAILED if records else EXIT_OK

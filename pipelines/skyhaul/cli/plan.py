@@ -36,38 +36,37 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str) -> int:
-    loaded, store = open_job(job)
+    with open_job(job) as (loaded, store):
+        from skyhaul.planning.make_plan import check_plan, make_plan
+        from skyhaul.planning.plan_file import Plan
+        from skyhaul.report.plan_view import view_plan
+        from skyhaul.report.progress import PLANNING, counting
+        from skyhaul_connectors.links.presets import profile_from
 
-    from skyhaul.planning.make_plan import check_plan, make_plan
-    from skyhaul.planning.plan_file import Plan
-    from skyhaul.report.plan_view import view_plan
-    from skyhaul.report.progress import PLANNING, counting
-    from skyhaul_connectors.links.presets import profile_from
-
-    rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}
-    fresh = not Plan.exists(store)
-    if fresh:
-        begun = time.monotonic()
-        with progress_of(session) as watcher:
-            header = make_plan(
-                loaded,
-                store,
-                progress=lambda objects, size: watcher.progress(
-                    counting(PLANNING, elapsed=time.monotonic() - begun, size=size, count=objects)
-                ),
+        rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}
+        fresh = not Plan.exists(store)
+        if fresh:
+            begun = time.monotonic()
+            with progress_of(session) as watcher:
+                header = make_plan(
+                    loaded,
+                    store,
+                    progress=lambda objects, size: watcher.progress(
+                        counting(PLANNING, elapsed=time.monotonic() - begun, size=size, count=objects)
+                    ),
+                )
+        else:
+            with closing(Plan.open(store)) as plan:
+                header = plan.header
+            check_plan(loaded.job, header)
+        session.output.plan(
+            view_plan(
+                header,
+                dataset=store.place,
+                target=job,
+                fresh=fresh,
+                via={name: tuple(source.via) for name, source in loaded.job.sources.items()},
+                rates=rates,
             )
-    else:
-        with closing(Plan.open(store)) as plan:
-            header = plan.header
-        check_plan(loaded.job, header)
-    session.output.plan(
-        view_plan(
-            header,
-            dataset=store.place,
-            target=job,
-            fresh=fresh,
-            via={name: tuple(source.via) for name, source in loaded.job.sources.items()},
-            rates=rates,
         )
-    )
-    return 0
+        return 0

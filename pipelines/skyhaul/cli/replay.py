@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from skyhaul.cli.group import BEAM_ARGS, SkyhaulCommand
@@ -9,6 +11,8 @@ from skyhaul.cli.hauling import haul_and_report, haul_options
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import open_job
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import printable
 
 HELP = """Haul failed shards again: all of them, or those that --shard or --class name.
 
@@ -53,37 +57,39 @@ def command(
     max_duration: float | None,
     wait: bool,
 ) -> int:
-    session = ctx.ensure_object(Session)
-    loaded, store = open_job(job)
+    with open_job(job) as (loaded, store):
+        from skyhaul.dataset.commits import failures
+        from skyhaul.haul.api import HaulOptions
 
-    from skyhaul.dataset.commits import failures
-    from skyhaul.haul.api import HaulOptions
-    from skyhaul_schemas.errors import UsageError
-    from skyhaul_schemas.printable import printable
+        failed = {record.shard: record.kind for record in failures(store)}
+        options = HaulOptions(
+            workers=workers,
+            runner=runner,
+            max_duration=max_duration,
+            wait=wait,
+            beam_args=ctx.meta.get(BEAM_ARGS, ()),
+            only=_chosen(job, failed, set(shards), set(kinds)),
+        )
+        return haul_and_report(ctx.ensure_object(Session), job, loaded, store, options)
 
-    failed = {record.shard: record.kind for record in failures(store)}
-    unknown = sorted(set(shards) - set(failed))
+
+def _chosen(job: str, failed: Mapping[int, str], shards: set[int], kinds: set[str]) -> frozenset[int]:
+    """Those of the `failed` shards (with their class) that the options name; no option names all.
+    Raises UsageError for an option that names none of them."""
+    unknown = sorted(shards - set(failed))
     if unknown:
         raise UsageError(
             f"--shard {', '.join(map(str, unknown))}: has not failed;"
             f" `skyhaul failures {printable(job)}` lists those that have"
         )
-    if kinds and failed and not set(kinds) & set(failed.values()):
+    there = set(failed.values())
+    if kinds and failed and not kinds & there:
         raise UsageError(
-            f"--class {printable(', '.join(kinds))}: no failure is of this class;"
-            f" there are: {', '.join(sorted(set(failed.values())))}"
+            f"--class {printable(', '.join(sorted(kinds)))}: no failure is of this class;"
+            f" there are: {', '.join(sorted(there))}"
         )
-    chosen = frozenset(
+    return frozenset(
         shard
         for shard, kind in failed.items()
         if (not shards or shard in shards) and (not kinds or kind in kinds)
     )
-    options = HaulOptions(
-        workers=workers,
-        runner=runner,
-        max_duration=max_duration,
-        wait=wait,
-        beam_args=ctx.meta.get(BEAM_ARGS, ()),
-        only=chosen,
-    )
-    return haul_and_report(session, job, loaded, store, options)

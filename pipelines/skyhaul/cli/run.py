@@ -42,16 +42,14 @@ Exit codes:
 def command(
     ctx: click.Context, job: str, workers: int, runner: str, max_duration: float | None, wait: bool
 ) -> int:
-    session = ctx.ensure_object(Session)
-    loaded, store = open_job(job)
+    with open_job(job) as (loaded, store):
+        from skyhaul.haul.api import HaulOptions
 
-    from skyhaul.haul.api import HaulOptions
-
-    options = HaulOptions(
-        workers=workers,
-        runner=runner,
-        max_duration=max_duration,
-        wait=wait,
-        beam_args=ctx.meta.get(BEAM_ARGS, ()),
-    )
-    return haul_and_report(session, job, loaded, store, options)
+        options = HaulOptions(
+            workers=workers,
+            runner=runner,
+            max_duration=max_duration,
+            wait=wait,
+            beam_args=ctx.meta.get(BEAM_ARGS, ()),
+        )
+        return haul_and_report(ctx.ensure_object(Session), job, loaded, store, options)

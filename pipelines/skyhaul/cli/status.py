@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import click
 
@@ -47,14 +48,13 @@ def command(session: Session, job: str, watch: bool, every: float) -> int:
     from skyhaul.dataset.survey import survey
     from skyhaul.planning.plan_file import Plan
 
-    store = open_dataset(job)
-    plan = Plan.open(store)
-    seen = survey(plan, store)
-    session.output.status(seen, plan.header, dataset=store.place, target=job)
-    while watch and seen.shards_left:
-        time.sleep(every)
-        if not session.as_json:
-            click.clear()
+    with open_dataset(job) as store, closing(Plan.open(store)) as plan:
         seen = survey(plan, store)
         session.output.status(seen, plan.header, dataset=store.place, target=job)
+        while watch and seen.shards_left:
+            time.sleep(every)
+            if not session.as_json:
+                click.clear()
+            seen = survey(plan, store)
+            session.output.status(seen, plan.header, dataset=store.place, target=job)
     return seen.exit_code()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,25 +16,32 @@ if TYPE_CHECKING:
     from skyhaul_schemas.jobfile import LoadedJob
 
 
-def open_dataset(target: str) -> DatasetStore:
+@contextmanager
+def open_dataset(target: str) -> Iterator[DatasetStore]:
     """The dataset, to read. Of a job file only the dataset's place is used. Raises UsageError."""
     if _is_dataset(target):
-        return _existing(target, writable=False)
-    return _store(_load(target).job.dataset, writable=False)
+        store = _existing(target, writable=False)
+    else:
+        store = _store(_load(target).job.dataset, writable=False)
+    with closing(store):
+        yield store
 
 
-def open_job(target: str) -> tuple[LoadedJob, DatasetStore]:
+@contextmanager
+def open_job(target: str) -> Iterator[tuple[LoadedJob, DatasetStore]]:
     """The job and its dataset, to write. For a dataset folder the job is the one it was made by, and the
     dataset is that folder, also where it has been moved since. Raises UsageError."""
     if not _is_dataset(target):
         loaded = _load(target)
-        return loaded, _store(loaded.job.dataset, writable=True)
+        with closing(_store(loaded.job.dataset, writable=True)) as store:
+            yield loaded, store
+        return
     from skyhaul_schemas import layout
     from skyhaul_schemas.jobfile import parse_job
 
-    store = _existing(target, writable=True)
-    text = store.read_bytes(layout.JOB).decode("utf-8", errors="replace")
-    return parse_job(text, f"{store.place.rstrip('/')}/{layout.JOB}", os.environ), store
+    with closing(_existing(target, writable=True)) as store:
+        text = store.read_bytes(layout.JOB).decode("utf-8", errors="replace")
+        yield parse_job(text, f"{store.place.rstrip('/')}/{layout.JOB}", os.environ), store
 
 
 def _is_dataset(target: str) -> bool:

@@ -39,13 +39,11 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str, deep: bool) -> int:
-    store = open_dataset(job)
-
     from skyhaul.report.progress import VERIFYING, counting
     from skyhaul.verify import VerifyReport, verify_dataset
 
     begun = time.monotonic()
-    with progress_of(session) as watcher:
+    with open_dataset(job) as store, progress_of(session) as watcher:
 
         def grown(report: VerifyReport) -> None:
             spent = time.monotonic() - begun

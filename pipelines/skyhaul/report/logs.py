@@ -53,13 +53,15 @@ class _StderrNow(logging.StreamHandler[TextIO]):
 
 
 def start_logging(*, log_format: str, quiet: bool, verbose: bool) -> None:
-    """Send all logging to stderr. Quiet: warnings and errors only. Verbose: our debug, others' info.
+    """Send all logging to stderr: our info, others' errors. Quiet: our warnings. Verbose: our debug, others'
+    info.
 
     Called before Beam is imported, and with `force`, because Beam configures the root logger too.
     """
     handler = _StderrNow()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
+    # Others' warnings are for us, not for users: Beam warns of cloud clients that a haul does not need.
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, handlers=[handler], force=True)
     ours = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     for name in OUR_LOGGERS:
         logging.getLogger(name).setLevel(ours)
