@@ -73,7 +73,8 @@ def _run(what: str, command: list[str], **environment: str) -> None:
     except subprocess.CalledProcessError as error:
         said = [line for line in (error.stdout + error.stderr).splitlines() if line.strip()]
         told = next((line for line in said if "ERROR" in line), said[-1] if said else "")
-        raise Unavailable(f"{what}: {command[0]} failed: {told[:300]}") from error
+        told = told[told.find("Unable to") :] if "Unable to" in told else told
+        raise Unavailable(f"{what}: {command[0]} failed: {told[:160]}") from error
 
 
 def go_tool(name: str) -> Path:
