@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast, cast
 
 from skyhaul_connectors.sources.http_head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http_judge import REDIRECTS, Asked, judge, validator_of
@@ -118,10 +118,9 @@ class HttpConnection(asyncio.BufferedProtocol):
     # asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base
         if self._over:
-            transport.abort()
+            self._transport.abort()
             return
         self._last_byte = self._loop.time()
         self._tick()
