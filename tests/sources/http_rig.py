@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from faults.hostile_http import HostileServer
-
 from skyhaul_connectors.sources.http_options import http_options
 from skyhaul_connectors.sources.http_source import HttpSource
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
@@ -26,6 +25,13 @@ class Fixed:
     def own_origins(self) -> frozenset[Origin]:
         assert self.root is not None
         return frozenset([self.root.origin])
+
+    @property
+    def listed_from_afar(self) -> bool:
+        return False
+
+    def unread_list(self, obj: PinnedObject) -> None:
+        return None
 
     def listing(self) -> Iterator[PinnedObject]:
         return iter(())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -118,10 +119,8 @@ async def fetch(
     await events.settle()
     if linger and not events.is_closed:
         events.changed.clear()
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(events.changed.wait(), linger)
-        except TimeoutError:
-            pass
     if not events.is_closed:
         channel.close()
         channel.close()
