@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 
 import pyarrow as pa
@@ -23,6 +24,11 @@ from skyhaul_schemas.errors import Interrupted, SourceChanged
 from skyhaul_schemas.plan import Chunk, Shard
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import decoded_schema
+
+
+@cache
+def _release() -> str:
+    return version("skyhaul")
 
 
 def _nothing(chunk: Chunk) -> None:
@@ -56,7 +62,7 @@ def encode_shard(
     rows = ShardRows(store, shard.number, recipe, transforms)
     rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
     versions = {
-        "skyhaul": version("skyhaul"),
+        "skyhaul": _release(),
         "skyhaul.shards": str(ENCODER_VERSION),
         "pyarrow": pa.__version__,
     }

@@ -1,0 +1,143 @@
+"""Killed before and after each step of the commit path, and again while recovering, a shard ends right."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dataset.crashing import KILLED, Crashing, forked
+from dataset.hauled import JOB, Hauled, digests, plan_small, write_region
+from skyhaul.dataset.commits import read_commit, write_failure
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.verify import verify_dataset
+from skyhaul_schemas import layout
+from skyhaul_schemas.commit import FailureRecord
+from skyhaul_schemas.plan import Shard
+
+SEED = 20260101
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_region(tmp_path_factory.mktemp("region") / "r", lines=40, texts=3)
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory, region: Path) -> Hauled:
+    job = JOB.replace("row_group_size: 6kB", "row_group_size: 1MB").replace(
+        "file_size: 16kB", "file_size: 1MB"
+    )
+    hauled = plan_small(tmp_path_factory.mktemp("planned"), region, job=job)
+    write_failure(hauled.store, _failure(rejecting(hauled), hauled.recipe.plan))
+    hauled.store.close()
+    return hauled
+
+
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL leaves the page cache alone, so some thousand syncs would only cost a minute here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def rejecting(hauled: Hauled) -> Shard:
+    """A shard with rejects, so that every kind of file is on its way."""
+    return hauled.shards()[0]
+
+
+class Trial:
+    """A copy of the planned dataset, and the one shard that is hauled into it."""
+
+    def __init__(self, planned: Hauled, folder: Path) -> None:
+        shutil.copytree(planned.root, folder)
+        self.root = folder
+        self._planned = planned
+        self._shard = rejecting(planned)
+
+    def attempt(self, at: int) -> int:
+        """Haul in a child that dies at moment `at`: its exit code."""
+
+        def work() -> None:
+            store = DatasetStore.open(str(self.root), writable=True, files=Crashing(at))
+            self._planned.encode(self._shard, store)
+            store.close()
+
+        return forked(work)()
+
+    def finish(self) -> int:
+        """Haul to the end, in this process: how many moments that had."""
+        files = Crashing()
+        store = DatasetStore.open(str(self.root), writable=True, files=files)
+        self._planned.encode(self._shard, store)
+        store.close()
+        return len(files.moments)
+
+    def sound_while_unfinished(self) -> None:
+        """What a crash leaves is sound: a commit record never speaks of what is not there."""
+        store = DatasetStore.open(str(self.root), writable=False)
+        assert verify_dataset(store, deep=False).findings == []
+        if read_commit(store, self._shard.number) is None:
+            assert store.exists(layout.failure_file(self._shard.number))
+
+    def check(self, expected: dict[str, str]) -> None:
+        """As if nothing had happened: same files, one record, no leftovers."""
+        assert digests(self.root) == expected
+        store = DatasetStore.open(str(self.root), writable=True)
+        assert read_commit(store, self._shard.number) is not None
+        assert verify_dataset(store, deep=True).findings == []
+        assert not store.exists(layout.failure_file(self._shard.number))
+        assert [p.name for p in (self.root / layout.CONTROL).glob("tmp-*")] == []
+
+
+def _failure(shard: Shard, plan: str) -> FailureRecord:
+    return FailureRecord(
+        shard=shard.number, plan=plan, source=shard.source, kind="DiskFull", reason="full",
+        attempts=1, where="here", final=False, at="2026-01-01T00:00:00Z",
+    )  # fmt: skip
+
+
+def test_a_kill_at_any_step_and_another_while_recovering_end_with_the_same_shard(
+    planned: Hauled, tmp_path: Path
+) -> None:
+    clean = Trial(planned, tmp_path / "clean")
+    moments = clean.finish()
+    expected = digests(clean.root)
+    assert len([path for path in expected if path.startswith("data/")]) >= 2
+    assert [path for path in expected if "rejects" in path]
+    assert moments > 60
+    print(f"{moments} moments, seed {SEED}")
+    rng = random.Random(SEED)
+    for at in range(moments):
+        trial = Trial(planned, tmp_path / f"{at}")
+        assert trial.attempt(at) == KILLED
+        trial.sound_while_unfinished()
+        second = rng.randrange(moments)
+        code = trial.attempt(second)
+        assert code in (KILLED, 0)
+        if code == KILLED:
+            trial.sound_while_unfinished()
+            trial.finish()
+        trial.check(expected)
+        shutil.rmtree(trial.root)
+
+
+def test_each_step_of_the_path_is_one_at_which_it_was_killed(planned: Hauled, tmp_path: Path) -> None:
+    trial = Trial(planned, tmp_path / "steps")
+    files = Crashing()
+    store = DatasetStore.open(str(trial.root), writable=True, files=files)
+    planned.encode(rejecting(planned), store)
+    store.close()
+    order = [(step, path.name) for when, step, path in files.moments if when == "before"]
+    kinds = {step for step, _ in order}
+    assert kinds >= {"create", "write", "fsync", "link", "unlink", "make-folder", "fsync-folder"}
+    links = [name for step, name in order if step == "link"]
+    assert links[-1] == "0000000.json"
+    assert links[-2] == "0000000.parquet"
+    assert all(name.startswith(("train-", "validation-")) for name in links[:-2])
+    # The record's link comes after every file's folder was synced.
+    assert order.index(("link", links[-1])) > max(
+        order.index(("fsync-folder", "0000")), order.index(("link", links[-2]))
+    )
