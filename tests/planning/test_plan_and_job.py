@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from faults.hostile_http import HostileServer
 from planning.planned import Listing, job_for, pinned, plan_into
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning import dealing, fingerprint
@@ -32,10 +33,10 @@ def local_job(folder: Path, **changes: str) -> LoadedJob:
         "dataset": f"{folder}/dataset",
         "spool": f"{folder}/spool",
         "seed": "1",
-        "sources": f"{{files: {{url: '{folder}/in/**/*.txt', options: {{token: '${{TOKEN}}'}}}}}}",
+        "sources": f"{{files: {{url: '{folder}/in/**/*.txt'}}}}",
         **changes,
     }
-    return parse_job("".join(f"{k}: {v}\n" for k, v in lines.items()), "job.yaml", {"TOKEN": CANARY})
+    return parse_job("".join(f"{k}: {v}\n" for k, v in lines.items()), "job.yaml", {"SECRET": CANARY})
 
 
 def files(folder: Path) -> None:
@@ -54,20 +55,34 @@ def planned(folder: Path, **changes: str) -> tuple[PlanHeader, DatasetStore]:
         store.close()
 
 
-def test_local_files_are_planned_with_the_job_as_written_and_no_secret(tmp_path: Path) -> None:
+def test_local_files_are_planned_and_the_job_is_kept_as_it_was_written(tmp_path: Path) -> None:
     files(tmp_path)
     header, store = planned(tmp_path)
     assert (header.objects, header.unpinned) == (12, 0)
     assert header.source_bytes == sum(5 * n for n in range(12))
     assert store.read_bytes(layout.JOB).decode() == local_job(tmp_path).text
-    for path in tmp_path.rglob("*"):
-        if path.is_file() and "in" not in path.relative_to(tmp_path).parts:
-            assert CANARY.encode() not in path.read_bytes()
     assert sorted(path.name for path in (tmp_path / "dataset").rglob("*") if path.is_file()) == [
         "job.yaml",
         "objects.parquet",
         "shards.parquet",
     ]
+
+
+def test_no_secret_of_a_source_is_in_any_file_of_its_plan(tmp_path: Path) -> None:
+    objects = {f"open/{n}.txt": b"text" for n in range(5)}
+    with HostileServer(objects, require={"X-Token": CANARY}) as server:
+        url = server.url.rstrip("/").replace("http://", "http://me:${SECRET}@")
+        sources = f"{{far: {{url: '{url}/open/*.txt', options: {{headers: {{X-Token: '${{SECRET}}'}}}}}}}}"
+        header, store = planned(tmp_path, sources=sources)
+        assert any(CANARY in value for seen in server.log for value in seen.headers.values()), "it was sent"
+    assert header.objects == 5
+    recipe = Recipe.of(local_job(tmp_path, sources=sources).job, header)
+    shown = [repr(header).encode(), pickle.dumps(header), repr(recipe).encode(), pickle.dumps(recipe)]
+    stored = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(stored) == 3
+    for column in (list(Plan.open(store).objects()), list(Plan.open(store).shards())):
+        shown.append(repr(column).encode())
+    assert not any(CANARY.encode() in text for text in shown + stored)
 
 
 def test_a_second_plan_uses_the_first_and_lists_nothing(tmp_path: Path) -> None:
@@ -207,14 +222,13 @@ def test_the_dealing_is_part_of_the_fingerprint() -> None:
     assert encoder_fingerprint([])["skyhaul.dealing"] == str(dealing.DEALING_VERSION)
 
 
-def test_a_recipe_crosses_to_a_worker_without_secrets_and_decodes_there(tmp_path: Path) -> None:
+def test_a_recipe_crosses_to_a_worker_and_decodes_there(tmp_path: Path) -> None:
     files(tmp_path)
     header, _ = planned(tmp_path)
     recipe = Recipe.of(local_job(tmp_path).job, header)
     first = recipe.decoder("files", "0/0.txt")
     assert recipe.decoder("files", "1/1.txt") is first
     sent = pickle.dumps(recipe)
-    assert CANARY.encode() not in sent
     assert len(sent) < 10_000
     received = pickle.loads(sent)
     assert received == recipe
