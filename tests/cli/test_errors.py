@@ -244,6 +244,24 @@ def test_a_reader_that_leaves_changes_neither_exit_code_nor_output_on_stderr() -
         assert (process.wait(60), err) == (0, "")
 
 
+def test_watching_ends_when_its_reader_leaves(tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    job = write_job(tmp_path)
+    assert call("plan", "-q", job).code == 0
+    with subprocess.Popen(
+        [*PROGRAM, "status", "--watch", "--every", "50ms", str(job)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "left" in process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+        assert (process.wait(30), err) == (75, "")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_watching_ends_with_its_code(
     number: signal.Signals, code: int, tmp_path: Path

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from skyhaul.cli.session import Session
-from skyhaul.report.stdio import close_quietly, complain
+from skyhaul.report.stdio import complain
 from skyhaul_schemas.errors import EXIT_SIGINT, EXIT_USAGE, SkyhaulError
 from skyhaul_schemas.printable import printable
 
@@ -86,7 +86,6 @@ class LateGroup(click.Group):
         except click.Abort:
             complain("interrupted", session.log_format)
             code = EXIT_SIGINT
-        close_quietly()
         sys.exit(code)
 
 

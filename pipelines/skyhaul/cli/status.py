@@ -47,11 +47,12 @@ Exit codes:
 def command(session: Session, job: str, watch: bool, every: float) -> int:
     from skyhaul.dataset.survey import survey
     from skyhaul.planning.plan_file import Plan
+    from skyhaul.report.stdio import reader_left
 
     with open_dataset(job) as store, closing(Plan.open(store)) as plan:
         seen = survey(plan, store)
         session.output.status(seen, plan.header, dataset=store.place, target=job)
-        while watch and seen.shards_left:
+        while watch and seen.shards_left and not reader_left():
             time.sleep(every)
             if not session.as_json:
                 click.clear()

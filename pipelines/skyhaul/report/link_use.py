@@ -46,8 +46,8 @@ class _Meter:
         if grew and self.began is None:
             self.began = self.at
         if self.began is not None and self.last.state == "up":
-            self.known = self.known and link.capacity is not None
-            self.idle_bits += (link.capacity or 0.0) * step
+            self.known = self.known and self.last.capacity is not None
+            self.idle_bits += (self.last.capacity or 0.0) * step
             self.idle_seconds += step
         if grew:
             self.ended = at

@@ -6,17 +6,26 @@ import contextlib
 import json
 import os
 import sys
+import threading
 
 from skyhaul_schemas.printable import printable
 
+_left = threading.Event()
+
 
 def say(text: str = "") -> None:
-    """Write a line to stdout. A reader that has left (`| head`) is no error: the work and its exit code
-    matter more, so the rest of the output goes nowhere."""
+    """Write a line to stdout, at once. A reader that has left (`| head`) is no error: the work and its exit
+    code matter more, so the rest of the output goes nowhere."""
     try:
-        sys.stdout.write(text + "\n")
+        print(text, flush=True)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - stdout's place until the process ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _left.set()
+
+
+def reader_left() -> bool:
+    """Whether stdout has no reader any more, so that it is no use to say it again."""
+    return _left.is_set()
 
 
 def complain(message: str, log_format: str = "text") -> None:
@@ -28,11 +37,3 @@ def complain(message: str, log_format: str = "text") -> None:
             if log_format == "json":
                 line = json.dumps({"level": "error", "message": text})
             print(line, file=sys.stderr, flush=True)
-
-
-def close_quietly() -> None:
-    """Flush stdout, so that a reader that left does not turn into a complaint of the interpreter's."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
