@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,23 +85,9 @@ def read_tree(text: str, origin: str, env: Mapping[str, str]) -> Tree:
     """Parse `text`. Raises UsageError with the lines of what is wrong."""
     if len(text) > TEXT_CAP:
         raise UsageError(f"{printable(origin)}: found more than {TEXT_CAP} characters, allowed: at most that")
-    try:
-        _check_depth(text, origin)
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        problem = printable(error.problem or "cannot be parsed")
-        if error.context and error.context_mark and error.context_mark.line + 1 != line:
-            problem += f" ({printable(error.context)} that starts in line {error.context_mark.line + 1})"
-        raise UsageError(f"{printable(origin)}:{line}: not YAML: {problem}") from None
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise UsageError(f"{printable(origin)}:{line}: not YAML: {printable(str(error.reason))}") from None
+    _check_events(text, origin)
+    with _parsing(text, origin) as loader:
+        root = loader.get_single_node()
     if root is None:
         raise refuse(origin, [Problem(1, (), "an empty file", "a job file; it starts with `version: 1`")])
     builder = _Builder(env)
@@ -111,17 +98,55 @@ def read_tree(text: str, origin: str, env: Mapping[str, str]) -> Tree:
     return builder.tree
 
 
-def _check_depth(text: str, origin: str) -> None:
+@contextmanager
+def _parsing(text: str, origin: str) -> Iterator[_Loader]:
+    """A loader over `text`; what it raises becomes a UsageError with a line."""
+    shown = printable(origin)
+    loader: _Loader | None = None
+    try:
+        loader = _Loader(text)
+        yield loader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        problem = printable(error.problem or "cannot be parsed")
+        if error.context and error.context_mark and error.context_mark.line + 1 != line:
+            problem += f" ({printable(error.context)} that starts in line {error.context_mark.line + 1})"
+        raise UsageError(f"{shown}:{line}: not YAML: {problem}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UsageError(f"{shown}:{line}: not YAML: {printable(str(error.reason))}") from None
+    except (ValueError, OverflowError):
+        # The scanner converts escapes and the %YAML directive without looking at their range.
+        line = loader.line + 1 if loader else 1
+        raise UsageError(f"{shown}:{line}: not YAML: a number or escape out of range") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _check_events(text: str, origin: str) -> None:
     """Composing recurses, so the depth is looked at first, over the flat stream of events."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > DEPTH_CAP:
+    with _parsing(text, origin) as loader:
+        while loader.check_event():
+            event = loader.get_event()  # type: ignore[no-untyped-call]  # types-PyYAML left it out
             line = event.start_mark.line + 1 if event.start_mark else 1
-            raise refuse(origin, [Problem(line, (), "nesting without end", f"a depth of {DEPTH_CAP}")])
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > DEPTH_CAP:
+                raise refuse(origin, [Problem(line, (), "nesting without end", f"a depth of {DEPTH_CAP}")])
+            tag = getattr(event, "tag", None)
+            if tag is not None:
+                found = f"the tag {describe(tag)}"
+                raise refuse(origin, [Problem(line, (), found, "plain YAML without tags")])
+
+
+def _encodable(text: str) -> bool:
+    """Whether UTF-8 has `text`: an escape of YAML can name half of a surrogate pair."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class _Builder:
@@ -130,23 +155,21 @@ class _Builder:
         self.tree = Tree()
         self.problems: list[Problem] = []
         self.count = 0
+        self.overflowed = False
 
     def value(self, node: yaml.Node, where: Where, depth: int) -> Any:
         self.count += 1
         if self.count > VALUE_CAP or depth > DEPTH_CAP:
-            # Only aliases get here: the file itself is capped in text and depth.
-            if not any("aliases" in p.found for p in self.problems):
-                self._problem(node, where, "aliases that expand too far", f"at most {VALUE_CAP} values")
+            if not self.overflowed:
+                self._problem(node, where, "too many values", f"{VALUE_CAP}, with all aliases expanded")
+            self.overflowed = True
             return None
         self.tree.lines.setdefault(where, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+        if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where, depth)
-        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
+        if isinstance(node, yaml.SequenceNode):
             return [self.value(child, (*where, i), depth + 1) for i, child in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, where)
-        self._problem(node, where, f"the tag {describe(node.tag)}", "plain YAML without tags")
-        return None
+        return self._scalar(node, where)
 
     def _mapping(self, node: yaml.MappingNode, where: Where, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -161,6 +184,9 @@ class _Builder:
                 merged.extend(child.value if isinstance(child, yaml.SequenceNode) else [child])
                 continue
             name = key.value
+            if not _encodable(name):
+                self._problem(key, where, f"the key {describe(name)}", "characters that UTF-8 has")
+                continue
             if name in first:
                 allowed = f"each key once; it stands in line {first[name]} already"
                 self.problems.append(Problem(line, (*where, name), "the key again", allowed))
@@ -185,12 +211,10 @@ class _Builder:
                 self.tree.lines[(*where, key.value)] = key.start_mark.line + 1
                 found[key.value] = self.value(child, (*where, key.value), depth + 1)
 
-    def _scalar(self, node: yaml.ScalarNode, where: Where) -> Any:
-        text = node.value
+    def _scalar(self, node: yaml.Node, where: Where) -> Any:
+        text: str = node.value
         self.tree.written[where] = text
         kind = node.tag.removeprefix(_TAG)
-        if kind == "str" or kind == "merge":
-            return self._resolve(node, text, where)
         if kind == "null":
             return None
         if kind == "bool":
@@ -201,11 +225,13 @@ class _Builder:
             return float(text)
         if kind in ("int", "float"):
             self._problem(node, where, describe(text), f"a number of at most {_DIGITS_CAP} characters")
-        else:
-            self._problem(node, where, f"the tag {describe(node.tag)}", "plain YAML without tags")
-        return None
+            return None
+        if not _encodable(text):
+            self._problem(node, where, describe(text), "characters that UTF-8 has")
+            return None
+        return self._resolve(node, text, where)
 
-    def _resolve(self, node: yaml.ScalarNode, text: str, where: Where) -> str:
+    def _resolve(self, node: yaml.Node, text: str, where: Where) -> str:
         """Put the environment's values for `${NAME}`; `$${` stands for `${`."""
         names: list[str] = []
 

@@ -199,7 +199,7 @@ def test_all_problems_are_listed_in_the_order_of_the_file() -> None:
         ("- a\n", "job.yaml:1: found a list, allowed: a mapping of keys, such as `version: 1`"),
         (
             "a: !!python/object/apply:os.system [id]\n",
-            "job.yaml:1: a: found the tag 'tag:yaml.org,2002:python",
+            "job.yaml:1: found the tag 'tag:yaml.org,2002:python",
         ),
         ("? [a]\n: 1\n", "job.yaml:1: found a key that is no text, allowed: text as keys"),
     ],
@@ -212,11 +212,16 @@ def test_an_alias_bomb_costs_no_more_than_its_text() -> None:
     bomb = "a: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
     for i in range(9):
         bomb += f"b{i}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n"
-    assert any("aliases that expand too far" in line for line in refused(bomb))
+    assert any(
+        "found too many values, allowed: 50000, with all aliases expanded" in line for line in refused(bomb)
+    )
 
 
 def test_an_alias_of_itself_ends() -> None:
-    assert any("aliases that expand too far" in line for line in refused("a: &a [*a]\n"))
+    assert any(
+        "found too many values, allowed: 50000, with all aliases expanded" in line
+        for line in refused("a: &a [*a]\n")
+    )
 
 
 def test_deep_nesting_is_refused_before_it_is_descended() -> None:
