@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skyhaul_connectors.formats.decoder import LOOK_AHEAD
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_connectors.formats.stream import PIECE, Broken, PlainStream, Stream
 from skyhaul_schemas.records import RAW_CAP
@@ -62,7 +63,8 @@ def lines_of_stream(
     while True:
         at = stream.position
         try:
-            read = stream.read(piece if stop is None or at < stop else _BEYOND)
+            # Not beyond what `with_surroundings` had hauled: each further read is a fetch of its own.
+            read = stream.read(piece if stop is None else min(piece, max(stop - at, 0) + LOOK_AHEAD))
         except Broken as broken:
             yield Rest(offset, size, b"".join(held), broken.reason)
             return
@@ -105,10 +107,6 @@ def lines_of_stream(
 
 def _head(*parts: bytes) -> bytes:
     return b"".join(parts)[:RAW_CAP] if len(parts[0]) < RAW_CAP else parts[0][:RAW_CAP]
-
-
-_BEYOND = 16 * 1024
-"""Beyond a chunk's end little is missing, and may have to be fetched: smaller steps."""
 
 
 def _after_newline(data: ChunkBytes, start: int, stop: int) -> int:
