@@ -43,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_versions())
         return EXIT_OK
     try:
+        if not (arguments.id and arguments.provision_endpoint):
+            raise UsageError("no --id and --provision_endpoint: a runner starts this command, see --help")
         if arguments.die_with_parent:
             _die_with_parent(arguments.die_with_parent)
         info = fetch_provision_info(arguments.provision_endpoint, arguments.id)
@@ -66,12 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         epilog="In a job: --environment_type=PROCESS"
         ' --environment_config=\'{"command": "/path/to/skyhaul-worker-boot"}\'',
     )
-    check = "--check" in sys.argv[1:]
     parser.add_argument("--check", action="store_true", help="print the versions installed here and end")
-    parser.add_argument("--id", required=not check, help="the harness's id, given by the runner")
-    parser.add_argument("--provision_endpoint", required=not check, metavar="HOST:PORT")
-    parser.add_argument("--control_endpoint", required=not check, metavar="HOST:PORT")
-    parser.add_argument("--logging_endpoint", required=not check, metavar="HOST:PORT")
+    # Prism 2.77 puts the id in quotes that no shell takes away.
+    parser.add_argument(
+        "--id", default="", type=lambda text: text.strip("'"), help="the harness's id, given by the runner"
+    )
+    # What the provision endpoint says of the other endpoints goes before what stands here.
+    parser.add_argument("--provision_endpoint", default="", metavar="HOST:PORT")
+    parser.add_argument("--control_endpoint", default="", metavar="HOST:PORT")
+    parser.add_argument("--logging_endpoint", default="", metavar="HOST:PORT")
     parser.add_argument("--artifact_endpoint", default="", metavar="HOST:PORT", help="not used")
     parser.add_argument("--semi_persist_dir", default="", help="not used: nothing is staged")
     parser.add_argument(
@@ -100,11 +105,11 @@ def _die_with_parent(parent: int) -> None:
 
 def fetch_provision_info(endpoint: str, worker_id: str) -> Any:
     """Beam's `ProvisionInfo` for this harness. Raises RunnerUnreachable."""
-    import grpc
+    import grpc  # type: ignore[import-untyped]  # ships no types
     from apache_beam.portability.api import beam_provision_api_pb2, beam_provision_api_pb2_grpc
 
     with grpc.insecure_channel(endpoint) as channel:
-        stub = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)
+        stub = beam_provision_api_pb2_grpc.ProvisionServiceStub(channel)  # type: ignore[no-untyped-call]  # Beam's stubs
         try:
             response = stub.GetProvisionInfo(
                 beam_provision_api_pb2.GetProvisionInfoRequest(),
@@ -138,20 +143,23 @@ def staged_artifacts(info: Any) -> list[str]:
 
 def harness_environment(arguments: argparse.Namespace, info: Any) -> Mapping[str, str]:
     """The environment that Beam's `sdk_worker_main` reads; written as Beam's own boot command does."""
-    from google.protobuf import json_format, text_format
-
     from apache_beam.portability.api import endpoints_pb2
+    from google.protobuf import json_format, text_format  # type: ignore[import-untyped]  # ships no types
 
-    def descriptor(url: str) -> str:
-        return text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=url))
+    def endpoint(name: str, argument: str) -> str:
+        """Prism tells the endpoints in the provision information, Flink in the arguments."""
+        found = (
+            getattr(info, name) if info.HasField(name) else endpoints_pb2.ApiServiceDescriptor(url=argument)
+        )
+        if not found.url:
+            raise UsageError(f"the runner names no {name.replace('_', ' ')} for harness {arguments.id!a}")
+        return str(text_format.MessageToString(found))
 
-    if not arguments.control_endpoint:
-        raise UsageError("no --control_endpoint: a runner starts this command, see --help")
     environment = dict(os.environ)
     environment["WORKER_ID"] = arguments.id
     environment["PIPELINE_OPTIONS_FILE"] = _write_options(json_format.MessageToJson(info.pipeline_options))
-    environment["LOGGING_API_SERVICE_DESCRIPTOR"] = descriptor(arguments.logging_endpoint)
-    environment["CONTROL_API_SERVICE_DESCRIPTOR"] = descriptor(arguments.control_endpoint)
+    environment["LOGGING_API_SERVICE_DESCRIPTOR"] = endpoint("logging_endpoint", arguments.logging_endpoint)
+    environment["CONTROL_API_SERVICE_DESCRIPTOR"] = endpoint("control_endpoint", arguments.control_endpoint)
     environment["RUNNER_CAPABILITIES"] = " ".join(info.runner_capabilities)
     if info.HasField("status_endpoint"):
         environment["STATUS_API_SERVICE_DESCRIPTOR"] = text_format.MessageToString(info.status_endpoint)

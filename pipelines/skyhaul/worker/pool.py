@@ -132,10 +132,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def start_server(pool: WorkerPool, port: int) -> tuple[Any, int]:
     """A running gRPC server of Beam's pool protocol on loopback, and its port. Raises UsageError."""
-    import grpc
+    import grpc  # type: ignore[import-untyped]  # ships no types
     from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 
-    class Servicer(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc] # Beam is untyped
+    class Servicer(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):
         def StartWorker(self, request: Any, context: Any) -> Any:
             try:
                 pool.start(
@@ -156,7 +156,9 @@ def start_server(pool: WorkerPool, port: int) -> tuple[Any, int]:
             return beam_fn_api_pb2.StopWorkerResponse()
 
     server = grpc.server(futures.ThreadPoolExecutor(8))
-    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(Servicer(), server)
+    beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(  # type: ignore[no-untyped-call]  # Beam's stubs
+        Servicer(), server
+    )
     try:
         bound = server.add_insecure_port(f"{LOOPBACK}:{port}")
     except RuntimeError as error:
