@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast, cast
+from typing import Protocol, cast
 
 from skyhaul_connectors.sources.http_head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http_judge import REDIRECTS, Asked, judge, validator_of
@@ -195,15 +195,17 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         ask = self._sent[0]
         offset = ask.asked.offset + ask.taken
-        ask.taken += len(data)
-        if ask.taken > ask.asked.length:
+        room = ask.asked.length - ask.taken
+        if room:
+            fitting = data if len(data) <= room else data[:room]
+            ask.taken += len(fitting)
+            self._events.received(ask.request, offset, fitting)
+        if len(data) > room and not self._over:
+            place = ask.asked.place
             self._fail(
-                ask,
-                MalformedAnswer(f"{ask.asked.place}: more than the {ask.asked.length} bytes that were asked"),
+                ask, MalformedAnswer(f"{place}: more than the {ask.asked.length} bytes that were asked")
             )
             self._end(None)
-            return
-        self._events.received(ask.request, offset, data)
 
     def answer_end(self) -> None:
         ask = self._sent.popleft()

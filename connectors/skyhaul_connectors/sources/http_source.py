@@ -19,6 +19,9 @@ from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject
 
+_URLS_CAP = 4096
+"""Object URLs that are kept, since an object is asked for in many ranges."""
+
 
 class HttpCatalogue(Protocol):
     """Which objects there are, and where each of them lies."""
@@ -69,6 +72,7 @@ class HttpSource:
         self._networks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Network] = (
             weakref.WeakKeyDictionary()
         )
+        self._urls: dict[tuple[str | None, str], HttpUrl] = {}
         self._bases: dict[str, HttpUrl] = {}
         self._reader = BlockingReader(lambda events: self.connect(events, Route()))
 
@@ -103,11 +107,15 @@ class HttpSource:
         return root.origin if root is not None else None
 
     def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
-        if route.base_url is not None:
-            return self._base(route.base_url).below(obj.path)
-        if obj.locator is None and self._catalogue.root is not None:
-            return self._catalogue.root.below(obj.path)
-        return self._catalogue.url_of(obj)
+        root = self._base(route.base_url) if route.base_url is not None else self._catalogue.root
+        if root is None or (obj.locator is not None and route.base_url is None):
+            return self._catalogue.url_of(obj)
+        url = self._urls.get((route.base_url, obj.path))
+        if url is None:
+            if len(self._urls) >= _URLS_CAP:
+                self._urls.clear()
+            url = self._urls[route.base_url, obj.path] = root.below(obj.path)
+        return url
 
     @property
     def listed_from_afar(self) -> bool:
