@@ -36,6 +36,6 @@ def test_two_hundred_thousand_objects_are_planned_and_read_in_bounded_memory(tmp
     assert many["peak_bytes"] - some["peak_bytes"] < 50 * MB
 
 
-def test_twenty_thousand_objects_are_planned_and_read_in_seconds(tmp_path: Path) -> None:
-    found = plan_of(tmp_path / "some", 20_000)
-    assert found["grown_bytes"] < 100 * MB
+def test_five_thousand_objects_are_planned_and_read_in_little_memory(tmp_path: Path) -> None:
+    found = plan_of(tmp_path / "some", 5_000)
+    assert found["grown_bytes"] < 60 * MB

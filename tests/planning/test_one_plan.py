@@ -34,7 +34,7 @@ def listed(objects: dict[tuple[str, str], int], order: random.Random | None) -> 
     return {name: Listing(name, [o for o in found if o.source == name]) for name in names}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(objects=OBJECTS, seed=st.integers(0, 3), order=st.randoms(use_true_random=False))
 def test_the_order_of_a_listing_and_the_folder_are_not_in_a_plan(
     objects: dict[tuple[str, str], int], seed: int, order: random.Random
@@ -51,7 +51,7 @@ def test_the_order_of_a_listing_and_the_folder_are_not_in_a_plan(
     assert found[0] == found[1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(objects=OBJECTS, target=st.integers(1, 9000), chunk=st.integers(1, 3000))
 def test_every_byte_of_every_object_is_in_exactly_one_chunk(
     objects: dict[tuple[str, str], int], target: int, chunk: int

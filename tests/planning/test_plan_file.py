@@ -112,7 +112,7 @@ def test_a_flipped_byte_is_found_or_without_effect(planned: DatasetStore, name: 
     expected = everything(planned)
     dice = random.Random(SEED)
     found: list[str] = []
-    for place in sorted(dice.sample(range(len(good)), 200)):
+    for place in sorted(dice.sample(range(len(good)), 80)):
         bad = bytearray(good)
         bad[place] ^= 1 << dice.randrange(8)
         path.write_bytes(bytes(bad))
@@ -120,7 +120,7 @@ def test_a_flipped_byte_is_found_or_without_effect(planned: DatasetStore, name: 
             assert everything(planned) == expected, f"byte {place} (seed {SEED})"
         except (PlanDamaged, StorageError) as error:
             found.append(str(error))
-    assert len(found) > 100
+    assert len(found) > 40
     assert not any("\n" in message for message in found)
 
 
@@ -130,7 +130,7 @@ def test_a_cut_file_is_found(planned: DatasetStore, name: str) -> None:
     path = planned.local_root / name
     good = path.read_bytes()
     dice = random.Random(SEED)
-    for length in [0, 1, 7, 8, 12, len(good) - 1, *dice.sample(range(len(good)), 50)]:
+    for length in [0, 1, 7, 8, 12, len(good) - 1, *dice.sample(range(len(good)), 20)]:
         path.write_bytes(good[:length])
         with pytest.raises(PlanDamaged):
             everything(planned)

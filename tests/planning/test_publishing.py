@@ -103,7 +103,7 @@ def test_another_planner_that_was_first_with_an_equal_plan_is_fine(tmp_path: Pat
 
     counting = Watched(0, None)
     plan_with(tmp_path / "counted", counting)
-    for at in range(1, counting.count + 1, 3):
+    for at in range(1, counting.count + 1, 5):
         folder = tmp_path / f"at-{at}"
 
         def first(folder: Path = folder) -> None:
@@ -120,7 +120,7 @@ def test_another_planner_that_was_first_with_another_plan_wins(tmp_path: Path) -
     counting = Watched(0, None)
     plan_with(tmp_path / "counted", counting)
     lost: list[str] = []
-    for at in range(1, counting.count + 1):
+    for at in range(1, counting.count + 1, 2):
         folder = tmp_path / f"at-{at}"
         theirs: list[PlanHeader] = []
 
@@ -136,7 +136,7 @@ def test_another_planner_that_was_first_with_another_plan_wins(tmp_path: Path) -
         plan = Plan.open(DatasetStore.open(str(folder / "dataset"), writable=False))
         assert [plan.header] == ([ours] if ours else theirs)
         assert len(list(plan.objects())) == 20, "objects and shards are of one plan"
-    assert len(lost) > 5
+    assert len(lost) > 3
     assert all("was given another plan at the same time" in message for message in lost)
 
 
