@@ -100,11 +100,11 @@ def test_a_chunk_that_can_be_cut_smaller_names_that_setting_too(tmp_path: Path) 
     assert message.endswith("raise `spool_limit`, or lower `shards.chunk_size`")
 
 
-def test_a_shard_larger_than_the_spool_is_refused_with_both_settings(tmp_path: Path) -> None:
+def test_a_shard_may_be_larger_than_the_spool_that_its_chunks_pass_through(tmp_path: Path) -> None:
     job = job_for(tmp_path, top="spool_limit: 1MiB", shards="chunk_size: 64KiB\ntarget_size: 2MiB")
-    message = refused(tmp_path, job, {"s": Listing("s", [pinned("s", f"{n}", MIB // 4) for n in range(8)])})
-    assert message.startswith("shard 0 (with s/")
-    assert "(1 MiB); raise `spool_limit`, or lower `shards.target_size` (2 MiB)" in message
+    sources = {"s": Listing("s", [pinned("s", f"{n}", MIB // 4) for n in range(8)])}
+    header, _ = plan_into(tmp_path, job, sources)
+    assert header.shards == 1
 
 
 def test_objects_read_in_place_need_no_spool(tmp_path: Path) -> None:

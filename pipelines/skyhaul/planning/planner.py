@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from skyhaul.planning.catalogue import Catalogue, Cut
-from skyhaul.planning.cutting import checked, cut, name_of
+from skyhaul.planning.cutting import checked, cut
 from skyhaul.planning.dealing import deal, deal_key
 from skyhaul.planning.decoders import Decoders, source_formats
 from skyhaul.planning.digest import ObjectsDigest, plan_digest
@@ -20,7 +20,6 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.plan import Chunk, PinnedObject, PlanHeader
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.units import exact_size
 
 Progress = Callable[[int, int], None]
 """Called with the objects and the bytes listed so far."""
@@ -54,7 +53,6 @@ class Planner:
         }
         self._samples: dict[str, dict[bytes, tuple[str, Decoder]]] = {name: {} for name in catalogue.sources}
         self._seen: dict[int, Decoder] = {}
-        self._spooled = 0
         self._spool_limit = {name: self._limit_of(name) for name in catalogue.sources}
 
     def list_sources(self) -> None:
@@ -85,7 +83,6 @@ class Planner:
                 counts["first_shard"] = chunk.shard
             counts["chunks"] += 1
             counts["shards"] = chunk.shard - counts["first_shard"] + 1
-            self._check_shard(chunk)
             table.add(chunk_row(chunk))
             chunks += 1
             last = chunk
@@ -151,19 +148,3 @@ class Planner:
         """Bytes, or None for a source that is read in place."""
         in_place = isinstance(self._sources[source], LocalSource) and not self._job.sources[source].via
         return None if in_place else self._job.spool_limit
-
-    def _check_shard(self, chunk: Chunk) -> None:
-        """A shard lies whole in the spool; whether it fits is only close where the limit is small."""
-        limit = self._spool_limit[chunk.object.source]
-        target = self._job.shards.target_size
-        if limit is None or limit > 4 * target:
-            return
-        decoder = self._decoders.of(chunk.object.source, chunk.object.path)
-        needed = sum(length for _, length in decoder.segments(chunk))
-        self._spooled = needed if chunk.index == 0 else self._spooled + needed
-        if self._spooled > limit:
-            raise UsageError(
-                f"shard {chunk.shard} (with {name_of(chunk.object)}) needs more spool than `spool_limit`"
-                f" ({exact_size(limit)}); raise `spool_limit`, or lower `shards.target_size`"
-                f" ({exact_size(target)})"
-            )
