@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from skyhaul.dataset.commits import commits, failures
-from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas.commit import CommitRecord, RecordCounts, TransferCounts
 from skyhaul_schemas.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
-from skyhaul_schemas.plan import PlanHeader
+from skyhaul_schemas.plan import PlanHeader, Shard
 
 DATA_FILE = re.compile(r"data/(\d{4,})/([a-z][a-z0-9_]*)-(\d{7,})-(\d{3,})\.parquet")
 """Group, split, shard and part of a data file's path."""
@@ -23,6 +22,8 @@ class Planned(Protocol):
     @property
     def header(self) -> PlanHeader: ...
 
+    def shard(self, number: int) -> Shard: ...
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSurvey:
@@ -33,6 +34,7 @@ class SourceSurvey:
     failed: int = 0
     source_bytes: int = 0
     source_bytes_committed: int = 0
+    source_bytes_failed: int = 0
     objects: int = 0
     objects_committed: int = 0
 
@@ -118,6 +120,7 @@ class Survey:
                     "objects_committed": part.objects_committed,
                     "source_bytes": part.source_bytes,
                     "source_bytes_committed": part.source_bytes_committed,
+                    "source_bytes_failed": part.source_bytes_failed,
                 }
                 for name, part in sorted(self.by_source.items())
             },
@@ -138,19 +141,22 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
     tally = _Tally()
     for record in commits(store):
         tally.add(record)
-    final: list[int] = []
-    to_retry = 0
+    header = plan.header
+    failed = to_retry = 0
     failed_by_kind: dict[str, int] = {}
     failed_by_source: dict[str, int] = {}
+    bytes_failed: dict[str, int] = {}
     for failure in failures(store):
+        if failure.shard >= header.shards:
+            continue
         failed_by_kind[failure.kind] = failed_by_kind.get(failure.kind, 0) + 1
-        if failure.final:
-            final.append(failure.shard)
-            failed_by_source[failure.source] = failed_by_source.get(failure.source, 0) + 1
-        else:
+        if not failure.final:
             to_retry += 1
-    header = plan.header
-    failed = len(ShardSet(final))
+            continue
+        failed += 1
+        shard = plan.shard(failure.shard)
+        failed_by_source[shard.source] = failed_by_source.get(shard.source, 0) + 1
+        bytes_failed[shard.source] = bytes_failed.get(shard.source, 0) + shard.length
     return Survey(
         shards=header.shards,
         shards_committed=tally.shards,
@@ -175,6 +181,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
                 failed=failed_by_source.get(name, 0),
                 source_bytes=counts["bytes"],
                 source_bytes_committed=tally.source_bytes.get(name, 0),
+                source_bytes_failed=bytes_failed.get(name, 0),
                 objects=counts["objects"],
                 objects_committed=tally.objects.get(name, 0),
             )
