@@ -233,7 +233,7 @@ def test_the_collected_test_files_of_the_codecs_end_as_their_names_say(shared_da
 
 
 @codec
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_damage_is_rows_and_rejects(name: str, data: st.DataObject) -> None:
     packed = bytearray(_pack(name, RAW[:3000]))

@@ -61,6 +61,9 @@ def with_surroundings(chunk: Chunk) -> list[tuple[int, int]]:
     return [(start, stop - start)]
 
 
+_CROWD = 4096
+
+
 class Account:
     """Rejects and damage of one chunk, under the job's `on_damage` and `on_drift`."""
 
@@ -94,6 +97,11 @@ class Account:
         return decoded
 
     @property
+    def crowded(self) -> bool:
+        """Whether so many rejects wait that a step should carry them off."""
+        return len(self._rejects) >= _CROWD
+
+    @property
     def pending(self) -> bool:
         return bool(self._rejects) or self._damaged
 
@@ -102,6 +110,41 @@ class Account:
 
     def _said(self, offset: int, reason: str) -> str:
         return f"{self._object.source}/{printable(self._object.path)} at byte {offset}: {reason}"
+
+
+class RowBuffer:
+    """Rows on their way into batches of at most `batch_bytes` (or one row)."""
+
+    def __init__(self, settings: DecodeSettings, schema: pa.Schema, account: Account) -> None:
+        self._limit = settings.batch_bytes
+        self._schema = schema
+        self._account = account
+        self._columns: list[list[Any]] = [[] for _ in schema]
+        self._held = 0
+
+    @property
+    def full(self) -> bool:
+        return self._held >= self._limit or self._account.crowded
+
+    def add(self, row: Sequence[Any], offset: int, length: int, size: int | None = None) -> None:
+        """The body's values in the schema's order, and the position. `size`: bytes of body, by default
+        `length`."""
+        for column, value in zip(self._columns, row, strict=False):
+            column.append(value)
+        self._columns[-2].append(offset)
+        self._columns[-1].append(length)
+        self._held += length if size is None else size
+
+    def step(self) -> Decoded:
+        batch = rows(self._schema, self._columns)
+        self._columns = [[] for _ in self._schema]
+        self._held = 0
+        return self._account.step(batch)
+
+    def rest(self) -> Iterator[Decoded]:
+        """The last step, where there is anything to say."""
+        if self._columns[-1] or self._account.pending:
+            yield self.step()
 
 
 def rows(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:

@@ -2,34 +2,44 @@
 
 `fields` of the source says schema field: column. A field it does not name takes the column of the same
 name, except that a document's `source_id` takes `id`. A column written as a JSON Pointer (RFC 6901,
-`/meta/url`) reaches inside a nested value, which then also stays in `metadata`. Every column that is
-not taken goes to `metadata` as canonical JSON.
+`/meta/url`) reaches inside a nested value, which then also stays in `metadata`. `@path`, `@name` and `@stem`
+stand for the object's path, its last part, and that without suffixes. Every column that is not taken goes to
+`metadata` as canonical JSON.
 
 Drift, per field (nothing is cast or dropped in silence):
 - a field that the schema requires (`text`, `quantity`, `bytes`) must be there and not null;
 - text takes strings only; `source_id` and `station` also integers, written in decimal;
-- times take RFC 3339 / ISO 8601 strings, a date alone is its midnight, without an offset they are UTC;
-- numbers take JSON numbers; an integer that a double cannot hold is drift.
+- times take strings (see `times`);
+- numbers take JSON numbers; an integer that a double cannot hold is drift. In tables of text (CSV) they
+  take decimal numbers, with or without an exponent; white space around them is passed over.
 """
 
 from __future__ import annotations
 
+import copy
+import math
+import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import pyarrow as pa
 
 from skyhaul_connectors.formats.json_quick import canonical
+from skyhaul_connectors.formats.melt import Measured
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_connectors.formats.times import TimeOptions, Times
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.records import BODIES
 
 _RENAMED: Final = {"document": {"source_id": "id"}}
 _IDENTIFIERS: Final = frozenset({"source_id", "station"})
+_OF_OBJECT: Final = ("@path", "@name", "@stem")
 _MISSING: Final = object()
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_JOINED: Final = "@time"
+_DECIMAL: Final = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)\s*", re.ASCII)
+
+Row = tuple[Any, ...]
 
 
 class Drift(ValueError):
@@ -37,38 +47,71 @@ class Drift(ValueError):
 
 
 class FieldMap:
-    """Where each field of a schema comes from. Raises UsageError on a field that the schema has not."""
+    """Where each field of a schema comes from. Raises UsageError on what cannot be.
 
-    def __init__(self, settings: DecodeSettings) -> None:
+    text_table: whether all values are text (a CSV), so that numbers are read from it. melt: measured columns
+    of a wide table.
+    """
+
+    def __init__(
+        self,
+        settings: DecodeSettings,
+        times: TimeOptions | None = None,
+        melt: Mapping[str, Measured] | None = None,
+        *,
+        text_table: bool = False,
+    ) -> None:
+        times = times if times is not None else TimeOptions()
+        self.times = Times(times)
+        self.melt = dict(melt or {})
         body = [field for field in BODIES[settings.schema] if field.name != "metadata"]
-        names = {field.name for field in body}
-        for name in settings.fields:
-            if name not in names:
-                raise UsageError(
-                    f"fields: {printable(name)!r} is no field of schema {settings.schema}"
-                    f" (allowed: {', '.join(sorted(names))})"
-                )
+        self._check(settings, {field.name for field in body})
         renamed = _RENAMED.get(settings.schema, {})
         self.columns: dict[str, str] = {
             f.name: settings.fields.get(f.name, renamed.get(f.name, f.name)) for f in body
         }
+        self._joined = times.time_columns
+        if self._joined:
+            self.columns[self._time_field(settings)] = _JOINED
         self.required = frozenset(f.name for f in body if not f.nullable)
         self.types: dict[str, pa.DataType] = {f.name: f.type for f in body}
-        self.taken = frozenset(c for c in self.columns.values() if not c.startswith("/"))
+        self.taken = frozenset(c for c in self.columns.values() if not c.startswith(("/", "@")))
+        self.taken |= set(self._joined) | set(self.melt)
+        self.taken |= {one.quality for one in self.melt.values() if one.quality is not None}
+        self.of_object: dict[str, str] = {}
         self._plan = tuple(
-            (name, column, column.startswith("/"), _converter(name, self.types[name]), name in self.required)
+            (name, column, column[:1], self._converter(name, text_table), name in self.required)
             for name, column in self.columns.items()
+            if not (self.melt and name in ("quantity", "value", "unit", "quality"))
+        )
+        self._number = _decimal if text_table else _number
+        self.width = len(self.columns) + 1
+
+    def for_object(self, path: str) -> FieldMap:
+        """This map with `@path` and its like bound."""
+        if not any(column in _OF_OBJECT for column in self.columns.values()):
+            return self
+        bound = copy.copy(self)
+        name = path.rpartition("/")[2]
+        bound.of_object = {"@path": path, "@name": name, "@stem": name.partition(".")[0]}
+        return bound
+
+    @property
+    def plain(self) -> bool:
+        """Whether each field is a column of its own (no pointers, no joined times, no melting)."""
+        return (
+            not self.melt and not self._joined and not any(c.startswith("/") for c in self.columns.values())
         )
 
     def takes_integers(self, name: str) -> bool:
         """Whether an integer fits the text field `name`, written in decimal."""
         return name in _IDENTIFIERS
 
-    def row(self, record: Mapping[str, Any]) -> tuple[Any, ...]:
+    def row(self, record: Mapping[str, Any]) -> Row:
         """The fields' values in the schema's order, `metadata` last. Raises Drift."""
         values: list[Any] = []
-        for name, column, nested, convert, required in self._plan:
-            found = _at(record, column) if nested else record.get(column)
+        for name, column, mark, convert, required in self._plan:
+            found = record.get(column) if mark not in "/@" else self._elsewhere(record, column)
             if found is None or found is _MISSING:
                 if required:
                     state = "null" if column in record else "missing"
@@ -80,37 +123,75 @@ class FieldMap:
                 continue
             try:
                 values.append(convert(found))
-            except Drift as drift:
+            except ValueError as drift:
                 raise Drift(f"{name}: column {printable(column)!r} holds {drift}") from None
         taken = self.taken
         rest = {key: value for key, value in record.items() if key not in taken}
         values.append(canonical(rest) if rest else None)
         return tuple(values)
 
+    def rows(self, record: Mapping[str, Any], units: Mapping[str, str] | None = None) -> list[Row]:
+        """All rows of a record: one, or one a measured column. `units` by column. Raises Drift."""
+        if not self.melt:
+            return [self.row(record)]
+        station, time, latitude, longitude, metadata = self.row(record)
+        found = []
+        for column, measured in self.melt.items():
+            value = record.get(column, _MISSING)
+            if value is _MISSING:
+                raise Drift(f"melt: column {printable(column)!r} is missing")
+            quality = None if measured.quality is None else record.get(measured.quality)
+            try:
+                number = None if value is None else self._number(value)
+                flag = None if quality is None else _identifier(quality)
+            except ValueError as drift:
+                raise Drift(f"{measured.quantity}: column {printable(column)!r} holds {drift}") from None
+            unit = measured.unit if measured.unit is not None else (units or {}).get(column)
+            found.append(
+                (station, time, measured.quantity, number, unit, flag, latitude, longitude, metadata)
+            )
+        return found
 
-def parse_time(text: str) -> int:
-    """Microseconds since 1970, UTC, of an ISO 8601 date and time. Raises Drift."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Drift(f"{printable(text, 60)!r}, which is no ISO 8601 time") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        passed = moment - _EPOCH
-    except OverflowError:
-        raise Drift(f"{printable(text, 60)!r}, which is beyond the calendar") from None
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+    def _check(self, settings: DecodeSettings, names: set[str]) -> None:
+        for name, column in settings.fields.items():
+            if name not in names:
+                raise UsageError(
+                    f"fields: {printable(name)!r} is no field of schema {settings.schema}"
+                    f" (allowed: {', '.join(sorted(names))})"
+                )
+            if column.startswith("@") and column not in _OF_OBJECT:
+                raise UsageError(f"fields: {printable(column)!r} is none of {', '.join(_OF_OBJECT)}")
+        if self.melt and settings.schema != "reading":
+            raise UsageError(f"decode option 'melt' is for schema reading, not {settings.schema}")
 
+    def _time_field(self, settings: DecodeSettings) -> str:
+        for name in ("time", "created"):
+            if name in self.columns:
+                return name
+        raise UsageError(f"decode option 'time_columns': schema {settings.schema} has no time")
 
-def _converter(name: str, kind: pa.DataType) -> Callable[[Any], Any]:
-    if name in _IDENTIFIERS:
-        return _identifier
-    if pa.types.is_timestamp(kind):
-        return _time
-    if pa.types.is_floating(kind):
-        return _number
-    return _text
+    def _elsewhere(self, record: Mapping[str, Any], column: str) -> Any:
+        if column == _JOINED:
+            parts = [record.get(part) for part in self._joined]
+            return None if None in parts else " ".join(map(str, parts))
+        if column.startswith("@"):
+            return self.of_object.get(column)
+        return _at(record, column)
+
+    def _converter(self, name: str, text_table: bool) -> Callable[[Any], Any]:
+        kind = self.types[name]
+        if name in _IDENTIFIERS:
+            return _identifier
+        if pa.types.is_timestamp(kind):
+            return self._time
+        if pa.types.is_floating(kind):
+            return _decimal if text_table else _number
+        return _text
+
+    def _time(self, value: Any) -> int:
+        if type(value) is str:
+            return self.times.parse(value)
+        raise Drift(f"{_kind(value)}, not a time as a string")
 
 
 def _text(value: Any) -> str:
@@ -127,12 +208,6 @@ def _identifier(value: Any) -> str:
     raise Drift(f"{_kind(value)}, not a string or an integer")
 
 
-def _time(value: Any) -> int:
-    if type(value) is str:
-        return parse_time(value)
-    raise Drift(f"{_kind(value)}, not a time as a string")
-
-
 def _number(value: Any) -> float:
     if type(value) is float:
         return value
@@ -141,6 +216,16 @@ def _number(value: Any) -> float:
     if type(value) is int:
         raise Drift("an integer that a double cannot hold")
     raise Drift(f"{_kind(value)}, not a number")
+
+
+def _decimal(value: Any) -> float:
+    match = _DECIMAL.fullmatch(value) if type(value) is str else None
+    if match is None:
+        raise Drift(f"{printable(repr(value), 60)}, which is no decimal number")
+    number = float(match[1])
+    if not math.isfinite(number):
+        raise Drift(f"{printable(repr(value), 60)}, which is beyond the range of a double")
+    return number
 
 
 def _kind(value: Any) -> str:

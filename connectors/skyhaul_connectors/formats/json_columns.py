@@ -34,8 +34,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from skyhaul_connectors.formats.fields import Drift, FieldMap, parse_time
+from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.json_exact import canonical
+from skyhaul_connectors.formats.times import Times
 
 _Mask = npt.NDArray[np.bool_]
 _Row = Callable[[bytes], tuple[Any, ...]]
@@ -64,7 +65,7 @@ class JsonColumns:
         self._fields = fields
         self._types: dict[str, pa.DataType | None] = {}
         self._schema: pa.Schema | None = None
-        self._usable = all(not column.startswith("/") for column in fields.columns.values())
+        self._usable = fields.plain
         self._used: dict[str, list[str]] = {}
         for name, column in fields.columns.items():
             self._used.setdefault(column, []).append(name)
@@ -143,6 +144,8 @@ class JsonColumns:
 
     def _field(self, name: str, column: str, batch: pa.RecordBatch) -> pa.Array:
         kind = self._fields.types[name]
+        if column in self._fields.of_object:
+            return pa.repeat(pa.scalar(self._fields.of_object[column], kind), batch.num_rows)
         if column not in self._types:
             if name in self._fields.required:
                 raise _Declined
@@ -151,7 +154,7 @@ class JsonColumns:
         if name in self._fields.required and values.null_count:
             raise _Declined
         if pa.types.is_timestamp(kind):
-            return _times(values, kind)
+            return _times(values, kind, self._fields.times)
         if pa.types.is_floating(kind):
             _refuse_odd_doubles(values)
             if pc.any(pc.greater(pc.abs(values), 2.0**53)).as_py():
@@ -359,19 +362,19 @@ def _refuse_odd_doubles(values: pa.Array) -> None:
         raise _Declined
 
 
-def _times(values: pa.Array, kind: pa.DataType) -> pa.Array:
+def _times(values: pa.Array, kind: pa.DataType, times: Times) -> pa.Array:
     if not pa.types.is_string(values.type):
         raise _Declined
     if values.null_count == len(values):
         return pa.nulls(len(values), kind)
-    if pc.all(pc.match_substring_regex(values, _COMMON_TIME)).as_py():
+    if times.iso_only and pc.all(pc.match_substring_regex(values, _COMMON_TIME)).as_py():
         try:
             return values.cast(kind)
         except pa.ArrowInvalid:
             raise _Declined from None
     try:
-        read = [None if text is None else parse_time(text) for text in values.to_pylist()]
-    except Drift:
+        read = [None if text is None else times.parse(text) for text in values.to_pylist()]
+    except ValueError:
         raise _Declined from None
     return pa.array(read, pa.int64()).cast(kind)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skyhaul_connectors.formats.decoder import LOOK_AHEAD
 from skyhaul_connectors.formats.lines import LongLine, Rest, Window, lines_of_chunk, lines_of_stream
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_connectors.formats.stream import PlainStream, Stream
 from skyhaul_schemas.records import RAW_CAP
 
 _BLANK = b" \t\r\x0b\x0c"
-_BEYOND = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def paragraphs_of_chunk(data: ChunkBytes, cap: int) -> Iterator[Paragraph | Rest
                 current.add(offset, length, line)
     if not current.begun:
         return
-    rest = PlainStream(data, end, chunk.object.size)
-    for item in lines_of_stream(rest, cap, piece=_BEYOND):
+    rest = PlainStream(data, end, chunk.object.size, border=stop + LOOK_AHEAD)
+    for item in lines_of_stream(rest, cap, piece=LOOK_AHEAD):
         for offset, length, line in _lines(item):
             if _is_blank(line, length, cap):
                 yield current.end()

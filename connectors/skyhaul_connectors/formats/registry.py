@@ -35,6 +35,8 @@ FORMATS = {
         Format("text", "text", "Text", ("document",),
                (".txt", ".text", ".md", ".markdown", ".rst", ".py", ".log", ".tex", ".org"),
                "a text, or each paragraph of it"),
+        Format("csv", "delimited", "Csv", ("document", "reading"), (".csv",), "delimited text with a header"),
+        Format("tsv", "delimited", "Tsv", ("document", "reading"), (".tsv", ".tab"), "csv with tabs"),
         Format("binary", "binary", "Binary", ("blob",), (), "any object as it is"),
     )
 }  # fmt: skip

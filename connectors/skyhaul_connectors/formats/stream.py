@@ -35,18 +35,51 @@ class Stream(Protocol):
         ChunkBytes.read raises."""
 
 
-class PlainStream:
-    """Bytes [start, stop) of the object as they are."""
+class PeekedStream:
+    """A stream whose first bytes were looked at."""
 
-    def __init__(self, data: ChunkBytes, start: int, stop: int) -> None:
+    def __init__(self, inner: Stream, length: int) -> None:
+        self._inner = inner
+        self._start = inner.position
+        self.head = b""
+        self._broken: Broken | None = None
+        try:
+            while len(self.head) < length and (piece := inner.read(length - len(self.head))):
+                self.head += piece
+        except Broken as broken:
+            self._broken = broken
+        self._served = 0
+
+    @property
+    def position(self) -> int:
+        return self._start + self._served if self._served < len(self.head) else self._inner.position
+
+    def read(self, length: int) -> bytes:
+        if self._served < len(self.head):
+            piece = self.head[self._served : self._served + length]
+            self._served += len(piece)
+            return piece
+        if self._broken is not None:
+            raise self._broken
+        return self._inner.read(length)
+
+
+class PlainStream:
+    """Bytes [start, stop) of the object as they are. No read crosses `border`, beyond which bytes may have to
+    be fetched."""
+
+    def __init__(self, data: ChunkBytes, start: int, stop: int, border: int | None = None) -> None:
         self._data = data
         self.position = start
         self._stop = stop
+        self._border = border
 
     def read(self, length: int) -> bytes:
         length = min(length, self._stop - self.position)
         if length <= 0:
             return b""
+        if self._border is not None and self.position < self._border:
+            length = min(length, self._border - self.position)
         piece = self._data.read(self.position, length)
         self.position += len(piece)
         return piece

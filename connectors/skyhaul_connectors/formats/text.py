@@ -25,7 +25,7 @@ from pydantic import Field
 
 from skyhaul_connectors.formats.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
-from skyhaul_connectors.formats.decoder import Account, WholeObject, even_cuts, rows, with_surroundings
+from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, even_cuts, with_surroundings
 from skyhaul_connectors.formats.encodings import UTF_8, BadText, Encoding, detect, encoding_named, encoding_of
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.lines import Rest
@@ -38,8 +38,8 @@ from skyhaul_schemas.job import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import RAW_CAP
 
-COLUMNS = ("body", "name", "path", "encoding")
-"""What `fields` may name: the text, the path's last part, the path, and the encoding."""
+COLUMNS = ("body", "encoding", "@path", "@name", "@stem")
+"""What `fields` may name: the text, its encoding, and what stands for the object."""
 
 
 class TextOptions(StreamOptions):
@@ -64,7 +64,7 @@ class TextDecoder(WholeObject):
                 f"decode option 'unit': paragraphs of {self._declared.name} have no byte offsets;"
                 " use unit: object"
             )
-        self._fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
+        self.fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
         for field, column in settings.fields.items():
             if column not in COLUMNS:
                 raise UsageError(
@@ -108,7 +108,7 @@ class TextDecoder(WholeObject):
         if raw is not None and raw:
             batch = _Rows(self, data, account)
             batch.add(0, raw, self._encoding(raw))
-            yield batch.step()
+            yield from batch.buffer.rest()
         elif account.pending:
             yield account.step(self.empty())
 
@@ -154,10 +154,9 @@ class TextDecoder(WholeObject):
                 account.reject(item.offset, item.length, reason, item.raw)
             else:
                 batch.add(item.offset, item.raw, encoding)
-            if batch.held >= self.settings.batch_bytes:
-                yield batch.step()
-        if batch.held or account.pending:
-            yield batch.step()
+            if batch.buffer.full:
+                yield batch.buffer.step()
+        yield from batch.buffer.rest()
 
     def _whole_paragraphs(
         self, data: ChunkBytes, stream: Stream | None, account: Account
@@ -199,23 +198,18 @@ class TextDecoder(WholeObject):
             length = len(paragraph.encode(name))
             batch.take(offset, length, paragraph, encoding)
             offset += length
-            if batch.held >= self.settings.batch_bytes:
-                yield batch.step()
-        if batch.held:
-            yield batch.step()
+            if batch.buffer.full:
+                yield batch.buffer.step()
+        yield from batch.buffer.rest()
 
 
 class _Rows:
     """Records of one object on their way into a batch."""
 
     def __init__(self, decoder: TextDecoder, data: ChunkBytes, account: Account) -> None:
-        self._decoder = decoder
         self._account = account
-        self._fields = decoder._fields
-        path = data.chunk.object.path
-        self._names = {"name": path.rpartition("/")[2], "path": path}
-        self._columns: list[list[Any]] = [[] for _ in decoder.schema]
-        self.held = 0
+        self._fields = decoder.fields.for_object(data.chunk.object.path)
+        self.buffer = RowBuffer(decoder.settings, decoder.schema, account)
 
     def add(self, offset: int, raw: bytes, encoding: Encoding) -> None:
         try:
@@ -228,23 +222,9 @@ class _Rows:
 
     def take(self, offset: int, length: int, text: str, encoding: Encoding) -> None:
         record = {"body": text}
-        for column in self._fields.taken:
-            if column in self._names:
-                record[column] = self._names[column]
         if encoding.name != "utf-8":
             record["encoding"] = encoding.name
-        row = self._fields.row(record)
-        for values, value in zip(self._columns, row, strict=False):
-            values.append(value)
-        self._columns[-2].append(offset)
-        self._columns[-1].append(length)
-        self.held += length
-
-    def step(self) -> Decoded:
-        batch = rows(self._decoder.schema, self._columns)
-        self._columns = [[] for _ in self._columns]
-        self.held = 0
-        return self._account.step(batch)
+        self.buffer.add(self._fields.row(record), offset, length)
 
 
 def _too_long(length: int, cap: int) -> str:

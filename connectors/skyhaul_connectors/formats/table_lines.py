@@ -1,0 +1,275 @@
+"""Records of delimited text: cells, and the bytes they came from.
+
+RFC 4180 with its open points decided, as Python's csv module reads it strictly: a cell that begins with the
+quote runs to the next single quote, doubled quotes inside it are one; a quote elsewhere is itself. Line
+breaks inside quotes belong to the cell. What follows a closing quote must be the delimiter or the line's end.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from skyhaul_connectors.formats.encodings import Encoding
+from skyhaul_connectors.formats.lines import LongLine, Rest, Window
+from skyhaul_connectors.formats.stream import PIECE, Broken, Stream
+from skyhaul_schemas.records import RAW_CAP
+
+csv.field_size_limit(2**31 - 1)  # the process-wide default of 128 KiB is not ours; max_record bounds records
+
+_ESCAPED = re.compile("[\udc80-\udcff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """delimiter: one character, or `whitespace` for runs of it (then nothing is quoted)."""
+
+    delimiter: str
+    quote: str | None
+    escape: str | None
+    quoted_newlines: bool
+    max_record: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: `text` without its LF, `length` bytes without it and `size` bytes with it; `raw` is its
+    bytes, or their beginning where there is a problem."""
+
+    offset: int
+    size: int
+    length: int
+    raw: bytes
+    text: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One record. Either `cells`, or the `problem` that makes it a reject."""
+
+    offset: int
+    length: int
+    raw: bytes
+    cells: Sequence[str]
+    problem: str | None = None
+    is_rest: bool = False
+
+
+def lines_in(
+    items: Iterator[Window | LongLine | Rest], encoding: Encoding, cap: int
+) -> Iterator[Line | Rest]:
+    """Lines found in the bytes, each decoded on its own."""
+    for item in items:
+        if isinstance(item, Rest):
+            yield item
+            return
+        if isinstance(item, LongLine):
+            yield Line(item.offset, item.length + 1, item.length, item.raw, "", _too_long(item.length, cap))
+            continue
+        offset = item.offset
+        pieces = item.data.split(b"\n")
+        if not pieces[-1]:
+            pieces.pop()
+        for raw in pieces:
+            yield _line(offset, raw, encoding, cap)
+            offset += len(raw) + 1
+
+
+def lines_decoded(stream: Stream, encoding: Encoding, cap: int) -> Iterator[Line | Rest]:
+    """Lines of an encoding in which they cannot be found in the bytes (UTF-16, say): the stream is decoded
+    first, and offsets are counted by encoding the lines again."""
+    decoder = codecs.getincrementaldecoder(encoding.name)("strict")
+    held = ""
+    offset = stream.position
+    done = False
+    while not done:
+        try:
+            piece = stream.read(PIECE)
+            held += decoder.decode(piece, not piece)
+        except Broken as broken:
+            yield Rest(offset, stream.position - offset, held.encode("utf-8")[:RAW_CAP], broken.reason)
+            return
+        except UnicodeError as error:
+            reason = f"invalid {encoding.name}: {getattr(error, 'reason', 'malformed')}"
+            yield Rest(offset, stream.position - offset, held.encode("utf-8", "replace")[:RAW_CAP], reason)
+            return
+        done = not piece
+        if len(held) > cap:
+            yield Rest(
+                offset, stream.position - offset, held[:RAW_CAP].encode("utf-8"), _too_long(len(held), cap)
+            )
+            return
+        *lines, held = held.split("\n")
+        if done and held:
+            lines.append(held)
+        if not offset and lines:
+            lines[0] = lines[0].removeprefix("\ufeff")
+        for number, text in enumerate(lines):
+            last = done and bool(held) and number == len(lines) - 1
+            raw = text.encode(encoding.name)
+            size = len(raw) + (0 if last else len("\n".encode(encoding.name)))
+            problem = "a NUL character" if "\0" in text else None
+            yield Line(offset, size, len(raw), raw, text, problem)
+            offset += size
+
+
+def records_of(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
+    """The records of `lines`; blank lines are passed over. The last one may be the unreadable rest."""
+    if dialect.delimiter == "whitespace":
+        return _split(lines)
+    if dialect.quoted_newlines and dialect.quote is not None:
+        return _quoted(lines, dialect)
+    return _one_a_line(lines, dialect)
+
+
+def _split(lines: Iterator[Line | Rest]) -> Iterator[Cells]:
+    for line in lines:
+        if isinstance(line, Rest):
+            yield _rest(line)
+        elif line.problem or line.text.strip():
+            yield Cells(line.offset, line.length, line.raw, line.text.split(), line.problem)
+
+
+def _one_a_line(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
+    for line in lines:
+        if isinstance(line, Rest):
+            yield _rest(line)
+            return
+        text = line.text.removesuffix("\r")
+        problem = line.problem
+        if not problem and not text:
+            continue
+        cells: Sequence[str] = ()
+        try:
+            if not problem:
+                cells = next(_reader(iter((text,)), dialect))
+        except csv.Error as error:
+            problem = _malformed(error)
+        yield Cells(line.offset, line.length, line.raw, cells, problem)
+
+
+class _Feed:
+    """Hands lines to csv.reader, and remembers which ones made the record that it is at."""
+
+    def __init__(self, lines: Iterator[Line | Rest], cap: int) -> None:
+        self._lines = lines
+        self._cap = cap
+        self.taken: list[Line] = []
+        self.rest: Rest | None = None
+        self.over = False
+        self.ended = False
+        self._size = 0
+
+    def begin(self) -> None:
+        self.taken = []
+        self._size = 0
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        if self.ended:
+            raise StopIteration
+        line = next(self._lines, None)
+        if line is None or isinstance(line, Rest):
+            self.rest = line
+            self.ended = True
+            raise StopIteration
+        self.taken.append(line)
+        self._size += line.size
+        if self._size > self._cap and len(self.taken) > 1:
+            self.over = self.ended = True
+            raise StopIteration
+        # Only a line break inside quotes reaches a cell; csv.reader drops the others.
+        return line.text + "\n"
+
+
+def _quoted(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
+    feed = _Feed(lines, dialect.max_record)
+    reader = _reader(feed, dialect)
+    while True:
+        feed.begin()
+        cells: Sequence[str] = ()
+        problem: str | None = None
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            problem = _malformed(error)
+        if feed.ended:
+            break
+        if not cells and not problem and not any(line.problem for line in feed.taken):
+            continue
+        yield _record(feed.taken, cells, problem)
+    yield from _ended(feed)
+
+
+def _ended(feed: _Feed) -> Iterator[Cells]:
+    """What a feed that stopped leaves: nothing, an open quote, or the unreadable rest."""
+    if feed.rest is None and not feed.taken:
+        return
+    rest = feed.rest
+    start = feed.taken[0].offset if feed.taken else rest.offset if rest else 0
+    raw = b"\n".join(line.raw for line in feed.taken)[:RAW_CAP]
+    stop = feed.taken[-1].offset + feed.taken[-1].size if feed.taken else start
+    if rest is not None:
+        raw, stop = (raw + b"\n" if raw else b"") + rest.raw, rest.offset + rest.length
+        problem = rest.reason
+    elif feed.over:
+        problem = "a quoted cell that does not end within max_record"
+    else:
+        problem = "a quoted cell that does not end"
+    yield Cells(start, stop - start, raw[:RAW_CAP], (), problem, is_rest=True)
+
+
+def _record(taken: list[Line], cells: Sequence[str], problem: str | None) -> Cells:
+    if len(taken) == 1:
+        line = taken[0]
+        return Cells(line.offset, line.length, line.raw, cells, line.problem or problem)
+    first, last = taken[0], taken[-1]
+    raw = b"\n".join(line.raw for line in taken)
+    problem = next((line.problem for line in taken if line.problem), problem)
+    return Cells(first.offset, last.offset + last.length - first.offset, raw, cells, problem)
+
+
+def _line(offset: int, raw: bytes, encoding: Encoding, cap: int) -> Line:
+    length = len(raw)
+    size = length + 1
+    if length > cap:
+        return Line(offset, size, length, raw[:RAW_CAP], "", _too_long(length, cap))
+    problem = "a NUL byte" if b"\0" in raw else None
+    if raw.isascii() and encoding.name == "utf-8":
+        return Line(offset, size, length, raw, raw.decode("ascii"), problem)
+    text = raw.decode(encoding.name, "surrogateescape").removeprefix("\ufeff" if not offset else "")
+    if _ESCAPED.search(text):
+        problem = f"invalid {encoding.name}"
+    return Line(offset, size, length, raw, text, problem)
+
+
+def _reader(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
+    return csv.reader(
+        lines,
+        delimiter=dialect.delimiter,
+        quotechar=dialect.quote,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        escapechar=dialect.escape,
+        doublequote=True,
+        strict=True,
+    )
+
+
+def _rest(rest: Rest) -> Cells:
+    return Cells(rest.offset, rest.length, rest.raw, (), rest.reason, is_rest=True)
+
+
+def _malformed(error: csv.Error) -> str:
+    return f"malformed CSV: {error}"
+
+
+def _too_long(length: int, cap: int) -> str:
+    return f"a record of {length} bytes, more than max_record of {cap}"

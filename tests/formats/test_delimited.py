@@ -1,0 +1,256 @@
+"""CSV and its kin: dialects, headers, sentinels, damage, and sensors' wide tables."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.decoding import decode
+from skyhaul_schemas.errors import DriftError, UsageError
+
+DOC = {"fields": {"text": "t"}}
+
+
+def test_the_header_names_the_columns_and_the_rest_is_metadata() -> None:
+    raw = b'id,t,"x,y"\r\n7,Hello,1\r\n8,"a ""b""\r\nc",\r\n'
+    found = decode(raw, "x.csv", **DOC)
+    assert found.texts == ["Hello", 'a "b"\r\nc']
+    assert [row["source_id"] for row in found.rows] == ["7", "8"]
+    assert [row["metadata"] for row in found.rows] == ['{"x,y":"1"}', '{"x,y":null}']
+    assert [raw[row["offset"] :][: row["length"]] for row in found.rows] == [
+        b"7,Hello,1\r",
+        b'8,"a ""b""\r\nc",\r',
+    ]
+
+
+def test_the_csv_spectrum_is_read_as_its_json_says(shared_data: Path) -> None:
+    folder = shared_data / "malformed" / "csv-spectrum"
+    names = sorted(path.stem for path in (folder / "csvs").glob("*.csv"))
+    assert len(names) == 12
+    for name in names:
+        raw = (folder / "csvs" / f"{name}.csv").read_bytes()
+        wanted = json.loads((folder / "json" / f"{name}.json").read_text("utf-8"))
+        wanted = wanted if isinstance(wanted, list) else [wanted]
+        first = next(iter(wanted[0]))
+        found = decode(raw, "x.csv", fields={"text": first}, missing=[])
+        assert not found.rejects, name
+        rows = [{first: row["text"], **json.loads(row["metadata"] or "{}")} for row in found.rows]
+        if name == "location_coordinates":
+            # The collection's own JSON has another telephone number than its CSV.
+            assert rows[0].pop("Contact Phone Number") == "2095257564"
+            del wanted[0]["Contact Phone Number"]
+        ends = [{key: value.replace("\r\n", "\n") for key, value in row.items()} for row in rows]
+        assert wanted in (rows, ends), name
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"only", "1 cells where the header has 2"),
+        (b"a,b,c", "3 cells where the header has 2"),
+        (b'"a"x,b', "malformed CSV: ',' expected after '\"'"),
+        (b"a\rb,c", "malformed CSV: new-line character seen in unquoted field"),
+        (b"a\x00,b", "a NUL byte"),
+        (b"\xff,b", "invalid utf-8"),
+    ],
+)
+def test_a_bad_record_costs_only_itself(raw: bytes, reason: str) -> None:
+    whole = b"t,u\nbefore,1\n" + raw + b"\nafter,2\n"
+    for quoted in (True, False):
+        found = decode(whole, "x.csv", quoted_newlines=quoted, **DOC)
+        assert found.texts == ["before", "after"]
+        (reject,) = found.rejects
+        assert reject.reason.startswith(reason)
+        assert (reject.offset, reject.length, reject.raw) == (13, len(raw), raw)
+        assert not found.damaged
+
+
+def test_a_quote_that_never_ends_is_damage_from_its_record_on() -> None:
+    found = decode(b't,u\na,1\n"b,2\nc,3\n', "x.csv", **DOC)
+    assert found.texts == ["a"]
+    assert found.damaged
+    assert (found.rejects[0].offset, found.rejects[0].length) == (8, 9)
+    assert found.reasons == ["a quoted cell that does not end"]
+    lines = decode(b't,u\na,1\n"b,2\nc,3\n', "x.csv", quoted_newlines=False, **DOC)
+    assert lines.counts == (2, 1, False)
+
+
+def test_a_quoted_cell_over_the_cap_is_damage_in_bounded_memory() -> None:
+    raw = b't,u\na,1\n"' + b"line\n" * 100_000
+    found = decode(raw, "x.csv", max_record=5000, **DOC)
+    assert found.counts == (1, 1, True)
+    assert found.reasons == ["a quoted cell that does not end within max_record"]
+
+
+def test_a_long_line_is_rejected_and_the_next_is_read() -> None:
+    raw = b"t,u\n" + b"x" * 3_000_000 + b",1\nb,2\n"
+    found = decode(raw, "x.csv", max_record=5000, **DOC)
+    assert found.texts == ["b"]
+    assert found.rejects[0].length == 3_000_002
+
+
+@pytest.mark.parametrize("raw", [b"", b"\n\n", b"t,u\n", b"\xef\xbb\xbft,u"])
+def test_no_records_no_rows(raw: bytes) -> None:
+    assert decode(raw, "x.csv", **DOC).counts == (0, 0, False)
+
+
+def test_a_header_that_names_a_column_twice_is_damage() -> None:
+    found = decode(b"t,t\na,b\n", "x.csv", **DOC)
+    assert found.counts == (0, 1, True)
+    assert "column 't' is there twice" in found.reasons[0]
+
+
+def test_dialects() -> None:
+    assert decode(b"t;u\n'a;b';1\n", "x.csv", delimiter=";", quote="'", **DOC).texts == ["a;b"]
+    assert decode(b't\tu\na "b"\t1\n', "x.tsv", quote="none", **DOC).texts == ['a "b"']
+    assert decode(b"t|u\na\\|b|1\n", "x.csv", delimiter="|", escape="\\", quote="none", **DOC).texts == [
+        "a|b"
+    ]
+    assert decode(b"a,1\nb,2\n", "x.csv", columns=["t", "u"], **DOC).texts == ["a", "b"]
+    assert decode(b"junk\n\nt,u\n# no\na,1\n", "x.csv", skip_lines=2, comment="#", **DOC).texts == ["a"]
+    assert decode("t,u\nä,1\n".encode("latin-1"), "x.csv", encoding="latin-1", **DOC).texts == ["ä"]
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_encodings_whose_lines_are_not_in_the_bytes(name: str) -> None:
+    text = 't,u\r\nä😀,1\r\n"x\ny",2\r\n'
+    raw = text.encode(name)
+    if name[-2:] in ("le", "be"):
+        raw = "\ufeff".encode(name) + raw
+    found = decode(raw, "x.csv", **DOC)
+    assert found.texts == ["ä😀", "x\ny"]
+    assert decode(raw[:-3], "x.csv", **DOC).damaged
+
+
+def test_sentinels_are_null_and_null_text_is_drift() -> None:
+    found = decode(b"t,u\na,NA\nNA,1\n", "x.csv", missing=["NA", ""], **DOC)
+    assert found.rows[0]["metadata"] == '{"u":null}'
+    assert found.reasons == ["text: column 't' is null"]
+    with pytest.raises(DriftError):
+        decode(b"t,u\nNA,1\n", "x.csv", missing=["NA"], on_drift="fail", **DOC)
+
+
+BUOY = (
+    b"#STN   YYYY MM DD hh mm WSPD  ATMP\n"
+    b"#text    yr mo day hr mn  m/s  degC\n"
+    b"22101  2018 07 30 21 00   1.0    MM\n"
+    b"22102  2018 07 30 21 10  99.9  -1.5\n"
+)
+BUOY_OPTIONS = {
+    "delimiter": "whitespace",
+    "comment": "#",
+    "units_row": True,
+    "missing": ["MM"],
+    "time_columns": ["YYYY", "MM", "DD", "hh", "mm"],
+    "time_format": "%Y %m %d %H %M",
+    "melt": {"WSPD": "wind_speed", "ATMP": {"quantity": "air_temperature", "unit": "C"}},
+    "fields": {"station": "STN"},
+}
+
+
+def test_a_wide_table_of_sensors_melts_to_readings() -> None:
+    rows = decode(BUOY, "b.txt", format="csv", schema="reading", **BUOY_OPTIONS).rows
+    assert [(row["station"], row["quantity"], row["value"], row["unit"]) for row in rows] == [
+        ("22101", "wind_speed", 1.0, "m/s"),
+        ("22101", "air_temperature", None, "C"),
+        ("22102", "wind_speed", 99.9, "m/s"),
+        ("22102", "air_temperature", -1.5, "C"),
+    ]
+    assert rows[2]["time"].isoformat() == "2018-07-30T21:10:00+00:00"
+    assert len({row["offset"] for row in rows}) == 4
+    assert [row["metadata"] for row in rows] == [None] * 4
+
+
+def test_cells_that_are_no_number_or_time_are_drift() -> None:
+    raw = BUOY + b"22103 2018 13 30 21 00 1.0 2\n22104 2018 12 30 21 00 1,0 2\n22105 2018 12 30 21 00 nan 2\n"
+    found = decode(raw, "b.txt", format="csv", schema="reading", **BUOY_OPTIONS)
+    assert len(found.rows) == 4
+    assert [reason.split("holds ")[1] for reason in found.reasons] == [
+        "'2018 13 30 21 00', which is no time as %Y %m %d %H %M",
+        "'1,0', which is no decimal number",
+        "'nan', which is no decimal number",
+    ]
+
+
+def test_a_long_table_of_sensors_is_read_as_it_is() -> None:
+    raw = (
+        b"station,time,quantity,value,unit,quality,latitude,longitude\nS,2020-01-01 06:00,t,1e1,C,ok,-5.5,120"
+    )
+    (row,) = decode(raw, "x.csv", schema="reading", utc_offset="+06:00").rows
+    assert (row["value"], row["latitude"], row["longitude"], row["quality"]) == (10.0, -5.5, 120.0, "ok")
+    assert row["time"].isoformat() == "2020-01-01T00:00:00+00:00"
+
+
+def test_the_station_may_be_in_the_objects_name() -> None:
+    raw = b"time,quantity,value\n2020-01-01,t,1\n"
+    (row,) = decode(raw, "buoys/44025.std.csv", schema="reading", fields={"station": "@stem"}).rows
+    assert row["station"] == "44025"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delimiter": "ab"},
+        {"delimiter": '"'},
+        {"quote": ""},
+        {"utc_offset": "5"},
+        {"utc_offset": "+25:00"},
+        {"melt": {"a": {"quantity": ""}}},
+        {"melt": {"a": "b"}},
+        {"comment": ""},
+    ],
+)
+def test_bad_options_are_refused_when_the_job_is_read(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as caught:
+        decode(b"", "x.csv", **options)
+    assert str(caught.value).isprintable()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([b"a,1", b"", b"\r", b"b,2\r", b'"c",3', b"bad", b"x" * 1100, b"\xff,1"]), max_size=25
+    ),
+    st.lists(st.integers(0, 3000), max_size=5),
+)
+def test_where_it_is_cut_changes_nothing(lines: list[bytes], cuts: list[int]) -> None:
+    raw = b"t,u\n" + b"\n".join(lines)
+    options = {**DOC, "quoted_newlines": False, "max_record": 1024}
+    whole = decode(raw, "x.csv", **options)
+    parts = decode(raw, "x.csv", cuts=[cut % (len(raw) + 1) for cut in cuts], **options)
+    assert (parts.rows, parts.rejects) == (whole.rows, whole.rejects)
+
+
+_CELLS = st.lists(st.lists(st.text(alphabet='ab,"\n\r é', max_size=5), min_size=2, max_size=2), max_size=8)
+
+
+@settings(max_examples=80, deadline=None)
+@given(_CELLS)
+def test_what_a_csv_writer_wrote_is_read_back(cells: list[list[str]]) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL)
+    writer.writerows([["t", "u"], *cells])
+    found = decode(out.getvalue().encode(), "x.csv", missing=[], **DOC)
+    assert not found.rejects
+    assert [[row["text"], json.loads(row["metadata"])["u"]] for row in found.rows] == cells
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([b"a", b",", b'"', b"\n", b"\r", b"\0", b"\xff", b"1.5", b"t,u\n"]), max_size=30
+    ),
+    st.booleans(),
+    st.sampled_from([",", "whitespace"]),
+)
+def test_any_bytes_are_rows_or_rejects(parts: list[bytes], quoted: bool, delimiter: str) -> None:
+    raw = b"".join(parts)
+    decode(raw, "x.csv", quoted_newlines=quoted, delimiter=delimiter, **DOC)
+    decode(gzip.compress(raw), "x.csv.gz", quoted_newlines=quoted, delimiter=delimiter, **DOC)
