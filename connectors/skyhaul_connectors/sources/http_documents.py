@@ -33,9 +33,13 @@ class Answer:
 
 
 class HttpDocuments:
-    """For one loop. `own`: the origins that the job names; they get the headers, and may be private."""
+    """For one loop. `own`: the origins that the job names; they get the headers, and may be private.
+    `guarded`: other origins may not be private, since somebody else wrote the URLs."""
 
-    def __init__(self, network: Network, options: HttpOptions, own: frozenset[Origin]) -> None:
+    def __init__(
+        self, network: Network, options: HttpOptions, own: frozenset[Origin], *, guarded: bool = False
+    ) -> None:
+        self._guarded = guarded
         self._network = network
         self._options = options
         self._own = own
@@ -63,8 +67,7 @@ class HttpDocuments:
         for hops in range(100):
             own = url.origin in self._own
             request = plain_request(method, url, self._options.headers_of(url, own), more)
-            guarded = hops > 0 and not own and url.origin.host != start.origin.host
-            exchange = await self._connected(url.origin, start.origin, guarded)
+            exchange = await self._connected(url.origin, None if own else start.origin)
             head = await exchange.ask(place, request, method == "HEAD", cap, take)
             if exchange.reusable:
                 self._kept.setdefault(url.origin, []).append(exchange)
@@ -75,14 +78,18 @@ class HttpDocuments:
             url = follow(place, url, head, hops, self._options)
         raise AssertionError
 
-    async def _connected(self, origin: Origin, start: Origin, guarded: bool) -> _Exchange:
+    async def _connected(self, origin: Origin, start: Origin | None) -> _Exchange:
+        """`start`: where a chain of redirects began; None where `origin` is one of the job's own."""
         kept = self._kept.get(origin, [])
         while kept:
             exchange = kept.pop()
             if exchange.reusable:
                 return exchange
         exchange = _Exchange(self._network, origin)
-        public_only = guarded and not self._options.private_redirects and not self._network.is_private(start)
+        led_away = start is not None and origin.host != start.host and not self._network.is_private(start)
+        public_only = not self._options.private_redirects and (
+            led_away or (self._guarded and start is not None)
+        )
         await self._network.dial(lambda: exchange, origin, Route(), public_only=public_only)
         return exchange
 

@@ -50,13 +50,16 @@ def _json_entries(page: bytes, place: str) -> list[IndexEntry]:
     """nginx: `[{"name": ..., "type": "file"|"directory", ...}]` (ngx_http_autoindex_module)."""
     try:
         listed = json.loads(page)
-        return [
-            IndexEntry(item["name"], item["type"] == "directory")
-            for item in listed
-            if item["type"] in ("file", "directory")
-        ]
-    except (ValueError, TypeError, KeyError, RecursionError, AttributeError):
-        raise MalformedAnswer(f"{place}: no JSON index as nginx writes it") from None
+    except (ValueError, RecursionError):
+        listed = None
+    entries = []
+    for item in listed if isinstance(listed, list) else [None]:
+        name, kind = (item.get("name"), item.get("type")) if isinstance(item, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(kind, str):
+            raise MalformedAnswer(f"{place}: no JSON index as nginx writes it")
+        if kind in ("file", "directory"):
+            entries.append(IndexEntry(name, kind == "directory"))
+    return entries
 
 
 def _html_entries(url: HttpUrl, page: bytes, place: str) -> list[IndexEntry]:

@@ -114,7 +114,9 @@ class HttpListed:
                     raise ObjectMissing(f"{self._name}: the list of URLs: {error}") from None
 
     async def _batches(self) -> AsyncIterator[Sequence[PinnedObject]]:
-        documents = HttpDocuments(Network(self._name, self._timeouts), self._options, self._own)
+        documents = HttpDocuments(
+            Network(self._name, self._timeouts), self._options, self._own, guarded=self._from_afar
+        )
         try:
             pinning = Pinning(self._name, documents, _Listed(self._listed), self._connections)
             async for batch in pinning.batches():

@@ -85,8 +85,8 @@ class Network:
         addresses = await self._resolve(origin)
         if public_only and not all(self._is_public(address) for _, address in addresses):
             raise RedirectRefused(
-                f"{self.source}: a redirect to {origin}, whose address is not public;"
-                " to allow it set options.private_redirects"
+                f"{self.source}: led to {origin}, whose address is not public;"
+                " to allow that set options.private_redirects: true"
             )
         connection = await self._connect(origin, addresses, route)
         loop = asyncio.get_running_loop()
