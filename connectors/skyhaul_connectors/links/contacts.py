@@ -139,7 +139,7 @@ def load_contacts(spec: str) -> ContactTable:
         contacts = tuple(_from_json(path, text, pair))
     elif pair:
         raise UsageError(
-            f"contact plan {printable(path)}: only a .json plan has nodes to choose from with #{printable(pair)}"
+            f"contact plan {printable(path)}: only a .json plan has nodes to choose from"
         )
     else:
         contacts = tuple(_from_csv(path, text))

@@ -51,6 +51,7 @@ class _EpisodeTrack:
         self._dice = dice
         self._blocks: OrderedDict[int, list[tuple[float, float]]] = OrderedDict()
         self._reach = math.ceil(episodes.lasts.longest / _BLOCK)
+        self._seen = (0.0, 0.0, False)
 
     def _starts(self, block: int) -> list[tuple[float, float]]:
         """(start, end) of the episodes that begin in the hour `block`: a Poisson process."""
@@ -74,6 +75,13 @@ class _EpisodeTrack:
 
     def look(self, at: float) -> tuple[bool, float]:
         """(within an episode, until when that holds at least)."""
+        since, until, within = self._seen
+        if not since <= at < until:
+            within, until = self._look(at)
+            self._seen = (at, until, within)
+        return within, until
+
+    def _look(self, at: float) -> tuple[bool, float]:
         block = int(at // _BLOCK)
         end = at
         change = (block + 1) * _BLOCK
@@ -148,7 +156,7 @@ class Schedule:
         if factor == 0 and factor_up == 0:
             phase = Phase.DOWN
         if profile.rate_spread is not None:
-            slot = int(at // profile.vary_every)
+            slot = _slot(at, profile.vary_every)
             until = min(until, (slot + 1) * profile.vary_every)
             luck = self._rates.at(slot)
             factor *= profile.rate_spread.at(luck) / profile.rate_spread.median
@@ -163,7 +171,7 @@ class Schedule:
     def _handover(self, at: float) -> tuple[bool, float]:
         """(silent, until when); the first handover comes after a whole period."""
         every, gap = self._profile.handover_every, self._profile.handover_gap
-        count = int(at // every)
+        count = _slot(at, every)
         if count >= 1 and at < count * every + gap:
             return True, count * every + gap
         return False, (count + 1) * every
@@ -177,10 +185,11 @@ class Schedule:
             delay = self.piece(at).delay if self.plan is not None else None
             rtt = profile.rtt if delay is None else max(profile.rtt, 2 * delay)
             if profile.rtt_spread is not None:
-                slot = int(at // profile.vary_every)
+                slot = _slot(at, profile.vary_every)
                 rtt *= profile.rtt_spread.at(self._rtts.at(slot)) / profile.rtt_spread.median
         if profile.handover_spike and profile.handover_every:
-            count, since = divmod(at, profile.handover_every)
+            count = _slot(at, profile.handover_every)
+            since = at - count * profile.handover_every
             if count >= 1 and since < profile.handover_gap + profile.spike_lasts:
                 rtt += profile.handover_spike
         return rtt
@@ -194,6 +203,15 @@ class Schedule:
             at = piece.until
             piece = self.piece(at)
         return at
+
+
+def _slot(at: float, every: float) -> int:
+    """Which slot of length `every` holds `at`, such that slot * every <= at < (slot + 1) * every holds in
+    floats as well; at // every alone may be one off at the border."""
+    slot = int(at // every)
+    if (slot + 1) * every <= at:
+        return slot + 1
+    return slot - 1 if slot * every > at else slot
 
 
 def _after(at: float, until: float) -> float:
