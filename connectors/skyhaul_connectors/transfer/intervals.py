@@ -92,6 +92,8 @@ class IntervalSet:
     def overlaps(self, start: int, stop: int) -> list[Stretch]:
         """What of [start, stop) is in, in rising order."""
         found: list[Stretch] = []
+        if start >= stop:
+            return found
         index = bisect_right(self._stops, start)
         while index < len(self._starts) and self._starts[index] < stop:
             found.append((max(start, self._starts[index]), min(stop, self._stops[index])))

@@ -53,14 +53,17 @@ class RateMeter:
 class Estimate:
     """RTT, delivered rate and loss of one lane, from its own ranges.
 
-    RTT is the least time from a request on an idle channel to its first byte (it includes the server's
-    own time, which a range has to wait for just as well). The rate is the best of the last samples,
-    since a lane that had too little to do says nothing of the link.
+    RTT is the least time from a request on an idle channel to its first byte in the last minute (it
+    includes the server's own time, which a range has to wait for just as well). The rate is the best of
+    the last samples, since a lane that had too little to do says nothing of the link.
     """
 
+    _RTT_WINDOW, _RTT_WINDOWS = 10.0, 6
+
     def __init__(self) -> None:
-        self._rtts: deque[tuple[float, float]] = deque(maxlen=64)
-        self._rtt_floor: float | None = None
+        self._floors: deque[tuple[int, float]] = deque(maxlen=self._RTT_WINDOWS)
+        self._recent: deque[float] = deque(maxlen=64)
+        self._rtt: float | None = None
         self._slow_rtt = 1.0
         self._samples: deque[float] = deque(maxlen=10)
         self.meter = RateMeter()
@@ -68,10 +71,10 @@ class Estimate:
     @property
     def rtt(self) -> float | None:
         """Seconds, None before the first answer."""
-        return self._rtt_floor
+        return self._rtt
 
     def rtt_or(self, default: float) -> float:
-        return default if self._rtt_floor is None else self._rtt_floor
+        return default if self._rtt is None else self._rtt
 
     @property
     def slow_rtt(self) -> float:
@@ -93,10 +96,15 @@ class Estimate:
 
     def saw_first_byte(self, now: float, seconds: float) -> None:
         """A request on an idle channel was answered after `seconds` (also: a connection opened)."""
-        self._rtts.append((now, seconds))
-        recent = [value for when, value in self._rtts if now - when <= 60.0]
-        self._rtt_floor = max(1e-4, min(recent))
-        ordered = sorted(value for _, value in self._rtts)
+        seconds = max(1e-4, seconds)
+        window = int(now / self._RTT_WINDOW)
+        if self._floors and self._floors[-1][0] == window:
+            self._floors[-1] = (window, min(seconds, self._floors[-1][1]))
+        else:
+            self._floors.append((window, seconds))
+        self._rtt = min(value for when, value in self._floors if window - when < self._RTT_WINDOWS)
+        self._recent.append(seconds)
+        ordered = sorted(self._recent)
         self._slow_rtt = ordered[min(len(ordered) - 1, len(ordered) * 9 // 10)]
 
     def sample(self, rate: float) -> None:
@@ -116,12 +124,13 @@ class Concurrency:
     """
 
     _RECOVERY = 5.0
+    _STEEPEST = 3
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._ceiling = float(most)
         self._raised_at = 0.0
-        self._climbed: int | None = None
+        self._climbed = 0
         self._best = 0.0
         self._sampled_at: float | None = None
         self._counted = 0
@@ -133,8 +142,8 @@ class Concurrency:
             wanted = 2 * FEWEST
         else:
             rate = max(estimate.rate or 0.0, FIRST_GUESS if estimate.rate is None else 0.0)
-            wanted = round(rate * estimate.rtt / WINDOW)
-            wanted = max(FEWEST, wanted, self._climbed or 0)
+            wanted = max(FEWEST, round(rate * estimate.rtt / WINDOW))
+            wanted = max(wanted, min(self._climbed, self._STEEPEST * wanted))
         return max(1, min(wanted, MOST, self._most, int(self._ceiling)))
 
     def observe(self, now: float, estimate: Estimate, channels: int, busy: bool) -> None:
@@ -153,9 +162,7 @@ class Concurrency:
         estimate.sample(rate)
         if rate > 1.08 * self._best:
             self._best = rate
-            self._climbed = min(MOST, max(channels, round(channels * 1.5)))
-        else:
-            self._best *= 0.98
+            self._climbed = min(MOST, round(channels * 1.5))
 
     def refused(self, now: float, channels: int) -> None:
         """The server asked for less: halve, at most once a second."""
