@@ -33,15 +33,14 @@ def split_root(pattern: str) -> tuple[str, str]:
 
 
 def common_root(roots: Sequence[str]) -> str:
-    """The longest folder that holds all `roots`."""
-    split = [root.rstrip("/").split("/") if root != "/" else [""] for root in roots]
+    """The longest folder that holds all `roots`, which are all absolute or all relative."""
+    split = [root.strip("/").split("/") if root.strip("/") else [] for root in roots]
     shared: list[str] = []
     for parts in zip(*split, strict=False):
         if len(set(parts)) > 1:
             break
         shared.append(parts[0])
-    joined = "/".join(shared)
-    return "/" if joined == "" and shared else joined
+    return ("/" if roots[0].startswith("/") else "") + "/".join(shared)
 
 
 def below(root: str, folder: str) -> str:

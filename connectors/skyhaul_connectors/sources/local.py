@@ -86,7 +86,7 @@ class LocalFiles:
         path = self._path_of(obj)
         with _translated(self._name, obj.path):
             self._check(obj, os.stat(path))
-            if not os.access(path, os.R_OK):
+            if not _readable(path):
                 raise PermissionError(errno.EACCES, "not readable")
         return path
 
@@ -144,7 +144,7 @@ class LocalFiles:
     def _pin(self, file: str, path: str) -> PinnedObject:
         with _translated(self._name, path):
             found = os.stat(file)
-            if not os.access(file, os.R_OK):
+            if not _readable(file):
                 raise PermissionError(errno.EACCES, "not readable")
         return PinnedObject(self._name, path, found.st_size, f"mtime:{found.st_mtime_ns}")
 
@@ -229,6 +229,10 @@ class LocalFiles:
             descriptor = self._open.pop(path, None)
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _readable(file: str) -> bool:
+    return os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 @contextlib.contextmanager

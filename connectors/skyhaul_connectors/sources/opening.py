@@ -105,6 +105,8 @@ def _rooted(name: str, urls: Sequence[str]) -> _Rooted:
     if any("\0" in text or not text for text in texts):
         raise UsageError(f"source {name}: a URL that names nothing")
     split = [split_root(text) for text in texts]
+    if len({folder.startswith("/") for folder, _ in split}) > 1:
+        raise UsageError(f"source {name}: some paths are absolute and some relative; write them all alike")
     root = common_root([folder for folder, _ in split])
     if scheme != "file" and not root:
         raise UsageError(f"source {name}: URLs of several buckets or hosts; make them several sources")
