@@ -15,7 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
+from skyhaul.shards.parquet import BULK, DICTIONARY
 from skyhaul_schemas.records import PROVENANCE, shard_schema
+
+_COLUMNS = ["id", "text", "source_id", "url", "language", "created", "metadata"] + [
+    f"provenance.{field.name}" for field in PROVENANCE
+]
 
 ROW_GROUP = 64 * 1024 * 1024
 
@@ -50,11 +55,14 @@ def main(folder: Path, out: Path, level: int = 3) -> None:
         with pq.ParquetWriter(
             out / f"{path.stem}.parquet",
             schema,
+            version="2.6",
             compression="zstd",
             compression_level=level,
             write_page_index=True,
             write_page_checksum=True,
             use_content_defined_chunking=True,
+            use_dictionary=[c for c in _COLUMNS if c in DICTIONARY],
+            write_statistics=[c for c in _COLUMNS if c not in BULK],
         ) as writer:
             held: list[pa.RecordBatch] = []
             size = 0

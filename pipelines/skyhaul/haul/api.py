@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,11 +26,13 @@ from skyhaul.haul.watch import Watch
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.make_plan import check_plan, make_plan
 from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.publishing import keep_job
 from skyhaul.planning.recipe import Recipe
 from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
-from skyhaul_schemas.errors import EXIT_INCOMPLETE
+from skyhaul_schemas.errors import EXIT_INCOMPLETE, SkyhaulError, StorageError
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.plan import PlanHeader
+from skyhaul_schemas.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ def haul(
     started = datetime.now(UTC)
     control = HaulControl()
     with stop_on_signals(control) as caught:
-        header = _plan(loaded, store, watcher, begun)
+        store.probe()
+        header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
         before = survey(plan, store)
         config = HaulConfig(
@@ -86,20 +89,37 @@ def haul(
             state, tally = _run(config, options, control, watcher, header, before, begun)
         after = survey(plan, store)
     outcome = _reconcile(config, options, before, after, caught, tally, state, started, begun, header)
-    if options.only is None or outcome.run.shards_committed:
-        write_card(store, plan, after, loaded.job)
-    write_run(store, started, outcome.run)
+    plan.close()
+    return _recorded(outcome, store, plan, loaded, started)
+
+
+def _recorded(
+    outcome: HaulOutcome, store: DatasetStore, plan: Plan, loaded: LoadedJob, started: datetime
+) -> HaulOutcome:
+    """Write the card and the run record. Where the disk is full the outcome says so: both are hints."""
+    try:
+        write_card(store, plan, outcome.survey, loaded.job)
+        write_run(store, started, outcome.run)
+    except StorageError as error:
+        return replace(outcome, messages=(*outcome.messages, f"card or run record not written: {error}"))
     return outcome
 
 
-def _plan(loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver, begun: float) -> PlanHeader:
+def _plan(
+    loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver, control: HaulControl, begun: float
+) -> PlanHeader:
     def listed(objects: int, size: int) -> None:
+        if control.reason is not None:
+            raise control.reason
         watcher.progress(_planning(objects, size, time.monotonic() - begun))
 
     if Plan.exists(store):
-        header = Plan.open(store).header
+        plan = Plan.open(store)
+        header = plan.header
+        plan.close()
         check_plan(loaded.job, header)
         check_fingerprint(header, Recipe.of(loaded.job, header))
+        keep_job(store, loaded.text)
         return header
     header = make_plan(loaded, store, progress=listed)
     watcher.event(f"planned {header.objects} objects, {header.source_bytes} bytes, {header.shards} shards")
@@ -141,9 +161,27 @@ def _run(
             result = pipeline.run()
             control.on_stop(lambda reason: None if local else _cancel(result))
             state = str(result.wait_until_finish())  # type: ignore[no-untyped-call]  # Beam
+    except Exception as error:
+        ours = _ours(error)
+        if ours is not None:
+            raise ours from error
+        if local:
+            raise
+        # The dataset says what was done; a runner's failure leaves the rest for the next run.
+        state = f"FAILED: {printable(str(error).strip().splitlines()[-1])}"
+        watcher.event(f"runner {options.runner}: {state}")
     finally:
         SITES.close(config.run)
     return state, watch.tally
+
+
+def _ours(error: BaseException | None) -> SkyhaulError | None:
+    """The error of ours that a runner wrapped in its own, if any."""
+    while error is not None:
+        if isinstance(error, SkyhaulError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _cancel(result: Any) -> None:

@@ -17,7 +17,9 @@ from skyhaul_schemas.plan import PlanHeader
 def deal_lots(config: HaulConfig, parallelism: int) -> Iterator[Lot]:
     """Lots that cover the plan. Reads the plan's header only."""
     job = parse_job(config.job_text, config.job_origin, os.environ).job
-    header = Plan.open(DatasetStore.open(config.dataset, writable=False)).header
+    plan = Plan.open(DatasetStore.open(config.dataset, writable=False))
+    header = plan.header
+    plan.close()
     yield from lots_of(job, header, parallelism)
 
 

@@ -44,6 +44,7 @@ def stop_on_signals(control: HaulControl) -> Iterator[Caught]:
         last.append(timer)
         # The listeners take locks that the interrupted frame may hold: not here.
         reason = Interrupted(f"stopped by {signal.Signals(signum).name}; run the same command again to go on")
+        reason.exit_code = 128 + signum  # type: ignore[misc]  # one error's own exit code
         threading.Thread(target=control.stop, args=(reason,), daemon=True).start()
 
     earlier = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
