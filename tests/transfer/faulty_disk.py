@@ -136,17 +136,29 @@ class FailingDisk(PosixDisk):
 
 
 class SmallDisk(PosixDisk):
-    """Holds `room` bytes of written positions, then says ENOSPC."""
+    """Holds `room` bytes of what is written and neither punched nor removed, then says ENOSPC."""
 
     def __init__(self, room: int) -> None:
         self.room = room
+        self._files: dict[int, Path] = {}
+        self._used: dict[Path, int] = {}
+
+    def open(self, path: Path) -> int:
+        fd = super().open(path)
+        self._files[fd] = path
+        self._used.setdefault(path, 0)
+        return fd
 
     def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-        if self.room < len(data):
+        if sum(self._used.values()) + len(data) > self.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.room -= len(data)
+        self._used[self._files[fd]] += len(data)
         super().write_at(fd, data, offset)
 
     def punch(self, fd: int, offset: int, length: int) -> None:
         super().punch(fd, offset, length)
-        self.room += length
+        self._used[self._files[fd]] -= length
+
+    def unlink(self, path: Path) -> None:
+        super().unlink(path)
+        self._used.pop(path, None)

@@ -9,12 +9,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from tests.virtual_time import run_virtual
 
 from skyhaul_connectors.sources.memory import MemorySource
 from skyhaul_connectors.transfer import spool_lock
 from skyhaul_connectors.transfer.intervals import IntervalSet
 from skyhaul_connectors.transfer.journal import Journal, ShardChange
-from tests.virtual_time import run_virtual
 
 from .faulty_disk import CountingDisk, Died, ForgetfulDisk
 from .rig import MIB, PLAN, Rig, over, random_objects, whole_segments

@@ -1,4 +1,4 @@
-"""The scheduler under any order of events: no byte lost, none accepted twice, bounds kept, all done at last."""
+"""The scheduler under any order of events: no byte lost, none accepted twice, bounds kept, all done."""
 
 from __future__ import annotations
 

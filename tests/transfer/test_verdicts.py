@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.virtual_time import run_virtual
 
 from skyhaul_connectors.links.contacts import Contact, ContactTable
 from skyhaul_connectors.links.profile import LinkProfile
@@ -25,7 +26,6 @@ from skyhaul_schemas.errors import (
     SourceFailing,
     SourceSilent,
 )
-from tests.virtual_time import run_virtual
 
 from .rig import MIB, Rig, behind, emulated_link, over, random_objects, whole_segments
 

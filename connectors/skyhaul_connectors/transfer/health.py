@@ -12,6 +12,7 @@ from skyhaul_schemas.units import format_duration
 
 _MARGIN = 0.95
 _RETRIAL = 10.0
+_PROGRESS = 16 * 1024
 
 
 class SourceHealth:
@@ -35,6 +36,7 @@ class SourceHealth:
         self._connect_error: CarriageError | None = None
         self._found_silent = False
         self._busy_in_a_row = 0
+        self._progress = 0
         self._closed = False
 
     def begin(self, now: float) -> None:
@@ -49,9 +51,19 @@ class SourceHealth:
         self._found_silent = False
         self._connect_error = None
 
-    def succeeded(self, now: float) -> None:
+    def received(self, now: float, count: int) -> None:
+        """`count` bytes of an answer came. Enough of them are as good as a whole range, which may take
+        minutes on a thin link."""
+        self.answered(now)
+        if self._failing_since is not None:
+            self._progress += count
+            if self._progress >= _PROGRESS:
+                self.succeeded()
+
+    def succeeded(self) -> None:
         """A range came through whole."""
         self._failing_since = None
+        self._progress = 0
         self._last_error = None
         self._busy_in_a_row = 0
 

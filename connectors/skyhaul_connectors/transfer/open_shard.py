@@ -39,6 +39,7 @@ class OpenShard:
         self.work: Work | None = None
         self.pending = IntervalSet()
         self.durable = IntervalSet()
+        self.demanded: set[int] = set()
         self.checks = 0
         self.mismatches: dict[int, int] = {}
         self.replaced = 0

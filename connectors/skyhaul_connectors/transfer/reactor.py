@@ -109,6 +109,7 @@ class TransferEngine:
 
     def demand(self, shard: OpenShard, segment: int) -> None:
         """Somebody waits for the segment: it enters the spool when nothing else can move."""
+        shard.demanded.add(segment)
         key = self._key_of.get(shard)
         if key is not None:
             self._admission.demand(key, segment)
@@ -242,6 +243,8 @@ class TransferEngine:
         self.drivers[shard.source].scheduler.add(shard.work)
         for segment in sorted(inside):
             self._want(shard, segment)
+        for segment in sorted(shard.demanded):
+            self._admission.demand(key, segment)
         self._admit()
 
     def _want(self, shard: OpenShard, segment: int) -> None:
@@ -458,7 +461,7 @@ class TransferEngine:
             self._fail(
                 shard,
                 StorageError(
-                    f"the spool's disk failed to sync the file of shard {shard.number} twice; replace it"
+                    f"the spool's disk twice failed to sync the file of shard {shard.number}; change it"
                 ),
             )
             return

@@ -161,7 +161,7 @@ class SourceScheduler:
             lane.roomy[channel.number] = channel
         lane.outstanding -= count
         lane.estimate.meter.add(now, count)
-        state.health.answered(now)
+        state.health.received(now, count)
         if lane.silent_since is not None:
             lane.wake(false_alarm=True)
         work = ask.work
@@ -186,7 +186,7 @@ class SourceScheduler:
         channel.answered = True
         channel.reported = False
         self.lanes[channel.lane].calm()
-        self._state.health.succeeded(now)
+        self._state.health.succeeded()
 
     def failed(self, ask: Ask, error: CarriageError, now: float) -> None:
         """The answer was an error; the channel goes on, or its `closed` follows."""
