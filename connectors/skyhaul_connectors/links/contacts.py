@@ -138,9 +138,7 @@ def load_contacts(spec: str) -> ContactTable:
     if path.lower().endswith(".json"):
         contacts = tuple(_from_json(path, text, pair))
     elif pair:
-        raise UsageError(
-            f"contact plan {printable(path)}: only a .json plan has nodes to choose from"
-        )
+        raise UsageError(f"contact plan {printable(path)}: only a .json plan has nodes to choose from")
     else:
         contacts = tuple(_from_csv(path, text))
     if not contacts:

@@ -22,7 +22,12 @@ LOOKAHEAD = 0.005
 """Seconds of the link that are given away in advance."""
 PIECE_SECONDS = 0.010
 MAX_PIECE = 64 * 1024
-"""Bytes: a stream gets the link for this long at a time, so that a slow link delivers steadily."""
+"""Bytes: what is delivered at once takes the link no longer than this, so that a slow link delivers
+steadily."""
+TURN = 128 * 1024
+"""Bytes that a stream sends before the next one gets its turn: about what one has in a drop-tail queue.
+Ranges up to this come out one after the other; much smaller turns would finish them all at once, and
+every owner would ask anew at the same moment."""
 TIMEOUT_MARGIN = 0.2
 """Seconds on top of the round trip before a sender tries again (Linux's smallest)."""
 MAX_TIMEOUT = 120.0
@@ -55,7 +60,7 @@ class _Parcel:
 class Flow:
     """One stream. `open` until it is dropped or broken; `dropped` when nobody listens any more."""
 
-    __slots__ = ("dropped", "last_at", "open", "queue", "ready_at", "receiver", "waiting", "window")
+    __slots__ = ("dropped", "last_at", "open", "queue", "ready_at", "receiver", "turn", "waiting", "window")
 
     def __init__(self, receiver: Receiver, window: Window | None) -> None:
         self.receiver = receiver
@@ -63,6 +68,7 @@ class Flow:
         self.queue: deque[_Parcel] = deque()
         self.ready_at = 0.0
         self.last_at = 0.0
+        self.turn = TURN
         self.open = True
         self.dropped = False
         self.waiting = False
@@ -87,8 +93,12 @@ class Downlink:
         """The far end sends `size` bytes now: `data`, or bytes of which a note tells once all are here.
         Size 0 is a note alone, which comes right behind what was sent before it."""
         if flow.open:
-            flow.queue.append(_Parcel(self._now(), tag, data, size))
-            self._enqueue(flow)
+            parcel = _Parcel(self._now(), tag, data, size)
+            if size == 0 and not flow.queue:
+                self._send_note(flow, parcel)
+            else:
+                flow.queue.append(parcel)
+                self._enqueue(flow)
 
     def drop(self, flow: Flow) -> None:
         """Nothing of the flow arrives any more; what it had not sent yet takes no room on the link."""
@@ -117,26 +127,21 @@ class Downlink:
             flow = self._ready.popleft()
             flow.waiting = False
             if flow.open and flow.queue:
-                self._serve_flow(flow)
+                self._serve_flow(flow, horizon)
         if self._ready:
             self._plan_serving()
 
-    def _serve_flow(self, flow: Flow) -> None:
-        """Send notes, and one piece; then the flow stands at the end of the queue, or waits."""
-        parcel = flow.queue[0]
-        while parcel.size == 0:
-            self._send_note(flow, parcel)
-            flow.queue.popleft()
-            if not flow.queue:
-                return
-            parcel = flow.queue[0]
+    def _serve_flow(self, flow: Flow, horizon: float) -> None:
+        """Send one piece and the notes behind it; then the flow goes on, or waits for its next turn."""
+        if flow.ready_at > horizon:
+            self._wait(flow, flow.ready_at)
+            return
         model = self._model
+        parcel = flow.queue[0]
         start = max(parcel.sent_at, flow.ready_at, model.free_down)
         up_at = model.next_up(start)
         if up_at > start:
-            if flow.window is not None:
-                flow.window.timed_out()
-            self._wait(flow, retry_at(start, up_at, model.rtt(up_at) if up_at < float("inf") else 0.0))
+            self._interrupt(flow, start, up_at)
             return
         length = min(parcel.size - parcel.done, self._piece(start))
         if flow.window is not None:
@@ -145,11 +150,30 @@ class Downlink:
                 self._wait(flow, flow.window.next_ack())
                 return
             length = min(length, room)
+        broken_at = model.schedule.next_break(start, start + model.seconds_down(start, length))
+        if broken_at < float("inf"):
+            model.free_down = broken_at
+            self._interrupt(flow, broken_at, model.next_up(broken_at))
+            return
         self._send_piece(flow, parcel, start, length)
         if flow.open:
             if parcel.done == parcel.size:
                 flow.queue.popleft()
-            self._enqueue(flow)
+            while flow.queue and flow.queue[0].size == 0:
+                self._send_note(flow, flow.queue.popleft())
+            flow.turn -= length
+            if flow.turn > 0 and flow.queue:
+                flow.waiting = True
+                self._ready.appendleft(flow)
+            else:
+                flow.turn = TURN
+                self._enqueue(flow)
+
+    def _interrupt(self, flow: Flow, tried: float, up_at: float) -> None:
+        """What the flow sent at `tried` is lost with the link: its sender tries again, ever more rarely."""
+        if flow.window is not None:
+            flow.window.timed_out()
+        self._wait(flow, retry_at(tried, up_at, self._model.rtt(tried)))
 
     def _wait(self, flow: Flow, until: float) -> None:
         flow.ready_at = until
@@ -176,7 +200,8 @@ class Downlink:
         model = self._model
         profile = model.profile
         packets = -(-length // profile.segment)
-        arrives = max(flow.last_at, model.admit_down(start, length))
+        sent = model.carry_down(start, length)
+        arrives = max(flow.last_at, self._arrival(flow, sent))
         model.acknowledge(start, packets)
         rtt = model.rtt(start)
         first, lost = model.down_losses.take(packets)
@@ -197,20 +222,32 @@ class Downlink:
                 return
             self._deliver(flow, parcel, length - intact, again)
 
+    def _arrival(self, flow: Flow, sent: float) -> float:
+        """When what left the queue at `sent` is here. What an outage meets on its way is sent again, and
+        what comes behind it waits for that."""
+        model = self._model
+        at = sent + model.one_way(sent)
+        while not model.is_up(at):
+            sent = flow.ready_at = retry_at(sent, model.next_up(at), model.rtt(sent))
+            if sent == float("inf"):
+                return sent
+            if not model.is_up(sent):
+                return model.arrival(sent)
+            at = sent + model.one_way(sent)
+        return at
+
     def _resend(self, start: float, arrives: float, lost: int, rtt: float) -> float:
         """When lost packets arrive after all: a round trip later, or a timeout where they are lost again.
         What they take of the link is charged now, so that it leaves no hole for others."""
         model = self._model
-        model.admit_down(start, lost * model.profile.segment)
+        model.carry_down(start, lost * model.profile.segment)
         again = arrives + rtt
         timeout = rtt + TIMEOUT_MARGIN
         while self._luck.next() < model.profile.loss:
             again += timeout
             timeout = min(2 * timeout, MAX_TIMEOUT)
         if not model.is_up(again):
-            up_at = model.next_up(again)
-            again = retry_at(again, up_at, rtt) + rtt / 2 if up_at < float("inf") else up_at
-            again = again if model.is_up(again) else model.arrival(again)
+            again = model.arrival(retry_at(again, model.next_up(again), rtt))
         return again
 
     def _deliver(self, flow: Flow, parcel: _Parcel, length: int, at: float) -> None:

@@ -38,10 +38,21 @@ class LinkModel:
         """When the last of `nbytes` of payload, sent by the far end at `now`, arrives here; math.inf
         where the link never opens again. Headers are counted on top. A later call never overtakes the
         link's queue, but jitter may differ: what must stay in order keeps its own last arrival."""
-        wire = max(nbytes * self._wire_factor, nbytes + self.profile.overhead)
+        return self.arrival(self.carry_down(now, nbytes))
+
+    def carry_down(self, now: float, nbytes: int) -> float:
+        """When the last of `nbytes` has left the link's queue; the trip is not included."""
         start = now if now > self.free_down else self.free_down
-        self.free_down = self._carry(start, wire * 8, up=False)
-        return self.arrival(self.free_down)
+        self.free_down = self._carry(start, self._wire_bits(nbytes), up=False)
+        return self.free_down
+
+    def seconds_down(self, now: float, nbytes: int) -> float:
+        """How long `nbytes` take at the rate of `now`, where nothing gets in their way; a minute at most."""
+        rate = self.rate(now)
+        return min(self._wire_bits(nbytes) / rate, 60.0) if rate else 60.0
+
+    def _wire_bits(self, nbytes: int) -> float:
+        return max(nbytes * self._wire_factor, nbytes + self.profile.overhead) * 8
 
     def admit_up(self, now: float, nbytes: int) -> float:
         """The same for what is sent from here: when it reaches the far end."""

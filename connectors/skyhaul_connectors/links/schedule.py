@@ -194,6 +194,16 @@ class Schedule:
                 rtt += profile.handover_spike
         return rtt
 
+    def next_break(self, at: float, until: float) -> float:
+        """When the link, up at `at`, goes down or closes before `until`; math.inf where it does not."""
+        piece = self.piece(at)
+        while piece.until < until:
+            at = piece.until
+            piece = self.piece(at)
+            if piece.phase is not Phase.UP:
+                return at
+        return math.inf
+
     def next_up(self, at: float) -> float:
         """`at` where the link is up, else when it next is; math.inf where it never is again."""
         piece = self.piece(at)
