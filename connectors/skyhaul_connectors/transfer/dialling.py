@@ -36,7 +36,9 @@ class Dialling:
         wanted = lane.concurrency.target(now, lane.estimate)
         if lane.failed_dials:
             wanted = min(wanted, lane.open_channels + 1)
-        wanted = min(wanted - len(lane.channels), state.most - len(state.channels))
+        kept_free = sum(1 for other in state.lanes if other is not lane and not other.channels)
+        free = state.most - len(state.channels) - min(kept_free, state.most - 1)
+        wanted = min(wanted - len(lane.channels), free)
         if wanted <= 0:
             return
         size = range_size(lane.estimate, max(1, len(lane.channels)), state.queue.waiting)
@@ -64,9 +66,9 @@ class Dialling:
         if now < lane.next_dial or len(probes) >= PROBES:
             return
         if len(state.channels) >= state.most:
-            others = [c for c in lane.channels.values() if not c.probe] or probes
+            others = [c for c in lane.channels.values() if not c.probe]
             if not others:
-                return
+                return  # a probe is given its time, else none would ever get through
             state.hang(min(others, key=lambda c: (c.last_at, c.number)))
         state.open(lane, now, probe=True)
         lane.next_dial = now + lane.probe_interval(now)
