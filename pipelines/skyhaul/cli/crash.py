@@ -9,6 +9,7 @@ import threading
 import traceback
 from types import TracebackType
 
+from skyhaul.report.scrub import scrubbed
 from skyhaul.report.stdio import complain
 from skyhaul_schemas.printable import printable
 
@@ -18,8 +19,8 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
     if not isinstance(error, Exception):
         sys.__excepthook__(kind, error, trace)
         return
-    text = "".join(traceback.format_exception(kind, error, trace))
-    what = printable(f"this is a bug: {kind.__name__}: {error}")
+    text = scrubbed("".join(traceback.format_exception(kind, error, trace)))
+    what = printable(scrubbed(f"this is a bug: {kind.__name__}: {error}"))
     if {"-v", "--verbose"} & set(sys.argv[1:]):
         sys.stderr.write(text)
         complain(what)

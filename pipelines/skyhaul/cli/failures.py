@@ -7,7 +7,7 @@ import click
 from skyhaul.cli.group import SkyhaulCommand
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
-from skyhaul.cli.target import open_dataset
+from skyhaul.cli.target import named, open_dataset
 
 HELP = """List the failed shards: shard, class, attempts, reason.
 
@@ -34,5 +34,5 @@ def command(session: Session, job: str) -> int:
 
     with open_dataset(job) as store:
         records = sorted(failures(store), key=lambda record: record.shard)
-    session.output.failures(records, target=job)
+    session.output.failures(records, target=named(job))
     return EXIT_FAILED if records else EXIT_OK

@@ -10,6 +10,7 @@ import click
 from skyhaul.cli.params import duration
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session
+from skyhaul.cli.target import named
 
 if TYPE_CHECKING:
     from skyhaul.dataset.store import DatasetStore
@@ -55,7 +56,7 @@ def haul_and_report(
     session.output.run(
         RunSummary(
             run=outcome.run,
-            target=target,
+            target=named(target),
             dataset=store.place,
             exit_code=outcome.exit_code,
             committed=outcome.survey.shards_committed,

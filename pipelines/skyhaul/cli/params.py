@@ -6,7 +6,7 @@ import click
 
 from skyhaul_schemas.units import parse_duration
 
-job_argument = click.argument("job", metavar="JOB")
+job_argument = click.argument("job", metavar="JOB", type=click.Path())
 """A job file, or a dataset folder or URL; `cli.target` opens it."""
 
 

@@ -11,7 +11,7 @@ from skyhaul.cli.group import SkyhaulCommand
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session, common_options
-from skyhaul.cli.target import open_job
+from skyhaul.cli.target import named, open_job
 
 HELP = """List the sources, pin their objects, assign shards; print what would be hauled.
 
@@ -63,7 +63,7 @@ def command(session: Session, job: str) -> int:
             view_plan(
                 header,
                 dataset=store.place,
-                target=job,
+                target=named(job),
                 fresh=fresh,
                 via={name: tuple(source.via) for name, source in loaded.job.sources.items()},
                 rates=rates,

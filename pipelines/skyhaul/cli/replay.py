@@ -10,7 +10,7 @@ from skyhaul.cli.group import BEAM_ARGS, SkyhaulCommand
 from skyhaul.cli.hauling import haul_and_report, haul_options
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
-from skyhaul.cli.target import open_job
+from skyhaul.cli.target import named, open_job
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
 
@@ -80,7 +80,7 @@ def _chosen(job: str, failed: Mapping[int, str], shards: set[int], kinds: set[st
     if unknown:
         raise UsageError(
             f"--shard {', '.join(map(str, unknown))}: has not failed;"
-            f" `skyhaul failures {printable(job)}` lists those that have"
+            f" `skyhaul failures {printable(named(job))}` lists those that have"
         )
     there = set(failed.values())
     if kinds and failed and not kinds & there:

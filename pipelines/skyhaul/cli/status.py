@@ -10,7 +10,7 @@ import click
 from skyhaul.cli.group import SkyhaulCommand
 from skyhaul.cli.params import duration, job_argument
 from skyhaul.cli.session import Session, common_options
-from skyhaul.cli.target import open_dataset
+from skyhaul.cli.target import named, open_dataset
 
 HELP = """Show what is committed, failed and left, by source and by link.
 
@@ -51,11 +51,11 @@ def command(session: Session, job: str, watch: bool, every: float) -> int:
 
     with open_dataset(job) as store, closing(Plan.open(store)) as plan:
         seen = survey(plan, store)
-        session.output.status(seen, plan.header, dataset=store.place, target=job)
+        session.output.status(seen, plan.header, dataset=store.place, target=named(job))
         while watch and seen.shards_left and not reader_left():
             time.sleep(every)
             if not session.as_json:
                 click.clear()
             seen = survey(plan, store)
-            session.output.status(seen, plan.header, dataset=store.place, target=job)
+            session.output.status(seen, plan.header, dataset=store.place, target=named(job))
     return seen.exit_code()

@@ -44,6 +44,15 @@ def open_job(target: str) -> Iterator[tuple[LoadedJob, DatasetStore]]:
         yield parse_job(text, f"{store.place.rstrip('/')}/{layout.JOB}", os.environ), store
 
 
+def named(target: str) -> str:
+    """The target as output and messages may show it: a URL without user info and query."""
+    if "://" not in target:
+        return target
+    from skyhaul.dataset.store import shown
+
+    return shown(target)
+
+
 def _is_dataset(target: str) -> bool:
     return "://" in target or Path(target).is_dir()
 

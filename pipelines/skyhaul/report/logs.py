@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from skyhaul.report.scrub import scrubbed
 from skyhaul_schemas.printable import printable
 
 OUR_LOGGERS = ("skyhaul", "skyhaul_connectors", "skyhaul_schemas")
@@ -19,7 +20,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        return f"{clock} {level}{printable(record.getMessage() + _exception(record))}"
+        return f"{clock} {level}{_message(record)}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -30,7 +31,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": printable(record.getMessage() + _exception(record)),
+            "message": _message(record),
         }
         line.update(getattr(record, "fields", {}))
         return json.dumps(line)
@@ -67,6 +68,7 @@ def start_logging(*, log_format: str, quiet: bool, verbose: bool) -> None:
         logging.getLogger(name).setLevel(ours)
 
 
-def _exception(record: logging.LogRecord) -> str:
+def _message(record: logging.LogRecord) -> str:
     error = record.exc_info[1] if record.exc_info else None
-    return "" if error is None else f" ({type(error).__name__}: {error})"
+    text = record.getMessage() + ("" if error is None else f" ({type(error).__name__}: {error})")
+    return printable(scrubbed(text))
