@@ -10,11 +10,26 @@ CONTROL = "_skyhaul"
 JOB = f"{CONTROL}/job.yaml"
 OBJECTS = f"{CONTROL}/plan/objects.parquet"
 SHARDS = f"{CONTROL}/plan/shards.parquet"
+PLAN = f"{CONTROL}/plan"
 COMMITS = f"{CONTROL}/commits"
 FAILURES = f"{CONTROL}/failures"
 REJECTS = f"{CONTROL}/rejects"
 RUNS = f"{CONTROL}/runs"
 SEALED = f"{CONTROL}/sealed"
+SET_ASIDE = f"{CONTROL}/set-aside"
+
+
+def objects_file(generation: int) -> str:
+    return f"{PLAN}/objects-{generation:04d}.parquet" if generation else OBJECTS
+
+
+def shards_file(generation: int) -> str:
+    """Its presence is the generation."""
+    return f"{PLAN}/shards-{generation:04d}.parquet" if generation else SHARDS
+
+
+def dropped_file(generation: int) -> str:
+    return f"{PLAN}/dropped-{generation:04d}.parquet"
 
 
 def group_of(shard: int) -> int:

@@ -51,14 +51,20 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The unit of work, retry and commit: some chunks of one source, in order."""
+    """The unit of work, retry and commit: some chunks of one source, in order.
+
+    plan: digest of the generation that the shard is of; commit and failure records carry it. emptied: the
+    source of a shard without chunks, which is what an amendment leaves where all its objects are gone.
+    """
 
     number: int
     chunks: tuple[Chunk, ...]
+    plan: str = ""
+    emptied: str | None = None
 
     @property
     def source(self) -> str:
-        return self.chunks[0].object.source
+        return self.chunks[0].object.source if self.chunks else self.emptied or ""
 
     @property
     def length(self) -> int:
@@ -106,6 +112,22 @@ SHARDS_SCHEMA = pa.schema(
 A row carries all that a worker needs of the object, so that a worker reads only its own row groups.
 The Parquet key-value metadata `skyhaul` holds the plan's header (`PlanHeader` as JSON)."""
 
+EMPTIED = -1
+"""`chunk` of the one row of a shard that an amendment has emptied; its path is empty, its sizes are 0."""
+
+DROPPED_SCHEMA = pa.schema(
+    [
+        *OBJECTS_SCHEMA,
+        pa.field("taken_from", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+        pa.field("fate", pa.string(), nullable=False),
+    ]
+)
+"""`_skyhaul/plan/dropped-{generation}.parquet`: one row a chunk that an amendment took out of a shard
+(`taken_from`), sorted by source, path and offset. fate, of the object: `pinned-anew` (as it is now),
+`dropped` (it is gone), or `cut-short` (a part of it is committed and stays; no more of it is hauled)."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanHeader:
@@ -117,6 +139,12 @@ class PlanHeader:
     (`objects`, `bytes`, `chunks`, `shards`, `first_shard`). samples: source -> a path for each set of
     encoders that its objects need, so that a worker can build them to check its own fingerprint.
     unpinned: objects of which the source states no version.
+
+    A plan grows by generations (docs/architecture.md); counts, fingerprint and samples are those of all up
+    to this one. generation: its number; kind: `plan`, `extend` or `amend`; previous: the digest of the one
+    before; root: that of the first, or empty in it. rows: of this generation's own file; rows_digest: sha256
+    over them and over what was dropped. spans: (source, first shard, end) of each stretch of shards;
+    dropped: counts (`objects`, `chunks`, `bytes`) of what amendments took out.
     """
 
     digest: str
@@ -132,3 +160,27 @@ class PlanHeader:
     unpinned: int = 0
     samples: dict[str, list[str]] = field(default_factory=dict)
     format: int = 1
+    generation: int = 0
+    kind: str = "plan"
+    previous: str = ""
+    root: str = ""
+    rows: int = -1
+    rows_digest: str = ""
+    spans: list[tuple[str, int, int]] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def first_digest(self) -> str:
+        """The digest of the first generation: one for the whole life of the dataset."""
+        return self.root or self.digest
+
+    def stretches(self) -> list[tuple[str, int, int]]:
+        """(source, first shard, end) that cover the plan's shards, rising."""
+        return self.spans or sorted(
+            (
+                (name, counts["first_shard"], counts["first_shard"] + counts["shards"])
+                for name, counts in self.by_source.items()
+                if counts["shards"]
+            ),
+            key=lambda span: span[1],
+        )
