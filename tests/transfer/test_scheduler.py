@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -249,6 +250,16 @@ class World(RuleBasedStateMachine):
 
 
 World.TestCase.settings = settings(
-    deadline=None, derandomize=True, max_examples=120, stateful_step_count=60, print_blob=True
+    deadline=None, derandomize=True, max_examples=50, stateful_step_count=50, print_blob=True
 )
 TestScheduler = World.TestCase
+
+
+class Longer(World):
+    pass
+
+
+Longer.TestCase.settings = settings(
+    deadline=None, derandomize=True, max_examples=1000, stateful_step_count=80, print_blob=True
+)
+TestSchedulerForLong = pytest.mark.slow(Longer.TestCase)

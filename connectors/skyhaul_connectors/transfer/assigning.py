@@ -70,7 +70,7 @@ class Assigning:
         while queue.ready:
             if channel.asks and not _has_room(channel, lane):
                 return True
-            size = range_size(lane.estimate, channels, queue.waiting)
+            size = min(range_size(lane.estimate, channels, queue.waiting), queue.waiting)
             if not self._is_first(lane, size, now):
                 return False
             self._state.send(queue.cut(size), channel, now)
@@ -78,7 +78,8 @@ class Assigning:
 
     def _is_first(self, lane: LaneState, size: int, now: float) -> bool:
         """False where another lane will have all that waits before this lane has one more range
-        (earliest completion first, as Lim et al. 2017 do for multipath TCP)."""
+        (earliest completion first, as Lim et al. 2017 do for multipath TCP). Never false for all lanes,
+        since `size` is at most what waits."""
         rate = lane.estimate.rate
         if len(self._state.lanes) == 1 or rate is None:
             return True
