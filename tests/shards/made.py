@@ -20,7 +20,11 @@ from skyhaul_schemas.records import BODIES, decoded_schema
 
 
 def documents(
-    texts: Sequence[str], *, start: int = 0, languages: Sequence[str | None] = ()
+    texts: Sequence[str],
+    *,
+    start: int = 0,
+    languages: Sequence[str | None] = (),
+    metadata: Sequence[str | None] = (),
 ) -> pa.RecordBatch:
     """Decoded `document` rows that lie one after the other from byte `start`."""
     offsets, at = [], start
@@ -30,6 +34,7 @@ def documents(
     columns = {
         "text": pa.array(texts, pa.large_string()),
         "language": pa.array(languages or [None] * len(texts), pa.string()),
+        "metadata": pa.array(metadata or [None] * len(texts), pa.string()),
         "offset": pa.array(offsets, pa.int64()),
         "length": pa.array([len(text.encode()) + 1 for text in texts], pa.int64()),
     }

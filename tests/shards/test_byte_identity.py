@@ -6,9 +6,11 @@ from pathlib import Path
 
 import fsspec
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import skyhaul.shards.rows as shard_rows
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_connectors.formats.protocol import Reject
@@ -63,6 +65,23 @@ def test_batch_borders_do_not_reach_the_files(
     assert records[0].files == records[1].files == records[2].files
     assert records[0].rejects == records[1].rejects == records[2].rejects
     assert sum(file.rows for file in records[0].files) == len(texts)
+
+
+@settings(max_examples=6, deadline=None)
+@given(borders=st.lists(st.integers(0, 30_000), min_size=1, max_size=40))
+def test_batch_borders_do_not_reach_the_pages(borders: list[int]) -> None:
+    """Many pages, and a column whose dictionary is given up: left alone, Arrow does that by its batches."""
+    count = 30_000
+    rows = documents(
+        [f"{n} " * (n % 7) for n in range(count)], metadata=[f'{{"n":"{n:060d}"}}' for n in range(count)]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard_rows, "_STAGE_BYTES", 1)  # each batch reaches the assembler alone
+        records = [
+            committed(MadeRecipe(Script({"a": steps(batches)}), row_group_size=1 << 24), {"a": b"bytes"})
+            for batches in ([rows], cut(rows, borders))
+        ]
+    assert records[0].files == records[1].files
 
 
 def test_rows_of_many_objects_give_the_same_bytes_one_by_one_and_staged_together(tmp_path: Path) -> None:
