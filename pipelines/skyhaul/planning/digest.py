@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from skyhaul_schemas.digested import canonical_json
-from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.plan import Chunk, PinnedObject, PlanHeader
 
 
 class ObjectsDigest:
@@ -32,4 +32,46 @@ class ObjectsDigest:
 def plan_digest(job: dict[str, Any], fingerprint: dict[str, str], objects_digest: str) -> str:
     """Hex sha256 over the canonical JSON of what reaches a shard: the job's part, encoders, objects."""
     parts = {"job": job, "fingerprint": fingerprint, "objects": objects_digest}
+    return hashlib.sha256(canonical_json(parts)).hexdigest()
+
+
+class RowsDigest:
+    """sha256 over a line of JSON for each row of a later generation: its chunks by shard, then what it
+    drops. The first generation needs none, because its rows follow from its objects."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+
+    def add(self, chunk: Chunk) -> None:
+        obj = chunk.object
+        self._line([chunk.shard, chunk.index, *_pin(obj), chunk.offset, chunk.length])
+
+    def drop(self, obj: PinnedObject, taken_from: int, offset: int, length: int, fate: str) -> None:
+        self._line(["dropped", *_pin(obj), taken_from, offset, length, fate])
+
+    def _line(self, values: list[Any]) -> None:
+        line = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
+        self._sha256.update(f"{line}\n".encode())
+
+    def hexdigest(self) -> str:
+        return self._sha256.hexdigest()
+
+
+def _pin(obj: PinnedObject) -> list[Any]:
+    return [obj.source, obj.path, obj.size, obj.version, obj.checksum]
+
+
+def generation_digest(header: PlanHeader) -> str:
+    """The digest that `header` should have: of the first generation `plan_digest`, of a later one over that
+    of the generation before too, so that the last one's digest stands for the whole chain."""
+    own = plan_digest(header.job, header.fingerprint, header.objects_digest)
+    if not header.generation:
+        return own
+    parts = {
+        "own": own,
+        "kind": header.kind,
+        "generation": header.generation,
+        "previous": header.previous,
+        "rows": header.rows_digest,
+    }
     return hashlib.sha256(canonical_json(parts)).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -10,12 +11,27 @@ from pydantic import TypeAdapter, ValidationError
 from skyhaul.planning.plan_table import HEADER_CAP
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanDamaged
-from skyhaul_schemas.plan import Chunk, PinnedObject, PlanHeader
+from skyhaul_schemas.plan import EMPTIED, Chunk, PinnedObject, PlanHeader
+from skyhaul_schemas.printable import printable
 
 PLAN_FORMAT = 1
 """The one that this version writes and reads."""
 
+PINNED_ANEW, DROPPED, CUT_SHORT = "pinned-anew", "dropped", "cut-short"
+"""The fates of an object of which an amendment takes chunks out of shards; see DROPPED_SCHEMA."""
+
 _HEADER = TypeAdapter(PlanHeader)
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedChunk:
+    """A chunk that an amendment took out of shard `taken_from`."""
+
+    object: PinnedObject
+    taken_from: int
+    offset: int
+    length: int
+    fate: str
 
 
 def parse_json(text: bytes, name: str) -> dict[str, Any]:
@@ -31,17 +47,17 @@ def parse_json(text: bytes, name: str) -> dict[str, Any]:
     return value
 
 
-def parse_header(text: bytes) -> PlanHeader:
-    """The header of shards.parquet. Raises PlanDamaged."""
-    value = parse_json(text, layout.SHARDS)
+def parse_header(text: bytes, name: str = layout.SHARDS) -> PlanHeader:
+    """The header of a generation's shards file. Raises PlanDamaged."""
+    value = parse_json(text, name)
     if value.get("format") != PLAN_FORMAT:
-        raise PlanDamaged(f"{layout.SHARDS}: its format is not {PLAN_FORMAT}; another version wrote it")
+        raise PlanDamaged(f"{name}: its format is not {PLAN_FORMAT}; another version wrote it")
     try:
         return _HEADER.validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise PlanDamaged(f"{layout.SHARDS}: its header is wrong at {where!r}: {first['msg']}") from None
+        raise PlanDamaged(f"{name}: its header is wrong at {where!r}: {first['msg']}") from None
 
 
 def checked_object(row: dict[str, Any], name: str) -> PinnedObject:
@@ -56,8 +72,19 @@ def checked_object(row: dict[str, Any], name: str) -> PinnedObject:
 
 def checked_chunk(row: dict[str, Any], name: str) -> Chunk:
     """A chunk of a row. Raises PlanDamaged for one that lies outside of its object."""
+    if row["chunk"] == EMPTIED and row["path"] == "":
+        return Chunk(row["shard"], EMPTIED, PinnedObject(row["source"], "", 0, ""), 0, 0)
     obj = checked_object(row, name)
     chunk = Chunk(row["shard"], row["chunk"], obj, row["offset"], row["length"])
     if chunk.offset < 0 or chunk.length < 0 or chunk.offset + chunk.length > obj.size:
         raise PlanDamaged(f"{name}: a chunk of {obj.path!r} lies outside of its {obj.size} bytes")
     return chunk
+
+
+def checked_dropped(row: dict[str, Any], name: str) -> DroppedChunk:
+    """A row of what was dropped. Raises PlanDamaged."""
+    obj = checked_object(row, name)
+    dropped = DroppedChunk(obj, row["taken_from"], row["offset"], row["length"], row["fate"])
+    if dropped.fate not in (PINNED_ANEW, DROPPED, CUT_SHORT):
+        raise PlanDamaged(f"{name}: an object has the fate {printable(dropped.fate)!r}")
+    return dropped
