@@ -75,10 +75,11 @@ def test_a_links_name_cannot_steer_the_terminal() -> None:
 def test_plain_lines_come_every_ten_seconds_and_at_a_new_phase(caplog: pytest.LogCaptureFixture) -> None:
     report = PlainProgress()
     with caplog.at_level(logging.INFO, logger="skyhaul.progress"):
-        report.progress(snapshot(phase="planning", elapsed=0.0))
-        for tenth in range(0, 251):
+        for tenth in range(0, 111):
+            report.progress(snapshot(phase="planning", elapsed=tenth / 10))
+        for tenth in range(111, 361):
             report.progress(snapshot(elapsed=tenth / 10))
-        report.progress(snapshot(phase="finishing", elapsed=25.1))
+        report.progress(snapshot(phase="finishing", elapsed=36.1))
     assert [r.getMessage().partition(":")[0] for r in caplog.records] == (
         ["planning", "hauling", "hauling", "hauling", "finishing"]
     )

@@ -52,7 +52,8 @@ class ProgressReport:
 
 
 class PlainProgress(ProgressReport):
-    """A log line when the phase changes and every `PERIOD` seconds."""
+    """A log line every `PERIOD` seconds, and where a phase begins; phases that only count have often ended
+    by the time that there is something to say."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,9 +61,11 @@ class PlainProgress(ProgressReport):
         self._next = 0.0
 
     def _show(self, progress: Progress) -> None:
-        if progress.phase == self._phase and progress.elapsed < self._next:
+        if progress.phase != self._phase:
+            self._phase = progress.phase
+            self._next = progress.elapsed + (0 if hauls(progress) else PERIOD)
+        if progress.elapsed < self._next:
             return
-        self._phase = progress.phase
         self._next = progress.elapsed + PERIOD
         log.info(line(progress), extra={"fields": {"progress": asdict(progress)}})
 
