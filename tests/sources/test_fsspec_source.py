@@ -13,7 +13,7 @@ import fsspec
 import pytest
 
 from skyhaul_connectors.sources.fsspec_errors import as_carriage
-from skyhaul_connectors.sources.fsspec_pin import size_in, version_in
+from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Route, Source
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -153,9 +153,11 @@ NOW = dt.datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=dt.UTC)
         ({"ETag": '"abc"'}, 'etag:"abc"'),
         ({"ETag": "abc", "LastModified": NOW}, 'etag:"abc"'),
         ({"etag": 'W/"abc"', "mtime": 1.5}, "mtime:1500000000"),
-        ({"generation": "17", "etag": "x"}, "vid:17"),
+        ({"generation": "17", "etag": "x"}, 'etag:"x"'),
+        ({"generation": "17"}, "vid:17"),
         ({"VersionId": "null", "ETag": '"e"'}, 'etag:"e"'),
-        ({"VersionId": "v1", "ETag": '"e"'}, "vid:v1"),
+        ({"VersionId": "v1", "ETag": '"e"'}, 'etag:"e"'),
+        ({"VersionId": "v1"}, "vid:v1"),
         ({"LastModified": NOW}, f"mtime:{int(NOW.timestamp()) * 10**9 + 123456000}"),
         ({"created": NOW.timestamp()}, f"mtime:{int(NOW.timestamp()) * 10**9 + 123456000}"),
         ({"modified": "2026-11-22T12:00:00"}, f"mtime:{int(NOW.timestamp()) * 10**9}"),
@@ -166,6 +168,16 @@ def test_an_object_is_pinned_by_the_strongest_that_its_store_states(
     info: dict[str, Any], version: str
 ) -> None:
     assert version_in(info) == version
+
+
+def test_a_pin_holds_where_the_store_says_more_than_its_listing_did() -> None:
+    info = {"VersionId": "v1", "ETag": '"e"', "LastModified": NOW}
+    assert still_holds('etag:"e"', info)
+    assert still_holds("vid:v1", info)
+    assert still_holds("", info)
+    assert not still_holds('etag:"f"', info)
+    assert not still_holds("vid:v2", info)
+    assert not still_holds('etag:"e"', {"VersionId": "v1"})
 
 
 @pytest.mark.parametrize("size", [None, -1, True, "5"])

@@ -4,7 +4,7 @@ keys and types, so each kind is looked for by the names that the well-kept ones 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _VERSION_IDS = ("VersionId", "version_id", "generation")
@@ -19,20 +19,30 @@ def size_in(info: Mapping[str, Any]) -> int | None:
 
 
 def version_in(info: Mapping[str, Any]) -> str:
-    """`vid:`, `etag:` or `mtime:` as `PinnedObject` has it, or the empty string."""
-    for key in _VERSION_IDS:
-        value = info.get(key)
-        if isinstance(value, str | int) and str(value) not in ("", "null"):
-            return f"vid:{value}"
+    """`etag:`, `vid:` or `mtime:` as `PinnedObject` has it, or the empty string. An ETag comes first,
+    because listings state it too, and stores check it on each read."""
+    return next(_versions(info), "")
+
+
+def still_holds(version: str, info: Mapping[str, Any]) -> bool:
+    """Whether `info` states the pinned `version`, perhaps beside others: a store may say more of one
+    object than it did in a listing."""
+    return not version or version in _versions(info)
+
+
+def _versions(info: Mapping[str, Any]) -> Iterator[str]:
     for key in _ETAGS:
         value = info.get(key)
         if isinstance(value, str) and value and not value.startswith("W/"):
-            return f'etag:"{value.strip(chr(34))}"'
+            yield f'etag:"{value.strip(chr(34))}"'
+    for key in _VERSION_IDS:
+        value = info.get(key)
+        if isinstance(value, str | int) and str(value) not in ("", "null"):
+            yield f"vid:{value}"
     for key in _TIMES:
         nanoseconds = _nanoseconds(info.get(key))
         if nanoseconds is not None:
-            return f"mtime:{nanoseconds}"
-    return ""
+            yield f"mtime:{nanoseconds}"
 
 
 def _nanoseconds(value: Any) -> int | None:

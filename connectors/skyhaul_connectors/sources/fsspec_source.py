@@ -17,7 +17,7 @@ import fsspec
 
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.fsspec_errors import translated
-from skyhaul_connectors.sources.fsspec_pin import size_in, version_in
+from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
 from skyhaul_connectors.sources.globs import Selection, States, has_glob
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
@@ -143,12 +143,13 @@ class FsspecFiles:
         path = self.full_path(folder).rstrip("/") or "/"
         place = f"source {self._name}: {printable(path)!r}"
         filesystem = self.filesystem()
-        with translated(place):
-            pages = _s3_pages(filesystem, path)
-            if pages is not None:
-                yield from pages
-                return
-            yield from filesystem.ls(path, detail=True)
+        try:
+            with translated(place):
+                yield from _s3_pages(filesystem, path) or filesystem.ls(path, detail=True)
+        except ObjectMissing:
+            if folder:
+                raise
+            raise UsageError(f"source {self._name}: no bucket or folder {printable(path)!r}") from None
 
     def _name_below(self, folder: str, info: Info) -> str:
         """The child's own name; empty for the folder's own marker."""
@@ -221,7 +222,7 @@ class _Reader:
 
     def _check(self, obj: PinnedObject, info: Info) -> None:
         size, version = size_in(info), version_in(info)
-        if size != obj.size or (obj.version and version != obj.version):
+        if size != obj.size or not still_holds(obj.version, info):
             raise SourceChanged(
                 f"{self._source.place(obj.path)} is {size} bytes of {printable(version) or 'no version'} now,"
                 f" the plan pinned {obj.size} of {printable(obj.version)}; plan into a new dataset"
