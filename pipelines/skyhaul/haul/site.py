@@ -7,11 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from skyhaul_connectors.sources.emulated import EmulatedSource
-from skyhaul_connectors.sources.opening import open_source
-from skyhaul_connectors.sources.paced import PacedSource
-from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, SourceLanes
-from skyhaul_schemas.jobfile import parse_job
+import pyarrow as pa
 
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.config import HaulConfig
@@ -21,9 +17,14 @@ from skyhaul.haul.receipts import Tally
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
+from skyhaul_connectors.sources.emulated import EmulatedSource
+from skyhaul_connectors.sources.opening import open_source
+from skyhaul_connectors.sources.paced import PacedSource
 from skyhaul_connectors.sources.protocol import LocalSource, Source
+from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, SourceLanes
 from skyhaul_schemas.errors import BudgetSpent
 from skyhaul_schemas.job import Job
+from skyhaul_schemas.jobfile import parse_job
 
 PLAIN = "net"
 """The link name of a source that names no `via`."""
@@ -33,6 +34,9 @@ class Site:
     """A process's part in a haul. `engine` is None where every source is read in place."""
 
     def __init__(self, config: HaulConfig, control: HaulControl | None = None, *, share: int = 1) -> None:
+        # Row groups come and go by the hundred megabytes: the system's allocator gives their pages back with
+        # fewer faults than Arrow's default pool (a tenth of the encoder's CPU on Linux).
+        pa.set_memory_pool(pa.system_memory_pool())
         self.config = config
         self.control = control or HaulControl()
         self.job: Job = parse_job(config.job_text, config.job_origin, os.environ).job

@@ -20,7 +20,7 @@ from skyhaul_schemas import layout
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.records import shard_schema
 
-_STAGE_BYTES = 4 * 1024 * 1024
+_STAGE_BYTES = 1024 * 1024
 _STAGE_BATCHES = 1024
 
 
