@@ -125,7 +125,7 @@ def test_off_a_terminal_progress_is_lines_without_escapes(job: Path) -> None:
 
 
 def test_json_logs_are_json_on_every_line(job: Path) -> None:
-    answer = spawn("run", "--log-format", "json", "--json", job)
+    answer = call("run", "--log-format", "json", "--json", job)
     assert answer.code == 0
     assert all(json.loads(line)["level"] for line in answer.err.splitlines())
     assert json.loads(answer.out)["exit_code"] == 0

@@ -66,7 +66,7 @@ class LateGroup(click.Group):
         return command
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run, and leave with the exit code that DESIGN's table gives. Never returns.
+        """Run, and leave with the exit code of what happened. Never returns.
 
         An exception that nobody expected passes through, to `sys.excepthook`.
         """

@@ -11,20 +11,8 @@ import click
 from skyhaul.cli.crash import report_bug, report_thread_bug
 from skyhaul.cli.group import LateGroup, leave_on_sigterm
 
-MODULES = {
-    name: f"skyhaul.cli.{module}"
-    for name, module in {
-        "plan": "plan",
-        "run": "run",
-        "status": "status",
-        "failures": "failures",
-        "replay": "replay",
-        "verify": "verify",
-        "presets": "presets",
-        "schema": "schema",
-        "completion": "completion",
-    }.items()
-}
+COMMANDS = ("plan", "run", "status", "failures", "replay", "verify", "presets", "schema", "completion")
+MODULES = {name: f"skyhaul.cli.{name}" for name in COMMANDS}
 
 HELP = """Haul AI training data over satellite links into verified Parquet shards.
 
