@@ -151,3 +151,16 @@ def test_with_proof_all_that_is_asked_in_one_turn_goes_out_in_one_write() -> Non
     assert written[0].count(b"GET /a.bin HTTP/1.1\r\n") == 3
     assert b"Range: bytes=40-79\r\n" in written[0]
     assert b'If-Match: "v1"\r\n' in written[0]
+
+
+def test_an_error_whose_body_breaks_off_is_told_once() -> None:
+    async def main() -> list[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            fed = FedChannel(patch, proven=True)
+            fed.ask(requests_for([(OBJECT, i * LENGTH, LENGTH) for i in range(2)]))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            fed.feed(b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+            return fed.events.events
+
+    assert asyncio.run(main()) == ["opened", "wire", "failed", "closed"]

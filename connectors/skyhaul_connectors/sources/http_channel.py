@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
-from skyhaul_connectors.sources.http_connection import Ask, HttpConnection
+from skyhaul_connectors.sources.http_ask import Ask
+from skyhaul_connectors.sources.http_connection import HttpConnection
 from skyhaul_connectors.sources.http_head import AnswerHead
 from skyhaul_connectors.sources.http_judge import Asked
 from skyhaul_connectors.sources.http_network import Network
@@ -125,14 +125,14 @@ class HttpChannel:
         start = self._places.url_of(ask.request.object, self._route)
         if target != start:
             self._places.redirects.learn(start, target, self._loop.time())
-        self._ask(replace(_whole(ask), url=target, headers=self._headers(target), hops=ask.hops + 1))
+        self._ask(ask.again(target, self._headers(target), hops=ask.hops + 1, learned=ask.learned))
 
     def retry_fresh(self, ask: Ask) -> bool:
         if not ask.learned:
             return False
         start = self._places.url_of(ask.request.object, self._route)
         self._places.redirects.forget(start)
-        self._ask(replace(_whole(ask), url=start, headers=self._headers(start), hops=0, learned=False))
+        self._ask(ask.again(start, self._headers(start), hops=0, learned=False))
         return True
 
     def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
@@ -216,10 +216,3 @@ class HttpChannel:
         if not self._closed:
             self._drop()
             self._events.closed(error)
-
-
-def _whole(ask: Ask) -> Ask:
-    """What is left to ask for: all of the range where its first half has no answer yet."""
-    request = ask.request
-    asked = ask.asked if ask.last else Asked(request.object, request.offset, request.length)
-    return replace(ask, asked=asked, last=True, taken=0, first_in_line=0.0, given_up=False)

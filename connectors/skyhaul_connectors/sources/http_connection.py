@@ -11,41 +11,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol, cast
 
+from skyhaul_connectors.sources.http_ask import Ask
+from skyhaul_connectors.sources.http_deadlines import Deadlines
 from skyhaul_connectors.sources.http_head import AnswerHead, NotHttp
-from skyhaul_connectors.sources.http_judge import REDIRECTS, Asked, judge, validator_of
+from skyhaul_connectors.sources.http_judge import REDIRECTS, judge, validator_of
 from skyhaul_connectors.sources.http_network import Network, lost
 from skyhaul_connectors.sources.http_reader import AnswerReader
 from skyhaul_connectors.sources.http_request import range_request
 from skyhaul_connectors.sources.http_trust import PipelineTrust
-from skyhaul_connectors.sources.http_url import HttpUrl, Origin
-from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest
+from skyhaul_connectors.sources.http_url import Origin
+from skyhaul_connectors.sources.protocol import ChannelEvents
 from skyhaul_schemas.errors import CarriageError, ConnectionLost, MalformedAnswer, StalledError
 
 SKIP_CAP = 64 * 1024
 """Bytes of an error's body that are read past to keep the connection; a longer one closes it."""
 _TRIAL_PATIENCE = 3.0
 """Seconds for the second half of a trial after the first one came, or four times what that took."""
-
-
-@dataclass(slots=True, eq=False)
-class Ask:
-    """One request on the wire. `last`: the range of `request` ends with it. `given_up`: what comes for
-    it is dropped, since its first half failed."""
-
-    request: RangeRequest
-    asked: Asked
-    url: HttpUrl
-    headers: Mapping[str, str]
-    hops: int = 0
-    learned: bool = False
-    last: bool = True
-    taken: int = 0
-    first_in_line: float = 0.0
-    given_up: bool = False
 
 
 class ConnectionOwner(Protocol):
@@ -84,15 +67,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._trial: list[Ask] = []
         self._flush_due = False
         self._timer: asyncio.TimerHandle | None = None
-        self._last_byte = 0.0
-        self._window_start = 0.0
-        self._window_bytes = 0
+        self._deadlines = Deadlines(network.timeouts)
 
     # Towards the channel
-
-    @property
-    def idle(self) -> bool:
-        return not self._sent and not self._queue
 
     def ask(self, ask: Ask) -> None:
         self._queue.append(ask)
@@ -122,7 +99,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._over:
             self._transport.abort()
             return
-        self._last_byte = self._loop.time()
         self._tick()
         self._owner.connected(self)
         self._flush()
@@ -133,8 +109,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._over:
             return
-        self._last_byte = self._loop.time()
-        self._window_bytes += nbytes
+        self._deadlines.got(nbytes, self._loop.time())
         self._events.wire(nbytes)
         if self._over:
             return
@@ -167,7 +142,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             pass
         elif head.status in REDIRECTS:
             self._trial_unclear()
-            self._give_up_halves(ask)
+            self._give_up(ask)
             try:
                 self._owner.redirected(ask, head)
             except CarriageError as error:
@@ -180,7 +155,7 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._out_of_order(ask)
             elif self._owner.retry_fresh(ask):
                 self._trial_unclear()
-                self._give_up_halves(ask)
+                self._give_up(ask)
             else:
                 self._fail(ask, fault)
         if not self._taking and not self._over and (head.length or 0) > SKIP_CAP:
@@ -238,12 +213,11 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         now = self._loop.time()
         if not self._sent and self._queue:
-            self._last_byte = self._window_start = now
-            self._window_bytes = 0
+            self._deadlines.begin(now)
         lines: list[bytes] = []
         while self._queue and self._may_send(self._queue[0]):
             ask = self._queue.popleft()
-            parts = [ask] if self._sent or not self._begins_trial(ask) else _halves(ask)
+            parts = [ask] if self._sent or not self._begins_trial(ask) else ask.halves()
             if len(parts) > 1:
                 self._trial = list(parts)
             for part in parts:
@@ -255,6 +229,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._transport.write(b"".join(lines))
 
     def _may_send(self, ask: Ask) -> bool:
+        if not self._keep_alive:
+            return False
         if not self._sent:
             return True
         if not self._trust.proven:
@@ -267,7 +243,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         )
 
     def _begins_trial(self, ask: Ask) -> bool:
-        return ask.asked.length >= 2 and self._keep_alive and self._trust.begin_trial()
+        return ask.asked.length >= 2 and self._trust.begin_trial()
 
     # Trials of pipelining
 
@@ -306,13 +282,13 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _fail(self, ask: Ask, error: CarriageError) -> None:
         self._taking = False
         self._trial_unclear()
-        self._give_up_halves(ask)
+        self._give_up(ask)
         self._events.failed(ask.request, error)
 
-    def _give_up_halves(self, ask: Ask) -> None:
-        """What still comes for the same range is not wanted: its beginning is missing."""
+    def _give_up(self, ask: Ask) -> None:
+        """Its outcome is told; what still comes for the same range, this half or the next, is dropped."""
         for other in self._sent:
-            if other.request is ask.request and other is not ask:
+            if other.request is ask.request:
                 other.given_up = True
 
     def _not_http(self, error: NotHttp) -> None:
@@ -340,37 +316,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.abort()
         self._owner.disconnected(self, error, unanswered)
 
-    # Deadlines
-
     def _tick(self) -> None:
-        """Looks at all deadlines a few times in the shortest of them: cheaper than a timer a read."""
         if self._over:
             return
-        limits = self._network.timeouts
-        self._timer = self._loop.call_later(
-            min(limits.idle, limits.rate_window, limits.total, 8.0) / 8, self._tick
-        )
-        if not self._sent:
-            return
-        now = self._loop.time()
-        if now - self._last_byte >= limits.idle:
-            self._end(StalledError(f"{self._place()}: no byte for {limits.idle:g}s"))
-        elif now - self._sent[0].first_in_line >= limits.total:
-            self._end(StalledError(f"{self._place()}: not whole after {limits.total:g}s"))
-        elif now - self._window_start >= limits.rate_window:
-            rate = self._window_bytes / (now - self._window_start)
-            if rate < limits.min_rate:
-                self._end(StalledError(f"{self._place()}: {rate:.0f} bytes/s, less than {limits.min_rate:g}"))
-            self._window_start, self._window_bytes = now, 0
-
-
-def _halves(ask: Ask) -> list[Ask]:
-    """The range in two requests; the first one's answer does not end it."""
-    asked = ask.asked
-    middle = asked.length // 2
-    first = Asked(asked.object, asked.offset, middle)
-    second = Asked(asked.object, asked.offset + middle, asked.length - middle)
-    return [
-        Ask(ask.request, first, ask.url, ask.headers, ask.hops, ask.learned, last=False),
-        Ask(ask.request, second, ask.url, ask.headers, ask.hops, ask.learned, last=ask.last),
-    ]
+        self._timer = self._loop.call_later(self._deadlines.interval, self._tick)
+        if self._sent:
+            passed = self._deadlines.passed(self._loop.time(), self._sent[0].first_in_line)
+            if passed is not None:
+                self._end(StalledError(f"{self._place()}: {passed}"))

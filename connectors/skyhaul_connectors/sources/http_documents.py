@@ -136,6 +136,7 @@ class _Exchange(asyncio.BufferedProtocol):
         finally:
             if not self._done.done() or self._done.cancelled() or self._done.exception() is not None:
                 self.abort()
+            self._done = None  # what the connection does from here on is nobody's answer
 
     async def _watched(self, done: asyncio.Future[AnswerHead]) -> AnswerHead:
         """The answer, unless it comes to a stop or drips."""

@@ -1,0 +1,41 @@
+"""One request on the wire for a range, or for half of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from skyhaul_connectors.sources.http_judge import Asked
+from skyhaul_connectors.sources.http_url import HttpUrl
+from skyhaul_connectors.sources.protocol import RangeRequest
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """hops: redirects that led to `url`. learned: `url` is a remembered redirect. last: the range of
+    `request` ends with it. taken: bytes that came. given_up: its outcome is told, and what still comes
+    for it is dropped."""
+
+    request: RangeRequest
+    asked: Asked
+    url: HttpUrl
+    headers: Mapping[str, str]
+    hops: int = 0
+    learned: bool = False
+    last: bool = True
+    taken: int = 0
+    first_in_line: float = 0.0
+    given_up: bool = False
+
+    def halves(self) -> list[Ask]:
+        """The range in two requests; the first one's answer does not end it."""
+        middle = self.asked.length // 2
+        first = replace(self.asked, length=middle)
+        second = replace(self.asked, offset=self.asked.offset + middle, length=self.asked.length - middle)
+        return [replace(self, asked=first, last=False), replace(self, asked=second)]
+
+    def again(self, url: HttpUrl, headers: Mapping[str, str], *, hops: int, learned: bool) -> Ask:
+        """To be asked elsewhere: all of the range where its first half has no answer yet, else the rest."""
+        request = self.request
+        asked = self.asked if self.last else Asked(request.object, request.offset, request.length)
+        return Ask(request, asked, url, headers, hops=hops, learned=learned)
