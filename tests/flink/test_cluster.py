@@ -19,10 +19,6 @@ from processes import Processes, Unavailable, processes
 from flink.rig import Haul, kill_harnesses, until, worker_pool, write_corpus
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, EXIT_OK
 
-UNRECONCILED = pytest.mark.xfail(
-    reason="haul() lets the error of a failed portable job through instead of reconciling", strict=False
-)
-
 
 class Engine:
     """A running cluster: how a client names it, and its processes."""
@@ -82,7 +78,6 @@ def test_a_haul_gives_the_local_bytes(
     assert haul.is_sound()
 
 
-@UNRECONCILED
 def test_a_killed_harness_costs_a_second_run_at_most(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
@@ -112,7 +107,6 @@ def test_a_client_that_is_gone_leaves_a_haul_that_the_same_command_finishes(
 
 
 @pytest.mark.slow
-@UNRECONCILED
 def test_an_interrupted_client_cancels_the_job_and_the_same_command_finishes_it(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
@@ -128,7 +122,6 @@ def test_an_interrupted_client_cancels_the_job_and_the_same_command_finishes_it(
 
 
 @pytest.mark.slow
-@UNRECONCILED
 def test_a_worker_pool_killed_with_its_group_costs_a_second_run(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
@@ -145,7 +138,6 @@ def test_a_worker_pool_killed_with_its_group_costs_a_second_run(
 
 
 @pytest.mark.slow
-@UNRECONCILED
 def test_a_job_server_that_is_gone_is_incomplete_and_a_new_one_finishes_the_haul(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
