@@ -42,7 +42,8 @@ class LocalStore(DatasetStore):
             clear_leftovers(self.local_root / layout.CONTROL)
 
     def exists(self, path: str) -> bool:
-        return (self.local_root / path).is_file()
+        with _reading(path):
+            return (self.local_root / path).is_file()
 
     def size(self, path: str) -> int:
         with _reading(path):

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from skyhaul.dataset.commits import commits, failures
 from skyhaul.dataset.store import DatasetStore
-from skyhaul_schemas.commit import CommitRecord, RecordCounts, TransferCounts
+from skyhaul_schemas.commit import CommitRecord, FailureRecord, RecordCounts, TransferCounts
 from skyhaul_schemas.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 from skyhaul_schemas.plan import PlanHeader, Shard
 
@@ -23,6 +23,8 @@ class Planned(Protocol):
     def header(self) -> PlanHeader: ...
 
     def shard(self, number: int) -> Shard: ...
+
+    def outdates(self, failure: FailureRecord) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
     failed_by_source: dict[str, int] = {}
     bytes_failed: dict[str, int] = {}
     for failure in failures(store):
-        if failure.shard >= header.shards:
+        if failure.shard >= header.shards or plan.outdates(failure):
             continue
         failed_by_kind[failure.kind] = failed_by_kind.get(failure.kind, 0) + 1
         if not failure.final:

@@ -12,18 +12,20 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
+from skyhaul.shards.row_buffer import RowBuffer
 from skyhaul.shards.row_bytes import Int64s
 
 Emit = Callable[[pa.RecordBatch, int], None]
+"""Takes a row group and its bytes; the batch is valid during the call only."""
 
 
 class Assembler:
-    """Collects rows and emits row groups with their bytes. Holds one group and one batch at most."""
+    """Collects rows and emits row groups with their bytes. Holds one group at most."""
 
-    def __init__(self, limit: int, emit: Emit) -> None:
+    def __init__(self, schema: pa.Schema, limit: int, emit: Emit) -> None:
         self._limit = limit
         self._emit = emit
-        self._pending: list[pa.RecordBatch] = []
+        self._pending = RowBuffer(schema)
         self._bytes = 0
 
     def add(self, batch: pa.RecordBatch, sizes: Int64s) -> None:
@@ -33,7 +35,7 @@ class Assembler:
         while start < batch.num_rows:
             room = self._limit - self._bytes
             stop = int(np.searchsorted(sums, taken + room, side="right"))
-            if stop <= start and not self._pending:
+            if stop <= start and not self._pending.rows:
                 stop = start + 1
             if stop > start:
                 self._pending.append(batch.slice(start, stop - start))
@@ -44,10 +46,7 @@ class Assembler:
 
     def flush(self) -> None:
         """Emit what is pending: the next row does not fit, or there is none."""
-        if not self._pending:
-            return
-        pending, size = self._pending, self._bytes
-        self._pending, self._bytes = [], 0
-        group = pending[0] if len(pending) == 1 else pa.concat_batches(pending)
-        del pending
-        self._emit(group, size)
+        if self._pending.rows:
+            self._emit(self._pending.take(), self._bytes)
+            self._pending.clear()
+            self._bytes = 0

@@ -35,6 +35,10 @@ def _nothing(chunk: Chunk) -> None:
     """What `done_with` does by default."""
 
 
+def _no_check() -> None:
+    """What `before_publishing` does by default."""
+
+
 def encode_shard(
     shard: Shard,
     recipe: EncodeRecipe,
@@ -45,6 +49,7 @@ def encode_shard(
     started: str,
     cancelled: Callable[[], bool],
     done_with: Callable[[Chunk], None] = _nothing,
+    before_publishing: Callable[[], None] = _no_check,
     transforms: Sequence[Transform] = (),
 ) -> CommitRecord:
     """Decode, transform, write and commit one shard; the record that stands afterwards.
@@ -54,7 +59,8 @@ def encode_shard(
     record that says the same stands already: that is success, and it is returned as it stands.
 
     transfer: called once, for the commit record. started: UTC, RFC 3339. cancelled: asked between batches.
-    done_with: called when a chunk's bytes are needed no more by this attempt.
+    done_with: called when a chunk's bytes are needed no more by this attempt. before_publishing: called
+    when the files are ready; what it raises leaves nothing behind.
 
     Raises CarriageError and StorageError from the chunks, DiskFull and StorageError of the dataset,
     DecodeError where the job says `fail`, CommitConflict, and Interrupted once `cancelled`.
@@ -87,6 +93,7 @@ def encode_shard(
         rejects.finish()
         if cancelled():
             raise Interrupted(f"shard {shard.number} was interrupted")
+        before_publishing()
         published = _publish(store, files)
         published_rejects = _publish(store, rejects.files.finished)
     finally:
@@ -95,7 +102,7 @@ def encode_shard(
     filtered = sum(rows.filtered_by.values())
     record = CommitRecord(
         shard=shard.number,
-        plan=recipe.plan,
+        plan=shard.plan or recipe.plan,
         source=shard.source,
         files=published,
         rejects=published_rejects[0] if published_rejects else None,

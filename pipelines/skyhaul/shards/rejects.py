@@ -26,7 +26,7 @@ class RejectsFile:
         self.files = RollingFiles(
             store, REJECTS_SCHEMA, compression, lambda part: layout.rejects_file(shard), None
         )
-        self._assembler = Assembler(_ROW_GROUP, self.files.write)
+        self._assembler = Assembler(REJECTS_SCHEMA, _ROW_GROUP, self.files.write)
 
     def add(self, obj: PinnedObject, rejects: Sequence[Reject]) -> None:
         if not rejects:

@@ -46,7 +46,7 @@ class ShardRows:
             )
             for split in self._splits.names
         ]
-        self._assemblers = [Assembler(recipe.row_group_size, files.write) for files in self._files]
+        self._assemblers = [Assembler(schema, recipe.row_group_size, files.write) for files in self._files]
         self._staged: list[pa.RecordBatch] = []
         self._staged_bytes = 0
         self._objects: list[PinnedObject] = []
