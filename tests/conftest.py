@@ -5,6 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is no failure: examples are bounded in number, not in time.
+settings.register_profile(
+    "skyhaul", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("skyhaul")
 
 ROOT = Path(__file__).resolve().parent.parent
 

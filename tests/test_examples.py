@@ -15,16 +15,17 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from cli.program import Answer, spawn
+from cli.program import Answer, call, spawn
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """A working directory with the examples in it, as a clone has them."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with the examples in it as a clone has them."""
     (tmp_path / "examples").symlink_to(EXAMPLES)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -64,11 +65,11 @@ def rows(dataset: Path) -> list[dict[str, object]]:
     return ds.dataset(sorted((dataset / "data").rglob("*.parquet")), format="parquet").to_table().to_pylist()
 
 
-def proved(place: Path, job: str, env: dict[str, str]) -> None:
+def proved(job: str, env: dict[str, str]) -> None:
     """The dataset is sound and complete, and another run finds nothing to do."""
-    verified = spawn("verify", "--deep", job, cwd=place, env=env)
+    verified = call("verify", "--deep", job, env=env)
     assert verified.code == 0, verified
-    again = spawn("run", "-q", job, cwd=place, env=env)
+    again = call("run", "-q", job, env=env)
     assert again.code == 0, again
     assert "nothing to haul" in again.out
 
@@ -98,9 +99,9 @@ def test_demo_hauls_a_library_without_its_site_packages(place: Path, tmp_path: P
     (library / "site-packages" / "somebody").mkdir(parents=True)
     (library / "site-packages" / "somebody" / "elses.py").write_text("secret = 1\n")
     env = {"SKYHAUL_STDLIB": str(library)}
-    hauled = spawn("run", "examples/demo.yaml", cwd=place, env=env)
+    hauled = spawn("run", "examples/demo.yaml", env=env)
     assert hauled.code == 0, hauled
-    proved(place, "examples/demo.yaml", env)
+    proved("examples/demo.yaml", env)
     objects = {str(row["provenance"]["object"]) for row in rows(place / "out/stdlib")}  # type: ignore[index]  # a struct
     own = [p for p in library.rglob("*.py") if "site-packages" not in p.parts and p.stat().st_size]
     expected = {str(p.relative_to(library)) for p in own}
@@ -112,9 +113,9 @@ def test_demo_hauls_a_library_without_its_site_packages(place: Path, tmp_path: P
 
 def test_a_list_of_http_objects(place: Path, served: str) -> None:
     env = {"SKYHAUL_HTTP": served}
-    hauled = spawn("run", "-q", "examples/http-list.yaml", cwd=place, env=env)
+    hauled = spawn("run", "-q", "examples/http-list.yaml", env=env)
     assert hauled.code == 0, hauled
-    proved(place, "examples/http-list.yaml", env)
+    proved("examples/http-list.yaml", env)
     found = rows(place / "out/http-list")
     assert len(found) == 1200
     assert {str(row["source_id"]) for row in found} == {f"{p}-{n}" for p in range(3) for n in range(400)}
@@ -123,21 +124,21 @@ def test_a_list_of_http_objects(place: Path, served: str) -> None:
 
 def test_a_contact_plan_ends_with_75_and_goes_on_or_waits(place: Path, served: str) -> None:
     env = {"SKYHAUL_HTTP": served}
-    limited = spawn("run", "-q", "--max-duration", "1s", "examples/contact-plan.yaml", cwd=place, env=env)
+    limited = spawn("run", "-q", "--max-duration", "1s", "examples/contact-plan.yaml", env=env)
     assert limited.code == 75, limited
     assert "next: skyhaul run examples/contact-plan.yaml" in limited.out
-    waited = spawn("run", "-q", "--wait", "examples/contact-plan.yaml", cwd=place, env=env)
+    waited = spawn("run", "-q", "--wait", "examples/contact-plan.yaml", env=env)
     assert waited.code == 0, waited
-    proved(place, "examples/contact-plan.yaml", env)
+    proved("examples/contact-plan.yaml", env)
     assert len(rows(place / "out/contact-plan")) == 1200
 
 
 def test_two_sources_over_two_links(place: Path, served: str, notes: Path) -> None:
     env = {"SKYHAUL_HTTP": served, "SKYHAUL_NOTES": str(notes)}
-    hauled = spawn("run", "-q", "--json", "examples/two-sources-two-links.yaml", cwd=place, env=env)
+    hauled = spawn("run", "-q", "--json", "examples/two-sources-two-links.yaml", env=env)
     assert hauled.code == 0, hauled
     assert json.loads(hauled.out)["transfer"].keys() >= {"leo", "geo"}
-    proved(place, "examples/two-sources-two-links.yaml", env)
+    proved("examples/two-sources-two-links.yaml", env)
     found = rows(place / "out/two-sources")
     by_source = [row["provenance"]["source"] for row in found]  # type: ignore[index]  # a struct
     assert (by_source.count("station"), by_source.count("notes")) == (1200, 20)
@@ -152,6 +153,6 @@ def test_opening_what_is_no_dataset_says_so(place: Path) -> None:
 
 def test_the_demo_job_needs_its_variable_and_says_so(place: Path) -> None:
     assert "SKYHAUL_STDLIB" not in os.environ
-    answer = spawn("plan", "examples/demo.yaml", cwd=place)
+    answer = call("plan", "examples/demo.yaml")
     assert answer.code == 2
     assert "SKYHAUL_STDLIB" in answer.err
