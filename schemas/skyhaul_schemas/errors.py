@@ -123,6 +123,10 @@ class Interrupted(DeferredError):
     """The haul was asked to stop (SIGINT or SIGTERM)."""
 
 
+class PlanAmended(DeferredError):
+    """The plan was amended while the haul ran, and the shard is another one now."""
+
+
 class SourceChanged(CarriageError):
     """The object is no longer the one that the plan pinned."""
 

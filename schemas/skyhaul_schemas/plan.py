@@ -128,6 +128,19 @@ DROPPED_SCHEMA = pa.schema(
 (`taken_from`), sorted by source, path and offset. fate, of the object: `pinned-anew` (as it is now),
 `dropped` (it is gone), or `cut-short` (a part of it is committed and stays; no more of it is hauled)."""
 
+PINNED_ANEW, DROPPED, CUT_SHORT = "pinned-anew", "dropped", "cut-short"
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedChunk:
+    """A row of DROPPED_SCHEMA."""
+
+    object: PinnedObject
+    taken_from: int
+    offset: int
+    length: int
+    fate: str
+
 
 @dataclass(frozen=True, slots=True)
 class PlanHeader:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,20 +13,31 @@ from skyhaul.cli.params import job_argument
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import named, open_job
+from skyhaul_schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from skyhaul.dataset.store import DatasetStore
+    from skyhaul_schemas.jobfile import LoadedJob
 
 HELP = """List the sources, pin their objects, assign shards; print what would be hauled.
 
 The plan is kept in the dataset, and `skyhaul run` uses it. Where there is one already it is shown, and
 checked against the job file: links, spool and workers may differ, anything that reaches a shard may not.
 
+--extend lists the sources again: what is new becomes further shards of the same dataset. --amend pins
+anew what changed since, and drops what is gone, in shards that are not committed; committed shards stay.
+Either tells what it found otherwise than planned; `skyhaul run` then hauls what there is to haul.
+
 \b
 Examples:
   skyhaul plan job.yaml
+  skyhaul plan --extend job.yaml
+  skyhaul plan --amend --json job.yaml | jq .changes
   skyhaul plan --json job.yaml | jq .sources
 
 \b
 Exit codes:
-  0  there is a plan
+  0  there is a plan, or it was extended or amended as far as there was anything to do
   2  bad usage or job file, a dataset that cannot be written or is another job's
   3  a source cannot be listed
 """
@@ -33,10 +45,16 @@ Exit codes:
 
 @click.command(cls=SkyhaulCommand, help=HELP, short_help="List the sources; print what would be hauled.")
 @job_argument
+@click.option("--extend", is_flag=True, help="Plan what is new at the sources as further shards.")
+@click.option("--amend", is_flag=True, help="Pin anew what changed, drop what is gone, where not committed.")
 @common_options
 @click.pass_obj
-def command(session: Session, job: str) -> int:
+def command(session: Session, job: str, extend: bool, amend: bool) -> int:
+    if extend and amend:
+        raise UsageError("--extend and --amend are two steps: give one of them, then the other")
     with open_job(job) as (loaded, store):
+        if extend or amend:
+            return _update(session, job, loaded, store, amend=amend)
         from skyhaul.planning.make_plan import check_plan, make_plan
         from skyhaul.planning.plan_file import Plan
         from skyhaul.report.plan_view import view_plan
@@ -70,3 +88,20 @@ def command(session: Session, job: str) -> int:
             )
         )
         return 0
+
+
+def _update(session: Session, job: str, loaded: LoadedJob, store: DatasetStore, *, amend: bool) -> int:
+    from skyhaul.planning.amend_plan import amend_plan
+    from skyhaul.planning.extend_plan import extend_plan
+    from skyhaul.report.progress import PLANNING, counting
+
+    begun = time.monotonic()
+    with progress_of(session) as watcher:
+
+        def listed(objects: int, size: int) -> None:
+            spent = time.monotonic() - begun
+            watcher.progress(counting(PLANNING, elapsed=spent, size=size, count=objects))
+
+        update = (amend_plan if amend else extend_plan)(loaded, store, progress=listed)
+    session.output.plan_update(update, target=named(job))
+    return 0

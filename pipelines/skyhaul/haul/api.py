@@ -23,6 +23,7 @@ from skyhaul.haul.receipts import Tally
 from skyhaul.haul.signals import Caught, stop_on_signals
 from skyhaul.haul.site import SITES
 from skyhaul.haul.watch import Watch
+from skyhaul.planning.amend_plan import clear_outdated
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.make_plan import check_plan, make_plan
 from skyhaul.planning.plan_file import Plan
@@ -116,9 +117,12 @@ def _plan(
     if Plan.exists(store):
         plan = Plan.open(store)
         header = plan.header
-        plan.close()
-        check_plan(loaded.job, header)
-        check_fingerprint(header, Recipe.of(loaded.job, header))
+        try:
+            check_plan(loaded.job, header)
+            check_fingerprint(header, Recipe.of(loaded.job, header))
+            clear_outdated(plan, store)
+        finally:
+            plan.close()
         keep_job(store, loaded.text)
         return header
     header = make_plan(loaded, store, progress=listed)

@@ -33,6 +33,7 @@ from skyhaul_schemas.errors import (
     DecodeError,
     DeferredError,
     DiskFull,
+    PlanAmended,
     SkyhaulError,
     SourceFailing,
     SourceSilent,
@@ -145,7 +146,7 @@ class Conductor:
     def _begin(self, shard: Shard) -> _Claimed:
         site = self._site
         claimed = _Claimed(shard, _now(), site.in_place(shard.source))
-        if claimed.local is None:
+        if claimed.local is None and shard.chunks:
             assert site.engine is not None
             claimed.segments = SegmentMap(shard, self._decoder_of)
             claimed.fetch = site.engine.fetch(shard.number, shard.source, claimed.segments.segments)
@@ -175,6 +176,7 @@ class Conductor:
                 started=claimed.started,
                 cancelled=self._site.control.cancelled,
                 done_with=lambda chunk: self._done_with(claimed, chunk),
+                before_publishing=lambda: self._check_plan(shard),
             )
         except (CarriageError, StorageError, DecodeError) as error:
             receipt = self._receipt_of(shard, error)
@@ -187,6 +189,11 @@ class Conductor:
         if fetch is not None:
             fetch.release(keep=False)
         return self._committed(shard, record)
+
+    def _check_plan(self, shard: Shard) -> None:
+        """An amendment of the plan while this haul runs must not meet the shard as it was."""
+        if not self._site.plan.still_holds(shard.number):
+            raise PlanAmended(f"shard {shard.number} was amended in the plan; run the same command again")
 
     def _open(self, claimed: _Claimed, chunk: Chunk) -> ChunkBytes:
         if claimed.local is not None:
@@ -255,7 +262,7 @@ class Conductor:
                 store,
                 FailureRecord(
                     shard=shard.number,
-                    plan=self._site.plan.header.digest,
+                    plan=shard.plan,
                     source=shard.source,
                     kind=error.kind,
                     reason=str(error),

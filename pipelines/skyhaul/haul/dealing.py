@@ -27,17 +27,15 @@ def lots_of(job: Job, header: PlanHeader, parallelism: int) -> Iterator[Lot]:
     """One lot for all sources that share links, directly or through one another: one process then
     conducts those links. Sources without links are cut into `parallelism` lots of about equal numbers
     of shards, which divide the source's connections. With a parallelism of 1 there is a single lot."""
-    stretches = {
-        name: (counts["first_shard"], counts["first_shard"] + counts["shards"])
-        for name, counts in sorted(header.by_source.items(), key=lambda item: item[1]["first_shard"])
-        if counts["shards"]
-    }
+    stretches: dict[str, list[tuple[int, int]]] = {}
+    for name, first, stop in header.stretches():
+        stretches.setdefault(name, []).append((first, stop))
     if parallelism <= 1:
-        yield Lot(tuple(stretches.values()))
+        yield Lot(tuple(stretch for own in stretches.values() for stretch in own))
         return
     for names in _linked(job, list(stretches)):
-        yield Lot(tuple(stretches[name] for name in names))
-    for name, (first, stop) in stretches.items():
+        yield Lot(tuple(stretch for name in names for stretch in stretches[name]))
+    for name, first, stop in header.stretches():
         if not job.sources[name].via:
             yield from _cut(first, stop, parallelism)
 

@@ -84,7 +84,7 @@ class Site:
                 spool=Path(self.job.spool),
                 spool_limit=self.job.spool_limit,
                 patience=self.job.patience,
-                plan=self.plan.header.digest,
+                plan=self.plan.header.first_digest,
                 wait_for_contact=self.config.wait,
                 seed=self.job.seed,
             ),

@@ -39,22 +39,7 @@ class Catalogue:
         self.sources = sorted(sources, key=str.encode)
         self._rank = {name: rank for rank, name in enumerate(self.sources)}
         self._spool = spool
-        try:
-            spool.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"spool {printable(str(spool))} cannot be made: {error.strerror}; choose another `spool`"
-            ) from None
-        with self._stored():
-            # Manual transactions: one for all, never committed, for nothing here outlives the process.
-            self._database = sqlite3.connect("", isolation_level=None)
-            quoted = str(spool.absolute()).replace("'", "''")
-            self._database.execute(f"PRAGMA temp_store_directory = '{quoted}'")
-            self._database.execute("PRAGMA journal_mode = OFF")
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
-            self._database.executescript(_TABLES)
-            self._database.execute("BEGIN")
+        self._database = scratch_database(spool, _TABLES)
 
     def add_objects(self, objects: Iterable[PinnedObject]) -> None:
         rows = ((self._rank[o.source], o.path, o.size, o.version, o.checksum, o.locator) for o in objects)
@@ -98,12 +83,38 @@ class Catalogue:
 
     @contextmanager
     def _stored(self) -> Iterator[None]:
-        try:
+        with stored(self._spool):
             yield
-        except sqlite3.Error as error:
-            place = f"spool {printable(str(self._spool))}"
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise DiskFull(
-                    f"{place}: no space left to sort the plan; make room, or move `spool`"
-                ) from error
-            raise StorageError(f"{place}: the plan cannot be sorted: {error}") from error
+
+
+def scratch_database(spool: Path, tables: str) -> sqlite3.Connection:
+    """A database without a name, with `tables` made. Raises UsageError, DiskFull and StorageError."""
+    try:
+        spool.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"spool {printable(str(spool))} cannot be made: {error.strerror}; choose another `spool`"
+        ) from None
+    with stored(spool):
+        # Manual transactions: one for all, never committed, for nothing here outlives the process.
+        database = sqlite3.connect("", isolation_level=None)
+        quoted = str(spool.absolute()).replace("'", "''")
+        database.execute(f"PRAGMA temp_store_directory = '{quoted}'")
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(f"PRAGMA cache_size = -{CACHE_BYTES // 1024}")
+        database.executescript(tables)
+        database.execute("BEGIN")
+        return database
+
+
+@contextmanager
+def stored(spool: Path) -> Iterator[None]:
+    """SQLite's errors as DiskFull and StorageError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        place = f"spool {printable(str(spool))}"
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise DiskFull(f"{place}: no space left to sort the plan; make room, or move `spool`") from error
+        raise StorageError(f"{place}: the plan cannot be sorted: {error}") from error

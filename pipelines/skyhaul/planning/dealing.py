@@ -25,10 +25,10 @@ def deal_key(seed: int, obj: PinnedObject, offset: int) -> bytes:
     return hashlib.blake2b(place, digest_size=16, key=seed.to_bytes(8, "big")).digest()
 
 
-def deal(cuts: Iterable[Cut], target_size: int) -> Iterator[Chunk]:
-    """Number `cuts`, which come by source and then by key. A shard takes chunks of one source while they fit
-    into `target_size` (source bytes), but always one."""
-    shard, index, filled = -1, 0, 0
+def deal(cuts: Iterable[Cut], target_size: int, first: int = 0) -> Iterator[Chunk]:
+    """Number `cuts`, which come by source and then by key, from shard `first` on. A shard takes chunks of one
+    source while they fit into `target_size` (source bytes), but always one."""
+    shard, index, filled = first - 1, 0, 0
     source: str | None = None
     for obj, offset, length in cuts:
         full = filled + length > target_size or index >= CHUNKS_A_SHARD

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from skyhaul_schemas.digested import canonical_json
-from skyhaul_schemas.plan import Chunk, PinnedObject, PlanHeader
+from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 
 
 class ObjectsDigest:
@@ -36,25 +36,30 @@ def plan_digest(job: dict[str, Any], fingerprint: dict[str, str], objects_digest
 
 
 class RowsDigest:
-    """sha256 over a line of JSON for each row of a later generation: its chunks by shard, then what it
-    drops. The first generation needs none, because its rows follow from its objects."""
+    """Two digests, each sha256 over a line of JSON for each row of a later generation: of its chunks by
+    shard, and of what it drops. The first generation needs none, because its rows follow from its objects."""
 
     def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
+        self._chunks = hashlib.sha256()
+        self._dropped = hashlib.sha256()
 
     def add(self, chunk: Chunk) -> None:
-        obj = chunk.object
-        self._line([chunk.shard, chunk.index, *_pin(obj), chunk.offset, chunk.length])
+        self._chunks.update(
+            _line([chunk.shard, chunk.index, *_pin(chunk.object), chunk.offset, chunk.length])
+        )
 
-    def drop(self, obj: PinnedObject, taken_from: int, offset: int, length: int, fate: str) -> None:
-        self._line(["dropped", *_pin(obj), taken_from, offset, length, fate])
-
-    def _line(self, values: list[Any]) -> None:
-        line = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
-        self._sha256.update(f"{line}\n".encode())
+    def drop(self, chunk: DroppedChunk) -> None:
+        self._dropped.update(
+            _line([chunk.taken_from, *_pin(chunk.object), chunk.offset, chunk.length, chunk.fate])
+        )
 
     def hexdigest(self) -> str:
-        return self._sha256.hexdigest()
+        """sha256 of the two."""
+        return hashlib.sha256(self._chunks.digest() + self._dropped.digest()).hexdigest()
+
+
+def _line(values: list[Any]) -> bytes:
+    return f"{json.dumps(values, separators=(',', ':'), ensure_ascii=False)}\n".encode()
 
 
 def _pin(obj: PinnedObject) -> list[Any]:

@@ -19,7 +19,6 @@ from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.digest import generation_digest
 from skyhaul.planning.plan_rows import (
-    DroppedChunk,
     checked_chunk,
     checked_dropped,
     checked_object,
@@ -35,6 +34,7 @@ from skyhaul_schemas.plan import (
     OBJECTS_SCHEMA,
     SHARDS_SCHEMA,
     Chunk,
+    DroppedChunk,
     PinnedObject,
     PlanHeader,
     Shard,

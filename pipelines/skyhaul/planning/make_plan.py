@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from skyhaul.dataset.store import DatasetStore
@@ -32,16 +32,22 @@ def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | No
         with closing(Plan.open(store)) as plan:
             check_plan(loaded.job, plan.header)
             return plan.header
-    with ExitStack() as stack:
-        sources: dict[str, Source] = {}
-        for name, spec in loaded.job.sources.items():
-            sources[name] = stack.enter_context(closing(open_source(name, spec)))
+    with open_sources(loaded.job) as sources:
         return plan_sources(loaded, selections(loaded.job), sources, store, progress=progress)
 
 
-def check_plan(job: Job, header: PlanHeader) -> None:
+@contextmanager
+def open_sources(job: Job) -> Iterator[dict[str, Source]]:
+    """Source -> the open source, closed afterwards. Raises UsageError."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(closing(open_source(name, spec))) for name, spec in job.sources.items()
+        }
+
+
+def check_plan(job: Job, header: PlanHeader, patterns: Mapping[str, list[str]] | None = None) -> None:
     """Raise PlanMismatch where `job` no longer says what the plan with `header` was made from."""
-    differences = job_difference(header.job, digested_part(job, selections(job)))
+    differences = job_difference(header.job, digested_part(job, patterns or selections(job)))
     if differences:
         raise PlanMismatch(
             f"the job differs from the dataset's plan ({'; '.join(differences)}); undo that in the job file,"
@@ -66,18 +72,19 @@ def plan_sources(
     refuse_foreign(store)
     store.probe()
     part = digested_part(loaded.job, patterns)
-    _refuse_secrets(loaded, patterns)
+    refuse_secrets(loaded, patterns)
     with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:
         planner = Planner(loaded.job, patterns, sources, catalogue, progress)
         planner.list_sources()
         with new_table(store, OBJECTS_SCHEMA) as objects:
-            planner.cut_objects(objects)
+            planner.pin_objects(planner.listed(), objects)
+            planner.finish_objects(objects)
         with new_table(store, SHARDS_SCHEMA) as shards:
             header = planner.deal_chunks(shards, part)
     return publish(store, objects.file, shards.file, loaded.text, header)
 
 
-def _refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
+def refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
     """Values from the environment may be secret, and patterns are kept in the plan."""
     for name, selected in patterns.items():
         for secret in loaded.secrets:

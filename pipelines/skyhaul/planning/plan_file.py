@@ -9,15 +9,15 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import TypeVar
 
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.generation import Generation, Summary
-from skyhaul.planning.plan_rows import CUT_SHORT, DroppedChunk
 from skyhaul_schemas import layout
+from skyhaul_schemas.commit import FailureRecord
 from skyhaul_schemas.errors import PlanDamaged, UsageError
-from skyhaul_schemas.plan import PinnedObject, PlanHeader, Shard
-
+from skyhaul_schemas.plan import CUT_SHORT, DroppedChunk, PinnedObject, PlanHeader, Shard
 
 T = TypeVar("T")
 
@@ -61,6 +61,18 @@ class Plan:
     def is_current(self) -> bool:
         """Whether no generation was added since this plan was opened."""
         return not self._store.exists(layout.shards_file(len(self.generations)))
+
+    def still_holds(self, number: int) -> bool:
+        """Whether shard `number` is in the plan as it was when this plan was opened. Asks the store for a
+        further generation, and reads it where there is one."""
+        if self.is_current():
+            return True
+        with closing(Plan.open(self._store)) as newer:
+            return newer.digest_of(number) == self.digest_of(number)
+
+    def outdates(self, failure: FailureRecord) -> bool:
+        """Whether an amendment has changed the shard since `failure`."""
+        return len(self.generations) > 1 and failure.plan != self.digest_of(failure.shard)
 
     def digest_of(self, number: int) -> str:
         """The digest of the generation that holds shard `number` now. Reads nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -11,27 +10,22 @@ from pydantic import TypeAdapter, ValidationError
 from skyhaul.planning.plan_table import HEADER_CAP
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanDamaged
-from skyhaul_schemas.plan import EMPTIED, Chunk, PinnedObject, PlanHeader
+from skyhaul_schemas.plan import (
+    CUT_SHORT,
+    DROPPED,
+    EMPTIED,
+    PINNED_ANEW,
+    Chunk,
+    DroppedChunk,
+    PinnedObject,
+    PlanHeader,
+)
 from skyhaul_schemas.printable import printable
 
 PLAN_FORMAT = 1
 """The one that this version writes and reads."""
 
-PINNED_ANEW, DROPPED, CUT_SHORT = "pinned-anew", "dropped", "cut-short"
-"""The fates of an object of which an amendment takes chunks out of shards; see DROPPED_SCHEMA."""
-
 _HEADER = TypeAdapter(PlanHeader)
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedChunk:
-    """A chunk that an amendment took out of shard `taken_from`."""
-
-    object: PinnedObject
-    taken_from: int
-    offset: int
-    length: int
-    fate: str
 
 
 def parse_json(text: bytes, name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from skyhaul.dataset.files import NewFile
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas.digested import canonical_json
-from skyhaul_schemas.plan import Chunk, PinnedObject, PlanHeader
+from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 
 ROWS_A_GROUP = 8192
 """Rows in a row group: about a MiB, so that one shard is read cheaply."""
@@ -97,6 +97,11 @@ def object_row(obj: PinnedObject) -> tuple[Any, ...]:
 def chunk_row(chunk: Chunk) -> tuple[Any, ...]:
     """A row of SHARDS_SCHEMA."""
     return (chunk.shard, chunk.index, *object_row(chunk.object), chunk.offset, chunk.length)
+
+
+def dropped_row(chunk: DroppedChunk) -> tuple[Any, ...]:
+    """A row of DROPPED_SCHEMA."""
+    return (*object_row(chunk.object), chunk.taken_from, chunk.offset, chunk.length, chunk.fate)
 
 
 def objects_header(digest: str, count: int) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The steps of making a plan, each a pass over the catalogue: list, cut, deal."""
+"""The steps of making a plan, or a further generation of one: list, cut, deal; each a pass on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,15 +11,22 @@ from skyhaul.planning.catalogue import Catalogue, Cut
 from skyhaul.planning.cutting import checked, cut
 from skyhaul.planning.dealing import deal, deal_key
 from skyhaul.planning.decoders import Decoders, source_formats
-from skyhaul.planning.digest import ObjectsDigest, plan_digest
+from skyhaul.planning.digest import ObjectsDigest, RowsDigest, generation_digest
 from skyhaul.planning.fingerprint import encoder_fingerprint
-from skyhaul.planning.plan_writer import NewTable, chunk_row, object_row, objects_header, shards_header
+from skyhaul.planning.plan_writer import (
+    NewTable,
+    chunk_row,
+    dropped_row,
+    object_row,
+    objects_header,
+    shards_header,
+)
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Job
-from skyhaul_schemas.plan import Chunk, PinnedObject, PlanHeader
+from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 from skyhaul_schemas.printable import printable
 
 Progress = Callable[[int, int], None]
@@ -28,7 +36,8 @@ _PROGRESS_EVERY = 512
 
 
 class Planner:
-    """The counts of a plan in the making, one step after the other."""
+    """The counts of a generation in the making, one step after the other. kind: as in PlanHeader. base: the
+    header of the plan that it goes on from, whose counts it takes over."""
 
     def __init__(
         self,
@@ -37,91 +46,53 @@ class Planner:
         sources: Mapping[str, Source],
         catalogue: Catalogue,
         progress: Progress | None,
+        base: PlanHeader | None = None,
+        kind: str = "plan",
     ) -> None:
         self._job = job
         self._patterns = patterns
         self._sources = sources
         self._catalogue = catalogue
         self._progress = progress or (lambda objects, size: None)
+        self._base = base
+        self._kind = kind
         self._decoders = Decoders(source_formats(job))
         self._decoders.check()
         self._digest = ObjectsDigest()
-        self._objects = self._bytes = self._unpinned = 0
+        self._rows = RowsDigest()
+        self._written = 0
+        self._pinned = 0
+        self._objects = base.objects if base else 0
+        self._bytes = base.source_bytes if base else 0
+        self._chunks = base.chunks if base else 0
+        self._unpinned = base.unpinned if base else 0
+        self._spans: list[tuple[str, int, int]] = list(base.stretches()) if base else []
+        self._next_shard = base.shards if base else 0
+        zero = {"objects": 0, "bytes": 0, "chunks": 0, "shards": 0, "first_shard": 0}
         self._by_source = {
-            name: {"objects": 0, "bytes": 0, "chunks": 0, "shards": 0, "first_shard": 0}
-            for name in catalogue.sources
+            name: {**zero, **(base.by_source.get(name, {}) if base else {})} for name in catalogue.sources
         }
+        self._dropped = {"objects": 0, "chunks": 0, "bytes": 0, **(base.dropped if base else {})}
         self._samples: dict[str, dict[bytes, tuple[str, Decoder]]] = {name: {} for name in catalogue.sources}
         self._seen: dict[int, Decoder] = {}
+        for name, paths in (base.samples if base else {}).items():
+            for path in paths:
+                self._sample(name, path, self._decoders.of(name, path))
         self._spool_limit = {name: self._limit_of(name) for name in catalogue.sources}
 
     def list_sources(self) -> None:
         """List all sources into the catalogue. Raises UsageError for one without objects."""
+        total = [0, 0]
         for name in self._catalogue.sources:
-            before = self._objects
-            self._catalogue.add_objects(self._counted(checked(self._sources[name].listing(), name)))
-            if self._objects == before:
+            before = total[0]
+            self._catalogue.add_objects(self._watched(checked(self._sources[name].listing(), name), total))
+            if total[0] == before:
                 what = ", ".join(map(printable, self._patterns[name])) or "its list"
                 raise UsageError(f"source {name!r}: nothing matches {what}; check `sources.{name}.url`")
-        self._progress(self._objects, self._bytes)
+        self._progress(total[0], total[1])
 
-    def cut_objects(self, table: NewTable) -> None:
-        """Write the objects in order, and put their chunks into the catalogue."""
-        self._catalogue.add_chunks(
-            (deal_key(self._job.seed, obj, offset), (obj, offset, length))
-            for obj, offset, length in self._cuts(table)
-        )
-        table.finish(objects_header(self._digest.hexdigest(), self._objects))
-
-    def deal_chunks(self, table: NewTable, part: dict[str, Any]) -> PlanHeader:
-        """Write the chunks by shard, and the plan's header."""
-        chunks = 0
-        last: Chunk | None = None
-        for chunk in deal(self._catalogue.chunks(), self._job.shards.target_size):
-            counts = self._by_source[chunk.object.source]
-            if not counts["chunks"]:
-                counts["first_shard"] = chunk.shard
-            counts["chunks"] += 1
-            counts["shards"] = chunk.shard - counts["first_shard"] + 1
-            table.add(chunk_row(chunk))
-            chunks += 1
-            last = chunk
-        fingerprint = encoder_fingerprint(
-            decoder for found in self._samples.values() for _, decoder in found.values()
-        )
-        objects_digest = self._digest.hexdigest()
-        header = PlanHeader(
-            digest=plan_digest(part, fingerprint, objects_digest),
-            name=self._job.name,
-            job=part,
-            fingerprint=fingerprint,
-            objects_digest=objects_digest,
-            objects=self._objects,
-            chunks=chunks,
-            shards=last.shard + 1 if last else 0,
-            source_bytes=self._bytes,
-            by_source=self._by_source,
-            unpinned=self._unpinned,
-            samples={
-                name: [path for path, _ in found.values()] for name, found in self._samples.items() if found
-            },
-        )
-        table.finish(shards_header(header))
-        return header
-
-    def _counted(self, objects: Iterable[PinnedObject]) -> Iterator[PinnedObject]:
-        for obj in objects:
-            counts = self._by_source[obj.source]
-            counts["objects"] += 1
-            counts["bytes"] += obj.size
-            self._objects += 1
-            self._bytes += obj.size
-            self._unpinned += not obj.version
-            if self._objects % _PROGRESS_EVERY == 0:
-                self._progress(self._objects, self._bytes)
-            yield obj
-
-    def _cuts(self, table: NewTable) -> Iterator[Cut]:
+    def listed(self) -> Iterator[PinnedObject]:
+        """What was listed, in order. Raises UsageError where a source lists a path twice."""
         last: PinnedObject | None = None
         for obj in self._catalogue.objects():
             if last is not None and (last.source, last.path) == (obj.source, obj.path):
@@ -130,19 +101,147 @@ class Planner:
                     " its own"
                 )
             last = obj
-            self._digest.add(obj)
-            table.add(object_row(obj))
-            decoder = self._decoders.of(obj.source, obj.path)
-            self._sample(obj, decoder)
-            read = partial(self._sources[obj.source].read_now, obj)
-            yield from cut(obj, decoder, self._job.shards.chunk_size, self._spool_limit[obj.source], read)
+            yield obj
 
-    def _sample(self, obj: PinnedObject, decoder: Decoder) -> None:
+    def pin_objects(self, objects: Iterable[PinnedObject], table: NewTable) -> int:
+        """Write `objects`, which come in order, and put their chunks into the catalogue; how many."""
+        self.pool(cut for obj in objects for cut in self.pin(obj, table))
+        return self._pinned
+
+    def pin(self, obj: PinnedObject, table: NewTable) -> Iterator[Cut]:
+        """Write the next object; its chunks."""
+        self._pinned += 1
+        self._digest.add(obj)
+        table.add(object_row(obj))
+        self._objects += 1
+        self._unpinned += not obj.version
+        self._by_source[obj.source]["objects"] += 1
+        decoder = self._decoders.of(obj.source, obj.path)
+        self._sample(obj.source, obj.path, decoder)
+        read = partial(self._sources[obj.source].read_now, obj)
+        yield from cut(obj, decoder, self._job.shards.chunk_size, self._spool_limit[obj.source], read)
+
+    def pool(self, cuts: Iterable[Cut]) -> None:
+        """Put chunks into the catalogue, to be dealt."""
+        self._catalogue.add_chunks(
+            (deal_key(self._job.seed, obj, offset), (obj, offset, length)) for obj, offset, length in cuts
+        )
+
+    def finish_objects(self, table: NewTable) -> None:
+        """End the table of the objects."""
+        table.finish(objects_header(self._digest.hexdigest(), self._pinned))
+
+    def put(self, chunk: Chunk, table: NewTable) -> None:
+        """Write a row of a shard that takes an earlier one's place."""
+        self._rows.add(chunk)
+        self._written += 1
+        table.add(chunk_row(chunk))
+
+    def gain(self, chunk: Chunk) -> None:
+        """Count a chunk that an earlier shard takes."""
+        self._count(chunk, 1)
+
+    def drop(self, chunk: Chunk) -> None:
+        """Count a chunk that an earlier shard loses."""
+        self._count(chunk, -1)
+        self._dropped["chunks"] += 1
+        self._dropped["bytes"] += chunk.length
+        if chunk.offset == 0:
+            self._dropped["objects"] += 1
+            self._objects -= 1
+            self._by_source[chunk.object.source]["objects"] -= 1
+            self._unpinned -= not chunk.object.version
+
+    def finish_dropped(self, dropped: Iterable[DroppedChunk], table: NewTable) -> None:
+        """Write what was dropped, which comes in order."""
+        count = 0
+        for chunk in dropped:
+            self._rows.drop(chunk)
+            table.add(dropped_row(chunk))
+            count += 1
+        table.finish(objects_header(self._digest.hexdigest(), count))
+
+    def deal_chunks(self, table: NewTable, part: dict[str, Any]) -> PlanHeader:
+        """Write the pooled chunks by shard, and the header."""
+        for chunk in deal(self._catalogue.chunks(), self._job.shards.target_size, self._next_shard):
+            self._count(chunk, 1)
+            self._enter(chunk)
+            self.put(chunk, table)
+        header = self._header(part)
+        table.finish(shards_header(header))
+        return header
+
+    def _enter(self, chunk: Chunk) -> None:
+        """Count the shard of `chunk`, if it is a new one."""
+        if chunk.shard < self._next_shard:
+            return
+        source = chunk.object.source
+        counts = self._by_source[source]
+        if not counts["shards"]:
+            counts["first_shard"] = chunk.shard
+        counts["shards"] += 1
+        self._next_shard = chunk.shard + 1
+        if self._spans and self._spans[-1][0] == source and self._spans[-1][2] == chunk.shard:
+            self._spans[-1] = (source, self._spans[-1][1], chunk.shard + 1)
+        else:
+            self._spans.append((source, chunk.shard, chunk.shard + 1))
+
+    def _count(self, chunk: Chunk, sign: int) -> None:
+        counts = self._by_source[chunk.object.source]
+        counts["chunks"] += sign
+        counts["bytes"] += sign * chunk.length
+        self._chunks += sign
+        self._bytes += sign * chunk.length
+
+    def _header(self, part: dict[str, Any]) -> PlanHeader:
+        base = self._base
+        fingerprint = encoder_fingerprint(
+            decoder for found in self._samples.values() for _, decoder in found.values()
+        )
+        header = PlanHeader(
+            digest="",
+            name=base.name if base else self._job.name,
+            job=part,
+            fingerprint=fingerprint,
+            objects_digest=self._digest.hexdigest(),
+            objects=self._objects,
+            chunks=self._chunks,
+            shards=self._next_shard,
+            source_bytes=self._bytes,
+            by_source=self._by_source,
+            unpinned=self._unpinned,
+            samples={
+                name: [path for path, _ in found.values()] for name, found in self._samples.items() if found
+            },
+        )
+        if base is not None:
+            header = replace(
+                header,
+                generation=base.generation + 1,
+                kind=self._kind,
+                previous=base.digest,
+                root=base.first_digest,
+                rows=self._written,
+                rows_digest=self._rows.hexdigest(),
+                spans=self._spans,
+                dropped=self._dropped,
+            )
+        return replace(header, digest=generation_digest(header))
+
+    def _watched(self, objects: Iterable[PinnedObject], total: list[int]) -> Iterator[PinnedObject]:
+        for obj in objects:
+            total[0] += 1
+            total[1] += obj.size
+            if total[0] % _PROGRESS_EVERY == 0:
+                self._progress(total[0], total[1])
+            yield obj
+
+    def _sample(self, source: str, path: str, decoder: Decoder) -> None:
         """Keep the first path of each fingerprint that the objects of a source need."""
         if id(decoder) not in self._seen:
             self._seen[id(decoder)] = decoder
             fingerprint = canonical_json(dict(decoder.fingerprint))
-            self._samples[obj.source].setdefault(fingerprint, (obj.path, decoder))
+            self._samples[source].setdefault(fingerprint, (path, decoder))
 
     def _limit_of(self, source: str) -> int | None:
         """Bytes, or None for a source that is read in place."""

@@ -33,7 +33,7 @@ def publish(
     """Move the two files into place, with the job file as written. Returns the header of the plan that
     stands, which is an equal one where another process was first. Raises PlanMismatch, StorageError."""
     try:
-        _place_objects(store, objects)
+        _place(store, objects, layout.OBJECTS, layout.SHARDS)
         keep_job(store, text)
         store.publish(shards.path, layout.SHARDS, shards.sha256)
     except CommitConflict:
@@ -48,6 +48,25 @@ def publish(
     return header
 
 
+def publish_generation(
+    store: DatasetStore, objects: NewFile, dropped: NewFile | None, shards: NewFile, header: PlanHeader
+) -> None:
+    """Add a generation; it is there once its shards are. An equal one of another process is as good.
+    Raises PlanMismatch where another one was added meanwhile, StorageError."""
+    number = header.generation
+    presence = layout.shards_file(number)
+    try:
+        _place(store, objects, layout.objects_file(number), presence)
+        if dropped is not None:
+            _place(store, dropped, layout.dropped_file(number), presence)
+        store.publish(shards.path, presence, shards.sha256)
+    except CommitConflict:
+        raise PlanMismatch(
+            f"the plan of dataset {store.place} was extended or amended by another process at the same time;"
+            " run the same command again"
+        ) from None
+
+
 def keep_job(store: DatasetStore, text: str) -> None:
     """Keep the job file as it was run, secrets unresolved: links may have changed since the plan."""
     data = text.encode()
@@ -59,15 +78,17 @@ def keep_job(store: DatasetStore, text: str) -> None:
         store.replace_bytes(layout.JOB, data)
 
 
-def _place_objects(store: DatasetStore, objects: NewFile) -> None:
-    if store.exists(layout.OBJECTS) and not Plan.exists(store) and not _equal(store, objects):
-        store.remove(layout.OBJECTS)
-    store.publish(objects.path, layout.OBJECTS, objects.sha256)
+def _place(store: DatasetStore, file: NewFile, path: str, presence: str) -> None:
+    """Put a file into place that is of a plan only once `presence` is there; before that it may be a leftover
+    of a process that died, and is replaced."""
+    if store.exists(path) and not store.exists(presence) and not _equal(store, file, path):
+        store.remove(path)
+    store.publish(file.path, path, file.sha256)
 
 
-def _equal(store: DatasetStore, objects: NewFile) -> bool:
-    with store.open_input(layout.OBJECTS) as standing:
+def _equal(store: DatasetStore, file: NewFile, path: str) -> bool:
+    with store.open_input(path) as standing:
         sha256 = hashlib.sha256()
         while data := standing.read(1 << 20):
             sha256.update(data)
-        return sha256.hexdigest() == objects.sha256
+        return sha256.hexdigest() == file.sha256

@@ -13,6 +13,7 @@ from skyhaul.report.stdio import say
 
 if TYPE_CHECKING:
     from skyhaul.dataset.survey import Survey
+    from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 class JsonOutput(Output):
     def plan(self, view: PlanView) -> None:
         _print(view.as_json())
+
+    def plan_update(self, update: PlanUpdate, *, target: str) -> None:
+        _print(update.to_json())
 
     def run(self, summary: RunSummary) -> None:
         _print(summary.as_json())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skyhaul.dataset.survey import Survey
+    from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
@@ -21,6 +22,9 @@ class Output(ABC):
 
     @abstractmethod
     def plan(self, view: PlanView) -> None: ...
+
+    @abstractmethod
+    def plan_update(self, update: PlanUpdate, *, target: str) -> None: ...
 
     @abstractmethod
     def run(self, summary: RunSummary) -> None: ...

@@ -16,6 +16,7 @@ from skyhaul_schemas.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:
     from skyhaul.dataset.survey import Survey
+    from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
@@ -51,6 +52,12 @@ class TextOutput(Output):
             say(f"  {plural(header.unpinned, 'object')} pinned by size alone: the source states no version")
         say(f"  digest {header.digest}")
         say(f"next: skyhaul run {shlex.quote(view.target)}")
+
+    def plan_update(self, update: PlanUpdate, *, target: str) -> None:
+        from skyhaul.report.plan_update import lines
+
+        for line in lines(update, target):
+            say(line)
 
     def run(self, summary: RunSummary) -> None:
         say(summary.headline())

@@ -9,12 +9,12 @@ from contextlib import closing
 from skyhaul.dataset.commits import numbers, read_failure
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import DATA_FILE
-from skyhaul.planning.digest import ObjectsDigest
 from skyhaul.planning.plan_file import Plan
 from skyhaul.shards.splits import SplitRule
 from skyhaul.verify.commit_check import check_commit, parse_commit
 from skyhaul.verify.file_check import check_file
 from skyhaul.verify.partition import Partition
+from skyhaul.verify.plan_check import check_plan_rows
 from skyhaul.verify.report import VerifyReport
 from skyhaul.verify.rows_check import RowsCheck
 from skyhaul.verify.strays import StrayCheck
@@ -58,7 +58,7 @@ class _Verification:
         report.objects = header.objects
 
     def run(self) -> None:
-        self._check_objects()
+        check_plan_rows(self._plan, self._partition, self._report)
         for group, shards in itertools.groupby(
             self._plan.shards(), key=lambda shard: layout.group_of(shard.number)
         ):
@@ -80,40 +80,6 @@ class _Verification:
                 )
         self._report.damaged_objects = len(self._damaged)
 
-    def _check_objects(self) -> None:
-        """The objects make the digest that the plan's digest is made of, and are in order."""
-        header, report = self._plan.header, self._report
-        digest, count, size = ObjectsDigest(), 0, 0
-        last = (b"", b"")
-        disorder = False
-        for obj in self._plan.objects():
-            digest.add(obj)
-            self._partition.add_object(obj)
-            name = (obj.source.encode(), obj.path.encode("utf-8", "surrogatepass"))
-            disorder |= name <= last
-            last = name
-            count += 1
-            size += obj.size
-        if digest.hexdigest() != header.objects_digest:
-            report.add(
-                "plan-digest",
-                "the plan's objects do not make its digest: they were changed",
-                path=layout.OBJECTS,
-            )
-        if disorder:
-            report.add(
-                "plan-order",
-                "the plan's objects are not in order, or one is there twice",
-                path=layout.OBJECTS,
-            )
-        if (count, size) != (header.objects, header.source_bytes):
-            report.add(
-                "plan-counts",
-                f"the plan holds {count} objects of {size} bytes, its header says {header.objects} of"
-                f" {header.source_bytes}",
-                path=layout.OBJECTS,
-            )
-
     def _check_shard(self, shard: Shard) -> None:
         for chunk in shard.chunks:
             self._partition.add_chunk(chunk)
@@ -122,14 +88,16 @@ class _Verification:
             data = self._store.read_bytes(path)
         except FileNotFoundError:
             failure = read_failure(self._store, shard.number)
-            self._report.shards_failed += failure is not None and failure.final
+            self._report.shards_failed += (
+                failure is not None and failure.final and not self._plan.outdates(failure)
+            )
             return
         self._report.shards_committed += 1
         record = parse_commit(data, shard.number, self._report)
         self._strays.committed(shard.number, record)
         if record is None:
             return
-        check_commit(record, shard, self._plan.header.digest, self._report)
+        check_commit(record, shard, shard.plan, self._report)
         self._report.rows += record.records.written
         self._report.rejects += record.records.rejected
         self._damaged |= {hash((shard.source, s.object)) for s in record.sources if s.damaged}

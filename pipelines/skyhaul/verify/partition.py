@@ -79,21 +79,31 @@ class Partition:
     def explain(self, plan: Plan, suspects: set[int]) -> Iterator[tuple[str, str]]:
         """(code, message) of what is wrong in some of the buckets, by another pass over the plan."""
         chosen = set(sorted(suspects)[:_SUSPECT_BUCKETS])
-        objects = {
-            (obj.source, obj.path): obj for obj in plan.objects() if self._key(obj) % _BUCKETS in chosen
-        }
-        chunks: dict[tuple[str, str], list[Chunk]] = {name: [] for name in objects}
+
+        def name_of(obj: PinnedObject) -> tuple[str, ...]:
+            # Later generations may pin another version at the same path.
+            version = () if len(plan.generations) == 1 else (obj.version, str(obj.size))
+            return (obj.source, obj.path, *version)
+
+        pinned = (obj for generation in plan.generations for obj in generation.objects())
+        objects = {name_of(obj): obj for obj in pinned if self._key(obj) % _BUCKETS in chosen}
+        chunks: dict[tuple[str, ...], list[Chunk]] = {name: [] for name in objects}
         held = 0
-        for shard in plan.shards():
-            for chunk in shard.chunks:
-                name = (chunk.object.source, chunk.object.path)
-                if held < _SUSPECT_CHUNKS and (
-                    name in objects or self._key(chunk.object) % _BUCKETS in chosen
-                ):
-                    chunks.setdefault(name, []).append(chunk)
-                    held += 1
+        for chunk in _all_chunks(plan):
+            name = name_of(chunk.object)
+            if held < _SUSPECT_CHUNKS and (name in objects or self._key(chunk.object) % _BUCKETS in chosen):
+                chunks.setdefault(name, []).append(chunk)
+                held += 1
         for name in sorted(chunks):
             yield from _wrong(objects.get(name), chunks[name])
+
+
+def _all_chunks(plan: Plan) -> Iterator[Chunk]:
+    """Of the shards, and what amendments took out of them."""
+    for shard in plan.shards():
+        yield from shard.chunks
+    for dropped in plan.dropped():
+        yield Chunk(dropped.taken_from, 0, dropped.object, dropped.offset, dropped.length)
 
 
 def _wrong(obj: PinnedObject | None, chunks: list[Chunk]) -> Iterator[tuple[str, str]]:

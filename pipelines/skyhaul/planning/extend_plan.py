@@ -1,0 +1,86 @@
+"""`skyhaul plan --extend`: what is new at the sources becomes further shards of the same dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.planning.catalogue import Catalogue
+from skyhaul.planning.difference import PlanUpdate, differences
+from skyhaul.planning.fingerprint import check_fingerprint
+from skyhaul.planning.make_plan import check_plan, open_sources, refuse_secrets, selections
+from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.plan_writer import new_table
+from skyhaul.planning.planner import Planner, Progress
+from skyhaul.planning.publishing import publish_generation
+from skyhaul.planning.recipe import Recipe
+from skyhaul_connectors.sources.protocol import Source
+from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
+
+
+def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
+    """Plan what is new as a further generation; objects that changed or vanished are listed, and stay as
+    they were planned. Where nothing is new, nothing is written. Raises UsageError (no plan, another job,
+    other encoders), PlanMismatch, CarriageError (a source cannot be listed), StorageError."""
+    with open_sources(loaded.job) as sources, closing(Plan.open(store)) as plan:
+        return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
+
+
+def extend_from(
+    loaded: LoadedJob,
+    patterns: Mapping[str, list[str]],
+    sources: Mapping[str, Source],
+    plan: Plan,
+    store: DatasetStore,
+    *,
+    progress: Progress | None = None,
+) -> PlanUpdate:
+    """`extend_plan` for sources and a plan that are open."""
+    update = PlanUpdate("extend", plan.header)
+    with (
+        relisted(loaded, patterns, sources, plan, "extend", progress) as planner,
+        new_table(store, OBJECTS_SCHEMA) as objects,
+    ):
+        count = planner.pin_objects(_fresh(planner, plan, update), objects)
+        planner.finish_objects(objects)
+        if not count:
+            objects.discard()
+            return update
+        with new_table(store, SHARDS_SCHEMA) as shards:
+            header = planner.deal_chunks(shards, plan.header.job)
+            publish_generation(store, objects.file, None, shards.file, header)
+    update.shards = header.shards - plan.header.shards
+    update.bytes = header.source_bytes - plan.header.source_bytes
+    update.header, update.generation = header, header.generation
+    return update
+
+
+@contextmanager
+def relisted(
+    loaded: LoadedJob,
+    patterns: Mapping[str, list[str]],
+    sources: Mapping[str, Source],
+    plan: Plan,
+    kind: str,
+    progress: Progress | None,
+) -> Iterator[Planner]:
+    """A planner of the generation after `plan`, with the sources listed. Raises what `extend_plan` does."""
+    check_plan(loaded.job, plan.header, patterns)
+    check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header))
+    refuse_secrets(loaded, patterns)
+    with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:
+        planner = Planner(loaded.job, patterns, sources, catalogue, progress, plan.header, kind)
+        planner.list_sources()
+        yield planner
+
+
+def _fresh(planner: Planner, plan: Plan, update: PlanUpdate) -> Iterator[PinnedObject]:
+    for now, planned in differences(planner.listed(), plan.objects()):
+        if now is not None and planned is None:
+            update.add(now, None, "planned")
+            yield now
+        else:
+            update.add(now, planned, "left")
