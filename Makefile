@@ -31,9 +31,10 @@ test: $(VENV)/.ready-dev  ## Run the tests (not the slow campaigns)
 slow: $(VENV)/.ready-dev  ## Run the slow campaigns
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+# Without the cache: it does not notice that a module which an import names has come or gone.
 lint: $(VENV)/.ready-dev  ## Check style
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/ruff format --no-cache --check .
 
 format: $(VENV)/.ready-dev  ## Put style right
 	$(BIN)/ruff check --fix .
