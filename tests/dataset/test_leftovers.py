@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from dataset.crashing import KILLED, forked
 from skyhaul.dataset.store import DatasetStore
@@ -29,6 +32,25 @@ def test_a_killed_process_leaves_a_folder_and_the_next_writer_clears_it(tmp_path
     assert len(folders(tmp_path)) == 1
     DatasetStore.open(str(tmp_path), writable=True)
     assert folders(tmp_path) == []
+
+
+def test_what_a_killed_process_left_of_a_remote_dataset_is_cleared_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def work() -> None:
+        store = DatasetStore.open("memory://set", writable=True)
+        (store.temp_dir() / "half.parquet").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert forked(work)() == KILLED
+    assert list(tmp_path.rglob("half.parquet"))
+    store = DatasetStore.open("memory://set", writable=True)
+    assert not list(tmp_path.rglob("half.parquet"))
+    assert store.temp_dir().is_dir()
+    store.close()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_living_process_keeps_its_folder(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ answer is lost, what stands there is read back: unknown never means delete, nor 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
 import inspect
@@ -13,10 +14,11 @@ import io
 import operator
 import os
 import secrets
-import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -35,6 +37,7 @@ from tenacity import (
 from skyhaul.dataset.files import LocalFiles
 from skyhaul.dataset.storage_errors import probe_error, storage_error
 from skyhaul.dataset.store import DatasetStore, Same, shown
+from skyhaul.dataset.temporary import TemporaryFolder, clear_leftovers
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.printable import printable
@@ -68,12 +71,15 @@ class RemoteStore(DatasetStore):
             raise UsageError(f"dataset {shown(url)} cannot be opened: {printable(str(error))}") from error
         self._root = root.rstrip("/")
         self._lock = threading.Lock()
-        self._temporary: tuple[int, Path] | None = None
+        self._temporary: TemporaryFolder | None = None
         if writable and not _creates_only(self._fs):
             raise UsageError(
                 f"dataset {shown(url)}: this filesystem cannot create a file without replacing one;"
                 " use a local folder, s3:// or gs://"
             )
+        if writable:
+            with suppress(OSError):
+                clear_leftovers(_own_folder())
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
@@ -198,13 +204,12 @@ class RemoteStore(DatasetStore):
 
     def temp_dir(self) -> Path:
         with self._lock:
-            if self._temporary is None or self._temporary[0] != os.getpid():
+            if self._temporary is None or self._temporary.owner != os.getpid():
                 try:
-                    made = Path(tempfile.mkdtemp(prefix="skyhaul-"))
+                    self._temporary = TemporaryFolder(_own_folder())
                 except OSError as error:
                     raise storage_error(error, "make a folder in", tempfile.gettempdir()) from error
-                self._temporary = (os.getpid(), made)
-            return self._temporary[1]
+            return self._temporary.path
 
     def _entries(self, prefix: str) -> list[tuple[str, bool]]:
         """(name, is a folder) of what is directly in `prefix`, sorted as whole paths sort."""
@@ -258,9 +263,20 @@ class RemoteStore(DatasetStore):
 
     def close(self) -> None:
         with self._lock:
-            if self._temporary is not None and self._temporary[0] == os.getpid():
-                shutil.rmtree(self._temporary[1], ignore_errors=True)
+            if self._temporary is not None and self._temporary.owner == os.getpid():
+                self._temporary.remove()
             self._temporary = None
+
+
+def _own_folder() -> Path:
+    """This user's folder for temporary folders, where leftovers can be found again. Raises OSError, also
+    where somebody else has made a folder of that name."""
+    folder = Path(tempfile.gettempdir()) / f"skyhaul-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid():
+        raise PermissionError(errno.EACCES, "it belongs to somebody else", str(folder))
+    return folder
 
 
 class _RemoteInput(io.RawIOBase):
