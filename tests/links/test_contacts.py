@@ -148,7 +148,7 @@ _CONTACTS = st.lists(
 )
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=150, derandomize=True, deadline=None)
 @given(_CONTACTS, st.integers(-2, 90).map(lambda n: n / 1.0) | st.floats(-2, 90))
 def test_a_plan_answers_as_the_list_of_contacts_does(contacts: list[Contact], at: float) -> None:
     """Against the slow way: look at every contact."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,10 @@ def test_a_starlink_trace_carries_what_its_file_says_second_by_second() -> None:
     trace = load_rate_trace(str(LEOCC / "bw_example.txt"))
     assert trace.packets == len(lines)
     assert trace.period == lines[-1] / 1000
-    for second in range(0, 120, 7):
-        counted = sum(second * 1000 < max(ms, 1) <= (second + 1) * 1000 for ms in lines)
-        assert trace.bytes_by(second + 1) - trace.bytes_by(second) == pytest.approx(counted * PACKET_BYTES)
+    by_second = Counter((max(ms, 1) - 1) // 1000 for ms in lines)
+    for second in range(120):
+        carried = trace.bytes_by(second + 1) - trace.bytes_by(second)
+        assert carried == pytest.approx(by_second[second] * PACKET_BYTES)
 
 
 @needs_leocc
@@ -63,7 +65,7 @@ def test_a_delay_trace_steps_each_ten_milliseconds_and_wraps() -> None:
 _TRACES = st.lists(st.integers(0, 3), min_size=1, max_size=30).filter(any)
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=100, derandomize=True, deadline=None)
 @given(_TRACES, st.floats(0, 0.2), st.floats(1, 40_000))
 def test_when_n_bytes_have_passed_is_what_walking_the_trace_finds(
     per_ms: list[int], start: float, count: float
@@ -83,7 +85,7 @@ def test_when_n_bytes_have_passed_is_what_walking_the_trace_finds(
     assert trace.bytes_by(when) - trace.bytes_by(start) == pytest.approx(count, rel=1e-6, abs=1e-3)
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=100, derandomize=True, deadline=None)
 @given(_TRACES, st.floats(0, 1), st.floats(0, 1))
 def test_bytes_never_go_back(per_ms: list[int], one: float, other: float) -> None:
     passed = [0]

@@ -227,14 +227,10 @@ class Downlink:
         what comes behind it waits for that."""
         model = self._model
         at = sent + model.one_way(sent)
-        while not model.is_up(at):
-            sent = flow.ready_at = retry_at(sent, model.next_up(at), model.rtt(sent))
-            if sent == float("inf"):
-                return sent
-            if not model.is_up(sent):
-                return model.arrival(sent)
-            at = sent + model.one_way(sent)
-        return at
+        if model.is_up(at):
+            return at
+        flow.ready_at = retry_at(sent, model.next_up(at), model.rtt(sent))
+        return model.arrival(flow.ready_at)
 
     def _resend(self, start: float, arrives: float, lost: int, rtt: float) -> float:
         """When lost packets arrive after all: a round trip later, or a timeout where they are lost again.

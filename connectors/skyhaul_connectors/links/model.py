@@ -13,6 +13,8 @@ from skyhaul_connectors.links.dice import Dice, Roll
 from skyhaul_connectors.links.profile import LinkProfile
 from skyhaul_connectors.links.schedule import Phase, Piece, Schedule
 
+MAX_TRIES = 32
+"""A link whose gaps keep step with its delay would else swallow the same bytes for ever."""
 ACK_BACKLOG = 0.05
 """Seconds of the uplink that acknowledgements may take in advance."""
 
@@ -73,13 +75,14 @@ class LinkModel:
         arrive while the link is down is lost, and sent again when it is up."""
         if sent == math.inf:
             return math.inf
-        at = sent + self.one_way(sent)
-        while not self.is_up(at):
+        for _ in range(MAX_TRIES):
+            at = sent + self.one_way(sent)
+            if self.is_up(at):
+                return at
             sent = self.next_up(at)
             if sent == math.inf:
                 return math.inf
-            at = sent + self.one_way(sent)
-        return at
+        return sent
 
     def one_way(self, now: float) -> float:
         delay = self.schedule.rtt(now) / 2

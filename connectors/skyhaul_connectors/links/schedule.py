@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 import math
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from skyhaul_connectors.links.contacts import ContactPlan
@@ -49,7 +48,7 @@ class _EpisodeTrack:
     def __init__(self, episodes: Episodes, dice: Dice) -> None:
         self.episodes = episodes
         self._dice = dice
-        self._blocks: OrderedDict[int, list[tuple[float, float]]] = OrderedDict()
+        self._blocks: dict[int, list[tuple[float, float]]] = {}
         self._reach = math.ceil(episodes.lasts.longest / _BLOCK)
         self._seen = (0.0, 0.0, False)
 
@@ -57,7 +56,6 @@ class _EpisodeTrack:
         """(start, end) of the episodes that begin in the hour `block`: a Poisson process."""
         known = self._blocks.get(block)
         if known is not None:
-            self._blocks.move_to_end(block)
             return known
         drawn: list[tuple[float, float]] = []
         index = block << 20
@@ -68,9 +66,9 @@ class _EpisodeTrack:
                 break
             drawn.append((start, start + self.episodes.lasts.at(self._dice.at(index + 1))))
             index += 2
+        if len(self._blocks) > _KEPT_BLOCKS + self._reach:
+            self._blocks = {}
         self._blocks[block] = drawn
-        while len(self._blocks) > _KEPT_BLOCKS + self._reach:
-            self._blocks.popitem(last=False)
         return drawn
 
     def look(self, at: float) -> tuple[bool, float]:
@@ -95,7 +93,8 @@ class _EpisodeTrack:
 
 
 class Schedule:
-    """The timeline of one link; `piece(at)` for any time since the epoch."""
+    """The timeline of one link; `piece(at)` for any time since the epoch. Any thread may look: what is
+    remembered is replaced as a whole and never changed."""
 
     def __init__(self, profile: LinkProfile, seed: int, epoch: float) -> None:
         self._profile = profile
@@ -107,6 +106,8 @@ class Schedule:
         ]
         self._rates = Dice(seed, "rate")
         self._rtts = Dice(seed, "rtt")
+        spreads = (profile.rate_spread, profile.up_spread, profile.rtt_spread)
+        self._medians = [spread.median if spread is not None else 1.0 for spread in spreads]
         self._last = Piece(0.0, 0.0, Phase.DOWN, 0.0, 0.0)
 
     def piece(self, at: float) -> Piece:
@@ -153,20 +154,18 @@ class Schedule:
             if within:
                 factor *= track.episodes.down
                 factor_up *= track.episodes.up
-        if factor == 0 and factor_up == 0:
-            phase = Phase.DOWN
+        if phase is Phase.DOWN or (factor == 0 and factor_up == 0):
+            return Piece(at, _after(at, until), Phase.DOWN, 0.0, 0.0)
         if profile.rate_spread is not None:
             slot = _slot(at, profile.vary_every)
             until = min(until, (slot + 1) * profile.vary_every)
             luck = self._rates.at(slot)
-            factor *= profile.rate_spread.at(luck) / profile.rate_spread.median
+            factor *= profile.rate_spread.at(luck) / self._medians[0]
             if profile.up_spread is not None:
-                factor_up *= profile.up_spread.at(luck) / profile.up_spread.median
-        if phase is not Phase.UP:
-            return Piece(at, _after(at, until), phase, 0.0, 0.0)
+                factor_up *= profile.up_spread.at(luck) / self._medians[1]
         down = down * factor if factor else 0.0
         up = up * factor_up if factor_up else 0.0
-        return Piece(at, _after(at, until), phase, down, up, share * factor, delay)
+        return Piece(at, _after(at, until), Phase.UP, down, up, share * factor, delay)
 
     def _handover(self, at: float) -> tuple[bool, float]:
         """(silent, until when); the first handover comes after a whole period."""
@@ -186,7 +185,7 @@ class Schedule:
             rtt = profile.rtt if delay is None else max(profile.rtt, 2 * delay)
             if profile.rtt_spread is not None:
                 slot = _slot(at, profile.vary_every)
-                rtt *= profile.rtt_spread.at(self._rtts.at(slot)) / profile.rtt_spread.median
+                rtt *= profile.rtt_spread.at(self._rtts.at(slot)) / self._medians[2]
         if profile.handover_spike and profile.handover_every:
             count = _slot(at, profile.handover_every)
             since = at - count * profile.handover_every

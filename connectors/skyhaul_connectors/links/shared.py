@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import dataclass
 
 from skyhaul_connectors.links.clock import Clock
@@ -39,7 +40,8 @@ class SharedLink:
 
     emulate: rate, delay, loss and outages are imposed. Else the link is real: only `pace` (bit/s; None
     is no limit) and the contacts hold, and an outage is not foreseen, so `state` is UP or CLOSED.
-    Times are seconds since `clock.epoch`; `now` defaults to `clock.now()`.
+    Times are seconds since `clock.epoch`; `now` defaults to `clock.now()`. What asks (`state`, `rate`,
+    `times`, ...) may be called from any thread; `traffic` and `set_pace` belong to the loop's.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class SharedLink:
         self._seed = seed
         self._traffic: Traffic | None = None
         self._plan: ContactPlan | None = self.model.schedule.plan
+        self._counting = threading.Lock()
         self._counted_to = clock.now()
         self._times = LinkTimes()
         self._was = Phase.UP
@@ -130,6 +133,11 @@ class SharedLink:
     def times(self, now: float | None = None) -> LinkTimes:
         """What the link went through since this object was made, up to `now`."""
         at = self.clock.now() if now is None else now
+        with self._counting:
+            self._count(at)
+            return self._times
+
+    def _count(self, at: float) -> None:
         seconds = {Phase.UP: self._times.up, Phase.DOWN: self._times.down, Phase.CLOSED: self._times.closed}
         outages = self._times.outages
         while self._counted_to < at:
@@ -141,4 +149,3 @@ class SharedLink:
             self._was = state.phase
             self._counted_to = until
         self._times = LinkTimes(seconds[Phase.UP], seconds[Phase.DOWN], seconds[Phase.CLOSED], outages)
-        return self._times

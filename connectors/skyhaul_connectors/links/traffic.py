@@ -14,6 +14,9 @@ from skyhaul_connectors.links.model import LinkModel
 from skyhaul_connectors.links.pacer import Pacer
 from skyhaul_connectors.links.timeline import SLACK, LoopTimeline
 
+CONNECT_TRIES = (0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0)
+"""Seconds after which a client asks again for a connection (Linux)."""
+
 
 class Traffic:
     """All sources that go through the link meet here. Everything runs on the loop's thread."""
@@ -54,17 +57,13 @@ class Traffic:
 
     def connect_up(self) -> float:
         """When the first packet of a connection that is opened now reaches the far end: at once where
-        the link is up, else with the first retry (after 1, 3, 7, ... s; RFC 6298) that gets through."""
+        the link is up, else with the first retry that gets through (RFC 6298); math.inf where none does."""
         model = self.model
-        at, timeout = self.clock.now(), 1.0
-        up_at = model.next_up(at)
-        if up_at == float("inf"):
-            return up_at
-        while at < up_at or model.up_losses.take(1)[1]:
-            at += timeout
-            timeout *= 2
-            up_at = model.next_up(at)
-        return model.arrival(at)
+        now = self.clock.now()
+        for wait in CONNECT_TRIES:
+            if model.is_up(now + wait) and not model.up_losses.take(1)[1]:
+                return model.arrival(now + wait)
+        return float("inf")
 
     def pace(self, nbytes: int, go: Callable[[], bool]) -> None:
         """Call `go` when the pace allows for `nbytes` more, in the order of asking; at the earliest in
