@@ -27,7 +27,8 @@ def digested_part(job: Job, selections: Mapping[str, list[str]]) -> dict[str, An
         "on_damage": job.on_damage,
         "on_drift": job.on_drift,
         "sources": {
-            name: _source(spec, selections[name]) for name, spec in sorted(job.sources.items(), key=_bytes)
+            name: _source(job, spec, selections[name])
+            for name, spec in sorted(job.sources.items(), key=_bytes)
         },
         "shards": {
             "target_size": shards.target_size,
@@ -53,13 +54,15 @@ def canonical_json(value: Any) -> bytes:
     ).encode("utf-8", "surrogatepass")
 
 
-def _source(spec: SourceSpec, selection: list[str]) -> dict[str, Any]:
+def _source(job: Job, spec: SourceSpec, selection: list[str]) -> dict[str, Any]:
+    ceiling = spec.max_rejects or job.max_rejects
     return {
         "selection": list(selection),
         "format": spec.format,
         "fields": dict(sorted(spec.fields.items())),
         "decode": json.loads(canonical_json(spec.decode)),
         "checksums": spec.checksums is not None,
+        **({"max_rejects": ceiling.as_json()} if ceiling else {}),
     }
 
 

@@ -197,6 +197,10 @@ class DriftError(DecodeError):
     """A record that does not fit the schema, where the job says that drift fails the shard."""
 
 
+class TooManyRejects(DecodeError):
+    """A shard rejects more of its records than the job's `max_rejects` allows."""
+
+
 class VerifyFailed(SkyhaulError):
     """`verify` found damage."""
 

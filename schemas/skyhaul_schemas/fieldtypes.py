@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
 
 from skyhaul_schemas.units import (
     NotAllowed,
@@ -25,6 +26,7 @@ _ENVIRONMENT = {"type": "string", "pattern": r"\$\{"}
 
 NAMES = "1 to 64 letters, digits, '.', '_' and '-', with a letter or digit first"
 SPLIT_NAMES = "1 to 32 lower-case letters, digits and '_', with a letter first"
+CEILINGS = "a share such as 5% or 0.05, a whole number of records, or {share: 5%, count: 1000}"
 OUTAGES = "START+LENGTH, such as 20s+5s (from the start of the haul), or a list of the two"
 
 
@@ -102,6 +104,35 @@ def _burst(value: Any) -> float:
     return number
 
 
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How many records may be rejected: a share of those read, a count, or both. None: no limit."""
+
+    share: float | None = None
+    count: int | None = None
+
+    def as_json(self) -> dict[str, float | int]:
+        found = {"share": self.share, "count": self.count}
+        return {key: value for key, value in found.items() if value is not None}
+
+
+def _ceiling(value: Any) -> Ceiling:
+    if isinstance(value, Ceiling):
+        return value
+    if isinstance(value, dict):
+        if not value or not value.keys() <= {"share", "count"}:
+            raise NotAllowed(value, CEILINGS)
+        share = parse_share(value["share"]) if "share" in value else None
+        return Ceiling(share, between(0, COUNT_LIMIT - 1)(value["count"]) if "count" in value else None)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole or (isinstance(value, str) and _WHOLE.fullmatch(value.strip())):
+        return Ceiling(count=between(0, COUNT_LIMIT - 1)(value))
+    try:
+        return Ceiling(share=parse_share(value))
+    except NotAllowed:
+        raise NotAllowed(value, CEILINGS) from None
+
+
 Size = Annotated[int, BeforeValidator(parse_size), _number("integer", ["64MiB", "1.5GB"])]
 Rate = Annotated[float, BeforeValidator(parse_rate), WithJsonSchema({"type": "string"})]
 Duration = Annotated[float, BeforeValidator(parse_duration), _number("integer", ["45ms", "10m"])]
@@ -124,4 +155,26 @@ Outage = Annotated[
     tuple[float, float],
     BeforeValidator(_outage),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "minItems": 2, "maxItems": 2}]}),
+]
+MaxRejects = Annotated[
+    Ceiling,
+    PlainValidator(_ceiling),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "number", "minimum": 0},
+                {
+                    "type": "object",
+                    "properties": {
+                        "share": {"anyOf": [{"type": "string"}, {"type": "number"}]},
+                        "count": {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]},
+                    },
+                    "minProperties": 1,
+                    "additionalProperties": False,
+                },
+            ],
+            "examples": ["5%", 1000],
+        }
+    ),
 ]

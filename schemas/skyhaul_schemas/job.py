@@ -27,6 +27,7 @@ from skyhaul_schemas.fieldtypes import (
     Burst,
     Connections,
     Duration,
+    MaxRejects,
     Name,
     Outage,
     Rate,
@@ -142,6 +143,9 @@ class SourceSpec(_Model):
     )
     decode: dict[str, Any] = Field(default={}, description="Options of the format.")
     via: Texts = Field(default=[], description="Links, best first. None: the plain network.")
+    max_rejects: MaxRejects | None = Field(
+        default=None, description="As the job's, for this source: `5%`, `1000`, or both as a mapping."
+    )
 
 
 class LinkSpec(_Model):
@@ -275,6 +279,12 @@ class Job(_Model):
     on_drift: Literal["reject", "fail"] = Field(
         default="reject",
         description="Records that do not fit the schema: keep as rejects, or fail the shard.",
+    )
+    max_rejects: MaxRejects | None = Field(
+        default=None,
+        description="Records that a shard may reject, damage included: a share of those read (`5%`), a count "
+        "(`1000`), or `{share: 5%, count: 1000}`. A shard above it fails (TooManyRejects): on a share from "
+        "1,000 records on, and at its end. Default: no limit.",
     )
     patience: Duration = Field(
         default=600.0, description="How long a silent source is tried before its shards are put off: `10m`."

@@ -14,8 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from skyhaul_connectors.transfer.engine import ShardFetch
-
 from skyhaul.dataset.commits import read_failure, write_failure
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.haul.in_place import check_whole
@@ -25,6 +23,7 @@ from skyhaul.shards.encode import encode_shard
 from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoder
 from skyhaul_connectors.sources.protocol import LocalSource
+from skyhaul_connectors.transfer.engine import ShardFetch
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
 from skyhaul_schemas.errors import (
@@ -177,6 +176,7 @@ class Conductor:
                 cancelled=self._site.control.cancelled,
                 done_with=lambda chunk: self._done_with(claimed, chunk),
                 before_publishing=lambda: self._check_plan(shard),
+                ceiling=self._site.recipe.ceilings.get(shard.source),
             )
         except (CarriageError, StorageError, DecodeError) as error:
             receipt = self._receipt_of(shard, error)

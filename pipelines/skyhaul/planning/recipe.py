@@ -8,6 +8,7 @@ from typing import Any
 
 from skyhaul.planning.decoders import Decoders, SourceFormat, source_formats
 from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_schemas.fieldtypes import Ceiling
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.plan import PlanHeader
 
@@ -15,7 +16,7 @@ from skyhaul_schemas.plan import PlanHeader
 @dataclass(frozen=True)
 class Recipe:
     """How bytes of a plan become shards. Sizes in bytes, uncompressed; plan: its digest; level: of the
-    codec, or None; splits: name -> share, by name."""
+    codec, or None; splits: name -> share, by name; ceilings: source -> what it may reject."""
 
     plan: str
     schema: str
@@ -28,6 +29,7 @@ class Recipe:
     level: int | None
     on_damage: str
     on_drift: str
+    ceilings: Mapping[str, Ceiling]
     _decoders: Decoders = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +52,11 @@ class Recipe:
             level=level,
             on_damage=job.on_damage,
             on_drift=job.on_drift,
+            ceilings={
+                name: ceiling
+                for name, spec in job.sources.items()
+                if (ceiling := spec.max_rejects or job.max_rejects) is not None
+            },
         )
         for source, paths in header.samples.items():
             for path in paths:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from skyhaul.dataset.commits import clear_failure, write_commit
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.shards import ENCODER_VERSION
+from skyhaul.shards.ceiling import RejectWatch
 from skyhaul.shards.digesting import DigestedChunk
 from skyhaul.shards.parquet import Compression, FinishedFile
 from skyhaul.shards.recipe import EncodeRecipe
@@ -21,6 +22,7 @@ from skyhaul.shards.transforms import Transform
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.commit import CommitRecord, CommittedFile, CommittedSource, RecordCounts, TransferCounts
 from skyhaul_schemas.errors import Interrupted, SourceChanged
+from skyhaul_schemas.fieldtypes import Ceiling
 from skyhaul_schemas.plan import Chunk, Shard
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import decoded_schema
@@ -50,6 +52,7 @@ def encode_shard(
     cancelled: Callable[[], bool],
     done_with: Callable[[Chunk], None] = _nothing,
     before_publishing: Callable[[], None] = _no_check,
+    ceiling: Ceiling | None = None,
     transforms: Sequence[Transform] = (),
 ) -> CommitRecord:
     """Decode, transform, write and commit one shard; the record that stands afterwards.
@@ -63,9 +66,11 @@ def encode_shard(
     when the files are ready; what it raises leaves nothing behind.
 
     Raises CarriageError and StorageError from the chunks, DiskFull and StorageError of the dataset,
-    DecodeError where the job says `fail`, CommitConflict, and Interrupted once `cancelled`.
+    DecodeError where the job says `fail`, TooManyRejects above `ceiling`, CommitConflict, and
+    Interrupted once `cancelled`.
     """
     rows = ShardRows(store, shard.number, recipe, transforms)
+    watch = RejectWatch(shard, ceiling)
     rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
     versions = {
         "skyhaul": _release(),
@@ -86,9 +91,12 @@ def encode_shard(
                 _check_schema(step.batch, expected, decoder)
                 rows.add(step.batch, chunk.object)
                 rejects.add(chunk.object, step.rejects)
+                watch.note(chunk.object, step.rejects)
+                watch.check(rows.read + rejects.count, rejects.count, ended=False)
                 damaged |= step.damaged
             sources.append(_taken(chunk, data, damaged))
             done_with(chunk)
+        watch.check(rows.read + rejects.count, rejects.count, ended=True)
         files = rows.finish()
         rejects.finish()
         if cancelled():
