@@ -155,8 +155,9 @@ def test_waiting_can_be_cancelled(tmp_path: Path) -> None:
     engine.close()
     with pytest.raises(Interrupted, match="closed"):
         fetch.wait(0)
+    assert engine.stats().links["net"].payload_bytes == 0
     with pytest.raises(StorageError, match="closed"):
-        engine.stats()
+        engine.fetch(1, "far", segments_of(source)).wait(0)
 
 
 def test_hunger_follows_backlog_and_room(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.transfer.lane import ChannelState, LaneState
-from skyhaul_connectors.transfer.pace import pipeline_depth, range_size
+from skyhaul_connectors.transfer.pace import FIRST_GUESS, outstanding_limit, pipeline_depth, range_size
 from skyhaul_connectors.transfer.source_state import SourceState
 from skyhaul_connectors.transfer.work import Ask, Piece
 
@@ -26,6 +26,7 @@ class Assigning:
         allowed = lane.concurrency.target(now, lane.estimate)
         channels = max(1, min(len(lane.channels), allowed))
         lane.depth = pipeline_depth(lane.estimate, channels)
+        lane.limit = outstanding_limit(lane.estimate, channels)
         busy = lane.busy if len(lane.channels) > allowed else 0
         for channel in sorted(lane.roomy.values(), key=_readiest):
             if not queue.ready:
@@ -70,6 +71,8 @@ class Assigning:
         while queue.ready:
             if channel.asks and not _has_room(channel, lane):
                 return True
+            if lane.outstanding >= lane.limit:
+                return False
             size = min(range_size(lane.estimate, channels, queue.waiting), queue.waiting)
             if not self._is_first(lane, size, now):
                 return False
@@ -97,7 +100,8 @@ class Assigning:
 
     def _is_late(self, ask: Ask, now: float) -> bool:
         lane = self._state.lanes[self._state.channels[ask.channel].lane]
-        patience = 1.5 * lane.estimate.slow_rtt
+        # A full link is no reason to ask twice: what is out on it takes its time for all.
+        patience = 1.5 * lane.estimate.slow_rtt + lane.outstanding / (lane.estimate.rate or FIRST_GUESS)
         if now - ask.asked_at < patience:
             return False
         if ask.first_at is None or now - ask.last_at > patience:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -65,12 +67,16 @@ class EngineThread:
         except BaseException:
             self._end_loop()
             raise
+        self._last_stats = self.stats()
 
     def fetch(self, shard: int, source: str, segments: Sequence[Segment]) -> ShardFetch:
         """Begin to fetch a shard's segments from a source, in order. What an earlier run left in the
         spool is checked and kept. Returns at once."""
         opened = OpenShard(shard, source, AddressMap(segments))
         fetch = ShardFetch(self, opened)
+        if self._closed:
+            opened.end(_closed())
+            return fetch
         self._starting.append(opened)
 
         def begin() -> None:
@@ -97,8 +103,10 @@ class EngineThread:
             time.sleep(min(rest, 0.025))
 
     def stats(self) -> EngineStats:
-        """A snapshot of links, backlog and spool."""
-        return self._call(lambda: snapshot(self._engine, self._loop.time()))
+        """A snapshot of links, backlog and spool; the last one once the engine is closed."""
+        if not self._closed:
+            self._last_stats = self._call(lambda: snapshot(self._engine, self._loop.time()))
+        return self._last_stats
 
     def stop(self, reason: DeferredError) -> None:
         """End all open fetches with the reason; segments that are in stay readable. Returns once the
@@ -113,6 +121,7 @@ class EngineThread:
             if self._closed:
                 return
             self.stop(Interrupted("the engine was closed"))
+            self.stats()
             self._call(self._engine.close)
             self._closed = True
             self._end_loop()
@@ -160,7 +169,7 @@ class EngineThread:
     def _call(self, call: Callable[[], T]) -> T:
         """The result of `call` on the loop's thread."""
         if self._closed:
-            raise StorageError("the transfer engine is closed")
+            raise _closed()
         answer: Future[T] = Future()
 
         def run() -> None:
@@ -170,7 +179,12 @@ class EngineThread:
                 answer.set_exception(error)
 
         self._loop.call_soon_threadsafe(run)
-        return answer.result()
+        while True:
+            try:
+                return answer.result(timeout=1.0)
+            except FutureTimeout:
+                if self._closed and not answer.done():
+                    raise _closed() from None
 
 
 class ShardFetch:
@@ -180,6 +194,7 @@ class ShardFetch:
         self._engine = engine
         self._shard = shard
         self._changed = threading.Condition()
+        self._waiters = 0
         shard.on_change = self._notify
 
     def wait(self, segment: int, cancelled: Callable[[], bool] | None = None) -> None:
@@ -187,7 +202,9 @@ class ShardFetch:
         once it says so. Raises the CarriageError or StorageError with which the fetch ended."""
         shard = self._shard
         asked = False
-        with self._changed:
+        if shard.is_in(segment):
+            return
+        with self._waiting():
             while not shard.is_in(segment):
                 if shard.error is not None:
                     raise shard.error
@@ -248,9 +265,24 @@ class ShardFetch:
         )
         return answer.result()
 
-    def _notify(self) -> None:
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
         with self._changed:
-            self._changed.notify_all()
+            self._waiters += 1
+            try:
+                yield
+            finally:
+                self._waiters -= 1
+
+    def _notify(self) -> None:
+        """A waiter counts itself before it looks, so none is missed."""
+        if self._waiters:
+            with self._changed:
+                self._changed.notify_all()
+
+
+def _closed() -> StorageError:
+    return StorageError("the transfer engine is closed")
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

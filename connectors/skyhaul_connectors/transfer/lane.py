@@ -60,6 +60,7 @@ class LaneState:
         self.channels: dict[int, ChannelState] = {}
         self.roomy: dict[int, ChannelState] = {}
         self.depth = 0
+        self.limit = 0
         self.counts = Count()
         self.outstanding = 0
         self.open_channels = 0

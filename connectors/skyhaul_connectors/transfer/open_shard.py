@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -12,7 +13,8 @@ from skyhaul_connectors.transfer.spool import OpenSpoolFile
 from skyhaul_connectors.transfer.work import Work
 from skyhaul_schemas.commit import TransferCounts
 
-_CACHED = 4
+_CACHED = 2
+"""Proved blocks that a shard remembers, so that many small reads prove each once."""
 
 
 class SegmentState(IntEnum):
@@ -49,6 +51,7 @@ class OpenShard:
         self.released: bool | None = None
         self.opening = False
         self.on_change: Callable[[], None] | None = None
+        self._cache_lock = threading.Lock()
         self._cache: dict[Stretch, tuple[bytes, bytes]] = {}
 
     def set_state(self, segment: int, state: SegmentState) -> None:
@@ -68,6 +71,10 @@ class OpenShard:
             self.error = error
             self.waiting_bytes = 0
         self.changed()
+
+    def forget_cache(self) -> None:
+        with self._cache_lock:
+            self._cache.clear()
 
     def changed(self) -> None:
         if self.on_change is not None:
@@ -118,7 +125,8 @@ class OpenShard:
         data = self.spooled.file.read(low, high - low)
         if not proves(digest, data, high - low):
             return None
-        while len(self._cache) >= _CACHED:
-            self._cache.pop(next(iter(self._cache), (low, high)), None)
-        self._cache[(low, high)] = (digest, data)
+        with self._cache_lock:
+            while len(self._cache) >= _CACHED:
+                del self._cache[next(iter(self._cache))]
+            self._cache[(low, high)] = (digest, data)
         return data

@@ -118,7 +118,8 @@ class Estimate:
 
 
 class Concurrency:
-    """How many connections a lane keeps: the formula's number, climbing on while goodput follows.
+    """How many connections a lane keeps: the formula's number, climbing on while goodput follows. It does
+    not fall with the rate: a lane that ramps up, or loses much, would talk itself into fewer and fewer.
 
     Under 429, 503 or refused connections the ceiling halves and rises again by one each few seconds.
     """
@@ -130,6 +131,7 @@ class Concurrency:
         self._most = most
         self._ceiling = float(most)
         self._raised_at = 0.0
+        self._kept = 0
         self._climbed = 0
         self._best = 0.0
         self._sampled_at: float | None = None
@@ -141,9 +143,11 @@ class Concurrency:
         if estimate.rtt is None:
             wanted = 2 * FEWEST
         else:
-            rate = max(estimate.rate or 0.0, FIRST_GUESS if estimate.rate is None else 0.0)
-            wanted = max(FEWEST, round(rate * estimate.rtt / WINDOW))
-            wanted = max(wanted, min(self._climbed, self._STEEPEST * wanted))
+            if not self._kept:
+                self._kept = max(FEWEST, round(FIRST_GUESS * estimate.rtt / WINDOW))
+            by_formula = max(FEWEST, round((estimate.rate or FIRST_GUESS) * estimate.rtt / WINDOW))
+            wanted = max(self._kept, by_formula, min(self._climbed, self._STEEPEST * by_formula))
+            self._kept = min(wanted, MOST)
         return max(1, min(wanted, MOST, self._most, int(self._ceiling)))
 
     def observe(self, now: float, estimate: Estimate, channels: int, busy: bool) -> None:
@@ -192,6 +196,15 @@ def range_size(estimate: Estimate, channels: int, remaining: int) -> int:
     size = min(share, remaining / (8 * channels))
     size = max(float(SMALLEST_RANGE), min(float(LARGEST_RANGE), size))
     return 1 << (int(size).bit_length() - 1)
+
+
+def outstanding_limit(estimate: Estimate, channels: int) -> int:
+    """Bytes that a lane may have out at once. What is out on a full link queues in front of it: four
+    seconds' worth and two round trips keep it full and its ranges clear of idle deadlines. Before the
+    rate is known it is a small range a channel, and grows as TCP's own slow start does."""
+    if estimate.rate is None:
+        return channels * SMALLEST_RANGE + 2 * estimate.meter.total
+    return int(max(SMALLEST_RANGE, estimate.rate * (4.0 + 2 * estimate.rtt_or(0.1))))
 
 
 def pipeline_depth(estimate: Estimate, channels: int) -> int:

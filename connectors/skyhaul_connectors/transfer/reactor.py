@@ -126,7 +126,9 @@ class TransferEngine:
 
     def reads_wrong(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
         """Bytes that are in do not match their digests: fetch them again. The segments are out until then."""
-        if shard.error is None and shard.spooled is not None:
+        if self._stopped is not None:
+            shard.end(self._stopped)
+        elif shard.error is None and shard.spooled is not None:
             self._out(shard, stretches)
             self._refetch(shard, stretches)
 
@@ -168,6 +170,7 @@ class TransferEngine:
         """The caller is through with the shard. Without `keep` nothing of it stays in the spool."""
         if shard.released is None:
             shard.released = keep
+            shard.forget_cache()
             shard.end(StorageError(f"shard {shard.number} was released"))
             self._finish_release(shard)
 
