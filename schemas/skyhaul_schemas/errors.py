@@ -187,6 +187,12 @@ class CommitConflict(SkyhaulError):
     exit_code = EXIT_FAILED
 
 
+class ReplayDiffers(SkyhaulError):
+    """A committed shard with broken files was hauled again, and came out otherwise than it was committed."""
+
+    exit_code = EXIT_FAILED
+
+
 class DecodeError(SkyhaulError):
     """Bytes of an object that cannot be decoded, where the job says `on_damage: fail`."""
 

@@ -54,7 +54,7 @@ class HaulLotFn(_Hauling):
     def process(self, lot: Lot) -> Iterator[Receipt]:
         site = self._site(lot.share)
         for first, stop in lot.stretches:
-            pending = Pending(site.store, first, stop, site.config.only)
+            pending = Pending(site.store, first, stop, site.config.only, mend=site.config.mend)
             yield from self._conduct(site, pending_claims(site.plan.shards(first, stop), pending.wanted))
 
 
@@ -81,7 +81,9 @@ class HaulStretchFn(_Hauling):
     ) -> Iterator[Receipt]:
         site = self._site()
         restriction = tracker.current_restriction()
-        pending = Pending(site.store, restriction.start, restriction.stop, site.config.only)
+        pending = Pending(
+            site.store, restriction.start, restriction.stop, site.config.only, mend=site.config.mend
+        )
         shards = site.plan.shards(restriction.start, restriction.stop)
 
         def claim() -> Shard | None:

@@ -19,16 +19,22 @@ HELP = """Haul failed shards again: all of them, or those that --shard or --clas
 Shards that fail for good (an object that is gone, a server that refuses) are left alone by
 `skyhaul run`. Once the cause is mended, replay takes them up.
 
+--damaged digests every committed file, and hauls the shards of those that are broken or gone again. A file
+is replaced only once its shard has come out with the digests of its commit record; what was there is kept
+under _skyhaul/set-aside.
+
 \b
 Examples:
   skyhaul replay job.yaml
   skyhaul replay job.yaml --shard 17 --shard 23
   skyhaul replay job.yaml --class SourceFailing
+  skyhaul replay job.yaml --damaged
 
 \b
 Exit codes: those of `skyhaul run`; 0 says that all of the plan is committed. With nothing to replay:
   0    nothing has failed
   2    a shard that was named has not failed
+With --damaged: 4 where a file is still broken, 75 where its shard was put off
 """
 
 
@@ -44,6 +50,7 @@ Exit codes: those of `skyhaul run`; 0 says that all of the plan is committed. Wi
     metavar="C",
     help="Failures of this class, as `skyhaul failures` shows it.",
 )
+@click.option("--damaged", is_flag=True, help="Haul committed shards with broken files again.")
 @haul_options
 @common_options
 @click.pass_context
@@ -52,6 +59,7 @@ def command(
     job: str,
     shards: tuple[int, ...],
     kinds: tuple[str, ...],
+    damaged: bool,
     workers: int,
     runner: str,
     max_duration: float | None,
@@ -61,6 +69,21 @@ def command(
         from skyhaul.dataset.commits import failures
         from skyhaul.haul.api import HaulOptions
 
+        session = ctx.ensure_object(Session)
+        if damaged:
+            if kinds:
+                raise UsageError("--damaged takes shards that are committed; --class names failures")
+            from skyhaul.cli.mending import mend_and_report
+
+            options = HaulOptions(
+                workers=workers,
+                runner=runner,
+                max_duration=max_duration,
+                wait=wait,
+                beam_args=ctx.meta.get(BEAM_ARGS, ()),
+                mend=True,
+            )
+            return mend_and_report(session, job, loaded, store, options, frozenset(shards))
         failed = {record.shard: record.kind for record in failures(store)}
         options = HaulOptions(
             workers=workers,
@@ -70,7 +93,7 @@ def command(
             beam_args=ctx.meta.get(BEAM_ARGS, ()),
             only=_chosen(job, failed, set(shards), set(kinds)),
         )
-        return haul_and_report(ctx.ensure_object(Session), job, loaded, store, options)
+        return haul_and_report(session, job, loaded, store, options)
 
 
 def _chosen(job: str, failed: Mapping[int, str], shards: set[int], kinds: set[str]) -> frozenset[int]:

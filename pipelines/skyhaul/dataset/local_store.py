@@ -83,6 +83,17 @@ class LocalStore(DatasetStore):
             raise self.conflict(path)
         return created
 
+    def replace_file(self, local_path: Path, path: str, aside: str) -> None:
+        self.files.fsync(local_path)
+        target, kept = self.local_root / path, self.local_root / aside
+        self.files.make_folders(target.parent)
+        if target.exists():
+            self.files.make_folders(kept.parent)
+            self.files.link(target, kept)
+            self.files.fsync_folder(kept.parent)
+        self.files.replace(local_path, target)
+        self.files.fsync_folder(target.parent)
+
     def _link(self, temporary: Path, target: Path) -> bool:
         """Give a synced file its name; False where the name is taken. The folder is synced in both cases:
         who took the name may have died before it got that far."""

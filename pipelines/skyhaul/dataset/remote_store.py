@@ -128,6 +128,22 @@ class RemoteStore(DatasetStore):
         self.files.unlink(local_path)
         return created
 
+    def replace_file(self, local_path: Path, path: str, aside: str) -> None:
+        def copy() -> None:
+            self._fs.invalidate_cache()
+            if self._fs.exists(self._at(path)):
+                self._fs.cp_file(self._at(path), self._at(aside))
+
+        def put() -> None:
+            if _puts_files(self._fs):
+                self._fs.put_file(str(local_path), self._at(path))
+            else:
+                self._fs.pipe_file(self._at(path), local_path.read_bytes())
+
+        self._call("copy", path, copy)
+        self._call("write", path, put)
+        self.files.unlink(local_path)
+
     def _create(self, path: str, put: Callable[[], None], stands: Callable[[], bool]) -> bool:
         """A conditional put. `stands` compares what is there with ours; it raises FileNotFoundError."""
 

@@ -97,6 +97,11 @@ class DatasetStore(ABC):
         temporary name is gone either way. Durable once this returns."""
 
     @abstractmethod
+    def replace_file(self, local_path: Path, path: str, aside: str) -> None:
+        """Move a finished file of `temp_dir()` to `path`, in one step; what stood there is kept as `aside`.
+        There is no moment without a file at `path`, if there was one. Durable once this returns."""
+
+    @abstractmethod
     def temp_dir(self) -> Path:
         """A folder on this machine for files that will be published; this process's own."""
 

@@ -39,7 +39,8 @@ from skyhaul_schemas.printable import printable
 @dataclass(frozen=True, slots=True)
 class HaulOptions:
     """workers: shards encoded side by side in a process. max_duration: seconds. wait: sleep through
-    closed contacts. only: the shards of a replay. beam_args: what stood after `--`."""
+    closed contacts. only: the shards of a replay.
+    mend: they are committed, with broken files. beam_args: what stood after `--`."""
 
     workers: int = 1
     runner: str = "DirectRunner"
@@ -47,6 +48,7 @@ class HaulOptions:
     wait: bool = False
     beam_args: tuple[str, ...] = ()
     only: frozenset[int] | None = None
+    mend: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def haul(
             epoch=started.timestamp(),
             deadline=None if options.max_duration is None else started.timestamp() + options.max_duration,
             wait=options.wait,
+            mend=options.mend,
         )
         state = "DONE"
         tally = Tally()

@@ -19,7 +19,9 @@ from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.haul.in_place import check_whole
 from skyhaul.haul.receipts import Receipt
 from skyhaul.haul.site import Site
+from skyhaul.shards.commit import commit_shard
 from skyhaul.shards.encode import encode_shard
+from skyhaul.shards.mend import mend_shard
 from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoder
 from skyhaul_connectors.sources.protocol import LocalSource
@@ -33,6 +35,7 @@ from skyhaul_schemas.errors import (
     DeferredError,
     DiskFull,
     PlanAmended,
+    ReplayDiffers,
     SkyhaulError,
     SourceFailing,
     SourceSilent,
@@ -137,7 +140,7 @@ class Conductor:
 
     def _settled(self, shard: Shard) -> Receipt | None:
         """A receipt without work: committed before, or its source has been given up."""
-        if self._site.store.exists(layout.commit_file(shard.number)):
+        if not self._site.config.mend and self._site.store.exists(layout.commit_file(shard.number)):
             return Receipt(shard.number, shard.source, "committed", fresh=False)
         error = self._given_up.get(shard.source)
         return None if error is None else self._receipt_of(shard, error)
@@ -177,8 +180,9 @@ class Conductor:
                 done_with=lambda chunk: self._done_with(claimed, chunk),
                 before_publishing=lambda: self._check_plan(shard),
                 ceiling=self._site.recipe.ceilings.get(shard.source),
+                settle=mend_shard if self._site.config.mend else commit_shard,
             )
-        except (CarriageError, StorageError, DecodeError) as error:
+        except (CarriageError, StorageError, DecodeError, ReplayDiffers) as error:
             receipt = self._receipt_of(shard, error)
             if fetch is not None:
                 fetch.release(keep=True)
@@ -255,6 +259,9 @@ class Conductor:
         if isinstance(error, DiskFull):
             self._disk_full = True
         self._event(f"shard {shard.number} of {shard.source} failed: {error.kind}: {error}")
+        if self._site.config.mend:
+            # The shard is committed; what is wrong with it is for `verify` to say.
+            return Receipt(shard.number, shard.source, "failed", kind=error.kind, reason=str(error))
         store = self._site.store
         try:
             earlier = read_failure(store, shard.number)

@@ -14,6 +14,7 @@ class HaulConfig:
     messages. only: the shards of a replay, or None for all that are pending. epoch: wall clock (s since
     1970) that emulated links and relative contact windows start from. deadline: wall clock at which the
     time budget ends, or None. wait: sleep through closed contacts instead of deferring.
+    mend: the shards of `only` are committed, with broken files; haul them again and put those right.
     """
 
     run: str
@@ -25,6 +26,7 @@ class HaulConfig:
     epoch: float = 0.0
     deadline: float | None = None
     wait: bool = False
+    mend: bool = False
 
 
 @dataclass(frozen=True, slots=True)

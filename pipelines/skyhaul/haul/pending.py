@@ -11,11 +11,23 @@ from skyhaul_schemas import layout
 
 class Pending:
     """Shards of [first, stop) that are neither committed nor failed for good; in a replay (`only`) those
-    that were asked for. Read once, group by group, from the dataset's listings; a commit that appears
-    later is noticed when the shard is claimed."""
+    that were asked for, which are committed where broken files of theirs are mended (`mend`). Read once,
+    group by group, from the dataset's listings; a commit that appears later is noticed when the shard is
+    claimed."""
 
-    def __init__(self, store: DatasetStore, first: int, stop: int, only: frozenset[int] | None) -> None:
+    def __init__(
+        self,
+        store: DatasetStore,
+        first: int,
+        stop: int,
+        only: frozenset[int] | None,
+        *,
+        mend: bool = False,
+    ) -> None:
         self._only = only
+        self._settled: set[int] = set()
+        if mend:
+            return
         self._settled = set(_numbers(store, layout.COMMITS, first, stop))
         if only is None:
             for shard in _numbers(store, layout.FAILURES, first, stop):

@@ -14,6 +14,7 @@ from skyhaul.report.stdio import say
 if TYPE_CHECKING:
     from skyhaul.dataset.survey import Survey
     from skyhaul.planning.difference import PlanUpdate
+    from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
@@ -40,6 +41,9 @@ class JsonOutput(Output):
 
     def verify(self, report: VerifyReport) -> None:
         _print(report.to_json())
+
+    def mending(self, mending: Mending) -> None:
+        _print(mending.as_json())
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         _print({name: _finite(dataclasses.asdict(profile)) for name, profile in presets.items()})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skyhaul.dataset.survey import Survey
     from skyhaul.planning.difference import PlanUpdate
+    from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
@@ -37,6 +38,9 @@ class Output(ABC):
 
     @abstractmethod
     def verify(self, report: VerifyReport) -> None: ...
+
+    @abstractmethod
+    def mending(self, mending: Mending) -> None: ...
 
     @abstractmethod
     def presets(self, presets: Mapping[str, LinkProfile]) -> None: ...

@@ -17,6 +17,7 @@ from skyhaul_schemas.units import format_duration, format_rate, format_size
 if TYPE_CHECKING:
     from skyhaul.dataset.survey import Survey
     from skyhaul.planning.difference import PlanUpdate
+    from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
@@ -133,6 +134,10 @@ class TextOutput(Output):
             f" {plural(report.rejects, 'reject')}, {report.shards_committed:,} of"
             f" {plural(report.shards, 'shard')}; {depth}"
         )
+
+    def mending(self, mending: Mending) -> None:
+        for line in mending.lines():
+            say(line)
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         head = ("preset", "rtt", "down", "up", "loss down", "loss up")

@@ -9,10 +9,10 @@ from importlib.metadata import version
 
 import pyarrow as pa
 
-from skyhaul.dataset.commits import clear_failure, write_commit
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.shards import ENCODER_VERSION
 from skyhaul.shards.ceiling import RejectWatch
+from skyhaul.shards.commit import commit_shard
 from skyhaul.shards.digesting import DigestedChunk
 from skyhaul.shards.parquet import Compression, FinishedFile
 from skyhaul.shards.recipe import EncodeRecipe
@@ -20,7 +20,7 @@ from skyhaul.shards.rejects import RejectsFile
 from skyhaul.shards.rows import ShardRows
 from skyhaul.shards.transforms import Transform
 from skyhaul_connectors.formats.protocol import ChunkBytes
-from skyhaul_schemas.commit import CommitRecord, CommittedFile, CommittedSource, RecordCounts, TransferCounts
+from skyhaul_schemas.commit import CommitRecord, CommittedSource, RecordCounts, TransferCounts
 from skyhaul_schemas.errors import Interrupted, SourceChanged
 from skyhaul_schemas.fieldtypes import Ceiling
 from skyhaul_schemas.plan import Chunk, Shard
@@ -31,6 +31,10 @@ from skyhaul_schemas.records import decoded_schema
 @cache
 def _release() -> str:
     return version("skyhaul")
+
+
+Settle = Callable[[DatasetStore, CommitRecord, Sequence[FinishedFile]], CommitRecord]
+"""Takes the record and its files, in the order in which they come into place; gives the one that stands."""
 
 
 def _nothing(chunk: Chunk) -> None:
@@ -53,6 +57,7 @@ def encode_shard(
     done_with: Callable[[Chunk], None] = _nothing,
     before_publishing: Callable[[], None] = _no_check,
     ceiling: Ceiling | None = None,
+    settle: Settle = commit_shard,
     transforms: Sequence[Transform] = (),
 ) -> CommitRecord:
     """Decode, transform, write and commit one shard; the record that stands afterwards.
@@ -63,7 +68,8 @@ def encode_shard(
 
     transfer: called once, for the commit record. started: UTC, RFC 3339. cancelled: asked between batches.
     done_with: called when a chunk's bytes are needed no more by this attempt. before_publishing: called
-    when the files are ready; what it raises leaves nothing behind.
+    when the files are ready; what it raises leaves nothing behind. settle: commits the files, or mends
+    a shard with them.
 
     Raises CarriageError and StorageError from the chunks, DiskFull and StorageError of the dataset,
     DecodeError where the job says `fail`, TooManyRejects above `ceiling`, CommitConflict, and
@@ -102,34 +108,29 @@ def encode_shard(
         if cancelled():
             raise Interrupted(f"shard {shard.number} was interrupted")
         before_publishing()
-        published = _publish(store, files)
-        published_rejects = _publish(store, rejects.files.finished)
+        record = CommitRecord(
+            shard=shard.number,
+            plan=shard.plan or recipe.plan,
+            source=shard.source,
+            files=[finished.entry for finished in files],
+            rejects=next((finished.entry for finished in rejects.files.finished), None),
+            sources=sources,
+            records=RecordCounts(
+                read=rows.read + rejects.count,
+                written=sum(finished.entry.rows for finished in files),
+                filtered=sum(rows.filtered_by.values()),
+                rejected=rejects.count,
+            ),
+            filtered_by=dict(sorted(rows.filtered_by.items())),
+            transfer=transfer(),
+            started=started,
+            finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            versions=versions,
+        )
+        return settle(store, record, [*files, *rejects.files.finished])
     finally:
         rows.discard()
         rejects.files.discard()
-    filtered = sum(rows.filtered_by.values())
-    record = CommitRecord(
-        shard=shard.number,
-        plan=shard.plan or recipe.plan,
-        source=shard.source,
-        files=published,
-        rejects=published_rejects[0] if published_rejects else None,
-        sources=sources,
-        records=RecordCounts(
-            read=rows.read + rejects.count,
-            written=sum(file.rows for file in published),
-            filtered=filtered,
-            rejected=rejects.count,
-        ),
-        filtered_by=dict(sorted(rows.filtered_by.items())),
-        transfer=transfer(),
-        started=started,
-        finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        versions=versions,
-    )
-    standing = write_commit(store, record)
-    clear_failure(store, shard.number)
-    return standing
 
 
 def _check_schema(batch: pa.RecordBatch, expected: pa.Schema, decoder: object) -> None:
@@ -148,9 +149,3 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
     return CommittedSource(
         object=chunk.object.path, ranges=[(chunk.offset, chunk.length)], sha256=sha256, damaged=damaged
     )
-
-
-def _publish(store: DatasetStore, files: Sequence[FinishedFile]) -> list[CommittedFile]:
-    for finished in files:
-        store.publish(finished.file.path, finished.entry.path, finished.entry.sha256)
-    return [finished.entry for finished in files]

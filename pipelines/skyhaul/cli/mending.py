@@ -1,0 +1,74 @@
+"""`skyhaul replay --damaged`: find broken files, haul their shards again, look again."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from skyhaul.cli.progress import progress_of
+from skyhaul.cli.session import Session
+from skyhaul.cli.target import named
+from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_INCOMPLETE, EXIT_OK
+
+if TYPE_CHECKING:
+    from skyhaul.dataset.store import DatasetStore
+    from skyhaul.haul.api import HaulOptions
+    from skyhaul.verify.damage import BrokenFile
+    from skyhaul_schemas.jobfile import LoadedJob
+
+
+def mend_and_report(
+    session: Session,
+    target: str,
+    loaded: LoadedJob,
+    store: DatasetStore,
+    options: HaulOptions,
+    shards: frozenset[int],
+) -> int:
+    """shards: only these, where there are any. Returns the exit code."""
+    from skyhaul.haul.api import haul
+    from skyhaul.report.mending import Mending
+
+    found = _broken(session, store, shards)
+    mendable = frozenset(file.shard for file in found if file.mendable)
+    deferred = 0
+    code = EXIT_OK
+    if mendable:
+        with progress_of(session) as watcher:
+            outcome = haul(loaded, store, replace(options, only=mendable), watcher)
+        deferred, code = outcome.run.shards_deferred, outcome.exit_code
+    left = _broken(session, store, mendable) if mendable else []
+    left += [file for file in found if not file.mendable]
+    if left:
+        code = EXIT_INCOMPLETE if deferred else EXIT_DAMAGE
+    still = {file.path for file in left}
+    session.output.mending(
+        Mending(
+            target=named(target),
+            dataset=store.place,
+            mended=tuple(file for file in found if file.path not in still),
+            left=tuple(left),
+            exit_code=code,
+        )
+    )
+    return code
+
+
+def _broken(session: Session, store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
+    from skyhaul.planning.plan_file import Plan
+    from skyhaul.report.progress import VERIFYING, counting
+    from skyhaul.verify.damage import broken_files
+
+    begun = time.monotonic()
+    size = 0
+    with closing(Plan.open(store)) as plan, progress_of(session) as watcher:
+
+        def read(count: int) -> None:
+            nonlocal size
+            size += count
+            spent = time.monotonic() - begun
+            watcher.progress(counting(VERIFYING, elapsed=spent, size=size, count=plan.header.shards))
+
+        return list(broken_files(store, plan.header.shards, read, shards))

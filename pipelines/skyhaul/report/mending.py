@@ -1,0 +1,52 @@
+"""What `replay --damaged` found and did."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from skyhaul.report.table import columns, plural
+from skyhaul.verify.damage import BrokenFile
+from skyhaul_schemas import layout
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """`target`: what the user typed for the job. left: files that are still broken."""
+
+    target: str
+    dataset: str
+    mended: tuple[BrokenFile, ...]
+    left: tuple[BrokenFile, ...]
+    exit_code: int
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "exit_code": self.exit_code,
+            "dataset": self.dataset,
+            "mended": [asdict(file) for file in self.mended],
+            "left": [asdict(file) for file in self.left],
+        }
+
+    def lines(self) -> Iterator[str]:
+        if not self.mended and not self.left:
+            yield f"nothing is damaged: every committed file of {self.dataset} is as it was committed"
+            return
+        if self.mended:
+            shards = len({file.shard for file in self.mended})
+            yield f"mended: {plural(len(self.mended), 'file')} of {plural(shards, 'shard')}"
+            yield from _table(self.mended)
+            if any(file.fault != "it is gone" for file in self.mended):
+                yield f"  what was there is kept under {layout.SET_ASIDE}"
+        if self.left:
+            yield f"still damaged: {plural(len(self.left), 'file')}"
+            yield from _table(self.left)
+        yield f"next: skyhaul verify {shlex.quote(self.target)}"
+
+
+def _table(files: tuple[BrokenFile, ...]) -> Iterator[str]:
+    rows = [(str(file.shard), file.path, file.fault) for file in files]
+    for line in columns(("shard", "file", "found"), rows, right="r--"):
+        yield f"  {line}"

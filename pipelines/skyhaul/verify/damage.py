@@ -1,0 +1,45 @@
+"""Committed files that are broken: what `skyhaul replay --damaged` hauls again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from skyhaul.dataset.commits import numbers, read_commit
+from skyhaul.dataset.intact import fault_in_file
+from skyhaul.dataset.store import DatasetStore
+from skyhaul_schemas import layout
+from skyhaul_schemas.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenFile:
+    """mendable: hauling the shard again can put it right."""
+
+    shard: int
+    path: str
+    fault: str
+    mendable: bool = True
+
+
+def broken_files(
+    store: DatasetStore, shards: int, read: Callable[[int], None], only: frozenset[int] = frozenset()
+) -> Iterator[BrokenFile]:
+    """Broken files of the committed shards below `shards` (`only` these, if any), by shard; every file is
+    read. read: called with the bytes just digested."""
+    for shard in numbers(store, layout.COMMITS):
+        if shard >= shards:
+            return
+        if only and shard not in only:
+            continue
+        try:
+            record = read_commit(store, shard)
+        except StorageError:
+            yield BrokenFile(shard, layout.commit_file(shard), "it is no commit record", mendable=False)
+            continue
+        if record is None:
+            continue
+        for entry in [*record.files, *([record.rejects] if record.rejects else [])]:
+            fault = fault_in_file(store, entry, read)
+            if fault is not None:
+                yield BrokenFile(shard, entry.path, fault)
