@@ -106,6 +106,11 @@ class Codec:
     def may_begin(self, head: bytes) -> bool:
         return self.starts.match(head) is not None
 
+    def magic_at(self, data: bytes) -> int:
+        """Where the magic number is first found in `data`; -1 where it is not."""
+        found = self.magic.search(data)
+        return -1 if found is None else found.start()
+
     def skip_padding(self, data: bytes) -> bytes:
         """Without the zero bytes between members, in units of `padding`."""
         zeros = len(data) - len(data.lstrip(b"\0"))

@@ -94,6 +94,7 @@ class DecompressedStream:
         self._member_from = 0
         self._empty = 0
         self._broken: Broken | None = None
+        self._gave_up = False
 
     @property
     def consumed(self) -> int:
@@ -108,6 +109,38 @@ class DecompressedStream:
         except Broken as broken:
             self._broken = broken
             raise
+
+    def resume(self, beginning: bytes) -> bool:
+        """After a corrupt member, go on with the next one that begins with `beginning`; False: none does.
+
+        Only gzip and zstd have members that can be found. The position goes on from where it was.
+        """
+        if self._broken is None or self._gave_up or self._codec.name not in ("gzip", "zstd"):
+            return False
+        at = self._member_from + 1
+        window = b""
+        while True:
+            found = self._codec.magic_at(window)
+            if found < 0:
+                keep = len(window) - min(len(window), 3)
+                at, window = at + keep, window[keep:]
+                more = self._data.read(at + len(window), _INPUT)
+                if not more:
+                    return False
+                window += more
+                continue
+            at, window = at + found, window[found:]
+            if self._begins(at, beginning):
+                self._taken, self._input, self._member, self._broken = at, b"", None, None
+                return True
+            at, window = at + 1, window[1:]
+
+    def _begins(self, at: int, beginning: bytes) -> bool:
+        try:
+            ahead: bytes = self._open().decompress(self._data.read(at, _INPUT), _OUTPUT)
+            return ahead.startswith(beginning)
+        except CorruptInput:
+            return False
 
     def _read(self, length: int) -> bytes:
         while True:
@@ -137,6 +170,7 @@ class DecompressedStream:
             self._input = self._codec.skip_padding(self._input)
         while len(self._input) < HEAD and self._fill():
             pass
+        self._member_from = self.consumed
         if not self._codec.may_begin(self._input):
             where = "trailing garbage" if self.members else f"not a {self._codec.name} {self._codec.unit}"
             raise self._stop(f"{where}: {self._size - self.consumed} bytes are left")
@@ -161,15 +195,17 @@ class DecompressedStream:
         limit = self._options.max_output
         if self.position + len(piece) > limit:
             piece = piece[: limit - self.position]
-            self._broken = self._stop(f"decompression bomb: more than max_output of {limit} bytes")
+            self._give_up(f"more than max_output of {limit} bytes")
         self.position += len(piece)
         if self.position > _RATIO_FROM and self.position > self._options.max_ratio * max(1, self.consumed):
-            self._broken = self._stop(
-                f"decompression bomb: more than {self._options.max_ratio:g} times its input"
-            )
+            self._give_up(f"more than {self._options.max_ratio:g} times its input")
         if self._broken is not None and not piece:
             raise self._broken
         return piece
+
+    def _give_up(self, reason: str) -> None:
+        self._gave_up = True
+        self._broken = self._stop(f"decompression bomb: {reason}")
 
     def _stop(self, reason: str) -> Broken:
         return Broken(f"{reason} (at compressed byte {self.consumed} of {self._size})")

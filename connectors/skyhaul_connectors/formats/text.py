@@ -32,11 +32,11 @@ from skyhaul_connectors.formats.lines import Rest
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.paragraphs import Paragraph, paragraphs_of_chunk, paragraphs_of_stream
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
-from skyhaul_connectors.formats.stream import PIECE, Broken, PlainStream, Stream
+from skyhaul_connectors.formats.stream import PlainStream, Stream
+from skyhaul_connectors.formats.whole_body import read_whole
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
-from skyhaul_schemas.records import RAW_CAP
 
 COLUMNS = ("body", "encoding", "@path", "@name", "@stem")
 """What `fields` may name: the text, its encoding, and what stands for the object."""
@@ -104,7 +104,7 @@ class TextDecoder(WholeObject):
             yield from self._whole_paragraphs(data, stream, account)
 
     def _object(self, data: ChunkBytes, stream: Stream | None, account: Account) -> Iterator[Decoded]:
-        raw, _ = self._read(data, stream, account)
+        raw = self._read(data, stream, account)
         if raw is not None and raw:
             batch = _Rows(self, data, account)
             batch.add(0, raw, self._encoding(raw))
@@ -112,24 +112,10 @@ class TextDecoder(WholeObject):
         elif account.pending:
             yield account.step(self.empty())
 
-    def _read(self, data: ChunkBytes, stream: Stream | None, account: Account) -> tuple[bytes | None, int]:
-        """The whole object, or None after it was rejected; its length either way."""
+    def _read(self, data: ChunkBytes, stream: Stream | None, account: Account) -> bytes | None:
+        """The whole object, or None after it was rejected."""
         stream = stream if stream is not None else PlainStream(data, 0, data.chunk.object.size)
-        cap = self._options.max_record
-        parts: list[bytes] = []
-        length = 0
-        try:
-            while piece := stream.read(PIECE):
-                length += len(piece)
-                if length - len(piece) <= cap:
-                    parts.append(piece)
-        except Broken as broken:
-            account.damage(0, length, broken.reason, b"".join(parts)[:RAW_CAP])
-            return None, length
-        if length > cap:
-            account.reject(0, length, _too_long(length, cap), parts[0])
-            return None, length
-        return b"".join(parts), length
+        return read_whole(stream, self._options.max_record, "max_record", account)
 
     def _encoding(self, raw: bytes) -> Encoding:
         if self._declared is not None:
@@ -162,7 +148,7 @@ class TextDecoder(WholeObject):
         self, data: ChunkBytes, stream: Stream | None, account: Account
     ) -> Iterator[Decoded]:
         """Where the encoding is known only from the whole object, or lines cannot be found in its bytes."""
-        raw, _ = self._read(data, stream, account)
+        raw = self._read(data, stream, account)
         if raw is None:
             yield account.step(self.empty())
             return

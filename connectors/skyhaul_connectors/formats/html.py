@@ -1,0 +1,68 @@
+"""HTML objects to `document` records: one page, one record.
+
+Columns: body (the text), title, language (as the page states it), encoding, and `@path` and its like. By
+default `text` takes the body and `language` the page's; title and encoding go to `metadata`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from skyhaul_connectors.formats import html_child, html_text
+from skyhaul_connectors.formats.compression import open_stream
+from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
+from skyhaul_connectors.formats.fields import Drift, FieldMap
+from skyhaul_connectors.formats.html_text import BadPage
+from skyhaul_connectors.formats.options import StreamOptions
+from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
+from skyhaul_connectors.formats.stream import PlainStream
+from skyhaul_connectors.formats.whole_body import read_whole
+from skyhaul_schemas.job import Size
+
+
+class HtmlOptions(StreamOptions):
+    """extract: the page's main content, or all its text. encoding: where it is known from outside. max_page:
+    bytes of a page at most."""
+
+    extract: Literal["main", "all"] = "main"
+    encoding: str | None = None
+    max_page: Size = Field(default=2 * 1024**2, ge=1024)
+
+
+class HtmlDecoder(WholeObject):
+    """Decoder of HTML pages."""
+
+    def __init__(self, settings: DecodeSettings, options: HtmlOptions) -> None:
+        super().__init__(settings, options)
+        self._options = options
+        self._fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"pyarrow": pa.__version__, **html_text.fingerprint()}
+
+    def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
+        account = Account(self.settings, data.chunk)
+        buffer = RowBuffer(self.settings, self.schema, account)
+        stream = open_stream(data, self._options) or PlainStream(data, 0, data.chunk.object.size)
+        raw = read_whole(stream, self._options.max_page, "max_page", account)
+        if raw:
+            try:
+                row = self._fields.for_object(data.chunk.object.path).row(self._page(raw))
+                buffer.add(row, 0, len(raw))
+            except BadPage as bad:
+                account.reject(0, len(raw), str(bad), raw)
+            except Drift as drift:
+                account.drift(0, len(raw), str(drift), raw)
+        yield from buffer.rest()
+
+    def _page(self, raw: bytes) -> dict[str, Any]:
+        options = self._options
+        page = html_child.extract(raw, charset=options.encoding, main_content=options.extract == "main")
+        record = {"body": page.text, "language": page.language, "title": page.title}
+        record["encoding"] = None if page.encoding == "utf-8" else page.encoding
+        return {name: value for name, value in record.items() if value is not None}

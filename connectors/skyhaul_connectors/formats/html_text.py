@@ -1,0 +1,111 @@
+"""HTML to text with Resiliparse, behind guards against pages made to hang a parser.
+
+Charset: what is declared from outside (an HTTP header, an option), else a byte order mark, else the page's
+own `<meta>` or what the bytes look like; bytes that it does not allow become U+FFFD, as in a browser.
+
+HTML's own algorithm is quadratic in places, and a page can be made so that it is. Refused at once are pages
+nested deeper than `MAX_DEPTH` (extraction costs nodes times depth; browsers stop at 512 themselves) and
+tags with more than `MAX_ATTRIBUTES` (each is compared with all). Open formatting elements are opened again in
+every block, so a page may cost their number times that of its tags: where that bound is beyond
+`CHEAP`, the page is read in a child process with a limit on its CPU time (`html_child`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+from resiliparse.parse.html import HTMLParserException, HTMLTree
+
+MAX_DEPTH = 256
+MAX_ATTRIBUTES = 4096
+
+CHEAP = 500_000
+"""Formatting tags times all tags: about 1 s and 100 MB at worst."""
+
+_FORMATTING = re.compile(rb"<(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\t\n\f\r />]", re.I)
+_DEEP = " > ".join(["*"] * (MAX_DEPTH + 1))
+_LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{16384}")
+_QUOTED_END = re.compile(rb"""=[\t\n\f\r ]*(?:"[^">]*>|'[^'>]*>)""")
+_TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*")
+_ATTRIBUTE = re.compile(
+    rb"""[\t\n\f\r /]*[^\t\n\f\r />][^\t\n\f\r />=]*"""
+    rb"""(?:[\t\n\f\r ]*=[\t\n\f\r ]*(?:"[^"]*"|'[^']*'|[^\t\n\f\r >"'][^\t\n\f\r >]*)?)?"""
+)
+_SPACES = re.compile(r"[\t\n\f\r ]+")
+
+
+class BadPage(ValueError):
+    """A page that is not extracted; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """language: as the page states it, or None. encoding: what the bytes were read as."""
+
+    text: str
+    title: str | None
+    language: str | None
+    encoding: str
+
+
+def fingerprint() -> Mapping[str, str]:
+    return {"resiliparse": version("resiliparse")}
+
+
+def is_cheap(raw: bytes) -> bool:
+    """Whether a page costs no more than a few seconds, whatever it was made for."""
+    return raw.count(b"<") * len(_FORMATTING.findall(raw)) <= CHEAP
+
+
+def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True) -> Page:
+    """The text of a page. Raises BadPage."""
+    if _has_giant_tag(raw):
+        raise BadPage(f"a tag with more than {MAX_ATTRIBUTES} attributes")
+    encoding = _encoding(raw, charset)
+    try:
+        tree = HTMLTree.parse(bytes_to_str(raw, encoding, "replace", ()))
+        root = tree.document
+        if root is None or root.query_selector(_DEEP) is not None:
+            raise BadPage(f"elements nested deeper than {MAX_DEPTH}")
+        text = extract_plain_text(tree, main_content=main_content)
+        html = root.query_selector("html")
+        language = html.getattr("lang") if html is not None else None
+        title = tree.title
+    except HTMLParserException as error:
+        raise BadPage(f"unparsable HTML: {' '.join(str(error).split())}") from None
+    title = _SPACES.sub(" ", title or "").strip()
+    return Page(text, title or None, (language or "").strip() or None, encoding)
+
+
+def _encoding(raw: bytes, charset: str | None) -> str:
+    if charset is not None:
+        known = map_encoding_to_html5(charset, fallback_utf8=False)
+        if known is not None:
+            return str(known)
+    return str(detect_encoding(raw, max_len=131072, html5_compatible=True, from_html_meta=True))
+
+
+def _has_giant_tag(raw: bytes) -> bool:
+    """Whether a tag has more than MAX_ATTRIBUTES.
+
+    A giant tag either holds no `>` over a long stretch, or hides one inside a quoted value; only pages with
+    such a place are looked at tag by tag. What only looks like a tag inside a script may count: it would
+    need thousands of words without a `>`.
+    """
+    if not _LONG_TAG.search(raw) and not _QUOTED_END.search(raw):
+        return False
+    at = 0
+    while (tag := _TAG.search(raw, at)) is not None:
+        at = tag.end()
+        count = 0
+        while (attribute := _ATTRIBUTE.match(raw, at)) is not None and attribute.end() > at:
+            at = attribute.end()
+            count += 1
+            if count > MAX_ATTRIBUTES:
+                return True
+    return False

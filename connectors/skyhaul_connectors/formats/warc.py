@@ -1,0 +1,172 @@
+"""Web archives to `document` records: WARC, WET and ARC, plain or compressed by record.
+
+Taken are `response` records of HTML and plain text, `conversion` records (WET) and `resource` records of
+text; requests, metadata, revisits and what is no text (images, say) are no documents and are passed over, as
+are responses whose status is not 2xx, unless `statuses: all`. HTML becomes its main text (`html_text`), other
+text is decoded strictly. A record that cannot be taken is rejected; a record that is damaged costs itself.
+
+Columns: text, id (WARC-Record-ID), url, created (WARC-Date), language (as stated: WARC-Identified-Content-
+Language, Content-Language or the page), and for `metadata`: type, status, content_type, title, digest,
+truncated.
+A stated block digest is compared. Offset and length are those of the record's headers and block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from skyhaul_connectors.formats import html_child, html_text
+from skyhaul_connectors.formats.arc_records import arc_records
+from skyhaul_connectors.formats.block_digest import matches
+from skyhaul_connectors.formats.byte_reader import ByteReader
+from skyhaul_connectors.formats.compression import DecompressedStream, open_stream
+from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
+from skyhaul_connectors.formats.encodings import BadText, encoding_named, encoding_of
+from skyhaul_connectors.formats.fields import Drift, FieldMap
+from skyhaul_connectors.formats.html_text import BadPage
+from skyhaul_connectors.formats.http_message import BadMessage, charset_of, parse_response
+from skyhaul_connectors.formats.options import StreamOptions
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
+from skyhaul_connectors.formats.stream import Broken, PlainStream, Stream
+from skyhaul_connectors.formats.warc_records import ArchiveRecord, warc_records
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job import Size
+
+_HTML = ("text/html", "application/xhtml+xml")
+_TYPES = frozenset({"response", "conversion", "resource"})
+
+
+class WarcOptions(StreamOptions):
+    """extract: the page's main content, or all its text. statuses: which responses are documents. max_record:
+    bytes of a record at most. max_page: bytes of an HTML page at most. digests: whether block digests are
+    compared."""
+
+    extract: Literal["main", "all"] = "main"
+    statuses: Literal["success", "all"] = "success"
+    max_record: Size = Field(default=64 * 1024**2, ge=1024)
+    max_page: Size = Field(default=2 * 1024**2, ge=1024)
+    digests: bool = True
+
+
+class WarcDecoder(WholeObject):
+    """Decoder of web archives."""
+
+    def __init__(self, settings: DecodeSettings, options: WarcOptions) -> None:
+        super().__init__(settings, options)
+        self._options = options
+        self._fields = FieldMap(settings)
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        return {"pyarrow": pa.__version__, **html_text.fingerprint()}
+
+    def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
+        account = Account(self.settings, data.chunk)
+        buffer = RowBuffer(self.settings, self.schema, account)
+        fields = self._fields.for_object(data.chunk.object.path)
+        stream: Stream = open_stream(data, self._options) or PlainStream(data, 0, data.chunk.object.size)
+        for record in self._records(stream):
+            if record.problem is not None:
+                tell = account.damage if record.ends else account.reject
+                tell(record.offset, record.length, record.problem, record.raw)
+            else:
+                self._take(record, fields, account, buffer)
+            if buffer.full:
+                yield buffer.step()
+        yield from buffer.rest()
+
+    def _records(self, stream: Stream) -> Iterator[ArchiveRecord]:
+        """All records of the archive; where a compressed member is corrupt, it costs that member."""
+        while True:
+            reader = ByteReader(stream)
+            try:
+                if reader.peek(9) == b"filedesc:":
+                    yield from arc_records(reader, self._options.max_record)
+                else:
+                    yield from warc_records(reader, _is_wanted, self._options.max_record)
+                return
+            except Broken as broken:
+                length = reader.end - reader.start
+                raw = reader.beginning[:length]
+                yield ArchiveRecord(reader.start, length, problem=broken.reason, raw=raw, ends=True)
+            if not isinstance(stream, DecompressedStream) or not stream.resume(b"WARC/"):
+                return
+
+    def _take(self, record: ArchiveRecord, fields: FieldMap, account: Account, buffer: RowBuffer) -> None:
+        try:
+            document = self._document(record)
+            if document is not None:
+                row = fields.row(document)
+                buffer.add(row, record.offset, record.length, len(document["text"]))
+        except (BadMessage, BadPage, BadText) as bad:
+            account.reject(record.offset, record.length, str(bad), record.raw)
+        except Drift as drift:
+            account.drift(record.offset, record.length, str(drift), record.raw)
+
+    def _document(self, record: ArchiveRecord) -> dict[str, Any] | None:
+        """The record's columns; None where it is no document. Raises BadMessage, BadPage, BadText."""
+        headers = record.headers or {}
+        if self._options.digests and not matches(headers.get("warc-block-digest"), record.block):
+            raise BadText("the block is not what its WARC-Block-Digest states")
+        document: dict[str, Any] = {
+            "id": _identifier(headers.get("warc-record-id")),
+            "url": headers.get("warc-target-uri", "").strip("<>") or None,
+            "created": headers.get("warc-date"),
+            "type": record.type,
+            "language": headers.get("warc-identified-content-language"),
+        }
+        for name, header in (("digest", "warc-payload-digest"), ("truncated", "warc-truncated")):
+            if header in headers:
+                document[name] = headers[header]
+        body, content_type = record.block, headers.get("content-type", "")
+        if record.type == "response" and record.block.startswith(b"HTTP/"):
+            response = parse_response(record.block, self._options.max_record)
+            if self._options.statuses == "success" and not 200 <= response.status < 300:
+                return None
+            document["status"] = response.status
+            document["language"] = document["language"] or response.headers.get("content-language")
+            body, content_type = response.body, response.headers.get("content-type", "")
+        return self._with_text(document, body, content_type)
+
+    def _with_text(self, document: dict[str, Any], body: bytes, content_type: str) -> dict[str, Any] | None:
+        media_type = content_type.partition(";")[0].strip().lower()
+        if not media_type:
+            media_type = "text/html" if body[:512].lstrip()[:5].lower() in (b"<!doc", b"<html") else ""
+        document["content_type"] = media_type
+        charset = charset_of(content_type)
+        if media_type in _HTML:
+            if len(body) > self._options.max_page:
+                raise BadPage(f"a page of {len(body)} bytes, more than max_page of {self._options.max_page}")
+            page = html_child.extract(body, charset=charset, main_content=self._options.extract == "main")
+            document["text"] = page.text
+            document["language"] = document["language"] or page.language
+            if page.title is not None:
+                document["title"] = page.title
+            return document
+        if not media_type.startswith("text/"):
+            return None
+        document["text"] = _strictly(body, charset)
+        return document
+
+
+def _is_wanted(headers: Mapping[str, str]) -> bool:
+    return headers.get("warc-type", "").lower() in _TYPES
+
+
+def _identifier(value: str | None) -> str | None:
+    return value.strip("<>") if value else None
+
+
+def _strictly(body: bytes, charset: str | None) -> str:
+    if charset is None:
+        return encoding_of(body).decode(body)
+    try:
+        encoding = encoding_named(charset)
+    except UsageError:
+        raise BadText(f"unknown charset {printable(charset, 40)!r}") from None
+    return encoding.decode(body)

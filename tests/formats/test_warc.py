@@ -1,0 +1,286 @@
+"""Web archives: documents out of WARC, WET and ARC, and damage that costs its record only."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import brotli
+import pytest
+import zstandard
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.archives import by_record, http_record, record, response, sha1
+from formats.decoding import decode
+from skyhaul_schemas.errors import DecodeError
+
+INFO = record("warcinfo", b"software: test\r\n", Content_Type="application/warc-fields")
+WORDS = "The quick brown fox jumps over the lazy dog and says so at some length, page"
+PAGES = [response(f"{WORDS} {number}.", number) for number in range(20)]
+
+
+def _numbers(found) -> list[int]:
+    return [int(row["source_id"].rpartition(":")[2]) for row in found.rows]
+
+
+def test_a_response_becomes_the_text_of_its_page() -> None:
+    raw = INFO + PAGES[0]
+    (row,) = decode(raw, "x.warc").rows
+    assert row["text"] == f"{WORDS} 0."
+    assert (row["source_id"], row["url"], row["language"]) == ("urn:uuid:0", "http://example.org/0", "en")
+    assert row["created"].isoformat() == "2024-05-18T01:58:10+00:00"
+    assert row["metadata"] == '{"content_type":"text/html","status":200,"title":"T","type":"response"}'
+    assert raw[row["offset"] :][: row["length"]] == PAGES[0][:-4]
+
+
+def test_a_conversion_is_text_as_it_is_and_other_records_are_passed_over() -> None:
+    raw = (
+        INFO
+        + record("request", b"GET / HTTP/1.1\r\n\r\n")
+        + record(
+            "conversion",
+            "Zwölf\n".encode(),
+            Content_Type="text/plain",
+            WARC_Identified_Content_Language="deu",
+        )
+        + record("metadata", b"x: y\r\n")
+        + record("resource", b"plain", Content_Type="text/plain; charset=ascii")
+        + record("resource", b"\x89PNG", Content_Type="image/png")
+        + record("revisit", b"HTTP/1.1 200 OK\r\n\r\n")
+    )
+    found = decode(raw, "x.warc.wet")
+    assert found.texts == ["Zwölf\n", "plain"]
+    assert found.rows[0]["language"] == "deu"
+    assert not found.rejects
+
+
+def test_only_success_is_a_document_unless_the_job_says_so() -> None:
+    raw = PAGES[0] + response("Gone.", 1, status="404 Not Found")
+    assert _numbers(decode(raw, "x.warc")) == [0]
+    assert _numbers(decode(raw, "x.warc", statuses="all")) == [0, 1]
+
+
+BODY = f"<html><body><p>{WORDS}.</p></body></html>".encode()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("", BODY),
+        (
+            "Transfer-Encoding: chunked",
+            b"5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (BODY[:5], len(BODY) - 5, BODY[5:]),
+        ),
+        ("Transfer-Encoding: chunked", BODY),
+        ("Content-Encoding: gzip", gzip.compress(BODY)),
+        ("Content-Encoding: gzip", BODY),
+        ("Content-Encoding: deflate", zlib.compress(BODY)),
+        ("Content-Encoding: deflate", zlib.compress(BODY, wbits=-15)),
+        ("Content-Encoding: identity", BODY),
+        ("Content-Encoding: br", brotli.compress(BODY)),
+        ("Content-Encoding: zstd", zstandard.compress(BODY)),
+    ],
+)
+def test_transfer_and_content_codings_are_undone(coding: str, body: bytes) -> None:
+    head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + (coding + "\r\n" if coding else "") + "\r\n"
+    found = decode(http_record(head.encode() + body), "x.warc")
+    assert found.texts == [f"{WORDS}."], found.reasons
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        (b"not HTTP at all", None),
+        (b"HTTP/1.1 nope\r\n\r\n<html>", "no HTTP status line"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n\xff\xff\xff", "HTTP body: corrupt br"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: x-new\r\n\r\nabc",
+            "HTTP body: unknown content coding 'x-new'",
+        ),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n\xff", "invalid utf-8"),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=x\r\n\r\na", "unknown charset 'x'"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + b"<div>" * 400,
+            "elements nested deeper than 256",
+        ),
+    ],
+)
+def test_a_record_that_cannot_be_taken_costs_itself(block: bytes, reason: str | None) -> None:
+    raw = PAGES[1] + http_record(block, 2) + PAGES[3]
+    found = decode(raw, "x.warc")
+    assert _numbers(found) == [1, 3]
+    assert not found.damaged
+    assert len(found.rejects) == (1 if reason else 0)
+    if reason:
+        assert found.reasons[0].startswith(reason)
+        assert found.rejects[0].offset == len(PAGES[1])
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (record("response", b"x" * 50, length=20), "Content-Length is not the record's end"),
+        (record("response", b"x" * 50, length=300), "Content-Length is beyond the record's end"),
+        (
+            record("response", b"x" * 50).replace(b"Content-Length: 50", b"Content-Length: many"),
+            "Content-Length is 'many'",
+        ),
+        (record("response", b"x").replace(b"Content-Length", b"Content-Size"), "Content-Length is ''"),
+        (b"garbage\r\n\r\n", "no WARC record"),
+        (b"WARC/x\r\nContent-Length: 0\r\n\r\n\r\n\r\n", "a malformed version line"),
+    ],
+)
+@pytest.mark.parametrize("pack", [lambda records: b"".join(records), by_record], ids=["plain", "by record"])
+def test_a_malformed_record_costs_itself(bad: bytes, reason: str, pack) -> None:
+    found = decode(pack([PAGES[1], bad, PAGES[2], PAGES[3]]), "x.warc")
+    assert _numbers(found) == [1, 2, 3]
+    assert found.reasons == [reason]
+    assert not found.damaged
+    assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[1]), len(bad))
+
+
+def test_every_truncation_of_an_archive_is_seen_unless_it_falls_between_records() -> None:
+    records = [INFO, *PAGES[:2]]
+    raw = b"".join(records)
+    borders = {0}
+    at = 0
+    for one in records:
+        borders |= {at + len(one) - missing for missing in range(5)}
+        at += len(one)
+    for cut in range(len(raw)):
+        found = decode(raw[:cut], "x.warc")
+        assert found.damaged == (cut not in borders), cut
+        packed = by_record(records)
+    borders = set()
+    at = 0
+    for one in records:
+        borders.add(at)
+        at += len(gzip.compress(one, mtime=0))
+    for cut in range(0, len(packed), 3):
+        assert decode(packed[:cut], "x.warc.gz").damaged == (cut not in borders), cut
+
+
+def test_an_archive_in_a_single_gzip_member_is_read_to_its_end() -> None:
+    assert _numbers(decode(gzip.compress(b"".join(PAGES)), "x.warc.gz")) == list(range(20))
+
+
+def test_a_corrupt_member_costs_itself_and_marks_the_archive_as_damaged() -> None:
+    members = [gzip.compress(page, mtime=0) for page in PAGES]
+    members[7] = members[7][:40] + bytes(40) + members[7][80:]
+    found = decode(b"".join(members), "x.warc.gz")
+    assert _numbers(found) == [number for number in range(20) if number != 7]
+    assert found.damaged
+    assert len(found.rejects) == 1
+    assert "corrupt gzip" in found.reasons[0]
+    pack = zstandard.ZstdCompressor(write_checksum=True).compress
+    frames = [pack(page) for page in PAGES]
+    frames[3] = frames[3][:-1] + b"\0"
+    found = decode(b"".join(frames), "x.warc.zst")
+    assert set(range(20)) - {3} <= set(_numbers(found))
+    assert found.damaged
+    with pytest.raises(DecodeError):
+        decode(b"".join(members), "x.warc.gz", on_damage="fail")
+
+
+def test_digests_are_compared_where_they_are_stated() -> None:
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhello"
+    good = http_record(block, 1, WARC_Block_Digest=sha1(block))
+    bad = http_record(block, 2, WARC_Block_Digest=sha1(b"other"))
+    odd = http_record(block, 3, WARC_Block_Digest="crc99:abc")
+    found = decode(good + bad + odd, "x.warc")
+    assert _numbers(found) == [1, 3]
+    assert found.reasons == ["the block is not what its WARC-Block-Digest states"]
+    assert _numbers(decode(good + bad + odd, "x.warc", digests=False)) == [1, 2, 3]
+
+
+def test_a_record_or_page_over_its_cap_is_rejected() -> None:
+    raw = PAGES[0] + response("x" * 5000, 1) + PAGES[2]
+    found = decode(raw, "x.warc", max_record=2000)
+    assert _numbers(found) == [0, 2]
+    assert "more than max_record of 2000" in found.reasons[0]
+    found = decode(raw, "x.warc", max_page=2000)
+    assert _numbers(found) == [0, 2]
+    assert "more than max_page of 2000" in found.reasons[0]
+    bomb = gzip.compress(b"<p>" + b" " * 5_000_000)
+    http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n" + bomb
+    assert decode(http_record(http), "x.warc", max_record="1MB").counts == (0, 1, False)
+
+
+def test_arc_records_come_out_as_responses(shared_data: Path) -> None:
+    folder = shared_data / "webarchive" / "warcio"
+    for name in ("example.arc", "example.arc.gz"):
+        (row,) = decode((folder / name).read_bytes(), name).rows
+        assert row["text"].startswith("Example Domain")
+        assert row["url"] == "http://example.com/"
+        assert row["created"].isoformat() == "2014-02-16T05:02:21+00:00"
+    raw = (folder / "example.arc").read_bytes()
+    assert decode(raw[:-100], "x.arc").damaged
+    found = decode((folder / "bad.arc").read_bytes(), "bad.arc")
+    assert found.counts == (1, 2, True)
+
+
+EXPECTED = {
+    # What is no document among SOURCES.tsv's records: warcinfo, requests, metadata, revisits, images.
+    "warcio/example-bad-non-chunked.warc.gz": 1,
+    "warcio/example-bad.warc.gz.bad": 1,
+    "warcio/example-digest.warc": 0,
+    "warcio/example-iana.org-chunked.warc": 1,
+    "warcio/example-resource.warc.gz": 1,
+    "warcio/example-space-in-target-uri.warc.gz": 0,
+    "warcio/example.warc": 1,
+    "warcio/example.warc.gz": 1,
+    "whirlwind/whirlwind.warc": 1,
+    "whirlwind/whirlwind.warc.gz": 1,
+    "whirlwind/whirlwind.warc.wat": 0,
+    "whirlwind/whirlwind.warc.wat.gz": 0,
+    "whirlwind/whirlwind.warc.wet": 1,
+    "whirlwind/whirlwind.warc.wet.gz": 1,
+    "resiliparse/block-sized-records.warc": 0,
+    "resiliparse/block-sized-records.warc.gz": 0,
+    "resiliparse/block-sized-records.warc.lz4": 0,
+    "resiliparse/warcfile.warc": 16,
+    "resiliparse/warcfile.warc.gz": 16,
+    "resiliparse/warcfile.warc.lz4": 16,
+}
+
+
+def test_the_collected_archives_give_what_fastwarc_sees_in_them(shared_data: Path) -> None:
+    for name, count in EXPECTED.items():
+        path = shared_data / "webarchive" / name
+        found = decode(path.read_bytes(), name.removesuffix(".bad"), format="warc")
+        assert found.counts == (count, 0, False), name
+        if name.endswith(("lz4", ".bad")) or "non-chunked" in name:
+            continue  # FastWARC reads other members of these, or none
+        taken = {row["source_id"] for row in found.rows}
+        seen = Counter()
+        with path.open("rb") as file:
+            for one in ArchiveIterator(file, parse_http=True):
+                kinds = (WarcRecordType.response, WarcRecordType.conversion, WarcRecordType.resource)
+                if one.record_type not in kinds:
+                    continue
+                media = one.http_content_type if one.is_http else one.headers.get("Content-Type", "")
+                success = not one.is_http or 200 <= int(one.http_headers.status_code) < 300
+                if (media or "").startswith(("text/", "application/xhtml")) and success:
+                    seen[one.record_id.strip("<>")] += 1
+        assert taken == set(seen), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_damage_is_rows_and_rejects(data: st.DataObject) -> None:
+    raw = bytearray(
+        by_record([INFO, *PAGES[:4]]) if data.draw(st.booleans()) else b"".join([INFO, *PAGES[:4]])
+    )
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        if data.draw(st.booleans()):
+            raw[at] = data.draw(st.integers(0, 255))
+        else:
+            del raw[at : at + data.draw(st.integers(1, 50))]
+    found = decode(bytes(raw), "x.warc")
+    offsets = [row["offset"] for row in found.rows]
+    assert offsets == sorted(set(offsets))
