@@ -34,6 +34,7 @@ from skyhaul_schemas.errors import EXIT_INCOMPLETE, SkyhaulError, StorageError
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.units import format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,9 @@ def _plan(
         keep_job(store, loaded.text)
         return header
     header = make_plan(loaded, store, progress=listed)
-    watcher.event(f"planned {header.objects} objects, {header.source_bytes} bytes, {header.shards} shards")
+    watcher.event(
+        f"planned {header.objects} objects, {format_size(header.source_bytes)}, {header.shards} shards"
+    )
     return header
 
 

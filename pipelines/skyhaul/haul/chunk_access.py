@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from skyhaul_connectors.transfer.engine import Segment, ShardFetch
-
 from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_connectors.transfer.engine import Segment, ShardFetch
 from skyhaul_schemas.plan import Chunk, Shard
 
 

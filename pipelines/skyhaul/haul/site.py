@@ -70,6 +70,8 @@ class Site:
             self.engine.close()
         for source in self.sources.values():
             source.close()
+        self.plan.close()
+        self.store.close()
 
     def _spend(self) -> None:
         self.control.stop(BudgetSpent("the time budget (--max-duration) is over; run the same command again"))
