@@ -377,3 +377,17 @@ def test_a_route_binds_the_source_address_and_replaces_the_base_url(server: Host
     with asyncio.Runner() as runner:
         outcomes, _ = runner.run(fetch(source, [(pinned(server, PATH), 0, 10)], route=route))
     assert outcomes[0].whole == DATA[:10]
+
+
+def test_a_wall_clock_that_jumps_moves_no_deadline(
+    server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaps = iter(range(0, 10**12, 86_400))
+    monkeypatch.setattr(time, "time", lambda: next(leaps))
+    outcome, events = ask(server)
+    assert outcome.whole == ASKED
+    server.faults.always(PATH, HttpFault("stall", after=10))
+    start = time.monotonic()
+    _, events = ask(server)
+    assert isinstance(events.closed_with, StalledError)
+    assert time.monotonic() - start >= QUICK.idle

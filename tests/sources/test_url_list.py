@@ -183,7 +183,7 @@ HOSTILE = [
     ("not json", "not JSON"),
     ("[1]", "not a JSON object"),
     ("[" * 50_000, "not JSON"),
-    ('"' + "x" * 70_000 + '"', "longer than"),
+    ('"' + "x" * LINE_CAP + '"', "longer than"),
 ]
 
 
