@@ -1,8 +1,8 @@
 """The codecs behind `compression`: suffixes, magic numbers, and one member's decompressor each.
 
-A member's decompressor takes input and gives at most `length` bytes; `unused` is the input that it has not
-taken (to be handed in again), `eof` says that the member was whole and its checksum right. Whatever is
-wrong with the input is CorruptInput.
+A member's decompressor takes input and gives about `length` bytes at most; `left` is how many bytes at the
+input's end it has not taken (to be handed in again), `eof` says that the member was whole and its checksum
+right. Whatever is wrong with the input is CorruptInput.
 
 Formats: RFC 1952 (gzip), RFC 8878 (zstd), the xz and LZ4 frame specifications; bzip2 has none.
 """
@@ -35,7 +35,8 @@ class GzipMember:
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(wbits=31)
-        self.unused = b""
+        self._fresh = True
+        self.left = 0
         self._error: str | None = None
 
     @property
@@ -45,17 +46,18 @@ class GzipMember:
     def decompress(self, data: bytes, length: int) -> bytes:
         if self._error is not None:
             raise CorruptInput(self._error)
-        before = self._zlib.copy()
+        before = None if self._fresh else self._zlib.copy()
         try:
             piece = self._zlib.decompress(data, length)
         except zlib.error as error:
-            piece = _salvage(before, data, length)
+            piece = _salvage(before or zlib.decompressobj(wbits=31), data, length)
             self._error = _line(error)
             if not piece:
                 raise CorruptInput(self._error) from None
-            self.unused = data
+            self.left = len(data)
             return piece
-        self.unused = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
+        self._fresh = False
+        self.left = len(self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail)
         return piece
 
 
@@ -75,18 +77,21 @@ class StandardMember:
     def __init__(self, inner: Any, errors: tuple[type[Exception], ...]) -> None:
         self._inner = inner
         self._errors = errors
-        self.unused = b""
+        self.left = 0
 
     @property
     def eof(self) -> bool:
         return bool(self._inner.eof)
 
     def decompress(self, data: bytes, length: int) -> bytes:
+        # Input that is not asked for would pile up inside.
+        wanted = data if self._inner.needs_input else b""
         try:
-            piece: bytes = self._inner.decompress(data, length)
+            piece: bytes = self._inner.decompress(wanted, length)
         except self._errors as error:
             raise CorruptInput(_line(error)) from None
-        self.unused = self._inner.unused_data or b"" if self._inner.eof else b""
+        unused = len(self._inner.unused_data or b"") if self._inner.eof else 0
+        self.left = len(data) - len(wanted) + min(unused, len(wanted))
         return piece
 
 

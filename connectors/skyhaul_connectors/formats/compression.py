@@ -22,6 +22,8 @@ HEAD = 16
 """Bytes that `by_magic` looks at."""
 
 _INPUT = 64 * 1024
+_FIRST = 8 * 1024
+_CANDIDATES = 10_000
 _OUTPUT = 1024 * 1024
 _RATIO_FROM = 64 * 1024 * 1024
 _EMPTY_MEMBERS = 10_000
@@ -88,10 +90,12 @@ class DecompressedStream:
         self._codec = codec
         self._open = codec.opener()
         self._options = options
-        self._taken = 0
-        self._input = b""
+        self._buffer = b""
+        self._at = 0
+        self._read_to = 0
         self._member: _Member | None = None
         self._member_from = 0
+        self._fresh = True
         self._empty = 0
         self._broken: Broken | None = None
         self._gave_up = False
@@ -99,7 +103,7 @@ class DecompressedStream:
     @property
     def consumed(self) -> int:
         """Compressed bytes that were used up."""
-        return self._taken - len(self._input)
+        return self._read_to - len(self._buffer) + self._at
 
     def read(self, length: int) -> bytes:
         if self._broken is not None:
@@ -119,21 +123,20 @@ class DecompressedStream:
             return False
         at = self._member_from + 1
         window = b""
-        while True:
-            found = self._codec.magic_at(window)
-            if found < 0:
+        for _ in range(_CANDIDATES):
+            while (found := self._codec.magic_at(window)) < 0:
                 keep = len(window) - min(len(window), 3)
                 at, window = at + keep, window[keep:]
                 more = self._data.read(at + len(window), _INPUT)
                 if not more:
                     return False
                 window += more
-                continue
             at, window = at + found, window[found:]
             if self._begins(at, beginning):
-                self._taken, self._input, self._member, self._broken = at, b"", None, None
+                self._read_to, self._buffer, self._at, self._member, self._broken = at, b"", 0, None, None
                 return True
             at, window = at + 1, window[1:]
+        return False
 
     def _begins(self, at: int, beginning: bytes) -> bool:
         try:
@@ -147,34 +150,38 @@ class DecompressedStream:
             if self._member is None and not self._next_member():
                 return b""
             assert self._member is not None
+            # Small members are common in archives: what a member does not take need not be handled by it.
+            stop = self._at + _FIRST if self._fresh else len(self._buffer)
+            given = self._buffer[self._at : stop]
             try:
-                piece = self._member.decompress(self._input, length)
+                piece = self._member.decompress(given, length)
             except CorruptInput as corrupt:
                 raise self._stop(f"corrupt {self._codec.name}: {corrupt}") from None
-            self._input = self._member.unused
+            self._at += len(given) - self._member.left
             if self._member.eof:
                 self._end_member(bool(piece))
-            elif not piece and not self._fill():
+            elif not piece and stop >= len(self._buffer) and not self._fill():
                 raise self._stop(f"truncated: the object ends inside a {self._codec.name} {self._codec.unit}")
+            self._fresh = False
             if piece:
                 self._empty = 0
                 return self._given(piece)
 
     def _next_member(self) -> bool:
-        if not self._input and not self._fill():
+        if self._at == len(self._buffer) and not self._fill():
             return False
-        if self.members:
-            while not self._input.strip(b"\0"):
+        if self.members and not self._buffer[self._at]:
+            while not self._buffer[self._at :].strip(b"\0"):
                 if not self._fill():
                     return False
-            self._input = self._codec.skip_padding(self._input)
-        while len(self._input) < HEAD and self._fill():
+            self._at = len(self._buffer) - len(self._codec.skip_padding(self._buffer[self._at :]))
+        while len(self._buffer) - self._at < HEAD and self._fill():
             pass
         self._member_from = self.consumed
-        if not self._codec.may_begin(self._input):
+        if not self._codec.may_begin(self._buffer[self._at : self._at + HEAD]):
             where = "trailing garbage" if self.members else f"not a {self._codec.name} {self._codec.unit}"
             raise self._stop(f"{where}: {self._size - self.consumed} bytes are left")
-        self._member = self._open()
+        self._member, self._fresh = self._open(), True
         return True
 
     def _end_member(self, had_output: bool) -> None:
@@ -185,9 +192,10 @@ class DecompressedStream:
             raise self._stop(f"more than {_EMPTY_MEMBERS} empty members in a row")
 
     def _fill(self) -> bool:
-        more = self._data.read(self._taken, _INPUT)
-        self._taken += len(more)
-        self._input += more
+        more = self._data.read(self._read_to, _INPUT)
+        self._read_to += len(more)
+        self._buffer = self._buffer[self._at :] + more
+        self._at = 0
         return bool(more)
 
     def _given(self, piece: bytes) -> bytes:
@@ -215,7 +223,7 @@ class _Member(Protocol):
     @property
     def eof(self) -> bool: ...
     @property
-    def unused(self) -> bytes: ...
+    def left(self) -> int: ...
     def decompress(self, data: bytes, length: int) -> bytes: ...
 
 

@@ -19,6 +19,8 @@ Wanted = Callable[[Mapping[str, str]], bool]
 _HEADER_LIMIT = 64 * 1024
 _VERSION = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
+_HEADER = re.compile(r"\n([^:\n]+):[ \t]*([^\n]*)")
+_FOLD = re.compile(r"\r?\n[ \t]+(?=[^\r\n])")
 _NEXT = b"\nWARC/"
 
 
@@ -157,14 +159,10 @@ def _head(reader: ByteReader) -> bytes | None:
 
 def parse_headers(head: bytes) -> dict[str, str]:
     """Header lines after the first, by lower-case name; of repeated ones the first; folded lines unfolded."""
+    text = head.decode("utf-8", "replace")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
     headers: dict[str, str] = {}
-    last = ""
-    for line in head.decode("utf-8", "replace").split("\n")[1:]:
-        if line[:1] in (" ", "\t") and last:
-            headers[last] += " " + line.strip()
-            continue
-        name, colon, value = line.partition(":")
-        if colon:
-            last = name.strip().lower()
-            headers.setdefault(last, value.strip())
+    for name, value in _HEADER.findall(text):
+        headers.setdefault(name.strip().lower(), value.rstrip())
     return headers

@@ -59,10 +59,10 @@ class ZstdFrame:
         self._payload: list[bytes] | None = None
         self._last = False
         self.eof = False
-        self.unused = b""
+        self.left = 0
 
     def decompress(self, data: bytes, length: int) -> bytes:
-        """Whole blocks only: what is left of one waits in `unused` for more input."""
+        """Whole blocks only: a part of one is left until more input is here."""
         at = 0
         if self._object is None and self._skip < 0:
             at = self._begin(data)
@@ -76,7 +76,7 @@ class ZstdFrame:
                 out.append(piece)
             if not taken and not self.eof:
                 break
-        self.unused = data[at:]
+        self.left = len(data) - at
         return b"".join(out)
 
     def _begin(self, data: bytes) -> int:
