@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,8 @@ def test_a_zombie_that_ends_later_changes_nothing(hauled: Hauled) -> None:
 def test_a_worker_with_another_plan_is_refused_by_the_record(hauled: Hauled) -> None:
     shard = hauled.shards()[0]
     hauled.encode(shard)
-    object.__setattr__(hauled.recipe, "plan", "f" * 64)
     with pytest.raises(CommitConflict):
-        hauled.encode(shard)
+        hauled.encode(replace(shard, plan="f" * 64))
     standing = read_commit(hauled.store, 0)
     assert standing is not None
     assert standing.plan == hauled.plan.header.digest
