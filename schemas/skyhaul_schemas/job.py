@@ -61,7 +61,7 @@ ROW_GROUP_LIMIT = 100 * 1000**2
 FILE_LIMIT = 500 * 1000**2
 DEFAULT_ZSTD_LEVEL = 3
 
-URLS = "a path or URL, a list of them, or {list: objects.jsonl}"
+URLS = "a path or URL, a list of them, or {list: objects.jsonl}, with a root if need be"
 COMPRESSIONS = "zstd, zstd:1 to zstd:22, snappy or none"
 _CODEC = re.compile(r"(zstd|snappy|none)(?::([0-9]{1,2}))?")
 
@@ -72,10 +72,14 @@ class _Model(BaseModel):
 
 
 class ListedUrls(_Model):
-    """`url: {list: objects.jsonl}`: a JSONL or CSV list of objects with url, optional path, size, sha256."""
+    """`url: {list: objects.jsonl}`: a JSONL or CSV list of objects with url, optional path, size, sha256.
+    With a `root`, what counts is each line's path below it, and a line needs no url."""
 
     list: Text = Field(
         description="Path or URL of a JSONL or CSV list: `url`, optionally `path`, `size`, `sha256`."
+    )
+    root: Text | None = Field(
+        default=None, description="Path or URL that the list's paths are below; as `skyhaul index` writes."
     )
 
 
@@ -88,11 +92,10 @@ def _url(value: Any) -> list[str] | ListedUrls:
         return list(value)
     if (
         isinstance(value, dict)
-        and set(value) == {"list"}
-        and isinstance(value["list"], str)
-        and value["list"]
+        and {"list"} <= set(value) <= {"list", "root"}
+        and all(isinstance(text, str) and text for text in value.values())
     ):
-        return ListedUrls(list=value["list"])
+        return ListedUrls(**value)
     raise NotAllowed(value, URLS)
 
 
@@ -106,7 +109,7 @@ Urls = Annotated[
                 {"type": "array", "items": {"type": "string"}, "minItems": 1},
                 {
                     "type": "object",
-                    "properties": {"list": {"type": "string"}},
+                    "properties": {"list": {"type": "string"}, "root": {"type": "string"}},
                     "required": ["list"],
                     "additionalProperties": False,
                 },

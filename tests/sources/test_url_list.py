@@ -12,6 +12,7 @@ import pytest
 from faults.hostile_http import HostileServer
 from skyhaul_connectors.sources import url_list
 from skyhaul_connectors.sources.opening import open_source
+from skyhaul_connectors.sources.url_list import LINE_CAP
 from skyhaul_schemas.errors import ObjectMissing, RedirectRefused, SourceChanged, UsageError
 from skyhaul_schemas.job import SourceSpec
 from skyhaul_schemas.plan import PinnedObject

@@ -26,8 +26,9 @@ def version_in(info: Mapping[str, Any]) -> str:
 
 def still_holds(version: str, info: Mapping[str, Any]) -> bool:
     """Whether `info` states the pinned `version`, perhaps beside others: a store may say more of one
-    object than it did in a listing."""
-    return not version or version in _versions(info)
+    object than it did in a listing. A digest says what the bytes are, which no `info` can tell; it is
+    held against them when they are here."""
+    return not version or version.startswith("sha256:") or version in _versions(info)
 
 
 def _versions(info: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import itertools
 import threading
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import IO, Protocol
 
 import numpy as np
@@ -47,9 +48,8 @@ class UrlEntries(Protocol):
 
 
 class HttpListed:
-    """Implements HttpCatalogue over `listed`. `own`: the origins that the job itself names."""
-
-    root: HttpUrl | None = None
+    """Implements HttpCatalogue over `listed`. `own`: the origins that the job itself names. root: where all
+    objects lie below by their paths, so that a plan holds for another root of the same objects too."""
 
     def __init__(
         self,
@@ -62,8 +62,10 @@ class HttpListed:
         connections: int,
         timeouts: Timeouts,
         checksums: LoadChecksums | None = None,
+        root: HttpUrl | None = None,
     ) -> None:
         self._name = name
+        self.root: HttpUrl | None = root
         self._listed = listed
         self._options = options
         self._own = own
@@ -91,6 +93,8 @@ class HttpListed:
         return self._read_index
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
+        if self.root is not None:
+            return self.root.below(obj.path)
         locator = obj.locator or ""
         place = f"{self._name}: {printable(obj.path)!r}"
         try:
@@ -118,7 +122,9 @@ class HttpListed:
             Network(self._name, self._timeouts), self._options, self._own, guarded=self._from_afar
         )
         try:
-            pinning = Pinning(self._name, documents, _Listed(self._listed), self._connections)
+            pinning = Pinning(
+                self._name, documents, _Listed(self._listed, self.root is not None), self._connections
+            )
             async for batch in pinning.batches():
                 yield batch
         finally:
@@ -128,16 +134,21 @@ class HttpListed:
 class _Listed(Finder):
     """Reads the list ahead of the pinning, off the loop."""
 
-    def __init__(self, listed: UrlEntries) -> None:
+    def __init__(self, listed: UrlEntries, rooted: bool) -> None:
         self._listed = listed
+        self._rooted = rooted
 
     async def find(self, out: asyncio.Queue[Found | None]) -> None:
         entries = await asyncio.to_thread(self._listed.entries)
         while batch := await asyncio.to_thread(lambda: list(itertools.islice(entries, _BATCH))):
             for entry in batch:
+                assert entry.url is not None
                 stored = entry.url.stored()
                 locator = f"{stored}{FROM_LIST}" if entry.url.has_secret else stored
-                await out.put(Found(entry.path, entry.url, entry.size, entry.checksum, locator))
+                found = Found(
+                    entry.path, entry.url, entry.size, entry.checksum, None if self._rooted else locator
+                )
+                await out.put(found)
 
 
 class NamedUrls:
@@ -145,7 +156,7 @@ class NamedUrls:
 
     def __init__(self, name: str, urls: Sequence[HttpUrl]) -> None:
         self._lines = [ListedUrl(_path_of(name, url), url, None, None, 0) for url in urls]
-        self._by_path = {entry.path: entry.url for entry in self._lines}
+        self._by_path = {entry.path: url for entry, url in zip(self._lines, urls, strict=True)}
         if len(self._by_path) < len(self._lines):
             raise UsageError(
                 f"source {name}: two URLs have the same path; write a list of objects with a path for each"
@@ -159,22 +170,28 @@ class NamedUrls:
 
 
 class ListFile:
-    """A JSONL or CSV list. `open_list` gives it as a file that can be read again and again."""
+    """A JSONL or CSV list. `open_list` gives it as a file that can be read again and again. root: where
+    the list's paths are below; its URLs then do not count."""
 
-    def __init__(self, where: str, open_list: Callable[[], IO[bytes]]) -> None:
+    def __init__(
+        self, where: str, open_list: Callable[[], IO[bytes]], *, root: HttpUrl | None = None
+    ) -> None:
         self._where = where
         self._open_list = open_list
+        self._root = root
 
     def entries(self) -> Iterator[ListedUrl]:
+        root = self._root
         with self._open_list() as file:
-            yield from read_list(self._where, lines_of(file, LINE_CAP))
+            for entry in read_list(self._where, lines_of(file, LINE_CAP), rooted=root is not None):
+                yield entry if root is None else replace(entry, url=root.below(entry.path))
 
     def index(self) -> Callable[[str], HttpUrl | None]:
         """16 bytes an entry: a digest of the path, and where its line is."""
         file = self._open_list()
         keys, places = array("Q"), array("Q")
         for entry in read_list(self._where, lines_of(file, LINE_CAP)):
-            if entry.url.has_secret:
+            if entry.url is not None and entry.url.has_secret:
                 keys.append(_key(entry.path))
                 places.append(entry.at)
         order = np.argsort(np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64))

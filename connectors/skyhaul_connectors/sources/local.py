@@ -148,6 +148,11 @@ class LocalFiles:
                 raise PermissionError(errno.EACCES, "not readable")
         return PinnedObject(self._name, path, found.st_size, f"mtime:{found.st_mtime_ns}")
 
+    def _named(self, path: str) -> PinnedObject:
+        """The file `path` below the root. Raises CarriageError."""
+        pinned = PinnedObject(self._name, path, 0, "")
+        return self._pin(self._path_of(pinned), path)
+
     def _stays_below(self, file: str, path: str) -> bool:
         real = os.path.realpath(file)
         if not self._is_below(real):

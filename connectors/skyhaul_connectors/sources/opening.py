@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import IO
+from typing import IO, TYPE_CHECKING, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from skyhaul_connectors.sources.checksums import LINE_CAP, Checksums, LoadChecksums
@@ -20,6 +20,9 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import ListedUrls, SourceSpec
 from skyhaul_schemas.printable import printable
 
+if TYPE_CHECKING:
+    from skyhaul_connectors.sources.fsspec_source import FsspecFiles
+
 HTTP = frozenset(("http", "https"))
 FSSPEC = frozenset(
     ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "sftp", "ssh", "ftp", "hdfs", "webhdfs", "hf", "memory")
@@ -30,6 +33,8 @@ SUMS_CAP = 4 * 1024**3
 """Bytes of a checksums file that is fetched."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|:)")
+
+Files = TypeVar("Files", bound="FsspecFiles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,7 @@ def open_source(
     bytes, for HTTP. Raises UsageError."""
     timeouts = timeouts or Timeouts()
     if isinstance(spec.url, ListedUrls):
-        return _listed(name, spec, spec.url.list, timeouts, receive_buffer)
+        return _listed(name, spec, spec.url, timeouts, receive_buffer)
     scheme = _common_scheme(name, spec.url)
     if scheme in HTTP:
         return _http(name, spec, spec.url, timeouts, receive_buffer)
@@ -58,7 +63,9 @@ def open_source(
             raise UsageError(f"source {name}: local files take no options")
         sums = _checksums(name, spec, HttpOptions(), timeouts)
         return LocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
-    return _fsspec(name, spec, rooted, timeouts)
+    from skyhaul_connectors.sources.fsspec_source import FsspecFiles
+
+    return _fsspec(name, spec, rooted, timeouts, FsspecFiles)
 
 
 def selection(spec: SourceSpec) -> list[str]:
@@ -181,31 +188,64 @@ def _http(
 
 
 def _listed(
-    name: str, spec: SourceSpec, where: str, timeouts: Timeouts, receive_buffer: int | None
+    name: str, spec: SourceSpec, listed: ListedUrls, timeouts: Timeouts, receive_buffer: int | None
 ) -> Source:
+    scheme = None if listed.root is None else _scheme_of(name, listed.root)
+    if listed.root is not None and scheme not in HTTP:
+        return _listed_files(name, spec, listed.list, listed.root, timeouts)
     from skyhaul_connectors.sources.http_listed import HttpListed, ListFile
     from skyhaul_connectors.sources.http_source import HttpSource
     from skyhaul_connectors.sources.url_list import FILE_CAP
 
+    root = None if listed.root is None else _parsed(name, listed.root)
     options = http_options(name, spec.options)
     what = f"source {name}: the list"
-    afar = _document_url(what, where)
-    if options.headers and afar is None and not options.headers_for:
+    afar = _document_url(what, listed.list)
+    if options.headers and afar is None and root is None and not options.headers_for:
         raise UsageError(
             f"source {name}: options.headers with a list needs options.headers_for, the servers that get them"
         )
-    open_list = _document(name, what, where, afar, options, timeouts, FILE_CAP)
+    own = {url.origin for url in (afar, root) if url is not None}
     catalogue = HttpListed(
         name,
-        ListFile(str(afar) if afar is not None else where, open_list),
+        ListFile(
+            str(afar) if afar is not None else listed.list,
+            _document(name, what, listed.list, afar, options, timeouts, FILE_CAP),
+            root=root,
+        ),
         options,
-        own=frozenset([afar.origin]) if afar is not None else options.headers_for,
-        from_afar=afar is not None,
+        own=frozenset(own) or options.headers_for,
+        from_afar=afar is not None and root is None,
         connections=spec.max_connections,
         timeouts=timeouts,
         checksums=_checksums(name, spec, options, timeouts),
+        root=root,
     )
     return HttpSource(name, catalogue, options, timeouts=timeouts, receive_buffer=receive_buffer)
+
+
+def _listed_files(name: str, spec: SourceSpec, where: str, root: str, timeouts: Timeouts) -> Source:
+    """Files or objects of a filesystem, by a list of their paths below `root`."""
+    from skyhaul_connectors.sources.listed_files import ListedFsspecFiles, ListedLocalFiles, PathList
+    from skyhaul_connectors.sources.url_list import FILE_CAP
+
+    what = f"source {name}: the list"
+    if has_glob(root):
+        raise UsageError(f"source {name}: the list's root is one folder; it takes no globs")
+    afar = _document_url(what, where)
+    document = _document(name, what, where, afar, HttpOptions(), timeouts, FILE_CAP)
+    listed = PathList(str(afar) if afar is not None else where, document)
+    rooted = _rooted(name, [f"{root.rstrip('/')}/**"])
+    source: ListedLocalFiles | ListedFsspecFiles
+    if rooted.scheme == "file":
+        if spec.options:
+            raise UsageError(f"source {name}: local files take no options")
+        sums = _checksums(name, spec, HttpOptions(), timeouts)
+        source = ListedLocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
+    else:
+        source = _fsspec(name, spec, rooted, timeouts, ListedFsspecFiles)
+    source.listed = listed
+    return source
 
 
 # Documents that the job names: lists and checksums
@@ -263,10 +303,8 @@ def _for_sums(spec: SourceSpec, options: HttpOptions, url: HttpUrl | None) -> Ht
 # fsspec
 
 
-def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts) -> Source:
+def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts, made: type[Files]) -> Files:
     import fsspec
-
-    from skyhaul_connectors.sources.fsspec_source import FsspecFiles
 
     try:
         kind = fsspec.get_filesystem_class(rooted.scheme)
@@ -276,7 +314,7 @@ def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts) ->
             f" see fsspec's list of implementations"
         ) from None
     base = f"{rooted.scheme}://{rooted.root}"
-    return FsspecFiles(
+    return made(
         name,
         rooted.scheme,
         str(kind._strip_protocol(base)),

@@ -1,5 +1,6 @@
 """A list of objects by URL: JSONL (`{"url": ..., "path": ..., "size": ..., "sha256": ..., "crc32c": ...}`)
-or CSV with these names in its first line. Only `url` must be there; other keys are passed over.
+or CSV with these names in its first line. Only `url` must be there, or `path` where the job gives a root that
+paths are below; other keys are passed over.
 
 A list comes from outside. Lines and the file are size-capped, only http and https URLs are taken, and
 paths that leave the root, hold control characters, or collide (also in case or Unicode form) are refused.
@@ -20,8 +21,8 @@ from skyhaul_connectors.sources.object_names import NameGuard, fault_in_path
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
 
-LINE_CAP = 64 * 1024
-"""Bytes of one line."""
+LINE_CAP = 16 * 1024 * 1024
+"""Bytes of one line: it may hold the digests of a large object's blocks."""
 FILE_CAP = 8 * 1024**3
 """Bytes of a list."""
 
@@ -35,18 +36,19 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ListedUrl:
-    """`checksum` is `sha256:...` or `crc32c:...`; `at` is the byte offset of the line."""
+    """`checksum` is `sha256:...` or `crc32c:...`; `at` is the byte offset of the line.
+    url: None where paths below a root count."""
 
     path: str
-    url: HttpUrl
+    url: HttpUrl | None
     size: int | None
     checksum: str | None
     at: int
 
 
-def read_list(where: str, lines: Iterable[bytes]) -> Iterator[ListedUrl]:
-    """`lines` with their ends; `where` names the list in messages, and its suffix says the format.
-    Raises UsageError."""
+def read_list(where: str, lines: Iterable[bytes], *, rooted: bool = False) -> Iterator[ListedUrl]:
+    """`lines` with their ends; `where` names the list in messages, and its suffix says the format. rooted:
+    each line's `path` is what counts. Raises UsageError."""
     shown = printable(where)
     guard = NameGuard()
     rows = _row_reader(where)
@@ -57,7 +59,7 @@ def read_list(where: str, lines: Iterable[bytes]) -> Iterator[ListedUrl]:
             text = _text_of(line, place, at)
             row = rows(text, place) if text.strip() else None
             if row is not None:
-                listed = _checked(row, place, at)
+                listed = _checked(row, place, at, rooted)
                 if not guard.is_new(listed.path):
                     raise UsageError(
                         f"{place}: the path {printable(listed.path)!r} is there twice, or differs from"
@@ -75,7 +77,7 @@ def entry_at(where: str, first: bytes, line: bytes, at: int) -> ListedUrl | None
     row = rows(_text_of(first, where, 0), where) if at == 0 or _is_csv(where) else None
     if at > 0:
         row = rows(_text_of(line, where, at), where)
-    return None if row is None else _checked(row, where, at)
+    return None if row is None else _checked(row, where, at, False)
 
 
 def _is_csv(where: str) -> bool:
@@ -147,10 +149,12 @@ class _CsvRows:
         return row
 
 
-def _checked(row: Row, place: str, at: int) -> ListedUrl:
-    url = _checked_url(row.get("url"), place)
+def _checked(row: Row, place: str, at: int, rooted: bool) -> ListedUrl:
+    url = None if rooted else _checked_url(row.get("url"), place)
     path = row.get("path")
-    if path is None:
+    if path is None and url is None:
+        raise UsageError(f"{place}: no path; with a root each line needs one")
+    if path is None and url is not None:
         try:
             path = unquote(url.path, errors="strict").lstrip("/")
         except UnicodeDecodeError:
@@ -190,7 +194,7 @@ def path_of(url: HttpUrl, path: str | None = None) -> str:
 
 def _checked_url(value: Any, place: str) -> HttpUrl:
     if not isinstance(value, str) or not value:
-        raise UsageError(f"{place}: no url")
+        raise UsageError(f"{place}: no url; where paths are below one root, say so: {{list: …, root: URL}}")
     if "::" in value.partition("?")[0].partition("/")[0]:
         raise UsageError(f"{place}: a chained URL; a list may hold http and https URLs only")
     try:

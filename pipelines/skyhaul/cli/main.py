@@ -11,7 +11,9 @@ import click
 from skyhaul.cli.crash import report_bug, report_thread_bug
 from skyhaul.cli.group import LateGroup, leave_on_sigterm
 
-COMMANDS = ("plan", "run", "status", "failures", "replay", "verify", "presets", "schema", "completion")
+COMMANDS = (
+    "plan", "run", "status", "failures", "replay", "verify", "index", "presets", "schema", "completion",
+)  # fmt: skip
 MODULES = {name: f"skyhaul.cli.{name}" for name in COMMANDS}
 
 HELP = """Haul AI training data over satellite links into verified Parquet shards.
