@@ -267,6 +267,14 @@ def test_after_an_outage_a_new_connection_is_faster_than_an_old_one() -> None:
     assert new.when("finished") == pytest.approx(2 * 0.045, abs=0.01)
 
 
+def test_a_sender_backs_off_also_where_nothing_was_on_its_way() -> None:
+    """Without delay nothing is in the air when the link goes down: tries after 0.2 and 0.6 s."""
+    got = haul(LinkProfile(down=8e6, up=8e6, rtt=0.0, outages=((0.5, 0.3),)), 1_000_000, channels=1)
+    pauses = [(before, after - before) for (before, _), (after, _) in pairwise(got.log.arrivals)]
+    at, longest = max(pauses, key=lambda pause: pause[1])
+    assert at + longest == pytest.approx(0.5 + 0.2 + 0.4, abs=0.02)
+
+
 def test_a_connection_that_is_opened_during_an_outage_waits_for_a_retry() -> None:
     profile = CLEAN.with_(outages=((0.0, 2.0),))
     owner = on_link(profile, one_range)

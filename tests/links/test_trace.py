@@ -105,6 +105,11 @@ def test_repeats_are_several_packets_in_one_millisecond(tmp_path: Path) -> None:
     assert math.isclose(trace.when(0.001, 1 * PACKET_BYTES), 0.004)
 
 
+def test_packets_of_millisecond_0_pass_within_the_first(tmp_path: Path) -> None:
+    trace = _trace(tmp_path / "bw", "0\n0\n2\n")
+    assert [trace.bytes_by(ms / 1000) / PACKET_BYTES for ms in range(5)] == [0, 2, 3, 5, 6]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
