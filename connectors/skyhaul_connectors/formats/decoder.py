@@ -148,7 +148,8 @@ class RowBuffer:
 
 
 def rows(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:
-    """A batch of `schema`; a column may be an array, a list of values, or None for all null."""
+    """A batch of `schema`; a column may be an array, a list of values, or None for all null. Large texts may
+    be str or (checked) UTF-8 bytes."""
     length = len(columns[-1])
     arrays = []
     for field, column in zip(schema, columns, strict=True):
@@ -156,6 +157,15 @@ def rows(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:
             arrays.append(pa.nulls(length, field.type))
         elif isinstance(column, pa.Array):
             arrays.append(column if column.type == field.type else column.cast(field.type))
+        elif pa.types.is_large_string(field.type):
+            arrays.append(_texts(column))
         else:
             arrays.append(pa.array(column, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _texts(values: Sequence[str | bytes | None]) -> pa.Array:
+    if not any(type(value) is bytes for value in values):
+        return pa.array(values, pa.large_string())
+    raw = [value.encode("utf-8") if isinstance(value, str) else value for value in values]
+    return pa.array(raw, pa.large_binary()).view(pa.large_string())

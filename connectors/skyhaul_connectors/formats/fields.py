@@ -194,8 +194,8 @@ class FieldMap:
         raise Drift(f"{_kind(value)}, not a time as a string")
 
 
-def _text(value: Any) -> str:
-    if type(value) is str:
+def _text(value: Any) -> str | bytes:
+    if type(value) is str or type(value) is bytes:  # bytes: UTF-8 that was checked where it was read
         return value
     raise Drift(f"{_kind(value)}, not a string")
 

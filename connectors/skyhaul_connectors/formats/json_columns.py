@@ -34,6 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from skyhaul_connectors.formats.encodings import is_utf8
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.json_exact import canonical
 from skyhaul_connectors.formats.times import Times
@@ -206,7 +207,7 @@ class _Lines:
     """Where the lines of a window start and stop, line ends left out. Declines what the screen forbids."""
 
     def __init__(self, data: bytes, max_line: int) -> None:
-        if b"\0" in data or not _is_utf8(data):
+        if b"\0" in data or not is_utf8(data):
             raise _Declined
         self.bytes = np.frombuffer(data, np.uint8)
         ends = np.flatnonzero(self.bytes == 10)
@@ -278,17 +279,6 @@ class _Keys:
             return None
         keys = colons[(before == _QUOTE) & _NAME_END[raw[colons - 2]]]
         return np.searchsorted(keys, self._lines.stops) - np.searchsorted(keys, self._lines.starts)
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    offsets = pa.py_buffer(np.array([0, len(data)], np.int64))
-    try:
-        pa.Array.from_buffers(pa.large_utf8(), 1, [None, offsets, pa.py_buffer(data)]).validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _member(name: str, values: pa.Array, doubt: _Mask) -> pa.Array:

@@ -199,15 +199,15 @@ class _Rows:
 
     def add(self, offset: int, raw: bytes, encoding: Encoding) -> None:
         try:
-            text = encoding.decode(raw)
+            text = encoding.text(raw)
         except BadText as bad:
             self._account.reject(offset, len(raw), str(bad), raw)
             return
         if text:
             self.take(offset, len(raw), text, encoding)
 
-    def take(self, offset: int, length: int, text: str, encoding: Encoding) -> None:
-        record = {"body": text}
+    def take(self, offset: int, length: int, text: str | bytes, encoding: Encoding) -> None:
+        record: dict[str, str | bytes] = {"body": text}
         if encoding.name != "utf-8":
             record["encoding"] = encoding.name
         self.buffer.add(self._fields.row(record), offset, length)

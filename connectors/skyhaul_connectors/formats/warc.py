@@ -162,11 +162,11 @@ def _identifier(value: str | None) -> str | None:
     return value.strip("<>") if value else None
 
 
-def _strictly(body: bytes, charset: str | None) -> str:
+def _strictly(body: bytes, charset: str | None) -> str | bytes:
     if charset is None:
-        return encoding_of(body).decode(body)
+        return encoding_of(body).text(body)
     try:
         encoding = encoding_named(charset)
     except UsageError:
         raise BadText(f"unknown charset {printable(charset, 40)!r}") from None
-    return encoding.decode(body)
+    return encoding.text(body)
