@@ -26,10 +26,10 @@ demo: $(VENV)/.ready-demo  ## Haul the standard library over an emulated LEO lin
 	echo; echo "skyhaul verify examples/demo.yaml"; $(SKYHAUL) verify examples/demo.yaml
 
 test: $(VENV)/.ready-dev  ## Run the tests (not the slow campaigns)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
 
 slow: $(VENV)/.ready-dev  ## Run the slow campaigns
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadscope $(ARGS)
 
 # Without the cache: it does not notice that a module which an import names has come or gone.
 lint: $(VENV)/.ready-dev  ## Check style
