@@ -27,7 +27,7 @@ class CorruptInput(Exception):
 
 
 # zlib-ng inflates about twice as fast as zlib; its stubs are wrong about both of these.
-_ZLIB_ERROR: type[Exception] = zlib_ng.error
+_ZLIB_ERROR: type[Exception] = vars(zlib_ng)["error"]
 
 
 def _inflater() -> Any:
