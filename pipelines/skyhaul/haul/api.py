@@ -160,10 +160,11 @@ def _run(
     from skyhaul.beam.transforms import HaulShards
 
     local = options.runner == LOCAL
-    beam_options = options_for(options.runner, options.beam_args)
-    parallelism = 1 if local else max(1, int(beam_options.get_all_options().get("parallelism") or 1))
+    beam_options, parallelism = options_for(options.runner, options.beam_args)
     pipeline = beam.Pipeline(runner=open_runner(options.runner), options=beam_options)
-    pipeline | HaulShards(config, parallelism=parallelism, adapter=adapter_for(options.runner))
+    pipeline | HaulShards(
+        config, parallelism=1 if local else parallelism, adapter=adapter_for(options.runner)
+    )
     SITES.announce(config.run, control)
     watch = Watch(config, header, before, watcher, begun)
     try:
