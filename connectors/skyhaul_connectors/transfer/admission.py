@@ -83,6 +83,13 @@ class Admission:
             entry.taken -= count
             self.taken -= count
 
+    def cancel(self, shard: int) -> None:
+        """Nothing more of the shard enters; what has entered takes room until it leaves."""
+        entry = self._entries.get(shard)
+        if entry is not None:
+            entry.next = len(entry.lengths)
+            entry.demanded.clear()
+
     def leave(self, shard: int, *, keep_as: int | None) -> None:
         """The shard is over. With its number its bytes stay on the disk and count on."""
         entry = self._entries.pop(shard, None)

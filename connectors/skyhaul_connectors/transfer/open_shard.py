@@ -28,10 +28,12 @@ class SegmentState(IntEnum):
 class OpenShard:
     """Lives on the loop's thread; `read` and `counts` may be called from the consumer's.
 
+    key: the engine's name for this fetch; -1 before it has one.
     durable: positions that the journal says are in. pending: arrived since the last commit began.
     """
 
     def __init__(self, number: int, source: str, address: AddressMap) -> None:
+        self.key = -1
         self.number = number
         self.source = source
         self.map = address
