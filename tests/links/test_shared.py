@@ -82,6 +82,16 @@ def test_processes_with_one_epoch_see_the_same_outages() -> None:
     assert outages(0.0) == pytest.approx(outages(1234.5))
 
 
+def test_two_links_of_one_preset_and_seed_fail_apart() -> None:
+    def downs(name: str) -> set[int]:
+        clock = MonotonicClock(100.0, monotonic=Hand(), wall=lambda: 100.0)
+        shared = SharedLink(name, PRESETS["leo-mobile"], clock, seed=3)
+        return {second for second in range(3600) if shared.state(second).phase is Phase.DOWN}
+
+    east, west = downs("east"), downs("west")
+    assert len(east & west) < len(east | west) / 4
+
+
 def test_a_job_files_link_becomes_a_shared_link(tmp_path: Path) -> None:
     clock = MonotonicClock()
     emulated = SharedLink.from_spec(

@@ -9,6 +9,11 @@ _MASK = (1 << 64) - 1
 _STEP = 0x9E3779B97F4A7C15
 
 
+def seed_for(seed: int, name: str) -> int:
+    """A seed of its own for `name`, so that links of one job and one seed fail apart."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest(), "big")
+
+
 class Dice:
     """Uniform numbers in [0, 1) by index: the same (seed, name, index) is the same number in any process.
 
@@ -19,8 +24,7 @@ class Dice:
     __slots__ = ("_key",)
 
     def __init__(self, seed: int, name: str) -> None:
-        digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-        self._key = int.from_bytes(digest, "big")
+        self._key = seed_for(seed, name)
 
     def at(self, index: int) -> float:
         z = (self._key + index * _STEP) & _MASK

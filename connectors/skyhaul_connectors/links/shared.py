@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from skyhaul_connectors.links.clock import Clock
 from skyhaul_connectors.links.contacts import ContactPlan
+from skyhaul_connectors.links.dice import seed_for
 from skyhaul_connectors.links.model import LinkModel
 from skyhaul_connectors.links.pacer import Pacer
 from skyhaul_connectors.links.presets import profile_from
@@ -58,9 +59,9 @@ class SharedLink:
         self.profile = profile
         self.clock = clock
         self.emulate = emulate
-        self.model = LinkModel(profile, seed, clock.epoch)
+        self._seed = seed_for(seed, name)
+        self.model = LinkModel(profile, self._seed, clock.epoch)
         self.pacer = Pacer() if pace is None or emulate else Pacer(pace)
-        self._seed = seed
         self._traffic: Traffic | None = None
         self._plan: ContactPlan | None = self.model.schedule.plan
         self._counting = threading.Lock()
