@@ -47,32 +47,37 @@ def worker_options() -> list[str]:
 
 def flink_options(children: Processes, folder: Path, parallelism: int) -> list[str]:
     """Start a Flink; what comes after `skyhaul run JOB`. Raises Unavailable, NotReady."""
-    jar = fetch.job_server_jar()  # before anything is started: it is what is missing most often
+    fetch.job_server_jar()  # before anything is started: it takes Maven, which is missing most often
     cluster = standalone.start(children, folder, parallelism)
+    endpoint = cluster.start_job_server()
     print(f"Flink {fetch.FLINK} at http://{cluster.master}, {parallelism} TaskManagers of one slot")
+    return portable_options(endpoint, parallelism)
+
+
+def portable_options(endpoint: str, parallelism: int) -> list[str]:
+    """A haul by way of a job server apart, with a worker process a slot."""
     return [
-        *("--runner", "FlinkRunner", "--"),
-        f"--flink_master={cluster.master}",
-        f"--flink_version={fetch.FLINK.rpartition('.')[0]}",
-        f"--flink_job_server_jar={jar}",
+        *("--runner", "PortableRunner", "--"),
+        f"--job_endpoint={endpoint}",
         f"--parallelism={parallelism}",
         *worker_options(),
     ]
+
+
+def start_prism(children: Processes, name: str = "prism") -> str:
+    """Prism as a job server apart, which outlives its clients; its endpoint. Raises Unavailable, NotReady."""
+    port = free_port()
+    children.start(name, [str(fetch.go_tool("prism")), "--job_port", str(port), "--serve_http=false"])
+    children.wait_for(name, lambda: answers(port), 30)
+    return f"{LOOPBACK}:{port}"
 
 
 def prism_options(children: Processes, folder: Path, parallelism: int) -> list[str]:
-    """Start Prism as a job server apart, which outlives its clients. Raises Unavailable, NotReady."""
+    """Start Prism; what comes after `skyhaul run JOB`. Raises Unavailable, NotReady."""
     del folder
-    port = free_port()
-    children.start("prism", [str(fetch.go_tool("prism")), "--job_port", str(port), "--serve_http=false"])
-    children.wait_for("prism", lambda: answers(port), 30)
-    print(f"Prism {fetch.BEAM} at {LOOPBACK}:{port}")
-    return [
-        *("--runner", "PortableRunner", "--"),
-        f"--job_endpoint={LOOPBACK}:{port}",
-        f"--parallelism={parallelism}",
-        *worker_options(),
-    ]
+    endpoint = start_prism(children)
+    print(f"Prism {fetch.BEAM} at {endpoint}")
+    return portable_options(endpoint, parallelism)
 
 
 ENGINES = {"flink": flink_options, "prism": prism_options}

@@ -1,7 +1,7 @@
 """Pinned downloads of what a cluster on one machine needs, kept in skyhaul's cache.
 
 Each comes through the ordinary client of its registry (pip, Maven, Go), which checks what it gets;
-the Flink distribution and the job server jar are checked against a digest here as well.
+the Flink distribution and the parts of the job server are checked against digests here as well.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ from pathlib import Path
 from processes import Unavailable
 
 BEAM = "2.77.0"
-FLINK = "1.20.5"
-FLINK_SDIST_SHA256 = "e6aee62ea1a1fe7b32e28894ad079f3f1a50a372a4caac3df52405267f4228c8"
+FLINK = "1.19.3"
+FLINK_SDIST_SHA256 = "4a58e3a1fb7d83340bc96b6c080624c6d792d69fae5d294b96224775204a9c60"
+
+JOB_SERVER = Path(__file__).resolve().parent / "job-server"
+JOB_SERVER_BEAM = "2.62.0"
+"""The newest Beam of which Maven Central holds runner and job service alike; the Fn API between the
+Java runner and the Python harness is the same as in BEAM."""
 
 GO_TOOLS = {
     "versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
@@ -90,7 +95,7 @@ def go_tool(name: str) -> Path:
 
 
 def java() -> Path:
-    """Java 17 or 11, as Flink 1.20 wants. Raises Unavailable."""
+    """Java 17 or 11, as Flink 1.19 wants. Raises Unavailable."""
     home = os.environ.get("JAVA_HOME")
     found = shutil.which("java", path=f"{home}/bin" if home else None)
     if found is None:
@@ -127,28 +132,42 @@ def _flink_sdist(folder: Path) -> Path:
 
 
 def job_server_jar() -> Path:
-    """Beam's job server for Flink 1.20, from Maven Central or $SKYHAUL_FLINK_JOB_SERVER_JAR."""
+    """Beam's job server for Flink 1.19: built by Maven, or what $SKYHAUL_FLINK_JOB_SERVER_JAR names.
+
+    Raises Unavailable, also where a part is not the one that `job-server/jars.sha256` pins."""
     given = os.environ.get(JOB_SERVER_JAR)
     if given:
         if not Path(given).is_file():
             raise Unavailable(f"${JOB_SERVER_JAR} names {given}, which is not there")
         return Path(given)
-    artifact = f"beam-runners-flink-{FLINK.rpartition('.')[0]}-job-server"
-    target = cache() / "jars" / f"{artifact}-{BEAM}.jar"
+    name = f"beam-runners-flink-{FLINK.rpartition('.')[0]}-job-server-{JOB_SERVER_BEAM}.jar"
+    target = cache() / "jars" / name
     with _once(target) as missing:
         if missing:
-            with tempfile.TemporaryDirectory(dir=target.parent) as fetching:
+            with tempfile.TemporaryDirectory(dir=target.parent) as building:
+                folder = Path(building)
+                shutil.copy(JOB_SERVER / "pom.xml", folder)
                 _run(
-                    f"Beam's job server for Flink ({artifact}:{BEAM})",
-                    [
-                        *("mvn", "--quiet", "--batch-mode"),
-                        "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy",
-                        f"-Dartifact=org.apache.beam:{artifact}:{BEAM}",
-                        f"-DoutputDirectory={fetching}",
-                    ],
+                    f"Beam's job server for Flink ({name})",
+                    ["mvn", "--quiet", "--batch-mode", "--file", str(folder / "pom.xml"), "package"],
                 )
-                (Path(fetching) / target.name).rename(target)
+                _check_parts(folder / "target" / "jars")
+                (folder / "target" / name).rename(target)
     return target
+
+
+def _check_parts(folder: Path) -> None:
+    """What Maven resolved is what is pinned, no more and no less."""
+    pinned = {}
+    for line in (JOB_SERVER / "jars.sha256").read_text().splitlines():
+        sha256, name = line.split()
+        pinned[name] = sha256
+    found = {path.name for path in folder.glob("*.jar")}
+    if found != set(pinned):
+        odd = ", ".join(sorted(found ^ set(pinned)))
+        raise Unavailable(f"Beam's job server for Flink: other parts than pinned: {odd}")
+    for name, sha256 in pinned.items():
+        _check(folder / name, sha256)
 
 
 def _check(path: Path, sha256: str) -> None:

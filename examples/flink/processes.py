@@ -30,6 +30,7 @@ class Processes:
     def __init__(self, logs: Path) -> None:
         self.logs = logs
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._replaced: list[subprocess.Popen[bytes]] = []
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(
@@ -44,6 +45,8 @@ class Processes:
                 env=None if environment is None else {**os.environ, **environment},
                 start_new_session=True,
             )
+        if name in self._children:
+            self._replaced.append(self._children[name])
         self._children[name] = child
         return child
 
@@ -85,7 +88,10 @@ class Processes:
                 child.wait(max(0.1, deadline - time.monotonic()))
             _signal_group(child, signal.SIGKILL)
             child.wait()
+        for gone in self._replaced:  # killed, but what it had started may run on
+            _signal_group(gone, signal.SIGKILL)
         self._children.clear()
+        self._replaced.clear()
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:

@@ -1,4 +1,4 @@
-"""A standalone Flink on one machine: a JobManager and TaskManagers of one slot, on loopback.
+"""A standalone Flink on one machine: a JobManager, TaskManagers of one slot, Beam's job server; on loopback.
 
     python examples/flink/standalone.py [TASKMANAGERS]
 
@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import fetch
-from processes import LOOPBACK, Processes, free_port, processes
+from processes import LOOPBACK, Processes, answers, free_port, processes
 
 JOB_MANAGER = "jobmanager"
+JOB_SERVER = "job-server"
 READY = 90.0
 """Seconds that a JVM may take on a busy machine."""
 
-# What Flink 1.20's own config.yaml opens for Java 17.
+# What Flink 1.19's own config.yaml opens for Java 17.
 OPENS = [
     f"--add-{verb}={module}=ALL-UNNAMED"
     for verb, modules in {
@@ -61,6 +62,7 @@ class Standalone:
     children: Processes
     configuration: Path
     rest_port: int
+    slots: int
 
     @property
     def master(self) -> str:
@@ -113,6 +115,37 @@ class Standalone:
             ),
         )
 
+    def mend(self) -> None:
+        """Start again what has ended, and wait until all have registered. Raises NotReady."""
+        if self.children[JOB_MANAGER].poll() is not None:
+            self.start_job_manager()
+        for number in range(1, self.slots + 1):
+            if self.children[f"taskmanager-{number}"].poll() is not None:
+                self.start_task_manager(number)
+        self.children.wait_for(JOB_MANAGER, lambda: self.task_managers() == self.slots, READY)
+
+    def start_job_server(self, name: str = JOB_SERVER) -> str:
+        """Beam's job server apart from its clients, which it outlives; what `--job_endpoint` takes.
+
+        Raises Unavailable, NotReady."""
+        port = free_port()
+        self.children.start(
+            name,
+            [
+                str(fetch.java()),
+                *("-Xmx256m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"),
+                *("-jar", str(fetch.job_server_jar())),
+                f"--flink-master={self.master}",
+                f"--job-host={LOOPBACK}",
+                f"--job-port={port}",
+                "--artifact-port=0",  # any
+                "--expansion-port=0",
+                f"--artifacts-dir={self.configuration / 'artifacts'}",
+            ],
+        )
+        self.children.wait_for(name, lambda: answers(port), READY)
+        return f"{LOOPBACK}:{port}"
+
     def _answers(self) -> bool:
         try:
             self.rest("/overview")
@@ -158,7 +191,7 @@ def _configure(folder: Path, rest_port: int) -> None:
         "taskmanager.memory.framework.off-heap.size": "64mb",
         "taskmanager.memory.task.heap.size": "192mb",
         "taskmanager.memory.task.off-heap.size": "0mb",
-        "taskmanager.memory.jvm-metaspace.size": "128mb",
+        "taskmanager.memory.jvm-metaspace.size": "256mb",
         "taskmanager.memory.jvm-overhead.min": "192mb",
         "taskmanager.memory.jvm-overhead.max": "192mb",
         "taskmanager.memory.network.min": "32mb",
@@ -187,7 +220,7 @@ def start(children: Processes, folder: Path, task_managers: int = 2) -> Standalo
     configuration.mkdir(parents=True)
     port = free_port()
     _configure(configuration, port)
-    cluster = Standalone(children, configuration, port)
+    cluster = Standalone(children, configuration, port, task_managers)
     cluster.start_job_manager()
     for number in range(1, task_managers + 1):
         cluster.start_task_manager(number)
@@ -214,7 +247,8 @@ def main() -> None:
         standalone(int(sys.argv[1]) if sys.argv[1:] else 2) as cluster,
         contextlib.suppress(KeyboardInterrupt),
     ):
-        print(f"--runner FlinkRunner -- --flink_master={cluster.master} --flink_version=1.20", flush=True)
+        print(f"# Flink {fetch.FLINK} at http://{cluster.master}", flush=True)
+        print(f"--runner PortableRunner -- --job_endpoint={cluster.start_job_server()}", flush=True)
         print(f"# logs: {cluster.children.logs}; Ctrl-C ends the cluster", flush=True)
         cluster.children[JOB_MANAGER].wait()
 

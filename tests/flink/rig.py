@@ -13,7 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import yaml
 from processes import LOOPBACK, Processes, answers, free_port
 
 BIN = Path(sys.executable).parent
@@ -24,28 +26,40 @@ class Haul:
     """One job over `corpus`, with a dataset and a spool of its own below `folder`."""
 
     def __init__(self, folder: Path, corpus: Path, *, rate: str | None = None) -> None:
+        """`rate` is that of each of two links, which a conductor each has to itself."""
         self.dataset = folder / "dataset"
         self.job = folder / "job.yaml"
         folder.mkdir(parents=True)
-        link = f"links: {{thin: {{emulate: true, down: {rate}, rtt: 20ms}}}}\n" if rate else ""
-        self.job.write_text(
-            "version: 1\nname: cluster\nseed: 7\nschema: document\n"
-            f"dataset: {self.dataset}\nspool: {folder / 'spool'}\n"
-            f"sources: {{notes: {{url: '{corpus}/*.txt', format: text, via: [{'thin' if rate else ''}]}}}}\n"
-            f"{link}shards: {{target_size: 64KiB}}\n"
-        )
+        links = {name: {"emulate": True, "down": rate, "rtt": "20ms"} for name in ("east", "west")}
+        sources = {"even": ("*[02468].txt", "east"), "odd": ("*[13579].txt", "west")}
+        job: dict[str, Any] = {
+            "version": 1,
+            "name": "cluster",
+            "seed": 7,
+            "schema": "document",
+            "dataset": str(self.dataset),
+            "spool": str(folder / "spool"),
+            "links": links if rate else {},
+            "sources": {
+                name: {"url": f"{corpus}/{files}", "format": "text", "via": [link] if rate else []}
+                for name, (files, link) in sources.items()
+            },
+            "shards": {"target_size": "64KiB"},
+        }
+        self.job.write_text(yaml.safe_dump(job))
 
     def command(self, options: Sequence[str] = ()) -> list[str]:
         return [str(BIN / "skyhaul"), "run", str(self.job), "--quiet", *options]
 
     def run(self, options: Sequence[str] = ()) -> int:
         """The exit code; what it said is in the test's output."""
-        done = subprocess.run(self.command(options), capture_output=True, text=True, timeout=110)
+        done = subprocess.run(self.command(options), capture_output=True, text=True, timeout=240)
         print(done.stdout, done.stderr)
         return done.returncode
 
     def start(self, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.command(options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with (self.job.parent / "client.log").open("ab") as log:
+            return subprocess.Popen(self.command(options), stdout=log, stderr=log)
 
     def committed(self) -> int:
         return len(list(self.dataset.glob("_skyhaul/commits/*/*.json")))

@@ -1,49 +1,71 @@
 """The same plan on a cluster, hurt in every way that a cluster can be, is the same bytes.
 
-Flink where Java, its distribution and Beam's job server jar can be had; Prism where Go can build it.
-Both are job servers apart from the client here, with one worker process a slot.
+Flink where Java, its distribution and the job server can be had; Prism where Go can build it. Both are
+job servers apart from the client here, with one worker process a slot.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import demo
+import fetch
 import pytest
-from fetch import OFFLINE
 from processes import Processes, Unavailable, processes
+from standalone import JOB_MANAGER, Standalone
 
-from flink.rig import Haul, kill_harnesses, until, worker_pool, write_corpus
+from flink.rig import Haul, harnesses, is_gone, kill_harnesses, until, worker_pool, write_corpus
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, EXIT_OK
+
+pytestmark = pytest.mark.timeout(400)
+
+CLIENT_ENDS = 240.0
+"""Seconds that a client may take, Flink's restarts and a busy machine included."""
 
 
 class Engine:
-    """A running cluster: how a client names it, and its processes."""
+    """A running engine: its job server as a client names it, and its processes."""
 
-    def __init__(self, name: str, children: Processes, options: list[str]) -> None:
+    def __init__(self, name: str, children: Processes, endpoint: str, cluster: Standalone | None) -> None:
         self.name = name
         self.children = children
-        self.options = options
+        self.endpoint = endpoint
+        self.cluster = cluster
+        self.options = self.at(2)
+
+    def at(self, parallelism: int) -> list[str]:
+        return demo.portable_options(self.endpoint, parallelism)
 
     def with_pool(self, address: str) -> list[str]:
-        kept = [o for o in self.options if not o.startswith(("--environment", "--parallelism"))]
-        return [*kept, "--parallelism=1", "--environment_type=EXTERNAL", f"--environment_config={address}"]
+        kept = [o for o in self.at(1) if not o.startswith("--environment")]
+        return [*kept, "--environment_type=EXTERNAL", f"--environment_config={address}"]
 
 
-@pytest.fixture(scope="module", params=["prism", "flink"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    folder = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch, processes(folder / "logs") as children:
-        if not os.environ.get("SKYHAUL_TEST_DOWNLOADS"):
-            patch.setenv(OFFLINE, "1")
+@pytest.fixture(scope="module")
+def prism(offline: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("prism")
+    with processes(folder / "logs") as children:
         try:
-            options = demo.ENGINES[request.param](children, folder, 2)
+            yield Engine("prism", children, demo.start_prism(children), None)
         except Unavailable as reason:
-            pytest.skip(f"no {request.param}: {reason}")
-        yield Engine(request.param, children, options)
+            pytest.skip(f"no Prism: {reason}")
+
+
+@pytest.fixture(scope="module")
+def job_server(cluster: Standalone) -> str:
+    return cluster.start_job_server()
+
+
+@pytest.fixture
+def flink(whole: Standalone, job_server: str) -> Engine:
+    return Engine("flink", whole.children, job_server, whole)
+
+
+@pytest.fixture(params=["prism", pytest.param("flink", marks=pytest.mark.slow)])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]  # pytest's
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +94,104 @@ def test_a_haul_gives_the_local_bytes(
     tmp_path: Path, corpus: Path, engine: Engine, local: str, parallelism: int
 ) -> None:
     haul = Haul(tmp_path / "haul", corpus)
-    options = [o.replace("--parallelism=2", f"--parallelism={parallelism}") for o in engine.options]
-    assert haul.run(options) == EXIT_OK
+    assert haul.run(engine.at(parallelism)) == EXIT_OK
     assert haul.digest() == local
     assert haul.is_sound()
 
 
+@pytest.mark.slow
+def test_a_haul_on_four_slots_gives_the_local_bytes(
+    tmp_path: Path, corpus: Path, flink: Engine, local: str
+) -> None:
+    haul = Haul(tmp_path / "haul", corpus)
+    assert flink.cluster
+    for number in (3, 4):
+        flink.cluster.start_task_manager(number)
+    until(lambda: flink.cluster is not None and flink.cluster.task_managers() == 4, 90)
+    assert haul.run(flink.at(4)) == EXIT_OK
+    for number in (3, 4):
+        flink.children.kill_group(f"taskmanager-{number}")
+    assert haul.digest() == local
+
+
+@pytest.mark.slow
+def test_flink_runner_starts_the_job_server_itself_and_gives_the_local_bytes(
+    tmp_path: Path, corpus: Path, flink: Engine, local: str
+) -> None:
+    assert flink.cluster
+    haul = Haul(tmp_path / "haul", corpus)
+    options = [
+        *("--runner", "FlinkRunner", "--", "--flink_version=1.19", "--parallelism=2"),
+        f"--flink_master={flink.cluster.master}",
+        f"--flink_job_server_jar={fetch.job_server_jar()}",
+        *demo.worker_options(),
+    ]
+    assert haul.run(options) == EXIT_OK
+    assert haul.digest() == local
+
+
+@pytest.mark.slow
 def test_a_killed_harness_costs_a_second_run_at_most(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
-    haul = Haul(tmp_path / "haul", corpus, rate="2Mbit/s")
+    haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
     client = haul.start(engine.options)
-    until(lambda: haul.committed() > 2)
+    until(lambda: haul.committed() > 2, 120)
     assert kill_harnesses()
     # Prism fails the job with its harness; Flink restarts it.
-    assert client.wait(110) in (EXIT_OK, EXIT_INCOMPLETE)
+    assert client.wait(CLIENT_ENDS) in ((EXIT_OK,) if engine.name == "flink" else (EXIT_INCOMPLETE,))
     finish(haul, engine.options)
+    assert haul.digest() == local
+    assert haul.is_sound()
+
+
+@pytest.mark.slow
+def test_a_killed_task_manager_is_replaced_and_the_job_goes_on(
+    tmp_path: Path, corpus: Path, flink: Engine, local: str
+) -> None:
+    assert flink.cluster
+    haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
+    client = haul.start(flink.options)
+    until(lambda: haul.committed() > 2, 120)
+    workers = harnesses()
+    flink.children.kill("taskmanager-1")
+    flink.cluster.start_task_manager(1)
+    assert client.wait(CLIENT_ENDS) == EXIT_OK
+    assert haul.digest() == local
+    assert haul.is_sound()
+    until(lambda: all(is_gone(pid) for pid in workers), 60)  # the lost TaskManager's own too
+
+
+@pytest.mark.slow
+def test_a_cancelled_job_is_incomplete_and_the_same_command_finishes_it(
+    tmp_path: Path, corpus: Path, flink: Engine, local: str
+) -> None:
+    assert flink.cluster
+    haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
+    client = haul.start(flink.options)
+    until(lambda: haul.committed() > 0, 120)
+    for job, state in flink.cluster.jobs().items():
+        if state == "RUNNING":
+            flink.cluster.cancel(job)
+    assert client.wait(CLIENT_ENDS) == EXIT_INCOMPLETE
+    left = haul.committed()
+    finish(haul, flink.options)
+    assert haul.committed() > left
+    assert haul.digest() == local
+
+
+@pytest.mark.slow
+def test_after_a_restart_of_the_job_manager_the_same_command_finishes(
+    tmp_path: Path, corpus: Path, flink: Engine, local: str
+) -> None:
+    assert flink.cluster
+    haul = Haul(tmp_path / "haul", corpus, rate="500kbit/s")
+    client = haul.start(flink.options)
+    until(lambda: haul.committed() > 0, 120)
+    flink.children.kill(JOB_MANAGER)
+    flink.cluster.mend()
+    assert client.wait(CLIENT_ENDS) == EXIT_INCOMPLETE
+    finish(haul, flink.options)
     assert haul.digest() == local
     assert haul.is_sound()
 
@@ -96,9 +200,9 @@ def test_a_killed_harness_costs_a_second_run_at_most(
 def test_a_client_that_is_gone_leaves_a_haul_that_the_same_command_finishes(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
-    haul = Haul(tmp_path / "haul", corpus, rate="2Mbit/s")
+    haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
     client = haul.start(engine.options)
-    until(lambda: haul.committed() > 0)
+    until(lambda: haul.committed() > 0, 120)
     client.kill()
     client.wait()
     finish(haul, engine.options)  # while the first one's workers may still be at it
@@ -110,11 +214,14 @@ def test_a_client_that_is_gone_leaves_a_haul_that_the_same_command_finishes(
 def test_an_interrupted_client_cancels_the_job_and_the_same_command_finishes_it(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
-    haul = Haul(tmp_path / "haul", corpus, rate="2Mbit/s")
+    haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
     client = haul.start(engine.options)
-    until(lambda: haul.committed() > 0)
+    until(lambda: haul.committed() > 0, 120)
     client.send_signal(signal.SIGINT)
     assert client.wait(60) == 130
+    if engine.cluster:
+        cluster = engine.cluster
+        until(lambda: "RUNNING" not in cluster.jobs().values(), 30)
     left = haul.committed()
     finish(haul, engine.options)
     assert haul.committed() > left
@@ -125,15 +232,15 @@ def test_an_interrupted_client_cancels_the_job_and_the_same_command_finishes_it(
 def test_a_worker_pool_killed_with_its_group_costs_a_second_run(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
-    haul = Haul(tmp_path / "haul", corpus, rate="2Mbit/s")
-    with worker_pool(engine.children, "first-pool") as address:
+    haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
+    with worker_pool(engine.children, f"first-pool-{engine.name}") as address:
         client = haul.start(engine.with_pool(address))
-        until(lambda: haul.committed() > 2)
-        engine.children.kill_group("first-pool")
-        assert client.wait(110) in (EXIT_OK, EXIT_INCOMPLETE)
-    with worker_pool(engine.children, "second-pool") as address:
+        until(lambda: haul.committed() > 2, 120)
+        engine.children.kill_group(f"first-pool-{engine.name}")
+        assert client.wait(CLIENT_ENDS) == EXIT_INCOMPLETE
+    with worker_pool(engine.children, f"second-pool-{engine.name}") as address:
         finish(haul, engine.with_pool(address))
-    engine.children.kill_group("second-pool")
+    engine.children.kill_group(f"second-pool-{engine.name}")
     assert haul.digest() == local
 
 
@@ -141,13 +248,15 @@ def test_a_worker_pool_killed_with_its_group_costs_a_second_run(
 def test_a_job_server_that_is_gone_is_incomplete_and_a_new_one_finishes_the_haul(
     tmp_path: Path, corpus: Path, engine: Engine, local: str
 ) -> None:
-    if engine.name != "prism":
-        pytest.skip("FlinkRunner's job server belongs to the client")
-    haul = Haul(tmp_path / "haul", corpus, rate="2Mbit/s")
-    with processes(tmp_path / "logs") as children:
-        client = haul.start(demo.prism_options(children, tmp_path, 2))
-        until(lambda: haul.committed() > 2)
-        children.kill("prism")
-        assert client.wait(110) == EXIT_INCOMPLETE
+    haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
+    name = f"lost-{engine.name}"
+    if engine.cluster:
+        endpoint = engine.cluster.start_job_server(name)
+    else:
+        endpoint = demo.start_prism(engine.children, name)
+    client = haul.start(demo.portable_options(endpoint, 2))
+    until(lambda: haul.committed() > 2, 120)
+    engine.children.kill(name)
+    assert client.wait(CLIENT_ENDS) == EXIT_INCOMPLETE
     finish(haul, engine.options)
     assert haul.digest() == local

@@ -20,8 +20,6 @@ from skyhaul.haul.config import HaulConfig
 LIMIT = 10 << 20
 """Bytes of a job graph that Dataflow takes."""
 
-BY_VALUE = "a lambda in HaulLots travels by value; a worker of another version would run the client's"
-
 
 def proto(adapter: str) -> Any:
     config = HaulConfig(
@@ -69,9 +67,7 @@ def test_the_pipeline_is_far_below_a_job_graphs_limit(adapter: str) -> None:
     assert proto(adapter).ByteSize() < LIMIT / 20
 
 
-@pytest.mark.parametrize(
-    "adapter", ["lots", pytest.param("splittable", marks=pytest.mark.xfail(reason=BY_VALUE, strict=False))]
-)
+@pytest.mark.parametrize("adapter", ["lots", "splittable"])
 def test_no_code_of_skyhaul_travels_in_the_pipeline(adapter: str) -> None:
     names = [name for name, _ in functions(proto(adapter))]
     assert any("Haul" in name for name in names)

@@ -35,6 +35,11 @@ class DealLots(beam.PTransform):
         return hauls | "Deal" >> beam.ParDo(DealLotsFn(self._parallelism)) | beam.Reshuffle()
 
 
+def _stretches(lot: Lot) -> Iterable[tuple[int, int]]:
+    """A named function travels by reference, so that a worker's installed code is what runs."""
+    return lot.stretches
+
+
 @with_output_types(Receipt)
 class HaulLots(beam.PTransform):
     """Haul each lot in the process that gets it. `splittable`: over shard numbers one by one, for
@@ -50,7 +55,7 @@ class HaulLots(beam.PTransform):
             return lots | "HaulLot" >> beam.ParDo(HaulLotFn(self._config))
         return (
             lots
-            | "Stretches" >> beam.FlatMap(lambda lot: lot.stretches)
+            | "Stretches" >> beam.FlatMap(_stretches)
             | "HaulStretch" >> beam.ParDo(HaulStretchFn(self._config))
         )
 
