@@ -71,6 +71,7 @@ class LaneState:
         self.outages = 0
         self.next_dial = float("-inf")
         self.failed_dials = 0
+        self.refused = False
         self._patience_for_bytes = FIRST_SILENCE
 
     def look(self, now: float) -> LinkState:

@@ -15,22 +15,20 @@ from collections.abc import Iterable, Sequence
 
 from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.transfer.assigning import Assigning
+from skyhaul_connectors.transfer.blame import Blame
 from skyhaul_connectors.transfer.dialling import Dialling
 from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.intervals import Stretch
-from skyhaul_connectors.transfer.lane import PROBE_EVERY, ChannelState, LaneState
-from skyhaul_connectors.transfer.retries import BUDGET, cost, made_progress, wait
+from skyhaul_connectors.transfer.lane import PROBE_EVERY, LaneState
 from skyhaul_connectors.transfer.source_state import SourceState
 from skyhaul_connectors.transfer.work import Action, Ask, Hang, Work
 from skyhaul_schemas.errors import (
     CarriageError,
     ConnectionLost,
     Disposition,
-    RangeSpent,
     ServerBusy,
     ServerError,
     StalledError,
-    TransientError,
 )
 
 ASK_DEADLINE = 90.0
@@ -59,6 +57,7 @@ class SourceScheduler:
         )
         self._dialling = Dialling(self._state)
         self._assigning = Assigning(self._state)
+        self._blame = Blame(self._state)
         self._next_look = 0.0
 
     @property
@@ -116,6 +115,7 @@ class SourceScheduler:
         lane.roomy[number] = channel
         lane.open_channels += 1
         lane.failed_dials = 0
+        lane.refused = False
         lane.next_dial = min(lane.next_dial, now)
         lane.alive_at = now
         lane.estimate.saw_first_byte(now, now - channel.dialled_at)
@@ -192,7 +192,7 @@ class SourceScheduler:
         """The answer was an error; the channel goes on, or its `closed` follows."""
         channel = self._state.channels[ask.channel]
         self._state.end(ask, channel)
-        self._after_error(ask, error, channel, now)
+        self._blame.on(ask, error, channel, now)
         channel.reported = True
         if isinstance(error, ServerBusy | ServerError):
             channel.answered = True
@@ -214,14 +214,14 @@ class SourceScheduler:
         for ask in list(channel.asks):
             state.end(ask, channel)
             if blame is not None:
-                self._after_error(ask, blame, channel, now)
+                self._blame.on(ask, blame, channel, now)
                 blame = None
             else:
                 state.requeue(ask, ask.spent, ask.tries)
         if error is None or channel.open:
             return
         if error.disposition is Disposition.PERMANENT:
-            self._lane_refused(lane, error)
+            self._blame.lane_refused(lane, error, now)
         else:
             state.defer_when_closed(now, error)
 
@@ -274,56 +274,6 @@ class SourceScheduler:
         return max(now + 0.001, min(due))
 
     # -- inside
-
-    def _after_error(self, ask: Ask, error: CarriageError, channel: ChannelState, now: float) -> None:
-        """The ask ended with an error that is its own."""
-        state = self._state
-        lane = self.lanes[channel.lane]
-        alive = state.health.answered_at >= ask.asked_at
-        if isinstance(error, ServerBusy | ServerError):
-            lane.alive_at = now
-            state.health.answered(now)
-            state.health.complained(now, error)
-            if isinstance(error, ServerBusy):
-                lane.concurrency.refused(now, lane.open_channels)
-        if ask.work.gone:
-            return
-        if error.disposition is Disposition.PERMANENT:
-            state.give_up(ask.work, error)
-        elif error.disposition is Disposition.DEFERRED:
-            state.requeue(ask, ask.spent, ask.tries)
-            state.defer_when_closed(now, error)
-        elif made_progress(ask.cursor - ask.start, ask.stop - ask.start):
-            state.requeue(ask, 0, 0)
-        else:
-            spent = ask.spent + cost(
-                error,
-                first_of_channel=channel.open and not channel.answered,
-                source_alive=alive,
-                link_up=lane.phase(now) is Phase.UP,
-            )
-            self._try_again(ask, error, spent, now)
-
-    def _try_again(self, ask: Ask, error: CarriageError, spent: int, now: float) -> None:
-        tries = ask.tries + 1
-        if spent >= BUDGET:
-            place = f"{ask.request.object.path!r} at {ask.request.offset}"
-            self._state.give_up(
-                ask.work, RangeSpent(f"{self.name}: {place} failed {tries} times, the last time: {error}")
-            )
-            return
-        pause = wait(tries, self._state.draw)
-        if isinstance(error, TransientError) and error.retry_after is not None:
-            pause = max(pause, error.retry_after)
-        self._state.requeue(ask, spent, tries, now + pause if pause else 0.0)
-
-    def _lane_refused(self, lane: LaneState, error: CarriageError) -> None:
-        """No connection is to be had at all (TLS, say), and no range is to blame."""
-        lane.next_dial = float("inf")
-        if all(other.next_dial == float("inf") for other in self.lanes):
-            for other in self.lanes:
-                other.next_dial = float("-inf")
-            self._state.give_up_all(error)
 
     def _drop_stalled(self, now: float) -> None:
         state = self._state

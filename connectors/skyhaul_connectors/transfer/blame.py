@@ -1,0 +1,81 @@
+"""What follows from an error: tried again and when, a work given up, a source or lane thought ill of."""
+
+from __future__ import annotations
+
+from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.transfer.lane import ChannelState, LaneState
+from skyhaul_connectors.transfer.retries import BUDGET, cost, made_progress, wait
+from skyhaul_connectors.transfer.source_state import SourceState
+from skyhaul_connectors.transfer.work import Ask
+from skyhaul_schemas.errors import (
+    CarriageError,
+    Disposition,
+    RangeSpent,
+    ServerBusy,
+    ServerError,
+    TransientError,
+)
+
+
+_REFUSED_PAUSE = 60.0
+
+
+class Blame:
+    """Judges the errors of one source's ranges and connections."""
+
+    def __init__(self, state: SourceState) -> None:
+        self._state = state
+
+    def on(self, ask: Ask, error: CarriageError, channel: ChannelState, now: float) -> None:
+        """The ask ended with an error that is its own."""
+        state = self._state
+        lane = state.lanes[channel.lane]
+        alive = state.health.answered_at >= ask.asked_at
+        if isinstance(error, ServerBusy | ServerError):
+            lane.alive_at = now
+            state.health.answered(now)
+            state.health.complained(now, error)
+            if isinstance(error, ServerBusy):
+                lane.concurrency.refused(now, lane.open_channels)
+        if ask.work.gone:
+            return
+        if error.disposition is Disposition.PERMANENT:
+            state.give_up(ask.work, error)
+        elif error.disposition is Disposition.DEFERRED:
+            state.requeue(ask, ask.spent, ask.tries)
+            state.defer_when_closed(now, error)
+        elif made_progress(ask.cursor - ask.start, ask.stop - ask.start):
+            state.requeue(ask, 0, 0)
+        else:
+            spent = ask.spent + cost(
+                error,
+                first_of_channel=channel.open and not channel.answered,
+                source_alive=alive,
+                link_up=lane.phase(now) is Phase.UP,
+            )
+            self._try_again(ask, error, spent, now)
+
+    def _try_again(self, ask: Ask, error: CarriageError, spent: int, now: float) -> None:
+        tries = ask.tries + 1
+        if spent >= BUDGET:
+            place = f"{ask.request.object.path!r} at {ask.request.offset}"
+            self._state.give_up(
+                ask.work,
+                RangeSpent(f"{self._state.name}: {place} failed {tries} times, the last time: {error}"),
+            )
+            return
+        pause = wait(tries, self._state.draw)
+        if isinstance(error, TransientError) and error.retry_after is not None:
+            pause = max(pause, error.retry_after)
+        self._state.requeue(ask, spent, tries, now + pause if pause else 0.0)
+
+    def lane_refused(self, lane: LaneState, error: CarriageError, now: float) -> None:
+        """No connection is to be had at all (TLS, say), and no range is to blame. Other lanes may do; this
+        one is tried again in a minute. Where none is left the works end with the error."""
+        lane.refused = True
+        lane.next_dial = now + _REFUSED_PAUSE
+        if all(other.refused for other in self._state.lanes):
+            for other in self._state.lanes:
+                other.refused = False
+                other.next_dial = float("-inf")
+            self._state.give_up_all(error)
