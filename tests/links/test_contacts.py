@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyhaul_connectors.links import contacts as contacts_module
-from skyhaul_connectors.links.contacts import Contact, ContactPlan, load_contacts
+from skyhaul_connectors.links import contact_files
+from skyhaul_connectors.links.contact_files import load_contacts
+from skyhaul_connectors.links.contacts import Contact, ContactPlan
 from skyhaul_schemas.errors import UsageError
 
 DATA = Path(__file__).parent.parent / "data" / "links"
@@ -124,7 +125,7 @@ def test_a_plan_that_is_no_text_is_missing_or_is_too_large_is_refused(
         load_contacts(str(tmp_path / "none.csv"))
     large = tmp_path / "large.csv"
     large.write_text("0,1\n" * 100)
-    monkeypatch.setattr(contacts_module, "MAX_FILE_BYTES", 99)
+    monkeypatch.setattr(contact_files, "MAX_FILE_BYTES", 99)
     with pytest.raises(UsageError, match="larger than"):
         load_contacts(str(large))
 
@@ -132,7 +133,7 @@ def test_a_plan_that_is_no_text_is_missing_or_is_too_large_is_refused(
 def test_too_many_contacts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "many.csv"
     path.write_text("0,1\n" * 6)
-    monkeypatch.setattr(contacts_module, "MAX_CONTACTS", 5)
+    monkeypatch.setattr(contact_files, "MAX_CONTACTS", 5)
     with pytest.raises(UsageError, match="line 6: more than 5 contacts"):
         load_contacts(str(path))
 

@@ -304,11 +304,13 @@ def test_a_channel_with_nothing_due_may_be_silent_for_ever() -> None:
         owner.ask(the_object(source), 0, 1000)
         await asyncio.sleep(100)
         owner.ask(the_object(source), 0, 1000)
-        await asyncio.sleep(1)
+        await asyncio.sleep(6.5)
+        owner.ask(the_object(source), 0, 1000)
+        await asyncio.sleep(6.5)
         return owner
 
-    owner = on_link(CLEAN, script, timeouts=Timeouts(idle=4.0))
-    assert [said for _, said in owner.said] == ["opened", "finished", "finished"]
+    owner = on_link(CLEAN.with_(rtt=3.0), script, timeouts=Timeouts(idle=4.0))
+    assert [said for _, said in owner.said] == ["opened", "finished", "finished", "finished"]
 
 
 def test_a_loss_holds_back_its_own_stream_and_no_other() -> None:

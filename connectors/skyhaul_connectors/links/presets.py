@@ -9,7 +9,7 @@ import dataclasses
 import math
 from typing import Any
 
-from skyhaul_connectors.links.contacts import load_contacts
+from skyhaul_connectors.links.contact_files import load_contacts
 from skyhaul_connectors.links.profile import Episodes, LinkProfile
 from skyhaul_connectors.links.spread import Spread
 from skyhaul_connectors.links.trace import load_delay_trace, load_rate_trace

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from skyhaul_connectors.links.downlink import Flow
 from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.links.timeline import SLACK
 from skyhaul_connectors.links.traffic import Traffic
+from skyhaul_connectors.sources.emulated_far_end import Closed, Data, Failed, FarEnd, Finished, Heads, Opened
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route, Source
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import CarriageError, ConnectFailed, ConnectionLost, LinkClosed, StalledError
@@ -64,51 +64,6 @@ class EmulatedSource:
         self._inner.close()
 
 
-class _Opened:
-    """Note: the handshake is through."""
-
-
-class _Data:
-    """The tag of payload: whose, and where in the object it begins."""
-
-    __slots__ = ("offset", "request")
-
-    def __init__(self, request: RangeRequest, offset: int) -> None:
-        self.request = request
-        self.offset = offset
-
-
-class _Finished:
-    __slots__ = ("request",)
-
-    def __init__(self, request: RangeRequest) -> None:
-        self.request = request
-
-
-class _Failed:
-    __slots__ = ("error", "request")
-
-    def __init__(self, request: RangeRequest, error: CarriageError) -> None:
-        self.request = request
-        self.error = error
-
-
-class _Heads:
-    """Note: bytes on the wire that are no payload."""
-
-    __slots__ = ("count",)
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-
-class _Closed:
-    __slots__ = ("error",)
-
-    def __init__(self, error: CarriageError | None) -> None:
-        self.error = error
-
-
 class _EmulatedChannel:
     """The owner's channel, and the receiver of what comes down the link."""
 
@@ -131,7 +86,7 @@ class _EmulatedChannel:
         self._traffic: Traffic = link.traffic()
         self._loop = asyncio.get_running_loop()
         self._flow = self._traffic.downlink.open(self)
-        self._far = _FarEnd(self._traffic, self._flow)
+        self._far = FarEnd(self._traffic, self._flow)
         self._inner: Channel | None = None
         self._waiting: deque[RangeRequest] | None = deque()
         self._asked_by = 0.0
@@ -154,6 +109,8 @@ class _EmulatedChannel:
     def request(self, request: RangeRequest) -> None:
         if self._over:
             return
+        if not self._due:
+            self._heard_at = self._traffic.clock.now()
         self._due += 1
         if self._waiting is not None:
             self._waiting.append(request)
@@ -164,7 +121,7 @@ class _EmulatedChannel:
         if not self._over:
             self._end(None, later=True)
 
-    def arrived(self, tag: _Data, start: int, data: memoryview) -> None:
+    def arrived(self, tag: Data, start: int, data: memoryview) -> None:
         self._heard_at = self._traffic.clock.now()
         self._events.wire(len(data))
         if not self._over:
@@ -173,17 +130,17 @@ class _EmulatedChannel:
     def noted(self, tag: Any) -> None:
         self._heard_at = self._traffic.clock.now()
         match tag:
-            case _Heads():
+            case Heads():
                 self._events.wire(tag.count)
-            case _Finished():
+            case Finished():
                 self._due -= 1
                 self._events.finished(tag.request)
-            case _Failed():
+            case Failed():
                 self._due -= 1
                 self._events.failed(tag.request, tag.error)
-            case _Closed():
+            case Closed():
                 self._end(tag.error, later=False)
-            case _Opened():
+            case Opened():
                 if self._secure:
                     again = self._traffic.send_up(REQUEST_BYTES, 0.0)
                     self._secure = False
@@ -229,7 +186,6 @@ class _EmulatedChannel:
         """The idle deadline: one entry of the timeline a channel, moved on when it comes up."""
         if not self._watching:
             self._watching = True
-            self._heard_at = self._traffic.clock.now()
             self._traffic.timeline.at(self._heard_at + self._timeouts.idle, self._look)
 
     def _look(self) -> None:
@@ -264,56 +220,3 @@ class _EmulatedChannel:
             self._loop.call_soon(self._events.closed, error)
         else:
             self._events.closed(error)
-
-
-class _FarEnd:
-    """Listens to the inner channel and sends what it says down the link.
-
-    Payload takes its share of the link when it is received, heads and repeats once the inner channel has
-    said all of a turn: by then it is known which bytes of the wire were no payload.
-    """
-
-    def __init__(self, traffic: Traffic, flow: Flow) -> None:
-        self._traffic = traffic
-        self._flow = flow
-        self._unexplained = 0
-        self._settling = False
-        self._cut = False
-
-    def cut(self) -> None:
-        self._cut = True
-
-    def opened(self) -> None:
-        self._send(_Opened())
-
-    def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
-        if not self._cut and len(data):
-            kept = memoryview(bytes(data))
-            self._unexplained -= len(kept)
-            self._traffic.downlink.send(self._flow, _Data(request, offset), kept, len(kept))
-
-    def finished(self, request: RangeRequest) -> None:
-        self._send(_Finished(request))
-
-    def failed(self, request: RangeRequest, error: CarriageError) -> None:
-        self._send(_Failed(request, error))
-
-    def wire(self, count: int) -> None:
-        self._unexplained += count
-        if not self._settling and not self._cut:
-            self._settling = True
-            self._traffic.loop.call_soon(self._settle)
-
-    def closed(self, error: CarriageError | None) -> None:
-        self._settle()
-        self._send(_Closed(error))
-
-    def _settle(self) -> None:
-        self._settling = False
-        count, self._unexplained = self._unexplained, 0
-        if count > 0 and not self._cut:
-            self._traffic.downlink.send(self._flow, _Heads(count), None, count)
-
-    def _send(self, note: Any) -> None:
-        if not self._cut:
-            self._traffic.downlink.send(self._flow, note, None, 0)
