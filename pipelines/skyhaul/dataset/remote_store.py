@@ -96,7 +96,12 @@ class RemoteStore(DatasetStore):
         return self._call("look for", path, found)
 
     def size(self, path: str) -> int:
-        return self._call("look at", path, lambda: int(self._fs.size(self._at(path))))
+        def found() -> int:
+            # A listing kept from before would hide a file that was created since.
+            self._fs.invalidate_cache()
+            return int(self._fs.size(self._at(path)))
+
+        return self._call("look at", path, found)
 
     def read_bytes(self, path: str) -> bytes:
         return self._call("read", path, lambda: bytes(self._fs.cat_file(self._at(path))))

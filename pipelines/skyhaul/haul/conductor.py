@@ -246,6 +246,7 @@ class Conductor:
             payload=total.payload_bytes,
             wire=total.wire_bytes,
             resent=total.resent_bytes,
+            fresh=not self._site.config.mend,
         )
 
     def _receipt_of(self, shard: Shard, error: SkyhaulError) -> Receipt:
