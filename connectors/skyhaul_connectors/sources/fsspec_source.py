@@ -225,7 +225,7 @@ class _Reader:
         if size != obj.size or not still_holds(obj.version, info):
             raise SourceChanged(
                 f"{self._source.place(obj.path)} is {size} bytes of {printable(version) or 'no version'} now,"
-                f" the plan pinned {obj.size} of {printable(obj.version)}; plan into a new dataset"
+                f" the plan pinned {obj.size} of {printable(obj.version)}; `skyhaul plan --amend` renews it"
             )
 
     def _forget(self, path: str) -> None:

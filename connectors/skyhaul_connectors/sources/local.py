@@ -193,7 +193,7 @@ class LocalFiles:
         if found.st_size != obj.size or f"mtime:{found.st_mtime_ns}" != obj.version:
             raise SourceChanged(
                 f"{self._name}: {self._shown(obj.path)} is {found.st_size} bytes of mtime:{found.st_mtime_ns}"
-                f" now, the plan pinned {obj.size} of {obj.version}; plan into a new dataset"
+                f" now, the plan pinned {obj.size} of {obj.version}; `skyhaul plan --amend` pins it anew"
             )
 
     def _descriptor(self, obj: PinnedObject) -> int:

@@ -104,7 +104,7 @@ class MemorySource:
         if self._versions[obj.path] != obj.version or len(data) != obj.size:
             raise SourceChanged(
                 f"{self._name}: {obj.path!r} is version {self._versions[obj.path]} now,"
-                f" the plan pinned {obj.version}; plan into a new dataset"
+                f" the plan pinned {obj.version}; `skyhaul plan --amend` pins it anew"
             )
         return data
 

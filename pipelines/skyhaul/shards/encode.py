@@ -144,7 +144,7 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
     except EOFError as error:
         raise SourceChanged(
             f"object {printable(chunk.object.path)} of source {chunk.object.source} ends at byte"
-            f" {error.args[0]}, the plan pinned {chunk.object.size}; plan again into another dataset"
+            f" {error.args[0]}, the plan pinned {chunk.object.size}; `skyhaul plan --amend` pins it anew"
         ) from None
     return CommittedSource(
         object=chunk.object.path, ranges=[(chunk.offset, chunk.length)], sha256=sha256, damaged=damaged
