@@ -166,7 +166,7 @@ def _run(
         config, parallelism=1 if local else parallelism, adapter=adapter_for(options.runner)
     )
     SITES.announce(config.run, control)
-    watch = Watch(config, header, before, watcher, begun)
+    watch = Watch(config, header, before, watcher, begun, remote=not local)
     try:
         with watch:
             result = pipeline.run()

@@ -1,30 +1,48 @@
-"""Watches a haul in this process and tells the observer, a few times a second.
+"""Watches a haul and tells the observer, a few times a second.
 
 Beam's counters cannot be read while a local pipeline runs, so this looks at the live engine instead.
+Where the workers are other processes, it counts the commits in the dataset.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 
+from skyhaul.dataset.commits import numbers
+from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul.haul.config import HaulConfig
 from skyhaul.haul.progress import HaulObserver, LinkProgress, Progress
 from skyhaul.haul.receipts import Tally
 from skyhaul.haul.site import SITES, Site
+from skyhaul_schemas import layout
+from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.plan import PlanHeader
 
 PERIOD = 0.25
 """Seconds between two looks."""
 
+LISTING_PERIOD = 3.0
+"""Seconds between two listings of the commits; longer where one takes long, so that they cost little."""
+
 
 class Watch:
-    """A context in which the observer is told. `tally` holds the receipts of this process."""
+    """A context in which the observer is told. `tally` holds the receipts of this process.
+
+    remote: the workers are other processes, so that what they did is looked up in the dataset."""
 
     def __init__(
-        self, config: HaulConfig, header: PlanHeader, before: Survey, observer: HaulObserver, begun: float
+        self,
+        config: HaulConfig,
+        header: PlanHeader,
+        before: Survey,
+        observer: HaulObserver,
+        begun: float,
+        *,
+        remote: bool = False,
     ) -> None:
         self._config = config
         self._header = header
@@ -35,6 +53,9 @@ class Watch:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="skyhaul-watch", daemon=True)
         self._site: Site | None = None
+        self._remote = remote
+        self._listed = 0
+        self._next_listing = time.monotonic() + LISTING_PERIOD
         self.tally = Tally()
 
     def __enter__(self) -> Watch:
@@ -57,6 +78,7 @@ class Watch:
         if site is not None:
             self.tally = site.tally
         tally = self.tally
+        committed = tally.committed
         arrived = tally.source_bytes
         links: tuple[LinkProgress, ...] = ()
         if site is not None and site.engine is not None:
@@ -76,6 +98,11 @@ class Watch:
                 for name, s in sorted(stats.links.items())
             )
         total = self._header.source_bytes
+        if self._remote and site is None:
+            committed = self._committed_elsewhere()
+            # Shards are of about equal size; reading every commit record for the exact sum would cost more.
+            left = max(1, self._before.shards_left)
+            arrived = (total - self._before.source_bytes_committed) * min(committed, left) // left
         done = min(total, self._before.source_bytes_committed + arrived)
         spent = time.monotonic() - self._since
         eta = (total - done) / (arrived / spent) if arrived and spent > 1 and done < total else None
@@ -86,7 +113,7 @@ class Watch:
                 source_bytes=total,
                 source_bytes_done=done,
                 shards=self._header.shards,
-                shards_committed=self._before.shards_committed + tally.committed,
+                shards_committed=self._before.shards_committed + committed,
                 shards_failed=tally.failed,
                 shards_deferred=tally.deferred,
                 records_read=tally.read,
@@ -96,3 +123,19 @@ class Watch:
                 eta=eta,
             )
         )
+
+    def _committed_elsewhere(self) -> int:
+        """Shards that other processes committed since the haul began, as of the last listing."""
+        now = time.monotonic()
+        if now >= self._next_listing:
+            # A dataset that does not answer is for those to tell who write to it.
+            with suppress(SkyhaulError, OSError):
+                store = DatasetStore.open(self._config.dataset, writable=False)
+                try:
+                    committed = sum(1 for _ in numbers(store, layout.COMMITS))
+                finally:
+                    store.close()
+                self._listed = max(self._listed, committed - self._before.shards_committed)
+            spent = time.monotonic() - now
+            self._next_listing = now + spent + max(LISTING_PERIOD, 20 * spent)
+        return self._listed

@@ -1,0 +1,43 @@
+"""A haul whose workers are other processes is watched by what they commit."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import pytest
+
+from flink.rig import Haul, until, write_corpus
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.survey import survey
+from skyhaul.haul import watch
+from skyhaul.haul.config import HaulConfig
+from skyhaul.haul.progress import NullObserver, Progress
+from skyhaul.planning.plan_file import Plan
+
+
+class LastSeen(NullObserver):
+    seen: Progress | None = None
+
+    def progress(self, progress: Progress) -> None:
+        self.seen = progress
+
+
+def test_commits_of_other_processes_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    haul = Haul(tmp_path / "haul", write_corpus(tmp_path / "notes", objects=8))
+    assert haul.run() == 0
+    store = DatasetStore.open(str(haul.dataset), writable=False)
+    plan = Plan.open(store)
+    whole = survey(plan, store)
+    before = dataclasses.replace(
+        whole, shards_committed=0, shards_left=whole.shards, source_bytes_committed=0
+    )
+    config = HaulConfig("elsewhere", str(haul.dataset), haul.job.read_text(), str(haul.job))
+    monkeypatch.setattr(watch, "LISTING_PERIOD", 0.1)
+    observer = LastSeen()
+    with watch.Watch(config, plan.header, before, observer, time.monotonic(), remote=True):
+        until(lambda: observer.seen is not None and observer.seen.shards_committed == whole.shards, 20)
+    assert observer.seen
+    assert observer.seen.source_bytes_done == plan.header.source_bytes
+    plan.close()
