@@ -23,7 +23,7 @@ from skyhaul_connectors.sources.paced import PacedSource
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, SourceLanes
 from skyhaul_schemas.errors import BudgetSpent
-from skyhaul_schemas.job import Job
+from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
 from skyhaul_schemas.jobfile import parse_job
 
 PLAIN = "net"
@@ -98,11 +98,19 @@ class Site:
         lanes: list[Lane] = []
         for via in spec.via:
             shared = self.links[via]
-            wrap = EmulatedSource if self.job.links[via].emulate else PacedSource
-            lanes.append(Lane(link=via, source=wrap(source, shared), shared=shared))
+            wrapped: Source = PacedSource(source, shared)
+            if shared.emulate:
+                wrapped = EmulatedSource(source, shared, secure=_by_tls(spec))
+            lanes.append(Lane(link=via, source=wrapped, shared=shared))
         if not lanes:
             lanes.append(Lane(link=PLAIN, source=source))
         return SourceLanes(tuple(lanes), max(1, spec.max_connections // share))
+
+
+def _by_tls(spec: SourceSpec) -> bool:
+    """Whether connections cost a TLS handshake's round trip, too."""
+    urls = [spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
+    return any(url.startswith("https:") for url in urls)
 
 
 class _Sites:
