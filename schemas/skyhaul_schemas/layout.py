@@ -16,6 +16,7 @@ FAILURES = f"{CONTROL}/failures"
 REJECTS = f"{CONTROL}/rejects"
 RUNS = f"{CONTROL}/runs"
 SEALED = f"{CONTROL}/sealed"
+CERTIFICATE = f"{CONTROL}/certificate.json"
 SET_ASIDE = f"{CONTROL}/set-aside"
 
 

@@ -12,7 +12,8 @@ from skyhaul.cli.crash import report_bug, report_thread_bug
 from skyhaul.cli.group import LateGroup, leave_on_sigterm
 
 COMMANDS = (
-    "plan", "run", "status", "failures", "replay", "verify", "index", "presets", "schema", "completion",
+    "plan", "run", "status", "failures", "replay", "verify", "certify", "index", "presets", "schema",
+    "completion",
 )  # fmt: skip
 MODULES = {name: f"skyhaul.cli.{name}" for name in COMMANDS}
 
@@ -26,6 +27,7 @@ a dataset folder or URL.
   skyhaul run job.yaml        haul it; run it again after anything, it goes on where it was
   skyhaul status job.yaml     what is committed, failed, left
   skyhaul verify job.yaml     prove that the dataset is whole
+  skyhaul certify job.yaml    have others' software confirm it
 
 \b
 Exit codes:
@@ -34,7 +36,7 @@ Exit codes:
   2    bad usage, job file or dataset    130  interrupted by Ctrl-C
   3    finished, with failed shards or   143  interrupted by SIGTERM
        damaged objects
-  4    verify found damage
+  4    verify found damage, or certify a miss
 """
 
 

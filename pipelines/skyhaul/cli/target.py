@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_dataset(target: str) -> Iterator[DatasetStore]:
-    """The dataset, to read. Of a job file only the dataset's place is used. Raises UsageError."""
+def open_dataset(target: str, *, writable: bool = False) -> Iterator[DatasetStore]:
+    """The dataset, to read, or to write what is no part of a haul. Of a job file only the dataset's place is
+    used. Raises UsageError."""
     if _is_dataset(target):
-        store = _existing(target, writable=False)
+        store = _existing(target, writable=writable)
     else:
-        store = _store(_load(target).job.dataset, writable=False)
+        store = _store(_load(target).job.dataset, writable=writable)
     with closing(store):
         yield store
 

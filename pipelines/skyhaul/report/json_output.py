@@ -12,6 +12,7 @@ from skyhaul.report.output import Output
 from skyhaul.report.stdio import say
 
 if TYPE_CHECKING:
+    from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
@@ -41,6 +42,9 @@ class JsonOutput(Output):
 
     def verify(self, report: VerifyReport) -> None:
         _print(report.to_json())
+
+    def certificate(self, certificate: Certificate, *, target: str) -> None:
+        _print(certificate.to_json())
 
     def mending(self, mending: Mending) -> None:
         _print(mending.as_json())

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
@@ -38,6 +39,9 @@ class Output(ABC):
 
     @abstractmethod
     def verify(self, report: VerifyReport) -> None: ...
+
+    @abstractmethod
+    def certificate(self, certificate: Certificate, *, target: str) -> None: ...
 
     @abstractmethod
     def mending(self, mending: Mending) -> None: ...

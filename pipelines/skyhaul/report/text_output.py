@@ -15,6 +15,7 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:
+    from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
@@ -134,6 +135,12 @@ class TextOutput(Output):
             f" {plural(report.rejects, 'reject')}, {report.shards_committed:,} of"
             f" {plural(report.shards, 'shard')}; {depth}"
         )
+
+    def certificate(self, certificate: Certificate, *, target: str) -> None:
+        from skyhaul.report.certificate import lines
+
+        for line in lines(certificate, target):
+            say(line)
 
     def mending(self, mending: Mending) -> None:
         for line in mending.lines():

@@ -1,0 +1,45 @@
+"""One engine's reading against the commit records and the first engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from skyhaul.certify.reading import Reading, Schema
+from skyhaul.dataset.survey import SplitSurvey
+
+
+def disagreement(
+    reading: Reading,
+    committed: Mapping[str, SplitSurvey],
+    first: Reading,
+    schema: Schema,
+) -> str | None:
+    """The first thing in which `reading` differs, or None."""
+    return next(_differences(reading, committed, first, schema), None)
+
+
+def _differences(
+    reading: Reading,
+    committed: Mapping[str, SplitSurvey],
+    first: Reading,
+    schema: Schema,
+) -> Iterator[str]:
+    for (name, kind), (seen, seen_kind) in zip(schema, reading.schema, strict=False):
+        if (name, kind) != (seen, seen_kind):
+            yield f"column {seen} is {seen_kind}, where {name} of {kind} is due"
+    if len(schema) != len(reading.schema):
+        yield f"it has {len(reading.schema)} columns, not {len(schema)}"
+    for split, counted in committed.items():
+        found, other = reading.splits[split], first.splits[split]
+        if found.rows != counted.rows:
+            yield f"split {split} has {found.rows:,} rows, its commit records say {counted.rows:,}"
+        for what, ours, theirs in (
+            ("bytes of ids", found.id_bytes, other.id_bytes),
+            ("bytes of the body", found.body_bytes, other.body_bytes),
+            ("source bytes in provenance", found.source_bytes, other.source_bytes),
+            *((f"nulls in {name}", count, other.nulls[name]) for name, count in found.nulls.items()),
+        ):
+            if ours != theirs:
+                yield f"split {split} has {ours:,} {what}, pyarrow found {theirs:,}"
+        if found.unique_ids is not None and found.unique_ids != found.rows:
+            yield f"split {split} has {found.unique_ids:,} distinct ids in {found.rows:,} rows"

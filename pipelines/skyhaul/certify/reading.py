@@ -1,0 +1,88 @@
+"""What an engine says of a dataset, in terms that all engines share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from skyhaul_schemas.records import BODIES
+
+BODY_OF = {"document": "text", "reading": "quantity", "image": "bytes", "blob": "bytes"}
+"""The column of each schema whose bytes are counted."""
+
+
+Schema = tuple[tuple[str, str], ...]
+"""(column, type), in the terms of `kind_of`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an engine is asked. dataset: the folder, as the engine's process sees it; columns: the top-level
+    ones; body: the one whose bytes are counted."""
+
+    dataset: str
+    splits: tuple[str, ...]
+    columns: tuple[str, ...]
+    body: str
+    body_is_text: bool
+
+    @classmethod
+    def of(cls, dataset: str, splits: tuple[str, ...], schema: str) -> Request:
+        names = ("id", *(field.name for field in BODIES[schema]), "provenance")
+        body = BODY_OF[schema]
+        return cls(dataset, splits, names, body, body != "bytes")
+
+    def files(self, split: str) -> str:
+        """A glob of the split's files, as a user would write it."""
+        return f"{self.dataset}/data/*/{split}-*.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReading:
+    """rows; bytes of all ids and of the body; the sum of `provenance.length`, from within a struct; nulls by
+    column; unique_ids: distinct ids, where the engine can count them in bounded memory."""
+
+    rows: int
+    id_bytes: int
+    body_bytes: int
+    source_bytes: int
+    nulls: dict[str, int]
+    unique_ids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """version: of the engine."""
+
+    version: str
+    schema: Schema
+    splits: dict[str, SplitReading]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Reading:
+        return cls(
+            value["version"],
+            tuple((name, kind) for name, kind in value["schema"]),
+            {name: SplitReading(**split) for name, split in value["splits"].items()},
+        )
+
+
+def kind_of(kind: pa.DataType) -> str:
+    """An Arrow type by the name that all engines share: large or not is no difference to a reader."""
+    if pa.types.is_struct(kind):
+        inner = ", ".join(f"{field.name}: {kind_of(field.type)}" for field in kind)
+        return f"struct<{inner}>"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "string"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return "binary"
+    return "float64" if pa.types.is_float64(kind) else str(kind)
+
+
+def schema_of(schema: pa.Schema) -> Schema:
+    return tuple((field.name, kind_of(field.type)) for field in schema)

@@ -1,0 +1,105 @@
+"""Run an engine in a process of its own: no network, caches and home in a folder that goes away."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import site
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from skyhaul.certify.engines import Engine
+from skyhaul.certify.reading import Reading, Request
+
+JAVA_NEEDED = 17
+"""The oldest Java that Spark 4 runs on."""
+
+_STDERR_KEPT = 64 * 1024
+
+
+class EngineFailed(Exception):
+    """An engine gave no reading; the text says why, in its own words."""
+
+
+def missing(engine: Engine) -> str | None:
+    """Why the engine cannot run here, or None."""
+    if importlib.util.find_spec(engine.package) is None:
+        return f"{engine.package} is not installed: pip install 'skyhaul[{engine.extra}]'"
+    if engine.package != "pyspark":
+        return None
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin" if home else None)
+    if java is None:
+        return f"Spark needs Java {JAVA_NEEDED} or newer, and there is none"
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < JAVA_NEEDED:
+        found = version[1] if version else "of no known version"
+        return f"Spark needs Java {JAVA_NEEDED} or newer, Java here is {found}"
+    return None
+
+
+def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) -> Reading:
+    """What `engine` reads. sandbox: an empty folder for all that it writes, and its working directory.
+    limit: seconds. Raises EngineFailed. The engine's processes have ended when this returns."""
+    ask, answer = sandbox / "request.json", sandbox / "answer.json"
+    ask.write_text(json.dumps(asdict(request)), encoding="utf-8")
+    stderr = sandbox / "stderr"
+    command = [sys.executable, "-P", "-m", "skyhaul.certify.probe", engine.name, str(ask), str(answer)]
+    with stderr.open("wb") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=sandbox,
+            env=_environment(sandbox),
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise EngineFailed(f"gave no answer within {limit:.0f} s") from None
+        finally:
+            # Spark's Java is a process of its own in the same group.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if code or not answer.exists():
+        raise EngineFailed(f"ended with {code}: {_last_line(stderr)}")
+    return Reading.from_json(json.loads(answer.read_text(encoding="utf-8")))
+
+
+def _environment(sandbox: Path) -> dict[str, str]:
+    own = str(sandbox)
+    return {
+        **os.environ,
+        "PYTHONUSERBASE": site.getuserbase(),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": own,
+        "TMPDIR": own,
+        "XDG_CACHE_HOME": f"{own}/cache",
+        "HF_HOME": f"{own}/huggingface",
+        "HF_DATASETS_CACHE": f"{own}/huggingface/datasets",
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "JAVA_TOOL_OPTIONS": f"-Djava.io.tmpdir={own} -Duser.home={own} -XX:-UsePerfData",
+        "PYSPARK_PYTHON": sys.executable,
+    }
+
+
+def _last_line(stderr: Path) -> str:
+    with stderr.open("rb") as file:
+        file.seek(max(0, stderr.stat().st_size - _STDERR_KEPT))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    said = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    return (said or [line for line in lines if line] or ["it said nothing"])[-1][:500]
