@@ -1,0 +1,165 @@
+"""The public transforms, inside pipelines of other people's; and both adapters of the same conductor."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.util import assert_that, equal_to
+from tests.haul.rig import data_digests, job, write_job, write_region
+
+from skyhaul.beam import HaulShards, SummarizeReceipts
+from skyhaul.beam.runners import adapter_for, open_runner, options_for
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.haul.api import HaulOptions, haul
+from skyhaul.haul.config import HaulConfig
+from skyhaul.haul.dealing import lots_of
+from skyhaul.haul.site import SITES
+from skyhaul.planning.make_plan import make_plan
+from skyhaul_schemas.errors import CommitConflict, UsageError
+from skyhaul_schemas.job import Job
+from skyhaul_schemas.jobfile import LoadedJob, load_job
+from skyhaul_schemas.plan import PlanHeader
+
+SEED = 12
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("region")
+    write_region(root, SEED, jsonl_bytes=600_000, texts=30)
+    return root
+
+
+def planned(folder: Path, region: Path) -> tuple[LoadedJob, DatasetStore, PlanHeader]:
+    content = job(
+        folder / "out",
+        folder / "spool",
+        f"{region}/lines/*.jsonl",
+        f"{region}/texts/*.txt",
+        target_size="100kB",
+    )
+    loaded = load_job(write_job(folder / "job.yaml", content), os.environ)
+    store = DatasetStore.open(str(folder / "out"), writable=True)
+    return loaded, store, make_plan(loaded, store)
+
+
+@pytest.fixture(scope="module")
+def expected(region: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("expected")
+    loaded, store, _ = planned(folder, region)
+    assert haul(loaded, store, HaulOptions()).exit_code == 0
+    return data_digests(folder / "out")
+
+
+def config_of(loaded: LoadedJob, store: DatasetStore) -> HaulConfig:
+    return HaulConfig("test-run", store.url, loaded.text, str(loaded.path), workers=2)
+
+
+@pytest.mark.parametrize("adapter", ["lots", "splittable"])
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_a_haul_inside_another_pipeline_gives_a_receipt_a_shard_and_the_same_files(
+    adapter: str,
+    parallelism: int,
+    region: Path,
+    expected: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    loaded, store, header = planned(tmp_path, region)
+    config = config_of(loaded, store)
+    try:
+        with beam.Pipeline(runner=open_runner("DirectRunner")) as pipeline:
+            receipts = pipeline | HaulShards(config, parallelism=parallelism, adapter=adapter)  # type: ignore[arg-type]
+            assert_that(receipts | beam.Map(lambda r: r.shard), equal_to(list(range(header.shards))), "each")
+            whole = [(header.shards, 0, header.source_bytes)]
+            tally = receipts | SummarizeReceipts()
+            assert_that(
+                tally | "Parts" >> beam.Map(lambda t: (t.committed, t.failed, t.source_bytes)),
+                equal_to(whole),
+            )
+    finally:
+        SITES.close(config.run)
+    assert data_digests(tmp_path / "out") == expected
+
+
+def test_the_default_runner_starts_at_once_and_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError(f"a connection to {arguments}")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    runner = open_runner("DirectRunner")
+    assert type(runner).__name__ == "FnApiRunner"
+    with beam.Pipeline(runner=runner, options=options_for("DirectRunner", [])[0]) as pipeline:
+        pipeline | beam.Create([1, 2]) | beam.Map(lambda x: x + 1)
+
+
+def test_runners_that_lie_or_do_not_exist_are_refused() -> None:
+    for name in ("DaskRunner", "NoSuchRunner"):
+        with pytest.raises(UsageError, match=name):
+            open_runner(name)
+    with pytest.raises(UsageError, match="parallelism"):
+        options_for("FlinkRunner", ["--flink_master=localhost:1"])
+    with pytest.raises(UsageError, match="before the --"):
+        options_for("DirectRunner", ["--runner=FlinkRunner"])
+    assert adapter_for("DataflowRunner") == "splittable"
+
+
+def test_lots_cover_every_shard_once_and_keep_a_links_sources_together() -> None:
+    made = Job.model_validate(
+        {
+            "version": 1,
+            "name": "lots",
+            "dataset": "out",
+            "sources": {
+                "a": {"url": "a/*.txt", "via": ["x", "y"]},
+                "b": {"url": "b/*.txt", "via": ["z"]},
+                "c": {"url": "c/*.txt"},
+                "d": {"url": "d/*.txt", "via": ["y"]},
+            },
+            "links": {name: {"preset": "leo"} for name in "xyz"},
+        }
+    )
+    by_source = {
+        name: {"objects": 1, "bytes": 1, "chunks": 1, "shards": 10, "first_shard": first}
+        for name, first in zip("abcd", (0, 10, 20, 30), strict=True)
+    }
+    header = PlanHeader("0" * 64, "lots", {}, {}, "0" * 64, 4, 4, 40, 4, by_source)
+    assert [lot.stretches for lot in lots_of(made, header, 1)] == [((0, 10), (10, 20), (20, 30), (30, 40))]
+    lots = list(lots_of(made, header, 4))
+    covered = sorted(shard for lot in lots for a, b in lot.stretches for shard in range(a, b))
+    assert covered == list(range(40))
+    assert ((0, 10), (30, 40)) in [lot.stretches for lot in lots], "a and d share link y"
+    assert [lot.share for lot in lots if lot.stretches[0][0] in range(20, 30)] == [4, 4, 4, 4]
+
+
+def test_a_bug_in_one_shard_stops_the_run_and_names_it(
+    region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skyhaul.haul import conductor
+
+    loaded, store, _ = planned(tmp_path, region)
+
+    def broken(shard, *rest, **more):  # type: ignore[no-untyped-def]
+        raise ZeroDivisionError("a deterministic bug")
+
+    monkeypatch.setattr(conductor, "encode_shard", broken)
+    with pytest.raises(conductor.ShardBug, match=r"shard \d+ of source \w+: ZeroDivisionError"):
+        haul(loaded, store, HaulOptions())
+
+
+def test_a_commit_with_other_digests_stops_the_run(
+    region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skyhaul.haul import conductor
+
+    loaded, store, _ = planned(tmp_path, region)
+
+    def conflicting(shard, *rest, **more):  # type: ignore[no-untyped-def]
+        raise CommitConflict(f"shard {shard.number} is committed with other digests")
+
+    monkeypatch.setattr(conductor, "encode_shard", conflicting)
+    with pytest.raises(CommitConflict):
+        haul(loaded, store, HaulOptions())
