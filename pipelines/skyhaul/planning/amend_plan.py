@@ -69,7 +69,9 @@ def amend_from(
 ) -> PlanUpdate:
     """`amend_plan` for sources and a plan that are open."""
     spool = Path(loaded.job.spool)
-    if is_locked(spool / folder_name(plan.header.first_digest)):
+    own = folder_name(plan.header.first_digest)
+    # Workers of a runner that share a machine have a spool each, below the job's.
+    if any(is_locked(place / own) for place in (spool, *spool.glob("worker-*"))):
         raise UsageError(
             f"a haul of {store.place} runs with the spool {printable(str(spool))}; stop it, then amend"
         )
