@@ -49,6 +49,10 @@ class PlanMismatch(UsageError):
     """The job file no longer says what the dataset's plan was made from."""
 
 
+class SpoolInUse(UsageError):
+    """Another process of this machine hauls the same plan with this spool now."""
+
+
 class PlanDamaged(SkyhaulError):
     """The plan file cannot be trusted: it is cut, altered or of another format."""
 

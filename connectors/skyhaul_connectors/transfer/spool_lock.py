@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from skyhaul_connectors.transfer.disk import storage_error
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import SpoolInUse
 
 LOCK = "lock"
 
@@ -17,7 +17,7 @@ _held: weakref.WeakSet[SpoolLock] = weakref.WeakSet()
 
 
 class SpoolLock:
-    """Held from construction to `release()`. Raises UsageError that names the holder, or StorageError.
+    """Held from construction to `release()`. Raises SpoolInUse that names the holder, or StorageError.
 
     A forked child lets go of its copy, else it would hold the spool beyond its parent's death.
     """
@@ -31,7 +31,7 @@ class SpoolLock:
             except BlockingIOError:
                 holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 os.close(self._fd)
-                raise UsageError(
+                raise SpoolInUse(
                     f"the spool {str(folder)!r} is in use by process {holder}, which hauls the same plan;"
                     " wait for it, or give this job another spool"
                 ) from None

@@ -36,6 +36,9 @@ from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_size
 
+IN_PROCESS = "DirectRunner"
+"""The runner whose workers are threads of this process."""
+
 
 @dataclass(frozen=True, slots=True)
 class HaulOptions:
@@ -44,7 +47,7 @@ class HaulOptions:
     mend: they are committed, with broken files. beam_args: what stood after `--`."""
 
     workers: int = 1
-    runner: str = "DirectRunner"
+    runner: str = IN_PROCESS
     max_duration: float | None = None
     wait: bool = False
     beam_args: tuple[str, ...] = ()
@@ -87,6 +90,7 @@ def haul(
             deadline=None if options.max_duration is None else started.timestamp() + options.max_duration,
             wait=options.wait,
             mend=options.mend,
+            remote=options.runner != IN_PROCESS,
         )
         state = "DONE"
         tally = Tally()

@@ -14,6 +14,8 @@ class HaulConfig:
     messages. only: the shards of a replay, or None for all that are pending. epoch: wall clock (s since
     1970) that emulated links and relative contact windows start from. deadline: wall clock at which the
     time budget ends, or None. wait: sleep through closed contacts instead of deferring.
+    remote: the workers are processes that a runner starts, several on a machine if it likes; each takes a
+    spool folder that is free.
     mend: the shards of `only` are committed, with broken files; haul them again and put those right.
     """
 
@@ -27,6 +29,7 @@ class HaulConfig:
     deadline: float | None = None
     wait: bool = False
     mend: bool = False
+    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True)

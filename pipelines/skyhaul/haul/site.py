@@ -22,12 +22,15 @@ from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.paced import PacedSource
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, SourceLanes
-from skyhaul_schemas.errors import BudgetSpent
+from skyhaul_schemas.errors import BudgetSpent, SpoolInUse
 from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
 from skyhaul_schemas.jobfile import parse_job
 
 PLAIN = "net"
 """The link name of a source that names no `via`."""
+
+WORKERS_A_MACHINE = 64
+"""Worker processes of one haul that may share a machine's spool folder."""
 
 
 class Site:
@@ -80,17 +83,24 @@ class Site:
         lanes = {name: self._lanes(name, share) for name in self.sources if self.in_place(name) is None}
         if not lanes:
             return None
-        return EngineThread(
-            lanes,
-            EngineSettings(
-                spool=Path(self.job.spool),
+        # Workers of one machine that haul side by side (or one that a runner has given up, but that still
+        # goes) need a spool each. The lowest that is free: so what a lost worker left is taken up again.
+        places = WORKERS_A_MACHINE if self.config.remote else 1
+        for place in range(places):
+            settings = EngineSettings(
+                spool=Path(self.job.spool) / (f"worker-{place}" if place else ""),
                 spool_limit=self.job.spool_limit,
                 patience=self.job.patience,
                 plan=self.plan.header.first_digest,
                 wait_for_contact=self.config.wait,
                 seed=self.job.seed,
-            ),
-        )
+            )
+            try:
+                return EngineThread(lanes, settings)
+            except SpoolInUse:
+                if place == places - 1:
+                    raise
+        raise AssertionError("every place was tried")
 
     def _lanes(self, name: str, share: int) -> SourceLanes:
         spec = self.job.sources[name]
