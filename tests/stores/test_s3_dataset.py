@@ -63,7 +63,11 @@ def test_a_file_is_created_once_and_other_bytes_are_refused(dataset: str) -> Non
     assert store.read_bytes(PATH) == b"one"
 
 
-@pytest.mark.parametrize("size", [100_000, 110 * MIB], ids=["one put", "many parts"])
+@pytest.mark.parametrize(
+    "size",
+    [100_000, pytest.param(110 * MIB, marks=pytest.mark.slow)],
+    ids=["one put", "many parts"],
+)
 def test_a_shard_file_is_published_once_and_other_bytes_are_refused(dataset: str, size: int) -> None:
     store = opened(dataset)
     ours, theirs = bytes(size), b"x" * size
@@ -91,7 +95,9 @@ def _race(url: str, data: bytes, gate, results) -> None:  # type: ignore[no-unty
     results.put((data, outcomes))
 
 
-@pytest.mark.parametrize("same", [True, False], ids=["equal bytes", "other bytes"])
+@pytest.mark.parametrize(
+    "same", [pytest.param(True, marks=pytest.mark.slow), False], ids=["equal bytes", "other bytes"]
+)
 def test_of_two_processes_that_create_one_key_exactly_one_does(dataset: str, same: bool) -> None:
     context = multiprocessing.get_context("spawn")
     gate, results = context.Barrier(3), context.Queue()
@@ -126,6 +132,7 @@ print("published", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_writer_killed_at_any_point_of_a_large_publish_leaves_all_or_nothing(dataset: str) -> None:
     store = opened(dataset)
     for delay in (0.05, 0.3, 0.8):
@@ -149,6 +156,7 @@ def test_a_writer_killed_at_any_point_of_a_large_publish_leaves_all_or_nothing(d
             assert name not in list(store.list("data"))
 
 
+@pytest.mark.slow
 def test_nothing_is_seen_before_the_last_part_is_in(dataset: str) -> None:
     store = opened(dataset)
     writer = subprocess.Popen(
@@ -183,6 +191,7 @@ def test_a_create_whose_answer_is_lost_is_not_taken_for_a_conflict(
         assert store.read_bytes(PATH) == b"one"
 
 
+@pytest.mark.slow
 def test_a_large_publish_whose_last_answer_is_lost_is_there_once(
     dataset: str, s3: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,10 +223,11 @@ def test_minio_keeps_the_same_promises(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         url = f"s3://{BUCKET}/{secrets.token_hex(8)}"
         fsspec.get_filesystem_class("s3").clear_instance_cache()
-        opened(url).probe()
+        test_the_probe_accepts_the_server_and_leaves_nothing(url)
         test_a_file_is_created_once_and_other_bytes_are_refused(url)
         test_a_shard_file_is_published_once_and_other_bytes_are_refused(url, 110 * MIB)
         test_of_two_processes_that_create_one_key_exactly_one_does(url + "-race", False)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()  # the next takes another endpoint
         test_a_large_publish_whose_last_answer_is_lost_is_there_once(url + "-lost", store, monkeypatch)
     finally:
         server.close()

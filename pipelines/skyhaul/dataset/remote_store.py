@@ -48,6 +48,8 @@ _ATTEMPTS = 5
 _SECONDS = 15.0
 _READ_BLOCK = 8 * 1024 * 1024
 _PUT_AT_ONCE = 32 * 1024 * 1024
+_PARTS = {"chunksize": 16 * 1024 * 1024, "max_concurrency": 4}
+"""How a large file goes up where the filesystem lets us say so: s3fs holds ten parts of 50 MiB otherwise."""
 
 
 class _AnswerLost(Exception):
@@ -127,7 +129,7 @@ class RemoteStore(DatasetStore):
             if small or not _puts_files(self._fs):
                 self._fs.pipe_file(self._at(path), local_path.read_bytes(), mode="create")
             else:
-                self._fs.put_file(str(local_path), self._at(path), mode="create")
+                self._fs.put_file(str(local_path), self._at(path), mode="create", **_parts(self._fs))
 
         created = self._create(path, put, lambda: self._digest(path) == sha256)
         self.files.unlink(local_path)
@@ -141,7 +143,7 @@ class RemoteStore(DatasetStore):
 
         def put() -> None:
             if _puts_files(self._fs):
-                self._fs.put_file(str(local_path), self._at(path))
+                self._fs.put_file(str(local_path), self._at(path), **_parts(self._fs))
             else:
                 self._fs.pipe_file(self._at(path), local_path.read_bytes())
 
@@ -162,7 +164,7 @@ class RemoteStore(DatasetStore):
             except PermissionError:
                 raise
             except _foreign_errors() as error:
-                lost = error
+                lost = None if _stands_already(error) else error
             try:
                 equal = stands()
             except FileNotFoundError:
@@ -268,7 +270,9 @@ class RemoteStore(DatasetStore):
             try:
                 self._fs.pipe_file(self._at(path), b"2", mode="create")
                 refused = False
-            except FileExistsError:
+            except _foreign_errors() as error:
+                if not _stands_already(error):
+                    raise
                 refused = True
             self._fs.rm_file(self._at(path))
         except _foreign_errors() as error:
@@ -339,6 +343,19 @@ def _translated(error: BaseException | None, doing: str, name: str) -> StorageEr
     return storage_error(known, doing, name)
 
 
+def _stands_already(error: BaseException | None) -> bool:
+    """Whether a create was refused because the key exists. A 412 without a `Condition` in its body (MinIO's)
+    reaches us as OSError(EINVAL), with the client's own error as its cause."""
+    while error is not None:
+        if isinstance(error, FileExistsError):
+            return True
+        response = getattr(error, "response", None)
+        if isinstance(response, dict) and response.get("Error", {}).get("Code") == "PreconditionFailed":
+            return True
+        error = error.__cause__
+    return False
+
+
 def _creates_only(fs: Any) -> bool:
     """Whether `pipe_file(mode="create")` is the filesystem's own: fsspec's default looks first and then
     writes, which two workers can both pass."""
@@ -352,6 +369,11 @@ def _creates_only(fs: Any) -> bool:
 def _puts_files(fs: Any) -> bool:
     """Whether large files can go up in parts under the same condition."""
     return bool(fs.async_impl) and "mode" in inspect.signature(type(fs)._put_file).parameters
+
+
+def _parts(fs: Any) -> dict[str, int]:
+    known = inspect.signature(type(fs)._put_file).parameters
+    return _PARTS if _PARTS.keys() <= known.keys() else {}
 
 
 @cache
