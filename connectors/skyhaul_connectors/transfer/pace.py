@@ -8,6 +8,7 @@ windows. `now` is an argument everywhere, in seconds; rates are bytes per second
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 SEGMENT = 1448
@@ -193,9 +194,9 @@ def range_size(estimate: Estimate, channels: int, remaining: int) -> int:
     channels = max(1, channels)
     rate = estimate.rate or FIRST_GUESS
     share = rate * max(2.2 * estimate.rtt_or(0.1), 0.3) / channels
-    size = min(share, remaining / (8 * channels))
-    size = max(float(SMALLEST_RANGE), min(float(LARGEST_RANGE), size))
-    return 1 << (int(size).bit_length() - 1)
+    by_pace = 1 << round(math.log2(max(float(SMALLEST_RANGE), min(float(LARGEST_RANGE), share))))
+    by_rest = max(1, remaining // (8 * channels))
+    return max(SMALLEST_RANGE, min(by_pace, 1 << (by_rest.bit_length() - 1)))
 
 
 def outstanding_limit(estimate: Estimate, channels: int) -> int:
