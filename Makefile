@@ -1,6 +1,7 @@
 # make demo   haul the Python standard library over an emulated satellite link, then verify it
 # make test   run the tests
-# Both set up .venv first; a second call finds it ready. PYTHON=/path/to/python3 picks another Python.
+# make flink-demo   the same haul on a real Flink cluster of this machine, beside the local runner
+# All set up .venv first; a second call finds it ready. PYTHON=/path/to/python3 picks another Python.
 
 VENV ?= .venv
 CANDIDATES = python3 python3.13 python3.12 python3.11 python3.14 python
@@ -13,10 +14,10 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow lint format types bench docs constraints clean
+.PHONY: help demo flink-demo test slow lint format types bench docs constraints clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.ready-demo  ## Haul the standard library over an emulated LEO link into out/, and verify it
 	@set -e; SKYHAUL_STDLIB="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"; \
@@ -24,6 +25,9 @@ demo: $(VENV)/.ready-demo  ## Haul the standard library over an emulated LEO lin
 	echo "export SKYHAUL_STDLIB=$$SKYHAUL_STDLIB"; \
 	echo "skyhaul run examples/demo.yaml"; $(SKYHAUL) run examples/demo.yaml; \
 	echo; echo "skyhaul verify examples/demo.yaml"; $(SKYHAUL) verify examples/demo.yaml
+
+flink-demo: $(VENV)/.ready-dev  ## Haul on Flink (a JobManager, two TaskManagers) and S3 as on the local runner; the same bytes
+	$(BIN)/python examples/flink/demo.py $(ARGS)
 
 test: $(VENV)/.ready-dev  ## Run the tests (not the slow campaigns)
 	$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)

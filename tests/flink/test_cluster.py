@@ -198,49 +198,49 @@ def test_after_a_restart_of_the_job_manager_the_same_command_finishes(
 
 @pytest.mark.slow
 def test_a_client_that_is_gone_leaves_a_haul_that_the_same_command_finishes(
-    tmp_path: Path, corpus: Path, engine: Engine, local: str
+    tmp_path: Path, corpus: Path, flink: Engine, local: str
 ) -> None:
     haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
-    client = haul.start(engine.options)
+    client = haul.start(flink.options)
     until(lambda: haul.committed() > 0, 120)
     client.kill()
     client.wait()
-    finish(haul, engine.options)  # while the first one's workers may still be at it
+    finish(haul, flink.options)  # while the first one's workers may still be at it
     assert haul.digest() == local
     assert haul.is_sound()
 
 
 @pytest.mark.slow
 def test_an_interrupted_client_cancels_the_job_and_the_same_command_finishes_it(
-    tmp_path: Path, corpus: Path, engine: Engine, local: str
+    tmp_path: Path, corpus: Path, flink: Engine, local: str
 ) -> None:
     haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
-    client = haul.start(engine.options)
+    client = haul.start(flink.options)
     until(lambda: haul.committed() > 0, 120)
     client.send_signal(signal.SIGINT)
     assert client.wait(60) == 130
-    if engine.cluster:
-        cluster = engine.cluster
-        until(lambda: "RUNNING" not in cluster.jobs().values(), 30)
+    assert flink.cluster
+    cluster = flink.cluster
+    until(lambda: "RUNNING" not in cluster.jobs().values(), 30)
     left = haul.committed()
-    finish(haul, engine.options)
+    finish(haul, flink.options)
     assert haul.committed() > left
     assert haul.digest() == local
 
 
 @pytest.mark.slow
 def test_a_worker_pool_killed_with_its_group_costs_a_second_run(
-    tmp_path: Path, corpus: Path, engine: Engine, local: str
+    tmp_path: Path, corpus: Path, flink: Engine, local: str
 ) -> None:
     haul = Haul(tmp_path / "haul", corpus, rate="1Mbit/s")
-    with worker_pool(engine.children, f"first-pool-{engine.name}") as address:
-        client = haul.start(engine.with_pool(address))
+    with worker_pool(flink.children, "first-pool") as address:
+        client = haul.start(flink.with_pool(address))
         until(lambda: haul.committed() > 2, 120)
-        engine.children.kill_group(f"first-pool-{engine.name}")
+        flink.children.kill_group("first-pool")
         assert client.wait(CLIENT_ENDS) == EXIT_INCOMPLETE
-    with worker_pool(engine.children, f"second-pool-{engine.name}") as address:
-        finish(haul, engine.with_pool(address))
-    engine.children.kill_group(f"second-pool-{engine.name}")
+    with worker_pool(flink.children, "second-pool") as address:
+        finish(haul, flink.with_pool(address))
+    flink.children.kill_group("second-pool")
     assert haul.digest() == local
 
 
