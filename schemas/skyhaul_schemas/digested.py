@@ -38,6 +38,7 @@ def digested_part(job: Job, selections: Mapping[str, list[str]]) -> dict[str, An
             "compression": shards.compression,
             "splits": dict(sorted(shards.splits.items())),
         },
+        **({"transforms": [rule.digested() for rule in job.transforms]} if job.transforms else {}),
     }
 
 
@@ -63,6 +64,7 @@ def _source(job: Job, spec: SourceSpec, selection: list[str]) -> dict[str, Any]:
         "decode": json.loads(canonical_json(spec.decode)),
         "checksums": spec.checksums is not None,
         **({"max_rejects": ceiling.as_json()} if ceiling else {}),
+        **({"transforms": [rule.digested() for rule in spec.transforms]} if spec.transforms else {}),
     }
 
 

@@ -40,6 +40,7 @@ from skyhaul_schemas.fieldtypes import (
     Texts,
     between,
 )
+from skyhaul_schemas.transforms import TransformSpec
 from skyhaul_schemas.units import NotAllowed
 
 __all__ = [
@@ -148,6 +149,9 @@ class SourceSpec(_Model):
     via: Texts = Field(default=[], description="Links, best first. None: the plain network.")
     max_rejects: MaxRejects | None = Field(
         default=None, description="As the job's, for this source: `5%`, `1000`, or both as a mapping."
+    )
+    transforms: list[TransformSpec] = Field(
+        default=[], description="Rules for this source's records, before those of the job."
     )
 
 
@@ -288,6 +292,10 @@ class Job(_Model):
         description="Records that a shard may reject, damage included: a share of those read (`5%`), a count "
         "(`1000`), or `{share: 5%, count: 1000}`. A shard above it fails (TooManyRejects): on a share from "
         "1,000 records on, and at its end. Default: no limit.",
+    )
+    transforms: list[TransformSpec] = Field(
+        default=[],
+        description="Rules between decoding and writing, in their order: what each takes out is counted.",
     )
     patience: Duration = Field(
         default=600.0, description="How long a silent source is tried before its shards are put off: `10m`."

@@ -21,6 +21,7 @@ from skyhaul_schemas.job import Job, LinkSpec, ShardsSpec, SourceSpec
 from skyhaul_schemas.jobyaml import TEXT_CAP, Problem, Tree, Where, read_tree, refuse
 from skyhaul_schemas.literal_secrets import literal_secret
 from skyhaul_schemas.printable import describe, printable
+from skyhaul_schemas.transforms import TransformSpec
 from skyhaul_schemas.units import NotAllowed
 
 __all__ = ["LoadedJob", "digested_part", "job_difference", "json_schema", "load_job", "parse_job"]
@@ -115,7 +116,8 @@ def _exposed(tree: Tree) -> Iterator[Problem]:
             allowed = "${NAME}, taken from the environment; the job file is kept in the dataset"
             yield Problem(tree.lines[where], where, found, allowed)
     for where, names in tree.secret.items():
-        if len(where) > 3 and where[0] == "sources" and where[2] in ("fields", "decode"):
+        kept = len(where) > 3 and where[0] == "sources" and where[2] in ("fields", "decode", "transforms")
+        if kept or where[0] == "transforms":
             allowed = "a value written out, because it is kept in the plan"
             yield Problem(tree.lines[where], where, f"${{{names[0]}}}", allowed)
 
@@ -156,6 +158,8 @@ def _line(tree: Tree, where: Where) -> int:
 
 def _model(where: Where) -> type[BaseModel]:
     """The model whose keys stand at the place of `where`."""
+    if len(where) > 2 and where[-3] == "transforms":
+        return TransformSpec
     if len(where) == 3 and where[0] in _PARTS:
         return _PARTS[where[0]]
     return ShardsSpec if len(where) == 2 and where[0] == "shards" else Job

@@ -42,7 +42,7 @@ def test_the_keys_are_those_of_the_design() -> None:
     assert set(schema["required"]) == {"version", "name", "dataset", "sources"}
     assert set(schema["$defs"]["SourceSpec"]["properties"]) == {
         "url", "format", "fields", "checksums", "max_connections", "options", "decode", "via",
-            "max_rejects",
+            "max_rejects", "transforms",
     }  # fmt: skip
 
 

@@ -180,6 +180,7 @@ class Conductor:
                 done_with=lambda chunk: self._done_with(claimed, chunk),
                 before_publishing=lambda: self._check_plan(shard),
                 ceiling=self._site.recipe.ceilings.get(shard.source),
+                transforms=self._site.recipe.transforms(shard.source),
                 settle=mend_shard if self._site.config.mend else commit_shard,
             )
         except (CarriageError, StorageError, DecodeError, ReplayDiffers) as error:

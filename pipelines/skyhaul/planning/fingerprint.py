@@ -13,18 +13,22 @@ import pyarrow as pa
 from skyhaul.planning.dealing import DEALING_VERSION
 from skyhaul.planning.recipe import Recipe
 from skyhaul.shards import ENCODER_VERSION
+from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas.errors import FingerprintMismatch
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.transforms import TransformSpec
 
 
-def encoder_fingerprint(decoders: Iterable[Decoder]) -> dict[str, str]:
-    """Encoder or library -> version, of the shard writer, of Arrow and of `decoders`, by name."""
+def encoder_fingerprint(decoders: Iterable[Decoder], rules: Iterable[TransformSpec] = ()) -> dict[str, str]:
+    """Encoder or library -> version, of the shard writer, of Arrow, of `decoders` and of the transforms that
+    `rules` declare, by name. Raises UsageError where a library is not installed."""
     found = {
         "skyhaul.dealing": str(DEALING_VERSION),
         "skyhaul.shards": str(ENCODER_VERSION),
         "pyarrow": pa.__version__,
+        **transforms_fingerprint(rules),
     }
     for decoder in decoders:
         found.update(decoder.fingerprint)
@@ -34,7 +38,8 @@ def encoder_fingerprint(decoders: Iterable[Decoder]) -> dict[str, str]:
 def check_fingerprint(header: PlanHeader, recipe: Recipe) -> None:
     """Raise FingerprintMismatch where this process would encode the plan otherwise than it was made."""
     here = encoder_fingerprint(
-        recipe.decoder(source, path) for source, paths in header.samples.items() for path in paths
+        (recipe.decoder(source, path) for source, paths in header.samples.items() for path in paths),
+        (rule for rules in recipe.rules.values() for rule in rules),
     )
     plan = header.fingerprint
     differences = [

@@ -21,6 +21,7 @@ from skyhaul.planning.plan_writer import (
     objects_header,
     shards_header,
 )
+from skyhaul.planning.recipe import check_rules, rules_of
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_schemas.digested import canonical_json
@@ -58,6 +59,7 @@ class Planner:
         self._kind = kind
         self._decoders = Decoders(source_formats(job))
         self._decoders.check()
+        check_rules(job)
         self._digest = ObjectsDigest()
         self._rows = RowsDigest()
         self._written = 0
@@ -196,7 +198,8 @@ class Planner:
     def _header(self, part: dict[str, Any]) -> PlanHeader:
         base = self._base
         fingerprint = encoder_fingerprint(
-            decoder for found in self._samples.values() for _, decoder in found.values()
+            (decoder for found in self._samples.values() for _, decoder in found.values()),
+            (rule for rules in rules_of(self._job).values() for rule in rules),
         )
         header = PlanHeader(
             digest="",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from skyhaul.planning.decoders import Decoders, SourceFormat, source_formats
+from skyhaul.shards.transforms import Transform
+from skyhaul.transforms import build_transforms
 from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.fieldtypes import Ceiling
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.plan import PlanHeader
+from skyhaul_schemas.transforms import TransformSpec
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How bytes of a plan become shards. Sizes in bytes, uncompressed; plan: its digest; level: of the
-    codec, or None; splits: name -> share, by name; ceilings: source -> what it may reject."""
+    codec, or None; splits: name -> share, by name; ceilings: source -> what it may reject;
+    rules: source -> the transforms of its records, its own and the job's."""
 
     plan: str
     schema: str
@@ -30,6 +35,7 @@ class Recipe:
     on_damage: str
     on_drift: str
     ceilings: Mapping[str, Ceiling]
+    rules: Mapping[str, tuple[TransformSpec, ...]] = field(default_factory=dict)
     _decoders: Decoders = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -57,7 +63,9 @@ class Recipe:
                 for name, spec in job.sources.items()
                 if (ceiling := spec.max_rejects or job.max_rejects) is not None
             },
+            rules=rules_of(job),
         )
+        check_rules(job)
         for source, paths in header.samples.items():
             for path in paths:
                 recipe.decoder(source, path)
@@ -67,6 +75,11 @@ class Recipe:
         """The decoder of one object; built once for each kind of name. Raises UsageError."""
         return self._decoders.of(source, path)
 
+    def transforms(self, source: str) -> list[Transform]:
+        """The transforms of one shard of `source`, anew for each shard: some remember what they have seen.
+        Raises UsageError."""
+        return _transforms(source, self.rules.get(source, ()), self.schema)
+
     def __getstate__(self) -> dict[str, Any]:
         # Decoders may hold what cannot be pickled; the copy builds its own.
         return {key: value for key, value in self.__dict__.items() if key != "_decoders"}
@@ -74,3 +87,21 @@ class Recipe:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         object.__setattr__(self, "_decoders", Decoders(self.formats))
+
+
+def check_rules(job: Job) -> None:
+    """Raise UsageError for a transform that does not fit the job's schema."""
+    for source, rules in rules_of(job).items():
+        _transforms(source, rules, job.schema_)
+
+
+def _transforms(source: str, rules: Sequence[TransformSpec], schema: str) -> list[Transform]:
+    try:
+        return build_transforms(rules, schema)
+    except UsageError as error:
+        raise UsageError(f"source {source!r}: {error}") from error
+
+
+def rules_of(job: Job) -> dict[str, tuple[TransformSpec, ...]]:
+    """Source -> its rules, then the job's."""
+    return {name: (*spec.transforms, *job.transforms) for name, spec in job.sources.items()}

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.shards.assembler import Assembler
@@ -75,11 +77,17 @@ class ShardRows:
         decoded = staged[0] if len(staged) == 1 else pa.concat_batches(staged)
         del staged
         rows = identified(decoded, objects, spread, self._recipe.schema)
+        if self._transforms:
+            # Before the splits are parted, so that a transform meets the rows in the shard's own order.
+            rows = apply(self._transforms, rows, self.filtered_by)
+            if rows.num_rows != decoded.num_rows:
+                spread = _objects_of(rows, objects)
         if len(self._assemblers) == 1:
             self._assemble(self._assemblers[0], rows)
             return
+        offsets = pc.struct_field(rows.column("provenance"), "offset").to_numpy()
         keys = np.array([object_key(o.source, o.path, self._recipe.seed) for o in objects], dtype=np.uint64)
-        hashes = row_hashes(keys[spread], decoded.column("offset").to_numpy())
+        hashes = row_hashes(keys[spread], offsets)
         dealt = self._splits.deal(hashes)
         for index, assembler in enumerate(self._assemblers):
             mask = dealt == index
@@ -87,7 +95,6 @@ class ShardRows:
                 self._assemble(assembler, rows if mask.all() else rows.filter(pa.array(mask)))
 
     def _assemble(self, assembler: Assembler, rows: pa.RecordBatch) -> None:
-        rows = apply(self._transforms, rows, self.filtered_by)
         if rows.num_rows:
             assembler.add(rows, row_bytes(rows))
 
@@ -103,3 +110,10 @@ class ShardRows:
         """Remove the temporary files."""
         for files in self._files:
             files.discard()
+
+
+def _objects_of(rows: pa.RecordBatch, objects: Sequence[PinnedObject]) -> npt.NDArray[np.int32]:
+    """Index into `objects`, all of one source, of each row."""
+    names = pc.struct_field(rows.column("provenance"), "object")
+    places = pc.index_in(names, value_set=pa.array([o.path for o in objects], pa.string()))
+    return np.asarray(places, dtype=np.int32)

@@ -1,7 +1,8 @@
 """The place between decode and write where record-batch transforms sit: filters, scores, models.
 
-A transform sees rows of the shard's schema, ids and provenance included, and must judge each row by its
-own values alone: how rows are cut into batches is no part of a plan.
+A transform sees rows of the shard's schema, ids and provenance included, in the shard's order and before
+they are parted into splits, whose choice is by id and does not depend on it. It may judge a row by its own
+values and by rows before it; how rows are cut into batches is no part of a plan, and must make no difference.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def apply(
     """`batch` after all transforms in order; what each rule took is added to `filtered_by`."""
     for transform in transforms:
         before = batch.num_rows
+        if not before:
+            break
         result = transform(batch)
         taken = sum(result.filtered.values())
         if result.batch.num_rows + taken != before:

@@ -1,0 +1,5 @@
+"""Transforms that a job declares, as functions over Arrow batches of a shard's rows."""
+
+from skyhaul.transforms.building import build_transforms, transforms_fingerprint
+
+__all__ = ["build_transforms", "transforms_fingerprint"]

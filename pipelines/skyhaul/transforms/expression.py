@@ -1,0 +1,163 @@
+"""Expressions over columns: Python's syntax, an allow-list of its nodes, Arrow's kernels. Nothing is
+evaluated by Python.
+
+Nulls follow SQL: a comparison with null is null, `and`, `or` and `not` know three values, and a record is
+taken by `keep` or `drop` only where the whole is true.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import printable
+
+Value = Any
+"""A pa.Array or pa.Scalar: pyarrow's kernels take both."""
+Node = Callable[[pa.RecordBatch], Value]
+
+_COMPARE: dict[type[ast.cmpop], Callable[[Value, Value], Value]] = {
+    ast.Eq: pc.equal, ast.NotEq: pc.not_equal, ast.Lt: pc.less, ast.LtE: pc.less_equal,
+    ast.Gt: pc.greater, ast.GtE: pc.greater_equal,
+}  # fmt: skip
+_ARITHMETIC: dict[type[ast.operator], Callable[[Value, Value], Value]] = {
+    ast.Add: pc.add, ast.Sub: pc.subtract, ast.Mult: pc.multiply,
+    ast.Div: lambda a, b: pc.divide(a.cast(pa.float64()), b.cast(pa.float64())),
+}  # fmt: skip
+
+
+def _length(value: Value) -> Value:
+    binary = pa.types.is_binary(value.type) or pa.types.is_large_binary(value.type)
+    return pc.binary_length(value) if binary else pc.utf8_length(value)
+
+
+_FUNCTIONS: dict[str, Callable[[Value], Value]] = {
+    "length": _length, "size": pc.binary_length, "lower": pc.utf8_lower, "upper": pc.utf8_upper,
+}  # fmt: skip
+_PATTERNS: dict[str, Callable[[Value, str], Value]] = {
+    "contains": pc.match_substring, "starts_with": pc.starts_with, "ends_with": pc.ends_with,
+    "matches": pc.match_substring_regex,
+}  # fmt: skip
+
+KNOWN = (
+    "columns, numbers, text in quotes, and, or, not, comparisons, in [...], is None, + - * /, "
+    f"{', '.join(sorted([*_FUNCTIONS, *_PATTERNS]))}"
+)
+
+
+class Expression:
+    """`text` compiled for rows of `schema`. Raises UsageError that says what is not allowed."""
+
+    def __init__(self, text: str, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._text = text
+        try:
+            tree = ast.parse(text.strip(), mode="eval")
+            self._root = self._compile(tree.body)
+            # Of no rows, which shows what does not fit the columns.
+            empty = self._root(_empty(schema))
+        except pa.ArrowException as error:
+            raise self._refused(f"it does not fit the columns: {_first(error)}") from None
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
+            raise self._refused("it is no expression") from None
+        if not isinstance(empty, pa.Array) or not pa.types.is_boolean(empty.type):
+            raise self._refused("it is not true or false of a record")
+
+    def mask(self, batch: pa.RecordBatch) -> pa.Array:
+        """True, false or null for each row."""
+        return self._root(batch)
+
+    def _refused(self, why: str) -> UsageError:
+        return UsageError(f"expression `{printable(self._text)}`: {why}; allowed: {KNOWN}")
+
+    def _compile(self, node: ast.expr) -> Node:
+        match node:
+            case ast.BoolOp(op=op, values=values):
+                join = pc.and_kleene if isinstance(op, ast.And) else pc.or_kleene
+                return _folded(join, [self._compile(value) for value in values])
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                inner = self._compile(operand)
+                return lambda batch: pc.invert(inner(batch))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                inner = self._compile(operand)
+                return lambda batch: pc.negate(inner(batch))
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+                return _two(_ARITHMETIC[type(op)], self._compile(left), self._compile(right))
+            case ast.Compare(left=left, ops=ops, comparators=rights):
+                lefts = [left, *rights[:-1]]
+                parts = [self._comparison(*part) for part in zip(lefts, ops, rights, strict=True)]
+                return _folded(pc.and_kleene, parts)
+            case ast.Call(func=ast.Name(id=name), args=[value], keywords=[]) if name in _FUNCTIONS:
+                function, inner = _FUNCTIONS[name], self._compile(value)
+                return lambda batch: function(inner(batch))
+            case ast.Call(
+                func=ast.Name(id=name), args=[value, ast.Constant(value=str(pattern))], keywords=[]
+            ) if name in _PATTERNS:
+                search, inner = _PATTERNS[name], self._compile(value)
+                search(pa.array([""]), pattern)  # a bad pattern shows only where there is a row
+                return lambda batch: search(inner(batch), pattern)
+            case ast.Constant(value=bool() | int() | float() | str() as value):
+                scalar = pa.scalar(value)
+                return lambda batch: scalar
+            case ast.Name(id=name) if name in self._schema.names:
+                return lambda batch: batch.column(name)
+            case ast.Name(id=name):
+                known = ", ".join(self._schema.names)
+                raise self._refused(f"there is no column {printable(name)}, there are {known}")
+            case ast.Attribute(value=ast.Name(id=outer), attr=name) if self._has_field(outer, name):
+                return lambda batch: pc.struct_field(batch.column(outer), name)
+        raise self._refused(f"`{printable(ast.unparse(node))}` is not allowed in it")
+
+    def _has_field(self, outer: str, name: str) -> bool:
+        index = self._schema.get_field_index(outer)
+        kind = self._schema.field(index).type if index >= 0 else None
+        return kind is not None and pa.types.is_struct(kind) and kind.get_field_index(name) >= 0
+
+    def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> Node:
+        value = self._compile(left)
+        match op, right:
+            case (ast.Is() | ast.IsNot(), ast.Constant(value=None)):
+                test = pc.is_null if isinstance(op, ast.Is) else pc.is_valid
+                return lambda batch: test(value(batch))
+            case (ast.In() | ast.NotIn(), ast.List(elts=items) | ast.Tuple(elts=items)) if items and all(
+                isinstance(item, ast.Constant) and isinstance(item.value, str | int | float) for item in items
+            ):
+                members = pa.array([item.value for item in items if isinstance(item, ast.Constant)])
+                return _membership(value, members, negated=isinstance(op, ast.NotIn))
+        if type(op) not in _COMPARE:
+            raise self._refused(f"`{printable(ast.unparse(right))}` is not allowed after `in` or `is`")
+        return _two(_COMPARE[type(op)], value, self._compile(right))
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
+
+
+def _two(function: Callable[[Value, Value], Value], left: Node, right: Node) -> Node:
+    return lambda batch: function(left(batch), right(batch))
+
+
+def _folded(join: Callable[[Value, Value], Value], parts: list[Node]) -> Node:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = _two(join, whole, part)
+    return whole
+
+
+def _membership(value: Node, members: pa.Array, *, negated: bool) -> Node:
+    def test(batch: pa.RecordBatch) -> Value:
+        found = value(batch)
+        inside = pc.is_in(found, value_set=members.cast(found.type))
+        known = pc.if_else(pc.is_valid(found), inside, pa.scalar(None, pa.bool_()))
+        return pc.invert(known) if negated else known
+
+    return test
+
+
+def _first(error: BaseException) -> str:
+    return printable((str(error).splitlines() or [type(error).__name__])[0])

@@ -1,0 +1,62 @@
+"""Language identification by py3langid, whose model lies inside its package: nothing is fetched.
+
+Its scores are sums of 32-bit floats. A record whose best two languages are equal to the last bits may be
+named otherwise on another kind of processor; `und` below the confidence asked for keeps such records out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skyhaul.shards.transforms import Transformed
+from skyhaul_schemas.errors import UsageError
+
+PACKAGE = "py3langid"
+CONFIDENCE = 0.5
+CHARACTERS = 4000
+"""Of each text are looked at: more changes next to no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageIdentified:
+    """`language` of the rows that state none, from `column`."""
+
+    column: str
+
+    def __call__(self, batch: pa.RecordBatch) -> Transformed:
+        index = batch.schema.get_field_index("language")
+        stated = batch.column(index)
+        rows = np.flatnonzero(stated.is_null().to_numpy(zero_copy_only=False))
+        if not len(rows):
+            return Transformed(batch)
+        heads = pc.utf8_slice_codeunits(batch.column(self.column).take(pa.array(rows)), 0, CHARACTERS)
+        classify = _identifier().classify
+        found = [None if text is None else classify(text)[0] for text in heads.to_pylist()]
+        places = np.full(batch.num_rows, -1, dtype=np.int64)
+        places[rows] = np.arange(len(rows))
+        made = pa.array(found, pa.string()).take(pa.array(places, mask=places < 0))
+        return Transformed(batch.set_column(index, batch.schema.field(index), pc.coalesce(stated, made)))
+
+
+def languages_fingerprint() -> dict[str, str]:
+    """What an answer depends on. Raises UsageError where the library is not installed."""
+    try:
+        return {PACKAGE: version(PACKAGE), "numpy": np.__version__}
+    except PackageNotFoundError:
+        raise UsageError(
+            f"`identify_language` needs {PACKAGE}, which is not installed: pip install 'skyhaul[language]'"
+        ) from None
+
+
+@cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=CONFIDENCE)
