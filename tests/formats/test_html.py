@@ -87,6 +87,8 @@ def test_a_page_that_spends_its_cpu_time_ends_its_child_and_costs_itself(
     monkeypatch.setattr(html_child._local, "child", None, raising=False)
     found = decode(costly, "x.html")
     assert found.reasons == ["takes more than 1 s of CPU time to read"]
+    second = decode(costly, "x.html")
+    assert second.reasons == found.reasons
     links = b"<p>" + b"".join(b"<a href=%d>word</a> " % n for n in range(3000))
     assert not html_text.is_cheap(links)
     assert decode(links, "x.html", extract="all").texts[0].count("word") == 3000

@@ -70,13 +70,13 @@ class FieldMap:
         self.columns: dict[str, str] = {
             f.name: settings.fields.get(f.name, renamed.get(f.name, f.name)) for f in body
         }
-        self._joined = times.time_columns
-        if self._joined:
+        self.joined = times.time_columns
+        if self.joined:
             self.columns[self._time_field(settings)] = _JOINED
         self.required = frozenset(f.name for f in body if not f.nullable)
         self.types: dict[str, pa.DataType] = {f.name: f.type for f in body}
         self.taken = frozenset(c for c in self.columns.values() if not c.startswith(("/", "@")))
-        self.taken |= set(self._joined) | set(self.melt)
+        self.taken |= set(self.joined) | set(self.melt)
         self.taken |= {one.quality for one in self.melt.values() if one.quality is not None}
         self.of_object: dict[str, str] = {}
         self._plan = tuple(
@@ -99,9 +99,7 @@ class FieldMap:
     @property
     def plain(self) -> bool:
         """Whether each field is a column of its own (no pointers, no joined times, no melting)."""
-        return (
-            not self.melt and not self._joined and not any(c.startswith("/") for c in self.columns.values())
-        )
+        return not self.melt and not self.joined and not any(c.startswith("/") for c in self.columns.values())
 
     def takes_integers(self, name: str) -> bool:
         """Whether an integer fits the text field `name`, written in decimal."""
@@ -172,7 +170,7 @@ class FieldMap:
 
     def _elsewhere(self, record: Mapping[str, Any], column: str) -> Any:
         if column == _JOINED:
-            parts = [record.get(part) for part in self._joined]
+            parts = [record.get(part) for part in self.joined]
             return None if None in parts else " ".join(map(str, parts))
         if column.startswith("@"):
             return self.of_object.get(column)

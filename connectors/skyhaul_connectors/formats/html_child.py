@@ -110,7 +110,8 @@ def _serve(source: IO[bytes], sink: IO[bytes], cpu_seconds: int) -> None:
             return
         used = resource.getrusage(resource.RUSAGE_SELF)
         limit = int(used.ru_utime + used.ru_stime) + cpu_seconds
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
+        # The hard limit stays: it could not be raised for the next one.
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
         text = b""
         try:
             page = html_text.extract(raw, **json.loads(options))

@@ -37,20 +37,17 @@ import pyarrow.json as pj
 from skyhaul_connectors.formats.encodings import is_utf8
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.json_exact import canonical
+from skyhaul_connectors.formats.json_text import Mask, Unwritable, member
 from skyhaul_connectors.formats.times import Times
 
-_Mask = npt.NDArray[np.bool_]
 _Row = Callable[[bytes], tuple[Any, ...]]
 
 MOST_REREAD = 4
 """A window is declined where more than one row in so many has to be read exactly."""
 
 _MAX_COLUMNS = 256
-_SMALLEST_PLAIN, _LARGEST_PLAIN = 1e-3, 1e9
-_CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 _COMMON_TIME = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}|\.[0-9]{6})?Z$"
-_ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
-_QUOTE, _COLON, _BACKSLASH = 0x22, 0x3A, 0x5C
+_QUOTE, _COLON = 0x22, 0x3A
 _NAME_END = np.zeros(256, np.bool_)
 _NAME_END[[*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B), 0x5F, 0x2D]] = True
 
@@ -107,7 +104,7 @@ class JsonColumns:
             table = self._parse(data, lines.count)
             columns = [self._field(name, column, table) for name, column in self._fields.columns.items()]
             columns.append(self._metadata(table, data, lines, exact))
-        except _Declined:
+        except (_Declined, Unwritable):
             return None
         columns += [pa.array(lines.starts + offset), pa.array(lines.stops - lines.starts)]
         return columns
@@ -176,7 +173,7 @@ class JsonColumns:
         absent = _Keys(batch, lines).absent(doubt) if nulls else doubt
         members = []
         for key in keys:
-            text = _member(canonical(key) + ":", batch.column(key), doubt)
+            text = member(canonical(key) + ":", batch.column(key), doubt)
             if nulls:
                 if key in nulls:
                     there = pa.array(~absent)
@@ -246,7 +243,7 @@ class _Keys:
         self._batch = batch
         self._lines = lines
 
-    def absent(self, doubt: _Mask) -> _Mask:
+    def absent(self, doubt: Mask) -> Mask:
         """Rows all of whose nulls are missing keys; marks rows in doubt."""
         found = self._count()
         if found is None:
@@ -254,7 +251,7 @@ class _Keys:
             return np.zeros(self._batch.num_rows, np.bool_)
         nulls = self._nulls()
         full = self._batch.num_columns
-        absent: _Mask = (found == full - nulls) & (nulls > 0)
+        absent: Mask = (found == full - nulls) & (nulls > 0)
         doubt |= (nulls > 0) & (found != full) & ~absent
         return absent
 
@@ -279,72 +276,6 @@ class _Keys:
             return None
         keys = colons[(before == _QUOTE) & _NAME_END[raw[colons - 2]]]
         return np.searchsorted(keys, self._lines.stops) - np.searchsorted(keys, self._lines.starts)
-
-
-def _member(name: str, values: pa.Array, doubt: _Mask) -> pa.Array:
-    """`"key":value` of each row as `canonical` writes it; marks rows that kernels cannot write so."""
-    kind = values.type
-    if pa.types.is_string(kind):
-        return pc.binary_join_element_wise(name + '"', _escaped(values, doubt), '"', "")
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        return pc.binary_join_element_wise(name, values.cast(pa.string()), "")
-    if pa.types.is_floating(kind):
-        return pc.binary_join_element_wise(name, _plain_doubles(values, doubt), "")
-    if pa.types.is_struct(kind):
-        return pc.binary_join_element_wise(name, _object(values, doubt), "")
-    if pa.types.is_list(kind):
-        return pc.binary_join_element_wise(name, _array(values, doubt), "")
-    raise _Declined
-
-
-def _object(values: pa.StructArray, doubt: _Mask) -> pa.Array:
-    if values.null_count:
-        doubt |= values.is_null().to_numpy(zero_copy_only=False)
-    inner = dict(zip((field.name for field in values.type), values.flatten(), strict=True))
-    for column in inner.values():
-        if column.null_count:
-            doubt |= column.is_null().to_numpy(zero_copy_only=False)
-    members = [_member(canonical(key) + ":", inner[key], doubt) for key in sorted(inner)]
-    joined = pc.binary_join_element_wise(*members, ",")
-    return pc.binary_join_element_wise("{", joined, "}", "")
-
-
-def _array(values: pa.ListArray, doubt: _Mask) -> pa.Array:
-    """A null inside a list was written, since there are no gaps."""
-    inner = values.flatten()
-    lengths = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False)
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    inner_doubt = np.zeros(len(inner), np.bool_)
-    texts = pc.fill_null(_member("", inner, inner_doubt), "null")
-    doubtful = np.flatnonzero(inner_doubt)
-    doubt[np.searchsorted(offsets, doubtful, "right") - 1] = True
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts), ",")
-    whole = pc.binary_join_element_wise("[", joined, "]", "")
-    return pc.if_else(values.is_valid(), whole, pa.scalar(None, pa.string())) if values.null_count else whole
-
-
-def _escaped(values: pa.Array, doubt: _Mask) -> pa.Array:
-    content = values.buffers()[2]
-    if content is None:
-        return values
-    raw = np.frombuffer(content, np.uint8)
-    if not ((raw < 0x20) | (raw == _QUOTE) | (raw == _BACKSLASH)).any():
-        return values
-    rare = pc.match_substring_regex(values, _CONTROLS).fill_null(False)
-    doubt |= rare.to_numpy(zero_copy_only=False)
-    for plain, escaped in _ESCAPES:
-        values = pc.replace_substring(values, plain, escaped)
-    return values
-
-
-def _plain_doubles(values: pa.Array, doubt: _Mask) -> pa.Array:
-    """Arrow writes the same shortest digits as `canonical` for these; others are in doubt. A double without
-    a fraction may have been written as an integer."""
-    _refuse_odd_doubles(values)
-    numbers = values.fill_null(0.5).to_numpy(zero_copy_only=False)
-    size = np.abs(numbers)
-    doubt |= (size < _SMALLEST_PLAIN) | (size >= _LARGEST_PLAIN) | (numbers == np.rint(numbers))
-    return values.cast(pa.string())
 
 
 def _refuse_odd_doubles(values: pa.Array) -> None:

@@ -39,6 +39,11 @@ class Times:
         self._zone = zone_of(options.utc_offset)
 
     @property
+    def offset(self) -> int:
+        """Microseconds that times without an offset are ahead of UTC."""
+        return round(self._zone.utcoffset(None).total_seconds()) * 1_000_000
+
+    @property
     def iso_only(self) -> bool:
         """Whether times are ISO 8601 and UTC where they state no offset."""
         return self._format is None and self._zone == UTC
