@@ -260,3 +260,20 @@ def test_a_job_server_that_is_gone_is_incomplete_and_a_new_one_finishes_the_haul
     assert client.wait(CLIENT_ENDS) == EXIT_INCOMPLETE
     finish(haul, engine.options)
     assert haul.digest() == local
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [None, "2Mbit/s"])
+def test_the_splittable_adapter_on_a_runner_that_splits_gives_the_local_bytes(
+    tmp_path: Path, corpus: Path, offline: None, local: str, rate: str | None
+) -> None:
+    try:
+        program = fetch.go_tool("prism")
+    except Unavailable as reason:
+        pytest.skip(f"no Prism: {reason}")
+    haul = Haul(tmp_path / "haul", corpus, rate=rate)
+    # PrismRunner, unlike a job server apart, is known to split: see adapter_for.
+    options = ["--runner", "PrismRunner", "--", f"--prism_location={program}", *demo.worker_options()]
+    assert haul.run(options) == EXIT_OK
+    assert haul.digest() == local
+    assert haul.is_sound()
