@@ -11,7 +11,7 @@ import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.metrics import Metrics
 
-from skyhaul.haul.conductor import Conductor, pending_claims
+from skyhaul.haul.conductor import Claim, Conductor, pending_claims
 from skyhaul.haul.config import HaulConfig, Lot
 from skyhaul.haul.dealing import deal_lots
 from skyhaul.haul.pending import Pending
@@ -40,9 +40,9 @@ class _Hauling(beam.DoFn):
     def _site(self, share: int = 1) -> Site:
         return SITES.open(self._config, share)
 
-    def _conduct(self, site: Site, claim: Any) -> Iterator[Receipt]:
+    def _conduct(self, site: Site, *claims: Claim) -> Iterator[Receipt]:
         conductor = Conductor(site, self._config.workers, on_event=_LOG.warning)
-        for receipt in conductor.haul(claim):
+        for receipt in conductor.haul(*claims):
             site.tally.add(receipt)
             _count(receipt)
             yield receipt
@@ -53,9 +53,11 @@ class HaulLotFn(_Hauling):
 
     def process(self, lot: Lot) -> Iterator[Receipt]:
         site = self._site(lot.share)
+        claims = []
         for first, stop in lot.stretches:
             pending = Pending(site.store, first, stop, site.config.only, mend=site.config.mend)
-            yield from self._conduct(site, pending_claims(site.plan.shards(first, stop), pending.wanted))
+            claims.append(pending_claims(site.plan.shards(first, stop), pending.wanted))
+        yield from self._conduct(site, *claims)
 
 
 class _StretchRestriction(beam.transforms.core.RestrictionProvider):

@@ -49,6 +49,17 @@ IN_PLACE = "local"
 """The link name in the transfer counts of a source that is read in place."""
 
 
+_ANY_BACKLOG = 1 << 62
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One claim, and how many of its shards are open."""
+
+    claim: Claim
+    open: int = 0
+
+
 @dataclass(slots=True)
 class _Claimed:
     shard: Shard
@@ -83,38 +94,43 @@ class Conductor:
         self._given_up: dict[str, CarriageError] = {}
         self._disk_full = False
 
-    def haul(self, claim: Claim) -> Iterator[Receipt]:
-        """Claim until `claim()` gives None or the haul is stopped; yield a receipt for each claimed
-        shard, in the order in which they end. Raises ShardBug and CommitConflict, which stop the run."""
+    def haul(self, *claims: Claim) -> Iterator[Receipt]:
+        """Claim until each of `claims` gives None or the haul is stopped; yield a receipt for each claimed
+        shard, in the order in which they end. Several claims are taken in turn, so that sources behind
+        different links are hauled side by side. Raises ShardBug and CommitConflict, which stop the run."""
         threads = [
             threading.Thread(target=self._encode_all, name=f"skyhaul-encoder-{i}", daemon=True)
             for i in range(self._workers)
         ]
         for thread in threads:
             thread.start()
-        open_shards = 0
-        exhausted = False
+        turns = [_Turn(claim) for claim in claims]
+        taken: dict[int, _Turn] = {}
         try:
-            while not exhausted or open_shards:
-                while not exhausted and self._wants(open_shards):
-                    shard = None if self._stopping() else claim()
-                    if shard is None:
-                        exhausted = True
+            while turns or taken:
+                while turns:
+                    turn = min(turns, key=lambda turn: turn.open)
+                    if not self._wants(len(taken), turn.open if len(claims) > 1 else None):
                         break
+                    shard = None if self._stopping() else turn.claim()
+                    if shard is None:
+                        turns.remove(turn)
+                        continue
                     early = self._settled(shard)
                     if early is not None:
                         yield early
                         continue
                     self._todo.put(self._begin(shard))
-                    open_shards += 1
-                if not open_shards:
+                    taken[shard.number] = turn
+                    turn.open += 1
+                if not taken:
                     continue
-                receipt = self._next_done(wait_for_more=exhausted)
+                receipt = self._next_done(wait_for_more=not turns)
                 if receipt is None:
                     continue
-                open_shards -= 1
                 if isinstance(receipt, BaseException):
                     raise receipt
+                taken.pop(receipt.shard).open -= 1
                 yield receipt
         finally:
             for _ in threads:
@@ -128,15 +144,20 @@ class Conductor:
             return self._done.get(timeout=1.0 if wait_for_more else 0.05)
         return None
 
-    def _wants(self, open_shards: int) -> bool:
-        """Whether the next shard should be claimed now."""
+    def _wants(self, open_shards: int, own: int | None) -> bool:
+        """Whether the next shard should be claimed now. `own`: the open shards of the claim whose turn it
+        is; None where there is only one claim."""
         if open_shards == 0 or self._stopping():
             return True
         engine = self._site.engine
         if engine is None:
             return open_shards < 2 * self._workers
-        stats = engine.stats()
-        return open_shards < 4 * self._workers + 64 and engine.wait_hungry(stats.low_water, 0.0)
+        if open_shards >= 4 * self._workers + 64:
+            return False
+        if own is not None and own <= self._workers:
+            # Its link may be idle, however much others have to fetch.
+            return engine.wait_hungry(_ANY_BACKLOG, 0.0)
+        return engine.wait_hungry(engine.stats().low_water, 0.0)
 
     def _settled(self, shard: Shard) -> Receipt | None:
         """A receipt without work: committed before, or its source has been given up."""

@@ -119,7 +119,7 @@ class Site:
 
 def _by_tls(spec: SourceSpec) -> bool:
     """Whether connections cost a TLS handshake's round trip, too."""
-    urls = [spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
+    urls = [spec.url.root or spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
     return any(url.startswith("https:") for url in urls)
 
 
