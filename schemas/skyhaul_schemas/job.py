@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -262,6 +263,33 @@ class ShardsSpec(_Model):
         return name, int(level) if level else None
 
 
+class AboutSpec(_Model):
+    """What the dataset's card and its Croissant description say of it. No part of the plan: it may change
+    at any time, and the next `run` writes it anew."""
+
+    title: Text | None = Field(default=None, description="The dataset's title. Default: the job's name.")
+    description: Text | None = Field(default=None, description="What is in it, for people.")
+    licence: Text | None = Field(
+        default=None, description="An SPDX identifier (`CC-BY-4.0`) or the URL of the licence's text."
+    )
+    homepage: Text | None = Field(default=None, description="The URL of the dataset's page.")
+    creator: Text | None = Field(default=None, description="Who made it: a person or an organisation.")
+    published: Text | None = Field(default=None, description="When it was published: `2026-11-22`.")
+    citation: Text | None = Field(default=None, description="How it is cited.")
+    opt_out: Text | None = Field(
+        default=None,
+        description="How people have their data taken out: a URL, an address, or what they have to do.",
+    )
+
+    @field_validator("published")
+    @classmethod
+    def _day(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else date.fromisoformat(value).isoformat()
+        except ValueError:
+            raise NotAllowed(value, "a day such as 2026-11-22, in quotes") from None
+
+
 class Job(_Model):
     """A job file, version 1. Paths are as written; relative ones start at the working directory."""
 
@@ -296,6 +324,9 @@ class Job(_Model):
     transforms: list[TransformSpec] = Field(
         default=[],
         description="Rules between decoding and writing, in their order: what each takes out is counted.",
+    )
+    about: AboutSpec = Field(
+        default=AboutSpec(), description="Licence, description, opt-out: for the dataset's card."
     )
     patience: Duration = Field(
         default=600.0, description="How long a silent source is tried before its shards are put off: `10m`."

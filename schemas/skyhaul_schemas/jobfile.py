@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from skyhaul_schemas.digested import digested_part, job_difference
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Job, LinkSpec, ShardsSpec, SourceSpec
+from skyhaul_schemas.job import AboutSpec, Job, LinkSpec, ShardsSpec, SourceSpec
 from skyhaul_schemas.jobyaml import TEXT_CAP, Problem, Tree, Where, read_tree, refuse
 from skyhaul_schemas.literal_secrets import literal_secret
 from skyhaul_schemas.printable import describe, printable
@@ -162,7 +162,9 @@ def _model(where: Where) -> type[BaseModel]:
         return TransformSpec
     if len(where) == 3 and where[0] in _PARTS:
         return _PARTS[where[0]]
-    return ShardsSpec if len(where) == 2 and where[0] == "shards" else Job
+    if len(where) == 2 and where[0] in ("shards", "about"):
+        return ShardsSpec if where[0] == "shards" else AboutSpec
+    return Job
 
 
 def _keys(model: type[BaseModel]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from skyhaul_schemas.plan import GROUP_SIZE
 
 CARD = "README.md"
+CROISSANT = "croissant.json"
 DATA = "data"
 CONTROL = "_skyhaul"
 JOB = f"{CONTROL}/job.yaml"

@@ -12,10 +12,12 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from skyhaul.dataset.croissant import write_croissant
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Planned, Survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.job import Job
+from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import shard_schema
 from skyhaul_schemas.units import format_size
 
@@ -36,13 +38,18 @@ dataset = load_dataset("path/to/this/folder", split="{split}", streaming=True)
 
 
 def write_card(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> None:
-    """Write or replace README.md. Raises StorageError."""
+    """Write or replace README.md, and croissant.json beside it. Raises StorageError."""
     store.replace_bytes(layout.CARD, card(plan, seen, job).encode())
+    write_croissant(store, plan, seen, job)
 
 
 def card(plan: Planned, seen: Survey, job: Job) -> str:
     """The card's text."""
-    header: dict[str, Any] = {"pretty_name": job.name, "tags": ["skyhaul"]}
+    header: dict[str, Any] = {
+        "pretty_name": job.about.title or job.name,
+        **_licence(job.about.licence),
+        "tags": ["skyhaul"],
+    }
     rows = sum(split.rows for split in seen.splits.values())
     if seen.splits:
         header["size_categories"] = [next((name for limit, name in _CATEGORIES if rows < limit), "n>1T")]
@@ -57,6 +64,27 @@ def card(plan: Planned, seen: Survey, job: Job) -> str:
         header["dataset_info"] = {"features": [_feature(field) for field in shard_schema(job.schema_)]}
     text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{text}---\n\n{_body(plan, seen, job, rows)}"
+
+
+def _licence(licence: str | None) -> dict[str, str]:
+    """As the Hub writes it: an identifier in lower case, or `other` with a link."""
+    if licence is None:
+        return {}
+    if "://" in licence:
+        return {"license": "other", "license_name": "see-link", "license_link": licence}
+    return {"license": licence.lower()}
+
+
+def _about(job: Job) -> str:
+    """The paragraphs that the job's `about` gives."""
+    about = job.about
+    said = (
+        ("Licence", about.licence), ("Made by", about.creator), ("Homepage", about.homepage),
+        ("Published", about.published), ("To be cited as", about.citation), ("Opt-out", about.opt_out),
+    )  # fmt: skip
+    lines = "".join(f"- {label}: {printable(value)}\n" for label, value in said if value)
+    description = f"{about.description.strip()}\n\n" if about.description else ""
+    return description + (f"{lines}\n" if lines else "")
 
 
 def _feature(field: pa.Field) -> dict[str, Any]:
@@ -76,8 +104,9 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
         for name, s in sorted(seen.by_source.items())
     )
     opening = "".join(_OPENING.format(split=split) for split in list(seen.splits)[:1])
+    filtered = ", ".join(f"`{printable(rule)}` {count:,}" for rule, count in seen.filtered_by.items())
     return (
-        f"# {job.name}\n\n"
+        f"# {job.about.title or job.name}\n\n{_about(job)}"
         f"{rows:,} rows of schema `{job.schema_}` in Parquet, hauled by skyhaul.\n\n"
         f"| split | rows | files | size | uncompressed |\n| --- | ---: | ---: | ---: | ---: |\n{splits}\n"
         f"| source | objects | source bytes | shards committed |\n| --- | ---: | ---: | ---: |\n{sources}\n"
@@ -86,6 +115,8 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
         f" {seen.records.filtered:,} filtered, {seen.records.rejected:,} rejected"
         f" (with their reasons under `{layout.REJECTS}/`). Each row's `provenance` names the object, its"
         f" version, and the bytes that the row came from.\n\n"
+        f"{f'Filtered by rule: {filtered}.' if filtered else ''}"
+        f"{chr(10) * 2 if filtered else ''}"
         f"Plan `{header.digest}`. `skyhaul verify` on this folder proves that each planned byte is accounted"
         f" for, and that each file is as it was committed.\n"
     )

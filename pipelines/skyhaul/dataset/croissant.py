@@ -1,0 +1,200 @@
+"""croissant.json: the dataset in MLCommons' Croissant 1.1, with the sha256 of every data file.
+
+Made from the plan, the job's `about` and the commit records, file by file in the order of shards, so that
+equal datasets have equal descriptions (https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from skyhaul.dataset.commits import commits
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.survey import Planned, Survey
+from skyhaul_schemas import layout
+from skyhaul_schemas.job import Job
+from skyhaul_schemas.records import shard_schema
+
+CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
+PARQUET = "application/x-parquet"
+
+_CROISSANT_TERMS = (
+    "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty",
+    "fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5",
+    "parentField", "path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate",
+    "separator", "source", "subField", "transform",
+)  # fmt: skip
+
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "description": {"@container": "@language"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "name": {"@container": "@language"},
+    "sc": "https://schema.org/",
+    **{term: f"cr:{term}" for term in _CROISSANT_TERMS},
+}
+"""The specification's recommended context."""
+
+_IN_MEMORY = 32 * 1024 * 1024
+"""Bytes; a longer description is put together on disk."""
+
+
+def write_croissant(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> None:
+    """Write or replace croissant.json. Raises StorageError."""
+    pieces = _pieces(store, plan, seen, job)
+    head = bytearray()
+    for piece in pieces:
+        head += piece.encode()
+        if len(head) > _IN_MEMORY:
+            break
+    else:
+        store.replace_bytes(layout.CROISSANT, bytes(head))
+        return
+    file = store.files.create(store.temp_path(".json"))
+    try:
+        file.write(head)
+        for piece in pieces:
+            file.write(piece.encode())
+        file.finish(sync=True)
+        # What stood there is no loss: it is made anew from the same records.
+        aside = f"{layout.SET_ASIDE}/{layout.CROISSANT}.{uuid.uuid4().hex}"
+        store.replace_file(file.path, layout.CROISSANT, aside)
+        store.remove(aside)
+    except BaseException:
+        file.discard()
+        raise
+
+
+def _pieces(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> Iterator[str]:
+    """The text, a line for each file."""
+    head = json.dumps(_head(plan, seen, job), indent=1, ensure_ascii=False)
+    yield f'{head.removesuffix("}").rstrip()},\n "distribution": ['
+    comma = "\n"
+    for split in seen.splits:
+        yield f"{comma}  {_line(_file_set(split))}"
+        comma = ",\n"
+    for record in commits(store):
+        for file in record.files:
+            yield f"{comma}  {_line(_file_object(file.path, file.bytes, file.sha256))}"
+            comma = ",\n"
+    sets = [_record_set(split, job.schema_) for split in seen.splits]
+    yield f'\n ],\n "recordSet": {json.dumps(sets, indent=1, ensure_ascii=False)}\n}}\n'
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _head(plan: Planned, seen: Survey, job: Job) -> dict[str, Any]:
+    about = job.about
+    rows = sum(split.rows for split in seen.splits.values())
+    said = {
+        "license": _licence_url(about.licence),
+        "url": about.homepage,
+        "creator": {"@type": "Organization", "name": about.creator} if about.creator else None,
+        "datePublished": about.published,
+        "citeAs": about.citation,
+        "usageInfo": about.opt_out if about.opt_out and "://" in about.opt_out else None,
+        "conditionsOfAccess": f"Opt-out: {about.opt_out}" if about.opt_out else None,
+    }
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": CONFORMS_TO,
+        "name": about.title or job.name,
+        "description": about.description
+        or f"{rows:,} rows of schema {job.schema_}, hauled by skyhaul from {', '.join(sorted(job.sources))}.",
+        "version": "1.0.0",
+        "identifier": f"skyhaul-plan:{plan.header.digest}",
+        "keywords": ["skyhaul"],
+        **{key: value for key, value in said.items() if value is not None},
+    }
+
+
+def _licence_url(licence: str | None) -> str | None:
+    if licence is None or "://" in licence:
+        return licence
+    return f"https://spdx.org/licenses/{licence}.html"
+
+
+def _file_set(split: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"files-{split}",
+        "name": f"files-{split}",
+        "description": f"All files of split {split}; each is listed below with its digest.",
+        "encodingFormat": PARQUET,
+        "includes": f"{layout.DATA}/*/{split}-*.parquet",
+    }
+
+
+def _file_object(path: str, size: int, sha256: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": path,
+        "name": path.rpartition("/")[2],
+        "contentUrl": path,
+        "contentSize": f"{size} B",
+        "encodingFormat": PARQUET,
+        "sha256": sha256,
+    }
+
+
+def _record_set(split: str, schema: str) -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": split,
+        "name": split,
+        "description": f"The rows of split {split}.",
+        "key": {"@id": f"{split}/id"},
+        # Croissant has a type for the bytes of images, and none for bytes of any kind.
+        "field": [
+            _field(split, field)
+            for field in shard_schema(schema)
+            if schema == "image" or not pa.types.is_large_binary(field.type)
+        ],
+    }
+
+
+def _field(split: str, field: pa.Field) -> dict[str, Any]:
+    name = f"{split}/{field.name}"
+    source = {"fileSet": {"@id": f"files-{split}"}, "extract": {"column": field.name}}
+    own = {"@type": "cr:Field", "@id": name, "name": name}
+    if not pa.types.is_struct(field.type):
+        return {**own, "dataType": _data_type(field), "source": source}
+    return {
+        **own,
+        "subField": [
+            {
+                "@type": "cr:Field",
+                "@id": f"{name}/{inner.name}",
+                "name": f"{name}/{inner.name}",
+                "dataType": _data_type(inner),
+                "source": {**source, "transform": {"jsonPath": f"$.{inner.name}"}},
+            }
+            for inner in field.type
+        ],
+    }
+
+
+def _data_type(field: pa.Field) -> str:
+    kind = field.type
+    if pa.types.is_timestamp(kind):
+        return "sc:DateTime"
+    if pa.types.is_floating(kind):
+        return "cr:Float64"
+    if pa.types.is_integer(kind):
+        return f"cr:Int{kind.bit_width}"
+    return "sc:ImageObject" if pa.types.is_large_binary(kind) else "sc:Text"
