@@ -116,6 +116,7 @@ def test_every_byte_is_right_whatever_went_wrong(ram_path: Path, links: int, blo
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("links", [0, 1, 2])
 def test_every_byte_is_right_over_hundreds_of_seeds(ram_path: Path, links: int) -> None:
     for seed in range(100, 400):

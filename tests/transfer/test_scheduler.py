@@ -260,6 +260,6 @@ class Longer(World):
 
 
 Longer.TestCase.settings = settings(
-    deadline=None, derandomize=True, max_examples=1000, stateful_step_count=80, print_blob=True
+    deadline=None, derandomize=True, max_examples=500, stateful_step_count=80, print_blob=True
 )
 TestSchedulerForLong = pytest.mark.slow(Longer.TestCase)

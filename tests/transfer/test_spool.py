@@ -282,6 +282,8 @@ def test_dropped_segments_give_their_blocks_back_to_the_disk_once_room_is_needed
         resumed = again.engine.fetch(0, "m", whole_segments(source))
         assert await again.contents(resumed) == list(objects.values())
         assert again.engine.resumed_bytes == 4 * MIB
+        assert resumed.spooled is not None
+        assert resumed.spooled.lost == [], "the journal let go of them before the disk did"
         again.engine.close()
 
     at_once(main())

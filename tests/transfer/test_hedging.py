@@ -1,0 +1,105 @@
+"""Second copies of late ranges: when they are asked for, and that they save and never cost a byte."""
+
+from __future__ import annotations
+
+import pytest
+
+from skyhaul_connectors.transfer.health import SourceHealth
+from skyhaul_connectors.transfer.lane import LaneState
+from skyhaul_connectors.transfer.scheduler import SourceScheduler
+from skyhaul_connectors.transfer.segment import AddressMap, Segment
+from skyhaul_connectors.transfer.work import Ask, Dial, Send, Work
+from skyhaul_schemas.errors import ConnectionLost
+from skyhaul_schemas.plan import PinnedObject
+
+SIZE = 10_000
+RTT = 0.1
+
+
+class Table:
+    """One object of one range over two channels; the first one never answers."""
+
+    def __init__(self) -> None:
+        self.lane = LaneState(0, "leo", 2)
+        health = SourceHealth("s", patience=600.0, give_up_after=120.0)
+        self.scheduler = SourceScheduler("s", [self.lane], 2, health)
+        self.work = self.add(0)
+        self.other = self.add(1)
+        self.now = 0.0
+        self.asks: list[Ask] = []
+        self.channels: list[int] = []
+        self.decide(0.0)
+        for channel in self.channels:
+            self.scheduler.opened(channel, RTT)
+        self.first, second = self.asks
+        self.scheduler.received(second, SIZE, 2 * RTT)
+        self.scheduler.finished(second, 2 * RTT)
+
+    def add(self, key: int) -> Work:
+        segment = Segment(PinnedObject("s", str(key), SIZE, ""), 0, SIZE)
+        work = Work(key, key, AddressMap([segment]), lambda at, data: None)
+        self.scheduler.add(work)
+        self.scheduler.want(key, 0, 0.0)
+        return work
+
+    def decide(self, now: float) -> list[Ask]:
+        """The asks that went out."""
+        fresh: list[Ask] = []
+        for action in self.scheduler.decide(now):
+            match action:
+                case Dial(_, channel):
+                    self.channels.append(channel)
+                case Send(_, request):
+                    ask = self.scheduler.ask_of(request.tag)
+                    assert ask is not None
+                    fresh.append(ask)
+        self.asks += fresh
+        return fresh
+
+
+def hedged() -> tuple[Table, Ask]:
+    table = Table()
+    assert table.decide(2 * RTT) == [], "it may still come in time"
+    (copy,) = table.decide(0.5)
+    assert (copy.work, copy.start, copy.stop) == (table.first.work, 0, SIZE)
+    assert table.decide(5 * RTT + 0.1) == [], "two copies, not three"
+    return table, copy
+
+
+def test_the_copy_that_comes_first_is_kept_and_the_other_counts_as_resent() -> None:
+    table, copy = hedged()
+    assert table.scheduler.received(table.first, 4_000, 0.61) == [(0, 4_000)]
+    assert table.scheduler.received(copy, 6_000, 0.62) == [(4_000, 6_000)]
+    assert table.scheduler.received(table.first, 6_000, 0.63) == [(6_000, SIZE)]
+    table.scheduler.finished(table.first, 0.63)
+    assert table.scheduler.missing == 0
+    assert table.scheduler.received(copy, 4_000, 0.64) == []
+    counts = table.work.counts["leo"] if table.first.work is table.work else table.other.counts["leo"]
+    assert (counts.payload, counts.resent) == (SIZE, SIZE)
+
+
+@pytest.mark.parametrize("which", ["first", "copy"])
+def test_when_one_copy_fails_the_other_goes_on_and_nothing_is_asked_again(which: str) -> None:
+    table, copy = hedged()
+    failing = table.first if which == "first" else copy
+    staying = copy if which == "first" else table.first
+    table.scheduler.failed(failing, ConnectionLost("reset"), 0.6)
+    assert table.scheduler._state.queue.waiting == 0
+    table.scheduler.received(staying, SIZE, 0.62)
+    table.scheduler.finished(staying, 0.62)
+    assert table.scheduler.missing == 0
+
+
+def test_when_both_fail_the_range_is_asked_again_once() -> None:
+    table, copy = hedged()
+    table.scheduler.failed(table.first, ConnectionLost("reset"), 0.6)
+    table.scheduler.failed(copy, ConnectionLost("reset"), 0.6)
+    assert table.scheduler._state.queue.waiting == SIZE
+    asked = table.decide(2.0)
+    assert [(ask.start, ask.stop) for ask in asked] == [(0, SIZE)]
+
+
+def test_a_full_link_is_no_reason_for_a_copy() -> None:
+    table = Table()
+    table.lane.estimate.sample(100.0)
+    assert table.decide(2.0) == [], "at 100 B/s ten kilobytes take their time"
