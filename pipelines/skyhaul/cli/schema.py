@@ -12,17 +12,26 @@ from skyhaul.report.stdio import say
 
 HELP = """Print the JSON Schema of the job file, for editors and checkers.
 
+With --records: the columns of the datasets themselves, with what they mean.
+
 \b
-Example:
+Examples:
   skyhaul schema > skyhaul.schema.json
   # first line of a job file, for editors with a YAML language server:
   # yaml-language-server: $schema=skyhaul.schema.json
+  skyhaul schema --records
 """
 
 
 @click.command(cls=SkyhaulCommand, help=HELP, short_help="Print the job file's JSON Schema.")
+@click.option("--records", is_flag=True, help="Print the reference of the record schemas, as Markdown.")
 @common_options
-def command() -> int:
+def command(records: bool) -> int:
+    if records:
+        from skyhaul_schemas.reference import reference
+
+        say(reference().rstrip("\n"))
+        return 0
     from skyhaul_schemas.jobfile import json_schema
 
     say(json.dumps(json_schema(), indent=2))

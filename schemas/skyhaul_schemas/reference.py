@@ -1,0 +1,127 @@
+"""The page docs/schemas.md: every column of every schema, with what it means.
+
+`python -m skyhaul_schemas.reference` prints it, and so does `skyhaul schema --records`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from skyhaul_schemas.job import AboutSpec
+from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, REJECTS_SCHEMA, shard_schema
+from skyhaul_schemas.transforms import TransformSpec
+from skyhaul_schemas.units import format_size
+
+SCHEMAS = {
+    "document": "Text for training: a line of JSONL or CSV, a row of Parquet, a file, a page of an archive.",
+    "reading": "One value of one quantity at one place and time; wide tables are melted as the job says.",
+    "image": "Images as bytes, with their caption.",
+    "blob": f"Objects as they are. One of more than {format_size(BLOB_PART_SIZE)} becomes several rows.",
+}
+"""Schema: what a row of it is."""
+
+MEANINGS = {
+    "id": "`source/object#offset`: unique in the dataset, the same in every haul of the plan.",
+    "document.text": "The text. Its encoding at the source was converted to UTF-8.",
+    "source_id": "The source's own id of the record.",
+    "url": "Where the source says that the record comes from.",
+    "language": "As the source states it, or as `identify_language` found it (ISO 639; `und`: not sure).",
+    "created": "When the source says that the record was made.",
+    "metadata": "What was not mapped to a column: a JSON object with its keys sorted.",
+    "station": "What measured: a station, a buoy, a sensor.",
+    "time": "When it was measured.",
+    "quantity": "What was measured: the source's name for it.",
+    "value": "The value, in `unit`; null where the source says that it is missing.",
+    "unit": "As the source gives it; nothing is converted.",
+    "quality": "The source's flag.",
+    "latitude": "Degrees north.",
+    "longitude": "Degrees east.",
+    "image.bytes": "The image file, byte for byte.",
+    "format": "png, jpeg, …, as the source states it.",
+    "width": "Pixels, as the source states it; images are not decoded.",
+    "height": "Pixels, likewise.",
+    "caption": "From the source's column or side-car.",
+    "name": "The last part of the object's path.",
+    "blob.bytes": f"This part: at most {format_size(BLOB_PART_SIZE)}.",
+    "part": "Its place among the parts, from 0.",
+    "parts": "How many there are.",
+    "media_type": "By the first bytes, else by the name.",
+    "provenance": "Where the row comes from, to the byte.",
+    "provenance.source": "The source's name in the job file.",
+    "provenance.object": "The object's path below the source's root.",
+    "provenance.version": "How the object is recognised: by ETag, version id, time or digest; empty: by its size.",
+    "provenance.offset": "The record's first byte in the object, or in what it holds if it is compressed.",
+    "provenance.length": "Its bytes there.",
+    "rejects.source": "The source's name in the job file.",
+    "rejects.object": "The object's path below the source's root.",
+    "rejects.offset": "The first byte of what could not be taken.",
+    "rejects.length": "Its bytes; the rest of the object, where that was unreadable.",
+    "rejects.reason": "Why.",
+    "rejects.raw": f"The bytes themselves, at most {format_size(RAW_CAP)} of them.",
+}
+"""Column, or schema.column where one name means several things: what it holds."""
+
+
+def reference() -> str:
+    """The whole page, Markdown."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield "# Schemas"
+    yield ""
+    yield "Made of the program by `make docs`; a test holds it to it. A dataset has one schema, the job's"
+    yield "`schema`, in every one of its files. A column that is not `required` may be null."
+    for name, meaning in SCHEMAS.items():
+        yield from _section(name, meaning, shard_schema(name), name)
+    yield from _section(
+        "rejects",
+        "`_skyhaul/rejects/`: what could not be taken, with the reason.",
+        REJECTS_SCHEMA,
+        "rejects",
+    )
+    yield from _keys(
+        "transforms",
+        "A list, at the top of a job and below a source. A rule has one of these keys:",
+        TransformSpec,
+    )
+    yield from _keys("about", "A mapping at the top of a job, for README.md and croissant.json:", AboutSpec)
+
+
+def _section(title: str, meaning: str, schema: pa.Schema, scope: str) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield meaning
+    yield ""
+    yield "| column | type | | meaning |"
+    yield "| --- | --- | --- | --- |"
+    for field in schema:
+        yield _row(field, field.name, scope)
+        if pa.types.is_struct(field.type):
+            for inner in field.type:
+                yield _row(inner, f"{field.name}.{inner.name}", scope)
+
+
+def _row(field: pa.Field, path: str, scope: str) -> str:
+    kind = "struct" if pa.types.is_struct(field.type) else str(field.type).replace("double", "float64")
+    meaning = MEANINGS.get(f"{scope}.{path}") or MEANINGS[path]
+    return f"| `{path}` | {kind} | {'' if field.nullable else 'required'} | {meaning} |"
+
+
+def _keys(title: str, meaning: str, model: type[BaseModel]) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield meaning
+    yield ""
+    yield "| key | meaning |"
+    yield "| --- | --- |"
+    for name, info in model.model_fields.items():
+        yield f"| `{name}` | {info.description} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
