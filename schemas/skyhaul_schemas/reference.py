@@ -53,7 +53,7 @@ MEANINGS = {
     "provenance": "Where the row comes from, to the byte.",
     "provenance.source": "The source's name in the job file.",
     "provenance.object": "The object's path below the source's root.",
-    "provenance.version": "What the object is recognised by: ETag, version id, time, digest; empty: its size.",
+    "provenance.version": "What tells the object again: ETag, version id, time, digest; empty: its size.",
     "provenance.offset": "The record's first byte in the object, or in what it holds if it is compressed.",
     "provenance.length": "Its bytes there.",
     "rejects.source": "The source's name in the job file.",
