@@ -16,7 +16,6 @@ from skyhaul_schemas.errors import (
     TransientError,
 )
 
-
 _REFUSED_PAUSE = 60.0
 
 
