@@ -40,7 +40,12 @@ def test_every_format_builds_a_decoder_for_every_schema_it_states() -> None:
     ("format", "schema", "options", "message"),
     [
         ("jsnol", "document", {}, r"format 'jsnol' is unknown \(allowed: .*jsonl.*\)"),
-        ("jsonl", "blob", {}, r"format jsonl gives document or reading, not schema blob \(for that: binary"),
+        (
+            "jsonl",
+            "blob",
+            {},
+            r"jsonl gives document or reading, not schema blob \(for that: tar, binary",
+        ),
         (
             "jsonl",
             "document",

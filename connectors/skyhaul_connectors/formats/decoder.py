@@ -90,6 +90,13 @@ class Account:
         self.reject(offset, length, reason, raw)
         self._damaged = True
 
+    def pass_on(self, offset: int, length: int, reason: str, raw: bytes) -> None:
+        """What a decoder inside this one has rejected under the same settings."""
+        self._add(offset, length, reason, raw)
+
+    def mark_damaged(self) -> None:
+        self._damaged = True
+
     def step(self, batch: pa.RecordBatch) -> Decoded:
         """`batch` with all that was rejected since the last step."""
         decoded = Decoded(batch, self._rejects, self._damaged)

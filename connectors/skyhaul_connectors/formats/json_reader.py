@@ -72,7 +72,7 @@ class LineReader:
         offset = window.offset
         for line in window.data.split(b"\n"):
             length = len(line)
-            for number, row in enumerate(self._rows(line, offset)):
+            for number, row in enumerate(self.rows(line, offset)):
                 for column, value in zip(columns, row, strict=False):
                     column.append(value)
                 columns[-2].append(offset + number)
@@ -83,9 +83,9 @@ class LineReader:
                 columns = [[] for _ in columns]
         yield columns
 
-    def _rows(self, line: bytes, offset: int) -> list[Row]:
-        """The rows of any line; none where it is blank, or has gone to the account."""
-        if not line.strip(_BLANK):
+    def rows(self, line: bytes, offset: int, *, blank: bool = True) -> list[Row]:
+        """The rows of any line; none where it is `blank` (and may be), or has gone to the account."""
+        if blank and not line.strip(_BLANK):
             return []
         if len(line) > self._max_line:
             self._account.reject(offset, len(line), self.too_long(len(line)), line)

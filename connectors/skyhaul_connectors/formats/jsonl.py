@@ -24,7 +24,7 @@ from skyhaul_connectors.formats.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.decoder import Account, WholeObject, even_cuts, rows, with_surroundings
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.json_reader import LineReader
-from skyhaul_connectors.formats.lines import LongLine, Window, lines_of_chunk, lines_of_stream
+from skyhaul_connectors.formats.lines import LongLine, Rest, Window, lines_of_chunk, lines_of_stream
 from skyhaul_connectors.formats.melt import MeltOptions
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
@@ -67,6 +67,12 @@ class JsonlDecoder(WholeObject):
             windows = lines_of_chunk(data, self._options.max_line)
         else:
             windows = lines_of_stream(stream, self._options.max_line)
+        yield from self.decode_windows(windows, data, account)
+
+    def decode_windows(
+        self, windows: Iterator[Window | LongLine | Rest], data: ChunkBytes, account: Account
+    ) -> Iterator[Decoded]:
+        """The rows of lines that were found already."""
         fields = self._fields.for_object(data.chunk.object.path)
         reader = LineReader(fields, account, self._options.max_line, self._options.max_depth)
         for window in windows:

@@ -32,6 +32,8 @@ FORMATS = {
     for entry in (
         Format("jsonl", "jsonl", "Jsonl", ("document", "reading"), (".jsonl", ".ndjson", ".jsonlines"),
                "one JSON object a line"),
+        Format("json", "json_document", "Json", ("document", "reading"), (".json", ".geojson"),
+               "a JSON array, one JSON object, or lines after all"),
         Format("text", "text", "Text", ("document",),
                (".txt", ".text", ".md", ".markdown", ".rst", ".py", ".log", ".tex", ".org"),
                "a text, or each paragraph of it"),
@@ -44,6 +46,11 @@ FORMATS = {
                (".arrow", ".arrows", ".feather", ".ipc"), "Arrow IPC files and streams"),
         Format("csv", "delimited", "Csv", ("document", "reading"), (".csv",), "delimited text with a header"),
         Format("tsv", "delimited", "Tsv", ("document", "reading"), (".tsv", ".tab"), "csv with tabs"),
+        Format("image", "image", "Image", ("image",),
+               (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".avif", ".heic"),
+               "an image, its size and type from its header"),
+        Format("tar", "tar", "Tar", ("document", "reading", "image", "blob"), (".tar",),
+               "an archive of objects, each decoded by its own suffix"),
         Format("binary", "binary", "Binary", ("blob",), (), "any object as it is"),
     )
 }  # fmt: skip
@@ -105,6 +112,19 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
     for key, value in settings.options.items():
         for name in known[key]:
             parse_options(_options(FORMATS[name]), name, {key: value})
+
+
+def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, str]:
+    """Versions behind `format`, or behind all formats of the schema."""
+    names = (
+        [format] if format is not None else [e.name for e in FORMATS.values() if settings.schema in e.schemas]
+    )
+    found: dict[str, str] = {}
+    for name in names:
+        if name != "tar":
+            plain = DecodeSettings(settings.schema)
+            found.update(decoder_for(name, plain, "").fingerprint)
+    return found
 
 
 def described() -> Mapping[str, str]:

@@ -1,0 +1,203 @@
+"""Tar archives as containers: each regular file in it is decoded as an object of its own.
+
+To `document` and `reading`, a member is decoded by the format that its suffix states, or by the one that
+`members: {format: …}` names, which takes that format's options, too. To `blob`, each member becomes parts of
+at most 16 MiB. To `image`, members are grouped as WebDataset does, by the name up to its first dot after the
+last slash: each image of a group, with the caption of its `.txt` or `.caption`, and its `.json` in
+`metadata`.
+
+Names are never paths; fields may take a member's name as `@path`. Offsets are those of the archive (of its
+decompressed stream): the member's data plus the record's place in it, so compressed members are not opened;
+compress the archive instead. A member may have `max_member` bytes, a blob any number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field
+
+from skyhaul_connectors.formats.byte_reader import ByteReader
+from skyhaul_connectors.formats.chunk_bytes import BytesChunk, whole
+from skyhaul_connectors.formats.compression import codec_of, open_stream
+from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
+from skyhaul_connectors.formats.image import ImageOptions, NoImage, image_row
+from skyhaul_connectors.formats.json_exact import BadJson, loads
+from skyhaul_connectors.formats.media_type import HEAD, media_type
+from skyhaul_connectors.formats.options import StreamOptions
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
+from skyhaul_connectors.formats.stream import Broken, PlainStream
+from skyhaul_connectors.formats.tar_members import Member, members_of
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job import Size
+from skyhaul_schemas.records import BLOB_PART_SIZE
+
+_CAPTIONS = ("txt", "caption", "text")
+
+
+class TarOptions(StreamOptions):
+    """members: `format` and options of the members' format. max_member: bytes of a member at most.
+    max_pixels: as for images."""
+
+    members: dict[str, Any] = Field(default={})
+    max_member: Size = Field(default=64 * 1024**2, ge=512)
+    max_pixels: int = Field(default=ImageOptions().max_pixels, ge=1)
+
+
+class TarDecoder(WholeObject):
+    """Decoder of tar archives."""
+
+    def __init__(self, settings: DecodeSettings, options: TarOptions) -> None:
+        super().__init__(settings, options)
+        self._options = options
+        inner = dict(options.members)
+        self._format: str | None = inner.pop("format", None)
+        self._inner = replace(settings, options=inner)
+        if settings.schema in ("document", "reading"):
+            from skyhaul_connectors.formats.registry import check_options
+
+            if self._format == "tar":
+                raise UsageError("decode option 'members': a tar inside a tar is not opened")
+            check_options(self._format, self._inner)
+        elif options.members:
+            raise UsageError(f"decode option 'members' is not for schema {settings.schema}")
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        from skyhaul_connectors.formats.registry import fingerprint_of
+
+        found = {"pyarrow": pa.__version__}
+        if self.settings.schema in ("document", "reading"):
+            found.update(fingerprint_of(self._format, self._inner))
+        return found
+
+    def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
+        account = Account(self.settings, data.chunk)
+        stream = open_stream(data, self._options) or PlainStream(data, 0, data.chunk.object.size)
+        reader = ByteReader(stream)
+        take = {"blob": self._blobs, "image": self._images}.get(self.settings.schema, self._members)
+        try:
+            yield from take(reader, data, account)
+        except Broken as broken:
+            length = reader.end - reader.start
+            account.damage(reader.start, length, broken.reason, reader.beginning[:length])
+        if account.pending:
+            yield account.step(self.empty())
+
+    def _sound(self, reader: ByteReader, account: Account) -> Iterator[Member]:
+        for member in members_of(reader):
+            if member.problem is None:
+                yield member
+                continue
+            name = f"{printable(member.name)}: " if member.name else ""
+            tell = account.damage if member.ends else account.reject
+            tell(member.offset, member.size, name + member.problem, member.raw)
+
+    def _body(self, reader: ByteReader, member: Member, account: Account) -> bytes | None:
+        """The member's bytes; None after it was rejected."""
+        if member.size > self._options.max_member:
+            limit = self._options.max_member
+            reason = f"{printable(member.name)}: {member.size} bytes, more than max_member of {limit}"
+            account.reject(member.offset, member.size, reason, reader.ahead(64))
+            return None
+        body = reader.take(member.size)
+        if len(body) < member.size:
+            return None  # the archive's own end says so
+        return body
+
+    def _members(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
+        from skyhaul_connectors.formats.registry import decoder_for
+
+        for member in self._sound(reader, account):
+            body = self._body(reader, member, account)
+            if not body:
+                continue
+            try:
+                if codec_of(member.name) is not None:
+                    raise UsageError("a compressed member is not opened")
+                decoder = decoder_for(self._format, self._inner, member.name)
+            except UsageError as error:
+                account.drift(member.offset, member.size, str(error), body)
+                continue
+            inner = BytesChunk(body, whole(len(body), member.name, source=data.chunk.object.source))
+            for step in decoder.decode(inner):
+                for reject in step.rejects:
+                    reason = f"{printable(member.name)}: {reject.reason}"
+                    account.pass_on(member.offset + reject.offset, reject.length, reason, reject.raw)
+                if step.damaged:
+                    account.mark_damaged()
+                yield account.step(self._placed(step.batch, member.offset))
+
+    def _placed(self, batch: pa.RecordBatch, offset: int) -> pa.RecordBatch:
+        index = batch.schema.get_field_index("offset")
+        moved = pa.array(batch.column(index).to_numpy() + offset, pa.int64())
+        return batch.set_column(index, batch.schema.field(index), moved)
+
+    def _blobs(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
+        buffer = RowBuffer(self.settings, self.schema, account)
+        for member in self._sound(reader, account):
+            name = member.name.rpartition("/")[2]
+            parts = -(-member.size // BLOB_PART_SIZE)
+            kind = None
+            for part in range(parts):
+                start = part * BLOB_PART_SIZE
+                wanted = min(BLOB_PART_SIZE, member.size - start)
+                raw = reader.take(wanted)
+                if len(raw) < wanted:
+                    break  # the archive's own end says so
+                kind = media_type(raw[:HEAD], member.name) if part == 0 else kind
+                buffer.add((name, raw, part, parts, kind), member.offset + start, len(raw))
+                if buffer.full:
+                    yield buffer.step()
+        yield from buffer.rest()
+
+    def _images(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
+        buffer = RowBuffer(self.settings, self.schema, account)
+        group: dict[str, tuple[Member, bytes]] = {}
+        stem = ""
+        for member in self._sound(reader, account):
+            body = self._body(reader, member, account)
+            if body is None:
+                continue
+            folder, slash, last = member.name.rpartition("/")
+            first, _, suffix = last.partition(".")
+            if folder + slash + first != stem and group:
+                self._grouped(stem, group, account, buffer)
+                group = {}
+                if buffer.full:
+                    yield buffer.step()
+            stem = folder + slash + first
+            group[suffix.lower()] = (member, body)
+        if group:
+            self._grouped(stem, group, account, buffer)
+        yield from buffer.rest()
+
+    def _grouped(
+        self, stem: str, group: dict[str, tuple[Member, bytes]], account: Account, buffer: RowBuffer
+    ) -> None:
+        beside = {suffix: group.pop(suffix) for suffix in (*_CAPTIONS, "json") if suffix in group}
+        if not group:
+            for member, body in beside.values():
+                account.drift(member.offset, member.size, f"{printable(member.name)}: beside no image", body)
+            return
+        more: dict[str, Any] = {"name": stem}
+        caption: str | None = None
+        try:
+            for suffix in _CAPTIONS:
+                if suffix in beside and caption is None:
+                    caption = beside[suffix][1].decode("utf-8").strip()
+            if "json" in beside:
+                more["json"] = loads(beside["json"][1])
+        except (UnicodeDecodeError, BadJson) as error:
+            member, body = next(iter(beside.values()))
+            account.reject(member.offset, member.size, f"{printable(member.name)}: {error}", body)
+        for member, body in group.values():
+            try:
+                row = image_row(body, member.name, self._options.max_pixels, caption, more)
+                buffer.add(row, member.offset, member.size)
+            except NoImage as no:
+                account.reject(member.offset, member.size, f"{printable(member.name)}: {no}", body)

@@ -1,0 +1,116 @@
+"""Images: bytes as they are, size from the header, bombs and what is no image refused."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.decoding import decode
+from skyhaul_connectors.formats.image_size import _SNIFFERS, size_of
+from skyhaul_connectors.formats.media_type import media_type
+
+PIL = pytest.importorskip("PIL.Image", reason="Pillow makes the images")
+
+
+def made(kind: str, width: int = 37, height: int = 21, **options: object) -> bytes:
+    out = io.BytesIO()
+    PIL.new("RGB", (width, height), (1, 2, 3)).save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000"])
+def test_size_and_format_come_from_the_header(kind: str) -> None:
+    raw = made(kind)
+    (row,) = decode(raw, "a/b", schema="image", format="image").rows
+    assert row["bytes"] == raw
+    assert (row["width"], row["height"]) == (37, 21)
+    assert row["format"] == {"JPEG2000": "jp2"}.get(kind, kind.lower())
+    assert row["metadata"] is None
+    assert (row["offset"], row["length"]) == (0, len(raw))
+
+
+def test_variants_of_headers() -> None:
+    assert size_of(made("JPEG", progressive=True), "image/jpeg") == (37, 21)
+    assert size_of(made("WEBP", lossless=True), "image/webp") == (37, 21)
+    assert size_of(made("TIFF", compression="tiff_lzw", big_tiff=True), "image/tiff") == (37, 21)
+    exif = PIL.Exif()
+    exif[0x010E] = "x" * 5000
+    assert size_of(made("JPEG", exif=exif), "image/jpeg") == (37, 21)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
+def test_a_truncated_image_says_so(kind: str) -> None:
+    raw = made(kind, 300, 300)
+    (row,) = decode(raw[:-4], "x", schema="image", format="image").rows
+    assert row["metadata"] == ('{"truncated":true}' if kind != "GIF" else row["metadata"])
+
+
+def test_a_bomb_is_refused_by_what_it_states() -> None:
+    raw = bytearray(made("PNG"))
+    raw[16:24] = struct.pack(">II", 100_000, 100_000)
+    found = decode(bytes(raw), "x.png", schema="image")
+    assert found.reasons == ["100000 x 100000 pixels, more than max_pixels of 250000000"]
+    assert decode(bytes(raw), "x.png", schema="image", max_pixels=10**10).counts == (1, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"plain text", "no image: its bytes are text/plain"),
+        (b"\x00\x01\x02\x03", "no image: its bytes are of no known type"),
+        (b"\x1f\x8b\x08abc", "corrupt gzip"),
+        (b"x" * 5000, "a record of 5000 bytes, more than max_image of 4096"),
+    ],
+)
+def test_what_is_no_image_is_rejected(raw: bytes, reason: str) -> None:
+    found = decode(raw, "x.png", schema="image", max_image=4096)
+    assert not found.rows
+    assert found.reasons[0].startswith(reason)
+    assert decode(b"", "x.png", schema="image").counts == (0, 0, False)
+
+
+def test_sizes_are_what_pillow_finds_in_the_collected_images(shared_data: Path) -> None:
+    PIL.MAX_IMAGE_PIXELS = None
+    folders = [
+        shared_data / "images" / name for name in ("openclipart", "pillow", "scikit-image", "stdlib-getty")
+    ]
+    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    seen = 0
+    for path in files[::3] + files[-40:]:
+        raw = path.read_bytes()
+        kind = media_type(raw[:16384], path.name)
+        if kind not in _SNIFFERS:
+            continue
+        with PIL.open(path) as image:
+            assert size_of(raw, kind) == image.size, path
+        found = decode(raw, path.name, schema="image", format="image")
+        assert found.counts == (1, 0, False), (path, found.reasons)
+        seen += 1
+    assert seen > 100
+
+
+def test_the_collected_malformed_images_are_rows_or_rejects(shared_data: Path) -> None:
+    files = sorted((shared_data / "images" / "pillow-malformed").iterdir())
+    assert len(files) >= 35
+    for path in files:
+        found = decode(path.read_bytes(), path.name, schema="image", format="image")
+        assert len(found.rows) + len(found.rejects) == 1, path
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(_SNIFFERS)), st.binary(max_size=200), st.data())
+def test_any_header_is_a_size_or_none(kind: str, raw: bytes, data: st.DataObject) -> None:
+    real = {"image/png": "PNG", "image/jpeg": "JPEG", "image/tiff": "TIFF", "image/webp": "WEBP"}.get(kind)
+    if real is not None:
+        whole = bytearray(made(real))
+        at = data.draw(st.integers(0, len(whole)))
+        whole[at : at + len(raw) // 4] = raw[: len(raw) // 4]
+        raw = bytes(whole[: data.draw(st.integers(0, len(whole)))])
+    size = size_of(raw, kind)
+    assert size is None or (size[0] > 0 and size[1] > 0)
+    decode(raw, "x", schema="image", format="image")

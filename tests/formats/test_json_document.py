@@ -1,0 +1,141 @@
+"""JSON arrays, single values, and JSON lines that do not say so."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.decoding import decode
+from skyhaul_connectors.formats import json_elements
+from skyhaul_connectors.formats.json_exact import BadJson, loads
+
+RECORDS = [{"text": f'a "{n}" [,]{{}} \\ é', "n": [n, {"m": None}]} for n in range(50)]
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_the_elements_of_an_array_are_records_with_their_bytes(indent: int | None, mark: bytes) -> None:
+    raw = mark + json.dumps(RECORDS, indent=indent).encode() + b"\n"
+    found = decode(raw, "x.json")
+    assert found.texts == [record["text"] for record in RECORDS]
+    assert [json.loads(raw[row["offset"] :][: row["length"]]) for row in found.rows] == RECORDS
+    assert not found.rejects
+
+
+@pytest.mark.parametrize("piece", [1, 3, 50])
+def test_elements_do_not_depend_on_the_pieces_they_come_in(
+    piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = json.dumps(RECORDS).encode()
+    whole = decode(raw, "x.json")
+    monkeypatch.setattr(json_elements, "PIECE", piece)
+    assert decode(raw, "x.json").rows == whole.rows
+
+
+def test_one_object_is_one_record() -> None:
+    for text in (
+        '{"text": "a"}',
+        '{\n  "text": "a",\n  "n": {\n}}\n',
+        '\n{"text":\n"a"}',
+        '{\n"text":\n{}\n, "text2": 1}',
+    ):
+        found = decode(text.encode(), "x.json")
+        assert len(found.rows) + len(found.rejects) == 1
+        assert not found.damaged
+    assert decode(b"", "x.json").counts == (0, 0, False)
+    assert decode(b"  \n", "x.json").counts == (0, 0, False)
+
+
+def test_lines_are_told_by_their_first_line(shared_data: Path) -> None:
+    lines = b"".join(json.dumps(record).encode() + b"\n" for record in RECORDS)
+    for raw in (lines, b"\n" + lines, b"\xef\xbb\xbf" + lines, b'{"bad": \n' + lines):
+        assert decode(raw, "x.json").texts == [record["text"] for record in RECORDS]
+        assert len(decode(gzip.compress(raw), "x.json.gz").rows) == 50
+    path = shared_data / "text" / "dolma" / "formats" / "test.jsonl.gz"
+    assert decode(path.read_bytes(), "test.json.gz", fields={"text": "x"}).counts[1] == 1
+
+
+def test_a_member_that_holds_the_records_is_named_by_an_option() -> None:
+    inner = json.dumps(RECORDS, indent=1)
+    raw = (
+        f'{{"type": "X", "deep": {{"features": [1]}}, "s": "}}]", "features": {inner}, "after": 1}}'.encode()
+    )
+    found = decode(raw, "x.geojson", records="features")
+    assert found.texts == [record["text"] for record in RECORDS]
+    assert json.loads(raw[found.rows[3]["offset"] :][: found.rows[3]["length"]]) == RECORDS[3]
+    missing = decode(raw, "x.geojson", records="nothing")
+    assert missing.counts == (0, 1, True)
+    assert missing.reasons == ["no JSON object with a member 'nothing'"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "rows", "reasons"),
+    [
+        (b'[{"text":"a"},{"text":bad},{"text":"b"}]', 2, ["malformed JSON"]),
+        (b'[{"text":"a"},7,"s",null,[{}]]', 1, ["not a JSON object"] * 4),
+        (b'[{"text":"a"},]', 1, ["malformed JSON"]),
+        (b'[,{"text":"a"}]', 1, ["malformed JSON"]),
+        (b"[]", 0, []),
+        (b"[ \n ]", 0, []),
+        (b'[{"text":"a"}', 0, ["truncated: the array does not end"]),
+        (b'[{"text":"a"},{"te', 1, ["truncated: the array does not end"]),
+        (b'[{"text":"a"},"op', 1, ["truncated: the array does not end"]),
+        (b'[{"text":"a"}] x', 1, ["something follows the array"]),
+        (b'[{"text":"a"},}]', 1, ["brackets that do not match"]),
+        (b'[{"text":"a"},{"text":"b"]}]', 1, ["brackets that do not match"]),
+        (b'[{"text":"\xff"},{"text":"b"}]', 1, ["invalid UTF-8"]),
+    ],
+)
+def test_malformed_arrays(raw: bytes, rows: int, reasons: list[str]) -> None:
+    found = decode(raw, "x.json")
+    assert len(found.rows) == rows
+    assert len(found.reasons) == len(reasons)
+    for said, reason in zip(found.reasons, reasons, strict=True):
+        assert said.startswith(reason)
+
+
+def test_an_element_over_the_cap_is_the_unreadable_rest() -> None:
+    raw = b'[{"text":"a"},{"text":"' + b"x" * 3_000_000 + b'"},{"text":"b"}]'
+    found = decode(raw, "x.json", max_line=1_000_000)
+    assert found.counts == (1, 1, True)
+    assert found.reasons[0].startswith("an element of more than max_line")
+
+
+def test_the_collected_json_files_have_the_records_they_are_said_to_have(shared_data: Path) -> None:
+    chapters = sorted((shared_data / "text" / "moby-dick").glob("*.json"))
+    assert len(chapters) == 70
+    assert sum(len(decode(path.read_bytes(), path.name).rows) for path in chapters) == 70
+    folder = shared_data / "sensor" / "vega-datasets"
+    counts = {"budgets": 230, "gapminder": 682, "obesity": 50, "penguins": 344, "monarchs": 12, "wheat": 52}
+    for name, count in counts.items():
+        found = decode((folder / f"{name}.json").read_bytes(), f"{name}.json", fields={"text": "@name"})
+        assert (len(found.rows), found.damaged) == (count, False), name
+    quakes = (folder / "earthquakes.json").read_bytes()
+    found = decode(quakes, "e.json", records="features", fields={"text": "/properties/place"})
+    assert len(found.rows) + len(found.rejects) == len(json.loads(quakes)["features"])
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"[", b"]", b"{", b"}", b",", b'"', b"\\", b":", b'{"text":"a"}', b" ", b"1", b"\xff", b"\n"]
+        ),
+        max_size=25,
+    )
+)
+def test_any_bytes_are_rows_or_rejects_and_sound_arrays_are_read_in_full(parts: list[bytes]) -> None:
+    raw = b"".join(parts)
+    found = decode(raw, "x.json")
+    try:
+        value = loads(raw)
+    except BadJson:
+        return
+    if isinstance(value, list):
+        assert len(found.rows) + len(found.rejects) == len(value)
+        assert not found.damaged
