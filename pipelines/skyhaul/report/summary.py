@@ -61,8 +61,13 @@ class RunSummary:
         ]
         if run.transfer:
             rows += [("wire bytes", format_size(wire)), ("re-sent bytes", format_size(resent))]
+        filtered = f"{records.filtered:,} filtered, " if records.filtered else ""
         rows += [
-            ("records", f"{records.read:,} read, {records.written:,} written, {records.rejected:,} rejected"),
+            (
+                "records",
+                f"{records.read:,} read, {records.written:,} written, {filtered}"
+                f"{records.rejected:,} rejected",
+            ),
             ("shards", _shards(run)),
             ("time", format_duration(run.seconds)),
         ]

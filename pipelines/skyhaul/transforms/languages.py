@@ -20,8 +20,9 @@ from skyhaul_schemas.errors import UsageError
 
 PACKAGE = "py3langid"
 CONFIDENCE = 0.5
-CHARACTERS = 4000
-"""Of each text are looked at: more changes next to no answer."""
+CHARACTERS = 1000
+"""Of each text are looked at. More hardly changes an answer, and the walk over them is Python's: about 1 MB a
+second of CPU, which a longer text does not pay for."""
 
 
 @dataclass(frozen=True, slots=True)
