@@ -80,6 +80,7 @@ def test_a_pool_listens_on_loopback_alone(children: Processes) -> None:
         assert listening in ([address], [f"[::ffff:{LOOPBACK}]:{port}"])  # gRPC maps it into IPv6
 
 
+@pytest.mark.slow
 def test_a_haul_through_a_job_service_and_a_pool_gives_the_local_bytes(
     tmp_path: Path, corpus: Path, children: Processes
 ) -> None:
@@ -91,6 +92,7 @@ def test_a_haul_through_a_job_service_and_a_pool_gives_the_local_bytes(
     assert cluster.is_sound()
 
 
+@pytest.mark.slow
 def test_a_pool_killed_takes_its_harnesses_along(tmp_path: Path, corpus: Path, children: Processes) -> None:
     haul = Haul(tmp_path / "cluster", corpus, rate="2Mbit/s")
     with worker_pool(children) as pool:
@@ -104,6 +106,7 @@ def test_a_pool_killed_takes_its_harnesses_along(tmp_path: Path, corpus: Path, c
         client.wait()
 
 
+@pytest.mark.slow
 def test_a_pool_asked_to_stop_ends_its_harnesses_first(
     tmp_path: Path, corpus: Path, children: Processes
 ) -> None:
