@@ -51,7 +51,7 @@ def flink_options(children: Processes, folder: Path, parallelism: int) -> list[s
     cluster = standalone.start(children, folder, parallelism)
     endpoint = cluster.start_job_server()
     print(f"Flink {fetch.FLINK} at http://{cluster.master}, {parallelism} TaskManagers of one slot")
-    return portable_options(endpoint, parallelism)
+    return [*portable_options(endpoint, parallelism), f"--flink_master={cluster.master}"]
 
 
 def portable_options(endpoint: str, parallelism: int) -> list[str]:

@@ -174,7 +174,7 @@ def _run(
     try:
         with watch:
             result = pipeline.run()
-            control.on_stop(lambda reason: None if local else _cancel(result))
+            control.on_stop(lambda reason: None if local else _cancel(result, beam_options, watcher))
             state = str(result.wait_until_finish())  # type: ignore[no-untyped-call]  # Beam
     except Exception as error:
         ours = _ours(error)
@@ -199,7 +199,15 @@ def _ours(error: BaseException | None) -> SkyhaulError | None:
     return None
 
 
-def _cancel(result: Any) -> None:
+def _cancel(result: Any, beam_options: Any, watcher: HaulObserver) -> None:
+    from skyhaul.beam.flink_jobs import cancel_flink_jobs, flink_master, name_on_flink
+
+    master = flink_master(beam_options)
+    if master is not None:
+        try:
+            cancel_flink_jobs(master, name_on_flink(result))
+        except (OSError, ValueError, KeyError) as error:
+            watcher.event(f"the job could not be cancelled on Flink: {printable(str(error))}")
     result.cancel()
 
 
