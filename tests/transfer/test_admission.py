@@ -86,5 +86,5 @@ class Spool(RuleBasedStateMachine):
         assert self.admission.taken == 0
 
 
-Spool.TestCase.settings = settings(deadline=None, derandomize=True, max_examples=100)
+Spool.TestCase.settings = settings(deadline=None, derandomize=True, max_examples=40)
 TestAdmission = Spool.TestCase

@@ -77,7 +77,7 @@ def operations_of_a_clean_run(folder: Path) -> int:
     return disk.operations
 
 
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_death_at_any_disk_operation_is_recovered_from(ram_path: Path, stride: int) -> None:
     count = operations_of_a_clean_run(ram_path / "clean")
     assert count > 60
@@ -94,7 +94,7 @@ def test_a_death_at_any_disk_operation_is_recovered_from(ram_path: Path, stride:
 
 def test_a_death_in_recovery_is_recovered_from(ram_path: Path) -> None:
     count = operations_of_a_clean_run(ram_path / "clean")
-    for first, second in itertools.product(range(count // 2, count, count // 6), range(0, 20, 3)):
+    for first, second in itertools.product(range(count // 2, count, count // 6), range(0, 20, 5)):
         folder = ram_path / f"{first}-{second}"
         for point in (first, second, second + 1):
 

@@ -107,9 +107,9 @@ def _lanes(both: list[dict[str, SourceLanes]]) -> list[Lane]:
 
 
 @pytest.mark.parametrize("links", [0, 1, 2])
-@pytest.mark.parametrize("block", range(4))
+@pytest.mark.parametrize("block", range(3))
 def test_every_byte_is_right_whatever_went_wrong(ram_path: Path, links: int, block: int) -> None:
-    for seed in range(6 * block, 6 * block + 6):
+    for seed in range(4 * block, 4 * block + 4):
         print(f"seed {seed}")
         run_virtual(haul(ram_path / str(seed), seed, links=links), limit=1e5)
         assert list(ram_path.glob("*/*/*.bytes")) == []
