@@ -76,9 +76,9 @@ def test_what_is_no_document_is_drift_and_what_is_no_file_is_passed_over() -> No
             archive.addfile(info, io.BytesIO(body))
     found = decode(out.getvalue(), "x.tar")
     assert found.texts == ["ok"]
-    assert [reason.split(":")[0] for reason in found.reasons] == [
-        "x.bin",
-        "a compressed member is not opened",
+    assert found.reasons == [
+        "x.bin: its suffix states no format",
+        "t.txt.gz: an archive or stream inside the archive",
     ]
 
 

@@ -46,7 +46,7 @@ class _Child:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(CPU_SECONDS)],
+            [sys.executable, "-P", "-m", __name__, str(CPU_SECONDS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             close_fds=True,

@@ -67,7 +67,7 @@ def run(module: str, task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatc
 class _Child:
     def __init__(self, module: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, module, str(MEMORY), str(CPU_SECONDS)],
+            [sys.executable, "-P", "-m", __name__, module, str(MEMORY), str(CPU_SECONDS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             close_fds=True,

@@ -1,8 +1,8 @@
 """JSON objects that are not JSON lines, or do not say so: arrays, one value, or lines after all.
 
 What an object is, is told by its bytes: an array where it begins with `[`; JSON lines where its first line
-is a JSON object by itself, or the next line that is not blank begins with `{`; else one JSON object, which is
-one record. With `records: features` the records are the elements of that member of the object, as in GeoJSON.
+is a JSON object by itself, or the next line that is not blank is one; else one JSON object, which is one
+record. With `records: features` the records are the elements of that member of the object, as in GeoJSON.
 
 The policy for each record is that of JSON lines (`jsonl`); offset and length are those of the element.
 Objects are read whole, in bounded memory: an element may have `max_line` bytes.
@@ -96,10 +96,13 @@ class JsonDecoder(WholeObject):
 
     def _is_lines(self, head: bytes) -> bool:
         lines = [line for line in head.removeprefix(BOM).split(b"\n", 64)[:64] if line.strip()]
+        return any(self._is_object(line) for line in lines[:2])
+
+    def _is_object(self, line: bytes) -> bool:
         try:
-            return isinstance(loads(lines[0], self._options.max_depth), dict)
-        except (BadJson, IndexError):
-            return len(lines) > 1 and lines[1].startswith(b"{")
+            return isinstance(loads(line, self._options.max_depth), dict)
+        except BadJson:
+            return False
 
 
 class _Again:

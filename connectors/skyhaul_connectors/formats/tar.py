@@ -110,19 +110,22 @@ class TarDecoder(WholeObject):
         return body
 
     def _members(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
-        from skyhaul_connectors.formats.registry import decoder_for
+        from skyhaul_connectors.formats.registry import decoder_for, format_of
 
         for member in self._sound(reader, account):
             body = self._body(reader, member, account)
             if not body:
                 continue
-            try:
-                if codec_of(member.name) is not None:
-                    raise UsageError("a compressed member is not opened")
-                decoder = decoder_for(self._format, self._inner, member.name)
-            except UsageError as error:
-                account.drift(member.offset, member.size, str(error), body)
+            name = self._format or format_of(member.name, self.settings.schema)
+            if name is None or name == "tar" or codec_of(member.name) is not None:
+                why = (
+                    "its suffix states no format"
+                    if name is None
+                    else "an archive or stream inside the archive"
+                )
+                account.drift(member.offset, member.size, f"{printable(member.name)}: {why}", body)
                 continue
+            decoder = decoder_for(self._format, self._inner, member.name)
             inner = BytesChunk(body, whole(len(body), member.name, source=data.chunk.object.source))
             for step in decoder.decode(inner):
                 for reject in step.rejects:

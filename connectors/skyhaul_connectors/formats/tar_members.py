@@ -54,6 +54,7 @@ def members_of(reader: ByteReader) -> Iterator[Member]:
         size = _header_size(block)
         if size is None:
             what = "truncated: the archive ends inside a header" if len(block) < _BLOCK else "no tar header"
+            what += " behind the end mark" if ended else ""
             yield Member("", start, len(block), what, block, ends=True)
             return
         ended = False
@@ -75,6 +76,8 @@ def members_of(reader: ByteReader) -> Iterator[Member]:
         extended = {}
         name = (known.get("path") or _name(block)).decode("utf-8", "replace")
         size = _size_of(known, size)
+        if kind == b"S":
+            _skip_sparse_map(reader, block)
         sparse = kind == b"S" or any(key.startswith("GNU.sparse.") for key in known)
         yield from _member(reader, name, kind, size, sparse, block)
         if reader.offset < start or size > _MAX_SIZE:
@@ -97,6 +100,13 @@ def _member(
         yield Member(name, offset, size - missing, "truncated: the archive ends inside a member", ends=True)
         return
     reader.skip(-size % _BLOCK)
+
+
+def _skip_sparse_map(reader: ByteReader, block: bytes) -> None:
+    """The map of an old GNU sparse file goes on in blocks of its own."""
+    more = block[482:483] == b"\1"
+    while more:
+        more = reader.take(_BLOCK)[504:505] == b"\1"
 
 
 def _header_size(block: bytes) -> int | None:
