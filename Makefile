@@ -30,7 +30,7 @@ flink-demo: $(VENV)/.ready-dev  ## Haul on Flink (a JobManager, two TaskManagers
 	$(BIN)/python examples/flink/demo.py $(ARGS)
 
 test: $(VENV)/.ready-dev  ## Run the tests (not the slow campaigns)
-	$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 slow: $(VENV)/.ready-dev  ## Run the slow campaigns
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadscope $(ARGS)

@@ -115,7 +115,8 @@ def test_the_certificate_is_kept_and_nothing_else_is_left(
     assert json.loads((small.root / "_skyhaul" / "certificate.json").read_text()) == json.loads(done.stdout)
     assert list(home.iterdir()) == []
     assert list(temporary.iterdir()) == []
-    assert sorted(path.name for path in small.root.iterdir()) == ["README.md", "_skyhaul", "data"]
+    left = sorted(path.name for path in small.root.iterdir())
+    assert left == ["README.md", "_skyhaul", "croissant.json", "data"]
 
 
 def test_blobs_are_certified_too(tmp_path: Path) -> None:

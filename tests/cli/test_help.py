@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import statistics
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -68,15 +67,16 @@ def test_nothing_heavy_is_imported_to_answer(args: list[str]) -> None:
 
 
 def test_help_answers_fast() -> None:
-    """0.3 s is the aim on an idle machine; the bound leaves room for a busy one."""
+    """0.3 s is the aim. CPU seconds are asked, with room, since other work on the machine costs wall time:
+    with Beam or pyarrow imported they would be above one."""
     spent = []
     for _ in range(5):
-        begun = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([*PROGRAM, "--help"], capture_output=True, check=True, timeout=60)
-        spent.append(time.monotonic() - begun)
-    print(f"--help: {[round(s, 3) for s in spent]} s")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    print(f"--help: {[round(s, 3) for s in spent]} s of CPU")
     assert min(spent) < 0.6
-    assert statistics.median(spent) < 2
 
 
 def test_completion_scripts_name_the_program() -> None:
