@@ -9,6 +9,7 @@ instead of hanging (after `patience` real seconds, in which another thread may s
 from __future__ import annotations
 
 import asyncio
+import gc
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
@@ -97,10 +98,16 @@ def run_virtual(main: Coroutine[Any, Any, T], *, start: float = 0.0, limit: floa
         escaped.append(error if error is not None else RuntimeError(str(context["message"])))
 
     loop.set_exception_handler(remember)
+    # What other tests left behind must not be collected in here: finalizers such as s3fs's start tasks on
+    # whatever loop is running.
+    collecting = gc.isenabled()
+    gc.disable()
     try:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
             result = runner.run(main)
     finally:
+        if collecting:
+            gc.enable()
         if not loop.is_closed():
             loop.close()
     if escaped:
