@@ -73,6 +73,7 @@ class CarriageError(SkyhaulError):
 class TransientError(CarriageError):
     """Base of what may go well on the next try. `retry_after` (seconds) is what the server asked for."""
 
+    exit_code = EXIT_INCOMPLETE
     disposition = Disposition.TRANSIENT
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:

@@ -162,6 +162,49 @@ def test_a_dataset_that_cannot_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "here a folder would have to be"
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc, a place where nobody makes folders")
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_dataset_where_no_folder_can_be_made(command: str, tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    refused(call(command, write_job(tmp_path, dataset="/proc/skyhaul")), "/proc/skyhaul", "choose another")
+
+
+@pytest.mark.parametrize(
+    ("link", "parts"),
+    [
+        ({"preset": "lao"}, ("west", "'lao'", "leo-remote")),
+        ({"preset": "leo", "contacts": "nowhere.csv"}, ("nowhere.csv", "cannot be read")),
+        ({"preset": "leo", "trace": __file__}, ("test_errors.py, line 1",)),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_link_that_cannot_be_opened_is_refused_before_anything_is_listed(
+    command: str, link: dict[str, object], parts: tuple[str, ...], tmp_path: Path
+) -> None:
+    write_texts(tmp_path / "remote")
+    refused(call(command, write_job(tmp_path, links={"west": link})), *parts)
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_wrong_link_is_refused_where_all_is_committed_too(tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    assert call("run", "-q", write_job(tmp_path)).code == 0
+    refused(call("run", write_job(tmp_path, links={"west": {"preset": "lao"}})), "west", "'lao'")
+
+
+def test_an_option_that_beam_does_not_know_is_named(tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    answer = call("run", "-q", write_job(tmp_path), "--", "--bogus", "--fo=1")
+    refused(answer, "--bogus, --fo")
+
+
+def test_a_source_that_is_not_reached_says_run_again(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forbidding) as server:
+        port = server.server_address[1]
+    job = write_job(tmp_path, source=f"http://127.0.0.1:{port}/*.txt")
+    refused(call("plan", job), "127.0.0.1", "Connection refused", code=75)
+
+
 def digests(folder: Path) -> dict[str, str]:
     return {
         str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()

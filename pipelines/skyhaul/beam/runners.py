@@ -48,6 +48,14 @@ def options_for(runner: str, arguments: Sequence[str]) -> tuple[Any, int]:
     if runner == LOCAL and not arguments:
         # Reading options back builds Beam's whole parser anew, a sixth of a second.
         return options, 1
+    if runner == LOCAL:
+        # Other runners' services may know options that this one does not.
+        unknown = options.get_all_options(retain_unknown_options=True).keys() - (
+            options.get_all_options(retain_unknown_options=False).keys()
+        )
+        if unknown:
+            named = ", ".join(f"--{name}" for name in sorted(unknown))
+            raise UsageError(f"Beam knows no option {named}; see what stands after the --")
     parallelism = options.get_all_options(drop_default=False, retain_unknown_options=False).get("parallelism")
     if runner == "FlinkRunner" and (parallelism is None or parallelism < 1):
         raise UsageError("--runner FlinkRunner: say --parallelism after the --; unset it can mean 1")

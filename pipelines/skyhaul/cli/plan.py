@@ -37,9 +37,10 @@ Examples:
 
 \b
 Exit codes:
-  0  there is a plan, or it was extended or amended as far as there was anything to do
-  2  bad usage or job file, a dataset that cannot be written or is another job's
-  3  a source cannot be listed
+  0   there is a plan, or it was extended or amended as far as there was anything to do
+  2   bad usage or job file, a dataset that cannot be written or is another job's
+  3   a source refuses to be listed
+  75  a source could not be reached; run the same command again
 """
 
 
@@ -55,12 +56,14 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
     with open_job(job) as (loaded, store):
         if extend or amend:
             return _update(session, job, loaded, store, amend=amend)
+        from skyhaul.haul.links import check_links
         from skyhaul.planning.make_plan import check_plan, make_plan
         from skyhaul.planning.plan_file import Plan
         from skyhaul.report.plan_view import view_plan
         from skyhaul.report.progress import PLANNING, counting
         from skyhaul_connectors.links.presets import profile_from
 
+        check_links(loaded.job)
         rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}
         fresh = not Plan.exists(store)
         if fresh:

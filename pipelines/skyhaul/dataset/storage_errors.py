@@ -30,4 +30,7 @@ def probe_error(error: OSError, place: str) -> UsageError | StorageError:
         return UsageError(f"dataset {place} cannot be written: {why}; choose another `dataset`")
     if isinstance(error, FileExistsError | NotADirectoryError):
         return UsageError(f"dataset {place} is not a folder; choose another `dataset`")
-    return storage_error(error, "write", place)
+    if error.errno in _FULL:
+        return storage_error(error, "write", place)
+    reason = error.strerror or str(error) or type(error).__name__
+    return UsageError(f"dataset {place} cannot be written: {printable(reason)}; choose another `dataset`")

@@ -6,6 +6,7 @@ the dataset decides the outcome, not the state that a runner reports.
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.haul.config import HaulConfig
 from skyhaul.haul.control import HaulControl
+from skyhaul.haul.links import check_links
 from skyhaul.haul.progress import HaulObserver, NullObserver, Progress
 from skyhaul.haul.receipts import Tally
 from skyhaul.haul.signals import Caught, stop_on_signals
@@ -35,6 +37,8 @@ from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_size
+
+_BEAM_STAGE = re.compile(r" \[while running '[^']*'\]")
 
 IN_PROCESS = "DirectRunner"
 """The runner whose workers are threads of this process."""
@@ -74,6 +78,7 @@ def haul(
     begun = time.monotonic()
     started = datetime.now(UTC)
     control = HaulControl()
+    check_links(loaded.job)
     with stop_on_signals(control) as caught:
         store.probe()
         header = _plan(loaded, store, watcher, control, begun)
@@ -179,6 +184,8 @@ def _run(
     except Exception as error:
         ours = _ours(error)
         if ours is not None:
+            # Beam adds its own stage names to the text of what a DoFn raises.
+            ours.args = tuple(_BEAM_STAGE.sub("", a) if isinstance(a, str) else a for a in ours.args)
             raise ours from error
         if local:
             raise
