@@ -160,6 +160,10 @@ class TlsFailed(CarriageError):
     """The TLS handshake or the certificate failed. There is no insecure fallback."""
 
 
+class ProxyRefused(CarriageError):
+    """The link's proxy does not let us through, or is none."""
+
+
 class SourceFailing(CarriageError):
     """The source has answered with nothing but errors for two minutes."""
 

@@ -3,6 +3,7 @@ is told of it. Each validator raises NotAllowed, which says what is allowed and 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ COUNT_LIMIT = 1 << 63
 _WHOLE = re.compile(r"[0-9]{1,19}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,14}")
 _ENVIRONMENT = {"type": "string", "pattern": r"\$\{"}
 
 NAMES = "1 to 64 letters, digits, '.', '_' and '-', with a letter or digit first"
@@ -94,6 +96,40 @@ def _outage(value: Any) -> tuple[float, float]:
     return parse_duration(value[0]), parse_duration(value[1])
 
 
+def _bind(value: Any) -> str:
+    text = _text(value)
+    if not _INTERFACE.fullmatch(text) and not _is_address(text):
+        raise NotAllowed(value, "an IP address of this machine, or the name of a network interface")
+    return text
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def url_of(*schemes: str) -> Callable[[Any], str]:
+    """A validator of URLs that begin with one of `schemes`."""
+
+    def check(value: Any) -> str:
+        text = _text(value)
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise NotAllowed(value, " or ".join(f"{scheme}://…" for scheme in schemes))
+        return text
+
+    return check
+
+
+def _base_urls(value: Any) -> str | dict[str, str]:
+    check = url_of("http", "https")
+    if isinstance(value, dict) and value and all(isinstance(name, str) for name in value):
+        return {name: check(url) for name, url in value.items()}
+    return check(value)
+
+
 def _burst(value: Any) -> float:
     try:
         number = float(value) if isinstance(value, str | int | float) else 0.0
@@ -151,6 +187,20 @@ Texts = Annotated[
 ]
 Name = Annotated[Text, AfterValidator(_checked_name(_NAME, NAMES))]
 SplitName = Annotated[Text, AfterValidator(_checked_name(_SPLIT, SPLIT_NAMES))]
+Bind = Annotated[str, BeforeValidator(_bind)]
+ProxyUrl = Annotated[str, BeforeValidator(url_of("http", "socks5"))]
+BaseUrls = Annotated[
+    str | dict[str, str],
+    PlainValidator(_base_urls),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1},
+            ]
+        }
+    ),
+]
 Outage = Annotated[
     tuple[float, float],
     BeforeValidator(_outage),

@@ -25,12 +25,15 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from skyhaul_schemas.fieldtypes import (
+    BaseUrls,
+    Bind,
     Burst,
     Connections,
     Duration,
     MaxRejects,
     Name,
     Outage,
+    ProxyUrl,
     Rate,
     Seed,
     Share,
@@ -200,6 +203,23 @@ class LinkSpec(_Model):
         "`cubic`: with a window a connection that losses halve, so that only many connections fill the link.",
     )
     seed: Seed = Field(default=0, description="Seed of what the emulation draws by chance.")
+    bind: Bind | None = Field(
+        default=None,
+        description="How the link is reached: the source address (`192.0.2.7`) or the network interface "
+        "(`wwan0`; needs CAP_NET_RAW) that connections leave by.",
+    )
+    proxy: ProxyUrl | None = Field(
+        default=None,
+        repr=False,
+        description="How the link is reached: an HTTP proxy that takes CONNECT (`http://10.0.0.1:3128`) or a "
+        "SOCKS5 proxy (`socks5://…`). Credentials only as `socks5://${USER}:${PASSWORD}@…`.",
+    )
+    base_url: BaseUrls | None = Field(
+        default=None,
+        repr=False,
+        description="How the link is reached: where the same objects lie for those who come this way, in the "
+        "place of the source's root; for several sources a mapping of source to URL.",
+    )
 
 
 class ShardsSpec(_Model):
@@ -351,3 +371,8 @@ def _dangling(job: Job) -> Iterator[tuple[tuple[str | int, ...], NotAllowed]]:
         for index, link in enumerate(source.via):
             if link not in job.links:
                 yield ("sources", name, "via", index), NotAllowed(link, f"the name of a link: {known}")
+    sources = ", ".join(sorted(job.sources))
+    for name, spec in job.links.items():
+        for target in spec.base_url if isinstance(spec.base_url, dict) else ():
+            if target not in job.sources:
+                yield ("links", name, "base_url", target), NotAllowed(target, f"a source: {sources}")

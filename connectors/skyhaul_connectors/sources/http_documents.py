@@ -16,7 +16,6 @@ from skyhaul_connectors.sources.http_reader import AnswerReader
 from skyhaul_connectors.sources.http_redirect import follow
 from skyhaul_connectors.sources.http_request import plain_request
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin
-from skyhaul_connectors.sources.protocol import Route
 from skyhaul_schemas.errors import CarriageError, ConnectionLost, MalformedAnswer, StalledError
 
 _BUFFER = 64 * 1024
@@ -90,7 +89,7 @@ class HttpDocuments:
         public_only = not self._options.private_redirects and (
             led_away or (self._guarded and start is not None)
         )
-        await self._network.dial(lambda: exchange, origin, Route(), public_only=public_only)
+        await self._network.dial(lambda: exchange, origin, self._options.route, public_only=public_only)
         return exchange
 
 

@@ -16,12 +16,14 @@ from collections.abc import Callable
 from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import Origin
 from skyhaul_connectors.sources.protocol import Route
+from skyhaul_connectors.sources.proxies import Proxy, parse_proxy, tunnel
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import (
     ConnectFailed,
     NameNotResolved,
     RedirectRefused,
     TlsFailed,
+    UsageError,
 )
 
 _NAME_LIFE = 60.0
@@ -82,15 +84,24 @@ class Network:
         route: Route,
         public_only: bool,
     ) -> None:
-        addresses = await self._resolve(origin)
+        proxy = self._proxy(route)
+        # A proxy resolves names itself, unless it matters which address is meant.
+        addresses = await self._resolve(origin) if proxy is None or public_only else []
         if public_only and not all(self._is_public(address) for _, address in addresses):
             raise RedirectRefused(
                 f"{self.source}: led to {origin}, whose address is not public;"
                 " to allow that set options.private_redirects: true"
             )
-        connection = await self._connect(origin, addresses, route)
         loop = asyncio.get_running_loop()
+        if proxy is None:
+            connection = await self._connect(origin, addresses, route)
+        else:
+            via = Origin("http", proxy.host, proxy.port)
+            connection = await self._connect(via, await self._resolve(via), route)
         try:
+            if proxy is not None:
+                host = addresses[0][1] if addresses else origin.host
+                await tunnel(connection, proxy, host, origin.port, source=self.source)
             if origin.scheme == "https":
                 await loop.create_connection(
                     factory,
@@ -111,6 +122,14 @@ class Network:
         except BaseException:
             connection.close()
             raise
+
+    def _proxy(self, route: Route) -> Proxy | None:
+        if route.proxy is None:
+            return None
+        try:
+            return parse_proxy(route.proxy)
+        except ValueError as error:
+            raise UsageError(f"{self.source}: the link's proxy: {error}") from None
 
     async def _resolve(self, origin: Origin) -> list[Address]:
         loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.protocol import Route
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
 
@@ -38,12 +39,14 @@ _ALLOWED = ("headers", "headers_for", "redirect_hosts", "private_redirects")
 class HttpOptions:
     """headers: sent to the source's own origins only. headers_for: further origins that get them.
     redirect_hosts: host names that a redirect may lead to beside the asked one (`*.example.org` takes
-    every name below). private_redirects: whether those may have private addresses."""
+    every name below). private_redirects: whether those may have private addresses.
+    route: how the servers are reached while a plan is made, which is no option of the job file."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers_for: frozenset[Origin] = frozenset()
     redirect_hosts: tuple[str, ...] = ()
     private_redirects: bool = False
+    route: Route = field(default=Route(), repr=False)
 
     def allows_redirect_to(self, host: str) -> bool:
         return any(

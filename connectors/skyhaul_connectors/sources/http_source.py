@@ -15,6 +15,7 @@ from skyhaul_connectors.sources.http_redirects_known import KnownRedirects
 from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
+from skyhaul_connectors.sources.proxies import parse_proxy
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject
@@ -74,7 +75,7 @@ class HttpSource:
         )
         self._urls: dict[tuple[str | None, str], HttpUrl] = {}
         self._bases: dict[str, HttpUrl] = {}
-        self._reader = BlockingReader(lambda events: self.connect(events, Route()))
+        self._reader = BlockingReader(lambda events: self.connect(events, self.options.route))
 
     @property
     def name(self) -> str:
@@ -84,8 +85,6 @@ class HttpSource:
         return self._catalogue.listing()
 
     def connect(self, events: ChannelEvents, route: Route) -> HttpChannel:
-        if route.proxy is not None:
-            raise UsageError(f"source {self._name}: proxies are not supported; leave out the link's proxy")
         loop = asyncio.get_running_loop()
         network = self._networks.get(loop)
         if network is None:
@@ -93,6 +92,16 @@ class HttpSource:
             self._networks[loop] = network
         network.receive_buffer = self.receive_buffer
         return HttpChannel(self, network, events, route)
+
+    def check_route(self, route: Route) -> None:
+        """Raises UsageError for a proxy or a base URL that is none."""
+        if route.base_url is not None:
+            self._base(route.base_url)
+        if route.proxy is not None:
+            try:
+                parse_proxy(route.proxy)
+            except ValueError as error:
+                raise UsageError(f"source {self._name}: a link's proxy: {error}") from None
 
     def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
         return self._reader.read(obj, offset, length)

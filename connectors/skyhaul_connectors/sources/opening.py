@@ -14,7 +14,7 @@ from skyhaul_connectors.sources.http_fetch import fetched, lines_of, opened
 from skyhaul_connectors.sources.http_options import HttpOptions, http_options
 from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
 from skyhaul_connectors.sources.local import LocalFiles
-from skyhaul_connectors.sources.protocol import Source
+from skyhaul_connectors.sources.protocol import Route, Source
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import ListedUrls, SourceSpec
@@ -32,6 +32,8 @@ FSSPEC = frozenset(
 SUMS_CAP = 4 * 1024**3
 """Bytes of a checksums file that is fetched."""
 
+PLAIN = Route()
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://|:)")
 
 Files = TypeVar("Files", bound="FsspecFiles")
@@ -47,16 +49,21 @@ class _Rooted:
 
 
 def open_source(
-    name: str, spec: SourceSpec, *, timeouts: Timeouts | None = None, receive_buffer: int | None = None
+    name: str,
+    spec: SourceSpec,
+    *,
+    timeouts: Timeouts | None = None,
+    receive_buffer: int | None = None,
+    route: Route = PLAIN,
 ) -> Source:
     """The source `name` as the job describes it. Nothing is contacted yet. `receive_buffer`: SO_RCVBUF in
-    bytes, for HTTP. Raises UsageError."""
+    bytes, for HTTP. `route`: how its servers are reached while planning, over HTTP. Raises UsageError."""
     timeouts = timeouts or Timeouts()
     if isinstance(spec.url, ListedUrls):
-        return _listed(name, spec, spec.url, timeouts, receive_buffer)
+        return _listed(name, spec, spec.url, timeouts, receive_buffer, route)
     scheme = _common_scheme(name, spec.url)
     if scheme in HTTP:
-        return _http(name, spec, spec.url, timeouts, receive_buffer)
+        return _http(name, spec, spec.url, timeouts, receive_buffer, route)
     rooted = _rooted(name, spec.url)
     if scheme == "file":
         if spec.options:
@@ -148,13 +155,18 @@ def _http_rooted(urls: Sequence[HttpUrl]) -> tuple[HttpUrl, list[str]]:
 
 
 def _http(
-    name: str, spec: SourceSpec, texts: Sequence[str], timeouts: Timeouts, receive_buffer: int | None
+    name: str,
+    spec: SourceSpec,
+    texts: Sequence[str],
+    timeouts: Timeouts,
+    receive_buffer: int | None,
+    route: Route,
 ) -> Source:
     from skyhaul_connectors.sources.http_listed import HttpListed, NamedUrls
     from skyhaul_connectors.sources.http_listing import HttpTree
     from skyhaul_connectors.sources.http_source import HttpCatalogue, HttpSource
 
-    options = http_options(name, spec.options)
+    options = replace(http_options(name, spec.options), route=route)
     urls = [_parsed(name, text) for text in texts]
     sums = _checksums(name, spec, options, timeouts)
     catalogue: HttpCatalogue
@@ -188,7 +200,12 @@ def _http(
 
 
 def _listed(
-    name: str, spec: SourceSpec, listed: ListedUrls, timeouts: Timeouts, receive_buffer: int | None
+    name: str,
+    spec: SourceSpec,
+    listed: ListedUrls,
+    timeouts: Timeouts,
+    receive_buffer: int | None,
+    route: Route,
 ) -> Source:
     scheme = None if listed.root is None else _scheme_of(name, listed.root)
     if listed.root is not None and scheme not in HTTP:
@@ -198,7 +215,7 @@ def _listed(
     from skyhaul_connectors.sources.url_list import FILE_CAP
 
     root = None if listed.root is None else _parsed(name, listed.root)
-    options = http_options(name, spec.options)
+    options = replace(http_options(name, spec.options), route=route)
     what = f"source {name}: the list"
     afar = _document_url(what, listed.list)
     if options.headers and afar is None and root is None and not options.headers_for:

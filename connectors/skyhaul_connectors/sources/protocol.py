@@ -9,7 +9,7 @@ the same protocol around an inner source.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from skyhaul_schemas.errors import CarriageError
@@ -29,11 +29,15 @@ class RangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a channel leaves this machine. None everywhere: the plain network."""
+    """How a channel leaves this machine. None everywhere: the plain network.
+
+    bind: a source address or a network interface. proxy: the URL of an HTTP or SOCKS5 proxy, which may hold
+    credentials. base_url: where the source's objects lie for those who come this way.
+    """
 
     bind: str | None = None
-    proxy: str | None = None
-    base_url: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    base_url: str | None = field(default=None, repr=False)
 
 
 class ChannelEvents(Protocol):
@@ -100,3 +104,11 @@ class LocalSource(Protocol):
 
     def local_path(self, obj: PinnedObject) -> str:
         """The file's path, after checking that size and version still hold. Raises CarriageError."""
+
+
+@runtime_checkable
+class RoutedSource(Protocol):
+    """A source whose channels can leave this machine in more than one way."""
+
+    def check_route(self, route: Route) -> None:
+        """Raises UsageError where the route cannot be what is meant."""

@@ -16,6 +16,7 @@ from skyhaul.haul.receipts import Tally
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.routes import planning_route, route_over
 from skyhaul_connectors.sources.emulated import EmulatedSource
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.paced import PacedSource
@@ -45,7 +46,8 @@ class Site:
         self.recipe = Recipe.of(self.job, self.plan.header)
         check_fingerprint(self.plan.header, self.recipe)
         self.sources: dict[str, Source] = {
-            name: open_source(name, spec) for name, spec in self.job.sources.items()
+            name: open_source(name, spec, route=planning_route(self.job, name))
+            for name, spec in self.job.sources.items()
         }
         self.links = open_links(self.job, config.epoch)
         self.engine = self._engine(share)
@@ -108,7 +110,8 @@ class Site:
             wrapped: Source = PacedSource(source, shared)
             if shared.emulate:
                 wrapped = EmulatedSource(source, shared, secure=_by_tls(spec))
-            lanes.append(Lane(link=via, source=wrapped, shared=shared))
+            route = route_over(self.job, via, name, source)
+            lanes.append(Lane(link=via, source=wrapped, route=route, shared=shared))
         if not lanes:
             lanes.append(Lane(link=PLAIN, source=source))
         return SourceLanes(tuple(lanes), max(1, spec.max_connections // share))

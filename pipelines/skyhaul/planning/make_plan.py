@@ -12,6 +12,7 @@ from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.plan_writer import new_table
 from skyhaul.planning.planner import Planner, Progress
 from skyhaul.planning.publishing import publish, refuse_foreign
+from skyhaul.planning.routes import planning_route
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.digested import digested_part, job_difference
@@ -41,7 +42,8 @@ def open_sources(job: Job) -> Iterator[dict[str, Source]]:
     """Source -> the open source, closed afterwards. Raises UsageError."""
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(closing(open_source(name, spec))) for name, spec in job.sources.items()
+            name: stack.enter_context(closing(open_source(name, spec, route=planning_route(job, name))))
+            for name, spec in job.sources.items()
         }
 
 
