@@ -130,6 +130,10 @@ class LaneState:
         self._patience_for_bytes = FIRST_SILENCE
 
     def dial_failed(self, now: float) -> None:
+        """Dials that fail together count once: else a dozen of them would make the longest pause at once,
+        and a link that comes back soon would be missed."""
+        if self.failed_dials and now < self.next_dial:
+            return
         self.failed_dials += 1
         pause = min(SLOWEST_PROBE, PROBE_EVERY * 2.0 ** min(8, self.failed_dials - 1))
         self.next_dial = max(self.next_dial, now + pause)
