@@ -85,6 +85,32 @@ class CommitRecord(_Record):
         return len({s.object for s in self.sources if s.damaged})
 
 
+class SplitSums(_Record):
+    """One split's committed files. `raw_bytes` is uncompressed."""
+
+    files: int = 0
+    rows: int = 0
+    bytes: int = 0
+    raw_bytes: int = 0
+
+
+class GroupSums(_Record):
+    """What the commit records of one sealed group add up to; JSON in the key-value metadata `skyhaul` of
+    `_skyhaul/sealed/{group}.parquet`. By source: `committed` (shards), `objects` (counted with their first
+    chunk) and `source_bytes`. damaged: xxh3 (64 bits) of source, NUL and path of each damaged object,
+    rising, so that an object is counted once however many groups it lies in."""
+
+    group: int
+    records: RecordCounts
+    committed: dict[str, int]
+    objects: dict[str, int]
+    source_bytes: dict[str, int]
+    filtered_by: dict[str, int]
+    transfer: dict[str, TransferCounts]
+    splits: dict[str, SplitSums]
+    damaged: list[int]
+
+
 class FailureRecord(_Record):
     """`_skyhaul/failures/{group}/{shard}.json`: the last failure. `final` failures wait for `replay`;
     others (a full disk, say) are tried again by the next `run`."""

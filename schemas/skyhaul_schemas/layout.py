@@ -38,12 +38,22 @@ def group_of(shard: int) -> int:
     return shard // GROUP_SIZE
 
 
+def shards_of(group: int) -> range:
+    """The shards of a full group."""
+    return range(group * GROUP_SIZE, (group + 1) * GROUP_SIZE)
+
+
 def data_file(shard: int, split: str, part: int) -> str:
     return f"{DATA}/{group_of(shard):04d}/{split}-{shard:07d}-{part:03d}.parquet"
 
 
 def commit_file(shard: int) -> str:
     return f"{COMMITS}/{group_of(shard):04d}/{shard:07d}.json"
+
+
+def sealed_file(group: int) -> str:
+    """The commit records of a full group in one file. Once it is there, it speaks for the group."""
+    return f"{SEALED}/{group:04d}.parquet"
 
 
 def failure_file(shard: int) -> str:

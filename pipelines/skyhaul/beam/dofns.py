@@ -11,11 +11,12 @@ import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.metrics import Metrics
 
-from skyhaul.haul.conductor import Claim, Conductor, pending_claims
+from skyhaul.haul.conductor import Claim, Conductor, claims_of
 from skyhaul.haul.config import HaulConfig, Lot
 from skyhaul.haul.dealing import deal_lots
 from skyhaul.haul.pending import Pending
 from skyhaul.haul.receipts import Receipt
+from skyhaul.haul.sealer import Sealer
 from skyhaul.haul.site import SITES, Site
 from skyhaul_schemas.plan import Shard
 
@@ -42,10 +43,13 @@ class _Hauling(beam.DoFn):
 
     def _conduct(self, site: Site, *claims: Claim) -> Iterator[Receipt]:
         conductor = Conductor(site, self._config.workers, on_event=_LOG.warning)
-        for receipt in conductor.haul(*claims):
-            site.tally.add(receipt)
-            _count(receipt)
-            yield receipt
+        with Sealer(site.store, site.plan.header.shards) as sealer:
+            for receipt in conductor.haul(*claims):
+                site.tally.add(receipt)
+                _count(receipt)
+                if receipt.outcome == "committed":
+                    sealer.committed(receipt.shard)
+                yield receipt
 
 
 class HaulLotFn(_Hauling):
@@ -56,7 +60,7 @@ class HaulLotFn(_Hauling):
         claims = []
         for first, stop in lot.stretches:
             pending = Pending(site.store, first, stop, site.config.only, mend=site.config.mend)
-            claims.append(pending_claims(site.plan.shards(first, stop), pending.wanted))
+            claims.append(claims_of(pending.shards(site.plan)))
         yield from self._conduct(site, *claims)
 
 
@@ -86,15 +90,13 @@ class HaulStretchFn(_Hauling):
         pending = Pending(
             site.store, restriction.start, restriction.stop, site.config.only, mend=site.config.mend
         )
-        shards = site.plan.shards(restriction.start, restriction.stop)
+        shards = pending.shards(site.plan)
 
         def claim() -> Shard | None:
-            for shard in shards:
-                if not tracker.try_claim(shard.number):
-                    return None
-                if pending.wanted(shard.number):
-                    return shard
-            return None
+            shard = next(shards, None)
+            # Claiming the end says that what lies between is settled.
+            number = restriction.stop if shard is None else shard.number
+            return shard if tracker.try_claim(number) else None
 
         yield from self._conduct(site, claim)
 

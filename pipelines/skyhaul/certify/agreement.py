@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from skyhaul.certify.reading import Reading, Schema
-from skyhaul.dataset.survey import SplitSurvey
+from skyhaul_schemas.commit import SplitSums
 
 
 def disagreement(
     reading: Reading,
-    committed: Mapping[str, SplitSurvey],
+    committed: Mapping[str, SplitSums],
     first: Reading,
     schema: Schema,
 ) -> str | None:
@@ -20,7 +20,7 @@ def disagreement(
 
 def _differences(
     reading: Reading,
-    committed: Mapping[str, SplitSurvey],
+    committed: Mapping[str, SplitSums],
     first: Reading,
     schema: Schema,
 ) -> Iterator[str]:

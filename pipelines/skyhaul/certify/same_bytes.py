@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.survey import DATA_FILE
+from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards import ENCODER_VERSION
 from skyhaul.shards.assembler import Assembler
 from skyhaul.shards.parquet import Compression, RollingFiles

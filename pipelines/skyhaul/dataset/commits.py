@@ -2,18 +2,23 @@
 
 A commit record's presence is the commit. It is created, never replaced; one that stands already and says
 the same of the same plan (times, traffic and versions aside) is as good as ours.
+
+The records of a full group may be sealed into one file (`skyhaul.dataset.sealing`), which is there before the
+first of them is removed. So whoever looks for a record looks for it first, and for the sealed file then.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from pydantic import ValidationError
 
+from skyhaul.dataset.sealed import SealedGroup, is_sealed, sealed_groups
 from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.sums import CommitSums
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord
 from skyhaul_schemas.errors import StorageError
@@ -35,7 +40,17 @@ def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
     """Commit a shard whose files are in place; the record that stands, ours or an equal one that was there.
     Raises CommitConflict where a record says otherwise."""
     path = layout.commit_file(record.shard)
-    if store.create_bytes(path, record.model_dump_json().encode() + b"\n", same=same_commit):
+    data = record.model_dump_json().encode() + b"\n"
+    created = store.create_bytes(path, data, same=same_commit)
+    if created and is_sealed(store, layout.group_of(record.shard)):
+        # It was committed before, and sealed: we come late.
+        with SealedGroup(store, layout.group_of(record.shard)) as sealed:
+            kept = sealed.record(record.shard)
+        if not same_commit(kept, data):
+            raise store.conflict(path)
+        store.remove(path)
+        return _parsed(store, record.shard, kept)
+    if created:
         return record
     standing = read_commit(store, record.shard)
     return record if standing is None else standing
@@ -43,34 +58,120 @@ def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
 
 def read_commit(store: DatasetStore, shard: int) -> CommitRecord | None:
     """None: not committed. Raises StorageError for a record that cannot be read."""
-    path = layout.commit_file(shard)
-    try:
-        data = store.read_bytes(path)
-    except FileNotFoundError:
-        return None
+    with closing(CommitReader(store)) as reader:
+        return reader.read(shard)
+
+
+class CommitReader:
+    """Reads commit records; keeps the last sealed group, so that records in their order cost one reading of
+    it. Not safe among threads."""
+
+    def __init__(self, store: DatasetStore) -> None:
+        self._store = store
+        self._sealed: SealedGroup | None = None
+        self._kept: dict[int, bytes] = {}
+
+    def close(self) -> None:
+        if self._sealed is not None:
+            self._sealed.close()
+            self._sealed = None
+
+    def data(self, shard: int) -> bytes | None:
+        """The record's bytes; None: not committed. Raises StorageError."""
+        group = layout.group_of(shard)
+        if self._sealed is None or self._sealed.group != group:
+            try:
+                return self._store.read_bytes(layout.commit_file(shard))
+            except FileNotFoundError:
+                pass
+            self.close()
+            try:
+                self._sealed = SealedGroup(self._store, group)
+            except FileNotFoundError:
+                return None
+            self._kept = {}
+        if shard not in self._kept:
+            self._kept = self._sealed.records_near(shard)
+        return self._kept[shard]
+
+    def read(self, shard: int) -> CommitRecord | None:
+        """None: not committed. Raises StorageError for a record that cannot be read."""
+        data = self.data(shard)
+        return None if data is None else _parsed(self._store, shard, data)
+
+
+def _parsed(store: DatasetStore, shard: int, data: bytes) -> CommitRecord:
     try:
         return CommitRecord.model_validate_json(data)
     except ValidationError as error:
         raise StorageError(
-            f"{path} in dataset {store.place} is no commit record; run `skyhaul verify`"
+            f"{layout.commit_file(shard)} in dataset {store.place} is no commit record; run `skyhaul verify`"
         ) from error
 
 
 def is_committed(store: DatasetStore, shard: int) -> bool:
-    return store.exists(layout.commit_file(shard))
+    return store.exists(layout.commit_file(shard)) or is_sealed(store, layout.group_of(shard))
 
 
 def committed_shards(store: DatasetStore) -> ShardSet:
-    """The shards with a commit record, by listing group after group."""
-    return ShardSet(numbers(store, layout.COMMITS))
+    """The shards that are committed, by listing group after group."""
+    return ShardSet(committed_numbers(store))
+
+
+def committed_numbers(store: DatasetStore) -> Iterator[int]:
+    """The committed shards, rising."""
+    for group, sealed in committed_groups(store):
+        yield from layout.shards_of(group) if sealed else sorted(committed_in(store, group))
+
+
+def committed_groups(store: DatasetStore) -> Iterator[tuple[int, bool]]:
+    """(group, whether it is sealed) of the groups with commits, rising. One that is sealed meanwhile may be
+    told of as it was: `committed_in` and `CommitReader` know."""
+    folders = {int(name) for name in store.folders(layout.COMMITS) if name.isdecimal()}
+    sealed = set(sealed_groups(store))
+    for group in sorted(folders | sealed):
+        yield group, group in sealed
+
+
+def committed_in(store: DatasetStore, group: int) -> frozenset[int]:
+    """The committed shards of one group."""
+    found = frozenset(numbers_in(store, layout.COMMITS, group))
+    full = layout.shards_of(group)
+    return frozenset(full) if len(found) < len(full) and is_sealed(store, group) else found
+
+
+def count_committed(store: DatasetStore) -> int:
+    """How many shards are committed; reads no record."""
+    return sum(
+        len(layout.shards_of(group) if sealed else committed_in(store, group))
+        for group, sealed in committed_groups(store)
+    )
 
 
 def commits(store: DatasetStore) -> Iterator[CommitRecord]:
     """All commit records, by shard. Raises StorageError for one that cannot be read."""
-    for shard in numbers(store, layout.COMMITS):
-        record = read_commit(store, shard)
-        if record is not None:
-            yield record
+    with closing(CommitReader(store)) as reader:
+        for shard in committed_numbers(store):
+            record = reader.read(shard)
+            if record is not None:
+                yield record
+
+
+def sums_of(store: DatasetStore) -> CommitSums:
+    """What all commit records add up to; of sealed groups only the sums are read. Raises StorageError."""
+    sums = CommitSums()
+    with closing(CommitReader(store)) as reader:
+        for group, sealed in committed_groups(store):
+            found = () if sealed else committed_in(store, group)
+            if sealed or (len(found) == len(layout.shards_of(group)) and is_sealed(store, group)):
+                with SealedGroup(store, group) as kept:
+                    sums.add_group(kept.sums)
+                continue
+            for shard in sorted(found):
+                record = reader.read(shard)
+                if record is not None:
+                    sums.add(record)
+    return sums
 
 
 def write_failure(store: DatasetStore, failure: FailureRecord) -> None:
@@ -96,18 +197,21 @@ def read_failure(store: DatasetStore, shard: int) -> FailureRecord | None:
 
 def failures(store: DatasetStore) -> Iterator[FailureRecord]:
     """The last failure of each shard that is not committed, by shard."""
-    for shard in numbers(store, layout.FAILURES):
+    for shard in failed_numbers(store):
         failure = read_failure(store, shard)
         if failure is not None and not is_committed(store, shard):
             yield failure
 
 
-def numbers(store: DatasetStore, folder: str) -> Iterator[int]:
-    """Shard numbers of the records in `folder` (COMMITS or FAILURES), ascending.
+def failed_numbers(store: DatasetStore) -> Iterator[int]:
+    """Shards with a failure record, rising. One group's folder is listed at a time."""
+    for group in sorted(int(name) for name in store.folders(layout.FAILURES) if name.isdecimal()):
+        yield from numbers_in(store, layout.FAILURES, group)
 
-    One group's folder is listed at a time; groups sealed into one file would be read here."""
-    for group in sorted(store.folders(folder), key=lambda name: (len(name), name)):
-        for path in store.list(f"{folder}/{group}"):
-            match = _NUMBERED.fullmatch(path)
-            if match:
-                yield int(match[1])
+
+def numbers_in(store: DatasetStore, folder: str, group: int) -> Iterator[int]:
+    """Shard numbers of the records in one group's folder of `folder` (COMMITS or FAILURES), rising."""
+    for path in store.list(f"{folder}/{group:04d}"):
+        match = _NUMBERED.fullmatch(path)
+        if match:
+            yield int(match[1])

@@ -51,8 +51,15 @@ _IN_MEMORY = 32 * 1024 * 1024
 """Bytes; a longer description is put together on disk."""
 
 
+LISTED_EARLY = 10_000
+"""Files; a dataset with more is described once it is finished, for each haul on its way there would else read
+the records of all that were before it."""
+
+
 def write_croissant(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> None:
     """Write or replace croissant.json. Raises StorageError."""
+    if seen.shards_left and sum(split.files for split in seen.splits.values()) > LISTED_EARLY:
+        return
     pieces = _pieces(store, plan, seen, job)
     head = bytearray()
     for piece in pieces:

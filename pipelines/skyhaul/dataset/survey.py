@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from skyhaul.dataset.commits import commits, failures
+from skyhaul.dataset.commits import failures, sums_of
 from skyhaul.dataset.store import DatasetStore
-from skyhaul_schemas.commit import CommitRecord, FailureRecord, RecordCounts, TransferCounts
+from skyhaul_schemas.commit import FailureRecord, RecordCounts, SplitSums, TransferCounts
 from skyhaul_schemas.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 from skyhaul_schemas.plan import PlanHeader, Shard
-
-DATA_FILE = re.compile(r"data/(\d{4,})/([a-z][a-z0-9_]*)-(\d{7,})-(\d{3,})\.parquet")
-"""Group, split, shard and part of a data file's path."""
 
 
 class Planned(Protocol):
@@ -46,16 +42,6 @@ class SourceSurvey:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitSurvey:
-    """One split's committed files. `raw_bytes` is uncompressed."""
-
-    files: int = 0
-    rows: int = 0
-    bytes: int = 0
-    raw_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Survey:
     """A dataset against its plan.
 
@@ -79,7 +65,7 @@ class Survey:
     filtered_by: dict[str, int]
     transfer: dict[str, TransferCounts]
     by_source: dict[str, SourceSurvey]
-    splits: dict[str, SplitSurvey]
+    splits: dict[str, SplitSums]
     failed_by_kind: dict[str, int]
 
     def exit_code(self) -> int:
@@ -139,10 +125,8 @@ class Survey:
 
 
 def survey(plan: Planned, store: DatasetStore) -> Survey:
-    """Look through all records of the dataset. Raises StorageError."""
-    tally = _Tally()
-    for record in commits(store):
-        tally.add(record)
+    """Add up the records of the dataset; of sealed groups only the sums are read. Raises StorageError."""
+    tally = sums_of(store)
     header = plan.header
     failed = to_retry = 0
     failed_by_kind: dict[str, int] = {}
@@ -171,9 +155,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
         source_bytes_committed=sum(tally.source_bytes.values()),
         dataset_bytes=sum(split.bytes for split in tally.splits.values()),
         damaged_objects=len(tally.damaged),
-        records=RecordCounts(
-            read=tally.read, written=tally.written, filtered=tally.filtered, rejected=tally.rejected
-        ),
+        records=tally.records(),
         filtered_by=dict(sorted(tally.filtered_by.items())),
         transfer=dict(sorted(tally.transfer.items())),
         by_source={
@@ -192,46 +174,3 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
         splits=dict(sorted(tally.splits.items())),
         failed_by_kind=dict(sorted(failed_by_kind.items())),
     )
-
-
-class _Tally:
-    """Sums over commit records. A damaged object is remembered by a hash of its name."""
-
-    def __init__(self) -> None:
-        self.shards = 0
-        self.read = self.written = self.filtered = self.rejected = 0
-        self.committed: dict[str, int] = {}
-        self.objects: dict[str, int] = {}
-        self.source_bytes: dict[str, int] = {}
-        self.filtered_by: dict[str, int] = {}
-        self.transfer: dict[str, TransferCounts] = {}
-        self.splits: dict[str, SplitSurvey] = {}
-        self.damaged: set[int] = set()
-
-    def add(self, record: CommitRecord) -> None:
-        self.shards += 1
-        self.read += record.records.read
-        self.written += record.records.written
-        self.filtered += record.records.filtered
-        self.rejected += record.records.rejected
-        name = record.source
-        self.committed[name] = self.committed.get(name, 0) + 1
-        begun = sum(1 for source in record.sources if source.ranges and source.ranges[0][0] == 0)
-        self.objects[name] = self.objects.get(name, 0) + begun
-        size = sum(length for source in record.sources for _, length in source.ranges)
-        self.source_bytes[name] = self.source_bytes.get(name, 0) + size
-        self.damaged |= {hash((name, source.object)) for source in record.sources if source.damaged}
-        for rule, count in record.filtered_by.items():
-            self.filtered_by[rule] = self.filtered_by.get(rule, 0) + count
-        for link, counts in record.transfer.items():
-            self.transfer[link] = self.transfer.get(link, TransferCounts()).plus(counts)
-        for file in record.files:
-            match = DATA_FILE.fullmatch(file.path)
-            if match:
-                split = self.splits.get(match[2], SplitSurvey())
-                self.splits[match[2]] = SplitSurvey(
-                    split.files + 1,
-                    split.rows + file.rows,
-                    split.bytes + file.bytes,
-                    split.raw_bytes + file.raw_bytes,
-                )

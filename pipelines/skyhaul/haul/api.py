@@ -15,6 +15,7 @@ from typing import Any
 
 from skyhaul.dataset.card import write_card
 from skyhaul.dataset.runs import write_run
+from skyhaul.dataset.sealing import seal_full_groups
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.haul.config import HaulConfig
@@ -83,6 +84,7 @@ def haul(
         store.probe()
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
+        _seal(store, control, watcher)
         before = survey(plan, store)
         config = HaulConfig(
             run=f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
@@ -101,10 +103,20 @@ def haul(
         tally = Tally()
         if _pending(before, options.only):
             state, tally = _run(config, options, control, watcher, header, before, begun)
+            _seal(store, control, watcher)
         after = survey(plan, store)
     outcome = _reconcile(config, options, before, after, caught, tally, state, started, begun, header)
     plan.close()
     return _recorded(outcome, store, plan, loaded, started)
+
+
+def _seal(store: DatasetStore, control: HaulControl, watcher: HaulObserver) -> None:
+    """Full groups that no worker saw become full, or whose sealing was interrupted. It only saves time, so a
+    haul does not fail by it."""
+    try:
+        seal_full_groups(store, control.stopped)
+    except StorageError as error:
+        watcher.event(f"full groups of commit records are not sealed: {error}")
 
 
 def _recorded(

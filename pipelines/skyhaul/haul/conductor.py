@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from skyhaul.dataset.commits import read_failure, write_failure
+from skyhaul.dataset.commits import is_committed, read_failure, write_failure
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.haul.in_place import check_whole
 from skyhaul.haul.receipts import Receipt
@@ -26,7 +26,6 @@ from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoder
 from skyhaul_connectors.sources.protocol import LocalSource
 from skyhaul_connectors.transfer.engine import ShardFetch
-from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
 from skyhaul_schemas.errors import (
     CarriageError,
@@ -161,7 +160,7 @@ class Conductor:
 
     def _settled(self, shard: Shard) -> Receipt | None:
         """A receipt without work: committed before, or its source has been given up."""
-        if not self._site.config.mend and self._site.store.exists(layout.commit_file(shard.number)):
+        if not self._site.config.mend and is_committed(self._site.store, shard.number):
             return Receipt(shard.number, shard.source, "committed", fresh=False)
         error = self._given_up.get(shard.source)
         return None if error is None else self._receipt_of(shard, error)
@@ -307,10 +306,6 @@ class Conductor:
         return Receipt(shard.number, shard.source, "failed", kind=error.kind, reason=str(error))
 
 
-def pending_claims(shards: Iterator[Shard], wanted: Callable[[int], bool]) -> Claim:
-    """A claim over a stretch of the plan that passes over shards that are not wanted."""
-
-    def claim() -> Shard | None:
-        return next((shard for shard in shards if wanted(shard.number)), None)
-
-    return claim
+def claims_of(shards: Iterator[Shard]) -> Claim:
+    """A claim over shards, in their order."""
+    return lambda: next(shards, None)

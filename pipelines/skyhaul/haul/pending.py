@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
-from skyhaul.dataset.commits import read_failure
+from skyhaul.dataset.commits import committed_in, numbers_in, read_failure
+from skyhaul.dataset.sealed import is_sealed
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
+from skyhaul_schemas.plan import Shard
+
+
+class Planned(Protocol):
+    """What is asked of a plan."""
+
+    def shards(self, first: int = 0, stop: int | None = None) -> Iterator[Shard]: ...
 
 
 class Pending:
     """Shards of [first, stop) that are neither committed nor failed for good; in a replay (`only`) those
-    that were asked for, which are committed where broken files of theirs are mended (`mend`). Read once,
-    group by group, from the dataset's listings; a commit that appears later is noticed when the shard is
-    claimed."""
+    that were asked for, which are committed where broken files of theirs are mended (`mend`).
+
+    Looked up in the dataset group by group, when a group's turn comes: hauling begins without looking at
+    all of them, and of a sealed group neither records nor plan are read. A commit that appears later is
+    noticed when the shard is claimed."""
 
     def __init__(
         self,
@@ -24,25 +35,39 @@ class Pending:
         *,
         mend: bool = False,
     ) -> None:
+        self._store = store
+        self._first = first
+        self._stop = stop
         self._only = only
-        self._settled: set[int] = set()
-        if mend:
-            return
-        self._settled = set(_numbers(store, layout.COMMITS, first, stop))
-        if only is None:
-            for shard in _numbers(store, layout.FAILURES, first, stop):
-                failure = read_failure(store, shard)
+        self._mend = mend
+
+    def shards(self, plan: Planned) -> Iterator[Shard]:
+        """The pending shards, rising."""
+        for group in self._groups():
+            span = layout.shards_of(group)
+            first, stop = max(self._first, span.start), min(self._stop, span.stop)
+            wanted = self._wanted(group, first, stop)
+            if wanted:
+                numbers = (min(wanted), max(wanted) + 1)
+                yield from (shard for shard in plan.shards(*numbers) if shard.number in wanted)
+
+    def _groups(self) -> list[int] | range:
+        if self._only is not None:
+            return sorted({layout.group_of(n) for n in self._only if self._first <= n < self._stop})
+        if self._first >= self._stop:
+            return []
+        return range(layout.group_of(self._first), layout.group_of(self._stop - 1) + 1)
+
+    def _wanted(self, group: int, first: int, stop: int) -> set[int]:
+        wanted = {n for n in self._only if first <= n < stop} if self._only is not None else None
+        if self._mend:
+            return set(range(first, stop)) if wanted is None else wanted
+        if is_sealed(self._store, group):
+            return set()
+        if wanted is None:
+            wanted = set(range(first, stop))
+            for shard in numbers_in(self._store, layout.FAILURES, group):
+                failure = read_failure(self._store, shard) if shard in wanted else None
                 if failure is not None and failure.final:
-                    self._settled.add(shard)
-
-    def wanted(self, shard: int) -> bool:
-        return shard not in self._settled and (self._only is None or shard in self._only)
-
-
-def _numbers(store: DatasetStore, folder: str, first: int, stop: int) -> Iterator[int]:
-    """Shard numbers within [first, stop) that have a record in `folder`."""
-    for group in range(layout.group_of(first), layout.group_of(max(first, stop - 1)) + 1):
-        for path in store.list(f"{folder}/{group:04d}"):
-            stem = path.rsplit("/", 1)[-1].removesuffix(".json")
-            if stem.isdecimal() and first <= int(stem) < stop:
-                yield int(stem)
+                    wanted.discard(shard)
+        return wanted - committed_in(self._store, group)

@@ -11,14 +11,13 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
-from skyhaul.dataset.commits import numbers
+from skyhaul.dataset.commits import count_committed
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul.haul.config import HaulConfig
 from skyhaul.haul.progress import HaulObserver, LinkProgress, Progress
 from skyhaul.haul.receipts import Tally
 from skyhaul.haul.site import SITES, Site
-from skyhaul_schemas import layout
 from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.plan import PlanHeader
 
@@ -132,7 +131,7 @@ class Watch:
             with suppress(SkyhaulError, OSError):
                 store = DatasetStore.open(self._config.dataset, writable=False)
                 try:
-                    committed = sum(1 for _ in numbers(store, layout.COMMITS))
+                    committed = count_committed(store)
                 finally:
                     store.close()
                 self._listed = max(self._listed, committed - self._before.shards_committed)

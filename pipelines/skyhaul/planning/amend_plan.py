@@ -14,7 +14,7 @@ from pathlib import Path
 from skyhaul.dataset.commits import clear_failure, committed_shards, failures
 from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.survey import DATA_FILE
+from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.catalogue import Cut
 from skyhaul.planning.changes import Changes
 from skyhaul.planning.difference import Outcome, PlanUpdate, differences

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
-from skyhaul.dataset.commits import numbers, read_commit
+from skyhaul.dataset.commits import CommitReader, committed_numbers
 from skyhaul.dataset.intact import fault_in_file
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
@@ -27,19 +28,21 @@ def broken_files(
 ) -> Iterator[BrokenFile]:
     """Broken files of the committed shards below `shards` (`only` these, if any), by shard; every file is
     read. read: called with the bytes just digested."""
-    for shard in numbers(store, layout.COMMITS):
-        if shard >= shards:
-            return
-        if only and shard not in only:
-            continue
-        try:
-            record = read_commit(store, shard)
-        except StorageError:
-            yield BrokenFile(shard, layout.commit_file(shard), "it is no commit record", mendable=False)
-            continue
-        if record is None:
-            continue
-        for entry in [*record.files, *([record.rejects] if record.rejects else [])]:
-            fault = fault_in_file(store, entry, read)
-            if fault is not None:
-                yield BrokenFile(shard, entry.path, fault)
+    with closing(CommitReader(store)) as reader:
+        for shard in committed_numbers(store):
+            if shard >= shards:
+                return
+            if only and shard not in only:
+                continue
+            try:
+                record = reader.read(shard)
+            except StorageError:
+                path = layout.commit_file(shard)
+                yield BrokenFile(shard, path, "it is no commit record", mendable=False)
+                continue
+            if record is None:
+                continue
+            for entry in [*record.files, *([record.rejects] if record.rejects else [])]:
+                fault = fault_in_file(store, entry, read)
+                if fault is not None:
+                    yield BrokenFile(shard, entry.path, fault)

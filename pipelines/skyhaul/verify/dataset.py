@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Callable
 from contextlib import closing
 
-from skyhaul.dataset.commits import numbers, read_failure
+from skyhaul.dataset.commits import committed_numbers, read_failure
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.survey import DATA_FILE
+from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.plan_file import Plan
 from skyhaul.shards.splits import SplitRule
 from skyhaul.verify.commit_check import check_commit, parse_commit
@@ -17,6 +17,7 @@ from skyhaul.verify.partition import Partition
 from skyhaul.verify.plan_check import check_plan_rows
 from skyhaul.verify.report import VerifyReport
 from skyhaul.verify.rows_check import RowsCheck
+from skyhaul.verify.sealed_check import GroupRecords
 from skyhaul.verify.strays import StrayCheck
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
@@ -30,7 +31,8 @@ Progress = Callable[[VerifyReport], None]
 
 def verify_dataset(store: DatasetStore, *, deep: bool, progress: Progress | None = None) -> VerifyReport:
     """Prove the dataset in `store`, reading only it. deep: read every page and check every row. Memory holds
-    one shard's chunks and a group's file names. Raises UsageError where there is no plan, StorageError."""
+    one shard's chunks, and a group's commit records and file names. Raises UsageError where there is no plan,
+    StorageError."""
     report = VerifyReport(pages_read=deep)
     try:
         with closing(Plan.open(store)) as plan:
@@ -52,6 +54,7 @@ class _Verification:
         self._rule = SplitRule(header.job["shards"]["splits"])
         self._seed = int(header.job["seed"])
         self._strays = StrayCheck(store, header.shards, report)
+        self._records = GroupRecords(store, report)
         self._damaged: set[int] = set()
         report.plan = header.digest
         report.shards = header.shards
@@ -70,7 +73,7 @@ class _Verification:
         for code, message in self._partition.explain(self._plan, suspects) if suspects else ():
             self._report.add(code, message, path=layout.SHARDS)
         self._strays.check_folders()
-        for number in numbers(self._store, layout.COMMITS):
+        for number in committed_numbers(self._store):
             if number >= self._report.shards:
                 self._report.add(
                     "commit-unplanned",
@@ -83,17 +86,15 @@ class _Verification:
     def _check_shard(self, shard: Shard) -> None:
         for chunk in shard.chunks:
             self._partition.add_chunk(chunk)
-        path = layout.commit_file(shard.number)
-        try:
-            data = self._store.read_bytes(path)
-        except FileNotFoundError:
+        committed, data = self._records.find(shard.number)
+        if not committed:
             failure = read_failure(self._store, shard.number)
             self._report.shards_failed += (
                 failure is not None and failure.final and not self._plan.outdates(failure)
             )
             return
         self._report.shards_committed += 1
-        record = parse_commit(data, shard.number, self._report)
+        record = None if data is None else parse_commit(data, shard.number, self._report)
         self._strays.committed(shard.number, record)
         if record is None:
             return

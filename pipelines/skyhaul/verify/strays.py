@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.survey import DATA_FILE
+from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord

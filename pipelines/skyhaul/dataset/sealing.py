@@ -1,0 +1,110 @@
+"""Sealing: the commit records of a full group, 1,000 small files, become one.
+
+The sealed file is created like everything that counts: without replacing, and read back before any of the
+records that it holds is removed. A process that dies in between leaves both, which say the same; whoever
+seals next removes what is left over. Two that seal at once write equal bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from skyhaul.dataset.commits import numbers_in, same_commit
+from skyhaul.dataset.sealed import SealedGroup, is_sealed, sealed_groups, write_sealed
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.sums import CommitSums
+from skyhaul_schemas import layout
+from skyhaul_schemas.commit import CommitRecord
+from skyhaul_schemas.errors import CommitConflict
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_AT_ONCE = 16
+"""Calls to a remote store that go on side by side."""
+
+
+def seal_full_groups(store: DatasetStore, stop: Callable[[], bool] = lambda: False) -> int:
+    """Seal every group that is full, and remove what an interrupted sealing left; how many were sealed.
+    stop: asked before each group. Raises CommitConflict, StorageError."""
+    folders = [int(name) for name in store.folders(layout.COMMITS) if name.isdecimal()]
+    known = set(sealed_groups(store))
+    count = 0
+    for group in sorted(folders):
+        if stop():
+            break
+        if group in known:
+            _clear(store, group)
+        elif seal_group(store, group):
+            count += 1
+    return count
+
+
+def seal_group(store: DatasetStore, group: int) -> bool:
+    """Seal `group` if each of its shards is committed, and none of its records is damaged; whether it is
+    sealed now. Raises CommitConflict where it was sealed with other records, StorageError."""
+    numbers = list(numbers_in(store, layout.COMMITS, group))
+    if numbers != list(layout.shards_of(group)):
+        if is_sealed(store, group):
+            _clear(store, group)
+            return True
+        return False
+    try:
+        found = dict(_all(store, numbers, lambda shard: (shard, store.read_bytes(layout.commit_file(shard)))))
+    except FileNotFoundError:
+        # Another process has sealed the group meanwhile, and removes its records.
+        return is_sealed(store, group)
+    sums = CommitSums()
+    for shard, data in found.items():
+        try:
+            record = CommitRecord.model_validate_json(data)
+        except ValidationError:
+            return False
+        if record.shard != shard:
+            return False
+        sums.add(record)
+    file = write_sealed(store, found, sums.of_group(group))
+    with suppress(CommitConflict):
+        # Another version of the Parquet library gives other bytes; what counts is compared below.
+        store.publish(file.path, layout.sealed_file(group), file.sha256)
+    with SealedGroup(store, group) as sealed:
+        if sealed.records() != found:
+            raise store.conflict(layout.sealed_file(group))
+    _remove(store, numbers)
+    return True
+
+
+def _clear(store: DatasetStore, group: int) -> None:
+    """Remove records of a sealed group that say what the sealed file says; others stay, for `verify`."""
+    numbers = list(numbers_in(store, layout.COMMITS, group))
+    if not numbers:
+        return
+    with SealedGroup(store, group) as sealed:
+        kept = sealed.records() if len(numbers) > 1 else {shard: sealed.record(shard) for shard in numbers}
+
+    def left(shard: int) -> tuple[int, bytes | None]:
+        try:
+            return shard, store.read_bytes(layout.commit_file(shard))
+        except FileNotFoundError:
+            return shard, None
+
+    found = _all(store, numbers, left)
+    _remove(store, [shard for shard, data in found if data is not None and same_commit(kept[shard], data)])
+
+
+def _remove(store: DatasetStore, numbers: Iterable[int]) -> None:
+    for _ in _all(store, numbers, lambda shard: store.remove(layout.commit_file(shard))):
+        pass
+
+
+def _all(store: DatasetStore, items: Iterable[T], call: Callable[[T], R]) -> Iterator[R]:
+    """`call` of each item, in their order; side by side where each call is a round trip."""
+    if store.local_root is not None:
+        return map(call, items)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return iter(list(pool.map(call, items)))

@@ -1,0 +1,106 @@
+"""Sums over commit records: of single ones, and of groups that were added up when they were sealed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import xxhash
+
+from skyhaul_schemas.commit import CommitRecord, GroupSums, RecordCounts, SplitSums, TransferCounts
+
+DATA_FILE = re.compile(r"data/(\d{4,})/([a-z][a-z0-9_]*)-(\d{7,})-(\d{3,})\.parquet")
+"""Group, split, shard and part of a data file's path."""
+
+
+class CommitSums:
+    """What the commit records added so far come to. A damaged object is remembered by a hash of its name."""
+
+    def __init__(self) -> None:
+        self.read = self.written = self.filtered = self.rejected = 0
+        self.committed: dict[str, int] = {}
+        self.objects: dict[str, int] = {}
+        self.source_bytes: dict[str, int] = {}
+        self.filtered_by: dict[str, int] = {}
+        self.transfer: dict[str, TransferCounts] = {}
+        self.splits: dict[str, SplitSums] = {}
+        self.damaged: set[int] = set()
+
+    @property
+    def shards(self) -> int:
+        return sum(self.committed.values())
+
+    def add(self, record: CommitRecord) -> None:
+        name = record.source
+        self._count(record.records)
+        _gain(self.committed, {name: 1})
+        begun = sum(1 for source in record.sources if source.ranges and source.ranges[0][0] == 0)
+        _gain(self.objects, {name: begun})
+        size = sum(length for source in record.sources for _, length in source.ranges)
+        _gain(self.source_bytes, {name: size})
+        _gain(self.filtered_by, record.filtered_by)
+        self.damaged |= {_hashed(name, source.object) for source in record.sources if source.damaged}
+        self._carried(record.transfer)
+        for file in record.files:
+            match = DATA_FILE.fullmatch(file.path)
+            if match:
+                own = SplitSums(files=1, rows=file.rows, bytes=file.bytes, raw_bytes=file.raw_bytes)
+                self._split(match[2], own)
+
+    def add_group(self, sums: GroupSums) -> None:
+        self._count(sums.records)
+        _gain(self.committed, sums.committed)
+        _gain(self.objects, sums.objects)
+        _gain(self.source_bytes, sums.source_bytes)
+        _gain(self.filtered_by, sums.filtered_by)
+        self.damaged |= set(sums.damaged)
+        self._carried(sums.transfer)
+        for name, split in sums.splits.items():
+            self._split(name, split)
+
+    def of_group(self, group: int) -> GroupSums:
+        """The sums so far as those of a group."""
+        return GroupSums(
+            group=group,
+            records=self.records(),
+            committed=self.committed,
+            objects=self.objects,
+            source_bytes=self.source_bytes,
+            filtered_by=self.filtered_by,
+            transfer=self.transfer,
+            splits=self.splits,
+            damaged=sorted(self.damaged),
+        )
+
+    def records(self) -> RecordCounts:
+        return RecordCounts(
+            read=self.read, written=self.written, filtered=self.filtered, rejected=self.rejected
+        )
+
+    def _count(self, records: RecordCounts) -> None:
+        self.read += records.read
+        self.written += records.written
+        self.filtered += records.filtered
+        self.rejected += records.rejected
+
+    def _carried(self, transfer: Mapping[str, TransferCounts]) -> None:
+        for link, counts in transfer.items():
+            self.transfer[link] = self.transfer.get(link, TransferCounts()).plus(counts)
+
+    def _split(self, name: str, more: SplitSums) -> None:
+        split = self.splits.get(name, SplitSums())
+        self.splits[name] = SplitSums(
+            files=split.files + more.files,
+            rows=split.rows + more.rows,
+            bytes=split.bytes + more.bytes,
+            raw_bytes=split.raw_bytes + more.raw_bytes,
+        )
+
+
+def _gain(sums: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, count in more.items():
+        sums[name] = sums.get(name, 0) + count
+
+
+def _hashed(source: str, path: str) -> int:
+    return xxhash.xxh3_64_intdigest(f"{source}\0{path}".encode("utf-8", "surrogatepass"))
