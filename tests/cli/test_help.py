@@ -66,9 +66,9 @@ def test_nothing_heavy_is_imported_to_answer(args: list[str]) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
-def test_help_answers_fast() -> None:
-    """0.3 s is the aim. CPU seconds are asked, with room, since other work on the machine costs wall time:
-    with Beam or pyarrow imported they would be above one."""
+def test_help_answers_in_less_than_three_tenths_of_a_second() -> None:
+    """In CPU seconds, the best of five: other work on the machine costs wall time. With Beam or pyarrow
+    imported they would be above one; that nothing heavy is, the test before holds."""
     spent = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -76,7 +76,7 @@ def test_help_answers_fast() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
     print(f"--help: {[round(s, 3) for s in spent]} s of CPU")
-    assert min(spent) < 0.6
+    assert min(spent) < 0.3
 
 
 def test_completion_scripts_name_the_program() -> None:

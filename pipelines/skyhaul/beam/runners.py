@@ -40,11 +40,11 @@ def open_runner(name: str) -> Any:
 def options_for(runner: str, arguments: Sequence[str]) -> tuple[Any, int]:
     """Beam's options from what stands after `--`, and the parallelism they ask for (1 where they ask for
     none). Raises UsageError."""
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from skyhaul.beam.options import KeptViews
 
     if any(a.split("=", 1)[0] == "--runner" for a in arguments):
         raise UsageError("give --runner before the --, as an option of skyhaul")
-    options = PipelineOptions([*arguments, f"--runner={runner}"])
+    options = KeptViews([*arguments, f"--runner={runner}"])
     if runner == LOCAL and not arguments:
         # Reading options back builds Beam's whole parser anew, a sixth of a second.
         return options, 1

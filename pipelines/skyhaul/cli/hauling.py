@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from skyhaul.cli.lean_start import import_beam
 from skyhaul.cli.params import duration
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session
@@ -48,9 +49,11 @@ def haul_and_report(
     session: Session, target: str, loaded: LoadedJob, store: DatasetStore, options: HaulOptions
 ) -> int:
     """Haul, print the summary. `target` is what the user typed for the job. Returns the exit code."""
-    from skyhaul.haul.api import haul
+    from skyhaul.haul.api import IN_PROCESS, haul
     from skyhaul.report.summary import RunSummary
 
+    if options.runner == IN_PROCESS:
+        import_beam()
     with progress_of(session) as watcher:
         outcome = haul(loaded, store, options, watcher)
     session.output.run(

@@ -59,4 +59,8 @@ def main() -> None:
     sys.excepthook = report_bug
     threading.excepthook = report_thread_bug
     leave_on_sigterm()
-    cli.main(prog_name="skyhaul")
+    try:
+        cli.main(prog_name="skyhaul")
+    finally:
+        # Python's last collections would walk all modules once more to free what the kernel frees anyway.
+        gc.freeze()

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skyhaul.cli.lean_start import import_arrow
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
 
@@ -61,12 +62,14 @@ def _is_dataset(target: str) -> bool:
 def _load(target: str) -> LoadedJob:
     if not Path(target).exists():
         raise UsageError(f"{printable(target)}: there is no such job file or dataset folder")
+    import_arrow()
     from skyhaul_schemas.jobfile import load_job
 
     return load_job(Path(target), os.environ)
 
 
 def _existing(target: str, *, writable: bool) -> DatasetStore:
+    import_arrow()
     from skyhaul_schemas import layout
 
     store = _store(target, writable=writable)
@@ -79,6 +82,7 @@ def _existing(target: str, *, writable: bool) -> DatasetStore:
 
 
 def _store(url: str, *, writable: bool) -> DatasetStore:
+    import_arrow()
     from skyhaul.dataset.store import DatasetStore
 
     return DatasetStore.open(url, writable=writable)

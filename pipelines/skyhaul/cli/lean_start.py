@@ -1,0 +1,58 @@
+"""A start without what a haul has no use for: a third of the CPU of importing Arrow and Beam.
+
+Arrow looks for pandas when it makes its first array. Beam imports its MongoDB and BigQuery transforms and
+pandas, each of them optional to it. All take it as normal that a package is not there; so for the moment
+in which they look, it is not. Later imports of it work, Arrow's own `to_pandas` included.
+
+For the program's own process only: in a pipeline of somebody else's, `skyhaul` must not hide what Beam has.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_OPTIONAL_TO_BEAM = ("pandas", "bson", "pymongo", "apache_beam.io.gcp.bigquery")
+
+
+class _Hiding:
+    """A finder, asked before all others, by which some modules do not exist."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in self._names:
+            raise ModuleNotFoundError(f"{name} is hidden while others are imported", name=name)
+
+
+@contextmanager
+def hidden(*names: str) -> Iterator[None]:
+    """Importing the modules `names` raises ModuleNotFoundError, unless they are imported already."""
+    hiding = _Hiding(names)
+    sys.meta_path.insert(0, hiding)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(hiding)
+
+
+def import_arrow() -> None:
+    """Import pyarrow, and have it look for pandas in vain."""
+    with hidden("pandas"):
+        import pyarrow
+
+        pyarrow.array([0])
+
+
+def import_beam() -> None:
+    """Import Beam as it is where its optional parts are not installed."""
+    log = logging.getLogger("apache_beam.io.mongodbio")
+    log.disabled = True  # It would warn, on a terminal too, that MongoDB's package is not there.
+    try:
+        with hidden(*_OPTIONAL_TO_BEAM):
+            import apache_beam  # noqa: F401  # for its effect
+    finally:
+        log.disabled = False

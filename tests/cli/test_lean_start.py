@@ -1,0 +1,47 @@
+"""The program starts without the optional parts of Arrow and Beam; they stay there for who asks later."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.jobs import write_job, write_texts
+from skyhaul.cli.lean_start import hidden
+
+LEFT_OUT = ("pandas", "pymongo", "bson", "apache_beam.io.gcp.bigquery", "requests")
+
+
+def test_a_haul_imports_nothing_that_it_has_no_use_for_and_says_nothing_of_it(tmp_path: Path) -> None:
+    write_texts(tmp_path / "remote")
+    job = write_job(tmp_path)
+    code = (
+        "import json, sys\n"
+        "from skyhaul.cli.main import main\n"
+        f"sys.argv = ['skyhaul', 'run', {str(job)!r}, '--quiet']\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "import pyarrow\n"
+        f"found = [m for m in {LEFT_OUT!r} if m in sys.modules]\n"
+        "frame = pyarrow.table({'a': [1, 2]}).to_pandas()\n"
+        "import pandas\n"
+        "print('\\n' + json.dumps([found, 'apache_beam' in sys.modules, list(frame['a'])]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [[], True, [1, 2]]
+    assert done.stderr == ""
+
+
+def test_what_is_hidden_is_missing_for_that_moment_only() -> None:
+    with hidden("colorsys", "sys"):
+        sys.modules.pop("colorsys", None)
+        with pytest.raises(ModuleNotFoundError, match="colorsys"):
+            importlib.import_module("colorsys")
+        assert importlib.import_module("sys") is sys, "what is there already stays"
+    assert importlib.import_module("colorsys").__name__ == "colorsys"
