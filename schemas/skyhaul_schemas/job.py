@@ -44,6 +44,16 @@ from skyhaul_schemas.fieldtypes import (
     Texts,
     between,
 )
+from skyhaul_schemas.linkterms import (
+    CapPerCycle,
+    CycleStart,
+    Deadline,
+    ManyHours,
+    PricePerGB,
+    RatesByHour,
+    Role,
+    ZoneName,
+)
 from skyhaul_schemas.transforms import TransformSpec
 from skyhaul_schemas.units import NotAllowed
 
@@ -220,6 +230,43 @@ class LinkSpec(_Model):
         description="How the link is reached: where the same objects lie for those who come this way, in the "
         "place of the source's root; for several sources a mapping of source to URL.",
     )
+    role: Role = Field(
+        default="primary",
+        description="`primary`: used whenever it is open. `overflow`: while the forecast misses the job's "
+        "`deadline` without it. `last-resort`: while all other links of the source are down or closed.",
+    )
+    price: PricePerGB | None = Field(default=None, description="Price of 10^9 bytes: `0.25 USD/GB`.")
+    included: Size = Field(default=0, description="Bytes of a cycle before the price counts: `1TB`.")
+    cap: CapPerCycle | None = Field(
+        default=None,
+        description="Bytes a cycle after which the link is closed until the next: `1TB/month`, `50GB/week`, "
+        "`2GB/day`, `100GB/30d`. Counted over all hauls of this machine, in the job's `ledger`.",
+    )
+    cycle_start: CycleStart | None = Field(
+        default=None,
+        description="When cycles begin: a day of the month (`15`; the 31st is the last day of a shorter "
+        "month), or a date, for weeks and numbers of days. Default: the 1st, a Monday.",
+    )
+    free: ManyHours = Field(
+        default=(),
+        description="Hours in which bytes count towards neither cap nor price: `23:00-07:00`.",
+    )
+    hours: ManyHours | None = Field(
+        default=None, description="Hours in which the link may be used, as `03:00-08:00`; else it is closed."
+    )
+    rates: RatesByHour = Field(
+        default=(),
+        description="Rates by the hour: `{08:00-18:00: 20Mbit/s, Sat-Sun 00:00-24:00: off}`. The first that "
+        "fits holds; `down` holds otherwise.",
+    )
+    timezone: ZoneName = Field(
+        default="UTC", description="Time zone of cycles and hours: UTC, or a name such as `Europe/Berlin`."
+    )
+    account: Text | None = Field(
+        default=None,
+        description="The name under which the ledger counts: one for links of several jobs that are the same "
+        "contract. Default: the link's name.",
+    )
 
 
 class ShardsSpec(_Model):
@@ -350,6 +397,17 @@ class Job(_Model):
     )
     patience: Duration = Field(
         default=600.0, description="How long a silent source is tried before its shards are put off: `10m`."
+    )
+
+    ledger: Text | None = Field(
+        default=None,
+        description="The file that counts the bytes of links with a cap or a price, on local disk. Default: "
+        "`$XDG_STATE_HOME/skyhaul/links.sqlite` (or below `~/.local/state`), one for all jobs of a user.",
+    )
+    deadline: Deadline | None = Field(
+        default=None,
+        description="When the haul should be done: a time (`2026-11-23T06:00Z`) or a duration from the start "
+        "of each run (`6h`). Links with the role `overflow` are used while it would be missed.",
     )
 
     @model_validator(mode="after")
