@@ -12,6 +12,7 @@ from tests.virtual_time import run_virtual
 from skyhaul_connectors.links.profile import LinkProfile
 from skyhaul_connectors.sources.emulated import EmulatedSource
 from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.transfer.open_shard import OpenShard
 from skyhaul_connectors.transfer.settings import Lane, SourceLanes
 from skyhaul_schemas.commit import TransferCounts
 
@@ -96,3 +97,31 @@ def test_a_link_that_comes_back_is_taken_back(ram_path: Path) -> None:
     away = LEO.with_(outages=((1.0, 3.0),))
     _, counts = haul(ram_path, [away, GEO], [96 * MIB])
     assert counts["link0"].payload_bytes >= 40 * MIB
+
+
+def test_the_next_shard_of_one_large_segment_is_claimed_before_the_last_one_is_in(ram_path: Path) -> None:
+    sizes = [40 * MIB] * 3
+    low_water = 32 * MIB
+
+    async def main() -> float:
+        source = MemorySource("m", {f"{n:05d}": bytes(size) for n, size in enumerate(sizes)})
+        link = emulated_link("geo", GEO, seed=3)
+        rig = Rig(
+            ram_path, {"m": SourceLanes((Lane("geo", EmulatedSource(source, link), shared=link),), 256)}
+        )
+        opened: list[OpenShard] = []
+        for number, segment in enumerate(whole_segments(source)):
+            opened.append(rig.engine.fetch(number, "m", [segment]))
+            while rig.engine.backlog >= low_water:  # noqa: ASYNC110  # as the conductor looks
+                await asyncio.sleep(0.05)
+        for shard in opened:
+            await rig.all_in(shard)
+        took = asyncio.get_running_loop().time()
+        for shard in opened:
+            rig.engine.release(shard, keep=False)
+        await asyncio.sleep(0.1)
+        rig.engine.close()
+        return took
+
+    took = run_virtual(main(), limit=1e5)
+    assert sum(sizes) * 8 / took >= 0.8 * GEO.payload_rate

@@ -87,7 +87,7 @@ class EngineThread:
         return fetch
 
     def backlog(self) -> int:
-        """Bytes accepted by `fetch` that are not in the spool yet."""
+        """Bytes accepted by `fetch` that have not arrived yet."""
         return self._engine.backlog + sum(shard.waiting_bytes for shard in list(self._starting))
 
     def wait_hungry(self, low_water: int, timeout: float) -> bool:

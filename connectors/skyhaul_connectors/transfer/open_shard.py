@@ -29,6 +29,7 @@ class OpenShard:
     """Lives on the loop's thread; `read` and `counts` may be called from the consumer's.
 
     key: the engine's name for this fetch; -1 before it has one.
+    waiting_bytes: of segments that are not in. queued_bytes: of those that were not admitted to the spool.
     durable: positions that the journal says are in. pending: arrived since the last commit began.
     """
 
@@ -50,6 +51,7 @@ class OpenShard:
         self.dropped = IntervalSet()
         self.punched = IntervalSet()
         self.waiting_bytes = address.length
+        self.queued_bytes = address.length
         self.released: bool | None = None
         self.opening = False
         self.on_change: Callable[[], None] | None = None
@@ -62,6 +64,8 @@ class OpenShard:
         if was_in != is_in and self.error is None:
             length = self.map.segments[segment].length
             self.waiting_bytes += length if was_in else -length
+        if before == SegmentState.QUEUED != state and self.error is None:
+            self.queued_bytes -= self.map.segments[segment].length
         self.changed()
 
     def is_in(self, segment: int) -> bool:
@@ -71,7 +75,7 @@ class OpenShard:
         """No further segment will come in. The first error stands."""
         if self.error is None:
             self.error = error
-            self.waiting_bytes = 0
+            self.waiting_bytes = self.queued_bytes = 0
         self.changed()
 
     def forget_cache(self) -> None:

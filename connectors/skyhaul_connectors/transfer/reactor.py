@@ -185,8 +185,9 @@ class TransferEngine:
 
     @property
     def backlog(self) -> int:
-        """Bytes that were asked for and are not in. Any thread."""
-        return sum(shard.waiting_bytes for shard in list(self._shards.values()))
+        """Bytes that were asked for and have not arrived. Any thread. By bytes and not by segments: what is
+        left of a large segment must not look like a full link's work until its last byte is in."""
+        return self.missing + sum(shard.queued_bytes for shard in list(self._shards.values()))
 
     @property
     def has_room(self) -> bool:
