@@ -23,8 +23,14 @@ class Cost:
     code: int
 
 
-def run(command: Sequence[str | Path], cwd: Path, env: dict[str, str] | None = None) -> Cost:
-    """Run `command` in `cwd`; its output goes to `cwd`/last.log. Raises RuntimeError on a non-zero exit.
+def run(
+    command: Sequence[str | Path],
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    may_exit: Sequence[int] = (),
+) -> Cost:
+    """Run `command` in `cwd`; its output goes to `cwd`/last.log. Raises RuntimeError on an exit code other
+    than 0 and those of `may_exit`.
 
     Python keeps its bytecode below `cwd`, as an installation has it: a run before the one that counts
     spares that one the compiling."""
@@ -37,7 +43,7 @@ def run(command: Sequence[str | Path], cwd: Path, env: dict[str, str] | None = N
         )
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode and process.returncode not in may_exit:
         tail = (cwd / "last.log").read_text("utf-8", "replace")[-2000:]
         raise RuntimeError(f"{' '.join(map(str, command))} exited {process.returncode}:\n{tail}")
     return Cost(

@@ -15,6 +15,7 @@ from skyhaul_connectors.sources.http_options import HttpOptions, http_options
 from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
 from skyhaul_connectors.sources.local import LocalFiles
 from skyhaul_connectors.sources.protocol import Route, Source
+from skyhaul_connectors.sources.synthetic import SCHEME, Rule, SyntheticSource
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import ListedUrls, SourceSpec
@@ -64,6 +65,8 @@ def open_source(
     scheme = _common_scheme(name, spec.url)
     if scheme in HTTP:
         return _http(name, spec, spec.url, timeouts, receive_buffer, route)
+    if scheme == SCHEME:
+        return SyntheticSource(name, _rule(name, spec.url), timeouts=timeouts)
     rooted = _rooted(name, spec.url)
     if scheme == "file":
         if spec.options:
@@ -80,7 +83,10 @@ def selection(spec: SourceSpec) -> list[str]:
     so that another base URL of the same region is no difference. Raises UsageError."""
     if isinstance(spec.url, ListedUrls):
         return ["{list}"]
-    if _common_scheme("url", spec.url) in HTTP:
+    scheme = _common_scheme("url", spec.url)
+    if scheme == SCHEME:
+        return [_rule("url", spec.url).pattern]
+    if scheme in HTTP:
         urls = [_parsed("url", url) for url in spec.url]
         if _share_root(urls):
             return _http_rooted(urls)[1]
@@ -96,7 +102,7 @@ def _scheme_of(name: str, url: str) -> str:
     scheme = match[1].lower()
     if match[0].endswith("::") or "::" in url.partition("://")[2].partition("/")[0].rpartition("@")[0]:
         raise UsageError(f"source {name}: chained URLs ('{printable(scheme)}::') are not taken")
-    if scheme not in HTTP | FSSPEC | {"file"}:
+    if scheme not in HTTP | FSSPEC | {"file", SCHEME}:
         allowed = ", ".join(sorted(HTTP | FSSPEC))
         raise UsageError(
             f"source {name}: the scheme {printable(scheme)!r} is not taken; write a path or one of {allowed}"
@@ -111,6 +117,12 @@ def _common_scheme(name: str, urls: Sequence[str]) -> str:
     if len(schemes) > 1:
         raise UsageError(f"source {name}: URLs of several schemes; make them several sources")
     return schemes.pop()
+
+
+def _rule(name: str, urls: Sequence[str]) -> Rule:
+    if len(urls) > 1:
+        raise UsageError(f"source {name}: one synthetic URL a source; make them several sources")
+    return Rule.parse(name, urls[0])
 
 
 def _rooted(name: str, urls: Sequence[str]) -> _Rooted:
