@@ -17,7 +17,7 @@ import pytest
 from cli.jobs import write_job, write_texts
 from cli.program import PROGRAM, Answer, call, spawn
 
-ALL = ("plan", "run", "status", "failures", "replay", "verify")
+ALL = ("plan", "estimate", "run", "status", "failures", "replay", "verify")
 
 
 def refused(answer: Answer, *parts: str, code: int = 2) -> None:

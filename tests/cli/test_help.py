@@ -27,7 +27,9 @@ def test_each_command_says_what_it_does_with_an_example(name: str) -> None:
     assert f"skyhaul {name}" in answer.out.partition("Example")[2] or name == "presets"
 
 
-@pytest.mark.parametrize("name", ["plan", "run", "status", "failures", "replay", "verify", "certify"])
+@pytest.mark.parametrize(
+    "name", ["plan", "estimate", "run", "status", "failures", "replay", "verify", "certify"]
+)
 def test_each_command_on_a_dataset_states_its_exit_codes(name: str) -> None:
     assert "Exit codes:" in call(name, "--help").out
 

@@ -12,8 +12,8 @@ from skyhaul.cli.crash import report_bug, report_thread_bug
 from skyhaul.cli.group import LateGroup, leave_on_sigterm
 
 COMMANDS = (
-    "plan", "run", "status", "failures", "replay", "verify", "certify", "index", "presets", "schema",
-    "completion",
+    "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "index", "presets",
+    "schema", "completion",
 )  # fmt: skip
 MODULES = {name: f"skyhaul.cli.{name}" for name in COMMANDS}
 
@@ -24,6 +24,7 @@ a dataset folder or URL.
 
 \b
   skyhaul plan job.yaml       what would be hauled
+  skyhaul estimate job.yaml   when it would be done
   skyhaul run job.yaml        haul it; run it again after anything, it goes on where it was
   skyhaul status job.yaml     what is committed, failed, left
   skyhaul verify job.yaml     prove that the dataset is whole

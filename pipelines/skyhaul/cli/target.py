@@ -30,18 +30,18 @@ def open_dataset(target: str, *, writable: bool = False) -> Iterator[DatasetStor
 
 
 @contextmanager
-def open_job(target: str) -> Iterator[tuple[LoadedJob, DatasetStore]]:
-    """The job and its dataset, to write. For a dataset folder the job is the one it was made by, and the
-    dataset is that folder, also where it has been moved since. Raises UsageError."""
+def open_job(target: str, *, writable: bool = True) -> Iterator[tuple[LoadedJob, DatasetStore]]:
+    """The job and its dataset, to write unless told otherwise. For a dataset folder the job is the one it
+    was made by, and the dataset is that folder, also where it has been moved since. Raises UsageError."""
     if not _is_dataset(target):
         loaded = _load(target)
-        with closing(_store(loaded.job.dataset, writable=True)) as store:
+        with closing(_store(loaded.job.dataset, writable=writable)) as store:
             yield loaded, store
         return
     from skyhaul_schemas import layout
     from skyhaul_schemas.jobfile import parse_job
 
-    with closing(_existing(target, writable=True)) as store:
+    with closing(_existing(target, writable=writable)) as store:
         text = store.read_bytes(layout.JOB).decode("utf-8", errors="replace")
         yield parse_job(text, f"{store.place.rstrip('/')}/{layout.JOB}", os.environ), store
 

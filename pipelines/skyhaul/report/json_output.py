@@ -14,6 +14,7 @@ from skyhaul.report.stdio import say
 if TYPE_CHECKING:
     from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
+    from skyhaul.forecast.outlook import Outlook
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
@@ -30,6 +31,9 @@ class JsonOutput(Output):
 
     def plan_update(self, update: PlanUpdate, *, target: str) -> None:
         _print(update.to_json())
+
+    def estimate(self, outlook: Outlook, *, target: str) -> None:
+        _print(outlook.to_json())
 
     def run(self, summary: RunSummary) -> None:
         _print(summary.as_json())

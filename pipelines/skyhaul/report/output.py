@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
+    from skyhaul.forecast.outlook import Outlook
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
@@ -27,6 +28,9 @@ class Output(ABC):
 
     @abstractmethod
     def plan_update(self, update: PlanUpdate, *, target: str) -> None: ...
+
+    @abstractmethod
+    def estimate(self, outlook: Outlook, *, target: str) -> None: ...
 
     @abstractmethod
     def run(self, summary: RunSummary) -> None: ...

@@ -17,6 +17,7 @@ from skyhaul_schemas.units import format_duration, format_rate, format_size
 if TYPE_CHECKING:
     from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
+    from skyhaul.forecast.outlook import Outlook
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
@@ -59,6 +60,12 @@ class TextOutput(Output):
         from skyhaul.report.plan_update import lines
 
         for line in lines(update, target):
+            say(line)
+
+    def estimate(self, outlook: Outlook, *, target: str) -> None:
+        from skyhaul.report.forecast import lines
+
+        for line in lines(outlook, target):
             say(line)
 
     def run(self, summary: RunSummary) -> None:

@@ -1,0 +1,305 @@
+"""Forecast a job: rehearse a stretch of it over its links, then roll the whole plan through many seeds."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.forecast.capacity import averaged
+from skyhaul.forecast.delivery import (
+    Delivery,
+    Recovery,
+    deliver,
+    deliver_with_most_connections,
+    recover,
+    sample_bytes,
+    sample_seconds,
+)
+from skyhaul.forecast.outlook import LinkOutlook, Outlook, Quantiles, SourceOutlook
+from skyhaul.forecast.rehearsal import Sample
+from skyhaul.forecast.roll import Limit, Rolled, RolledLink, RolledSource, roll
+from skyhaul.forecast.work_left import SourceLeft, work_left
+from skyhaul.planning.make_plan import check_plan, make_plan
+from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.recipe import Recipe
+from skyhaul_connectors.links.presets import profile_from
+from skyhaul_connectors.links.profile import LinkProfile
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
+from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.units import format_duration
+
+SEEDS = 100
+"""Seeds unless told otherwise."""
+
+REHEARSALS = 2
+"""Rehearsals of a source, each with a seed of its own."""
+
+_MOST_STEPS = 400_000
+"""Strides of all seeds together, after which the seeds so far have to do."""
+_FEWEST_SEEDS = 5
+_WORTH_A_HINT = 0.9
+
+
+def forecast(
+    loaded: LoadedJob,
+    store: DatasetStore,
+    *,
+    start: float,
+    seeds: int = SEEDS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outlook:
+    """What of the job is not committed yet, begun at `start` (Unix seconds) and run with `--wait`, or again
+    whenever a contact opens. Without a plan in the dataset the sources are listed (`progress` is told of
+    objects and bytes), and nothing is written to the dataset. Raises UsageError (nothing says how fast a
+    link is), PlanMismatch, CarriageError, StorageError, PlanDamaged."""
+    job = loaded.job
+    profiles = {name: _profile(job, name) for spec in job.sources.values() for name in spec.via}
+    if not profiles:
+        raise UsageError(
+            "no source goes over a link, so that nothing says how fast its bytes come; name links in `via`"
+        )
+    planned = Plan.exists(store)
+    with _plan(loaded, store, progress) as (plan, plan_store):
+        recipe = Recipe.of(job, plan.header)
+        samples = {
+            name: sample_bytes({via: profiles[via] for via in spec.via})
+            for name, spec in job.sources.items()
+            if spec.via
+        }
+        left = work_left(plan, plan_store, recipe, samples)
+    linked = [part for part in left if job.sources[part.source].via]
+    return _Forecast(job, profiles, linked, start).outlook(
+        seeds,
+        dataset=store.place,
+        planned=planned,
+        unlinked=tuple(part.source for part in left if not job.sources[part.source].via),
+    )
+
+
+class _Forecast:
+    """One forecast on its way. left: what goes over links."""
+
+    def __init__(
+        self, job: Job, profiles: Mapping[str, LinkProfile], left: Sequence[SourceLeft], start: float
+    ) -> None:
+        self._job = job
+        self._profiles = profiles
+        self._left = left
+        self._start = start
+        self._deliveries: dict[object, list[Delivery]] = {}
+
+    def outlook(self, seeds: int, *, dataset: str, planned: bool, unlinked: tuple[str, ...]) -> Outlook:
+        links = [self._rolled_link(name) for name in self._profiles if self._users(name)]
+        deliveries = {part.source: self._deliver(part) for part in self._left}
+        rolls: list[Rolled] = []
+        for seed in range(seeds):
+            if len(rolls) >= _FEWEST_SEEDS and sum(rolled.steps for rolled in rolls) > _MOST_STEPS:
+                break
+            sources = [
+                _rolled_source(part, deliveries[part.source][seed % REHEARSALS]) for part in self._left
+            ]
+            rolls.append(roll(sources, links, seed=seed, epoch=self._start))
+        median = sorted(rolls, key=lambda rolled: (rolled.took, rolled.left))[(len(rolls) - 1) // 2]
+        outlooks = tuple(self._source(part, rolls, median, deliveries, links) for part in self._left)
+        last = max(outlooks, key=lambda outlook: outlook.seconds.p50, default=None)
+        unfinished = [rolled.left for rolled in rolls if rolled.left]
+        return Outlook(
+            name=self._job.name,
+            dataset=dataset,
+            planned=planned,
+            shards=sum(part.shards for part in self._left),
+            bytes=sum(part.bytes for part in self._left),
+            seeds=len(rolls),
+            start=self._start,
+            dated=any(_is_dated(profile) for profile in self._profiles.values()),
+            seconds=Quantiles.of([rolled.took for rolled in rolls]),
+            sources=outlooks,
+            links=tuple(self._link(link.name, median, deliveries) for link in links),
+            limits=last.limits if last is not None else (),
+            unfinished=len(unfinished) / len(rolls),
+            bytes_left=sorted(unfinished)[len(unfinished) // 2] if unfinished else 0.0,
+            unlinked=unlinked,
+            notes=tuple(self._notes()),
+        )
+
+    # -- links and sources
+
+    def _users(self, link: str) -> list[SourceLeft]:
+        return [part for part in self._left if link in self._job.sources[part.source].via]
+
+    def _via(self, part: SourceLeft) -> dict[str, LinkProfile]:
+        return {name: self._profiles[name] for name in self._job.sources[part.source].via}
+
+    def _sample(self, part: SourceLeft) -> Sample:
+        spec = self._job.sources[part.source]
+        return Sample(part.source, part.first, spec.max_connections, _by_tls(spec))
+
+    def _deliver(self, part: SourceLeft) -> list[Delivery]:
+        """One for each rehearsal. Sources that are alike share theirs."""
+        spec = self._job.sources[part.source]
+        count = sum(len(segments) for segments in part.first)
+        size = sum(segment.length for segments in part.first for segment in segments)
+        alike = (
+            tuple(spec.via), spec.max_connections, _by_tls(spec),
+            round(math.log2(max(1, size / max(1, count)))), size if part.whole else 0,
+        )  # fmt: skip
+        if alike not in self._deliveries:
+            self._deliveries[alike] = [
+                deliver(self._sample(part), self._via(part), seed=seed, spool_limit=self._job.spool_limit)
+                for seed in range(REHEARSALS)
+            ]
+        return self._deliveries[alike]
+
+    def _rolled_link(self, name: str) -> RolledLink:
+        profile = self._profiles[name]
+        users = self._users(name)
+        most = max(users, key=lambda part: part.to_fetch)
+        found = Recovery()
+        if _interrupted(profile):
+            sample = self._sample(most)
+            found = recover(sample, name, profile, seed=0, spool_limit=self._job.spool_limit)
+        seconds = sum(part.to_fetch for part in users) * 8 / profile.payload_rate
+        # As in the rehearsals, whose length is that of the source with the longest round trip.
+        within = max(sample_seconds(self._via(part)) for part in users)
+        return RolledLink(name, averaged(profile, within, seconds), found.outage, found.contact)
+
+    # -- what came out
+
+    def _source(
+        self,
+        part: SourceLeft,
+        rolls: Sequence[Rolled],
+        median: Rolled,
+        deliveries: Mapping[str, Sequence[Delivery]],
+        links: Sequence[RolledLink],
+    ) -> SourceOutlook:
+        delivery = deliveries[part.source][0]
+        limits = _shares(median.spent[part.source])
+        hint = ""
+        if dict(limits).get(Limit.ROUND_TRIPS.value, 0.0) > 1 - _WORTH_A_HINT:
+            limits, hint = self._more_connections(part, delivery, median, links, limits)
+        if delivery.spool_full:
+            limits = (*limits, ("spool", 0.0))
+            hint = hint or f"the transfer waits for room in the spool: raise `spool_limit` ({part.source})"
+        return SourceOutlook(
+            part.source,
+            part.shards,
+            part.bytes,
+            tuple(self._via(part)),
+            Quantiles.of([rolled.done[part.source] for rolled in rolls]),
+            limits,
+            hint,
+        )
+
+    def _more_connections(
+        self,
+        part: SourceLeft,
+        delivery: Delivery,
+        median: Rolled,
+        links: Sequence[RolledLink],
+        limits: tuple[tuple[str, float], ...],
+    ) -> tuple[tuple[tuple[str, float], ...], str]:
+        """Whether it is the source's own limit on connections that holds it back, and what more would do."""
+        allowed = self._job.sources[part.source].max_connections
+        if delivery.connections < allowed:
+            return limits, ""
+        free = deliver_with_most_connections(
+            self._sample(part), self._via(part), seed=0, spool_limit=self._job.spool_limit
+        )
+        own = [link for link in links if link.name in delivery.shares]
+        as_is = roll([_rolled_source(part, delivery)], own, seed=0, epoch=self._start).took
+        freed = roll([_rolled_source(part, free)], own, seed=0, epoch=self._start).took
+        if not freed < _WORTH_A_HINT * as_is:
+            return limits, ""
+        renamed = tuple(
+            ("max_connections" if name == Limit.ROUND_TRIPS.value else name, share) for name, share in limits
+        )
+        return renamed, (
+            f"with {free.connections} connections instead of {allowed} (`sources.{part.source}."
+            f"max_connections`) it would take {format_duration(freed)} instead of {format_duration(as_is)}"
+        )
+
+    def _link(self, name: str, median: Rolled, deliveries: Mapping[str, Sequence[Delivery]]) -> LinkOutlook:
+        users = [deliveries[part.source][0] for part in self._users(name)]
+        payload = median.payload[name]
+        wire = sum(delivery.wire[name] for delivery in users) / len(users)
+        resent = sum(delivery.resent[name] for delivery in users) / len(users)
+        return LinkOutlook(name, payload, payload * wire, payload * resent)
+
+    def _notes(self) -> Iterator[str]:
+        for name, profile in self._profiles.items():
+            spec = self._job.links[name]
+            if spec.preset is None and spec.rtt is None and not profile.delay_trace:
+                yield f"link {name}: no `rtt` is given; it was taken for 0"
+
+
+def _rolled_source(part: SourceLeft, delivery: Delivery) -> RolledSource:
+    return RolledSource(part.source, part.to_fetch, delivery.shares, delivery.overhead)
+
+
+def _shares(spent: Mapping[Limit, float]) -> tuple[tuple[str, float], ...]:
+    """Of the time, by what it was spent on, the most first; below half a percent is nothing."""
+    total = sum(spent.values())
+    shares = [(limit.value, round(seconds / total, 3)) for limit, seconds in spent.items() if total]
+    return tuple(sorted((s for s in shares if s[1] >= 0.005), key=lambda s: -s[1]))
+
+
+def _profile(job: Job, name: str) -> LinkProfile:
+    """The link as the forecast knows it, whether the haul emulates it or not. Raises UsageError."""
+    profile = profile_from(job.links[name], name)
+    if not math.isfinite(profile.down):
+        rates = [c.rate for c in profile.contacts.contacts] if profile.contacts is not None else []
+        known = [rate for rate in rates if rate is not None]
+        if not known or len(known) < len(rates):
+            raise UsageError(f"link {name}: nothing says how fast it is; give `down`, `trace` or a `preset`")
+        profile = profile.with_(down=max(known), up=max(known) / 10)
+    return profile
+
+
+def _interrupted(profile: LinkProfile) -> bool:
+    return bool(
+        profile.outages
+        or profile.contacts is not None
+        or profile.handover_gap
+        or any(episodes.is_outage for episodes in profile.episodes)
+    )
+
+
+def _is_dated(profile: LinkProfile) -> bool:
+    return profile.contacts is not None and any(c.absolute for c in profile.contacts.contacts)
+
+
+def _by_tls(spec: SourceSpec) -> bool:
+    """Whether connections cost a TLS handshake's round trip, too."""
+    urls = [spec.url.root or spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
+    return any(url.startswith("https:") for url in urls)
+
+
+@contextmanager
+def _plan(
+    loaded: LoadedJob, store: DatasetStore, progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[Plan, DatasetStore]]:
+    """The dataset's plan; where there is none, one that is made elsewhere and thrown away."""
+    if Plan.exists(store):
+        with closing(Plan.open(store)) as plan:
+            check_plan(loaded.job, plan.header)
+            yield plan, store
+        return
+    with tempfile.TemporaryDirectory(prefix="skyhaul-estimate-") as folder:
+        place = Path(folder)
+        elsewhere = replace(
+            loaded,
+            job=loaded.job.model_copy(
+                update={"dataset": str(place / "dataset"), "spool": str(place / "spool")}
+            ),
+        )
+        with closing(DatasetStore.open(elsewhere.job.dataset, writable=True)) as scratch:
+            make_plan(elsewhere, scratch, progress=progress)
+            with closing(Plan.open(scratch)) as plan:
+                yield plan, scratch

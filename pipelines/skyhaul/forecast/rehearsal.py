@@ -1,0 +1,127 @@
+"""A stretch of a haul in virtual time: the scheduler, the driver and the emulated links of a real one.
+
+Only what lies behind the links and behind the scheduler is left out: servers answer at once, and bytes
+are counted instead of written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skyhaul.forecast.feeding import Feeder, Room
+from skyhaul.forecast.silent_source import SilentSource
+from skyhaul.forecast.virtual_loop import run_virtual
+from skyhaul_connectors.links.clock import MonotonicClock
+from skyhaul_connectors.links.profile import LinkProfile
+from skyhaul_connectors.links.shared import SharedLink
+from skyhaul_connectors.sources.emulated import EmulatedSource
+from skyhaul_connectors.transfer.segment import Segment
+from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
+from skyhaul_connectors.transfer.source_driver import SourceDriver
+from skyhaul_schemas.errors import SkyhaulError
+
+TICK = 0.05
+"""Seconds between two looks at what arrived."""
+
+STARVED = 0.1
+"""Share of the time from which on waiting for the spool's room counts."""
+
+_NEVER = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a rehearsal hauls of one source: segments by shard. secure: its connections cost a TLS
+    handshake."""
+
+    source: str
+    shards: Sequence[Sequence[Segment]]
+    max_connections: int
+    secure: bool = False
+
+
+@dataclass(slots=True)
+class LinkTrack:
+    """Payload bytes that arrived over a link, by tick; and in all, with those sent twice and the wire's."""
+
+    arrived: list[int] = field(default_factory=list)
+    payload: int = 0
+    resent: int = 0
+    wire: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """took: seconds until all had arrived, or until the limit. whole: it was not the limit.
+    connections: the most that were open at once. spool_full: the spool's limit held the transfer up."""
+
+    took: float
+    whole: bool
+    links: Mapping[str, LinkTrack]
+    connections: int
+    spool_full: bool
+
+
+def rehearse(
+    sample: Sample,
+    profiles: Mapping[str, LinkProfile],
+    *,
+    seed: int,
+    spool_limit: int,
+    limit: float,
+) -> Rehearsed:
+    """Haul `sample` over all of `profiles` (the source's links, best first), from second 0 of each, for
+    at most `limit` seconds of virtual time. Equal arguments give equal answers."""
+    return run_virtual(_rehearse(sample, profiles, seed, spool_limit, limit))
+
+
+async def _rehearse(
+    sample: Sample, profiles: Mapping[str, LinkProfile], seed: int, spool_limit: int, limit: float
+) -> Rehearsed:
+    loop = asyncio.get_running_loop()
+    clock = MonotonicClock(0.0, monotonic=loop.time, wall=lambda: 0.0)
+    inner = SilentSource(sample.source)
+    lanes = [_lane(inner, SharedLink(name, profile, clock, seed=seed), sample.secure)
+             for name, profile in profiles.items()]  # fmt: skip
+    driver = SourceDriver(
+        sample.source,
+        SourceLanes(tuple(lanes), sample.max_connections),
+        EngineSettings(Path(), spool_limit, _NEVER, "", _NEVER, wait_for_contact=True, seed=seed),
+        loop,
+        _refuse,
+        lambda: None,
+    )
+    room = Room(spool_limit)
+    feeder = Feeder(driver.scheduler, sample.shards, room)
+    tracks = {name: LinkTrack() for name in profiles}
+    connections = 0
+    while True:
+        feeder.feed(loop.time())
+        driver.poke()
+        open_now = 0
+        for lane in driver.scheduler.lanes:
+            tracks[lane.link].arrived.append(lane.counts.payload)
+            open_now += lane.open_channels
+        connections = max(connections, open_now)
+        if feeder.done or loop.time() >= limit:
+            break
+        await asyncio.sleep(TICK)
+    took = loop.time()
+    for lane in driver.scheduler.lanes:
+        track = tracks[lane.link]
+        track.payload, track.resent, track.wire = lane.counts.payload, lane.counts.resent, lane.counts.wire
+    driver.stop()
+    starved = room.starved * TICK > STARVED * took
+    return Rehearsed(took, feeder.done, tracks, connections, starved)
+
+
+def _lane(inner: SilentSource, link: SharedLink, secure: bool) -> Lane:
+    return Lane(link.name, EmulatedSource(inner, link, secure=secure), shared=link)
+
+
+def _refuse(key: int, error: SkyhaulError) -> None:
+    """Nothing gives up in a rehearsal: there is no patience to run out of."""
+    raise error

@@ -1,0 +1,81 @@
+"""What of a plan is left to haul, by source, with the first segments of it for a rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from skyhaul.dataset.commits import committed_shards, failures
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.forecast.feeding import cut_to, length_of
+from skyhaul.haul.chunk_access import SegmentMap
+from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.recipe import Recipe
+from skyhaul_connectors.transfer.segment import Segment
+
+MOST_SEGMENTS = 4000
+"""Segments in a rehearsal; small files beyond them are like those before."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLeft:
+    """One source's shards that are neither committed nor failed for good. bytes: of the source; what has to
+    be fetched for them is `fetched` times that, since chunks of some formats need the head of their object
+    or look beyond their border. first: shards to rehearse with, as segments; all of them where `whole`."""
+
+    source: str
+    shards: int
+    bytes: int
+    fetched: float
+    first: list[list[Segment]]
+    whole: bool
+
+    @property
+    def to_fetch(self) -> int:
+        """Bytes."""
+        return round(self.bytes * self.fetched)
+
+
+def work_left(plan: Plan, store: DatasetStore, recipe: Recipe, sample: dict[str, int]) -> list[SourceLeft]:
+    """By source, in the plan's order; sources with nothing left are missing. sample: source -> bytes to
+    rehearse with at most. Reads three columns of the plan, and of the shards as many as it needs.
+    Raises PlanDamaged, StorageError."""
+    committed = committed_shards(store)
+    failed = {f.shard for f in failures(store) if f.final and not plan.outdates(f)}
+    first: dict[str, list[int]] = {}
+    shards: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for number, source, size in plan.summaries():
+        if number in committed or number in failed:
+            continue
+        shards[source] = shards.get(source, 0) + 1
+        sizes[source] = sizes.get(source, 0) + size
+        if len(first.setdefault(source, [])) < MOST_SEGMENTS:
+            first[source].append(number)
+    return [
+        _source_left(plan, recipe, source, first[source], shards[source], size, sample.get(source, 0))
+        for source, size in sizes.items()
+        if size
+    ]
+
+
+def _source_left(
+    plan: Plan, recipe: Recipe, source: str, numbers: list[int], shards: int, size: int, sample: int
+) -> SourceLeft:
+    """numbers: the first of its shards."""
+    read = 0
+    needed: list[int] = []
+
+    def segments() -> Iterator[list[Segment]]:
+        nonlocal read
+        for number in numbers:
+            shard = plan.shard(number)
+            chosen = SegmentMap(shard, lambda chunk: recipe.decoder(chunk.object.source, chunk.object.path))
+            read += shard.length
+            needed.append(sum(segment.length for segment in chosen.segments))
+            yield chosen.segments
+
+    first = cut_to(segments(), sample, MOST_SEGMENTS)
+    fetched = sum(needed) / read if read else 1.0
+    whole = len(needed) == shards and length_of(first) == sum(needed)
+    return SourceLeft(source, shards, size, fetched, first, whole)

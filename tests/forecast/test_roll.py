@@ -1,0 +1,114 @@
+"""A haul in long strides: closed forms that a pen and paper give, and what holds for any links."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skyhaul.forecast.roll import Limit, RolledLink, RolledSource, roll
+from skyhaul_connectors.links.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile import Episodes, LinkProfile
+from skyhaul_connectors.links.spread import Spread
+
+MBIT = 1e6
+PLAIN = LinkProfile(down=80 * MBIT, up=8 * MBIT, rtt=0.05)
+"""10 MB of IP a second."""
+
+
+def source(size: float, overhead: float = 0.0, **shares: float) -> RolledSource:
+    return RolledSource("s", round(size), shares, overhead)
+
+
+def test_a_steady_link_takes_its_bytes_over_its_share_of_the_rate() -> None:
+    rolled = roll([source(900e6, overhead=2.0, a=0.9)], [RolledLink("a", PLAIN)], seed=0)
+    assert rolled.took == pytest.approx(2.0 + 100.0)
+    assert rolled.payload["a"] == pytest.approx(900e6)
+    assert rolled.left == 0
+
+
+def test_two_links_add_up() -> None:
+    links = [RolledLink("a", PLAIN), RolledLink("b", PLAIN.with_(down=40 * MBIT))]
+    rolled = roll([source(1.5e9, a=1.0, b=1.0)], links, seed=0)
+    assert rolled.took == pytest.approx(100.0)
+    assert rolled.payload["a"] == pytest.approx(1e9)
+
+
+def test_two_sources_on_a_link_take_half_each_until_one_is_done() -> None:
+    sources = [RolledSource("small", 100_000_000, {"a": 1.0}), RolledSource("big", 900_000_000, {"a": 1.0})]
+    rolled = roll(sources, [RolledLink("a", PLAIN)], seed=0)
+    assert rolled.done == {"small": pytest.approx(20.0), "big": pytest.approx(100.0)}
+    assert rolled.spent["big"][Limit.OTHERS] == pytest.approx(10.0, rel=0.1)
+
+
+def test_a_source_of_few_connections_leaves_the_rest_of_a_link_to_others() -> None:
+    sources = [RolledSource("shy", 100_000_000, {"a": 0.1}), RolledSource("bold", 900_000_000, {"a": 1.0})]
+    rolled = roll(sources, [RolledLink("a", PLAIN)], seed=0)
+    assert rolled.done == {"shy": pytest.approx(100.0), "bold": pytest.approx(100.0)}
+
+
+def test_outages_cost_their_length_and_the_recovery() -> None:
+    link = PLAIN.with_(outages=((10.0, 5.0), (30.0, 5.0)))
+    rolled = roll([source(400e6, a=1.0)], [RolledLink("a", link, outage_lost=0.5)], seed=0)
+    assert rolled.took == pytest.approx(40.0 + 10.0 + 1.0)
+    assert rolled.spent["s"][Limit.OUTAGES] == pytest.approx(11.0)
+
+
+def test_contacts_by_the_clock_open_and_close_the_link() -> None:
+    passes = tuple(Contact(1000.0 + 100 * n, 1010.0 + 100 * n, absolute=True) for n in range(50))
+    link = PLAIN.with_(contacts=ContactTable(passes))
+    rolled = roll([source(450e6, a=1.0)], [RolledLink("a", link)], seed=0, epoch=900.0)
+    assert rolled.took == pytest.approx(100.0 + 4 * 100.0 + 5.0)
+    assert rolled.spent["s"][Limit.CONTACTS] == pytest.approx(100.0 + 4 * 90.0)
+
+
+def test_what_the_last_contact_leaves_is_never_done() -> None:
+    link = PLAIN.with_(contacts=ContactTable((Contact(0.0, 10.0),)))
+    rolled = roll([source(450e6, a=1.0)], [RolledLink("a", link)], seed=0)
+    assert math.isinf(rolled.took)
+    assert rolled.left == pytest.approx(350e6)
+
+
+rates = st.floats(0.1, 500.0).map(lambda rate: rate * MBIT)
+luck = st.builds(
+    Episodes, st.floats(1.0, 200.0), st.just(Spread(((0, 0.3), (0.5, 2.0), (1, 30.0)))),
+    st.sampled_from([0.0, 0.4]),
+)  # fmt: skip
+profiles = st.builds(
+    lambda down, rtt, every, gap, episodes: LinkProfile(
+        down=down, up=down / 10, rtt=rtt, handover_every=every, handover_gap=gap, episodes=tuple(episodes)
+    ),
+    rates, st.floats(0.0, 0.7), st.floats(15.0, 900.0), st.floats(0.0, 5.0), st.lists(luck, max_size=2),
+)  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(profiles, min_size=1, max_size=3),
+    st.lists(st.floats(1e3, 3e9), min_size=1, max_size=3),
+    st.floats(0.05, 1.0),
+    st.integers(0, 1000),
+)
+def test_every_byte_arrives_once_and_never_faster_than_the_links(
+    links: list[LinkProfile], sizes: list[float], share: float, seed: int
+) -> None:
+    named = [RolledLink(f"l{n}", profile, outage_lost=0.2) for n, profile in enumerate(links)]
+    sources = [
+        RolledSource(f"s{n}", round(size), {link.name: share for link in named[n % len(named) :]})
+        for n, size in enumerate(sizes)
+    ]
+    rolled = roll(sources, named, seed=seed)
+    total = sum(source.bytes for source in sources)
+    assert sum(rolled.payload.values()) == pytest.approx(total, rel=1e-6, abs=2)
+    assert rolled.left == 0
+    for link in named:
+        # Floats: a byte in 10^9 is nothing.
+        assert rolled.payload[link.name] * 8 <= link.profile.down * share * rolled.took * (1 + 1e-6) + 8
+    for source in sources:
+        assert sum(rolled.spent[source.name].values()) == pytest.approx(rolled.done[source.name], rel=1e-6)
+    again = roll(sources, named, seed=seed)
+    assert again == rolled
+    more = roll([RolledSource(s.name, s.bytes + 10_000_000, s.shares) for s in sources], named, seed=seed)
+    assert more.took >= rolled.took
