@@ -22,13 +22,25 @@ class CommittedFile(_Record):
 
 
 class CommittedSource(_Record):
-    """What a chunk took: `ranges` is a list of [offset, length] that covers the chunk; `sha256` digests
-    the bytes of the ranges in their order. `damaged` says that a rest of the object was unreadable."""
+    """What a chunk took: `ranges` is a list of [offset, length]; `sha256` digests the bytes of the ranges in
+    their order. `skipped` is what the plan leaves out: both together cover the chunk. `damaged` says that
+    a rest of the object was unreadable."""
 
     object: str
     ranges: list[tuple[int, int]]
     sha256: str
     damaged: bool = False
+    skipped: list[tuple[int, int]] = []
+
+    @property
+    def length(self) -> int:
+        """Bytes of the chunk."""
+        return sum(length for _, length in (*self.ranges, *self.skipped))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the chunk is its object's first."""
+        return any(offset == 0 for offset, _ in (*self.ranges[:1], *self.skipped[:1]))
 
 
 class RecordCounts(_Record):

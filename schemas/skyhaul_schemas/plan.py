@@ -34,12 +34,22 @@ class PinnedObject:
     locator: str | None = None
 
 
+Ranges = tuple[tuple[int, int], ...]
+"""(offset, length) of parts of an object."""
+
+NEEDED_CAP = 256
+"""Parts of a chunk that a plan states at most, so that its rows stay small."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A stretch of one object that can be decoded on its own: bytes [offset, offset + length).
 
     The chunks of an object partition it: every byte is in exactly one, also in an empty object
     (one chunk of length 0). `index` is its place in its shard, from 0.
+
+    needed: the parts of it that decoding needs, as (offset, length), rising and apart, where that is not
+    all of it (a table of which some columns are wanted); the rest is skipped, by plan.
     """
 
     shard: int
@@ -47,6 +57,27 @@ class Chunk:
     object: PinnedObject
     offset: int
     length: int
+    needed: Ranges | None = None
+
+    @property
+    def ranges(self) -> Ranges:
+        """What of it is hauled."""
+        return ((self.offset, self.length),) if self.needed is None else self.needed
+
+    @property
+    def skipped(self) -> Ranges:
+        """What of it is not hauled: the gaps between `ranges`."""
+        found = []
+        at = self.offset
+        for offset, length in (*self.ranges, (self.offset + self.length, 0)):
+            if at < offset:
+                found.append((at, offset - at))
+            at = offset + length
+        return tuple(found)
+
+    @property
+    def needed_bytes(self) -> int:
+        return self.length if self.needed is None else sum(length for _, length in self.needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +101,11 @@ class Shard:
     def length(self) -> int:
         """Source bytes."""
         return sum(chunk.length for chunk in self.chunks)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Source bytes that are hauled."""
+        return sum(chunk.needed_bytes for chunk in self.chunks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +141,11 @@ SHARDS_SCHEMA = pa.schema(
         pa.field("locator", pa.string()),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("length", pa.int64(), nullable=False),
+        pa.field("needed", pa.list_(pa.field("item", pa.int64(), nullable=False))),
     ]
 )
 """`_skyhaul/plan/shards.parquet`: one row a chunk, ordered by shard, then by its place in the shard.
+`needed`: offset, length, offset, length, ... of the parts that are hauled; null where that is all.
 
 A row carries all that a worker needs of the object, so that a worker reads only its own row groups.
 The Parquet key-value metadata `skyhaul` holds the plan's header (`PlanHeader` as JSON)."""

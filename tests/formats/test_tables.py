@@ -247,7 +247,9 @@ def test_what_needs_more_memory_than_the_child_may_have_is_damage(monkeypatch: p
 
 def test_a_child_that_is_killed_from_outside_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated._local, "children", {}, raising=False)
-    steps = decoder_for("parquet", settings(), "x").decode(BytesChunk(parquet(DOCUMENTS, row_group_size=10)))
+    # More than a pipe holds waits after the first batch, so that the child is at work when it is killed.
+    table = pa.table({"text": [f"{n:09}" * 200 for n in range(10_000)]})
+    steps = decoder_for("parquet", settings(), "x").decode(BytesChunk(parquet(table)))
     next(steps)
     next(iter(isolated._local.children.values()))._process.kill()
     with pytest.raises(StorageError, match="ended with -9"):

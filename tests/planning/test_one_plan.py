@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planning.planned import Listing, chunks_of, job_for, pinned, plan_bytes, plan_into
+from skyhaul.planning.catalogue import Cut
 from skyhaul.planning.cutting import cut
 from skyhaul.planning.dealing import deal, deal_key
 from skyhaul.planning.decoders import Decoders, source_formats
@@ -85,7 +86,7 @@ def test_shards_are_of_one_source_each_filled_and_numbered_without_gaps(
     objects: dict[tuple[str, str], int], target: int
 ) -> None:
     cuts = sorted(
-        ((pinned(source, path, size), 0, size) for (source, path), size in objects.items()),
+        (Cut(pinned(source, path, size), 0, size) for (source, path), size in objects.items()),
         key=lambda c: (c[0].source.encode(), deal_key(1, c[0], c[1])),
     )
     chunks = list(deal(cuts, target))
@@ -149,7 +150,7 @@ def test_chunks_of_one_object_are_spread_over_the_shards(tmp_path: Path) -> None
 
 def test_a_shard_takes_no_more_than_twenty_thousand_chunks() -> None:
     obj = pinned("s", "x", 0)
-    chunks = list(deal(((obj, 0, 0) for _ in range(45_000)), 1))
+    chunks = list(deal((Cut(obj, 0, 0) for _ in range(45_000)), 1))
     assert [sum(c.shard == n for c in chunks) for n in range(3)] == [20_000, 20_000, 5_000]
 
 
@@ -159,7 +160,8 @@ def test_an_object_with_a_checksum_of_the_whole_is_not_cut(tmp_path: Path, check
     decoder = Decoders(source_formats(job)).of("s", "x.jsonl")
 
     def chunks(obj: PinnedObject) -> list[tuple[int, int]]:
-        return [(offset, length) for _, offset, length in cut(obj, decoder, 1000, None, lambda a, b: b"{}")]
+        cuts = cut(obj, decoder, 1000, None, lambda a, b: b"{}")
+        return [(found.offset, found.length) for found in cuts]
 
     assert chunks(pinned("s", "x.jsonl", 2500)) == [(0, 1000), (1000, 1000), (2000, 500)]
     assert chunks(pinned("s", "x.jsonl", 2500, checksum=checksum)) == [(0, 2500)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ LOOK_AHEAD = 16 * 1024
 record costs one more small fetch."""
 
 
-class WholeObject:
+class WholeObject(ABC):
     """Base of decoders that never cut: one chunk an object, all of it needed."""
 
     def __init__(self, settings: DecodeSettings, options: FormatOptions) -> None:
@@ -36,8 +37,8 @@ class WholeObject:
     def segments(self, chunk: Chunk) -> list[tuple[int, int]]:
         return [(chunk.offset, chunk.length)] if chunk.length else []
 
-    def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
-        raise NotImplementedError
+    @abstractmethod
+    def decode(self, data: ChunkBytes) -> Iterator[Decoded]: ...
 
     def empty(self) -> pa.RecordBatch:
         return pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in self.schema], schema=self.schema)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +77,18 @@ class Decoder(Protocol):
 
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
         """Raises DecodeError where the settings say `fail`; else damage is in what it yields."""
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A decoder that may do with parts of an object, so that the rest need not cross the link."""
+
+    @property
+    def selects(self) -> bool:
+        """Whether the settings ask for less than all."""
+
+    def needed(
+        self, obj: PinnedObject, chunks: Sequence[tuple[int, int]], read: Callable[[int, int], bytes]
+    ) -> list[Ranges | None]:
+        """For each of the chunks that `cut` gave, the parts of it that `decode` reads, in any order; None:
+        all of it. `read` reads a little of the object at plan time."""

@@ -7,12 +7,20 @@ that the parent's memory is bounded whatever the file expands to here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyhaul_connectors.formats.ipc_layout import (
+    MAGIC,
+    buffer_counts,
+    footer_start,
+    parse_batch,
+    parse_footer,
+)
 from skyhaul_connectors.formats.isolated import Read
 from skyhaul_connectors.formats.range_file import RangeFile
 
@@ -20,18 +28,28 @@ BATCH_BYTES = 4 * 1024 * 1024
 MAX_ROW_BYTES = 256 * 1024 * 1024
 _MAX_ROWS = 65_536
 _THRIFT_LIMIT = 100 * 1024 * 1024
+_OLD_PADDING = 100
+"""Bytes beyond a column chunk that Arrow reads of old parquet-mr files, which state it too short
+(PARQUET-816)."""
 
 
 def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]:
-    """Row groups as [first byte, end, rows] in the file's order, and the columns' names."""
+    """The row groups, in the order of the file (see `table_layout`)."""
     metadata = _parquet(task, read).metadata
+    chosen = _chosen(metadata, task["columns"])
+    padding = _OLD_PADDING if (metadata.created_by or "").startswith("parquet-mr") else 0
     groups = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         spans = [_span(group.column(column)) for column in range(group.num_columns)]
         start = min((span[0] for span in spans), default=0)
-        groups.append([start, max((span[1] for span in spans), default=start), group.num_rows])
-    yield {"groups": groups, "columns": metadata.schema.to_arrow_schema().names}
+        stop = max((span[1] for span in spans), default=start)
+        parts = None
+        if chosen is not None:
+            # The padding of the last column would reach beyond the group.
+            parts = [(spans[n][0], min(stop, spans[n][1] + padding) - spans[n][0]) for n in chosen]
+        groups.append([start, stop, group.num_rows, parts])
+    yield {"groups": groups, "footer": task["size"] - _footer(task["size"], read), "shared": []}
 
 
 def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | dict[str, Any]]:
@@ -51,27 +69,105 @@ def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | 
     yield {}
 
 
+def arrow_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]:
+    """The record batches of an IPC file; an empty answer for a stream. Of batches outside of the bytes
+    `task["within"]` nothing is read, and they have no rows here."""
+    size = task["size"]
+    first, stop = task["within"]
+    if first == 0 and read(0, len(MAGIC)) != MAGIC:
+        yield {}
+        return
+    start = footer_start(read(max(0, size - 10), 10), size)
+    footer = parse_footer(read(start, size - start - 10), start)
+    columns = task["columns"]
+    counts = chosen = None
+    if columns is not None:
+        schema = pa.ipc.open_file(pa.PythonFile(RangeFile(read, size), mode="r")).schema
+        counts = buffer_counts(schema)
+        chosen = [n for n, name in enumerate(schema.names) if name in columns]
+    groups: list[list[Any]] = []
+    for block in footer.batches:
+        rows = 0
+        buffers: list[tuple[int, int]] = []
+        if first <= block.offset < stop:
+            rows, buffers = parse_batch(read(block.offset, block.metadata))
+        parts = None
+        if counts is not None and chosen and len(buffers) == sum(counts):
+            at = block.offset + block.metadata
+            ends = [*itertools.accumulate(counts)]
+            taken = [buffer for n in chosen for buffer in buffers[ends[n] - counts[n] : ends[n]]]
+            parts = [(block.offset, block.metadata), *((at + offset, length) for offset, length in taken)]
+        groups.append([block.offset, block.stop, rows, parts])
+    shared = [(block.offset, block.stop - block.offset) for block in footer.dictionaries]
+    if groups and groups[0][3] is not None:
+        groups[0][3].append((0, len(MAGIC)))
+    yield {"groups": groups, "footer": start, "shared": shared}
+
+
 def arrow_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | dict[str, Any]]:
-    """The rows of an IPC file, or of a stream where it does not begin like a file."""
+    """The rows of an IPC file's batches `task["groups"]`, or of a stream where that is None."""
     source = pa.PythonFile(RangeFile(read, task["size"]), mode="r")
-    if read(0, 6) == b"ARROW1":
-        file = pa.ipc.open_file(source)
-        batches: Iterator[pa.RecordBatch] = (file.get_batch(n) for n in range(file.num_record_batches))
+    columns = task["columns"]
+    if task["groups"] is None:
+        batches: Iterator[pa.RecordBatch] = iter(pa.ipc.open_stream(source))
     else:
-        batches = iter(pa.ipc.open_stream(source))
+        # Chosen by number, Arrow reads no other column's buffers. None chosen would mean all of them.
+        names = pa.ipc.open_file(source).schema.names if columns is not None else []
+        chosen = [n for n, name in enumerate(names) if name in columns]
+        options = pa.ipc.IpcReadOptions(included_fields=chosen, use_threads=False)
+        file = pa.ipc.open_file(source, options=options)
+        batches = (file.get_batch(n) for n in task["groups"])
     for batch in batches:
-        if task["columns"] is not None:
-            batch = batch.select([name for name in batch.schema.names if name in task["columns"]])
+        if columns is not None:
+            batch = batch.select([name for name in batch.schema.names if name in columns])
         yield from _handed_over(batch)
     yield {}
 
 
-TASKS = {"parquet layout": parquet_layout, "parquet rows": parquet_rows, "arrow rows": arrow_rows}
+TASKS = {
+    "parquet layout": parquet_layout,
+    "parquet rows": parquet_rows,
+    "arrow layout": arrow_layout,
+    "arrow rows": arrow_rows,
+}
+
+
+class _ParquetBytes(RangeFile):
+    """Arrow reads 64 KiB at the end to find the footer in them; what lies before the footer comes as
+    zeros, so that it need not be here."""
+
+    def __init__(self, read: Read, size: int) -> None:
+        super().__init__(self._short, size)
+        self._all = read
+        self._size_of_all = size
+        self._footer = _footer(size, read)
+
+    def _short(self, offset: int, length: int) -> bytes:
+        wanted = self._footer
+        if offset + length < self._size_of_all or not 8 < wanted < length:
+            return self._all(offset, length)
+        return bytes(length - wanted) + self._all(offset + length - wanted, wanted)
+
+
+def _footer(size: int, read: Read) -> int:
+    """Bytes of the footer with its length and magic number at the end
+    (https://parquet.apache.org/docs/file-format/); of the end alone where they do not say."""
+    tail = read(size - 8, 8) if size >= 8 else b""
+    length = int.from_bytes(tail[:4], "little") + 8
+    return length if length <= size and tail[4:] in (b"PAR1", b"PARE") else 8
+
+
+def _chosen(metadata: Any, columns: list[str] | None) -> list[int] | None:
+    """Numbers of the leaf columns below one of `columns`, which are names or dotted paths."""
+    if columns is None:
+        return None
+    paths = [metadata.schema.column(n).path for n in range(metadata.num_columns)]
+    return [n for n, path in enumerate(paths) if any(f"{path}.".startswith(f"{c}.") for c in columns)]
 
 
 def _parquet(task: dict[str, Any], read: Read) -> pq.ParquetFile:
     return pq.ParquetFile(
-        pa.PythonFile(RangeFile(read, task["size"]), mode="r"),
+        pa.PythonFile(_ParquetBytes(read, task["size"]), mode="r"),
         buffer_size=1024 * 1024,
         pre_buffer=False,
         thrift_string_size_limit=_THRIFT_LIMIT,
@@ -104,6 +200,8 @@ def _handed_over(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Dictionaries and views decoded, extension types as what they are stored as."""
+    if not batch.columns:
+        return batch  # made anew it would have no rows
     columns = []
     for column in batch.columns:
         if isinstance(column.type, pa.BaseExtensionType):

@@ -2,9 +2,12 @@
 
 *Parquet*. Row groups are the chunks: a plan reads the footer and cuts where a group begins; each chunk is
 hauled with the footer. Page checksums are verified where pages carry them. With `columns`, only those are
-read and the rest is neither decoded nor kept in `metadata`.
+read: of the others no page is hauled, decoded or kept in `metadata`. (An object with a checksum of the whole
+is hauled whole, so that it is proven.)
 
-*Arrow IPC* (Feather 2), files and streams, stay whole.
+*Arrow IPC* (Feather 2). Record batches are the chunks of a file, by its footer too, and with `columns` only
+their buffers are hauled; files with dictionaries stay whole, since all batches need those, and streams, which
+have no footer.
 
 A file whose footer cannot be read is damage as a whole; where a page is corrupt, the rows before it stay and
 the rest of the chunk is damage.
@@ -12,7 +15,8 @@ the rest of the chunk is damage.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,15 +26,15 @@ import pyarrow as pa
 from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.decoder import Account, WholeObject, rows
 from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.isolated import Read
 from skyhaul_connectors.formats.melt import MeltOptions
+from skyhaul_connectors.formats.parts import merged
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import Broken
 from skyhaul_connectors.formats.table_columns import TableColumns
+from skyhaul_connectors.formats.table_layout import FOOTER, TableLayout, with_tail
 from skyhaul_connectors.formats.times import TimeOptions
-from skyhaul_schemas.plan import Chunk, PinnedObject
-
-FOOTER = 64 * 1024
-"""Bytes at a Parquet object's end that are hauled with each chunk; a longer footer costs one more fetch."""
+from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 
 _CHILD = "skyhaul_connectors.formats.table_child"
 
@@ -46,66 +50,53 @@ class ArrowOptions(ParquetOptions):
 
 
 class _Tables(WholeObject):
+    """What both kinds share. `_kind` names the child's tasks."""
+
+    _kind: str
+
     def __init__(self, settings: DecodeSettings, options: ParquetOptions) -> None:
         super().__init__(settings, options)
         self._options = options
         self._fields = FieldMap(settings, options, options.melt)
+        self._width = max(1, len(self._fields.melt))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         return {"orjson": orjson.__version__, "pyarrow": pa.__version__}
 
-    def _task(self, do: str, size: int, **more: Any) -> dict[str, Any]:
-        columns = self._options.columns
-        return {"do": do, "size": size, "columns": None if columns is None else list(columns), **more}
-
-
-class ArrowDecoder(_Tables):
-    """Decoder of Arrow IPC files and streams."""
-
-    def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
-        account = Account(self.settings, data.chunk)
-        mapped = TableColumns(self._fields.for_object(data.chunk.object.path), account)
-        size = data.chunk.object.size
-        at = 0
-        try:
-            for batch in isolated.run(_CHILD, self._task("arrow rows", size), data.read) if size else ():
-                if isinstance(batch, pa.RecordBatch):
-                    places = (at + np.arange(batch.num_rows, dtype=np.int64)) * mapped.width
-                    yield account.step(rows(self.schema, mapped.columns(batch, places)))
-                    at += batch.num_rows
-        except Broken as broken:
-            account.damage(0 if not at else at * mapped.width, 0, broken.reason, data.read(0, 64))
-        if account.pending:
-            yield account.step(self.empty())
-
-
-class ParquetDecoder(_Tables):
-    """Decoder of Parquet files."""
+    @property
+    def selects(self) -> bool:
+        return self._options.columns is not None
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
-        starts = [0]
+        layout = None
         if read is not None and obj.size > chunk_size:
-            try:
-                groups = self._layout(obj.size, read)
-            except Broken:
-                groups = []  # decoding says what is wrong
-            if _is_cuttable(groups, obj.size, max(1, len(self._fields.melt))):
-                for start, stop, _ in groups[1:]:
-                    if stop - starts[-1] > chunk_size:
-                        starts.append(start)
-        stops = [*starts[1:], obj.size]
-        return iter([(start, stop - start) for start, stop in zip(starts, stops, strict=True)])
+            with suppress(Broken):  # decoding says what is wrong
+                layout = self._layout(obj.size, with_tail(obj.size, read))
+        if layout is None or not layout.is_cuttable(obj.size, self._width):
+            return iter([(0, obj.size)])
+        return iter(layout.cuts(obj.size, chunk_size))
+
+    def needed(
+        self, obj: PinnedObject, chunks: Sequence[tuple[int, int]], read: Callable[[int, int], bytes]
+    ) -> list[Ranges | None]:
+        layout = None
+        if obj.size > FOOTER:
+            with suppress(Broken):
+                layout = self._layout(obj.size, with_tail(obj.size, read))
+        if layout is None:
+            return [None] * len(chunks)
+        return [layout.needed(offset, offset + length, obj.size) for offset, length in chunks]
 
     def segments(self, chunk: Chunk) -> list[tuple[int, int]]:
+        """The chunk, or what is needed of it, and the object's end."""
         size = chunk.object.size
-        footer = max(0, size - FOOTER)
-        stop = chunk.offset + chunk.length
         if not chunk.length:
             return []
-        if stop >= footer:
-            return [(chunk.offset, size - chunk.offset)]
-        return [(chunk.offset, chunk.length), (footer, size - footer)]
+        if chunk.offset + chunk.length == size:
+            return list(chunk.ranges)
+        footer = max(chunk.offset, size - FOOTER)
+        return list(merged([*chunk.ranges, (footer, size - footer)], len(chunk.ranges) + 1, 1))
 
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
         account = Account(self.settings, data.chunk)
@@ -113,41 +104,65 @@ class ParquetDecoder(_Tables):
         mapped = TableColumns(self._fields.for_object(chunk.object.path), account)
         at = chunk.offset
         try:
-            groups = self._layout(size, data.read) if chunk.length else []
-            cuttable = _is_cuttable(groups, size, mapped.width)
-            before = 0
-            for number, (start, _, count) in enumerate(groups):
-                place = start if cuttable else before * mapped.width
-                before += count
-                if cuttable and not chunk.offset <= start < chunk.offset + chunk.length:
-                    continue
+            for place, batch in self._batches(chunk, data.read) if chunk.length else ():
                 at = place
-                for batch in isolated.run(
-                    _CHILD, self._task("parquet rows", size, groups=[number]), data.read
-                ):
-                    if isinstance(batch, pa.RecordBatch):
-                        places = at + np.arange(batch.num_rows, dtype=np.int64) * mapped.width
-                        yield account.step(rows(self.schema, mapped.columns(batch, places)))
-                        at += batch.num_rows * mapped.width
+                places = place + np.arange(batch.num_rows, dtype=np.int64) * self._width
+                yield account.step(rows(self.schema, mapped.columns(batch, places)))
+                at += batch.num_rows * self._width
         except Broken as broken:
-            account.damage(at, max(0, chunk.offset + chunk.length - at), broken.reason, data.read(0, 64))
+            rest = max(0, chunk.offset + chunk.length - at)
+            account.damage(at, rest, broken.reason, data.read(0, min(64, size)))
         if account.pending:
             yield account.step(self.empty())
 
-    def _layout(self, size: int, read: Callable[[int, int], bytes]) -> list[tuple[int, int, int]]:
-        """(first byte, end, rows) of the row groups. Raises Broken."""
-        for found in isolated.run(_CHILD, self._task("parquet layout", size), read):
+    def _batches(self, chunk: Chunk, read: Read) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """The batches of the chunk, each with the place of its first row. Raises Broken."""
+        size = chunk.object.size
+        layout = self._layout(size, read, (chunk.offset, chunk.offset + chunk.length))
+        if layout is None:
+            yield from self._placed(0, self._rows(size, read, None))
+            return
+        # What the plan has cut is cuttable: that cannot be seen again without all that was read for it.
+        cuttable = chunk.length < size or layout.is_cuttable(size, self._width)
+        before = 0
+        for number, group in enumerate(layout.groups):
+            place = group.start if cuttable else before * self._width
+            before += group.rows
+            if not cuttable or chunk.offset <= group.start < chunk.offset + chunk.length:
+                yield from self._placed(place, self._rows(size, read, number))
+
+    def _placed(self, at: int, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        for batch in batches:
+            yield at, batch
+            at += batch.num_rows * self._width
+
+    def _rows(self, size: int, read: Read, group: int | None) -> Iterator[pa.RecordBatch]:
+        """The rows of a group, or of all the object where it has none."""
+        groups = None if group is None else [group]
+        for found in isolated.run(_CHILD, self._task("rows", size, groups=groups), read):
+            if isinstance(found, pa.RecordBatch):
+                yield found
+
+    def _layout(self, size: int, read: Read, within: tuple[int, int] | None = None) -> TableLayout | None:
+        """None for a stream, which has no groups. Raises Broken."""
+        for found in isolated.run(_CHILD, self._task("layout", size, within=within or (0, size)), read):
             if isinstance(found, dict):
-                return [(start, stop, count) for start, stop, count in found["groups"]]
+                return TableLayout.of(found) if found else None
         raise Broken("no footer")
 
+    def _task(self, do: str, size: int, **more: Any) -> dict[str, Any]:
+        columns = self._options.columns
+        wanted = None if columns is None else list(columns)
+        return {"do": f"{self._kind} {do}", "size": size, "columns": wanted, **more}
 
-def _is_cuttable(groups: list[tuple[int, int, int]], size: int, width: int) -> bool:
-    """Whether the groups lie one after the other, each with more bytes than rows, so that a row's place is in
-    its group."""
-    at = 0
-    for start, stop, count in groups:
-        if not at <= start <= stop <= size or count * width > stop - start or count < 0:
-            return False
-        at = stop
-    return True
+
+class ParquetDecoder(_Tables):
+    """Decoder of Parquet files."""
+
+    _kind = "parquet"
+
+
+class ArrowDecoder(_Tables):
+    """Decoder of Arrow IPC files and streams."""
+
+    _kind = "arrow"

@@ -8,6 +8,7 @@ the number of objects.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -99,11 +100,11 @@ class HttpTree:
             await documents.close()
 
 
-class Finder:
+class Finder(ABC):
     """Puts what it finds into a queue, and returns when that is all."""
 
-    async def find(self, out: asyncio.Queue[Found | None]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def find(self, out: asyncio.Queue[Found | None]) -> None: ...
 
 
 class _Named(Finder):

@@ -34,9 +34,9 @@ class CommitSums:
         name = record.source
         self._count(record.records)
         _gain(self.committed, {name: 1})
-        begun = sum(1 for source in record.sources if source.ranges and source.ranges[0][0] == 0)
+        begun = sum(source.is_first for source in record.sources)
         _gain(self.objects, {name: begun})
-        size = sum(length for source in record.sources for _, length in source.ranges)
+        size = sum(source.length for source in record.sources)
         _gain(self.source_bytes, {name: size})
         _gain(self.filtered_by, record.filtered_by)
         self.damaged |= {_hashed(name, source.object) for source in record.sources if source.damaged}

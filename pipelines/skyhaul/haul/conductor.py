@@ -249,7 +249,7 @@ class Conductor:
     def _transfer(self, claimed: _Claimed) -> dict[str, TransferCounts]:
         if claimed.fetch is not None:
             return claimed.fetch.transfer()
-        return {IN_PLACE: TransferCounts(payload_bytes=claimed.shard.length)}
+        return {IN_PLACE: TransferCounts(payload_bytes=claimed.shard.needed_bytes)}
 
     def _committed(self, shard: Shard, record: CommitRecord) -> Receipt:
         total = TransferCounts()

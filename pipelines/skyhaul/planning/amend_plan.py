@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from skyhaul.dataset.commits import clear_failure, committed_shards, failures
@@ -167,9 +168,7 @@ class _Amendment:
                 self._changes.drop(chunk)
                 placed = self._replacement(chunk) if fate == PINNED_ANEW else None
             if placed is not None:
-                self._planner.put(
-                    Chunk(shard.number, index, placed.object, placed.offset, placed.length), table
-                )
+                self._planner.put(replace(placed, index=index), table)
                 index += 1
         if not index:
             nothing = PinnedObject(shard.source, "", 0, "")
@@ -179,7 +178,7 @@ class _Amendment:
         taken = self._changes.take(chunk.object)
         if taken is None:
             return None
-        placed = Chunk(chunk.shard, chunk.index, *taken)
+        placed = taken.placed(chunk.shard, chunk.index)
         self._planner.gain(placed)
         return placed
 

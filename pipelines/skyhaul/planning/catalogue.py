@@ -6,13 +6,16 @@ ORDER BY is an external merge sort in bounded memory. Text compares by its UTF-8
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
-from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 from skyhaul_schemas.printable import printable
 
 CACHE_BYTES = 32 * 1024 * 1024
@@ -21,11 +24,33 @@ CACHE_BYTES = 32 * 1024 * 1024
 _TABLES = """
 CREATE TABLE objects (source INTEGER, path TEXT, size INTEGER, version TEXT, checksum TEXT, locator TEXT);
 CREATE TABLE chunks (source INTEGER, key BLOB, path TEXT, size INTEGER, version TEXT, checksum TEXT,
-                     locator TEXT, start INTEGER, length INTEGER);
+                     locator TEXT, start INTEGER, length INTEGER, needed BLOB);
 """
 
-Cut = tuple[PinnedObject, int, int]
-"""A chunk before it is dealt: object, offset, length."""
+
+class Cut(NamedTuple):
+    """A chunk before it is dealt."""
+
+    object: PinnedObject
+    offset: int
+    length: int
+    needed: Ranges | None = None
+
+    def placed(self, shard: int, index: int) -> Chunk:
+        return Chunk(shard, index, *self)
+
+
+def packed(needed: Ranges | None) -> bytes | None:
+    """Ranges as SQLite keeps them."""
+    return None if needed is None else array("q", itertools.chain.from_iterable(needed)).tobytes()
+
+
+def unpacked(packed: bytes | None) -> Ranges | None:
+    if packed is None:
+        return None
+    numbers = array("q")
+    numbers.frombytes(packed)
+    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 class Catalogue:
@@ -56,27 +81,24 @@ class Catalogue:
     def add_chunks(self, chunks: Iterable[tuple[bytes, Cut]]) -> None:
         """Chunks with the keys by which they are dealt."""
         rows = (
-            (self._rank[o.source], key, o.path, o.size, o.version, o.checksum, o.locator, offset, length)
-            for key, (o, offset, length) in chunks
-        )
+            (
+                self._rank[o.source], key, o.path, o.size, o.version, o.checksum, o.locator, offset, length,
+                packed(needed),
+            )
+            for key, (o, offset, length, needed) in chunks
+        )  # fmt: skip
         with self._stored():
-            self._database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def chunks(self) -> Iterator[Cut]:
         """All chunks, by source and key; chunks of equal keys (unheard of) by path and offset."""
         query = (
-            "SELECT source, path, size, version, checksum, locator, start, length FROM chunks"
+            "SELECT source, path, size, version, checksum, locator, start, length, needed FROM chunks"
             " ORDER BY source, key, path, start"
         )
         with self._stored():
-            for source, path, size, version, checksum, locator, offset, length in self._database.execute(
-                query
-            ):
-                yield (
-                    PinnedObject(self.sources[source], path, size, version, checksum, locator),
-                    offset,
-                    length,
-                )
+            for source, *pin, offset, length, needed in self._database.execute(query):
+                yield Cut(PinnedObject(self.sources[source], *pin), offset, length, unpacked(needed))
 
     def close(self) -> None:
         self._database.close()

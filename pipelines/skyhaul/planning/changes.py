@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from skyhaul.planning.catalogue import Cut, scratch_database, stored
+from skyhaul.planning.catalogue import Cut, packed, scratch_database, stored, unpacked
 from skyhaul_schemas.plan import CUT_SHORT, DROPPED, PINNED_ANEW, Chunk, DroppedChunk, PinnedObject
 
 _PIN = "size INTEGER, version TEXT, checksum TEXT, locator TEXT"
@@ -14,7 +14,7 @@ _TABLES = f"""
 CREATE TABLE planned (source TEXT, path TEXT, {_PIN}, begun INTEGER DEFAULT 0, open INTEGER DEFAULT 0,
                       PRIMARY KEY (source, path)) WITHOUT ROWID;
 CREATE TABLE now (source TEXT, path TEXT, {_PIN}, PRIMARY KEY (source, path)) WITHOUT ROWID;
-CREATE TABLE cuts (source TEXT, path TEXT, start INTEGER, length INTEGER,
+CREATE TABLE cuts (source TEXT, path TEXT, start INTEGER, length INTEGER, needed BLOB,
                    PRIMARY KEY (source, path, start)) WITHOUT ROWID;
 CREATE TABLE dropped (source TEXT, path TEXT, start INTEGER, length INTEGER, shard INTEGER,
                       PRIMARY KEY (source, path, start)) WITHOUT ROWID;
@@ -78,14 +78,15 @@ class Changes:
         """Chunks of objects that are pinned anew."""
         with stored(self._spool):
             self._database.executemany(
-                "INSERT INTO cuts VALUES (?,?,?,?)", ((*_place(o), start, n) for o, start, n in cuts)
+                "INSERT INTO cuts VALUES (?,?,?,?,?)",
+                ((*_place(o), start, n, packed(needed)) for o, start, n, needed in cuts),
             )
 
     def take(self, obj: PinnedObject) -> Cut | None:
         """The next chunk of the object at the place of `obj`, as it is now; None where all are taken."""
         with stored(self._spool):
             row = self._database.execute(
-                "SELECT start, length FROM cuts WHERE source = ? AND path = ? ORDER BY start LIMIT 1",
+                "SELECT start, length, needed FROM cuts WHERE source = ? AND path = ? ORDER BY start LIMIT 1",
                 _place(obj),
             ).fetchone()
             if row is None:
@@ -96,17 +97,17 @@ class Changes:
             pin = self._database.execute(
                 "SELECT * FROM now WHERE source = ? AND path = ?", _place(obj)
             ).fetchone()
-        return PinnedObject(*pin), row[0], row[1]
+        return Cut(PinnedObject(*pin), row[0], row[1], unpacked(row[2]))
 
     def rest(self) -> Iterator[Cut]:
         """The chunks that no shard has taken."""
         query = (
-            "SELECT n.*, c.start, c.length FROM cuts c JOIN now n USING (source, path)"
+            "SELECT n.*, c.start, c.length, c.needed FROM cuts c JOIN now n USING (source, path)"
             " ORDER BY c.source, c.path, c.start"
         )
         with stored(self._spool):
             for row in self._database.execute(query):
-                yield PinnedObject(*row[:6]), row[6], row[7]
+                yield Cut(PinnedObject(*row[:6]), row[6], row[7], unpacked(row[8]))
 
     def drop(self, chunk: Chunk) -> None:
         with stored(self._spool):

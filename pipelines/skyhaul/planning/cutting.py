@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from skyhaul.planning.catalogue import Cut
-from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_connectors.formats.parts import ReadOnce, merged
+from skyhaul_connectors.formats.protocol import Decoder, Selective
 from skyhaul_schemas.errors import SkyhaulError, UsageError
-from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.plan import NEEDED_CAP, PinnedObject
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import SIZE_LIMIT, exact_size, format_size
 
@@ -59,17 +60,35 @@ def cut(
     Raises UsageError for a chunk that the spool cannot hold, and what `read` raises."""
     whole = obj.checksum is not None or not obj.size
     expected = 0
-    for offset, length in [(0, obj.size)] if whole else decoder.cut(obj, chunk_size, read):
-        if offset != expected or length < 0 or (not length and obj.size):
-            raise SkyhaulError(f"bug: {name_of(obj)} is cut at {offset}+{length} where {expected} was due")
-        expected += length
-        if spool_limit is not None and length * 2 > spool_limit:
-            needed = sum(n for _, n in decoder.segments(Chunk(0, 0, obj, offset, length)))
+    for cut in [Cut(obj, 0, obj.size)] if whole else _cuts(obj, decoder, chunk_size, read):
+        if cut.offset != expected or cut.length < 0 or (not cut.length and obj.size):
+            raise SkyhaulError(
+                f"bug: {name_of(obj)} is cut at {cut.offset}+{cut.length} where {expected} was due"
+            )
+        expected += cut.length
+        if spool_limit is not None and cut.length * 2 > spool_limit:
+            needed = sum(n for _, n in decoder.segments(cut.placed(0, 0)))
             if needed > spool_limit:
-                raise UsageError(_too_large(obj, length, needed, spool_limit))
-        yield obj, offset, length
+                raise UsageError(_too_large(obj, cut.length, needed, spool_limit))
+        yield cut
     if expected != obj.size:
         raise SkyhaulError(f"bug: the chunks of {name_of(obj)} end at {expected}, not at {obj.size}")
+
+
+def _cuts(
+    obj: PinnedObject, decoder: Decoder, chunk_size: int, read: Callable[[int, int], bytes]
+) -> Iterator[Cut]:
+    if not isinstance(decoder, Selective) or not decoder.selects:
+        yield from (Cut(obj, offset, length) for offset, length in decoder.cut(obj, chunk_size, read))
+        return
+    once = ReadOnce(read)
+    stretches = list(decoder.cut(obj, chunk_size, once))
+    for (offset, length), needed in zip(stretches, decoder.needed(obj, stretches, once), strict=True):
+        if needed is not None:
+            needed = merged(needed, NEEDED_CAP)
+            if needed == ((offset, length),):
+                needed = None
+        yield Cut(obj, offset, length, needed)
 
 
 def _too_large(obj: PinnedObject, length: int, needed: int, spool_limit: int) -> str:

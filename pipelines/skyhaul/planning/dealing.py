@@ -30,10 +30,10 @@ def deal(cuts: Iterable[Cut], target_size: int, first: int = 0) -> Iterator[Chun
     source while they fit into `target_size` (source bytes), but always one."""
     shard, index, filled = first - 1, 0, 0
     source: str | None = None
-    for obj, offset, length in cuts:
-        full = filled + length > target_size or index >= CHUNKS_A_SHARD
-        if obj.source != source or (full and index):
-            shard, index, filled, source = shard + 1, 0, 0, obj.source
-        yield Chunk(shard, index, obj, offset, length)
+    for cut in cuts:
+        full = filled + cut.length > target_size or index >= CHUNKS_A_SHARD
+        if cut.object.source != source or (full and index):
+            shard, index, filled, source = shard + 1, 0, 0, cut.object.source
+        yield cut.placed(shard, index)
         index += 1
-        filled += length
+        filled += cut.length

@@ -45,7 +45,10 @@ class RowsDigest:
 
     def add(self, chunk: Chunk) -> None:
         self._chunks.update(
-            _line([chunk.shard, chunk.index, *_pin(chunk.object), chunk.offset, chunk.length])
+            _line(
+                [chunk.shard, chunk.index, *_pin(chunk.object), chunk.offset, chunk.length]
+                + ([] if chunk.needed is None else [chunk.needed])
+            )
         )
 
     def drop(self, chunk: DroppedChunk) -> None:

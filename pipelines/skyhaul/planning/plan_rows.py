@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,11 +15,13 @@ from skyhaul_schemas.plan import (
     CUT_SHORT,
     DROPPED,
     EMPTIED,
+    NEEDED_CAP,
     PINNED_ANEW,
     Chunk,
     DroppedChunk,
     PinnedObject,
     PlanHeader,
+    Ranges,
 )
 from skyhaul_schemas.printable import printable
 
@@ -72,7 +75,21 @@ def checked_chunk(row: dict[str, Any], name: str) -> Chunk:
     chunk = Chunk(row["shard"], row["chunk"], obj, row["offset"], row["length"])
     if chunk.offset < 0 or chunk.length < 0 or chunk.offset + chunk.length > obj.size:
         raise PlanDamaged(f"{name}: a chunk of {obj.path!r} lies outside of its {obj.size} bytes")
-    return chunk
+    stated = row["needed"]
+    return chunk if stated is None else replace(chunk, needed=_checked_needed(stated, chunk, name))
+
+
+def _checked_needed(numbers: list[int], chunk: Chunk, name: str) -> Ranges:
+    """The parts of `chunk` that a row states. Raises PlanDamaged where they are none."""
+    needed = tuple(zip(numbers[::2], numbers[1::2], strict=False))
+    at = chunk.offset
+    sound = len(numbers) % 2 == 0 and len(needed) <= NEEDED_CAP
+    for offset, length in needed:
+        sound &= length > 0 and offset >= at
+        at = offset + length
+    if not sound or at > chunk.offset + chunk.length:
+        raise PlanDamaged(f"{name}: what a chunk of {chunk.object.path!r} needs are no parts of it, in order")
+    return needed
 
 
 def checked_dropped(row: dict[str, Any], name: str) -> DroppedChunk:

@@ -7,6 +7,7 @@ that a worker finds its shards by them. No time, host or user is in the files.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -96,7 +97,8 @@ def object_row(obj: PinnedObject) -> tuple[Any, ...]:
 
 def chunk_row(chunk: Chunk) -> tuple[Any, ...]:
     """A row of SHARDS_SCHEMA."""
-    return (chunk.shard, chunk.index, *object_row(chunk.object), chunk.offset, chunk.length)
+    needed = None if chunk.needed is None else [*itertools.chain.from_iterable(chunk.needed)]
+    return (chunk.shard, chunk.index, *object_row(chunk.object), chunk.offset, chunk.length, needed)
 
 
 def dropped_row(chunk: DroppedChunk) -> tuple[Any, ...]:

@@ -125,9 +125,7 @@ class Planner:
 
     def pool(self, cuts: Iterable[Cut]) -> None:
         """Put chunks into the catalogue, to be dealt."""
-        self._catalogue.add_chunks(
-            (deal_key(self._job.seed, obj, offset), (obj, offset, length)) for obj, offset, length in cuts
-        )
+        self._catalogue.add_chunks((deal_key(self._job.seed, cut.object, cut.offset), cut) for cut in cuts)
 
     def finish_objects(self, table: NewTable) -> None:
         """End the table of the objects."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.plan import Chunk
@@ -17,8 +18,8 @@ class DigestedChunk:
     def __init__(self, data: ChunkBytes) -> None:
         self._data = data
         self._digest = hashlib.sha256()
-        self._next = data.chunk.offset
-        self._end = data.chunk.offset + data.chunk.length
+        self._parts = deque(data.chunk.ranges)
+        self._next, self._end = self._enter()
 
     @property
     def chunk(self) -> Chunk:
@@ -26,16 +27,25 @@ class DigestedChunk:
 
     def read(self, offset: int, length: int) -> bytes:
         data = self._data.read(offset, length)
-        if offset <= self._next < offset + len(data) and self._next < self._end:
+        while offset <= self._next < offset + len(data) and self._next < self._end:
             fresh = memoryview(data)[self._next - offset : self._end - offset]
             self._digest.update(fresh)
             self._next += len(fresh)
+            if self._next == self._end and self._parts:
+                self._next, self._end = self._enter()
         return data
 
     def sha256(self) -> str:
-        """Hex digest of the chunk's own bytes, without look-ahead. Raises what `read` raises, and
-        EOFError where the object is shorter than planned."""
+        """Hex digest of the chunk's own bytes, without look-ahead: of its ranges, one after the other. Raises
+        what `read` raises, and EOFError where the object is shorter than planned."""
         while self._next < self._end:
             if not self.read(self._next, min(_BLOCK, self._end - self._next)):
                 raise EOFError(self._next)
         return self._digest.hexdigest()
+
+    def _enter(self) -> tuple[int, int]:
+        """Begin and end of the next part, if any."""
+        if not self._parts:
+            return 0, 0
+        offset, length = self._parts.popleft()
+        return offset, offset + length

@@ -147,5 +147,9 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
             f" {error.args[0]}, the plan pinned {chunk.object.size}; `skyhaul plan --amend` pins it anew"
         ) from None
     return CommittedSource(
-        object=chunk.object.path, ranges=[(chunk.offset, chunk.length)], sha256=sha256, damaged=damaged
+        object=chunk.object.path,
+        ranges=list(chunk.ranges),
+        sha256=sha256,
+        damaged=damaged,
+        skipped=list(chunk.skipped),
     )

@@ -66,9 +66,11 @@ def check_commit(record: CommitRecord, shard: Shard, plan: str, report: VerifyRe
 
 
 def _source_differences(record: CommitRecord, shard: Shard) -> Iterator[tuple[str, str]]:
-    planned = [(c.object.path, (c.offset, c.length)) for c in shard.chunks]
+    planned = [(c.object.path, interval) for c in shard.chunks for interval in c.ranges]
     taken = [(s.object, interval) for s in record.sources for interval in s.ranges]
-    if planned == taken:
+    left_out = [(c.object.path, interval) for c in shard.chunks for interval in c.skipped]
+    skipped = [(s.object, interval) for s in record.sources for interval in s.skipped]
+    if (planned, left_out) == (taken, skipped):
         return
     objects: dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}
     for which, pairs in enumerate((planned, taken)):
@@ -85,7 +87,9 @@ def _source_differences(record: CommitRecord, shard: Shard) -> Iterator[tuple[st
                 yield "range-twice", f"{where} are in its commit record, but planned for another shard"
             else:
                 yield "range-twice", f"{where} are {actual} times in its commit record"
-    if not found:
+    if left_out != skipped:
+        yield "range-skipped", "its commit record skips other bytes than its plan leaves out"
+    elif not found:
         yield "range-order", "its commit record has its chunks in another order or cut otherwise"
 
 
