@@ -90,7 +90,7 @@ def test_shards_are_of_one_source_each_filled_and_numbered_without_gaps(
         key=lambda c: (c[0].source.encode(), deal_key(1, c[0], c[1])),
     )
     chunks = list(deal(cuts, target))
-    assert [(c.object, c.offset, c.length) for c in chunks] == cuts
+    assert [Cut(c.object, c.offset, c.length) for c in chunks] == cuts
     shards: dict[int, list[int]] = {}
     for chunk in chunks:
         assert chunk.index == len(shards.setdefault(chunk.shard, []))
