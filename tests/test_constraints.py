@@ -28,6 +28,7 @@ def test_every_dependency_is_pinned_within_its_bounds() -> None:
         *extras["certify"],
         *extras["spark"],
         *extras["language"],
+        *extras["bench"],
     ]:
         wanted = Requirement(text)
         pin = pins.get(canonicalize_name(wanted.name))
