@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
@@ -29,6 +30,8 @@ CHEAP = 500_000
 
 _FORMATTING = re.compile(rb"<(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\t\n\f\r />]", re.I)
 _DEEP = " > ".join(["*"] * (MAX_DEPTH + 1))
+_NOT_FLAT = " > ".join(["*"] * 48)
+"""Most pages are flatter, and a long selector takes longer to parse than to match."""
 _LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{16384}")
 _QUOTED_END = re.compile(rb"""=[\t\n\f\r ]*(?:"[^">]*>|'[^'>]*>)""")
 _TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*")
@@ -59,7 +62,8 @@ def fingerprint() -> Mapping[str, str]:
 
 def is_cheap(raw: bytes) -> bool:
     """Whether a page costs no more than a few seconds, whatever it was made for."""
-    return raw.count(b"<") * len(_FORMATTING.findall(raw)) <= CHEAP
+    tags = raw.count(b"<")
+    return tags * (tags - raw.count(b"</")) <= CHEAP or tags * len(_FORMATTING.findall(raw)) <= CHEAP
 
 
 def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True) -> Page:
@@ -70,7 +74,7 @@ def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True
     try:
         tree = HTMLTree.parse(bytes_to_str(raw, encoding, "replace", ()))
         root = tree.document
-        if root is None or root.query_selector(_DEEP) is not None:
+        if root is None or _is_deep(root):
             raise BadPage(f"elements nested deeper than {MAX_DEPTH}")
         text = extract_plain_text(tree, main_content=main_content)
         html = root.query_selector("html")
@@ -80,6 +84,10 @@ def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True
         raise BadPage(f"unparsable HTML: {' '.join(str(error).split())}") from None
     title = _SPACES.sub(" ", title or "").strip()
     return Page(text, title or None, (language or "").strip() or None, encoding)
+
+
+def _is_deep(root: Any) -> bool:
+    return root.query_selector(_NOT_FLAT) is not None and root.query_selector(_DEEP) is not None
 
 
 def _encoding(raw: bytes, charset: str | None) -> str:
