@@ -11,6 +11,7 @@ All that it starts ends with it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,6 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import fetch
@@ -28,6 +28,9 @@ import standalone
 import yaml
 from object_store import BUCKET, ObjectStore
 from processes import LOOPBACK, NotReady, Processes, Unavailable, answers, free_port, processes
+
+CLIENT_ENDS = 20.0
+"""Seconds that an interrupted client may take."""
 
 EXIT_DIFFERENT = 1
 EXIT_UNAVAILABLE = 69  # sysexits.h
@@ -92,9 +95,19 @@ def job_file(folder: Path, template: Path, name: str) -> Path:
     return path
 
 
-def skyhaul(arguments: list[str], environment: Mapping[str, str]) -> int:
+def skyhaul(arguments: list[str]) -> int:
+    """The exit code. The client has a group of its own, so that Ctrl-C comes to it once, by way of this
+    process: a second one would end it before it has cancelled the job."""
     print("$ skyhaul", " ".join(arguments), flush=True)
-    return subprocess.run([str(BIN / "skyhaul"), *arguments], env={**os.environ, **environment}).returncode
+    with subprocess.Popen([str(BIN / "skyhaul"), *arguments], process_group=0) as client:
+        try:
+            return client.wait()
+        except BaseException:
+            client.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                client.wait(CLIENT_ENDS)
+            client.kill()
+            raise
 
 
 def dataset_digest(store: ObjectStore, name: str) -> str:
@@ -117,26 +130,28 @@ def demo(engine: str, template: Path, parallelism: int) -> int:
         processes(Path(scratch) / "logs") as children,
     ):
         folder = Path(scratch)
+        temporary = folder / "tmp"
+        temporary.mkdir()
+        os.environ["TMPDIR"] = str(temporary)  # what a killed client or worker leaves goes with the rest
         store = object_store.start(children, folder / "s3")
-        environment = {"SKYHAUL_STDLIB": sysconfig.get_path("stdlib"), **store.environment()}
-        os.environ |= environment  # the cluster's workers get the store's keys from their environment
+        os.environ |= {"SKYHAUL_STDLIB": sysconfig.get_path("stdlib")}
+        os.environ |= store.environment()  # the cluster's workers get the store's keys from theirs
         options = ENGINES[engine](children, folder, parallelism)
         seconds = {}
         for name, runner in (("local", []), (engine, options)):
             begun = time.monotonic()
-            code = skyhaul(["run", str(job_file(folder, template, name)), *runner], environment)
+            code = skyhaul(["run", str(job_file(folder, template, name)), *runner])
             seconds[name] = time.monotonic() - begun
             if code != 0:
                 return code
         digests = {name: dataset_digest(store, name) for name in seconds}
-        code = skyhaul(["verify", f"s3://{BUCKET}/{engine}"], environment)
         for name, digest in digests.items():
             print(f"{name:>6}: {digest}  {seconds[name]:.0f} s")
         if len(set(digests.values())) != 1:
             print("the datasets differ", file=sys.stderr)
             return EXIT_DIFFERENT
-        print("the same bytes")
-        return code
+        print("the same bytes", flush=True)
+        return skyhaul(["verify", f"s3://{BUCKET}/{engine}"])
 
 
 def main() -> int:

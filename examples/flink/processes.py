@@ -101,18 +101,23 @@ def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
 
 @contextlib.contextmanager
 def processes(logs: Path) -> Iterator[Processes]:
-    """Children that are ended when the block is left, SIGTERM included."""
+    """Children that are ended when the block is left, by SIGTERM and a lost terminal too. A second signal
+    does not keep them from being ended. For the main thread."""
     children = Processes(logs)
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
     try:
         yield children
     finally:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         children.end_all()
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def free_port() -> int:

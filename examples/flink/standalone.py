@@ -133,7 +133,8 @@ class Standalone:
             name,
             [
                 str(fetch.java()),
-                *("-Xmx256m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"),
+                *("-Xmx256m", *self._jvm()),
+                "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
                 *("-jar", str(fetch.job_server_jar())),
                 f"--flink-master={self.master}",
                 f"--job-host={LOOPBACK}",
@@ -153,6 +154,14 @@ class Standalone:
             return False
         return True
 
+    def _jvm(self) -> list[str]:
+        """Options of every JVM: one thread collects, and what it leaves behind goes with the cluster."""
+        return [
+            "-XX:+UseSerialGC",
+            "-XX:-UsePerfData",
+            f"-Djava.io.tmpdir={self.configuration / 'tmp'}",
+        ]
+
     def _java(self, name: str, main: str, *arguments: str, heap: str) -> list[str]:
         log4j = self.configuration / "log4j-console.properties"
         jars = sorted((fetch.flink() / "lib").glob("*.jar"))
@@ -161,7 +170,7 @@ class Standalone:
         return [
             str(fetch.java()),
             f"-Xmx{heap}",
-            "-XX:+UseSerialGC",
+            *self._jvm(),
             *OPENS,
             f"-Dlog4j.configurationFile={log4j}",
             *("-cp", os.pathsep.join(map(str, jars))),
@@ -171,7 +180,7 @@ class Standalone:
         ]
 
 
-def _configure(folder: Path, rest_port: int) -> None:
+def _configure(folder: Path, rest_port: int, restarts: int) -> None:
     """`config.yaml` as a real cluster would have it, with everything on loopback."""
     settings: dict[str, object] = {
         "jobmanager.rpc.address": LOOPBACK,
@@ -200,7 +209,7 @@ def _configure(folder: Path, rest_port: int) -> None:
         "heartbeat.interval": 2000,
         "heartbeat.timeout": 10000,
         "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 10,
+        "restart-strategy.fixed-delay.attempts": restarts,
         "restart-strategy.fixed-delay.delay": "2 s",
         "slot.request.timeout": 60000,
         "io.tmp.dirs": str(folder / "tmp"),
@@ -212,14 +221,15 @@ def _configure(folder: Path, rest_port: int) -> None:
     (folder / "log4j-console.properties").write_text(LOG4J)
 
 
-def start(children: Processes, folder: Path, task_managers: int = 2) -> Standalone:
-    """A cluster whose TaskManagers have all registered. Raises Unavailable, NotReady."""
+def start(children: Processes, folder: Path, task_managers: int = 2, restarts: int = 10) -> Standalone:
+    """A cluster whose TaskManagers have all registered, and which starts what fails of a job again so many
+    times. Raises Unavailable, NotReady."""
     fetch.java()
     fetch.flink()
     configuration = folder / "flink"
     configuration.mkdir(parents=True)
     port = free_port()
-    _configure(configuration, port)
+    _configure(configuration, port, restarts)
     cluster = Standalone(children, configuration, port, task_managers)
     cluster.start_job_manager()
     for number in range(1, task_managers + 1):
@@ -248,7 +258,11 @@ def main() -> None:
         contextlib.suppress(KeyboardInterrupt),
     ):
         print(f"# Flink {fetch.FLINK} at http://{cluster.master}", flush=True)
-        print(f"--runner PortableRunner -- --job_endpoint={cluster.start_job_server()}", flush=True)
+        endpoint = cluster.start_job_server()
+        print(
+            f"--runner PortableRunner -- --job_endpoint={endpoint} --flink_master={cluster.master}",
+            flush=True,
+        )
         print(f"# logs: {cluster.children.logs}; Ctrl-C ends the cluster", flush=True)
         cluster.children[JOB_MANAGER].wait()
 

@@ -13,13 +13,22 @@ from tests.haul.rig import data_digests, job, write_job, write_region
 
 from skyhaul.beam import HaulShards, SummarizeReceipts
 from skyhaul.beam.runners import adapter_for, open_runner, options_for
+from skyhaul.beam.worker_errors import lasting_error
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.api import HaulOptions, haul
-from skyhaul.haul.config import HaulConfig
+from skyhaul.haul.config import HaulConfig, Lot
 from skyhaul.haul.dealing import lots_of
 from skyhaul.haul.site import SITES
 from skyhaul.planning.make_plan import make_plan
-from skyhaul_schemas.errors import CommitConflict, UsageError
+from skyhaul_schemas.errors import (
+    EXIT_BUG,
+    EXIT_FAILED,
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    EXIT_USAGE,
+    CommitConflict,
+    UsageError,
+)
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.jobfile import LoadedJob, load_job
 from skyhaul_schemas.plan import PlanHeader
@@ -163,3 +172,57 @@ def test_a_commit_with_other_digests_stops_the_run(
     monkeypatch.setattr(conductor, "encode_shard", conflicting)
     with pytest.raises(CommitConflict):
         haul(loaded, store, HaulOptions())
+
+
+def test_a_lot_that_the_runner_loses_is_found_though_it_says_done(
+    region: Path, expected: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skyhaul.beam import dofns
+    from skyhaul.haul.dealing import deal_lots
+
+    def lossy(config: HaulConfig, parallelism: int) -> list[Lot]:
+        return list(deal_lots(config, 3))[1:]
+
+    loaded, store, header = planned(tmp_path, region)
+    monkeypatch.setattr(dofns, "deal_lots", lossy)
+    outcome = haul(loaded, store, HaulOptions())
+    assert outcome.exit_code == EXIT_INCOMPLETE
+    assert 0 < outcome.survey.shards_left < header.shards
+    assert "were not hauled (runner state DONE)" in " ".join(outcome.messages)
+    monkeypatch.undo()
+    assert haul(loaded, store, HaulOptions()).exit_code == EXIT_OK
+    assert data_digests(tmp_path / "out") == expected
+
+
+FLINK_SAYS = """\
+java.lang.RuntimeException: Error received from SDK harness for instruction 1: Traceback:
+  File "conductor.py", line 193, in _encode
+    raise ZeroDivisionError("a deterministic bug")
+ZeroDivisionError: a deterministic bug
+The above exception was the direct cause of the following exception:
+RuntimeError: {} [while running 'HaulShards/HaulLots/HaulLot']
+"""
+
+
+@pytest.mark.parametrize(
+    ("raised", "exit_code"),
+    [
+        ("skyhaul.haul.conductor.ShardBug: shard 3 of source even: ZeroDivisionError: a bug", EXIT_BUG),
+        ("skyhaul_schemas.errors.FingerprintMismatch: this installation encodes otherwise", EXIT_USAGE),
+        ("skyhaul_schemas.errors.CommitConflict: shard 3 is committed otherwise", EXIT_FAILED),
+        ("skyhaul_schemas.errors.StorageError: the store does not answer", None),
+        ("skyhaul_schemas.errors.SpoolInUse: another process hauls with this spool", None),
+        ("skyhaul_schemas.errors.EXIT_OK: no class", None),
+        ("grpc.RpcError: gone", None),
+    ],
+)
+def test_an_error_of_a_worker_elsewhere_that_would_come_again_is_known_by_its_text(
+    raised: str, exit_code: int | None
+) -> None:
+    error = lasting_error(FLINK_SAYS.format(raised))
+    if exit_code is None:
+        assert error is None
+    else:
+        assert error is not None
+        assert error.exit_code == exit_code
+        assert str(error) == f"a worker stopped: {raised.partition(': ')[2]}"

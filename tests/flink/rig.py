@@ -7,29 +7,41 @@ import hashlib
 import json
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from object_store import BUCKET, ObjectStore
 from processes import LOOPBACK, Processes, answers, free_port
 
 BIN = Path(sys.executable).parent
 SEED = 20
+RUN_ENDS = 240.0
+"""Seconds that one run of a client may take, Flink's restarts and a busy machine included."""
 
 
 class Haul:
-    """One job over `corpus`, with a dataset and a spool of its own below `folder`."""
+    """One job over `corpus`; its spool, and its dataset unless that is on `store`, are below `folder`."""
 
-    def __init__(self, folder: Path, corpus: Path, *, rate: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, corpus: Path, *, rate: str | None = None, store: ObjectStore | None = None
+    ) -> None:
         """`rate` is that of each of two links, which a conductor each has to itself."""
-        self.dataset = folder / "dataset"
-        self.job = folder / "job.yaml"
         folder.mkdir(parents=True)
+        self.folder = folder
+        self.store = store
+        self.dataset = str(folder / "dataset")
+        if store:
+            self._prefix = f"{secrets.token_hex(8)}/"
+            self.dataset = f"s3://{BUCKET}/{self._prefix}".rstrip("/")
+        self.job = folder / "job.yaml"
         links = {name: {"emulate": True, "down": rate, "rtt": "20ms"} for name in ("east", "west")}
         sources = {"even": ("*[02468].txt", "east"), "odd": ("*[13579].txt", "west")}
         job: dict[str, Any] = {
@@ -37,7 +49,7 @@ class Haul:
             "name": "cluster",
             "seed": 7,
             "schema": "document",
-            "dataset": str(self.dataset),
+            "dataset": self.dataset,
             "spool": str(folder / "spool"),
             "links": links if rate else {},
             "sources": {
@@ -47,36 +59,77 @@ class Haul:
             "shards": {"target_size": "64KiB"},
         }
         self.job.write_text(yaml.safe_dump(job))
+        # All that the client leaves in the temporary directory is seen, by itself.
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self._environment = {**os.environ, "TMPDIR": str(self.temporary)}
 
     def command(self, options: Sequence[str] = ()) -> list[str]:
         return [str(BIN / "skyhaul"), "run", str(self.job), "--quiet", *options]
 
-    def run(self, options: Sequence[str] = ()) -> int:
-        """The exit code; what it said is in the test's output."""
-        done = subprocess.run(self.command(options), capture_output=True, text=True, timeout=240)
+    def skyhaul(self, *arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """A command of the program; what it says is in the test's output too."""
+        done = subprocess.run(
+            [str(BIN / "skyhaul"), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env=self._environment,
+        )
         print(done.stdout, done.stderr)
-        return done.returncode
+        return done
+
+    def run(self, options: Sequence[str] = ()) -> int:
+        """The exit code. The client leaves nothing in the temporary directory."""
+        code = self.said(options).returncode
+        left = [entry.name for entry in self.temporary.iterdir()]
+        assert left == [] or self._users_own(left), left
+        return code
+
+    def said(self, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        return self.skyhaul(*self.command(options)[1:], seconds=RUN_ENDS)
+
+    def _users_own(self, left: list[str]) -> bool:
+        """The user's folder, where the store's temporary folders are found again, and none in it."""
+        own = f"skyhaul-{os.getuid()}"
+        return left == [own] and not any((self.temporary / own).glob("tmp-*"))
 
     def start(self, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        with (self.job.parent / "client.log").open("ab") as log:
-            return subprocess.Popen(self.command(options), stdout=log, stderr=log)
+        with (self.folder / "client.log").open("ab") as log:
+            return subprocess.Popen(self.command(options), stdout=log, stderr=log, env=self._environment)
+
+    def files(self, below: str) -> dict[str, bytes]:
+        """Content by name of all files in a folder of the dataset."""
+        if self.store is None:
+            root = Path(self.dataset)
+            found = [path for path in (root / below).rglob("*") if path.is_file()]
+            return {str(path.relative_to(root)): path.read_bytes() for path in found}
+        client = self.store.client()
+        return {
+            key.removeprefix(self._prefix): client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+            for key in self._keys(client, below)
+        }
+
+    def _keys(self, client: Any, below: str) -> list[str]:
+        pages = client.get_paginator("list_objects_v2").paginate(
+            Bucket=BUCKET, Prefix=f"{self._prefix}{below}/"
+        )
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
 
     def committed(self) -> int:
-        return len(list(self.dataset.glob("_skyhaul/commits/*/*.json")))
+        if self.store is None:
+            return len(list(Path(self.dataset).glob("_skyhaul/commits/*/*.json")))
+        return len(self._keys(self.store.client(), "_skyhaul/commits"))
 
     def digest(self) -> str:
         """Over names and bytes of all files in `data/`."""
         whole = hashlib.sha256()
-        for path in sorted(self.dataset.glob("data/**/*.parquet")):
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            whole.update(f"{path.relative_to(self.dataset)} {digest}\n".encode())
+        for name, data in sorted(self.files("data").items()):
+            whole.update(f"{name} {hashlib.sha256(data).hexdigest()}\n".encode())
         return whole.hexdigest()
 
     def is_sound(self) -> bool:
-        verify = [str(BIN / "skyhaul"), "verify", str(self.dataset), "--deep"]
-        done = subprocess.run(verify, capture_output=True, text=True, timeout=60)
-        print(done.stdout, done.stderr)
-        return done.returncode == 0
+        return self.skyhaul("verify", self.dataset, "--deep").returncode == 0
 
 
 def write_corpus(folder: Path, *, objects: int = 40, size: int = 32_000) -> Path:
@@ -131,13 +184,17 @@ def kill_harnesses() -> int:
     return len(pids)
 
 
-def process_environment(**variables: str) -> list[str]:
-    config = {"command": str(BIN / "skyhaul-worker-boot"), "env": variables}
-    return [
-        "--environment_type=PROCESS",
-        f"--environment_config={json.dumps(config)}",
-        "--sdk_worker_parallelism=1",
-    ]
+def with_patched_workers(options: Sequence[str], folder: Path, patch: str) -> list[str]:
+    """The options, with workers (PROCESS) that run `patch` before anything else: a worker of another
+    version, or one with a bug, which no installed skyhaul has."""
+    folder.mkdir()
+    harness = "apache_beam.runners.worker.sdk_worker_main"
+    guarded = f"import sys\nif {harness!r} in sys.orig_argv:\n" + textwrap.indent(patch, "    ")
+    (folder / "sitecustomize.py").write_text(guarded)
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    config = {"command": str(BIN / "skyhaul-worker-boot"), "env": {"PYTHONPATH": path}}
+    kept = [o for o in options if not o.startswith("--environment_config")]
+    return [*kept, f"--environment_config={json.dumps(config)}"]
 
 
 @contextlib.contextmanager

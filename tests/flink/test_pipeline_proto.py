@@ -14,6 +14,7 @@ import pytest
 from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from skyhaul.beam.temporary import drop_pipeline_folder
 from skyhaul.beam.transforms import HaulShards, SummarizeReceipts
 from skyhaul.haul.config import HaulConfig
 
@@ -34,6 +35,7 @@ def proto(adapter: str) -> Any:
         wait=False,
     )
     pipeline = beam.Pipeline()
+    drop_pipeline_folder(pipeline)
     pipeline | HaulShards(config, parallelism=4, adapter=adapter) | SummarizeReceipts()  # type: ignore[arg-type]
     return pipeline.to_runner_api()
 

@@ -11,7 +11,7 @@ from standalone import JOB_MANAGER, Standalone
 
 from flink.rig import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_every_socket_of_the_cluster_is_on_loopback(whole: Standalone) -> None:

@@ -27,13 +27,13 @@ class LastSeen(NullObserver):
 def test_commits_of_other_processes_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     haul = Haul(tmp_path / "haul", write_corpus(tmp_path / "notes", objects=8))
     assert haul.run() == 0
-    store = DatasetStore.open(str(haul.dataset), writable=False)
+    store = DatasetStore.open(haul.dataset, writable=False)
     plan = Plan.open(store)
     whole = survey(plan, store)
     before = dataclasses.replace(
         whole, shards_committed=0, shards_left=whole.shards, source_bytes_committed=0
     )
-    config = HaulConfig("elsewhere", str(haul.dataset), haul.job.read_text(), str(haul.job))
+    config = HaulConfig("elsewhere", haul.dataset, haul.job.read_text(), str(haul.job))
     monkeypatch.setattr(watch, "LISTING_PERIOD", 0.1)
     observer = LastSeen()
     with watch.Watch(config, plan.header, before, observer, time.monotonic(), remote=True):

@@ -19,6 +19,7 @@ from skyhaul.haul.receipts import Receipt
 from skyhaul.haul.sealer import Sealer
 from skyhaul.haul.site import SITES, Site
 from skyhaul_schemas.plan import Shard
+from skyhaul_schemas.units import format_size
 
 _LOG = logging.getLogger("skyhaul.haul")
 
@@ -47,6 +48,8 @@ class _Hauling(beam.DoFn):
             for receipt in conductor.haul(*claims):
                 site.tally.add(receipt)
                 _count(receipt)
+                if self._config.remote:
+                    _log(receipt)
                 if receipt.outcome == "committed":
                     sealer.committed(receipt.shard)
                 yield receipt
@@ -99,6 +102,17 @@ class HaulStretchFn(_Hauling):
             return shard if tracker.try_claim(number) else None
 
         yield from self._conduct(site, claim)
+
+
+def _log(receipt: Receipt) -> None:
+    """A line a shard in the worker's log, where no driver shows what its process does. Failures have
+    theirs already."""
+    what = f"shard {receipt.shard} of {receipt.source} {receipt.outcome} over {', '.join(receipt.links)}"
+    if receipt.outcome == "deferred":
+        _LOG.info("%s: %s: %s", what, receipt.kind, receipt.reason)
+    elif receipt.outcome == "committed" and receipt.fresh:
+        carried = f"{format_size(receipt.wire)} on the wire, {format_size(receipt.resent)} re-sent"
+        _LOG.info("%s: %d records, %s", what, receipt.written, carried)
 
 
 def _count(receipt: Receipt) -> None:

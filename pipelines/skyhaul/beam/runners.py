@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from skyhaul.beam.temporary import sweep_staging
 from skyhaul_schemas.errors import UsageError
 
 LOCAL = "DirectRunner"
@@ -29,7 +30,7 @@ def open_runner(name: str) -> Any:
     from apache_beam.runners.runner import create_runner
 
     try:
-        return create_runner(name)
+        return sweep_staging(create_runner(name))
     except (ValueError, ImportError, AttributeError) as error:
         raise UsageError(
             f"--runner {name}: Beam knows no such runner ({error}); use DirectRunner, FlinkRunner,"
@@ -44,7 +45,10 @@ def options_for(runner: str, arguments: Sequence[str]) -> tuple[Any, int]:
 
     if any(a.split("=", 1)[0] == "--runner" for a in arguments):
         raise UsageError("give --runner before the --, as an option of skyhaul")
-    options = KeptViews([*arguments, f"--runner={runner}"])
+    more = [f"--runner={runner}"]
+    if runner != LOCAL and not any(a.startswith("--requirements_") for a in arguments):
+        more.append("--requirements_cache=skip")  # else Beam makes one in the temporary directory
+    options = KeptViews([*arguments, *more])
     if runner == LOCAL and not arguments:
         # Reading options back builds Beam's whole parser anew, a sixth of a second.
         return options, 1

@@ -74,7 +74,8 @@ def haul(
     loaded: LoadedJob, store: DatasetStore, options: HaulOptions, observer: HaulObserver | None = None
 ) -> HaulOutcome:
     """Haul what the job's plan has pending. Raises UsageError (bad job, plan of another job, unwritable
-    dataset), CommitConflict, ShardBug, and what planning raises of CarriageError."""
+    dataset), CommitConflict, ShardBug, and what planning raises of CarriageError. What a worker elsewhere
+    met of the first three comes as UsageError, CommitConflict and SkyhaulError."""
     watcher = observer or NullObserver()
     begun = time.monotonic()
     started = datetime.now(UTC)
@@ -101,10 +102,14 @@ def haul(
         )
         state = "DONE"
         tally = Tally()
+        lasting: SkyhaulError | None = None
         if _pending(before, options.only):
-            state, tally = _run(config, options, control, watcher, header, before, begun)
+            state, tally, lasting = _run(config, options, control, watcher, header, before, begun)
             _seal(store, control, watcher)
         after = survey(plan, store)
+    if lasting is not None and after.shards_left and caught.signum is None:
+        plan.close()
+        raise lasting
     outcome = _reconcile(config, options, before, after, caught, tally, state, started, begun, header)
     plan.close()
     return _recorded(outcome, store, plan, loaded, started)
@@ -173,21 +178,26 @@ def _run(
     header: PlanHeader,
     before: Survey,
     begun: float,
-) -> tuple[str, Tally]:
-    """Run the pipeline. Returns the runner's last state and the sum of the receipts seen here."""
+) -> tuple[str, Tally, SkyhaulError | None]:
+    """Run the pipeline. Returns the runner's last state, the sum of the receipts seen here, and what stopped
+    a worker elsewhere that another run would meet again."""
     import apache_beam as beam
 
     from skyhaul.beam.runners import LOCAL, adapter_for, open_runner, options_for
+    from skyhaul.beam.temporary import drop_pipeline_folder
     from skyhaul.beam.transforms import HaulShards
+    from skyhaul.beam.worker_errors import lasting_error
 
     local = options.runner == LOCAL
     beam_options, parallelism = options_for(options.runner, options.beam_args)
     pipeline = beam.Pipeline(runner=open_runner(options.runner), options=beam_options)
+    drop_pipeline_folder(pipeline)
     pipeline | HaulShards(
         config, parallelism=1 if local else parallelism, adapter=adapter_for(options.runner)
     )
     SITES.announce(config.run, control)
     watch = Watch(config, header, before, watcher, begun, remote=not local)
+    lasting: SkyhaulError | None = None
     try:
         with watch:
             result = pipeline.run()
@@ -202,11 +212,13 @@ def _run(
         if local:
             raise
         # The dataset says what was done; a runner's failure leaves the rest for the next run.
-        state = f"FAILED: {printable(str(error).strip().splitlines()[-1])}"
+        said = str(error).strip() or type(error).__name__
+        state = f"FAILED: {printable(said.splitlines()[-1])}"
+        lasting = lasting_error(said)
         watcher.event(f"runner {options.runner}: {state}")
     finally:
         SITES.close(config.run)
-    return state, watch.tally
+    return state, watch.tally, lasting
 
 
 def _ours(error: BaseException | None) -> SkyhaulError | None:

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from skyhaul.dataset.commits import is_committed, read_failure, write_failure
@@ -268,22 +268,26 @@ class Conductor:
             wire=total.wire_bytes,
             resent=total.resent_bytes,
             fresh=not self._site.config.mend,
+            links=tuple(sorted(record.transfer)),
         )
 
     def _receipt_of(self, shard: Shard, error: SkyhaulError) -> Receipt:
         """Put a shard off, or record its failure."""
+        links = tuple(self._site.job.sources[shard.source].via)
+        told = Receipt(shard.number, shard.source, "failed", kind=error.kind, reason=str(error), links=links)
         if isinstance(error, DeferredError):
             if isinstance(error, SourceSilent):
                 self._given_up.setdefault(shard.source, error)
-            return Receipt(shard.number, shard.source, "deferred", kind=error.kind, reason=str(error))
+            return replace(told, outcome="deferred")
         if isinstance(error, SourceFailing):
             self._given_up.setdefault(shard.source, error)
         if isinstance(error, DiskFull):
             self._disk_full = True
-        self._event(f"shard {shard.number} of {shard.source} failed: {error.kind}: {error}")
+        over = f" over {', '.join(links)}" if links else ""
+        self._event(f"shard {shard.number} of {shard.source}{over} failed: {error.kind}: {error}")
         if self._site.config.mend:
             # The shard is committed; what is wrong with it is for `verify` to say.
-            return Receipt(shard.number, shard.source, "failed", kind=error.kind, reason=str(error))
+            return told
         store = self._site.store
         try:
             earlier = read_failure(store, shard.number)
@@ -303,7 +307,7 @@ class Conductor:
             )
         except StorageError as unwritable:
             self._event(f"shard {shard.number}: its failure could not be recorded: {unwritable}")
-        return Receipt(shard.number, shard.source, "failed", kind=error.kind, reason=str(error))
+        return told
 
 
 def claims_of(shards: Iterator[Shard]) -> Claim:

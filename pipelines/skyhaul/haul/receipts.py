@@ -28,6 +28,8 @@ class Receipt:
     reason: str = ""
     fresh: bool = True
     """False: it was committed before this haul came to it."""
+    links: tuple[str, ...] = ()
+    """The links that carried it; those that could have, where it was not committed."""
 
 
 @dataclass(slots=True)
