@@ -112,7 +112,7 @@ def flink() -> Path:
                 sdist = _flink_sdist(Path(unpacking))
                 with tarfile.open(sdist) as archive:
                     archive.extractall(unpacking, filter="data")
-                (Path(unpacking) / f"apache_flink_libraries-{FLINK}" / "deps").rename(target)
+                next(Path(unpacking).glob("apache?flink?libraries-*/deps")).rename(target)
     return target
 
 
@@ -177,16 +177,23 @@ def _check(path: Path, sha256: str) -> None:
         raise Unavailable(f"{path.name} has sha256 {found}, expected {sha256}")
 
 
+GETTERS: dict[str, Callable[[], Path]] = {
+    **{name: functools.partial(go_tool, name) for name in GO_TOOLS},
+    "java": java,
+    "flink": flink,
+    "job-server": job_server_jar,
+}
+"""What can be fetched, by name. Each raises Unavailable."""
+
+
 def main() -> int:
     """Fetch what is named (default: all), and print where each lies or why it cannot be had."""
-    getters: dict[str, Callable[[], Path]] = {name: functools.partial(go_tool, name) for name in GO_TOOLS}
-    getters |= {"java": java, "flink": flink, "job-server": job_server_jar}
     missing = 0
-    for name in sys.argv[1:] or getters:
-        if name not in getters:
-            sys.exit(f"no {name}; known: {', '.join(getters)}")
+    for name in sys.argv[1:] or GETTERS:
+        if name not in GETTERS:
+            sys.exit(f"no {name}; known: {', '.join(GETTERS)}")
         try:
-            print(f"{name}: {getters[name]()}", flush=True)
+            print(f"{name}: {GETTERS[name]()}", flush=True)
         except Unavailable as reason:
             missing += 1
             print(f"{name}: cannot be had: {reason}", flush=True)

@@ -28,7 +28,7 @@ def test_a_shard_that_fails_fails_no_job_and_is_told_in_metrics_and_logs(
     (job,) = set(flink.cluster.jobs()) - before
     assert flink.cluster.jobs()[job] == "FINISHED"
     failures = json.loads(haul.skyhaul("failures", str(haul.job), "--json").stdout)
-    (failed,) = [(f["shard"], f["source"]) for f in failures["failures"]]
+    (failed,) = [(f["shard"], f["source"]) for f in failures]
 
     records = [json.loads(data) for data in haul.files("_skyhaul/commits").values()]
     links = [counts for record in records for counts in record["transfer"].values()]
