@@ -116,6 +116,14 @@ class LinkClosed(DeferredError):
     """No contact now: the link's window has closed."""
 
 
+class CapSpent(LinkClosed):
+    """The link's cap is used up until its next cycle or free hours."""
+
+
+class LedgerUnwritable(DeferredError):
+    """The ledger of a link with a cap or a price cannot be written any more."""
+
+
 class BudgetSpent(DeferredError):
     """`--max-duration` is over."""
 

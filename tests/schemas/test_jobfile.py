@@ -178,7 +178,7 @@ def test_a_source_without_its_url_is_found_at_the_source_s_line() -> None:
 def test_an_unknown_key_like_no_other_lists_all_keys() -> None:
     (line,) = refused(LEAST + "zzz: 1\n")
     assert line.startswith(
-        "job.yaml:7: zzz: found an unknown key, allowed: about, dataset, links, max_rejects,"
+        "job.yaml:7: zzz: found an unknown key, allowed: about, dataset, deadline, ledger, links,"
     )
 
 

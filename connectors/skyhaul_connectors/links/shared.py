@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from dataclasses import dataclass
 
+from skyhaul_connectors.links.allowance import Allowance
 from skyhaul_connectors.links.clock import Clock
 from skyhaul_connectors.links.contacts import ContactPlan
 from skyhaul_connectors.links.dice import seed_for
@@ -13,17 +15,21 @@ from skyhaul_connectors.links.model import LinkModel
 from skyhaul_connectors.links.pacer import Pacer
 from skyhaul_connectors.links.presets import profile_from
 from skyhaul_connectors.links.profile import LinkProfile
+from skyhaul_connectors.links.rules import LOOK_EVERY, Closure, LinkRules
 from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.links.terms import LinkTerms
 from skyhaul_connectors.links.traffic import Traffic
 from skyhaul_schemas.job import LinkSpec
 
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """phase, and `until` when it holds (seconds since the epoch; math.inf: for ever)."""
+    """phase, and `until` when it holds (seconds since the epoch; math.inf: for ever). closure: why it is
+    closed by its rules; else None."""
 
     phase: Phase
     until: float
+    closure: Closure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +60,18 @@ class SharedLink:
         emulate: bool = True,
         pace: float | None = None,
         seed: int = 0,
+        rules: LinkRules | None = None,
     ) -> None:
         self.name = name
         self.profile = profile
         self.clock = clock
         self.emulate = emulate
+        self.rules = rules
         self._seed = seed_for(seed, name)
         self.model = LinkModel(profile, self._seed, clock.epoch)
         self.pacer = Pacer() if pace is None or emulate else Pacer(pace)
+        if rules is not None and rules.rate(clock.epoch + clock.now()) > 0:
+            self.pacer = Pacer(rules.rate(clock.epoch + clock.now()))
         self._traffic: Traffic | None = None
         self._plan: ContactPlan | None = self.model.schedule.plan
         self._counting = threading.Lock()
@@ -73,11 +83,29 @@ class SharedLink:
     def from_spec(cls, name: str, spec: LinkSpec, clock: Clock) -> SharedLink:
         """The link that the job file calls `name`. Raises UsageError."""
         profile = profile_from(spec, name)
-        return cls(name, profile, clock, emulate=spec.emulate, pace=spec.down, seed=spec.seed)
+        terms = LinkTerms.of(name, spec)
+        base = math.inf if spec.down is None or spec.emulate else spec.down
+        allowance = Allowance(capped=terms.cap is not None) if terms.metered else None
+        rules = LinkRules(terms, base, allowance)
+        return cls(name, profile, clock, emulate=spec.emulate, pace=spec.down, seed=spec.seed, rules=rules)
+
+    @property
+    def plan(self) -> ContactPlan | None:
+        """The contact plan in seconds since the epoch, None without one."""
+        return self._plan
 
     def state(self, now: float | None = None) -> LinkState:
         """Up, down or closed, and until when that holds at least (a varying rate shortens `until`)."""
         at = self.clock.now() if now is None else now
+        state = self._open_state(at)
+        if self.rules is None or state.phase is Phase.CLOSED:
+            return state
+        until = min(state.until, at + LOOK_EVERY)
+        closure = self.rules.closure(self.clock.epoch + at)
+        return LinkState(state.phase if closure is None else Phase.CLOSED, until, closure)
+
+    def _open_state(self, at: float) -> LinkState:
+        """As far as contacts, outages and handovers go."""
         if self.emulate:
             piece = self.model.schedule.piece(at)
             return LinkState(piece.phase, piece.until)
@@ -92,7 +120,7 @@ class SharedLink:
         nobody said."""
         at = self.clock.now() if now is None else now
         if self.emulate:
-            return self.model.rate(at)
+            return min(self.model.rate(at), self.pacer.rate)
         if self.state(at).phase is not Phase.UP:
             return 0.0
         contact = self._plan.state(at) if self._plan is not None else None

@@ -67,12 +67,13 @@ class LinkTerms:
         without one."""
         end = at + 8 * 86400
         while self.rate(at) == 0:
-            at = self._next_rate(at)
+            at = self.next_rate_change(at)
             if at > end:
                 return math.inf
         return at
 
-    def _next_rate(self, at: float) -> float:
+    def next_rate_change(self, at: float) -> float:
+        """When `rate` may change next; math.inf where it never does."""
         change = self.rates_at.next_change(at)
         return change if self.hours is None else min(change, self.hours.next_change(at))
 

@@ -24,6 +24,8 @@ class Timetable:
 
     def which(self, at: float) -> int | None:
         """The index of the first hours that hold `at`, or None."""
+        if not self.hours:
+            return None
         local = datetime.fromtimestamp(at, self._zone)
         minute = local.hour * 60 + local.minute
         day = local.weekday()
@@ -43,6 +45,8 @@ class Timetable:
 
     def next_change(self, at: float) -> float:
         """When `which` changes next; math.inf where it never does. To the minute."""
+        if not self.hours:
+            return math.inf
         now = self.which(at)
         today = datetime.fromtimestamp(at, self._zone).date()
         for ahead in range(_LOOK_AHEAD):

@@ -9,6 +9,7 @@ from skyhaul_connectors.transfer.source_state import SourceState
 from skyhaul_connectors.transfer.work import Ask, Piece
 
 _HEDGE_EVERY = 0.02
+_HEDGE_ROOM = 4 * 1024 * 1024
 
 
 class Assigning:
@@ -27,6 +28,8 @@ class Assigning:
         channels = max(1, min(len(lane.channels), allowed))
         lane.depth = pipeline_depth(lane.estimate, channels)
         lane.limit = outstanding_limit(lane.estimate, channels)
+        if lane.room is not None:
+            lane.limit = int(min(lane.limit, lane.outstanding + lane.room(now)))
         busy = lane.busy if len(lane.channels) > allowed else 0
         for channel in sorted(lane.roomy.values(), key=_readiest):
             if not queue.ready:
@@ -50,7 +53,7 @@ class Assigning:
         idle = [
             channel
             for lane in state.lanes
-            if lane.usable and lane.phase(now) is Phase.UP
+            if lane.usable and lane.phase(now) is Phase.UP and _may_hedge(lane, now)
             for channel in lane.channels.values()
             if channel.open and not channel.asks
         ]
@@ -74,6 +77,8 @@ class Assigning:
             if lane.outstanding >= lane.limit:
                 return False
             size = min(range_size(lane.estimate, channels, queue.waiting), queue.waiting)
+            if lane.room is not None:
+                size = min(size, lane.limit - lane.outstanding)
             if not self._is_first(lane, size, now):
                 return False
             self._state.send(queue.cut(size), channel, now)
@@ -108,6 +113,11 @@ class Assigning:
             return True
         pace = (ask.cursor - ask.start) / max(1e-3, now - ask.first_at)
         return ask.rest / max(1.0, pace) > 2 * patience
+
+
+def _may_hedge(lane: LaneState, now: float) -> bool:
+    """Second copies are not for what is left of a cap."""
+    return lane.room is None or lane.room(now) >= _HEDGE_ROOM
 
 
 def _has_room(channel: ChannelState, lane: LaneState) -> bool:

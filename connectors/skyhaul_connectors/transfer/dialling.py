@@ -26,7 +26,7 @@ class Dialling:
     def dial(self, lane: LaneState, now: float) -> None:
         """Open what the lane can use and has not."""
         state = self._state
-        if lane.phase(now) is Phase.CLOSED:
+        if lane.standby or lane.phase(now) is Phase.CLOSED:
             return
         if lane.silent_since is not None:
             self._probe(lane, now)
@@ -36,7 +36,9 @@ class Dialling:
         wanted = lane.concurrency.target(now, lane.estimate)
         if lane.failed_dials:
             wanted = min(wanted, lane.open_channels + 1)
-        kept_free = sum(1 for other in state.lanes if other is not lane and not other.channels)
+        kept_free = sum(
+            1 for other in state.lanes if other is not lane and not other.standby and not other.channels
+        )
         free = state.most - len(state.channels) - min(kept_free, state.most - 1)
         wanted = min(wanted - len(lane.channels), free)
         if wanted <= 0:

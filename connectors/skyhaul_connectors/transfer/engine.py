@@ -115,6 +115,11 @@ class EngineThread:
         self._soon(lambda: self._engine.stop(reason, flushed.set))
         flushed.wait(_FLUSH_WITHIN)
 
+    def set_pace(self, link: str, rate: float, *, redial: bool) -> None:
+        """Ask for at most `rate` bit/s over `link` from now on. redial: at the cost of what is out on it, so
+        that a lower rate holds at once."""
+        self._soon(lambda: self._engine.set_pace(link, rate, redial=redial))
+
     def close(self) -> None:
         """Journal what arrived, let go of the spool, end the threads. Open fetches end as interrupted."""
         with self._close_lock:

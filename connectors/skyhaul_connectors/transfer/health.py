@@ -27,7 +27,7 @@ class SourceHealth:
         self.name = name
         self.answered_at = float("-inf")
         self.paused_until = float("-inf")
-        self._patience = patience
+        self.patience = patience
         self._give_up_after = give_up_after * _MARGIN
         self._since = 0.0
         self._failing_since: float | None = None
@@ -117,4 +117,4 @@ class SourceHealth:
         return self._failing_since if self._complained_at >= self._since else None
 
     def _allowed_silence(self) -> float:
-        return min(self._patience, _RETRIAL) if self._found_silent else self._patience
+        return min(self.patience, _RETRIAL) if self._found_silent else self.patience

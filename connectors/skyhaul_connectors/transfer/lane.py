@@ -10,6 +10,7 @@ from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.links.shared import LinkState
 from skyhaul_connectors.transfer.pace import Concurrency, Estimate
 from skyhaul_connectors.transfer.work import Ask, Count, Work
+from skyhaul_schemas.linkterms import Role
 
 ALWAYS_UP = LinkState(Phase.UP, float("inf"))
 
@@ -42,6 +43,9 @@ class ChannelState:
 class LaneState:
     """Counters, channels and the silence of one lane. `look(now)` tells the link's state.
 
+    role, and `needed` of an overflow link: see `roles`, which sets `standby`. ruled: its state may change at
+    any time from outside. room(now): bytes that may be asked for beyond what is out; None is no limit.
+
     A lane with asks out and no byte for a second is *silent*: it is probed with new connections, and
     when one opens, those that stayed silent are dropped and opened anew, since waiting for a TCP stream
     that backs off costs seconds. Each alarm that brought nothing makes the next one wait longer.
@@ -72,6 +76,11 @@ class LaneState:
         self.next_dial = float("-inf")
         self.failed_dials = 0
         self.refused = False
+        self.role: Role = "primary"
+        self.ruled = False
+        self.standby = False
+        self.needed: Callable[[], bool] = lambda: False
+        self.room: Callable[[float], float] | None = None
         self._patience_for_bytes = FIRST_SILENCE
 
     def look(self, now: float) -> LinkState:
@@ -86,7 +95,7 @@ class LaneState:
 
     @property
     def usable(self) -> bool:
-        return self.silent_since is None
+        return self.silent_since is None and not self.standby
 
     @property
     def busy(self) -> int:

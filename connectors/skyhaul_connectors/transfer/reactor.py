@@ -154,6 +154,16 @@ class TransferEngine:
             shard.end(StorageError(f"shard {shard.number} was released"))
             self._finish_release(shard)
 
+    def set_pace(self, link: str, rate: float, *, redial: bool) -> None:
+        """Ask for at most `rate` bit/s over the link; `redial` drops what is out on it, to be asked anew."""
+        for driver in self.drivers.values():
+            for lane in driver.lanes.lanes:
+                if lane.link == link and lane.shared is not None:
+                    lane.shared.set_pace(rate)
+                    if redial:
+                        driver.scheduler.redial(link)
+                    driver.poke()
+
     def stop(self, reason: DeferredError, flushed: Callable[[], None]) -> None:
         """All fetches end with the reason; `flushed` is called once the journal says what arrived."""
         self._end_all(reason)

@@ -20,6 +20,7 @@ from skyhaul_connectors.transfer.dialling import Dialling
 from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.intervals import Stretch
 from skyhaul_connectors.transfer.lane import PROBE_EVERY, LaneState
+from skyhaul_connectors.transfer.roles import Roles
 from skyhaul_connectors.transfer.source_state import SourceState
 from skyhaul_connectors.transfer.work import Action, Ask, Hang, Work
 from skyhaul_schemas.errors import (
@@ -58,6 +59,7 @@ class SourceScheduler:
         self._dialling = Dialling(self._state)
         self._assigning = Assigning(self._state)
         self._blame = Blame(self._state)
+        self._roles = Roles(self._state)
         self._next_look = 0.0
 
     @property
@@ -99,6 +101,13 @@ class SourceScheduler:
         work = self._state.works.get(key)
         if work is not None:
             self._state.remove(work)
+
+    def redial(self, link: str) -> None:
+        """Drop the channels over `link`: what was out on them is asked for anew, at the link's new rate."""
+        for lane in self._state.lanes:
+            if lane.link == link:
+                for channel in list(lane.channels.values()):
+                    self._state.hang(channel)
 
     # -- events of channels
 
@@ -230,6 +239,7 @@ class SourceScheduler:
     def decide(self, now: float) -> list[Action]:
         """What to do now: to be carried out in order, each action once."""
         state = self._state
+        self._roles.look(now)
         if state.missing:
             verdict = state.health.verdict(now, state.closed(now))
             if verdict is not None:
@@ -265,7 +275,7 @@ class SourceScheduler:
         if state.health.paused_until > now:
             due.append(state.health.paused_until)
         for lane in state.lanes:
-            if lane.phase(now) is not Phase.UP:
+            if lane.phase(now) is not Phase.UP or lane.ruled:
                 due.append(lane.look(now).until)
             if lane.silent_since is not None or lane.next_dial > now:
                 due.append(lane.next_dial if lane.next_dial > now else now + PROBE_EVERY)

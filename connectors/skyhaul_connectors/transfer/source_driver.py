@@ -37,10 +37,7 @@ class SourceDriver:
         self._idle = idle
         self.scheduler = SourceScheduler(
             name,
-            [
-                LaneState(number, lane.link, lanes.max_connections, _look(lane, loop))
-                for number, lane in enumerate(lanes.lanes)
-            ],
+            [_state(number, lane, lanes.max_connections, loop) for number, lane in enumerate(lanes.lanes)],
             lanes.max_connections,
             SourceHealth(name, patience=settings.patience, give_up_after=settings.give_up_after),
             wait_for_contact=settings.wait_for_contact,
@@ -207,6 +204,19 @@ class _ChannelOwner:
         self._driver._closed(self._number, error)
 
 
+def _state(number: int, lane: Lane, most: int, loop: asyncio.AbstractEventLoop) -> LaneState:
+    state = LaneState(number, lane.link, most, _look(lane, loop))
+    rules = lane.shared.rules if lane.shared is not None else None
+    if lane.shared is not None and rules is not None:
+        clock = lane.shared.clock
+        state.role = rules.terms.role
+        state.ruled = True
+        state.needed = lambda: rules.needed
+        if rules.allowance is not None:
+            state.room = lambda now: rules.room(clock.epoch + clock.now())
+    return state
+
+
 def _look(lane: Lane, loop: asyncio.AbstractEventLoop) -> Callable[[float], LinkState] | None:
     """The link's state in the loop's time: both clocks are monotonic, so they differ by a constant."""
     shared = lane.shared
@@ -216,6 +226,6 @@ def _look(lane: Lane, loop: asyncio.AbstractEventLoop) -> Callable[[float], Link
 
     def look(now: float) -> LinkState:
         state = shared.state(max(0.0, now + ahead))
-        return LinkState(state.phase, state.until - ahead)
+        return LinkState(state.phase, state.until - ahead, state.closure)
 
     return look

@@ -12,7 +12,7 @@ from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.lane import ChannelState, LaneState
 from skyhaul_connectors.transfer.piece_queue import PieceQueue
 from skyhaul_connectors.transfer.work import Action, Ask, Dial, GiveUp, Hang, Piece, Send, Work
-from skyhaul_schemas.errors import CarriageError, LinkClosed
+from skyhaul_schemas.errors import CapSpent, CarriageError, LinkClosed
 
 _ORPHANS = 256 * 1024
 """Bytes of asks that nobody wants any more, above which closing their channel is cheaper."""
@@ -77,8 +77,8 @@ class SourceState:
             self.give_up(work, error)
 
     def closed(self, now: float) -> bool:
-        """Whether no lane has a contact."""
-        return all(lane.phase(now) is Phase.CLOSED for lane in self.lanes)
+        """Whether no lane that should carry has a contact."""
+        return all(lane.standby or lane.phase(now) is Phase.CLOSED for lane in self.lanes)
 
     def defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
         """Where no lane has a contact (or the only one was `told` so), works are put off at once, unless
@@ -87,10 +87,17 @@ class SourceState:
             return
         told_so = isinstance(told, LinkClosed) and len(self.lanes) == 1
         if self.missing and (told_so or self.closed(now)):
-            links = ", ".join(dict.fromkeys(lane.link for lane in self.lanes))
-            self.give_up_all(
-                LinkClosed(f"{self.name}: no contact over {links} now; run again when the next one opens")
-            )
+            self.give_up_all(self._why_closed(now))
+
+    def _why_closed(self, now: float) -> LinkClosed:
+        closures = {lane.link: lane.look(now).closure for lane in self.lanes if not lane.standby}
+        reasons = [f"link {link}: {closure.reason}" for link, closure in closures.items() if closure]
+        if reasons and any(closure and closure.spent for closure in closures.values()):
+            return CapSpent(f"{self.name}: {'; '.join(reasons)}")
+        if reasons:
+            return LinkClosed(f"{self.name}: {'; '.join(reasons)}")
+        links = ", ".join(dict.fromkeys(lane.link for lane in self.lanes))
+        return LinkClosed(f"{self.name}: no contact over {links} now; run again when the next one opens")
 
     # -- channels
 

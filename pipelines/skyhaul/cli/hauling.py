@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from skyhaul.cli.lean_start import import_beam
-from skyhaul.cli.params import duration
+from skyhaul.cli.params import deadline, duration
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session
 from skyhaul.cli.target import named
@@ -25,6 +25,12 @@ def haul_options(command: Command) -> Command:
     for option in (
         click.option(
             "--wait", is_flag=True, help="Where no link has a contact now, sleep until the next one."
+        ),
+        click.option(
+            "--deadline",
+            callback=deadline,
+            metavar="T",
+            help="When to be done (6h, 2026-11-23T06:00Z): overflow links help where it would be missed.",
         ),
         click.option(
             "--max-duration", callback=duration, metavar="T", help="Stop after T (30m, 1h30m); exit 75."

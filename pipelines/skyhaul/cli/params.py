@@ -21,3 +21,15 @@ def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     if seconds <= 0:
         raise click.BadParameter("must be longer than nothing", ctx, param)
     return seconds
+
+
+def deadline(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    """`6h`, or a time such as `2026-11-23T06:00Z`, on the command line; as the job file has it."""
+    if value is None:
+        return None
+    from skyhaul_schemas.linkterms import parse_deadline
+
+    try:
+        return parse_deadline(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None

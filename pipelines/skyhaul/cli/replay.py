@@ -63,6 +63,7 @@ def command(
     workers: int,
     runner: str,
     max_duration: float | None,
+    deadline: float | str | None,
     wait: bool,
 ) -> int:
     with open_job(job) as (loaded, store):
@@ -79,6 +80,7 @@ def command(
                 workers=workers,
                 runner=runner,
                 max_duration=max_duration,
+                deadline=deadline,
                 wait=wait,
                 beam_args=ctx.meta.get(BEAM_ARGS, ()),
                 mend=True,
@@ -89,6 +91,7 @@ def command(
             workers=workers,
             runner=runner,
             max_duration=max_duration,
+            deadline=deadline,
             wait=wait,
             beam_args=ctx.meta.get(BEAM_ARGS, ()),
             only=_chosen(job, failed, set(shards), set(kinds)),

@@ -40,7 +40,13 @@ Exit codes:
 @common_options
 @click.pass_context
 def command(
-    ctx: click.Context, job: str, workers: int, runner: str, max_duration: float | None, wait: bool
+    ctx: click.Context,
+    job: str,
+    workers: int,
+    runner: str,
+    max_duration: float | None,
+    deadline: float | str | None,
+    wait: bool,
 ) -> int:
     with open_job(job) as (loaded, store):
         from skyhaul.haul.api import HaulOptions
@@ -49,6 +55,7 @@ def command(
             workers=workers,
             runner=runner,
             max_duration=max_duration,
+            deadline=deadline,
             wait=wait,
             beam_args=ctx.meta.get(BEAM_ARGS, ()),
         )

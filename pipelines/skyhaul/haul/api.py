@@ -6,6 +6,7 @@ the dataset decides the outcome, not the state that a runner reports.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
@@ -20,7 +21,7 @@ from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.haul.config import HaulConfig
 from skyhaul.haul.control import HaulControl
-from skyhaul.haul.links import check_links
+from skyhaul.haul.links import check_ledger, check_links
 from skyhaul.haul.progress import HaulObserver, NullObserver, Progress
 from skyhaul.haul.receipts import Tally
 from skyhaul.haul.signals import Caught, stop_on_signals
@@ -35,6 +36,7 @@ from skyhaul.planning.recipe import Recipe
 from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, SkyhaulError, StorageError
 from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.linkterms import due_at
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_size
@@ -48,12 +50,13 @@ IN_PROCESS = "DirectRunner"
 @dataclass(frozen=True, slots=True)
 class HaulOptions:
     """workers: shards encoded side by side in a process. max_duration: seconds. wait: sleep through
-    closed contacts. only: the shards of a replay.
+    closed contacts. only: the shards of a replay. deadline: in the place of the job's (seconds, or a time).
     mend: they are committed, with broken files. beam_args: what stood after `--`."""
 
     workers: int = 1
     runner: str = IN_PROCESS
     max_duration: float | None = None
+    deadline: float | str | None = None
     wait: bool = False
     beam_args: tuple[str, ...] = ()
     only: frozenset[int] | None = None
@@ -82,6 +85,8 @@ def haul(
     control = HaulControl()
     check_links(loaded.job)
     with stop_on_signals(control) as caught:
+        if options.runner == IN_PROCESS:
+            check_ledger(loaded.job, os.environ)
         store.probe()
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
@@ -99,6 +104,11 @@ def haul(
             wait=options.wait,
             mend=options.mend,
             remote=options.runner != IN_PROCESS,
+            due=_due(loaded, options, started.timestamp()),
+            left=tuple(
+                (name, part.source_bytes - part.source_bytes_committed)
+                for name, part in before.by_source.items()
+            ),
         )
         state = "DONE"
         tally = Tally()
@@ -164,6 +174,11 @@ def _plan(
 
 def _planning(objects: int, size: int, elapsed: float) -> Progress:
     return Progress("planning", elapsed, size, 0, objects, 0, 0, 0, 0, 0, 0, (), None)
+
+
+def _due(loaded: LoadedJob, options: HaulOptions, started: float) -> float | None:
+    deadline = loaded.job.deadline if options.deadline is None else options.deadline
+    return None if deadline is None else due_at(deadline, started)
 
 
 def _pending(before: Survey, only: frozenset[int] | None) -> bool:
@@ -260,6 +275,7 @@ def _reconcile(
     if tally.deferred:
         why = ", ".join(f"{kind} {count}" for kind, count in sorted(tally.kinds.items()))
         messages.append(f"{tally.deferred} shards put off ({why}); run the same command again")
+        messages.extend(f"{kind}: {reason}" for kind, reason in sorted(tally.reasons.items()))
     exit_code = after.exit_code()
     if exit_code == EXIT_INCOMPLETE and not tally.deferred and caught.signum is None:
         messages.append(f"{lost} shards were not hauled (runner state {state}); run the same command again")

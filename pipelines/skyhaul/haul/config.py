@@ -16,6 +16,8 @@ class HaulConfig:
     time budget ends, or None. wait: sleep through closed contacts instead of deferring.
     remote: the workers are processes that a runner starts, several on a machine if it likes; each takes a
     spool folder that is free.
+    due: wall clock at which the haul should be done, or None; left: source -> bytes that were not committed
+    when it began.
     mend: the shards of `only` are committed, with broken files; haul them again and put those right.
     """
 
@@ -30,6 +32,8 @@ class HaulConfig:
     wait: bool = False
     mend: bool = False
     remote: bool = False
+    due: float | None = None
+    left: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,11 @@ def lots_of(job: Job, header: PlanHeader, parallelism: int) -> Iterator[Lot]:
             yield from _cut(first, stop, parallelism)
 
 
+def linked_sources(job: Job) -> Iterator[list[str]]:
+    """Sources that share links, directly or through one another; those without links are in none."""
+    yield from _linked(job, list(job.sources))
+
+
 def _cut(first: int, stop: int, count: int) -> Iterator[Lot]:
     count = min(count, stop - first)
     borders = [first + (stop - first) * i // count for i in range(count + 1)]

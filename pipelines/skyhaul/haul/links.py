@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from skyhaul_connectors.links.clock import MonotonicClock
+from skyhaul_connectors.links.ledger import Ledger, default_ledger
 from skyhaul_connectors.links.shared import SharedLink
+from skyhaul_connectors.links.terms import LinkTerms
+from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.job import Job
 
 
@@ -21,3 +27,20 @@ def check_links(job: Job) -> None:
     clock = MonotonicClock(0.0)
     for name, spec in job.links.items():
         SharedLink.from_spec(name, spec, clock)
+
+
+def ledger_path(job: Job, env: Mapping[str, str]) -> Path:
+    """Where the bytes of links with a cap or a price are counted."""
+    if job.ledger is not None:
+        return Path(job.ledger)
+    return default_ledger(env.get("XDG_STATE_HOME"), Path.home())
+
+
+def check_ledger(job: Job, env: Mapping[str, str]) -> None:
+    """Raises UsageError where the job needs a ledger and its file cannot be one."""
+    used = {via for spec in job.sources.values() for via in spec.via}
+    if any(LinkTerms.of(name, spec).metered for name, spec in job.links.items() if name in used):
+        try:
+            Ledger(ledger_path(job, env)).close()
+        except StorageError as error:
+            raise UsageError(str(error)) from error

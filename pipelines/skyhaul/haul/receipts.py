@@ -48,6 +48,8 @@ class Tally:
     wire: int = 0
     resent: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Of deferred shards: the first reason of each kind that says more than its name."""
 
     def add(self, receipt: Receipt) -> None:
         match receipt.outcome:
@@ -57,6 +59,8 @@ class Tally:
                 self.failed += 1
             case "deferred":
                 self.deferred += 1
+        if receipt.outcome == "deferred" and receipt.reason:
+            self.reasons.setdefault(receipt.kind, receipt.reason)
         if receipt.kind:
             self.kinds[receipt.kind] = self.kinds.get(receipt.kind, 0) + 1
         for name in ("source_bytes", "read", "written", "filtered", "rejected", "payload", "wire", "resent"):
@@ -71,4 +75,6 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for kind, count in other.kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + count
+        for kind, reason in other.reasons.items():
+            self.reasons.setdefault(kind, reason)
         return self

@@ -10,18 +10,22 @@ from pathlib import Path
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.config import HaulConfig
 from skyhaul.haul.control import HaulControl
+from skyhaul.haul.dealing import linked_sources
 from skyhaul.haul.heap import use_one_heap
-from skyhaul.haul.links import open_links
+from skyhaul.haul.link_keeper import LinkKeeper
+from skyhaul.haul.links import ledger_path, open_links
 from skyhaul.haul.receipts import Tally
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.routes import planning_route, route_over
 from skyhaul_connectors.sources.emulated import EmulatedSource
+from skyhaul_connectors.sources.metered import MeteredSource
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.paced import PacedSource
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, SourceLanes
+from skyhaul_connectors.transfer.spool import folder_name
 from skyhaul_schemas.errors import BudgetSpent, SpoolInUse
 from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
 from skyhaul_schemas.jobfile import parse_job
@@ -50,7 +54,9 @@ class Site:
             for name, spec in self.job.sources.items()
         }
         self.links = open_links(self.job, config.epoch)
+        self._spool_folder = Path(self.job.spool)
         self.engine = self._engine(share)
+        self._keeper = self._keep_links()
         self.tally = Tally()
         self._budget: threading.Timer | None = None
         if config.deadline is not None:
@@ -70,6 +76,8 @@ class Site:
             self._budget.cancel()
         if self.engine is not None:
             self.engine.close()
+        if self._keeper is not None:
+            self._keeper.close()
         for source in self.sources.values():
             source.close()
         self.plan.close()
@@ -94,6 +102,7 @@ class Site:
                 wait_for_contact=self.config.wait,
                 seed=self.job.seed,
             )
+            self._spool_folder = settings.spool / folder_name(settings.plan)
             try:
                 return EngineThread(lanes, settings)
             except SpoolInUse:
@@ -101,15 +110,41 @@ class Site:
                     raise
         raise AssertionError("every place was tried")
 
+    def _keep_links(self) -> LinkKeeper | None:
+        if self.engine is None or not self.links:
+            return None
+        left = dict(self.config.left)
+        groups = []
+        for names in linked_sources(self.job):
+            links = frozenset(via for name in names for via in self.job.sources[name].via)
+            groups.append((links, sum(left.get(name, 0) for name in names)))
+        try:
+            return LinkKeeper(
+                self.links,
+                self.engine,
+                ledger=ledger_path(self.job, os.environ),
+                folder=self._spool_folder,
+                run=self.config.run,
+                groups=groups,
+                due=self.config.due,
+                stop=self.control.stop,
+            )
+        except BaseException:
+            self.engine.close()
+            raise
+
     def _lanes(self, name: str, share: int) -> SourceLanes:
         spec = self.job.sources[name]
         source = self.sources[name]
         lanes: list[Lane] = []
         for via in spec.via:
             shared = self.links[via]
-            wrapped: Source = PacedSource(source, shared)
+            wrapped: Source = source
             if shared.emulate:
                 wrapped = EmulatedSource(source, shared, secure=_by_tls(spec))
+            wrapped = PacedSource(wrapped, shared)
+            if shared.rules is not None and shared.rules.allowance is not None:
+                wrapped = MeteredSource(wrapped, shared, shared.rules)
             route = route_over(self.job, via, name, source)
             lanes.append(Lane(link=via, source=wrapped, route=route, shared=shared))
         if not lanes:
