@@ -28,7 +28,11 @@ def start(ledger: Path, cap: int) -> subprocess.Popen[str]:
 
 
 def last_number(process: subprocess.Popen[str]) -> int:
-    out, _ = process.communicate(timeout=60)
+    # Not communicate(): it would pass over what the stream has read ahead.
+    assert process.stdout is not None
+    out = process.stdout.read()
+    process.stdout.close()
+    process.wait(timeout=60)
     whole = [line for line in out.split("\n")[:-1] if line]
     return int(whole[-1]) if whole else 0
 
