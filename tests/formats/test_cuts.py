@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import Result, decode
-from skyhaul_connectors.formats import lines
+from skyhaul_connectors.formats import jsonl, lines
 from skyhaul_connectors.formats.decoder import LOOK_AHEAD
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
@@ -66,6 +66,8 @@ def test_lines_do_not_depend_on_the_pieces_they_are_read_in(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "PIECE", piece)
         patch.setattr(lines, "LOOK_AHEAD", piece)
+        patch.setattr(lines, "_TAIL", piece)
+        patch.setattr(jsonl, "WINDOW", 3 * piece)
         patch.setitem(lines.lines_of_stream.__kwdefaults__, "piece", piece)
         cuts = [cut % (len(raw) + 1) for cut in cuts]
         _same(whole, decode(raw, "object", format="jsonl", max_line=45, cuts=cuts))

@@ -18,8 +18,8 @@ from skyhaul_connectors.formats.json_exact import BadJson
 from skyhaul_connectors.formats.lines import Window
 
 SMALLEST = 96 * 1024
-PATIENCE = 3
-PAUSE = 50
+PATIENCE = 1
+PAUSE = 16
 
 _BLANK = b" \t\r"
 

@@ -10,6 +10,8 @@ from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_connectors.formats.stream import PIECE, Broken, PlainStream, Stream
 from skyhaul_schemas.records import RAW_CAP
 
+_TAIL = 16 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -38,12 +40,28 @@ class Rest:
     reason: str
 
 
-def lines_of_chunk(data: ChunkBytes, max_line: int) -> Iterator[Window | LongLine | Rest]:
-    """The lines whose first byte lies in the chunk."""
+def lines_of_chunk(
+    data: ChunkBytes, max_line: int, *, window: int = PIECE
+) -> Iterator[Window | LongLine | Rest]:
+    """The lines whose first byte lies in the chunk, in windows of at most `window` bytes where lines are
+    short."""
     chunk = data.chunk
     start, stop, size = chunk.offset, chunk.offset + chunk.length, chunk.object.size
     if 0 < start < stop and data.read(start - 1, 1) != b"\n":
         start = _after_newline(data, start, stop)
+    while stop - start > window:
+        # A look at where the last line of the window ends lets the window be read as it is, in one copy.
+        end = _last_line_end(data, start, start + window)
+        if end is not None:
+            whole = data.read(start, end - start)
+            if len(whole) < end - start:
+                break
+            yield Window(start, whole)
+            start = end
+            continue
+        for item in lines_of_stream(PlainStream(data, start, size), max_line, start + window):
+            yield item
+            start = item.offset + (len(item.data) if isinstance(item, Window) else item.length + 1)
     if start < stop:
         yield from lines_of_stream(PlainStream(data, start, size), max_line, stop)
 
@@ -107,6 +125,13 @@ def lines_of_stream(
 
 def _head(*parts: bytes) -> bytes:
     return b"".join(parts)[:RAW_CAP] if len(parts[0]) < RAW_CAP else parts[0][:RAW_CAP]
+
+
+def _last_line_end(data: ChunkBytes, start: int, stop: int) -> int | None:
+    """Where the last line that ends in [start, stop) ends, if near `stop` one does."""
+    begin = max(start, stop - _TAIL)
+    found = data.read(begin, stop - begin).rfind(b"\n")
+    return None if found < 0 else begin + found + 1
 
 
 def _after_newline(data: ChunkBytes, start: int, stop: int) -> int:

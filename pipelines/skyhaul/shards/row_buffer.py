@@ -26,7 +26,9 @@ class Bytes:
     def append(self, data: memoryview) -> None:
         room = len(self._data) - self.length
         fits = min(room, data.nbytes)
-        self._data[self.length : self.length + fits] = data[:fits]
+        # By way of a view: a bytearray copies what it is assigned once more before it puts it in place.
+        with memoryview(self._data) as view:
+            view[self.length : self.length + fits] = data[:fits].cast("B")
         if fits < data.nbytes:
             self._data += data[fits:]
         self.length += data.nbytes
