@@ -63,6 +63,8 @@ def with_surroundings(chunk: Chunk) -> list[tuple[int, int]]:
 
 
 _CROWD = 4096
+_REASON = 500
+"""Characters of a reason."""
 
 
 class Account:
@@ -114,10 +116,12 @@ class Account:
         return bool(self._rejects) or self._damaged
 
     def _add(self, offset: int, length: int, reason: str, raw: bytes) -> None:
-        self._rejects.append(Reject(offset, length, reason, bytes(raw[:RAW_CAP])))
+        # A library's words may quote the object.
+        self._rejects.append(Reject(offset, length, printable(reason, _REASON), bytes(raw[:RAW_CAP])))
 
     def _said(self, offset: int, reason: str) -> str:
-        return f"{self._object.source}/{printable(self._object.path)} at byte {offset}: {reason}"
+        where = f"{self._object.source}/{printable(self._object.path)} at byte {offset}"
+        return f"{where}: {printable(reason, _REASON)}"
 
 
 class RowBuffer:

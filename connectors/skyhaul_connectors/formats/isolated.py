@@ -19,12 +19,14 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import pyarrow as pa
 
+from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.stream import Broken
 from skyhaul_schemas.errors import StorageError
 
@@ -37,6 +39,7 @@ CPU_SECONDS = 600
 Read = Callable[[int, int], bytes]
 Task = Callable[[dict[str, Any], Read], Iterator[pa.RecordBatch | dict[str, Any]]]
 
+_SAID = 64 * 1024
 _HEAD = struct.Struct("<cQ")
 _SPAN = struct.Struct("<QQ")
 _CRASHES = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
@@ -66,10 +69,13 @@ def run(module: str, task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatc
 
 class _Child:
     def __init__(self, module: str) -> None:
+        # A library that aborts says so there: nothing for the user's terminal, but the end of it may explain.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the child
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", __name__, module, str(MEMORY), str(CPU_SECONDS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._said,
             close_fds=True,
             start_new_session=True,
         )
@@ -108,7 +114,10 @@ class _Child:
             return Broken(f"takes more than {CPU_SECONDS} s of CPU time to read")
         if code in _CRASHES:
             return Broken(f"crashes its reader ({signal.Signals(-code).name})")
-        return StorageError(f"the reader process ended with {code} (out of memory?)")
+        self._said.seek(0)
+        lines = self._said.read(_SAID).decode("utf-8", "replace").split("\n")
+        last = next((printable(line) for line in reversed(lines) if line.strip()), "out of memory?")
+        return StorageError(f"the reader process ended with {code} ({last})")
 
 
 def _send(stream: IO[bytes], kind: bytes, body: bytes | pa.Buffer) -> None:

@@ -1,0 +1,221 @@
+"""Every registered format, fed with mutated objects of its own: rows and rejects, or a typed error, no more.
+
+A format without a seed here fails the first test. CI runs the long share (`-m slow`); a find is printed by
+Hypothesis as a blob that replays it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import lz4.frame
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.archives import by_record, response
+from formats.decoding import decode
+from skyhaul_connectors.formats.registry import FORMATS
+from skyhaul_schemas.errors import DecodeError, DriftError, SkyhaulError
+
+TABLE = pa.table(
+    {
+        "text": [f"text {n} é" for n in range(60)],
+        "id": list(range(60)),
+        "value": [n / 3 for n in range(60)],
+        "bytes": [b"\x89PNG\r\n\x1a\n"] * 60,
+        "tags": [["a", None]] * 60,
+        "d": pa.array(["p", "q"] * 30).dictionary_encode(),
+    }
+)
+
+
+def parquet() -> bytes:
+    out = io.BytesIO()
+    pq.write_table(TABLE, out, row_group_size=20, write_page_checksum=True, compression="zstd")
+    return out.getvalue()
+
+
+def arrow(stream: bool = False) -> bytes:
+    out = io.BytesIO()
+    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(out, TABLE.schema) as writer:
+        writer.write_table(TABLE, 20)
+    return out.getvalue()
+
+
+def png() -> bytes:
+    def part(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(b"\0\1\2\0\3\4")
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", head) + part(b"IDAT", pixels) + part(b"IEND", b"")
+
+
+def tar(kind: int) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=kind) as archive:
+        for name, body in {
+            "a/one.txt": b"one",
+            "a/two.jsonl": b'{"text":"a"}\n{"text":"b"}\n',
+            "b/x.png": png(),
+            "b/x.txt": b"a caption",
+            "b/x.json": b'{"k":1}',
+            "b/" + "long" * 40 + ".csv": b"text\na\n",
+        }.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            archive.addfile(member, io.BytesIO(body))
+    return out.getvalue()
+
+
+JSONL = (
+    b'{"text":"a \\ud83d\\ude00","n":1e5,"q":[1,{"k":null}]}\r\n{"id":12345678901234567890,"text":"b"}\n\n{}'
+)
+CSV = b'text,id,value,time\n"a ""b""\nc",1,2.5,2020-01-01\nd,2,-9999,2020-01-02T03:04:05Z\n'
+PAGES = [response(f"page {n} <b>bold</b>", n, head="Content-Encoding: identity\r\n") for n in range(3)]
+HTML = (
+    b"<!doctype html><html lang=de><meta charset=utf-8><title>T</title><p>eins<table><tr><td>x</table></html>"
+)
+GIF = b"GIF89a\2\0\2\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\2\0\2\0\0\2\2D\1\0;"
+
+SEEDS: dict[str, list[bytes]] = {
+    "jsonl": [JSONL],
+    "json": [b'[{"text":"a"},{"text":"b","m":{"x":[1,2]}}]', b'{"text":"one","f":[{"text":"x"}]}', JSONL],
+    "text": ["eins zwei\n\nbäume €\r\n\n".encode() * 3, "utf-16 ü\n".encode("utf-16"), b"caf\xe9 latin"],
+    "html": [HTML],
+    "warc": [b"".join(PAGES), by_record(PAGES)],
+    "parquet": [parquet()],
+    "arrow": [arrow(), arrow(stream=True)],
+    "csv": [CSV],
+    "tsv": [CSV.replace(b",", b"\t")],
+    "image": [
+        png(),
+        GIF,
+        b"BM" + bytes(60),
+        b"RIFF\x20\0\0\0WEBPVP8X" + bytes(30),
+        b"II*\0\x08\0\0\0" + bytes(40),
+    ],
+    "tar": [tar(tarfile.PAX_FORMAT), tar(tarfile.GNU_FORMAT)],
+    "binary": [png(), b"plain"],
+}
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "jsonl": [{}, {"max_line": 40}, {"max_depth": 2}],
+    "json": [{}, {"records": "f"}],
+    "text": [{}, {"unit": "paragraph", "encoding": "utf-8"}, {"encoding": "detect"}],
+    "html": [{}, {"extract": "all"}],
+    "warc": [{}, {"extract": "all", "statuses": "all"}],
+    "parquet": [{}, {"columns": ["text", "d"]}],
+    "arrow": [{}, {"columns": ["text"]}],
+    "csv": [{}, {"quoted_newlines": False}, {"missing": ["-9999"], "units_row": True}],
+    "tsv": [{}, {"quote": "none", "comment": "#"}],
+}
+WRAPPED: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": lambda raw: gzip.compress(raw, mtime=0),
+    ".zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".lz4": lz4.frame.compress,
+}
+ALONE = {"parquet", "arrow"}
+"""Read by their own places, so that no stream is unpacked around them."""
+
+
+def test_every_registered_format_has_a_seed_that_decodes() -> None:
+    assert set(SEEDS) == set(FORMATS)
+    for name, raws in SEEDS.items():
+        for schema in FORMATS[name].schemas:
+            fields = {"text": "text"} if schema == "document" and name in ("csv", "tsv") else {}
+            found = decode(raws[0], f"x{FORMATS[name].suffixes[:1]}", name, schema, fields=fields)
+            assert found.rows or found.rejects, (name, schema)
+        assert found.rows or schema == "reading", name
+
+
+@st.composite
+def mutated(draw: st.DrawFn, name: str) -> tuple[bytes, str]:
+    """An object of format `name`, damaged, maybe compressed before or after that, and its path."""
+    seeds = SEEDS[name]
+    raw = draw(st.sampled_from(seeds))
+    suffix = "" if name in ALONE else draw(st.sampled_from(sorted(WRAPPED)))
+    inside = draw(st.booleans())
+    if not inside:
+        raw = WRAPPED[suffix](raw)
+    data = bytearray(raw)
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, max(0, len(data) - 1)))
+        match draw(st.sampled_from(["flip", "cut", "insert", "number", "repeat", "splice"])):
+            case "flip" if data:
+                data[at] ^= 1 << draw(st.integers(0, 7))
+            case "cut":
+                del data[at : at + draw(st.integers(1, 64))]
+            case "insert":
+                data[at:at] = draw(st.binary(max_size=12))
+            case "number":
+                size = draw(st.sampled_from([1, 2, 4, 8]))
+                value = draw(st.sampled_from([0, 1, 2 ** (8 * size) - 1, 2 ** (8 * size - 1), 10**6]))
+                order = draw(st.sampled_from(["little", "big"]))
+                data[at : at + size] = (value % 2 ** (8 * size)).to_bytes(size, order)  # type: ignore[arg-type]  # a str
+            case "repeat":
+                data[at:at] = data[at : at + 40] * draw(st.integers(1, 4))
+            case "splice":
+                other = draw(st.sampled_from(seeds))
+                data[at:] = other[draw(st.integers(0, len(other))) :]
+    if draw(st.integers(0, 3)) == 0:
+        del data[draw(st.integers(0, len(data))) :]
+    raw = WRAPPED[suffix](bytes(data)) if inside else bytes(data)
+    return raw, f"x{(FORMATS[name].suffixes or ('',))[0]}{suffix}"
+
+
+def _check(name: str, data: st.DataObject) -> None:
+    raw, path = data.draw(mutated(name))
+    schema = data.draw(st.sampled_from(FORMATS[name].schemas))
+    options = data.draw(st.sampled_from(OPTIONS.get(name, [{}])))
+    batch_bytes = data.draw(st.sampled_from([1, 100, 8 * 1024 * 1024]))
+    found = decode(raw, path, name, schema, batch_bytes=batch_bytes, **options)
+    places = [row["offset"] for row in found.rows]
+    assert all(place >= 0 for place in places)
+    if schema != "reading":
+        assert len(set(places)) == len(places)
+    again = decode(raw, path, name, schema, **options)
+    assert (again.rows, again.rejects, again.damaged) == (found.rows, found.rejects, found.damaged)
+    error = _strict(raw, path, name, schema, options)
+    assert (error is None) == (not found.rejects)
+    if error is not None:
+        assert isinstance(error, DecodeError | DriftError), error
+    assert all(reason.isprintable() for reason in (*found.reasons, str(error)))
+
+
+def _strict(raw: bytes, path: str, name: str, schema: str, options: dict[str, Any]) -> SkyhaulError | None:
+    """The error of a decoding that puts up with nothing."""
+    try:
+        decode(raw, path, name, schema, on_damage="fail", on_drift="fail", **options)
+    except SkyhaulError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+@settings(max_examples=25)
+@given(data=st.data())
+def test_any_damage_is_rows_and_rejects_whatever_the_batches(name: str, data: st.DataObject) -> None:
+    _check(name, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(FORMATS))
+@settings(max_examples=400)
+@given(data=st.data())
+def test_much_damage_is_rows_and_rejects_whatever_the_batches(name: str, data: st.DataObject) -> None:
+    _check(name, data)

@@ -1,0 +1,179 @@
+"""The collection of real files as sources of hauls: which format each is of, and what came of it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import yaml
+
+from skyhaul.dataset.commits import commits
+from skyhaul.dataset.store import DatasetStore
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files whose path matches `files`, first match counts. notes: what the collection's `records` counts."""
+
+    name: str
+    schema: str
+    format: str
+    files: str
+    notes: str = "files"
+    fields: Mapping[str, str] = field(default_factory=dict)
+    decode: Mapping[str, Any] = field(default_factory=dict)
+
+    def expected(self, stated: int) -> int:
+        """Records of a file for which the notes state so many: they count a table's header."""
+        return stated - 1 if self.format in ("csv", "tsv") else 1 if self.counts_files else stated
+
+    @property
+    def counts_files(self) -> bool:
+        """Whether a file is one record, whatever the notes count in it (lines, mostly)."""
+        return self.notes == "files"
+
+
+_PATH = {"text": "@path"}
+"""Tables of all sorts have no text of their own; their rows still have to be read."""
+
+_IMAGES = r"^images/(?!.*\.jsonl)|sensor/(?!.*aux).*\.tif$|good-1-delta-lzma2.tiff.xz"
+_PARQUET = r"\.parquet(\.encrypted)?$|parquet-(arrow|encoding)-fuzz|/parquet/fuzzing/|dictbitwidth"
+_ARROW = r"\.(arrow_file|stream|arrow)$|arrow-ipc-(file|stream)-fuzz|arrow-ipc-(file|stream)/"
+_TEXT = r"\.(txt|md|bz2|dat|index|xml|R|cdl|yaml)$|/\.gitattributes$|^text/"
+_PACKED = r"^malformed/(bzip2|xz-tests|zstd-golden)/|paths.gz$|dict.dz$"
+
+GROUPS = (
+    Group("images", "image", "image", _IMAGES),
+    Group("jsonl", "document", "jsonl", r"\.jsonl(\.gz|\.zst)?$|dolma/.*json.gz$", "lines", _PATH),
+    Group("json", "document", "json", r"\.(geo)?json(\.gz)?$", "files", _PATH),
+    Group("csv", "document", "csv", r"\.csv$|arrow-csv-fuzz", "lines", _PATH),
+    Group("tsv", "document", "tsv", r"\.tsv$", "lines", _PATH),
+    Group("parquet", "document", "parquet", _PARQUET, "rows", _PATH),
+    Group("arrow", "document", "arrow", _ARROW, "files", _PATH),
+    Group("html", "document", "html", r"^text/udhr/.*\.html$"),
+    Group("warc", "document", "warc", r"^webarchive/(?!.*paths.gz)", "records"),
+    Group("tar", "blob", "tar", r"\.tar(\.gz|\.bz2|\.xz|\.zst)?$|\.tgz$"),
+    Group("packed", "document", "text", _PACKED, decode={"encoding": "latin-1"}),
+    Group("text", "document", "text", _TEXT),
+    Group("binary", "blob", "binary", r""),
+)
+
+
+def differences() -> dict[str, Difference]:
+    """What comes of a file otherwise than the notes state, or with rejects; explained one by one."""
+    with Path(__file__).with_name("collection_differences.tsv").open() as file:
+        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+    return {
+        path: Difference(int(kept), int(rejects), damaged == "damaged", reason, why)
+        for path, kept, rejects, damaged, reason, why in rows
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """reason: how the first reject's begins; empty where a library words it."""
+
+    rows: int
+    rejects: int
+    damaged: bool
+    reason: str
+    why: str
+
+
+def notes(folder: Path) -> dict[str, int]:
+    """Path -> the records that the collection's notes state; documentation left out."""
+    with (folder / "SOURCES.tsv").open() as file:
+        rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if len(row) >= 7]
+    return {row[0]: int(row[5] or 0) for row in rows[1:] if row[6] != "doc" and (folder / row[0]).is_file()}
+
+
+def grouped(paths: Mapping[str, int]) -> dict[str, list[str]]:
+    """Group -> paths."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        group = next(group for group in GROUPS if re.search(group.files, path))
+        found[group.name].append(path)
+    return found
+
+
+@dataclass(slots=True)
+class Came:
+    """What a haul made of each object: rows and rejects by path, reasons, what is damaged."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    damaged: set[str] = field(default_factory=set)
+    read: int = 0
+    written: int = 0
+    filtered: int = 0
+    rejected: int = 0
+    slowest: float = 0.0
+
+    def records(self, path: str) -> int:
+        return self.rows[path] + self.rejects[path]
+
+
+def what_came(store: DatasetStore, folder: Path) -> Came:
+    came = Came()
+    if (folder / "data").exists():
+        place = {"object": pc.struct_field(pc.field("provenance"), "object")}
+        table = ds.dataset(folder / "data").to_table(columns=place)
+        came.rows.update(table["object"].to_pylist())
+    if (folder / "_skyhaul" / "rejects").exists():
+        table = ds.dataset(folder / "_skyhaul" / "rejects").to_table(columns=["object", "reason"])
+        for row in table.to_pylist():
+            came.rejects[row["object"]] += 1
+            came.reasons[row["object"]].append(row["reason"])
+    for record in commits(store):
+        came.read += record.records.read
+        came.written += record.records.written
+        came.filtered += record.records.filtered
+        came.rejected += record.records.rejected
+        came.damaged |= {source.object for source in record.sources if source.damaged}
+        took = datetime.fromisoformat(record.finished) - datetime.fromisoformat(record.started)
+        came.slowest = max(came.slowest, took.total_seconds())
+    return came
+
+
+def write_job(folder: Path, root: Path, url: str, schema: str, files: Mapping[str, list[str]]) -> Path:
+    """A job over the groups of `schema`, whose objects are listed as `skyhaul index` lists them."""
+    sources: dict[str, Any] = {}
+    for group in GROUPS:
+        if group.schema != schema:
+            continue
+        lines = []
+        for path in files[group.name]:
+            raw = (root / path).read_bytes()
+            entry = {"path": path, "size": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+            lines.append(json.dumps(entry) + "\n")
+        listed = folder / f"{group.name}.jsonl"
+        listed.write_text("".join(lines))
+        sources[group.name] = {
+            "url": {"list": str(listed), "root": url},
+            "format": group.format,
+            "fields": dict(group.fields),
+            "decode": dict(group.decode),
+        }
+    job = {
+        "version": 1,
+        "name": schema,
+        "dataset": str(folder / "out"),
+        "spool": str(folder / "spool"),
+        "schema": schema,
+        "sources": sources,
+        "shards": {"target_size": "256KiB"},
+    }
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    return path
