@@ -61,7 +61,7 @@ def test_a_haul_that_no_contact_suffices_for_exits_75(tmp_path: Path) -> None:
     answer = call("estimate", job(tmp_path, links), "--seeds", "5")
     assert answer.code == 75
     assert "never" in answer.out
-    assert "contacts end with" in answer.out
+    assert "hours or caps end with" in answer.out
 
 
 @pytest.mark.parametrize(

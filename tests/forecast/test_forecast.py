@@ -13,6 +13,7 @@ from tests.planning.planned import Listing, job_for, pinned, plan_into
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.forecast.forecast import forecast
 from skyhaul.forecast.outlook import Outlook, Quantiles
+from skyhaul_connectors.links.ledger import Ledger
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanMismatch, UsageError
 
@@ -159,3 +160,29 @@ def test_quantiles_are_of_those_that_came_out() -> None:
     assert Quantiles.of(range(1, 101)) == Quantiles(10, 50, 90)
     assert Quantiles.of([3.0]) == Quantiles(3.0, 3.0, 3.0)
     assert Quantiles.of([1.0, math.inf]) == Quantiles(1.0, 1.0, math.inf)
+
+
+def test_caps_prices_and_the_ledger_count(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.sqlite"
+    links = (
+        f"ledger: {ledger}\n"
+        "links: {sky: {down: 80Mbit/s, rtt: 50ms, cap: 4GB/day, price: 0.5 USD/GB, account: dish}}"
+    )
+    # NOON is 2027-01-15T08:00Z: 16 hours until the next cycle.
+    fresh = foresee(tmp_path / "a", 490, 10 * MB, links)
+    assert fresh.seconds.p50 == pytest.approx(16 * 3600 + 97, abs=20)
+    assert fresh.limits[0][0] == "cap"
+    assert fresh.links[0].price == pytest.approx(2.45, rel=0.03)
+    assert fresh.links[0].currency == "USD"
+    with closing(Ledger(ledger)) as book:
+        book.settle("dish", "2027-01-15", counted=3_000 * MB, free=0, want=0, cap=None)
+    used = foresee(tmp_path / "b", 490, 10 * MB, links)
+    assert used.seconds.p50 == pytest.approx(16 * 3600 + 405, abs=30)
+
+
+def test_a_deadline_is_met_in_some_share_of_the_seeds(tmp_path: Path) -> None:
+    late = foresee(tmp_path / "a", 100, 10 * MB, f"deadline: 60s\n{SKY}")
+    assert (late.deadline, late.in_time) == (60.0, 0.0)
+    due = foresee(tmp_path / "b", 100, 10 * MB, f'deadline: "2027-01-15T08:03Z"\n{SKY}')
+    assert (due.deadline, due.in_time) == (180.0, 1.0)
+    assert due.to_json()["deadline"] == "2027-01-15T08:03:00Z"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from skyhaul.forecast.capacity import (
@@ -71,6 +71,20 @@ def deliver(sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, s
     rehearsed = rehearse(sample, quiet, seed=seed, spool_limit=spool_limit, limit=_LONGEST)
     reckoned = {name: averaged(profile, within, 0.0) for name, profile in quiet.items()}
     return _delivery(rehearsed, reckoned, seed)
+
+
+def joined(deliveries: Iterable[Delivery]) -> Delivery:
+    """Of links of several roles, which do not carry side by side as a rule: start and end are the first's."""
+    first, *others = deliveries
+    parts = (first, *others)
+    return Delivery(
+        {name: share for part in parts for name, share in part.shares.items()},
+        first.overhead,
+        {name: wire for part in parts for name, wire in part.wire.items()},
+        {name: resent for part in parts for name, resent in part.resent.items()},
+        max(part.connections for part in parts),
+        any(part.spool_full for part in parts),
+    )
 
 
 def deliver_with_most_connections(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -16,22 +17,27 @@ from skyhaul.forecast.delivery import (
     Recovery,
     deliver,
     deliver_with_most_connections,
+    joined,
     recover,
     sample_bytes,
     sample_seconds,
 )
+from skyhaul.forecast.feeding import cut_to
 from skyhaul.forecast.outlook import LinkOutlook, Outlook, Quantiles, SourceOutlook
 from skyhaul.forecast.rehearsal import Sample
 from skyhaul.forecast.roll import Limit, Rolled, RolledLink, RolledSource, roll
-from skyhaul.forecast.work_left import SourceLeft, work_left
+from skyhaul.forecast.work_left import MOST_SEGMENTS, SourceLeft, work_left
 from skyhaul.planning.make_plan import check_plan, make_plan
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
+from skyhaul_connectors.links.ledger import Ledger, default_ledger
 from skyhaul_connectors.links.presets import profile_from
 from skyhaul_connectors.links.profile import LinkProfile
+from skyhaul_connectors.links.terms import LinkTerms
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
 from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.linkterms import Role, due_at
 from skyhaul_schemas.units import format_duration
 
 SEEDS = 100
@@ -74,7 +80,8 @@ def forecast(
         }
         left = work_left(plan, plan_store, recipe, samples)
     linked = [part for part in left if job.sources[part.source].via]
-    return _Forecast(job, profiles, linked, start).outlook(
+    terms = {name: LinkTerms.of(name, job.links[name]) for name in profiles}
+    return _Forecast(job, profiles, terms, used_so_far(job, terms, start), linked, start).outlook(
         seeds,
         dataset=store.place,
         planned=planned,
@@ -86,17 +93,26 @@ class _Forecast:
     """One forecast on its way. left: what goes over links."""
 
     def __init__(
-        self, job: Job, profiles: Mapping[str, LinkProfile], left: Sequence[SourceLeft], start: float
+        self,
+        job: Job,
+        profiles: Mapping[str, LinkProfile],
+        terms: Mapping[str, LinkTerms],
+        used: Mapping[str, int],
+        left: Sequence[SourceLeft],
+        start: float,
     ) -> None:
         self._job = job
         self._profiles = profiles
+        self._terms = terms
+        self._used = used
         self._left = left
         self._start = start
+        self._deadline = None if job.deadline is None else due_at(job.deadline, start) - start
         self._deliveries: dict[object, list[Delivery]] = {}
 
     def outlook(self, seeds: int, *, dataset: str, planned: bool, unlinked: tuple[str, ...]) -> Outlook:
-        links = [self._rolled_link(name) for name in self._profiles if self._users(name)]
         deliveries = {part.source: self._deliver(part) for part in self._left}
+        links = [self._rolled_link(name, deliveries) for name in self._profiles if self._users(name)]
         rolls: list[Rolled] = []
         for seed in range(seeds):
             if len(rolls) >= _FEWEST_SEEDS and sum(rolled.steps for rolled in rolls) > _MOST_STEPS:
@@ -104,7 +120,7 @@ class _Forecast:
             sources = [
                 _rolled_source(part, deliveries[part.source][seed % REHEARSALS]) for part in self._left
             ]
-            rolls.append(roll(sources, links, seed=seed, epoch=self._start))
+            rolls.append(self._roll(sources, links, seed))
         median = sorted(rolls, key=lambda rolled: (rolled.took, rolled.left))[(len(rolls) - 1) // 2]
         outlooks = tuple(self._source(part, rolls, median, deliveries, links) for part in self._left)
         last = max(outlooks, key=lambda outlook: outlook.seconds.p50, default=None)
@@ -122,11 +138,16 @@ class _Forecast:
             sources=outlooks,
             links=tuple(self._link(link.name, median, deliveries) for link in links),
             limits=last.limits if last is not None else (),
+            deadline=self._deadline,
+            in_time=sum(rolled.took <= (self._deadline or 0) for rolled in rolls) / len(rolls),
             unfinished=len(unfinished) / len(rolls),
             bytes_left=sorted(unfinished)[len(unfinished) // 2] if unfinished else 0.0,
             unlinked=unlinked,
             notes=tuple(self._notes()),
         )
+
+    def _roll(self, sources: Sequence[RolledSource], links: Sequence[RolledLink], seed: int) -> Rolled:
+        return roll(sources, links, seed=seed, epoch=self._start, deadline=self._deadline)
 
     # -- links and sources
 
@@ -136,9 +157,10 @@ class _Forecast:
     def _via(self, part: SourceLeft) -> dict[str, LinkProfile]:
         return {name: self._profiles[name] for name in self._job.sources[part.source].via}
 
-    def _sample(self, part: SourceLeft) -> Sample:
+    def _sample(self, part: SourceLeft, links: Mapping[str, LinkProfile]) -> Sample:
         spec = self._job.sources[part.source]
-        return Sample(part.source, part.first, spec.max_connections, _by_tls(spec))
+        first = cut_to(iter(part.first), sample_bytes(links), MOST_SEGMENTS)
+        return Sample(part.source, first, spec.max_connections, _by_tls(spec))
 
     def _deliver(self, part: SourceLeft) -> list[Delivery]:
         """One for each rehearsal. Sources that are alike share theirs."""
@@ -151,23 +173,41 @@ class _Forecast:
         )  # fmt: skip
         if alike not in self._deliveries:
             self._deliveries[alike] = [
-                deliver(self._sample(part), self._via(part), seed=seed, spool_limit=self._job.spool_limit)
+                joined(
+                    deliver(self._sample(part, group), group, seed=seed, spool_limit=self._job.spool_limit)
+                    for group in self._by_role(part)
+                )
                 for seed in range(REHEARSALS)
             ]
         return self._deliveries[alike]
 
-    def _rolled_link(self, name: str) -> RolledLink:
+    def _by_role(self, part: SourceLeft) -> list[dict[str, LinkProfile]]:
+        """The source's links as they carry side by side: primary ones first."""
+        groups: dict[Role, dict[str, LinkProfile]] = {"primary": {}, "overflow": {}, "last-resort": {}}
+        for name, profile in self._via(part).items():
+            groups[self._terms[name].role][name] = profile
+        return [group for group in groups.values() if group]
+
+    def _rolled_link(self, name: str, deliveries: Mapping[str, Sequence[Delivery]]) -> RolledLink:
         profile = self._profiles[name]
         users = self._users(name)
         most = max(users, key=lambda part: part.to_fetch)
         found = Recovery()
         if _interrupted(profile):
-            sample = self._sample(most)
+            sample = self._sample(most, {name: profile})
             found = recover(sample, name, profile, seed=0, spool_limit=self._job.spool_limit)
         seconds = sum(part.to_fetch for part in users) * 8 / profile.payload_rate
         # As in the rehearsals, whose length is that of the source with the longest round trip.
-        within = max(sample_seconds(self._via(part)) for part in users)
-        return RolledLink(name, averaged(profile, within, seconds), found.outage, found.contact)
+        within = max(sample_seconds(group) for part in users for group in self._by_role(part))
+        return RolledLink(
+            name,
+            averaged(profile, within, seconds),
+            found.outage,
+            found.contact,
+            self._terms[name],
+            self._used.get(name, 0),
+            deliveries[most.source][0].wire[name],
+        )
 
     # -- what came out
 
@@ -209,12 +249,15 @@ class _Forecast:
         allowed = self._job.sources[part.source].max_connections
         if delivery.connections < allowed:
             return limits, ""
-        free = deliver_with_most_connections(
-            self._sample(part), self._via(part), seed=0, spool_limit=self._job.spool_limit
+        free = joined(
+            deliver_with_most_connections(
+                self._sample(part, group), group, seed=0, spool_limit=self._job.spool_limit
+            )
+            for group in self._by_role(part)
         )
         own = [link for link in links if link.name in delivery.shares]
-        as_is = roll([_rolled_source(part, delivery)], own, seed=0, epoch=self._start).took
-        freed = roll([_rolled_source(part, free)], own, seed=0, epoch=self._start).took
+        as_is = self._roll([_rolled_source(part, delivery)], own, 0).took
+        freed = self._roll([_rolled_source(part, free)], own, 0).took
         if not freed < _WORTH_A_HINT * as_is:
             return limits, ""
         renamed = tuple(
@@ -230,7 +273,16 @@ class _Forecast:
         payload = median.payload[name]
         wire = sum(delivery.wire[name] for delivery in users) / len(users)
         resent = sum(delivery.resent[name] for delivery in users) / len(users)
-        return LinkOutlook(name, payload, payload * wire, payload * resent)
+        price = self._terms[name].price
+        return LinkOutlook(
+            name,
+            payload,
+            payload * wire,
+            payload * resent,
+            self._terms[name].role,
+            median.cost.get(name),
+            price.currency if price is not None else "",
+        )
 
     def _notes(self) -> Iterator[str]:
         for name, profile in self._profiles.items():
@@ -273,6 +325,17 @@ def _interrupted(profile: LinkProfile) -> bool:
 
 def _is_dated(profile: LinkProfile) -> bool:
     return profile.contacts is not None and any(c.absolute for c in profile.contacts.contacts)
+
+
+def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str, int]:
+    """By link: bytes that count in the cycle of `at`, as the ledger has it, which may not be there yet.
+    Raises StorageError."""
+    path = Path(job.ledger) if job.ledger else default_ledger(os.environ.get("XDG_STATE_HOME"), Path.home())
+    metered = {name: link for name, link in terms.items() if link.metered}
+    if not metered or not path.exists():
+        return {}
+    with closing(Ledger(path)) as ledger:
+        return {name: ledger.used(t.account, t.cycle(at).name).counted for name, t in metered.items()}
 
 
 def _by_tls(spec: SourceSpec) -> bool:

@@ -46,22 +46,25 @@ class SourceOutlook:
 
 @dataclass(frozen=True, slots=True)
 class LinkOutlook:
-    """One link, in the middle of all seeds. Bytes; price in the job file's currency, None where none is
-    given."""
+    """One link, in the middle of all seeds. Bytes; price: what they cost beyond what is spent already, in
+    `currency`, None where the job file gives none."""
 
     name: str
     payload: float
     wire: float
     resent: float
+    role: str = "primary"
     price: float | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """A forecast. planned: the dataset has a plan; else the sources were listed for this alone. start: Unix
-    seconds. unfinished: the share of seeds in which something is left for ever (no further contact);
-    bytes_left: how much then, in the middle. unlinked: sources that go over no link, of whose time nothing
-    is said. limits: those of the source that is done last."""
+    seconds. limits: those of the source that is done last. deadline: seconds after the start, None without
+    one; in_time: the share of seeds that meet it. unfinished: the share of seeds in which something is left
+    for ever (no further contact); bytes_left: how much then, in the middle. unlinked: sources that go over
+    no link, of whose time nothing is said."""
 
     name: str
     dataset: str
@@ -75,6 +78,8 @@ class Outlook:
     sources: tuple[SourceOutlook, ...]
     links: tuple[LinkOutlook, ...]
     limits: tuple[tuple[str, float], ...]
+    deadline: float | None = None
+    in_time: float = 1.0
     unfinished: float = 0.0
     bytes_left: float = 0.0
     unlinked: tuple[str, ...] = ()
@@ -106,6 +111,8 @@ class Outlook:
             "seconds": self.seconds.to_json(),
             "done": {name: _iso(self.date(getattr(self.seconds, name))) for name in ("p10", "p50", "p90")},
             "limits": dict(self.limits),
+            "deadline": _iso(None if self.deadline is None else self.date(self.deadline)),
+            "in_time": self.in_time if self.deadline is not None else None,
             "unfinished": self.unfinished,
             "bytes_left": round(self.bytes_left),
             "sources": {
@@ -124,6 +131,8 @@ class Outlook:
                     "payload_bytes": round(link.payload),
                     "wire_bytes": round(link.wire),
                     "resent_bytes": round(link.resent),
+                    "role": link.role,
+                    "currency": link.currency,
                     "price": None if link.price is None else round(link.price, 2),
                 }
                 for link in self.links

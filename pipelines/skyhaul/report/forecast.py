@@ -38,18 +38,19 @@ def lines(outlook: Outlook, target: str) -> Iterator[str]:
     ):
         yield f"  {line}"
     for line in columns(
-        ("link", "payload", "on the wire", "re-sent", "price"),
+        ("link", "role", "payload", "on the wire", "re-sent", "price"),
         [
             (
                 link.name,
+                link.role,
                 format_size(link.payload),
                 format_size(link.wire),
                 format_size(link.resent),
-                "" if link.price is None else f"{link.price:,.2f}",
+                "" if link.price is None else f"{link.price:,.2f} {link.currency}".rstrip(),
             )
             for link in outlook.links
         ],
-        right="-rrrr",
+        right="--rrrr",
     ):
         yield f"  {line}"
     for hint in dict.fromkeys(source.hint for source in outlook.sources if source.hint):
@@ -67,9 +68,13 @@ def _rows(outlook: Outlook) -> Iterator[tuple[str, str]]:
     if outlook.unfinished:
         yield (
             "not done",
-            f"in {outlook.unfinished:.0%} of the seeds: the links' contacts end with"
+            f"in {outlook.unfinished:.0%} of the seeds: the links' contacts, hours or caps end with"
             f" {format_size(outlook.bytes_left)} left",
         )
+    if outlook.deadline is not None:
+        date = outlook.date(outlook.deadline)
+        when = "for ever" if date is None else f"by {date:%Y-%m-%d %H:%M} UTC"
+        yield "deadline", f"{when}, met in {outlook.in_time:.0%} of the seeds"
     if outlook.limits:
         yield "limited by", ", ".join(f"{name} ({share:.0%})" for name, share in outlook.limits)
 

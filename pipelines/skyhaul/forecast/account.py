@@ -1,0 +1,73 @@
+"""A link's terms on their way through a forecast: hours, rates by the hour, cap and price. Sans-I/O."""
+
+from __future__ import annotations
+
+import math
+
+from skyhaul_connectors.links.terms import LinkTerms
+
+
+class Account:
+    """used: bytes that count in the present cycle already. wire: bytes that are counted for each of payload.
+    Moments are Unix seconds; they only ever rise.
+
+    After `look`: rate, in bytes a second, 0 where the link is off, math.inf where nothing limits it; spent:
+    its cap is used up; until: when one of these may change, or what is counted does."""
+
+    def __init__(self, terms: LinkTerms, *, used: int = 0, wire: float = 1.0) -> None:
+        self.terms = terms
+        self.rate = math.inf
+        self.spent = False
+        self.until = -math.inf
+        self._wire = wire
+        self._used = used
+        self._counted = float(used)
+        self._cost = 0.0
+        self._cycle_end = -math.inf
+        self._free = False
+        self._begun = False
+
+    def look(self, at: float) -> None:
+        terms = self.terms
+        if terms.metered and at >= self._cycle_end:
+            if self._begun:
+                self._close_cycle()
+            self._begun = True
+            self._cycle_end = terms.cycle(at).end
+        timed = terms.rate(at)
+        self.rate = math.inf if timed is None else timed / 8
+        self._free = terms.is_free(at)
+        changes = [terms.rates_at.next_change(at)]
+        if terms.hours is not None:
+            changes.append(terms.hours.next_change(at))
+        if terms.metered:
+            changes += [self._cycle_end, terms.free.next_change(at)]
+        self.until = max(min(changes), math.nextafter(at, math.inf))
+        self.spent = self.room() < 1.0
+
+    def room(self) -> float:
+        """Bytes of payload that the cap leaves; math.inf without one and in free hours."""
+        if self.terms.cap is None or self._free:
+            return math.inf
+        return max(0.0, self.terms.cap.bytes - self._counted) / self._wire
+
+    def take(self, payload: float) -> None:
+        """Bytes of payload came over the link."""
+        if self.terms.metered and not self._free:
+            self._counted += payload * self._wire
+            self.spent = self.room() < 1.0
+
+    @property
+    def cost(self) -> float | None:
+        """What came over the link costs, in the price's currency; None without a price."""
+        if self.terms.price is None:
+            return None
+        return self._cost + self._cycle_cost()
+
+    def _cycle_cost(self) -> float:
+        before = self.terms.cost(self._used) or 0.0
+        return (self.terms.cost(round(self._counted)) or 0.0) - before
+
+    def _close_cycle(self) -> None:
+        self._cost += self._cycle_cost()
+        self._used, self._counted = 0, 0.0
