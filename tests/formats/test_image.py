@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 from pathlib import Path
@@ -11,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import decode
+from formats.decoding import settings as settings_of
+from skyhaul_connectors.formats.captions import Captions
 from skyhaul_connectors.formats.image_size import _SNIFFERS, size_of
 from skyhaul_connectors.formats.media_type import media_type
+from skyhaul_connectors.formats.registry import decoder_for
+from skyhaul_schemas.errors import UsageError
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow makes the images")
 
@@ -72,6 +77,64 @@ def test_what_is_no_image_is_rejected(raw: bytes, reason: str) -> None:
     assert not found.rows
     assert found.reasons[0].startswith(reason)
     assert decode(b"", "x.png", schema="image").counts == (0, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "metadata.jsonl",
+            '{"file_name": "a/x.png", "text": "a \\u00e9", "n": 1}\n\n{"path": "y.png", "caption": null}\n',
+        ),
+        ("captions.csv", "file,caption,n\na/x.png,a é,1\ny.png,,2\n"),
+    ],
+)
+def test_captions_come_from_a_list(name: str, text: str, tmp_path: Path) -> None:
+    listed = tmp_path / name
+    listed.write_text(text)
+    raw = made("PNG")
+    options = {"schema": "image", "captions": str(listed)}
+    assert decode(raw, "a/x.png", **options).rows[0]["caption"] == "a é"
+    assert decode(raw, "y.png", **options).rows[0]["caption"] is None
+    assert decode(raw, "x.png", **options).rows[0]["caption"] is None
+
+    def fingerprint() -> dict[str, str]:
+        given = settings_of("image", options={"captions": str(listed)})
+        return dict(decoder_for("image", given, "x.png").fingerprint)
+
+    before = fingerprint()
+    assert before[f"captions {listed}"] == hashlib.sha256(text.encode()).hexdigest()
+    listed.write_text(text.replace("y.png", "z.png"))
+    assert fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"file": "x"}\n[]', "line 2: not a JSON object"),
+        ('{"caption": "x"}', "line 1: no path, file_name or file"),
+        ('{"path": "x", "caption": 1}', "line 1: its caption is no text"),
+        ('{"path": "x", "caption": "a"}\n{"path": "x", "caption": "b"}', "line 2: 'x' is there twice"),
+        ('{"path": "x", "caption": "\\ud800"}', "line 1: a lone surrogate"),
+        ('{"path": "x", "caption": "' + "a" * 1024 * 1024 + '"}', "line 1: longer than 1048576 bytes"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_wrong_list_of_captions_is_refused_in_a_line(
+    text: str | None, message: str, tmp_path: Path
+) -> None:
+    listed = tmp_path / "list.jsonl"
+    if text is not None:
+        listed.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        decode(b"", "x.png", schema="image", captions=str(listed))
+
+
+def test_the_collected_captions_belong_to_the_collected_images(shared_data: Path) -> None:
+    folder = shared_data / "images" / "openclipart"
+    captions = Captions(str(folder / "captions.shared.jsonl"))
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*.png")]
+    assert sum(captions.of(path) is not None for path in files) > 380
 
 
 def test_sizes_are_what_pillow_finds_in_the_collected_images(shared_data: Path) -> None:

@@ -3,7 +3,8 @@
 An object that is no image by its bytes is rejected, as is one that states more pixels than `max_pixels` (a
 decompression bomb to whoever decodes it) and one of more than `max_image` bytes. `format` is the media
 type's subtype (`png`, `jpeg`). `metadata` says where an end mark is missing, which a whole PNG, JPEG or GIF
-has. Captions come with the image in a tar (`x.png` beside `x.txt`), or from a table's column.
+has. Captions come from a list (`captions: metadata.jsonl`, see `captions`), with the image in a tar (`x.png`
+beside `x.txt`), or from a table's column.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
+from skyhaul_connectors.formats.captions import Captions
 from skyhaul_connectors.formats.compression import open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.image_size import size_of
@@ -32,10 +34,12 @@ _TAIL = 4096
 
 
 class ImageOptions(StreamOptions):
-    """max_image: bytes of an image at most. max_pixels: pixels that it may state."""
+    """max_image: bytes of an image at most. max_pixels: pixels that it may state. captions: path or URL of a
+    list of captions."""
 
     max_image: Size = Field(default=64 * 1024**2, ge=64)
     max_pixels: int = Field(default=250_000_000, ge=1)
+    captions: str | None = Field(default=None, min_length=1)
 
 
 class NoImage(ValueError):
@@ -50,10 +54,14 @@ class ImageDecoder(WholeObject):
         self._options = options
         if settings.fields:
             raise UsageError("fields: an image file has no columns to map")
+        self._captions = Captions(options.captions) if options.captions is not None else None
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {"puremagic": version("puremagic"), "pyarrow": pa.__version__}
+        found = {"puremagic": version("puremagic"), "pyarrow": pa.__version__}
+        if self._captions is not None:
+            found[f"captions {self._options.captions}"] = self._captions.sha256
+        return found
 
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
         account = Account(self.settings, data.chunk)
@@ -62,7 +70,9 @@ class ImageDecoder(WholeObject):
         raw = read_whole(stream, self._options.max_image, "max_image", account)
         if raw:
             try:
-                buffer.add(image_row(raw, data.chunk.object.path, self._options.max_pixels), 0, len(raw))
+                path = data.chunk.object.path
+                caption = None if self._captions is None else self._captions.of(path)
+                buffer.add(image_row(raw, path, self._options.max_pixels, caption), 0, len(raw))
             except NoImage as no:
                 account.reject(0, len(raw), str(no), raw)
         yield from buffer.rest()

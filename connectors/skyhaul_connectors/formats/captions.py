@@ -1,0 +1,117 @@
+"""Captions of image files, from a list beside them.
+
+JSONL or, by its suffix, CSV with names in its first line. A line's `path`, `file_name` or `file` is the
+image's path below the source's root, its `caption` or `text` what is said of it, so that Hugging Face's
+`metadata.jsonl` of an ImageFolder can be used as it is (https://huggingface.co/docs/datasets/image_dataset).
+Other keys are passed over. The list's sha256 is part of the plan's fingerprint, so that a changed list is
+another plan.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import fsspec
+
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_schemas.errors import UsageError
+
+LINE_CAP = 1024 * 1024
+"""Bytes of one line."""
+
+_PATHS = ("path", "file_name", "file")
+_CAPTIONS = ("caption", "text")
+
+
+class Captions:
+    """Captions by path, in a temporary SQLite database so that memory stays bounded. Safe among threads.
+
+    where: path or URL of the list, which is read at once. Raises UsageError that names a line."""
+
+    def __init__(self, where: str) -> None:
+        self._where = printable(where)
+        self._lock = threading.Lock()
+        self._rows = sqlite3.connect("", check_same_thread=False)
+        self._rows.execute("CREATE TABLE captions (path TEXT PRIMARY KEY, caption TEXT) WITHOUT ROWID")
+        digest = hashlib.sha256()
+        with self._opened(where) as file:
+            lines = self._lines(file, digest.update)
+            for place, row in self._table(lines) if where.lower().endswith(".csv") else self._objects(lines):
+                self._add(place, row)
+        self.sha256 = digest.hexdigest()
+
+    def of(self, path: str) -> str | None:
+        with self._lock:
+            row = self._rows.execute("SELECT caption FROM captions WHERE path = ?", (path,)).fetchone()
+        return None if row is None else row[0]
+
+    @contextmanager
+    def _opened(self, where: str) -> Iterator[IO[bytes]]:
+        try:
+            with fsspec.open(where, "rb") as file:
+                yield file
+        except (OSError, ImportError, ValueError) as error:
+            said = getattr(error, "strerror", None) or type(error).__name__
+            raise UsageError(f"captions {self._where} cannot be read: {said}") from None
+
+    def _lines(self, file: IO[bytes], update: Callable[[bytes], None]) -> Iterator[tuple[str, str]]:
+        number = 0
+        while line := file.readline(LINE_CAP + 1):
+            number += 1
+            place = f"captions {self._where}, line {number}"
+            if len(line) > LINE_CAP:
+                raise UsageError(f"{place}: longer than {LINE_CAP} bytes")
+            update(line)
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError:
+                raise UsageError(f"{place}: not UTF-8") from None
+            if text:
+                yield place, text
+
+    def _objects(self, lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for place, text in lines:
+            try:
+                row = json.loads(text)
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict):
+                raise UsageError(f"{place}: not a JSON object")
+            yield place, row
+
+    def _table(self, lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        names: list[str] | None = None
+        for place, text in lines:
+            try:
+                cells = next(csv.reader([text], strict=True))
+            except (csv.Error, StopIteration):
+                raise UsageError(f"{place}: not CSV; a record is one line here") from None
+            if names is None:
+                names = cells
+            elif len(cells) != len(names):
+                raise UsageError(f"{place}: {len(cells)} cells, the first line names {len(names)}")
+            else:
+                yield place, {name: cell for name, cell in zip(names, cells, strict=True) if cell}
+
+    def _add(self, place: str, row: dict[str, Any]) -> None:
+        path = next((row[key] for key in _PATHS if row.get(key) is not None), None)
+        if not isinstance(path, str):
+            raise UsageError(f"{place}: no {', '.join(_PATHS[:-1])} or {_PATHS[-1]}")
+        caption = next((row[key] for key in _CAPTIONS if row.get(key) is not None), None)
+        if caption is None:
+            return
+        try:
+            if not isinstance(caption, str):
+                raise UsageError(f"{place}: its caption is no text")
+            cursor = self._rows.execute("INSERT OR IGNORE INTO captions VALUES (?, ?)", (path, caption))
+        except UnicodeEncodeError:
+            raise UsageError(f"{place}: a lone surrogate") from None
+        if cursor.rowcount != 1:
+            raise UsageError(f"{place}: {printable(path)!r} is there twice")
