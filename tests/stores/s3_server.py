@@ -15,18 +15,25 @@ from object_store import ObjectStore
 from processes import Unavailable
 
 
-def serve(tool: str) -> Iterator[ObjectStore]:
-    """A server for the length of a fixture, its address and keys in the environment."""
+def running(tool: str) -> Iterator[ObjectStore]:
+    """A server for the length of a fixture."""
     with pytest.MonkeyPatch.context() as patch:
         if not os.environ.get("SKYHAUL_TEST_DOWNLOADS"):
             patch.setenv(OFFLINE, "1")
         try:
             with object_store.object_store(tool) as store:
-                for name, value in store.environment().items():
-                    patch.setenv(name, value)
                 yield store
         except Unavailable as reason:
             pytest.skip(f"no S3 server: {reason}")
+
+
+def serve(tool: str) -> Iterator[ObjectStore]:
+    """As `running`, with its address and keys in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for store in running(tool):
+            for name, value in store.environment().items():
+                patch.setenv(name, value)
+            yield store
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,12 @@ def size_in(info: Mapping[str, Any]) -> int | None:
     return size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
 
 
-def version_in(info: Mapping[str, Any]) -> str:
+def version_in(info: Mapping[str, Any], *, by_id: bool = False) -> str:
     """`etag:`, `vid:` or `mtime:` as `PinnedObject` has it, or the empty string. An ETag comes first,
-    because listings state it too, and stores check it on each read."""
-    return next(_versions(info), "")
+    because listings state it too, and stores check it on each read; with `by_id` a version id does."""
+    found = list(_versions(info))
+    named = [version for version in found if by_id and version.startswith("vid:")]
+    return next(iter(named + found), "")
 
 
 def still_holds(version: str, info: Mapping[str, Any]) -> bool:

@@ -167,7 +167,8 @@ class FsspecFiles:
         size = size_in(info)
         if size is None:
             raise UsageError(f"source {self._name}: {printable(path)!r}: the store does not state its size")
-        return PinnedObject(self._name, path, size, version_in(info))
+        by_id = bool(self._options.get("version_aware"))
+        return PinnedObject(self._name, path, size, version_in(info, by_id=by_id))
 
 
 class _Reader:
@@ -207,12 +208,12 @@ class _Reader:
                 raise ObjectMissing(f"{self._source.place(obj.path)}: the path {fault}")
             filesystem = self._source.filesystem()
             path = self._source.full_path(obj.path)
-            self._check(obj, filesystem.info(path))
             # A version id pins by itself where the filesystem can be asked for it.
             version = obj.version.removeprefix("vid:") if obj.version.startswith("vid:") else None
             wanted = (
                 {"version_id": version} if version and getattr(filesystem, "version_aware", False) else {}
             )
+            self._check(obj, filesystem.info(path, **wanted))
             file = filesystem.open(path, "rb", cache_type="none", **wanted)
             self._open[obj.path] = file
             if len(self._open) > _OPEN_FILES:

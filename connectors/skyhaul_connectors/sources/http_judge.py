@@ -55,6 +55,8 @@ def validator_of(obj: PinnedObject) -> tuple[bytes, bytes] | None:
         return b"etag", value.encode("latin-1", "replace")
     if kind == "lm":
         return b"last-modified", value.encode("latin-1", "replace")
+    if kind == "vid":
+        return b"x-amz-version-id", value.encode("latin-1", "replace")
     return None
 
 

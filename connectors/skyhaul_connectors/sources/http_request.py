@@ -8,14 +8,16 @@ from skyhaul_connectors.sources.http_judge import Asked, validator_of
 from skyhaul_connectors.sources.http_url import HttpUrl
 
 _FIXED = "User-Agent: skyhaul\r\nAccept-Encoding: identity\r\n"
+_CONDITIONS = {b"etag": "If-Match", b"last-modified": "If-Unmodified-Since"}
 
 
 def range_request(asked: Asked, url: HttpUrl, headers: Mapping[str, str]) -> bytes:
-    """GET of a range at the pinned version: If-Match for an ETag, If-Unmodified-Since for a time."""
+    """GET of a range at the pinned version: If-Match for an ETag, If-Unmodified-Since for a time; a version
+    id is in the URL."""
     pinned = validator_of(asked.object)
     condition = ""
-    if pinned is not None:
-        name = "If-Match" if pinned[0] == b"etag" else "If-Unmodified-Since"
+    if pinned is not None and pinned[0] in _CONDITIONS:
+        name = _CONDITIONS[pinned[0]]
         condition = f"{name}: {pinned[1].decode('latin-1')}\r\n"
     last = asked.offset + asked.length - 1
     return plain_request("GET", url, headers, f"{condition}Range: bytes={asked.offset}-{last}\r\n")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from skyhaul_connectors.sources.fsspec_source import FsspecFiles
 
 HTTP = frozenset(("http", "https"))
+S3 = frozenset(("s3", "s3a"))
 FSSPEC = frozenset(
     ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "sftp", "ssh", "ftp", "hdfs", "webhdfs", "hf", "memory")
 )
@@ -75,7 +76,8 @@ def open_source(
         return LocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
     from skyhaul_connectors.sources.fsspec_source import FsspecFiles
 
-    return _fsspec(name, spec, rooted, timeouts, FsspecFiles)
+    files = _fsspec(name, spec, rooted, timeouts, FsspecFiles)
+    return _over_http(name, spec, rooted, files, timeouts, receive_buffer)
 
 
 def selection(spec: SourceSpec) -> list[str]:
@@ -221,7 +223,7 @@ def _listed(
 ) -> Source:
     scheme = None if listed.root is None else _scheme_of(name, listed.root)
     if listed.root is not None and scheme not in HTTP:
-        return _listed_files(name, spec, listed.list, listed.root, timeouts)
+        return _listed_files(name, spec, listed.list, listed.root, timeouts, receive_buffer)
     from skyhaul_connectors.sources.http_listed import HttpListed, ListFile
     from skyhaul_connectors.sources.http_source import HttpSource
     from skyhaul_connectors.sources.url_list import FILE_CAP
@@ -253,7 +255,9 @@ def _listed(
     return HttpSource(name, catalogue, options, timeouts=timeouts, receive_buffer=receive_buffer)
 
 
-def _listed_files(name: str, spec: SourceSpec, where: str, root: str, timeouts: Timeouts) -> Source:
+def _listed_files(
+    name: str, spec: SourceSpec, where: str, root: str, timeouts: Timeouts, receive_buffer: int | None
+) -> Source:
     """Files or objects of a filesystem, by a list of their paths below `root`."""
     from skyhaul_connectors.sources.listed_files import ListedFsspecFiles, ListedLocalFiles, PathList
     from skyhaul_connectors.sources.url_list import FILE_CAP
@@ -265,16 +269,16 @@ def _listed_files(name: str, spec: SourceSpec, where: str, root: str, timeouts: 
     document = _document(name, what, where, afar, HttpOptions(), timeouts, FILE_CAP)
     listed = PathList(str(afar) if afar is not None else where, document)
     rooted = _rooted(name, [f"{root.rstrip('/')}/**"])
-    source: ListedLocalFiles | ListedFsspecFiles
     if rooted.scheme == "file":
         if spec.options:
             raise UsageError(f"source {name}: local files take no options")
         sums = _checksums(name, spec, HttpOptions(), timeouts)
-        source = ListedLocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
-    else:
-        source = _fsspec(name, spec, rooted, timeouts, ListedFsspecFiles)
-    source.listed = listed
-    return source
+        local = ListedLocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
+        local.listed = listed
+        return local
+    files = _fsspec(name, spec, rooted, timeouts, ListedFsspecFiles)
+    files.listed = listed
+    return _over_http(name, spec, rooted, files, timeouts, receive_buffer)
 
 
 # Documents that the job names: lists and checksums
@@ -330,6 +334,23 @@ def _for_sums(spec: SourceSpec, options: HttpOptions, url: HttpUrl | None) -> Ht
 
 
 # fsspec
+
+
+def _over_http(
+    name: str,
+    spec: SourceSpec,
+    rooted: _Rooted,
+    files: FsspecFiles,
+    timeouts: Timeouts,
+    receive_buffer: int | None,
+) -> Source:
+    """`files`, or the same objects with their bytes hauled by our own client where their store speaks HTTP
+    in a way that it knows."""
+    if rooted.scheme not in S3:
+        return files
+    from skyhaul_connectors.sources.s3_source import over_http
+
+    return over_http(name, files, rooted.root, spec.options, timeouts, receive_buffer) or files
 
 
 def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts, made: type[Files]) -> Files:

@@ -1,0 +1,199 @@
+"""Bytes of a bucket are hauled by our own HTTP client, each request signed, on two real S3 servers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+import fsspec
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from object_store import BUCKET, REGION, ObjectStore
+
+from skyhaul_connectors.sources.opening import open_source
+from skyhaul_connectors.sources.protocol import Source
+from skyhaul_schemas.errors import AccessRefused, SourceChanged
+from skyhaul_schemas.job import SourceSpec
+from sources.recording import fetch
+from stores.lossy_proxy import lossy
+from stores.s3_server import running
+
+ODD = "odd/a b+c&d=é!'(x)*~,;:@$ %41.txt"
+
+
+@pytest.fixture(scope="module", params=["versitygw", pytest.param("minio", marks=pytest.mark.slow)])
+def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    """A server that the environment does not name: what is asked of it comes from the options."""
+    yield from running(request.param)
+
+
+@pytest.fixture
+def options(store: ObjectStore) -> dict[str, Any]:
+    return {
+        "endpoint_url": store.endpoint,
+        "key": store.access_key,
+        "secret": store.secret_key,
+        "client_kwargs": {"region_name": REGION},
+    }
+
+
+@pytest.fixture
+def prefix(options: dict[str, Any]) -> str:
+    return f"{BUCKET}/{secrets.token_hex(8)}"
+
+
+def put(options: dict[str, Any], path: str, data: bytes) -> None:
+    fsspec.filesystem("s3", **options).pipe_file(path, data)
+
+
+def opened(prefix: str, options: dict[str, Any], pattern: str = "**") -> Source:
+    return open_source("store", SourceSpec(url=f"s3://{prefix}/{pattern}", options=options))
+
+
+def test_ranges_go_through_our_own_client_and_are_retried_by_it(
+    prefix: str, options: dict[str, Any], store: ObjectStore
+) -> None:
+    put(options, f"{prefix}/one.txt", b"0123456789" * 1000)
+    with lossy(store.endpoint) as proxy:
+        source = opened(prefix, {**options, "endpoint_url": proxy.endpoint})
+        (obj,) = source.listing()
+        proxy.lose("User-Agent: skyhaul", 1)
+        assert source.read_now(obj, 5, 10) == b"5678901234"
+        assert proxy.lost == 1
+        source.close()
+
+
+def test_a_key_of_any_characters_is_signed_as_it_is(prefix: str, options: dict[str, Any]) -> None:
+    put(options, f"{prefix}/{ODD}", b"odd")
+    source = opened(prefix, options)
+    (obj,) = source.listing()
+    assert obj.path == ODD
+    assert source.read_now(obj, 0, 3) == b"odd"
+    source.close()
+
+
+def test_many_ranges_of_many_objects_at_once(prefix: str, options: dict[str, Any]) -> None:
+    data = {f"f{i:02d}": secrets.token_bytes(5000 + i) for i in range(12)}
+    for name, content in data.items():
+        put(options, f"{prefix}/{name}", content)
+    source = opened(prefix, options)
+    ranges = [(obj, at, 1000) for obj in source.listing() for at in (0, 3000, 1500)]
+    outcomes, _ = asyncio.run(fetch(source, ranges, at_once=True))
+    assert [o.whole for o in outcomes] == [data[o.path][at : at + n] for o, at, n in ranges]
+    source.close()
+
+
+def test_an_object_that_was_replaced_is_refused(prefix: str, options: dict[str, Any]) -> None:
+    put(options, f"{prefix}/x", b"before")
+    source = opened(prefix, options)
+    (obj,) = source.listing()
+    assert obj.version.startswith('etag:"')
+    put(options, f"{prefix}/x", b"after!")
+    with pytest.raises(SourceChanged):
+        source.read_now(obj, 0, 6)
+    source.close()
+
+
+def test_with_version_ids_it_is_hauled_as_it_was_planned(prefix: str, options: dict[str, Any]) -> None:
+    put(options, f"{prefix}/x", b"before")
+    source = opened(prefix, {**options, "version_aware": True})
+    (obj,) = source.listing()
+    assert obj.version.startswith("vid:")
+    put(options, f"{prefix}/x", b"after!")
+    assert source.read_now(obj, 0, 6) == b"before"
+    fsspec.filesystem("s3", **options).rm_file(f"{prefix}/x")
+    assert source.read_now(obj, 2, 3) == b"for"
+    source.close()
+
+
+def test_wrong_keys_are_one_line_without_them(prefix: str, options: dict[str, Any]) -> None:
+    put(options, f"{prefix}/x", b"data")
+    source = opened(prefix, options)
+    (obj,) = source.listing()
+    source.close()
+    wrong = "wrong-canary-of-a-secret"
+    source = opened(prefix, {**options, "secret": wrong})
+    with pytest.raises(AccessRefused) as refused:
+        source.read_now(obj, 0, 4)
+    assert wrong not in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+    source.close()
+
+
+def test_without_keys_it_is_said_what_is_missing(
+    prefix: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    put(options, f"{prefix}/x", b"data")
+    source = opened(prefix, options)
+    (obj,) = source.listing()
+    source.close()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    bare = {"endpoint_url": options["endpoint_url"]}
+    source = opened(prefix, bare)
+    with pytest.raises(AccessRefused, match="AWS_ACCESS_KEY_ID"):
+        source.read_now(obj, 0, 4)
+    source.close()
+    with pytest.raises(AccessRefused, match="no profile 'nobody'"):
+        opened(prefix, {**bare, "profile": "nobody"}).read_now(obj, 0, 4)
+
+
+def test_a_public_bucket_is_read_without_keys(
+    prefix: str, options: dict[str, Any], store: ObjectStore
+) -> None:
+    put(options, f"{prefix}/x", b"data")
+    source = opened(prefix, {"endpoint_url": store.endpoint, "anon": True})
+    (obj,) = opened(prefix, options).listing()
+    with pytest.raises(AccessRefused):
+        source.read_now(obj, 0, 4)
+    public = f"""{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Principal": {{"AWS": ["*"]}},
+        "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::{prefix}/*"]}}]}}"""
+    store.client().put_bucket_policy(Bucket=BUCKET, Policy=public)
+    try:
+        assert source.read_now(obj, 0, 4) == b"data"
+    finally:
+        store.client().delete_bucket_policy(Bucket=BUCKET)
+        source.close()
+
+
+def session(store: ObjectStore) -> dict[str, str]:
+    """Temporary keys of MinIO's own security token service."""
+    client = botocore.session.get_session().create_client(
+        "sts",
+        endpoint_url=store.endpoint,
+        region_name=REGION,
+        aws_access_key_id=store.access_key,
+        aws_secret_access_key=store.secret_key,
+        config=Config(retries={"max_attempts": 1}),
+    )
+    keys = client.assume_role(RoleArn="arn:xxx:xxx:xxx:xxxx", RoleSessionName="haul")["Credentials"]
+    return dict(keys)
+
+
+def test_a_session_token_goes_along(prefix: str, options: dict[str, Any], store: ObjectStore) -> None:
+    try:
+        keys = session(store)
+    except ClientError:
+        pytest.skip("this server hands out no session tokens (MinIO does)")
+    put(options, f"{prefix}/x", b"data")
+    temporary = {
+        "endpoint_url": store.endpoint,
+        "key": keys["AccessKeyId"],
+        "secret": keys["SecretAccessKey"],
+        "token": keys["SessionToken"],
+    }
+    source = opened(prefix, temporary)
+    (obj,) = source.listing()
+    assert source.read_now(obj, 0, 4) == b"data"
+    source.close()
+    source = opened(prefix, {**temporary, "token": None})
+    with pytest.raises(AccessRefused):
+        source.read_now(obj, 0, 4)
+    source.close()
