@@ -72,7 +72,11 @@ def measure(folder: Path, count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, action="append")
-    parser.add_argument("--folder", type=Path, help="where the datasets are put for the time; some GB")
+    parser.add_argument(
+        "--folder",
+        type=lambda text: Path(text).resolve(),
+        help="where the datasets are put for the time; some GB",
+    )
     arguments = parser.parse_args()
     print(
         "| objects | shards | plan s (peak MB) | first shard of a new haul s (MB) | first shard of a resumed"

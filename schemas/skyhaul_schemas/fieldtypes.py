@@ -123,6 +123,10 @@ def url_of(*schemes: str) -> Callable[[Any], str]:
     return check
 
 
+def _shared_by(value: Any) -> str:
+    return "store" if value == "store" else url_of("redis", "rediss", "unix")(value)
+
+
 def _base_urls(value: Any) -> str | dict[str, str]:
     check = url_of("http", "https")
     if isinstance(value, dict) and value and all(isinstance(name, str) for name in value):
@@ -189,6 +193,7 @@ Name = Annotated[Text, AfterValidator(_checked_name(_NAME, NAMES))]
 SplitName = Annotated[Text, AfterValidator(_checked_name(_SPLIT, SPLIT_NAMES))]
 Bind = Annotated[str, BeforeValidator(_bind)]
 ProxyUrl = Annotated[str, BeforeValidator(url_of("http", "socks5"))]
+SharedBy = Annotated[str, BeforeValidator(_shared_by)]
 BaseUrls = Annotated[
     str | dict[str, str],
     PlainValidator(_base_urls),

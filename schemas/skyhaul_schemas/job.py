@@ -37,6 +37,7 @@ from skyhaul_schemas.fieldtypes import (
     Rate,
     Seed,
     Share,
+    SharedBy,
     Size,
     SplitName,
     Switch,
@@ -213,6 +214,13 @@ class LinkSpec(_Model):
         "`cubic`: with a window a connection that losses halve, so that only many connections fill the link.",
     )
     seed: Seed = Field(default=0, description="Seed of what the emulation draws by chance.")
+    shared: SharedBy | None = Field(
+        default=None,
+        repr=False,
+        description="Several workers may haul over the link at once and divide `down` among them: `store` by "
+        "leases in the dataset's store, `redis://…` by a token bucket in Redis (credentials only as "
+        "`redis://:${PASSWORD}@…`). Default: one worker has the link to itself.",
+    )
     bind: Bind | None = Field(
         default=None,
         description="How the link is reached: the source address (`192.0.2.7`) or the network interface "
@@ -267,6 +275,12 @@ class LinkSpec(_Model):
         description="The name under which the ledger counts: one for links of several jobs that are the same "
         "contract. Default: the link's name.",
     )
+
+    @model_validator(mode="after")
+    def _divisible(self) -> LinkSpec:
+        if self.shared is not None and self.down is None:
+            raise ValueError("`shared` needs `down`: the rate that workers divide among them")
+        return self
 
 
 class ShardsSpec(_Model):

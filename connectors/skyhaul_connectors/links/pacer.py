@@ -44,6 +44,9 @@ class Pacer:
         if self._rate != math.inf:
             self._level -= nbytes * 8
 
+    def waiting(self, nbytes: int) -> None:
+        """Nothing: this pace has nobody else to ask."""
+
     def _fill(self, now: float) -> None:
         if self._rate == math.inf:
             self._level = 0.0

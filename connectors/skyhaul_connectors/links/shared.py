@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
 from skyhaul_connectors.links.allowance import Allowance
@@ -17,6 +18,7 @@ from skyhaul_connectors.links.presets import profile_from
 from skyhaul_connectors.links.profile import LinkProfile
 from skyhaul_connectors.links.rules import LOOK_EVERY, Closure, LinkRules
 from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.links.sharing import SharedPace, Sharing
 from skyhaul_connectors.links.terms import LinkTerms
 from skyhaul_connectors.links.traffic import Traffic
 from skyhaul_schemas.job import LinkSpec
@@ -47,6 +49,8 @@ class SharedLink:
 
     emulate: rate, delay, loss and outages are imposed. Else the link is real: only `pace` (bit/s; None
     is no limit) and the contacts hold, and an outage is not foreseen, so `state` is UP or CLOSED.
+    sharing: how this process comes by its part where others use the link too; it is then paced by what it
+    is granted, also where it is emulated.
     Times are seconds since `clock.epoch`; `now` defaults to `clock.now()`. What asks (`state`, `rate`,
     `times`, ...) may be called from any thread; `traffic` and `set_pace` belong to the loop's.
     """
@@ -61,6 +65,7 @@ class SharedLink:
         pace: float | None = None,
         seed: int = 0,
         rules: LinkRules | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.name = name
         self.profile = profile
@@ -69,9 +74,13 @@ class SharedLink:
         self.rules = rules
         self._seed = seed_for(seed, name)
         self.model = LinkModel(profile, self._seed, clock.epoch)
-        self.pacer = Pacer() if pace is None or emulate else Pacer(pace)
+        self.pacer: Pacer | SharedPace = Pacer() if pace is None or emulate else Pacer(pace)
         if rules is not None and rules.rate(clock.epoch + clock.now()) > 0:
             self.pacer = Pacer(rules.rate(clock.epoch + clock.now()))
+        if sharing is not None:
+            whole = profile.down if pace is None else pace
+            self.pacer = SharedPace(name, sharing, clock, whole)
+            self.pacer.set_rate(clock.now(), rules.rate(clock.epoch + clock.now()) if rules else whole)
         self._traffic: Traffic | None = None
         self._plan: ContactPlan | None = self.model.schedule.plan
         self._counting = threading.Lock()
@@ -80,14 +89,22 @@ class SharedLink:
         self._was = Phase.UP
 
     @classmethod
-    def from_spec(cls, name: str, spec: LinkSpec, clock: Clock) -> SharedLink:
+    def from_spec(cls, name: str, spec: LinkSpec, clock: Clock, sharing: Sharing | None = None) -> SharedLink:
         """The link that the job file calls `name`. Raises UsageError."""
         profile = profile_from(spec, name)
         terms = LinkTerms.of(name, spec)
         base = math.inf if spec.down is None or spec.emulate else spec.down
         allowance = Allowance(capped=terms.cap is not None) if terms.metered else None
-        rules = LinkRules(terms, base, allowance)
-        return cls(name, profile, clock, emulate=spec.emulate, pace=spec.down, seed=spec.seed, rules=rules)
+        return cls(
+            name,
+            profile,
+            clock,
+            emulate=spec.emulate,
+            pace=spec.down,
+            seed=spec.seed,
+            rules=LinkRules(terms, base, allowance),
+            sharing=sharing,
+        )
 
     @property
     def plan(self) -> ContactPlan | None:
@@ -150,7 +167,22 @@ class SharedLink:
         loop = asyncio.get_running_loop()
         if self._traffic is None or self._traffic.loop is not loop:
             self._traffic = Traffic(self.name, self.model, self.pacer, self.clock, self._seed, loop)
+            if isinstance(self.pacer, SharedPace):
+                self.pacer.start(self._granted)
         return self._traffic
+
+    def _granted(self) -> None:
+        """Called by the thread that asks for grants."""
+        traffic = self._traffic
+        if traffic is not None:
+            # A loop that is closed has nothing to release.
+            with suppress(RuntimeError):
+                traffic.loop.call_soon_threadsafe(traffic.repace)
+
+    def close(self) -> None:
+        """Ask for no further part of the link."""
+        if isinstance(self.pacer, SharedPace):
+            self.pacer.close()
 
     def set_pace(self, rate: float) -> None:
         """From now on ask for at most `rate` bit/s over a real link (math.inf: no limit). Call it on the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from skyhaul_connectors.links.downlink import TIMEOUT_MARGIN, Downlink, retry_at
 from skyhaul_connectors.links.gate import ContactGate
 from skyhaul_connectors.links.model import LinkModel
 from skyhaul_connectors.links.pacer import Pacer
+from skyhaul_connectors.links.sharing import SharedPace
 from skyhaul_connectors.links.timeline import SLACK, LoopTimeline
 
 CONNECT_TRIES = (0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0)
@@ -25,7 +27,7 @@ class Traffic:
         self,
         name: str,
         model: LinkModel,
-        pacer: Pacer,
+        pacer: Pacer | SharedPace,
         clock: Clock,
         seed: int,
         loop: asyncio.AbstractEventLoop,
@@ -39,6 +41,7 @@ class Traffic:
         self.gate = ContactGate(name, model.schedule.plan, self.timeline, clock.now)
         self._pacer = pacer
         self._paced: deque[tuple[int, Callable[[], bool]]] = deque()
+        self._waiting = 0
         self._pacing_at: float | None = None
 
     def send_up(self, nbytes: int, not_before: float) -> float:
@@ -69,23 +72,29 @@ class Traffic:
         """Call `go` when the pace allows for `nbytes` more, in the order of asking; at the earliest in
         this very call. Where it returns False it asked for nothing, and is not counted."""
         self._paced.append((nbytes, go))
+        self._waiting += nbytes
         if len(self._paced) == 1:
             self._release()
 
     def repace(self) -> None:
-        """The pacer's rate was changed."""
+        """The pacer's rate was changed, or it was granted more."""
         self._release()
 
     def _release(self) -> None:
+        self._let_go()
+        self._pacer.waiting(self._waiting)
+
+    def _let_go(self) -> None:
         now = self.clock.now()
         while self._paced:
             ready = self._pacer.ready_at(now)
             if ready > now + SLACK:
-                if self._pacing_at is None or ready < self._pacing_at:
+                if ready != math.inf and (self._pacing_at is None or ready < self._pacing_at):
                     self._pacing_at = ready
                     self.timeline.at(ready, self._again, ready)
                 return
             nbytes, go = self._paced.popleft()
+            self._waiting -= nbytes
             if go():
                 self._pacer.take(now, nbytes)
 

@@ -40,10 +40,17 @@ def _stretches(lot: Lot) -> Iterable[tuple[int, int]]:
     return lot.stretches
 
 
+class _Divisible(beam.PartitionFn):
+    """1 for a lot that is divisible, else 0."""
+
+    def partition_for(self, element: Any, num_partitions: int) -> int:
+        return int(element.divisible)
+
+
 @with_output_types(Receipt)
 class HaulLots(beam.PTransform):
-    """Haul each lot in the process that gets it. `splittable`: over shard numbers one by one, for
-    runners that split an element in progress (Dataflow, Prism)."""
+    """Haul each lot in the process that gets it. `splittable`: lots that are divisible over shard numbers
+    one by one, for runners that split an element in progress (Dataflow, Prism)."""
 
     def __init__(self, config: HaulConfig, adapter: Adapter = "lots") -> None:
         super().__init__()
@@ -53,11 +60,13 @@ class HaulLots(beam.PTransform):
     def expand(self, lots: Any) -> Any:
         if self._adapter == "lots":
             return lots | "HaulLot" >> beam.ParDo(HaulLotFn(self._config))
+        whole, parts = lots | "Divisible" >> beam.Partition(_Divisible(), 2)
         return (
-            lots
+            whole | "HaulLot" >> beam.ParDo(HaulLotFn(self._config)),
+            parts
             | "Stretches" >> beam.FlatMap(_stretches)
-            | "HaulStretch" >> beam.ParDo(HaulStretchFn(self._config))
-        )
+            | "HaulStretch" >> beam.ParDo(HaulStretchFn(self._config)),
+        ) | beam.Flatten()
 
 
 @with_output_types(Receipt)

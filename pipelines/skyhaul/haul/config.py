@@ -39,7 +39,9 @@ class HaulConfig:
 @dataclass(frozen=True, slots=True)
 class Lot:
     """Some shards for one worker: stretches [first, stop) of shard numbers. `share` is how many lots
-    divide the connections that a source allows."""
+    divide the connections that a source allows. divisible: a runner may give parts of it to other workers;
+    not where they would meet on a link that one process has to itself."""
 
     stretches: tuple[tuple[int, int], ...]
     share: int = 1
+    divisible: bool = True

@@ -25,18 +25,20 @@ def deal_lots(config: HaulConfig, parallelism: int) -> Iterator[Lot]:
 
 def lots_of(job: Job, header: PlanHeader, parallelism: int) -> Iterator[Lot]:
     """One lot for all sources that share links, directly or through one another: one process then
-    conducts those links. Sources without links are cut into `parallelism` lots of about equal numbers
-    of shards, which divide the source's connections. With a parallelism of 1 there is a single lot."""
+    conducts those links. Sources without links, and those whose links are all `shared` among workers, are
+    cut into `parallelism` lots of about equal numbers of shards, which divide the source's connections. With
+    a parallelism of 1 there is a single lot."""
     stretches: dict[str, list[tuple[int, int]]] = {}
     for name, first, stop in header.stretches():
         stretches.setdefault(name, []).append((first, stop))
     if parallelism <= 1:
-        yield Lot(tuple(stretch for own in stretches.values() for stretch in own))
+        bound = any(_own_links(job, name) for name in stretches)
+        yield Lot(tuple(stretch for own in stretches.values() for stretch in own), divisible=not bound)
         return
     for names in _linked(job, list(stretches)):
-        yield Lot(tuple(stretch for name in names for stretch in stretches[name]))
+        yield Lot(tuple(stretch for name in names for stretch in stretches[name]), divisible=False)
     for name, first, stop in header.stretches():
-        if not job.sources[name].via:
+        if not _own_links(job, name):
             yield from _cut(first, stop, parallelism)
 
 
@@ -56,7 +58,7 @@ def _linked(job: Job, names: list[str]) -> Iterator[list[str]]:
     """Groups of sources that share a link, in the order of their first source."""
     groups: list[tuple[set[str], list[str]]] = []
     for name in names:
-        links = set(job.sources[name].via)
+        links = _own_links(job, name)
         if not links:
             continue
         members = [name]
@@ -70,3 +72,8 @@ def _linked(job: Job, names: list[str]) -> Iterator[list[str]]:
         groups = [*apart, (links, members)]
     for _, members in groups:
         yield members
+
+
+def _own_links(job: Job, name: str) -> set[str]:
+    """The links of a source that one process has to itself."""
+    return {via for via in job.sources[name].via if job.links[via].shared is None}

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from skyhaul_connectors.links.clock import MonotonicClock
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.haul.store_board import StoreBoard
+from skyhaul_connectors.links.clock import Clock, MonotonicClock
+from skyhaul_connectors.links.leases import LeaseSharing
 from skyhaul_connectors.links.ledger import Ledger, default_ledger
+from skyhaul_connectors.links.redis_slots import RedisSlots
 from skyhaul_connectors.links.shared import SharedLink
+from skyhaul_connectors.links.sharing import Sharing
+from skyhaul_connectors.links.slots import SlotSharing
 from skyhaul_connectors.links.terms import LinkTerms
 from skyhaul_schemas.errors import StorageError, UsageError
-from skyhaul_schemas.job import Job
+from skyhaul_schemas.job import Job, LinkSpec
 
 
-def open_links(job: Job, epoch: float) -> dict[str, SharedLink]:
-    """By name, those that a source goes over; `epoch` is Unix seconds. Raises UsageError where a preset,
-    contact plan or trace is wrong or missing."""
+def open_links(job: Job, epoch: float, store: DatasetStore) -> dict[str, SharedLink]:
+    """By name, those that a source goes over; `epoch` is Unix seconds. store: the dataset's, where workers
+    divide links. Raises UsageError where a preset, contact plan or trace is wrong or missing."""
     used = {via for spec in job.sources.values() for via in spec.via}
     clock = MonotonicClock(epoch)
-    return {name: SharedLink.from_spec(name, spec, clock) for name, spec in job.links.items() if name in used}
+    return {
+        name: SharedLink.from_spec(name, spec, clock, _sharing(name, spec, clock, store))
+        for name, spec in job.links.items()
+        if name in used
+    }
+
+
+def _sharing(name: str, spec: LinkSpec, clock: Clock, store: DatasetStore) -> Sharing | None:
+    """How this worker comes by its part of the link; None where it has it to itself."""
+    if spec.shared is None:
+        return None
+    if spec.shared == "store":
+        return LeaseSharing(StoreBoard(store, name), uuid.uuid4().hex[:16], clock.epoch, clock.now)
+    return SlotSharing(RedisSlots(name, spec.shared), clock.now)
 
 
 def check_links(job: Job) -> None:

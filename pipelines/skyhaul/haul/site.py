@@ -53,7 +53,7 @@ class Site:
             name: open_source(name, spec, route=planning_route(self.job, name))
             for name, spec in self.job.sources.items()
         }
-        self.links = open_links(self.job, config.epoch)
+        self.links = open_links(self.job, config.epoch, self.store)
         self._spool_folder = Path(self.job.spool)
         self.engine = self._engine(share)
         self._keeper = self._keep_links()
@@ -78,6 +78,8 @@ class Site:
             self.engine.close()
         if self._keeper is not None:
             self._keeper.close()
+        for link in self.links.values():
+            link.close()
         for source in self.sources.values():
             source.close()
         self.plan.close()
