@@ -25,6 +25,7 @@ def test_every_dependency_is_pinned_within_its_bounds() -> None:
         *project["dependencies"],
         *extras["dev"],
         *extras["s3"],
+        *extras["redis"],
         *extras["certify"],
         *extras["spark"],
         *extras["language"],
