@@ -27,26 +27,26 @@ def start(ledger: Path, cap: int) -> subprocess.Popen[str]:
     )
 
 
-def last_number(process: subprocess.Popen[str]) -> int:
+def last_number(process: subprocess.Popen[str], *, kill_after: int | None = None) -> int:
+    """What the process says last that it took; killed once it has said so `kill_after` times."""
     # Not communicate(): it would pass over what the stream has read ahead.
     assert process.stdout is not None
-    out = process.stdout.read()
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if len(lines) == kill_after:
+            process.send_signal(signal.SIGKILL)
     process.stdout.close()
     process.wait(timeout=60)
-    whole = [line for line in out.split("\n")[:-1] if line]
+    whole = [line for line in lines if line.endswith("\n")]
     return int(whole[-1]) if whole else 0
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_killed_process_is_counted_with_all_that_it_took(tmp_path: Path, seed: int) -> None:
     lines = random.Random(seed).randrange(1, 400)
-    process = start(tmp_path / "l", 0)
-    assert process.stdout is not None
-    for _ in range(lines):
-        process.stdout.readline()
-    process.send_signal(signal.SIGKILL)
-    rest = last_number(process)
-    took = max(rest, lines * STEP)
+    took = last_number(start(tmp_path / "l", 0), kill_after=lines)
+    assert took >= lines * STEP
     ledger = Ledger(tmp_path / "l")
     used = ledger.used("sat", CYCLE)
     assert took <= used.counted <= took + 6 * STEP, "what was leased counts as spent"
@@ -71,12 +71,7 @@ def test_processes_side_by_side_stay_below_the_cap_and_use_it_up(tmp_path: Path)
 def test_the_killed_and_the_living_together_never_pass_the_cap(tmp_path: Path) -> None:
     cap = 300 * STEP
     doomed = [start(tmp_path / "l", cap) for _ in range(2)]
-    for process in doomed:
-        assert process.stdout is not None
-        for _ in range(20):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-    taken = [max(last_number(process), 20 * STEP) for process in doomed]
+    taken = [last_number(process, kill_after=20) for process in doomed]
     taken.append(last_number(start(tmp_path / "l", cap)))
     assert sum(taken) <= cap
     ledger = Ledger(tmp_path / "l")
