@@ -8,6 +8,7 @@ Rates: `130Mbit/s`, `2MB/s`, `9600bit/s` (returned in bit/s). Durations: `45ms`,
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from skyhaul_schemas.printable import describe
@@ -148,3 +149,8 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def instant(at: float) -> str:
+    """A Unix time as RFC 3339 in UTC, to the second: `2026-12-01T00:00:00Z`."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -34,7 +34,7 @@ def snapshot(engine: TransferEngine, now: float) -> EngineStats:
 
 
 def _link(states: list[LaneState], shared: SharedLink | None, now: float) -> LinkStats:
-    phase: Literal["up", "down", "closed"] = "up"
+    phase: Literal["up", "down", "closed", "standby"] = "up"
     capacity: float | None = None
     changes_in: float | None = None
     if shared is not None:
@@ -46,6 +46,8 @@ def _link(states: list[LaneState], shared: SharedLink | None, now: float) -> Lin
         changes_in = state.until - at if math.isfinite(state.until) else None
     if phase == "up" and any(lane.silent_since is not None for lane in states):
         phase = "down"
+    if phase != "closed" and all(lane.standby for lane in states):
+        phase = "standby"
     rtts = [lane.estimate.rtt for lane in states if lane.estimate.rtt is not None]
     return LinkStats(
         payload_bytes=sum(lane.counts.payload for lane in states),

@@ -13,7 +13,8 @@ class LinkStats:
 
     payload, wire, resent: bytes as in `TransferCounts`. goodput: payload now, bit/s over the last second.
     capacity: the link's own rate now in bit/s, None where nobody knows. channels: open connections.
-    state: `up`, `down` (an outage: known of an emulated link, else seen as silence) or `closed`.
+    state: `up`, `down` (an outage: known of an emulated link, else seen as silence), `closed`, or
+    `standby` (its role is not asked for).
     changes_in: seconds until the state is known to change, None where it is not. outages: seen so far.
     rtt: seconds, None before the first answer.
     """
@@ -24,7 +25,7 @@ class LinkStats:
     goodput: float
     capacity: float | None
     channels: int
-    state: Literal["up", "down", "closed"]
+    state: Literal["up", "down", "closed", "standby"]
     changes_in: float | None
     outages: int
     rtt: float | None

@@ -12,8 +12,8 @@ from skyhaul.cli.crash import report_bug, report_thread_bug
 from skyhaul.cli.group import LateGroup, leave_on_sigterm
 
 COMMANDS = (
-    "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "index", "presets",
-    "schema", "completion",
+    "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",
+    "presets", "schema", "completion",
 )  # fmt: skip
 MODULES = {name: f"skyhaul.cli.{name}" for name in COMMANDS}
 

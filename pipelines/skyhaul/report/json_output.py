@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
     from skyhaul.forecast.outlook import Outlook
+    from skyhaul.haul.link_view import LinkView
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
@@ -52,6 +53,9 @@ class JsonOutput(Output):
 
     def mending(self, mending: Mending) -> None:
         _print(mending.as_json())
+
+    def links(self, views: Sequence[LinkView]) -> None:
+        _print([view.as_json() for view in views])
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         _print({name: _finite(dataclasses.asdict(profile)) for name, profile in presets.items()})

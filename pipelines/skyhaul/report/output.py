@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
     from skyhaul.forecast.outlook import Outlook
+    from skyhaul.haul.link_view import LinkView
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
@@ -49,6 +50,9 @@ class Output(ABC):
 
     @abstractmethod
     def mending(self, mending: Mending) -> None: ...
+
+    @abstractmethod
+    def links(self, views: Sequence[LinkView]) -> None: ...
 
     @abstractmethod
     def presets(self, presets: Mapping[str, LinkProfile]) -> None: ...

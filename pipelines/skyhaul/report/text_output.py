@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
     from skyhaul.forecast.outlook import Outlook
+    from skyhaul.haul.link_view import LinkView
     from skyhaul.planning.difference import PlanUpdate
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
@@ -152,6 +153,14 @@ class TextOutput(Output):
     def mending(self, mending: Mending) -> None:
         for line in mending.lines():
             say(line)
+
+    def links(self, views: Sequence[LinkView]) -> None:
+        from skyhaul.report.link_table import lines
+
+        for line in lines(views):
+            say(line)
+        if not views:
+            say("no source goes over a link")
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         head = ("preset", "rtt", "down", "up", "loss down", "loss up")
