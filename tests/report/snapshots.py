@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from skyhaul.dataset.survey import SourceSurvey, Survey
 from skyhaul.haul.progress import LinkProgress, Progress
+from skyhaul_schemas.commit import RecordCounts
 
 LEO = LinkProgress(
     name="leo",
@@ -40,3 +42,27 @@ def link(**changes: Any) -> LinkProgress:
 
 def snapshot(**changes: Any) -> Progress:
     return replace(HALF, **changes)
+
+
+def survey_of(**changes: Any) -> Survey:
+    """A dataset of which nothing is committed but what `changes` say."""
+    nothing = Survey(
+        shards=10,
+        shards_committed=0,
+        shards_failed=0,
+        shards_to_retry=0,
+        shards_left=10,
+        objects=10,
+        objects_committed=0,
+        source_bytes=0,
+        source_bytes_committed=0,
+        dataset_bytes=0,
+        damaged_objects=0,
+        records=RecordCounts(read=0, written=0, filtered=0, rejected=0),
+        filtered_by={},
+        transfer={},
+        by_source={"s": SourceSurvey(shards=10)},
+        splits={},
+        failed_by_kind={},
+    )
+    return replace(nothing, **changes)

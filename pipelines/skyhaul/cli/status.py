@@ -14,7 +14,8 @@ from skyhaul.cli.target import named, open_dataset
 
 HELP = """Show what is committed, failed and left, by source and by link.
 
-Reads the dataset, not the haul: it works from any machine, while a haul runs or after it.
+Reads the dataset, not the haul: it works from any machine, while a haul runs or after it. --watch also
+tells what was committed over the last ten minutes, and how long the rest takes if that goes on.
 
 \b
 Examples:
@@ -47,15 +48,19 @@ Exit codes:
 def command(session: Session, job: str, watch: bool, every: float) -> int:
     from skyhaul.dataset.survey import survey
     from skyhaul.planning.plan_file import Plan
+    from skyhaul.report.gain import GainMeter
     from skyhaul.report.stdio import reader_left
 
-    with open_dataset(job) as store, closing(Plan.open(store)) as plan:
-        seen = survey(plan, store)
-        session.output.status(seen, plan.header, dataset=store.place, target=named(job))
-        while watch and seen.shards_left and not reader_left():
+    meter = GainMeter()
+    with open_dataset(job) as store:
+        while True:
+            # The plan may be extended while it is watched.
+            with closing(Plan.open(store)) as plan:
+                seen = survey(plan, store)
+                gain = meter.look(time.monotonic(), seen)
+                session.output.status(seen, plan.header, dataset=store.place, target=named(job), gain=gain)
+            if not watch or not seen.shards_left or reader_left():
+                return seen.exit_code()
             time.sleep(every)
             if not session.as_json:
                 click.clear()
-            seen = survey(plan, store)
-            session.output.status(seen, plan.header, dataset=store.place, target=named(job))
-    return seen.exit_code()

@@ -27,10 +27,11 @@ from skyhaul.forecast.outlook import LinkOutlook, Outlook, Quantiles, SourceOutl
 from skyhaul.forecast.rehearsal import Sample
 from skyhaul.forecast.roll import Limit, Rolled, RolledLink, RolledSource, roll
 from skyhaul.forecast.work_left import MOST_SEGMENTS, SourceLeft, work_left
+from skyhaul.haul.links import ledger_path
 from skyhaul.planning.make_plan import check_plan, make_plan
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
-from skyhaul_connectors.links.ledger import Ledger, default_ledger
+from skyhaul_connectors.links.ledger import Ledger
 from skyhaul_connectors.links.presets import profile_from
 from skyhaul_connectors.links.profile import LinkProfile
 from skyhaul_connectors.links.terms import LinkTerms
@@ -330,7 +331,7 @@ def _is_dated(profile: LinkProfile) -> bool:
 def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str, int]:
     """By link: bytes that count in the cycle of `at`, as the ledger has it, which may not be there yet.
     Raises StorageError."""
-    path = Path(job.ledger) if job.ledger else default_ledger(os.environ.get("XDG_STATE_HOME"), Path.home())
+    path = ledger_path(job, os.environ)
     metered = {name: link for name, link in terms.items() if link.metered}
     if not metered or not path.exists():
         return {}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skyhaul.forecast.outlook import Outlook
     from skyhaul.haul.link_view import LinkView
     from skyhaul.planning.difference import PlanUpdate
+    from skyhaul.report.gain import Gain
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
@@ -39,8 +40,11 @@ class JsonOutput(Output):
     def run(self, summary: RunSummary) -> None:
         _print(summary.as_json())
 
-    def status(self, seen: Survey, header: PlanHeader, *, dataset: str, target: str) -> None:
-        _print({"dataset": dataset, "name": header.name, "plan": header.digest, **seen.to_json()})
+    def status(
+        self, seen: Survey, header: PlanHeader, *, dataset: str, target: str, gain: Gain | None = None
+    ) -> None:
+        told = {"dataset": dataset, "name": header.name, "plan": header.digest, **seen.to_json()}
+        _print(told if gain is None else {**told, "gain": gain.to_json()})
 
     def failures(self, records: Sequence[FailureRecord], *, target: str) -> None:
         _print([record.model_dump(mode="json") for record in records])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from skyhaul.forecast.outlook import Outlook
     from skyhaul.haul.link_view import LinkView
     from skyhaul.planning.difference import PlanUpdate
+    from skyhaul.report.gain import Gain
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
@@ -37,7 +38,9 @@ class Output(ABC):
     def run(self, summary: RunSummary) -> None: ...
 
     @abstractmethod
-    def status(self, seen: Survey, header: PlanHeader, *, dataset: str, target: str) -> None: ...
+    def status(
+        self, seen: Survey, header: PlanHeader, *, dataset: str, target: str, gain: Gain | None = None
+    ) -> None: ...
 
     @abstractmethod
     def failures(self, records: Sequence[FailureRecord], *, target: str) -> None: ...

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skyhaul.forecast.outlook import Outlook
     from skyhaul.haul.link_view import LinkView
     from skyhaul.planning.difference import PlanUpdate
+    from skyhaul.report.gain import Gain
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.summary import RunSummary
@@ -78,7 +79,9 @@ class TextOutput(Output):
         for i, step in enumerate(summary.next_steps()):
             say(("next: " if i == 0 else "      ") + printable(step))
 
-    def status(self, seen: Survey, header: PlanHeader, *, dataset: str, target: str) -> None:
+    def status(
+        self, seen: Survey, header: PlanHeader, *, dataset: str, target: str, gain: Gain | None = None
+    ) -> None:
         retry = f" ({seen.shards_to_retry:,} after a failure)" if seen.shards_to_retry else ""
         say(
             f"{header.name}: {seen.shards_committed:,} of {plural(seen.shards, 'shard')} committed,"
@@ -98,6 +101,8 @@ class TextOutput(Output):
             ),
             ("dataset", f"{dataset}, {format_size(seen.dataset_bytes)}"),
         ]
+        if gain is not None:
+            rows.insert(1, ("pace", str(gain)))
         if seen.failed_by_kind:
             rows.append(("failures", ", ".join(f"{n:,} {kind}" for kind, n in seen.failed_by_kind.items())))
         for line in labelled(rows):

@@ -1,0 +1,63 @@
+"""The pace that a watched dataset shows: of the last ten minutes, and what it says of the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.report.snapshots import survey_of
+
+from skyhaul.report.gain import WINDOW, Gain, GainMeter
+
+
+def test_the_first_look_tells_no_pace() -> None:
+    assert GainMeter().look(5.0, survey_of(source_bytes=100)) is None
+
+
+def test_bytes_over_time_tell_how_long_the_rest_takes() -> None:
+    meter = GainMeter()
+    meter.look(0.0, survey_of(source_bytes=1000, source_bytes_committed=100))
+    gain = meter.look(10.0, survey_of(source_bytes=1000, source_bytes_committed=300))
+    assert gain is not None
+    assert gain == Gain(200, 10.0, 700)
+    assert gain.seconds_left == pytest.approx(35.0)
+    assert str(gain) == "20 B/s over the last 10.0s, about 35.0s left"
+
+
+def test_nothing_gained_says_so_and_nothing_left_is_no_time() -> None:
+    assert str(Gain(0, 60.0, 5)) == "nothing committed over the last 1m00s"
+    assert Gain(0, 60.0, 5).to_json()["seconds_left"] is None
+    assert Gain(0, 60.0, 0).seconds_left == 0.0
+
+
+def test_what_failed_for_good_is_not_waited_for() -> None:
+    meter = GainMeter()
+    seen = survey_of(source_bytes=1000, source_bytes_committed=100)
+    part = replace(next(iter(seen.by_source.values())), source_bytes_failed=400)
+    failed = replace(seen, by_source={"s": part})
+    meter.look(0.0, failed)
+    gain = meter.look(1.0, failed)
+    assert gain is not None
+    assert gain.left == 500
+
+
+def at_pace(looks: list[tuple[float, int]]) -> Gain | None:
+    meter = GainMeter()
+    gain = None
+    for now, committed in looks:
+        gain = meter.look(now, survey_of(source_bytes=1000, source_bytes_committed=committed))
+    return gain
+
+
+def test_a_haul_that_had_to_start_is_not_slow_for_it() -> None:
+    waited = [(0.0, 0), (30.0, 0), (60.0, 100)]
+    assert at_pace(waited) == Gain(100, 60.0, 900)
+    assert at_pace([*waited, (61.0, 100)]) == Gain(100, 61.0, 900)
+    assert at_pace([*waited, (61.0, 100), (70.0, 200)]) == Gain(100, 10.0, 800)
+
+
+def test_the_pace_is_that_of_the_last_ten_minutes() -> None:
+    hasty = [(float(second), 50 * second) for second in range(10)]
+    looks = [*hasty, *((10.0 + second, 450) for second in range(0, 590, 10))]
+    assert at_pace(looks) == Gain(400, 589.0, 550)
+    assert at_pace([*looks, (10.0 + WINDOW, 460)]) == Gain(10, 600.0, 540)
