@@ -78,7 +78,7 @@ def main() -> int:
             endpoint = cluster.start_job_server()
         except Unavailable as reason:
             print(f"bench: no Flink: {reason}", file=sys.stderr)
-            return demo.EXIT_UNAVAILABLE
+            return standalone.EXIT_UNAVAILABLE
         jvms = [*(f"taskmanager-{n}" for n in (1, 2)), standalone.JOB_MANAGER, standalone.JOB_SERVER]
         ways: dict[str, Sequence[str]] = {
             "local runner": (),

@@ -28,12 +28,12 @@ import standalone
 import yaml
 from object_store import BUCKET, ObjectStore
 from processes import LOOPBACK, NotReady, Processes, Unavailable, answers, free_port, processes
+from standalone import EXIT_UNAVAILABLE
 
 CLIENT_ENDS = 20.0
 """Seconds that an interrupted client may take."""
 
 EXIT_DIFFERENT = 1
-EXIT_UNAVAILABLE = 69  # sysexits.h
 
 DEMO = Path(__file__).resolve().parent.parent / "demo.yaml"
 BIN = Path(sys.executable).parent

@@ -120,9 +120,14 @@ def processes(logs: Path) -> Iterator[Processes]:
             signal.signal(number, handler)
 
 
-def free_port() -> int:
+def free_port(wanted: int = 0) -> int:
+    """`wanted` if nobody listens there, else any port that is free."""
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        if wanted and probe.connect_ex((LOOPBACK, wanted)) == 0:
+            wanted = 0
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((LOOPBACK, wanted))
         port: int = probe.getsockname()[1]
         return port
 

@@ -16,15 +16,15 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fetch
-from processes import LOOPBACK, Processes, answers, free_port, processes
+from processes import LOOPBACK, NotReady, Processes, Unavailable, answers, free_port, processes
 
 JOB_MANAGER = "jobmanager"
 JOB_SERVER = "job-server"
+EXIT_UNAVAILABLE = 69  # sysexits.h
 READY = 90.0
 """Seconds that a JVM may take on a busy machine."""
 
@@ -124,11 +124,11 @@ class Standalone:
                 self.start_task_manager(number)
         self.children.wait_for(JOB_MANAGER, lambda: self.task_managers() == self.slots, READY)
 
-    def start_job_server(self, name: str = JOB_SERVER) -> str:
+    def start_job_server(self, name: str = JOB_SERVER, port: int = 0) -> str:
         """Beam's job server apart from its clients, which it outlives; what `--job_endpoint` takes.
 
         Raises Unavailable, NotReady."""
-        port = free_port()
+        port = port or free_port()
         self.children.start(
             name,
             [
@@ -221,14 +221,16 @@ def _configure(folder: Path, rest_port: int, restarts: int) -> None:
     (folder / "log4j-console.properties").write_text(LOG4J)
 
 
-def start(children: Processes, folder: Path, task_managers: int = 2, restarts: int = 10) -> Standalone:
+def start(
+    children: Processes, folder: Path, task_managers: int = 2, *, restarts: int = 10, rest_port: int = 0
+) -> Standalone:
     """A cluster whose TaskManagers have all registered, and which starts what fails of a job again so many
     times. Raises Unavailable, NotReady."""
     fetch.java()
     fetch.flink()
     configuration = folder / "flink"
     configuration.mkdir(parents=True)
-    port = free_port()
+    port = rest_port or free_port()
     _configure(configuration, port, restarts)
     cluster = Standalone(children, configuration, port, task_managers)
     cluster.start_job_manager()
@@ -241,31 +243,26 @@ def start(children: Processes, folder: Path, task_managers: int = 2, restarts: i
     return cluster
 
 
-@contextlib.contextmanager
-def standalone(task_managers: int = 2) -> Iterator[Standalone]:
-    """A cluster that ends with the block."""
+def main() -> int:
+    """Serve until interrupted, on Flink's and Beam's usual ports where they are free."""
+    task_managers = int(sys.argv[1]) if sys.argv[1:] else 2
     with (
         tempfile.TemporaryDirectory(prefix="skyhaul-flink-") as folder,
         processes(Path(folder) / "logs") as children,
-    ):
-        yield start(children, Path(folder), task_managers)
-
-
-def main() -> None:
-    """Serve until interrupted, printing the options that name the cluster."""
-    with (
-        standalone(int(sys.argv[1]) if sys.argv[1:] else 2) as cluster,
         contextlib.suppress(KeyboardInterrupt),
     ):
-        print(f"# Flink {fetch.FLINK} at http://{cluster.master}", flush=True)
-        endpoint = cluster.start_job_server()
-        print(
-            f"--runner PortableRunner -- --job_endpoint={endpoint} --flink_master={cluster.master}",
-            flush=True,
-        )
-        print(f"# logs: {cluster.children.logs}; Ctrl-C ends the cluster", flush=True)
-        cluster.children[JOB_MANAGER].wait()
+        try:
+            cluster = start(children, Path(folder), task_managers, rest_port=free_port(8081))
+            endpoint = cluster.start_job_server(port=free_port(8099))
+        except (Unavailable, NotReady) as reason:
+            print(f"standalone: {reason}", file=sys.stderr)
+            return EXIT_UNAVAILABLE
+        print(f"# Flink {fetch.FLINK} at http://{cluster.master}")
+        print(f"--runner PortableRunner -- --job_endpoint={endpoint} --flink_master={cluster.master}")
+        print(f"# logs: {children.logs}; Ctrl-C ends the cluster", flush=True)
+        children[JOB_MANAGER].wait()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
