@@ -16,6 +16,7 @@ from skyhaul.certify.agreement import disagreement
 from skyhaul.certify.certificate import Certificate
 from skyhaul.certify.engines import ENGINES
 from skyhaul.certify.footers import Footers
+from skyhaul.certify.local_copy import on_local_disk
 from skyhaul.certify.reading import Reading, Request, schema_of
 from skyhaul.certify.running import EngineFailed, missing, run_engine
 from skyhaul.certify.same_bytes import other_encoder, reencoded_differently
@@ -26,7 +27,6 @@ from skyhaul.dataset.survey import Survey, survey
 from skyhaul.planning.plan_file import Plan
 from skyhaul.verify import verify_dataset
 from skyhaul.verify.report import VerifyReport
-from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import FILE_LIMIT, ROW_GROUP_LIMIT
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
@@ -51,11 +51,8 @@ def certify_dataset(
 ) -> Certificate:
     """Hold the dataset against all checks; nothing is written into it. engines: names of ENGINES.
     required: an engine that is not installed is a miss. loader_workers: of a training job, or None.
-    engine_limit: seconds for each engine. Raises UsageError where there is no plan, or the dataset is not
-    on local disk, and StorageError."""
-    root = store.local_root
-    if root is None:
-        raise UsageError(f"{store.place}: engines open files on local disk; copy the dataset here first")
+    engine_limit: seconds for each engine. Raises UsageError where there is no plan, or no room for a copy
+    of a dataset that is not on local disk, and StorageError."""
     step("every page, digest, id and provenance")
     report = verify_dataset(store, deep=True)
     certificate = Certificate(
@@ -82,6 +79,9 @@ def certify_dataset(
         _check_workers(seen, loader_workers, certificate)
         step("a sample encoded again")
         _check_same_bytes(store, plan.header, committed, Path(folder), certificate)
+        if store.local_root is None and seen.splits:
+            step("copying it for the engines")
+        root = on_local_disk(store, Path(folder), report.bytes)
         _check_engines(
             root, plan.header, seen, Path(folder), engines, required, engine_limit, step, certificate
         )

@@ -21,7 +21,7 @@ streaming) and Spark, each if it is installed, in a process of its own without n
 rows, bytes of text, nulls and types. What holds is written to _skyhaul/certificate.json.
 
 `pip install 'skyhaul[certify,spark]'` installs the engines. datasets keeps an uncompressed copy of a
-split in TMPDIR while it reads.
+split in TMPDIR while it reads; of a dataset on an object store all data files are copied there first.
 
 \b
 Examples:
@@ -32,7 +32,7 @@ Examples:
 \b
 Exit codes:
   0   all holds, and the certificate is written
-  2   bad usage or job file, or no dataset on local disk
+  2   bad usage or job file, no dataset, or no room for a copy
   3   all holds, with failed shards or damaged objects
   4   something does not hold; no certificate is left
   75  the dataset is not finished

@@ -1,0 +1,57 @@
+"""The committed files on local disk, which is where all engines can open them without a network."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from skyhaul.dataset.commits import commits
+from skyhaul.dataset.storage_errors import storage_error
+from skyhaul.dataset.store import DatasetStore
+from skyhaul_schemas.commit import CommittedFile
+from skyhaul_schemas.errors import StorageError, UsageError
+from skyhaul_schemas.units import format_size
+
+CARD = "README.md"
+_BLOCK = 8 * 1024 * 1024
+
+
+def on_local_disk(store: DatasetStore, folder: Path, size: int) -> Path:
+    """The dataset's folder; for a dataset elsewhere a copy in `folder` of what an engine reads: the data
+    files, each held against its commit record's digest on the way, and the card. `size`: their bytes.
+
+    Raises UsageError where the disk has no room, and StorageError.
+    """
+    if store.local_root is not None:
+        return store.local_root
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise UsageError(
+            f"dataset {store.place}: the engines need a copy of {format_size(size)}, and {folder.parent} has"
+            f" {format_size(free)} left; set TMPDIR to a larger disk"
+        )
+    copy = folder / "copy"
+    try:
+        for record in commits(store):
+            for file in record.files:
+                _fetch(store, file, copy / file.path)
+        if store.exists(CARD):
+            (copy / CARD).write_bytes(store.read_bytes(CARD))
+    except OSError as error:
+        raise storage_error(error, "write", str(copy)) from error
+    return copy
+
+
+def _fetch(store: DatasetStore, file: CommittedFile, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with store.open_input(file.path) as source, path.open("wb") as copy:
+        while block := source.read(_BLOCK):
+            digest.update(block)
+            copy.write(block)
+    if digest.hexdigest() != file.sha256:
+        raise StorageError(
+            f"{file.path} in dataset {store.place} is no longer what its commit record says;"
+            " run `skyhaul verify`, then `skyhaul replay --damaged`"
+        )

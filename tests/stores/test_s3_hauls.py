@@ -1,0 +1,95 @@
+"""Whole hauls from a bucket into a dataset on S3: two at once make one dataset, and others can open it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import fsspec
+import pytest
+from object_store import BUCKET, ObjectStore
+from tests.haul.rig import command, skyhaul
+
+from skyhaul.dataset.commits import commits
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.verify import verify_dataset
+from skyhaul_schemas import layout
+from stores.s3_server import s3
+
+__all__ = ["s3"]
+
+pytestmark = pytest.mark.timeout(240)  # two programs and an engine start on a busy machine
+
+JOB = """\
+version: 1
+name: from-s3-to-s3
+dataset: {dataset}
+spool: spool
+sources:
+  pages:
+    url: s3://{region}/**/*.txt
+    format: text
+shards: {{target_size: 5kB}}
+"""
+OBJECTS = 40
+
+
+@pytest.fixture
+def dataset(s3: ObjectStore, tmp_path: Path) -> str:
+    """A dataset's address, with the job for it in `tmp_path`."""
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    name = secrets.token_hex(8)
+    store = fsspec.filesystem("s3")
+    for number in range(OBJECTS):
+        store.pipe_file(f"{BUCKET}/{name}-region/{number % 3}/{number}.txt", f"{number} page ".encode() * 200)
+    (tmp_path / "job.yaml").write_text(
+        JOB.format(dataset=f"s3://{BUCKET}/{name}", region=f"{BUCKET}/{name}-region")
+    )
+    return f"s3://{BUCKET}/{name}"
+
+
+def test_two_hauls_of_one_plan_make_one_dataset(dataset: str, tmp_path: Path) -> None:
+    planned = skyhaul("plan", "job.yaml", cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    racers = []
+    for name in ("one", "other"):
+        folder = tmp_path / name  # each has a spool of its own, as on two machines
+        folder.mkdir()
+        racers.append(
+            subprocess.Popen(
+                [command(), "run", "../job.yaml", "--quiet"],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    told = [racer.communicate(timeout=200) for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0], told
+    with closing(DatasetStore.open(dataset, writable=False)) as store:
+        report = verify_dataset(store, deep=True)
+        assert report.exit_code() == 0, report.findings
+        records = list(commits(store))
+        assert len(records) == report.shards > 8
+        assert sum(record.records.written for record in records) == OBJECTS
+        assert all(store.size(file.path) == file.bytes for record in records for file in record.files)
+
+
+def test_a_dataset_on_s3_is_certified_until_it_is_damaged(dataset: str, tmp_path: Path) -> None:
+    assert skyhaul("run", "job.yaml", "--quiet", cwd=tmp_path).returncode == 0
+    engines = ("--engine", "duckdb", "--engine", "polars")
+    done = skyhaul("certify", *engines, "--quiet", dataset, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with closing(DatasetStore.open(dataset, writable=True)) as store:
+        certificate = json.loads(store.read_bytes(layout.CERTIFICATE))
+        assert set(certificate["engines"]) == {"pyarrow", "duckdb", "polars"}
+        rows = [split["rows"] for split in certificate["engines"]["duckdb"]["splits"].values()]
+        assert sum(rows) == OBJECTS
+        (file, *_) = next(commits(store)).files
+        store.replace_bytes(file.path, store.read_bytes(file.path)[:-1] + b"?")
+        done = skyhaul("certify", *engines, "--quiet", dataset, cwd=tmp_path)
+        assert done.returncode == 4, done.stdout + done.stderr
+        assert not store.exists(layout.CERTIFICATE)
