@@ -26,9 +26,12 @@ class Bytes:
     def append(self, data: memoryview) -> None:
         room = len(self._data) - self.length
         fits = min(room, data.nbytes)
-        # By way of a view: a bytearray copies what it is assigned once more before it puts it in place.
-        with memoryview(self._data) as view:
-            view[self.length : self.length + fits] = data[:fits].cast("B")
+        if fits:
+            # NumPy copies straight into place, and lets other threads run meanwhile; a bytearray would copy
+            # what it is assigned once more before.
+            place = np.frombuffer(self._data, np.uint8, fits, self.length)
+            place[:] = np.frombuffer(data, np.uint8, fits)
+            del place  # else the bytearray could not grow
         if fits < data.nbytes:
             self._data += data[fits:]
         self.length += data.nbytes
