@@ -20,29 +20,27 @@ class Bytes:
     """A growing stretch of bytes whose memory outlives `clear`; what `take` gave must be gone by then."""
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        self._data: npt.NDArray[np.uint8] = np.empty(0, np.uint8)
         self.length = 0
 
     def append(self, data: memoryview) -> None:
-        room = len(self._data) - self.length
-        fits = min(room, data.nbytes)
-        if fits:
-            # NumPy copies straight into place, and lets other threads run meanwhile; a bytearray would copy
-            # what it is assigned once more before.
-            place = np.frombuffer(self._data, np.uint8, fits, self.length)
-            place[:] = np.frombuffer(data, np.uint8, fits)
-            del place  # else the bytearray could not grow
-        if fits < data.nbytes:
-            self._data += data[fits:]
-        self.length += data.nbytes
+        stop = self.length + data.nbytes
+        if stop > len(self._data):
+            # NumPy's memory is not touched before it is used, so that twice the room costs nothing.
+            grown = np.empty(max(stop, 2 * len(self._data)), np.uint8)
+            grown[: self.length] = self._data[: self.length]
+            self._data = grown
+        # Copied once, and other threads run meanwhile; a bytearray would do neither.
+        self._data[self.length : stop] = np.frombuffer(data, np.uint8) if data.nbytes else 0
+        self.length = stop
 
     def take(self) -> pa.Buffer:
-        return pa.py_buffer(memoryview(self._data)[: self.length])
+        return pa.py_buffer(self._data.data[: self.length])
 
     def clear(self) -> None:
         self.length = 0
         if len(self._data) > _KEPT:
-            self._data = bytearray()
+            self._data = np.empty(0, np.uint8)
 
 
 class _Validity:
