@@ -14,8 +14,9 @@ from tests.virtual_time import run_virtual
 from skyhaul.forecast.capacity import averaged
 from skyhaul.forecast.delivery import deliver, recover, sample_bytes, sample_seconds
 from skyhaul.forecast.feeding import cut_to
+from skyhaul.forecast.link_in_time import RolledLink
 from skyhaul.forecast.rehearsal import Sample, rehearse
-from skyhaul.forecast.roll import RolledLink, RolledSource, roll
+from skyhaul.forecast.roll import RolledSource, roll
 from skyhaul_connectors.links.presets import PRESETS
 from skyhaul_connectors.links.profile import LinkProfile
 from skyhaul_connectors.sources.memory import MemorySource

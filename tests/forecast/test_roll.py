@@ -8,7 +8,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from skyhaul.forecast.roll import Limit, RolledLink, RolledSource, roll
+from skyhaul.forecast.link_in_time import Limit, RolledLink
+from skyhaul.forecast.roll import RolledSource, roll
 from skyhaul_connectors.links.contacts import Contact, ContactTable
 from skyhaul_connectors.links.profile import Episodes, LinkProfile
 from skyhaul_connectors.links.spread import Spread

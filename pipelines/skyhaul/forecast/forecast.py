@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from pathlib import Path
 
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.forecast.capacity import averaged
@@ -23,20 +18,25 @@ from skyhaul.forecast.delivery import (
     sample_seconds,
 )
 from skyhaul.forecast.feeding import cut_to
+from skyhaul.forecast.inputs import (
+    by_tls,
+    is_dated,
+    is_interrupted,
+    plan_of,
+    stated_profile,
+    used_so_far,
+)
+from skyhaul.forecast.link_in_time import Limit, RolledLink
 from skyhaul.forecast.outlook import LinkOutlook, Outlook, Quantiles, SourceOutlook
 from skyhaul.forecast.rehearsal import Sample
-from skyhaul.forecast.roll import Limit, Rolled, RolledLink, RolledSource, roll
+from skyhaul.forecast.roll import Rolled, RolledSource, roll
 from skyhaul.forecast.work_left import MOST_SEGMENTS, SourceLeft, work_left
-from skyhaul.haul.links import ledger_path
-from skyhaul.planning.make_plan import check_plan, make_plan
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
-from skyhaul_connectors.links.ledger import Ledger
-from skyhaul_connectors.links.presets import profile_from
 from skyhaul_connectors.links.profile import LinkProfile
 from skyhaul_connectors.links.terms import LinkTerms
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
+from skyhaul_schemas.job import Job
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.linkterms import Role, due_at
 from skyhaul_schemas.units import format_duration
@@ -66,13 +66,13 @@ def forecast(
     objects and bytes), and nothing is written to the dataset. Raises UsageError (nothing says how fast a
     link is), PlanMismatch, CarriageError, StorageError, PlanDamaged."""
     job = loaded.job
-    profiles = {name: _profile(job, name) for spec in job.sources.values() for name in spec.via}
+    profiles = {name: stated_profile(job, name) for spec in job.sources.values() for name in spec.via}
     if not profiles:
         raise UsageError(
             "no source goes over a link, so that nothing says how fast its bytes come; name links in `via`"
         )
     planned = Plan.exists(store)
-    with _plan(loaded, store, progress) as (plan, plan_store):
+    with plan_of(loaded, store, progress) as (plan, plan_store):
         recipe = Recipe.of(job, plan.header)
         samples = {
             name: sample_bytes({via: profiles[via] for via in spec.via})
@@ -134,7 +134,7 @@ class _Forecast:
             bytes=sum(part.bytes for part in self._left),
             seeds=len(rolls),
             start=self._start,
-            dated=any(_is_dated(profile) for profile in self._profiles.values()),
+            dated=any(is_dated(profile) for profile in self._profiles.values()),
             seconds=Quantiles.of([rolled.took for rolled in rolls]),
             sources=outlooks,
             links=tuple(self._link(link.name, median, deliveries) for link in links),
@@ -161,7 +161,7 @@ class _Forecast:
     def _sample(self, part: SourceLeft, links: Mapping[str, LinkProfile]) -> Sample:
         spec = self._job.sources[part.source]
         first = cut_to(iter(part.first), sample_bytes(links), MOST_SEGMENTS)
-        return Sample(part.source, first, spec.max_connections, _by_tls(spec))
+        return Sample(part.source, first, spec.max_connections, by_tls(spec))
 
     def _deliver(self, part: SourceLeft) -> list[Delivery]:
         """One for each rehearsal. Sources that are alike share theirs."""
@@ -169,7 +169,7 @@ class _Forecast:
         count = sum(len(segments) for segments in part.first)
         size = sum(segment.length for segments in part.first for segment in segments)
         alike = (
-            tuple(spec.via), spec.max_connections, _by_tls(spec),
+            tuple(spec.via), spec.max_connections, by_tls(spec),
             round(math.log2(max(1, size / max(1, count)))), size if part.whole else 0,
         )  # fmt: skip
         if alike not in self._deliveries:
@@ -194,7 +194,7 @@ class _Forecast:
         users = self._users(name)
         most = max(users, key=lambda part: part.to_fetch)
         found = Recovery()
-        if _interrupted(profile):
+        if is_interrupted(profile):
             sample = self._sample(most, {name: profile})
             found = recover(sample, name, profile, seed=0, spool_limit=self._job.spool_limit)
         seconds = sum(part.to_fetch for part in users) * 8 / profile.payload_rate
@@ -301,69 +301,3 @@ def _shares(spent: Mapping[Limit, float]) -> tuple[tuple[str, float], ...]:
     total = sum(spent.values())
     shares = [(limit.value, round(seconds / total, 3)) for limit, seconds in spent.items() if total]
     return tuple(sorted((s for s in shares if s[1] >= 0.005), key=lambda s: -s[1]))
-
-
-def _profile(job: Job, name: str) -> LinkProfile:
-    """The link as the forecast knows it, whether the haul emulates it or not. Raises UsageError."""
-    profile = profile_from(job.links[name], name)
-    if not math.isfinite(profile.down):
-        rates = [c.rate for c in profile.contacts.contacts] if profile.contacts is not None else []
-        known = [rate for rate in rates if rate is not None]
-        if not known or len(known) < len(rates):
-            raise UsageError(f"link {name}: nothing says how fast it is; give `down`, `trace` or a `preset`")
-        profile = profile.with_(down=max(known), up=max(known) / 10)
-    return profile
-
-
-def _interrupted(profile: LinkProfile) -> bool:
-    return bool(
-        profile.outages
-        or profile.contacts is not None
-        or profile.handover_gap
-        or any(episodes.is_outage for episodes in profile.episodes)
-    )
-
-
-def _is_dated(profile: LinkProfile) -> bool:
-    return profile.contacts is not None and any(c.absolute for c in profile.contacts.contacts)
-
-
-def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str, int]:
-    """By link: bytes that count in the cycle of `at`, as the ledger has it, which may not be there yet.
-    Raises StorageError."""
-    path = ledger_path(job, os.environ)
-    metered = {name: link for name, link in terms.items() if link.metered}
-    if not metered or not path.exists():
-        return {}
-    with closing(Ledger(path)) as ledger:
-        return {name: ledger.used(t.account, t.cycle(at).name).counted for name, t in metered.items()}
-
-
-def _by_tls(spec: SourceSpec) -> bool:
-    """Whether connections cost a TLS handshake's round trip, too."""
-    urls = [spec.url.root or spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
-    return any(url.startswith("https:") for url in urls)
-
-
-@contextmanager
-def _plan(
-    loaded: LoadedJob, store: DatasetStore, progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[Plan, DatasetStore]]:
-    """The dataset's plan; where there is none, one that is made elsewhere and thrown away."""
-    if Plan.exists(store):
-        with closing(Plan.open(store)) as plan:
-            check_plan(loaded.job, plan.header)
-            yield plan, store
-        return
-    with tempfile.TemporaryDirectory(prefix="skyhaul-estimate-") as folder:
-        place = Path(folder)
-        elsewhere = replace(
-            loaded,
-            job=loaded.job.model_copy(
-                update={"dataset": str(place / "dataset"), "spool": str(place / "spool")}
-            ),
-        )
-        with closing(DatasetStore.open(elsewhere.job.dataset, writable=True)) as scratch:
-            make_plan(elsewhere, scratch, progress=progress)
-            with closing(Plan.open(scratch)) as plan:
-                yield plan, scratch

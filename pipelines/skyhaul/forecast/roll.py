@@ -8,57 +8,20 @@ the deadline would be missed without it.
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from skyhaul.forecast.account import Account
-from skyhaul_connectors.links.dice import seed_for
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.schedule import Phase, Schedule
-from skyhaul_connectors.links.terms import LinkTerms
-from skyhaul_schemas.linkterms import Role
+from skyhaul.forecast.link_in_time import RESORT_AFTER, Limit, LinkInTime, Overflow, RolledLink
 
 HORIZON = 2 * 365 * 86400.0
 """Seconds after which a haul is not waited for."""
 
-RESORT_AFTER = 10.0
-"""Seconds of an outage after which a last resort is used."""
-
-_TRACE_STEP = 1.0
 _ENOUGH = 0.5
 """Bytes below which a source has nothing left: floats do not add up to the last byte."""
 
 
-class Limit(enum.Enum):
-    """What a source waits for; `spent` says for how long."""
-
-    RATE = "link rate"
-    ROUND_TRIPS = "round trips"
-    CONTACTS = "contacts"
-    OUTAGES = "outages"
-    OTHERS = "other sources"
-    CAP = "cap"
-    HOURS = "hours"
-
-
 _TELLING = (Limit.OUTAGES, Limit.CAP, Limit.HOURS, Limit.CONTACTS)
-
-
-@dataclass(frozen=True, slots=True)
-class RolledLink:
-    """profile: as its capacity is reckoned with. outage_lost, contact_lost: seconds that each interruption
-    costs when it is over. used: bytes that count towards the cap already; wire: bytes that count for each
-    of payload."""
-
-    name: str
-    profile: LinkProfile
-    outage_lost: float = 0.0
-    contact_lost: float = 0.0
-    terms: LinkTerms | None = None
-    used: int = 0
-    wire: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,81 +50,6 @@ class Rolled:
     steps: int = 0
 
 
-class _Link:
-    """A link at a moment: whether it carries anything, at which rate, and until when that holds."""
-
-    def __init__(self, link: RolledLink, seed: int, epoch: float) -> None:
-        self.link = link
-        self.role: Role = link.terms.role if link.terms is not None else "primary"
-        self.physical = link.profile.segment / link.profile.mtu * (1 - link.profile.loss)
-        self.why: Limit | None = None
-        self.rate = 0.0
-        self.until = 0.0
-        self.down_since: float | None = None
-        self.account = Account(link.terms, used=link.used, wire=link.wire) if link.terms is not None else None
-        self._epoch = epoch
-        self._schedule = Schedule(link.profile, seed_for(seed, link.name), epoch)
-        self._blind_until = 0.0
-        self._was = Phase.UP
-
-    def look(self, at: float) -> None:
-        """`rate`: bytes of IP per second from `at` to `until`; `why`: what is in the way where it is 0."""
-        if at >= self.until:
-            self._look(at)
-        account = self.account
-        if account is not None and self.why is None and account.spent:
-            self.rate, self.why = 0.0, Limit.CAP
-
-    def room(self) -> float:
-        """Bytes of payload that the link may carry before it has to be looked at."""
-        return math.inf if self.account is None else self.account.room()
-
-    def _look(self, at: float) -> None:
-        self.rate, self.why = 0.0, None
-        piece = self._schedule.piece(at)
-        self.until = piece.until
-        allowed = math.inf
-        account = self.account
-        if account is not None:
-            if self._epoch + at >= account.until:
-                account.look(self._epoch + at)
-            allowed = account.rate
-            self.until = min(self.until, max(account.until - self._epoch, math.nextafter(at, math.inf)))
-        closed = Phase.CLOSED if not allowed else piece.phase
-        if closed is not Phase.UP:
-            # The longest kind of interruption tells what getting over it costs.
-            self._was = Phase.CLOSED if Phase.CLOSED in (self._was, closed) else Phase.DOWN
-            self.why = Limit.OUTAGES
-            if closed is Phase.CLOSED:
-                self.why = Limit.CONTACTS if piece.phase is Phase.CLOSED else Limit.HOURS
-            self.down_since = at if self.down_since is None else self.down_since
-            return
-        if self._was is not Phase.UP:
-            lost = self.link.contact_lost if self._was is Phase.CLOSED else self.link.outage_lost
-            self._blind_until = at + lost
-            self._was = Phase.UP
-        if at < self._blind_until:
-            self.why, self.until = Limit.OUTAGES, min(self.until, self._blind_until)
-            return
-        self.down_since = None
-        trace = self.link.profile.trace
-        if piece.trace_share and trace is not None:
-            self.until = min(self.until, at + _TRACE_STEP)
-            passed = trace.bytes_by(self.until) - trace.bytes_by(at)
-            self.rate = passed * piece.trace_share / (self.until - at)
-        else:
-            self.rate = piece.down / 8
-        self.rate = min(self.rate, allowed)
-
-    def is_down(self, at: float) -> bool:
-        """Whether a last resort counts it as down: what is closed at once, an outage after a while."""
-        if self.why is None:
-            return False
-        if self.why is not Limit.OUTAGES:
-            return True
-        return self.down_since is not None and at - self.down_since >= RESORT_AFTER
-
-
 def roll(
     sources: Sequence[RolledSource],
     links: Iterable[RolledLink],
@@ -172,8 +60,10 @@ def roll(
 ) -> Rolled:
     """The haul of all `sources`, begun at `epoch` (Unix seconds), under one seed of the links' luck.
     deadline: seconds after the epoch; what overflow links are for."""
-    state = {link.name: _Link(link, seed, epoch) for link in links}
+    state = {link.name: LinkInTime(link, seed, epoch) for link in links}
     left = {source.name: float(source.bytes) for source in sources}
+    due = math.inf if deadline is None else epoch + deadline
+    overflow = {source.name: Overflow(source.shares, state, due) for source in sources}
     rolled = Rolled(
         payload=dict.fromkeys(state, 0.0),
         spent={source.name: dict.fromkeys(Limit, 0.0) for source in sources},
@@ -188,10 +78,11 @@ def roll(
         for link in used.values():
             link.look(at)
         carrying = {
-            source.name: _carrying(source, used, at, left[source.name], deadline) for source in active
+            s.name: _carrying(s, used, at, overflow[s.name].needed(epoch + at, left[s.name])) for s in active
         }
         flows = _flows([source for source in active if at >= source.overhead], used, carrying)
         until = _next_change(at, active, used, flows, left)
+        until = min([until] + [at + overflow[source.name].look_again(epoch + at) for source in active])
         if until >= HORIZON:
             break
         for source in active:
@@ -199,32 +90,26 @@ def roll(
             if left[source.name] <= _ENOUGH:
                 rolled.done[source.name] = until
         for name, link in used.items():
-            if link.account is not None:
-                link.account.take(sum(flow for (_, via), flow in flows.items() if via == name) * (until - at))
+            link.account.take(sum(flow for (_, via), flow in flows.items() if via == name) * (until - at))
         at = until
     rolled.left = sum(count for count in left.values() if count > _ENOUGH)
     for source in sources:
         rolled.done.setdefault(source.name, 0.0 if left[source.name] <= _ENOUGH else math.inf)
     rolled.took = max(rolled.done.values(), default=0.0)
     for name, link in state.items():
-        cost = link.account.cost if link.account is not None else None
-        if cost is not None:
-            rolled.cost[name] = cost
+        if link.account.cost is not None:
+            rolled.cost[name] = link.account.cost
     return rolled
 
 
 def _carrying(
-    source: RolledSource, links: Mapping[str, _Link], at: float, left: float, deadline: float | None
+    source: RolledSource, links: Mapping[str, LinkInTime], at: float, needed: bool
 ) -> frozenset[str]:
-    """The links that carry for the source now, by their roles."""
+    """The links that carry for the source now, by their roles. needed: of overflow links."""
     roles: dict[str, set[str]] = {"primary": set(), "overflow": set(), "last-resort": set()}
     for name in source.shares:
         roles[links[name].role].add(name)
-    carrying = roles["primary"]
-    if roles["overflow"] and deadline is not None:
-        rate = sum(links[name].link.profile.down / 8 * source.shares[name] for name in carrying)
-        if at + (left / rate if rate else math.inf) > deadline:
-            carrying = carrying | roles["overflow"]
+    carrying = roles["primary"] | (roles["overflow"] if needed else set())
     if all(links[name].is_down(at) for name in carrying):
         carrying = carrying | roles["last-resort"]
     return frozenset(carrying)
@@ -233,7 +118,7 @@ def _carrying(
 def _next_change(
     at: float,
     active: Sequence[RolledSource],
-    links: Mapping[str, _Link],
+    links: Mapping[str, LinkInTime],
     flows: Mapping[tuple[str, str], float],
     left: Mapping[str, float],
 ) -> float:
@@ -256,7 +141,7 @@ def _next_change(
 
 
 def _flows(
-    active: Sequence[RolledSource], links: Mapping[str, _Link], carrying: Mapping[str, frozenset[str]]
+    active: Sequence[RolledSource], links: Mapping[str, LinkInTime], carrying: Mapping[str, frozenset[str]]
 ) -> dict[tuple[str, str], float]:
     """(source, link) -> bytes of payload per second."""
     flows: dict[tuple[str, str], float] = {}
@@ -277,7 +162,7 @@ def _flows(
 def _pass(
     rolled: Rolled,
     source: RolledSource,
-    links: Mapping[str, _Link],
+    links: Mapping[str, LinkInTime],
     flows: Mapping[tuple[str, str], float],
     seconds: float,
     *,

@@ -1,0 +1,91 @@
+"""What a forecast begins with: the links as the job file has them, what was used of them, and a plan."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.haul.links import ledger_path
+from skyhaul.planning.make_plan import check_plan, make_plan
+from skyhaul.planning.plan_file import Plan
+from skyhaul_connectors.links.ledger import Ledger
+from skyhaul_connectors.links.presets import profile_from
+from skyhaul_connectors.links.profile import LinkProfile
+from skyhaul_connectors.links.terms import LinkTerms
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
+from skyhaul_schemas.jobfile import LoadedJob
+
+
+def stated_profile(job: Job, name: str) -> LinkProfile:
+    """The link as the forecast knows it, whether the haul emulates it or not. Raises UsageError."""
+    profile = profile_from(job.links[name], name)
+    if not math.isfinite(profile.down):
+        rates = [c.rate for c in profile.contacts.contacts] if profile.contacts is not None else []
+        known = [rate for rate in rates if rate is not None]
+        if not known or len(known) < len(rates):
+            raise UsageError(f"link {name}: nothing says how fast it is; give `down`, `trace` or a `preset`")
+        profile = profile.with_(down=max(known), up=max(known) / 10)
+    return profile
+
+
+def is_interrupted(profile: LinkProfile) -> bool:
+    """Whether anything ever comes between it and its source."""
+    return bool(
+        profile.outages
+        or profile.contacts is not None
+        or profile.handover_gap
+        or any(episodes.is_outage for episodes in profile.episodes)
+    )
+
+
+def is_dated(profile: LinkProfile) -> bool:
+    """Whether its contacts are moments of the calendar."""
+    return profile.contacts is not None and any(c.absolute for c in profile.contacts.contacts)
+
+
+def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str, int]:
+    """By link: bytes that count in the cycle of `at`, as the ledger has it, which may not be there yet.
+    Raises StorageError."""
+    path = ledger_path(job, os.environ)
+    metered = {name: link for name, link in terms.items() if link.metered}
+    if not metered or not path.exists():
+        return {}
+    with closing(Ledger(path)) as ledger:
+        return {name: ledger.used(t.account, t.cycle(at).name).counted for name, t in metered.items()}
+
+
+def by_tls(spec: SourceSpec) -> bool:
+    """Whether connections cost a TLS handshake's round trip, too."""
+    urls = [spec.url.root or spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
+    return any(url.startswith("https:") for url in urls)
+
+
+@contextmanager
+def plan_of(
+    loaded: LoadedJob, store: DatasetStore, progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[Plan, DatasetStore]]:
+    """The dataset's plan; where there is none, one that is made elsewhere and thrown away."""
+    if Plan.exists(store):
+        with closing(Plan.open(store)) as plan:
+            check_plan(loaded.job, plan.header)
+            yield plan, store
+        return
+    with tempfile.TemporaryDirectory(prefix="skyhaul-estimate-") as folder:
+        place = Path(folder)
+        elsewhere = replace(
+            loaded,
+            job=loaded.job.model_copy(
+                update={"dataset": str(place / "dataset"), "spool": str(place / "spool")}
+            ),
+        )
+        with closing(DatasetStore.open(elsewhere.job.dataset, writable=True)) as scratch:
+            make_plan(elsewhere, scratch, progress=progress)
+            with closing(Plan.open(scratch)) as plan:
+                yield plan, scratch
