@@ -31,6 +31,7 @@ class Table:
         self.decide(0.0)
         for channel in self.channels:
             self.scheduler.opened(channel, RTT)
+        self.decide(RTT)
         self.first, second = self.asks
         self.scheduler.received(second, SIZE, 2 * RTT)
         self.scheduler.finished(second, 2 * RTT)

@@ -104,14 +104,14 @@ def test_sizes_stay_within_their_bounds(
     assert SMALLEST_RANGE <= size <= LARGEST_RANGE
     assert size & (size - 1) == 0
     assert size == SMALLEST_RANGE or size <= remaining / (8 * channels)
-    assert 32 * 1024 <= pipeline_depth(estimate, channels) <= 8 * 1024 * 1024
+    assert size // 2 <= pipeline_depth(estimate, channels, size)
     assert outstanding_limit(estimate, channels) >= SMALLEST_RANGE
 
 
 def test_ranges_are_what_was_measured_best_on_leo_and_geo() -> None:
     mib = 1024 * 1024
     assert range_size(measured(0.6, 6.25e6), 160, 16 * mib) == 16 * 1024
-    assert range_size(measured(0.6, 6.25e6), 256, 64 * mib) == 32 * 1024
+    assert range_size(measured(0.6, 6.25e6), 256, 64 * mib) == 16 * 1024
     assert range_size(measured(0.045, 25e6), 64, 64 * mib) in (64 * 1024, 128 * 1024)
 
 

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.transfer.lane import ChannelState, LaneState
-from skyhaul_connectors.transfer.pace import FIRST_GUESS, outstanding_limit, pipeline_depth, range_size
+from skyhaul_connectors.transfer.pace import (
+    FIRST_GUESS,
+    FIRST_RANGE,
+    TRIAL_RANGE,
+    outstanding_limit,
+    pipeline_depth,
+    range_size,
+)
 from skyhaul_connectors.transfer.source_state import SourceState
 from skyhaul_connectors.transfer.work import Ask, Piece
 
 _HEDGE_EVERY = 0.02
 _HEDGE_ROOM = 4 * 1024 * 1024
+
+LATE = 1.2
+"""A channel that was silent for this many round trips, with a range out, repairs a loss."""
+
+OLD = 2.2
+"""So does one that has not brought a range after this many, however it trickles."""
+
+THIN = 4.0
+"""How much longer a range is waited for that takes the link more than a quarter of a round trip."""
+
+CHEAP = 0.01
+"""When less than this share of what came is missing, most of it is late, and copies cost little."""
 
 
 class Assigning:
@@ -26,13 +45,14 @@ class Assigning:
             return
         allowed = lane.concurrency.target(now, lane.estimate)
         channels = max(1, min(len(lane.channels), allowed))
-        lane.depth = pipeline_depth(lane.estimate, channels)
+        size = range_size(lane.estimate, channels, queue.waiting)
+        lane.depth = pipeline_depth(lane.estimate, channels, size)
         lane.limit = outstanding_limit(lane.estimate, channels)
         if lane.room is not None:
             lane.limit = int(min(lane.limit, lane.outstanding + lane.room(now)))
         busy = lane.busy if len(lane.channels) > allowed else 0
         for channel in sorted(lane.roomy.values(), key=_readiest):
-            if not queue.ready:
+            if not queue.ready or not channel.open:
                 return
             if not channel.asks:
                 if busy >= allowed:
@@ -62,11 +82,20 @@ class Assigning:
         for ask in list(state.asks.values()):
             if not idle:
                 return
-            if ask.mate is None and not ask.work.gone and self._is_late(ask, now):
-                gaps = ask.work.arrived.gaps(ask.cursor, ask.stop)
-                if gaps:
-                    piece = Piece(ask.work, ask.segment, gaps[0][0], gaps[-1][1], ask.spent, ask.tries)
-                    ask.mate = state.send(piece, idle.pop(0), now, mate=ask)
+            if ask.ended or ask.work.gone:
+                continue
+            late = self._is_late(ask, now)
+            if ask.mate is not None:
+                if late and ask.asked_at <= ask.mate.asked_at and self._is_late(ask.mate, now):
+                    # Both are late: the older one's channel is given up, and its place is free for a copy.
+                    state.hang(state.channels[ask.channel])
+                continue
+            if not late and state.missing > CHEAP * self._lane_of(ask).estimate.meter.total:
+                continue
+            gaps = ask.work.arrived.gaps(ask.cursor, ask.stop)
+            if gaps:
+                piece = Piece(ask.work, ask.segment, gaps[0][0], gaps[-1][1], ask.spent, ask.tries)
+                ask.mate = state.send(piece, idle.pop(0), now, mate=ask)
 
     def _fill(self, lane: LaneState, channel: ChannelState, channels: int, now: float) -> bool:
         """False where the lane should take no more."""
@@ -79,6 +108,8 @@ class Assigning:
             size = min(range_size(lane.estimate, channels, queue.waiting), queue.waiting)
             if lane.room is not None:
                 size = min(size, lane.limit - lane.outstanding)
+            if not channel.answered:
+                size = min(size, FIRST_RANGE if lane.asks else TRIAL_RANGE)
             if not self._is_first(lane, size, now):
                 return False
             self._state.send(queue.cut(size), channel, now)
@@ -103,16 +134,20 @@ class Assigning:
                 return False
         return True
 
+    def _lane_of(self, ask: Ask) -> LaneState:
+        return self._state.lanes[self._state.channels[ask.channel].lane]
+
     def _is_late(self, ask: Ask, now: float) -> bool:
-        lane = self._state.lanes[self._state.channels[ask.channel].lane]
-        # A full link is no reason to ask twice: what is out on it takes its time for all.
-        patience = 1.5 * lane.estimate.slow_rtt + lane.outstanding / (lane.estimate.rate or FIRST_GUESS)
-        if now - ask.asked_at < patience:
-            return False
-        if ask.first_at is None or now - ask.last_at > patience:
-            return True
-        pace = (ask.cursor - ask.start) / max(1e-3, now - ask.first_at)
-        return ask.rest / max(1.0, pace) > 2 * patience
+        lane = self._lane_of(ask)
+        estimate = lane.estimate
+        # A full link is no reason to ask twice: what is out takes its time for all, whether it was asked
+        # for before or since.
+        rate = max(estimate.rate or FIRST_GUESS, estimate.meter.rate(now))
+        usual = max(estimate.usual_rtt, max(ask.ahead, lane.outstanding) / rate)
+        if ask.rest / rate > estimate.usual_rtt / 4:
+            usual *= THIN  # the link itself takes longer than any repair; a copy would only delay it
+        silent = now - max(ask.asked_at, ask.last_at, self._state.channels[ask.channel].last_at)
+        return silent > LATE * usual or now - ask.asked_at > OLD * usual
 
 
 def _may_hedge(lane: LaneState, now: float) -> bool:

@@ -33,7 +33,7 @@ class Dialling:
             return
         if now < lane.next_dial or not state.queue.ready:
             return
-        wanted = lane.concurrency.target(now, lane.estimate)
+        wanted = lane.concurrency.target(now, lane.estimate, lane.dialling_for(now))
         if lane.failed_dials:
             wanted = min(wanted, lane.open_channels + 1)
         kept_free = sum(
@@ -43,7 +43,7 @@ class Dialling:
         wanted = min(wanted - len(lane.channels), free)
         if wanted <= 0:
             return
-        size = range_size(lane.estimate, max(1, len(lane.channels)), state.queue.waiting)
+        size = range_size(lane.estimate, wanted + len(lane.channels), state.queue.waiting)
         useful = max(state.queue.ready, state.queue.waiting // size) - len(lane.channels) + lane.busy
         for _ in range(min(wanted, useful)):
             state.open(lane, now)

@@ -102,6 +102,10 @@ class LaneState:
         """Channels with something asked of them."""
         return sum(1 for channel in self.channels.values() if channel.asks)
 
+    def dialling_for(self, now: float) -> float:
+        """Seconds since the first of the connections that are there was dialled; 0 where there is none."""
+        return now - min((channel.dialled_at for channel in self.channels.values()), default=now)
+
     def threshold(self) -> float:
         """Seconds without a byte that make a lane silent."""
         if self.estimate.rtt is None:

@@ -36,6 +36,7 @@ ASK_DEADLINE = 90.0
 """Seconds without a byte after which a channel with an ask is dropped, whatever its own deadlines say."""
 
 _TICK = 0.1
+_DIAL_TICK = 0.02
 _LOOK_ROUND = 1.0
 
 
@@ -279,6 +280,8 @@ class SourceScheduler:
                 due.append(lane.look(now).until)
             if lane.silent_since is not None or lane.next_dial > now:
                 due.append(lane.next_dial if lane.next_dial > now else now + PROBE_EVERY)
+            elif lane.channels and lane.estimate.rtt is None:
+                due.append(now + _DIAL_TICK)
             elif lane.asks:
                 due.append(now + _TICK)
         return max(now + 0.001, min(due))

@@ -137,6 +137,7 @@ class SourceState:
             piece.stop - piece.start,
             tag,
         )
+        lane = self.lanes[channel.lane]
         ask = Ask(
             request,
             piece.work,
@@ -146,12 +147,12 @@ class SourceState:
             channel.number,
             now,
             alone=not channel.asks,
+            ahead=lane.outstanding,
             spent=piece.spent,
             tries=piece.tries,
             cursor=piece.start,
             mate=mate,
         )
-        lane = self.lanes[channel.lane]
         if not lane.asks:
             lane.waiting_since = now
         self.asks[tag] = ask

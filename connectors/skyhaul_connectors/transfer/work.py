@@ -80,7 +80,8 @@ class Piece:
 
 @dataclass(slots=True, eq=False)
 class Ask:
-    """A range that is out on a channel. `cursor` is the position of the next byte."""
+    """A range that is out on a channel. `cursor` is the position of the next byte; ahead: bytes that were
+    out over the lane before it."""
 
     request: RangeRequest
     work: Work
@@ -90,6 +91,7 @@ class Ask:
     channel: int
     asked_at: float
     alone: bool
+    ahead: int = 0
     spent: int = 0
     tries: int = 0
     cursor: int = 0
