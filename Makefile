@@ -58,7 +58,7 @@ constraints:  ## Pin the newest versions that pyproject.toml allows
 	$(check-python)
 	rm -rf $(VENV)-constraints
 	"$(PYTHON)" -m venv $(VENV)-constraints
-	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,s3,gcs,redis,certify,spark,language,bench]'
+	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,s3,sftp,gcs,redis,certify,spark,language,bench]'
 	{ sed -n '/^#/p' constraints.txt; $(VENV)-constraints/bin/python -m pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-constraints
@@ -75,7 +75,7 @@ $(VENV)/.ready-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) for tests (once; fetches packages)"
-	$(PIP_INSTALL) -e '.[dev,s3,redis,certify,spark,language]'
+	$(PIP_INSTALL) -e '.[dev,s3,sftp,redis,certify,spark,language]'
 	@touch $@ $(VENV)/.ready-demo
 
 $(BIN)/python:

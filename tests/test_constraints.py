@@ -30,6 +30,7 @@ def test_every_dependency_is_pinned_within_its_bounds() -> None:
         *extras["spark"],
         *extras["language"],
         *extras["bench"],
+        *extras["sftp"],
     ]:
         wanted = Requirement(text)
         pin = pins.get(canonicalize_name(wanted.name))

@@ -29,6 +29,11 @@ _FOREIGN = (
 )
 """Bases that are no OSError, looked up where their library was loaded."""
 
+_NO_ENTRY = frozenset(
+    {"AuthenticationException", "BadAuthenticationType", "PartialAuthentication", "PasswordRequiredException"}
+)
+"""paramiko's, by name."""
+
 
 def foreign_errors() -> tuple[type[Exception], ...]:
     """What filesystems raise when something is wrong outside."""
@@ -53,7 +58,12 @@ def as_carriage(place: str, error: Exception) -> CarriageError:
     name = type(error).__name__
     if isinstance(error, FileNotFoundError):
         return ObjectMissing(f"{place}: gone")
-    if isinstance(error, PermissionError) or "Credentials" in name:
+    if name == "BadHostKeyException":
+        return AccessRefused(
+            f"{place}: the server's SSH key is not in known_hosts; add it once it is known to be right"
+            " (ssh-keyscan), or name its file in options.known_hosts"
+        )
+    if isinstance(error, PermissionError) or "Credentials" in name or name in _NO_ENTRY:
         return AccessRefused(f"{place}: the store refuses access ({name}); check the credentials")
     if name == "FileExpired":  # s3fs: If-Match did not hold
         return SourceChanged(f"{place}: no longer the version that the plan pinned")

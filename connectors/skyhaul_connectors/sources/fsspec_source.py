@@ -8,6 +8,7 @@ the object's size and version are compared with the pinned ones.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -16,18 +17,21 @@ from typing import Any
 import fsspec
 
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
-from skyhaul_connectors.sources.fsspec_errors import translated
+from skyhaul_connectors.sources.fsspec_errors import foreign_errors, translated
 from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
 from skyhaul_connectors.sources.globs import Selection, States, has_glob
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
+from skyhaul_connectors.sources.sftp_hosts import with_known_hosts
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import ConnectionLost, ObjectMissing, SourceChanged, UsageError
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
 _OPEN_FILES = 8
+_SSH = frozenset(("sftp", "ssh"))
+"""Filesystems over one connection that two threads must not use at once: each channel has its own."""
 _PAGE = 1000
 
 Info = Mapping[str, Any]
@@ -66,7 +70,10 @@ class FsspecFiles:
         return with_checksums(self._listing(), self._checksums, Selection(self._patterns).matches)
 
     def connect(self, events: ChannelEvents, route: Route) -> ReadingChannel:
-        return ReadingChannel(_Reader(self).read, events, threaded=True, timeouts=self._timeouts)
+        reader = _Reader(self)
+        return ReadingChannel(
+            reader.read, events, threaded=True, timeouts=self._timeouts, release=reader.close
+        )
 
     def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
         return self._reader.read(obj, offset, length) if length else b""
@@ -80,21 +87,34 @@ class FsspecFiles:
         """Made on first use. Raises UsageError where its package is missing or refuses the options."""
         with self._lock:
             if self._filesystem is None:
-                try:
-                    self._filesystem = fsspec.filesystem(
-                        self._protocol, use_listings_cache=False, skip_instance_cache=True, **self._options
-                    )
-                except ImportError:
-                    raise UsageError(
-                        f"source {self._name}: {self._protocol}:// needs a package that is not installed;"
-                        f" see fsspec's page on {self._protocol}"
-                    ) from None
-                except (TypeError, ValueError) as error:
-                    raise UsageError(
-                        f"source {self._name}: {self._protocol}:// does not take these options"
-                        f" ({type(error).__name__})"
-                    ) from None
+                self._filesystem = self._made()
             return self._filesystem
+
+    def own_filesystem(self) -> Any | None:
+        """A connection of the caller's own, where the filesystem is one; None where all may share one."""
+        return self._made() if self._protocol in _SSH else None
+
+    def _made(self) -> Any:
+        options: dict[str, Any] = {"use_listings_cache": False, **self._options}
+        try:
+            if self._protocol in _SSH:
+                options = with_known_hosts(
+                    self._name, self._options, self._timeouts.connect, self._timeouts.idle
+                )
+            filesystem = fsspec.filesystem(self._protocol, skip_instance_cache=True, **options)
+            if self._protocol in _SSH:
+                filesystem.ftp.get_channel().settimeout(self._timeouts.idle)
+            return filesystem
+        except ImportError:
+            raise UsageError(
+                f"source {self._name}: {self._protocol}:// needs a package that is not installed;"
+                f" see fsspec's page on {self._protocol}"
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"source {self._name}: {self._protocol}:// does not take these options"
+                f" ({type(error).__name__})"
+            ) from None
 
     def place(self, path: str) -> str:
         return f"{self._name}: {printable(path)!r}"
@@ -129,6 +149,11 @@ class FsspecFiles:
             for info in self._children(folder):
                 name = self._name_below(folder, info)
                 path = folder + name
+                if info.get("type") == "link" and globs.takes(states, name):
+                    with translated(self.place(path)):
+                        info = self.filesystem().info(self.full_path(path))
+                    if info.get("type") == "directory":
+                        continue  # links to folders may lead in circles
                 if info.get("type") == "directory":
                     inside = globs.enter(states, name) if name else frozenset()
                     if inside:
@@ -142,9 +167,9 @@ class FsspecFiles:
     def _children(self, folder: str) -> Iterator[Info]:
         path = self.full_path(folder).rstrip("/") or "/"
         place = f"source {self._name}: {printable(path)!r}"
-        filesystem = self.filesystem()
         try:
             with translated(place):
+                filesystem = self.filesystem()
                 yield from _s3_pages(filesystem, path) or filesystem.ls(path, detail=True)
         except ObjectMissing:
             if folder:
@@ -177,6 +202,7 @@ class _Reader:
     def __init__(self, source: FsspecFiles) -> None:
         self._source = source
         self._open: OrderedDict[str, Any] = OrderedDict()
+        self._own: Any = None
 
     def read(self, obj: PinnedObject, offset: int, length: int) -> bytes:
         """Exactly `length` bytes. Raises CarriageError."""
@@ -184,12 +210,15 @@ class _Reader:
         try:
             with translated(place):
                 file = self._file(obj)
-                file.seek(offset)
-                data: bytes = file.read(length)
+                data = _read(file, offset, length)
                 if not hasattr(file, "read_kw"):  # s3fs sends If-Match with each range
-                    self._check(obj, self._source.filesystem().info(self._source.full_path(obj.path)))
+                    self._check(obj, self._filesystem().info(self._source.full_path(obj.path)))
+        except (ObjectMissing, SourceChanged):
+            self._forget(obj.path)
+            raise
         except BaseException:
             self._forget(obj.path)
+            self._disconnect()
             raise
         if len(data) != length:
             self._forget(obj.path)
@@ -199,6 +228,20 @@ class _Reader:
     def close(self) -> None:
         for path in list(self._open):
             self._forget(path)
+        self._disconnect()
+
+    def _filesystem(self) -> Any:
+        if self._own is None:
+            self._own = self._source.own_filesystem()
+        return self._source.filesystem() if self._own is None else self._own
+
+    def _disconnect(self) -> None:
+        """The next read connects anew."""
+        own, self._own = self._own, None
+        if own is not None:
+            self._open.clear()
+            with contextlib.suppress(OSError, EOFError):
+                own.client.close()
 
     def _file(self, obj: PinnedObject) -> Any:
         file = self._open.get(obj.path)
@@ -206,7 +249,7 @@ class _Reader:
             fault = fault_in_path(obj.path)
             if fault:
                 raise ObjectMissing(f"{self._source.place(obj.path)}: the path {fault}")
-            filesystem = self._source.filesystem()
+            filesystem = self._filesystem()
             path = self._source.full_path(obj.path)
             # A version id pins by itself where the filesystem can be asked for it.
             version = obj.version.removeprefix("vid:") if obj.version.startswith("vid:") else None
@@ -232,8 +275,16 @@ class _Reader:
     def _forget(self, path: str) -> None:
         file = self._open.pop(path, None)
         if file is not None:
-            with translated(self._source.place(path)):
+            with contextlib.suppress(*foreign_errors()):  # nothing was written
                 file.close()
+
+
+def _read(file: Any, offset: int, length: int) -> bytes:
+    if hasattr(file, "readv"):  # paramiko: all of the range is under way at once, not 32 KiB a round trip
+        return b"".join(file.readv([(offset, length)]))
+    file.seek(offset)
+    data: bytes = file.read(length)
+    return data
 
 
 def _s3_pages(filesystem: Any, path: str) -> Iterator[Info] | None:

@@ -26,7 +26,8 @@ _Done = bytes | CarriageError
 
 
 class ReadingChannel:
-    """Answers queued requests one after the other, in pieces of at most `piece` bytes."""
+    """Answers queued requests one after the other, in pieces of at most `piece` bytes. `release` is called
+    on the channel's own thread once it is closed."""
 
     def __init__(
         self,
@@ -36,11 +37,13 @@ class ReadingChannel:
         threaded: bool,
         timeouts: Timeouts,
         piece: int = 256 * 1024,
+        release: Callable[[], None] | None = None,
     ) -> None:
         self._read = read
         self._events = events
         self._timeouts = timeouts
         self._piece = piece
+        self._release = release
         self._loop = asyncio.get_running_loop()
         self._queue: deque[RangeRequest] = deque()
         self._busy = False
@@ -107,6 +110,8 @@ class ReadingChannel:
             done = self._try(request, offset, length)
             with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime
                 self._loop.call_soon_threadsafe(self._took, request, offset, done)
+        if self._release is not None:
+            self._release()
 
     def _took(self, request: RangeRequest, offset: int, done: _Done) -> None:
         if self._closed:

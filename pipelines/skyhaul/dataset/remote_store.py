@@ -52,6 +52,10 @@ _PARTS = {"chunksize": 16 * 1024 * 1024, "max_concurrency": 4}
 """How a large file goes up where the filesystem lets us say so: s3fs holds ten parts of 50 MiB otherwise."""
 
 
+_REPLACING = frozenset(("sftp", "ssh", "ftp"))
+"""Refused before anything connects: fsspec trusts whichever key an SSH server shows."""
+
+
 class _AnswerLost(Exception):
     """A store call that may or may not have happened; tried again after a look."""
 
@@ -67,6 +71,8 @@ class RemoteStore(DatasetStore):
         self.files = files
         if "::" in url:
             raise UsageError(f"dataset {shown(url)}: chained URLs cannot hold a dataset")
+        if writable and url.partition("://")[0].lower() in _REPLACING:
+            raise _replaces(url)
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
@@ -75,10 +81,7 @@ class RemoteStore(DatasetStore):
         self._lock = threading.Lock()
         self._temporary: TemporaryFolder | None = None
         if writable and not _creates_only(self._fs):
-            raise UsageError(
-                f"dataset {shown(url)}: this filesystem cannot create a file without replacing one;"
-                " use a local folder, s3:// or gs://"
-            )
+            raise _replaces(url)
         if writable:
             with suppress(OSError):
                 clear_leftovers(_own_folder())
@@ -291,6 +294,13 @@ class RemoteStore(DatasetStore):
             if self._temporary is not None and self._temporary.owner == os.getpid():
                 self._temporary.remove()
             self._temporary = None
+
+
+def _replaces(url: str) -> UsageError:
+    return UsageError(
+        f"dataset {shown(url)}: this filesystem cannot create a file without replacing one;"
+        " use a local folder, s3:// or gs://"
+    )
 
 
 def _own_folder() -> Path:

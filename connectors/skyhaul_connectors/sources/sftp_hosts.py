@@ -1,0 +1,52 @@
+"""SSH servers are known or refused: fsspec's default takes whichever key a server shows first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import printable
+
+SYSTEM = "/etc/ssh/ssh_known_hosts"
+OWN = "~/.ssh/known_hosts"
+
+
+def with_known_hosts(source: str, options: Mapping[str, Any], connect: float, idle: float) -> dict[str, Any]:
+    """paramiko's options with a policy that takes only the keys of the files in `known_hosts` (a path or
+    some; the user's and the system's where it is not given), and with deadlines in seconds. A
+    `host_key_policy` that the job itself names stays. Raises UsageError."""
+    taken = dict(options)
+    files = taken.pop("known_hosts", None)
+    if "host_key_policy" not in taken:
+        taken["host_key_policy"] = _policy(source, files)
+    for name in ("timeout", "banner_timeout", "auth_timeout"):
+        taken.setdefault(name, connect)
+    taken.setdefault("channel_timeout", idle)
+    if isinstance(taken.get("key_filename"), str):
+        taken["key_filename"] = str(Path(taken["key_filename"]).expanduser())
+    return taken
+
+
+def _policy(source: str, files: Any) -> Any:
+    import paramiko
+
+    named = [files] if isinstance(files, str) else list(files or ())
+    known = paramiko.HostKeys()
+    for path in named or [OWN, SYSTEM]:
+        try:
+            known.load(str(Path(path).expanduser()))
+        except OSError as error:
+            if named:
+                raise UsageError(
+                    f"source {source}: options.known_hosts {printable(str(path))!r} cannot be read:"
+                    f" {error.strerror}"
+                ) from None
+
+    class KnownOnly(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]  # paramiko ships no types
+        def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
+            if not known.check(hostname, key):
+                raise paramiko.BadHostKeyException(hostname, key, key)
+
+    return KnownOnly()
