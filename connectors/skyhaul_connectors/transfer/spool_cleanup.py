@@ -1,7 +1,14 @@
-"""Spools that nobody uses any more: of plans that changed or were finished elsewhere."""
+"""The spools on this machine's disk: who holds them, and which nobody needs any more.
+
+A spool is of one plan and one worker at a time: `<spool>/<plan>` and, where a runner starts several workers
+on a machine, `<spool>/worker-N/<plan>`. A worker that is lost lets go of its lock (the kernel sees to it),
+and the next one takes the lowest spool that is free, with what is in it. What stays beyond that is of plans
+that changed, were finished elsewhere, or had more workers then.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -9,57 +16,96 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyhaul_connectors.transfer.disk import storage_error
-from skyhaul_connectors.transfer.spool import JOURNAL, folder_name
-from skyhaul_connectors.transfer.spool_lock import LOCK, SpoolLock, is_locked
-from skyhaul_schemas.errors import UsageError
+from skyhaul_connectors.transfer.spool import JOURNAL, SUFFIX, folder_name
+from skyhaul_connectors.transfer.spool_lock import LOCK, SpoolLock, holder_of, is_locked
+from skyhaul_schemas.errors import SpoolInUse, UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class StaleSpool:
-    """A plan's spool folder that no process holds. bytes: on disk. idle: seconds since it last changed."""
+class SpoolFolder:
+    """A plan's spool folder. plan: the first 32 characters of its digest. bytes: on disk. idle: seconds since
+    it last changed. shards: those with a file in it. in_use: a live process holds it. holder: the process
+    that holds it, or held it last. ours: it belongs to the user who asks."""
 
     path: Path
+    plan: str
     bytes: int
     idle: float
+    shards: int
+    in_use: bool
+    holder: int | None
+    ours: bool
 
 
-def stale_spools(root: Path, keep: str | None = None) -> list[StaleSpool]:
-    """The spools below `root` that are not in use, except that of plan digest `keep`; oldest first. Other
-    folders are left alone. Raises StorageError."""
+def spools(root: Path) -> list[SpoolFolder]:
+    """The spools below `root` and those of its workers, oldest first. Other folders are left alone. Raises
+    StorageError."""
     now = time.time()
-    found: list[StaleSpool] = []
+    found: list[SpoolFolder] = []
     try:
         for folder in _spools(root):
-            if (keep is None or folder.name != folder_name(keep)) and not is_locked(folder):
-                sizes = [entry.stat() for entry in folder.iterdir() if entry.is_file()]
-                newest = max((s.st_mtime for s in sizes), default=folder.stat().st_mtime)
-                found.append(
-                    StaleSpool(folder, sum(s.st_blocks * 512 for s in sizes), max(0.0, now - newest))
+            held = is_locked(folder)
+            files = {entry.name: entry.stat() for entry in folder.iterdir() if entry.is_file()}
+            facts = folder.stat()
+            newest = max((file.st_mtime for file in files.values()), default=facts.st_mtime)
+            found.append(
+                SpoolFolder(
+                    path=folder,
+                    plan=folder.name,
+                    bytes=sum(file.st_blocks * 512 for file in files.values()),
+                    idle=max(0.0, now - newest),
+                    shards=sum(name.endswith(SUFFIX) for name in files),
+                    in_use=held,
+                    holder=holder_of(folder),
+                    ours=facts.st_uid == os.getuid(),
                 )
+            )
     except OSError as error:
-        raise storage_error(error, "looking for stale spools in", root) from error
-    return sorted(found, key=lambda spool: (-spool.idle, spool.path.name))
+        raise storage_error(error, "looking for spools in", root) from error
+    return sorted(found, key=lambda spool: (-spool.idle, str(spool.path)))
 
 
-def remove_spool(spool: StaleSpool) -> None:
-    """Remove the folder, under its lock. Raises UsageError where somebody holds it now, StorageError."""
+def stale_spools(root: Path, keep: str | None = None, older_than: float = 0.0) -> list[SpoolFolder]:
+    """The user's own spools below `root` that are not in use and have not changed for `older_than` seconds,
+    except those of plan digest `keep`; oldest first. Raises StorageError."""
+    kept = None if keep is None else folder_name(keep)
+    return [
+        spool
+        for spool in spools(root)
+        if spool.ours and not spool.in_use and spool.idle >= older_than and spool.plan != kept
+    ]
+
+
+def remove_spool(spool: SpoolFolder) -> bool:
+    """Remove the folder, under its lock; False where somebody holds it now. Raises UsageError for a folder
+    that is no spool, StorageError."""
     if not (spool.path / LOCK).is_file():
         raise UsageError(f"{str(spool.path)!r} is no spool")
-    lock = SpoolLock(spool.path)
     try:
-        shutil.rmtree(spool.path)
+        lock = SpoolLock(spool.path)
+    except SpoolInUse:
+        return False
+    try:
+        # The lock goes last: who finds it missing makes another, in a folder of its own.
+        for entry in list(spool.path.iterdir()):
+            if entry.name != LOCK:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        (spool.path / LOCK).unlink()
+        spool.path.rmdir()
     except OSError as error:
         raise storage_error(error, "removing the spool", spool.path) from error
     finally:
         lock.release()
+    return True
 
 
 def _spools(root: Path) -> Iterator[Path]:
     """Folders that look like ours: a lock and a journal, or a lock alone where a start was interrupted."""
     if not root.is_dir():
         return
-    for folder in sorted(root.iterdir()):
-        if not folder.is_dir() or folder.is_symlink() or not (folder / LOCK).is_file():
-            continue
-        if (folder / JOURNAL).is_file() or len(list(folder.iterdir())) == 1:
-            yield folder
+    for place in (root, *sorted(root.glob("worker-*"))):
+        for folder in sorted(place.iterdir()) if place.is_dir() and not place.is_symlink() else ():
+            if not folder.is_dir() or folder.is_symlink() or not (folder / LOCK).is_file():
+                continue
+            if (folder / JOURNAL).is_file() or len(list(folder.iterdir())) == 1:
+                yield folder

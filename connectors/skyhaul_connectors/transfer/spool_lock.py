@@ -25,27 +25,53 @@ class SpoolLock:
     def __init__(self, folder: Path) -> None:
         path = folder / LOCK
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            self._fd = self._locked(folder)
+            while not _is_at(self._fd, path):
+                # The folder was removed between the opening and the locking.
                 os.close(self._fd)
-                raise SpoolInUse(
-                    f"the spool {str(folder)!r} is in use by process {holder}, which hauls the same plan;"
-                    " wait for it, or give this job another spool"
-                ) from None
+                self._fd = self._locked(folder)
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode("ascii"), 0)
         except OSError as error:
             raise storage_error(error, "locking", path) from error
         _held.add(self)
 
+    @staticmethod
+    def _locked(folder: Path) -> int:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(descriptor)
+            raise SpoolInUse(
+                f"the spool {str(folder)!r} is in use by process {holder}, which hauls the same plan;"
+                " wait for it, or give this job another spool"
+            ) from None
+        return descriptor
+
     def release(self) -> None:
         """Let go. The file stays: removing it would let two holders lock two files of one name."""
         _held.discard(self)
         with suppress(OSError):
             os.close(self._fd)
+
+
+def holder_of(folder: Path) -> int | None:
+    """The process that holds the spool or, where none does, held it last; None where nobody put it down."""
+    with suppress(OSError, ValueError):
+        return int((folder / LOCK).read_text("ascii", "replace")[:32])
+    return None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one at `path`."""
+    try:
+        there, ours = os.stat(path), os.fstat(descriptor)
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
 
 def is_locked(folder: Path) -> bool:

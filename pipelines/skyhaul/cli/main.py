@@ -13,7 +13,7 @@ from skyhaul.cli.group import LateGroup, leave_on_sigterm
 
 COMMANDS = (
     "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",
-    "presets", "schema", "completion",
+    "spool", "presets", "schema", "completion",
 )  # fmt: skip
 MODULES = {name: f"skyhaul.cli.{name}" for name in COMMANDS}
 

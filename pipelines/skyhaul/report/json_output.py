@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from skyhaul.report.gain import Gain
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
+    from skyhaul.report.spools import SpoolReport
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
     from skyhaul_connectors.links.profile import LinkProfile
@@ -60,6 +61,9 @@ class JsonOutput(Output):
 
     def links(self, views: Sequence[LinkView]) -> None:
         _print([view.as_json() for view in views])
+
+    def spools(self, report: SpoolReport) -> None:
+        _print(report.as_json())
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         _print({name: _finite(dataclasses.asdict(profile)) for name, profile in presets.items()})

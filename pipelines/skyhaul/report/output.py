@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from skyhaul.report.gain import Gain
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
+    from skyhaul.report.spools import SpoolReport
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
     from skyhaul_connectors.links.profile import LinkProfile
@@ -56,6 +57,9 @@ class Output(ABC):
 
     @abstractmethod
     def links(self, views: Sequence[LinkView]) -> None: ...
+
+    @abstractmethod
+    def spools(self, report: SpoolReport) -> None: ...
 
     @abstractmethod
     def presets(self, presets: Mapping[str, LinkProfile]) -> None: ...

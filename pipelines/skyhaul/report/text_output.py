@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skyhaul.report.gain import Gain
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
+    from skyhaul.report.spools import SpoolReport
     from skyhaul.report.summary import RunSummary
     from skyhaul.verify.report import VerifyReport
     from skyhaul_connectors.links.profile import LinkProfile
@@ -166,6 +167,26 @@ class TextOutput(Output):
             say(line)
         if not views:
             say("no source goes over a link")
+
+    def spools(self, report: SpoolReport) -> None:
+        if not report.lines:
+            say(f"no spools below {report.root}")
+            return
+        rows = [
+            (
+                line.state,
+                format_size(line.folder.bytes),
+                plural(line.folder.shards, "shard"),
+                format_duration(line.folder.idle),
+                "" if line.folder.holder is None else str(line.folder.holder),
+                str(line.folder.path),
+            )
+            for line in report.lines
+        ]
+        for row in columns(("state", "bytes", "holds", "idle", "process", "spool"), rows, right="-r-rr"):
+            say(row)
+        if any(line.state == "stale" for line in report.lines):
+            say(f"next: skyhaul spool --clean {shlex.quote(report.target)}")
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         head = ("preset", "rtt", "down", "up", "loss down", "loss up")
