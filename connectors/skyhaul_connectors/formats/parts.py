@@ -28,11 +28,12 @@ def merged(parts: Iterable[tuple[int, int]], at_most: int, gap: int = GAP) -> Ra
 
 
 class ReadOnce:
-    """`read` at plan time, which costs a round trip each: what was read is remembered, for one object."""
+    """`read` at plan time, which costs a round trip each: what was read is remembered, for one object. known:
+    (offset, bytes) of what was read before."""
 
-    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+    def __init__(self, read: Callable[[int, int], bytes], *known: tuple[int, bytes]) -> None:
         self._read = read
-        self._known: list[tuple[int, bytes]] = []
+        self._known = list(known)
 
     def __call__(self, offset: int, length: int) -> bytes:
         for start, data in self._known:

@@ -92,3 +92,12 @@ class Selective(Protocol):
     ) -> list[Ranges | None]:
         """For each of the chunks that `cut` gave, the parts of it that `decode` reads, in any order; None:
         all of it. `read` reads a little of the object at plan time."""
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A decoder that reads a stretch of each object to cut it."""
+
+    def first_read(self, obj: PinnedObject, chunk_size: int) -> tuple[int, int] | None:
+        """(offset, length) of what `cut` and `needed` will read first, so that it can be had for many
+        objects at once; None where they read nothing."""

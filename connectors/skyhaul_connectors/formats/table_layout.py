@@ -72,10 +72,15 @@ class TableLayout:
         return tuple((offset, length) for offset, length in found)
 
 
+def end_of(size: int) -> tuple[int, int]:
+    """(offset, length) of the object's end."""
+    return max(0, size - FOOTER), min(size, FOOTER)
+
+
 def with_tail(size: int, read: Callable[[int, int], bytes]) -> Callable[[int, int], bytes]:
     """`read`, whose first request brings the object's end, in which a footer mostly lies."""
-    first = max(0, size - FOOTER)
-    tail = read(first, size - first)
+    first, length = end_of(size)
+    tail = read(first, length)
 
     def from_tail(offset: int, length: int) -> bytes:
         if offset >= first:

@@ -32,7 +32,7 @@ from skyhaul_connectors.formats.parts import merged
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import Broken
 from skyhaul_connectors.formats.table_columns import TableColumns
-from skyhaul_connectors.formats.table_layout import FOOTER, TableLayout, with_tail
+from skyhaul_connectors.formats.table_layout import FOOTER, TableLayout, end_of, with_tail
 from skyhaul_connectors.formats.times import TimeOptions
 from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 
@@ -67,6 +67,11 @@ class _Tables(WholeObject):
     @property
     def selects(self) -> bool:
         return self._options.columns is not None
+
+    def first_read(self, obj: PinnedObject, chunk_size: int) -> tuple[int, int] | None:
+        if obj.size > min(chunk_size, FOOTER if self.selects else chunk_size):
+            return end_of(obj.size)
+        return None
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
         layout = None

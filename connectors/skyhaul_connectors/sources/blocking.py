@@ -1,13 +1,12 @@
 """Ranges read at plan time, from ordinary code: the same channels, on a loop in a thread of its own.
 
-The channel lives as long as the reader, so that a plan that looks into many objects pays for one
-connection. Errors that may pass are tried again with a growing pause.
+Channels live as long as the reader, so that a plan that looks into many objects pays for a few connections:
+as many as threads read at once. Errors that may pass are tried again with a growing pause.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable
 
 import tenacity
@@ -44,16 +43,14 @@ class BlockingReader:
 
     def __init__(self, connect: Callable[[ChannelEvents], Channel]) -> None:
         self._connect = connect
-        self._one_at_a_time = threading.Lock()
         self._thread = LoopThread("plan-reader")
-        self._open: _OneRange | None = None
+        self._free: list[_OneRange] = []
 
     def read(self, obj: PinnedObject, offset: int, length: int) -> bytes:
-        """Exactly `length` bytes at `offset`. Raises CarriageError."""
+        """Exactly `length` bytes at `offset`. Any thread. Raises CarriageError."""
         if length == 0:
             return b""
-        with self._one_at_a_time:
-            return self._thread.run(self._tried(RangeRequest(obj, offset, length, tag=0)))
+        return self._thread.run(self._tried(RangeRequest(obj, offset, length, tag=0)))
 
     def close(self) -> None:
         self._thread.close()
@@ -63,10 +60,16 @@ class BlockingReader:
         return data
 
     async def _read(self, request: RangeRequest) -> bytes:
-        if self._open is None or self._open.over:
-            self._open = _OneRange()
-            self._open.channel = self._connect(self._open)
-        return await self._open.fetch(request)
+        # On the loop's thread: between these lines nobody else takes the same one.
+        taken = next((one for one in reversed(self._free) if not one.over), None)
+        if taken is None:
+            taken = _OneRange()
+            taken.channel = self._connect(taken)
+        self._free = [one for one in self._free if one is not taken and not one.over]
+        try:
+            return await taken.fetch(request)
+        finally:
+            self._free.append(taken)
 
 
 class _OneRange:

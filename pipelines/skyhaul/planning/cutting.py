@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from skyhaul.planning.catalogue import Cut
-from skyhaul_connectors.formats.parts import ReadOnce, merged
+from skyhaul_connectors.formats.parts import merged
 from skyhaul_connectors.formats.protocol import Decoder, Selective
 from skyhaul_schemas.errors import SkyhaulError, UsageError
 from skyhaul_schemas.plan import NEEDED_CAP, PinnedObject
@@ -81,9 +81,8 @@ def _cuts(
     if not isinstance(decoder, Selective) or not decoder.selects:
         yield from (Cut(obj, offset, length) for offset, length in decoder.cut(obj, chunk_size, read))
         return
-    once = ReadOnce(read)
-    stretches = list(decoder.cut(obj, chunk_size, once))
-    for (offset, length), needed in zip(stretches, decoder.needed(obj, stretches, once), strict=True):
+    stretches = list(decoder.cut(obj, chunk_size, read))
+    for (offset, length), needed in zip(stretches, decoder.needed(obj, stretches, read), strict=True):
         if needed is not None:
             needed = merged(needed, NEEDED_CAP)
             if needed == ((offset, length),):

@@ -21,8 +21,10 @@ from skyhaul.planning.plan_writer import (
     objects_header,
     shards_header,
 )
+from skyhaul.planning.reading_ahead import Known, reading_ahead
 from skyhaul.planning.recipe import check_rules, rules_of
-from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_connectors.formats.parts import ReadOnce
+from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.errors import UsageError
@@ -107,11 +109,12 @@ class Planner:
 
     def pin_objects(self, objects: Iterable[PinnedObject], table: NewTable) -> int:
         """Write `objects`, which come in order, and put their chunks into the catalogue; how many."""
-        self.pool(cut for obj in objects for cut in self.pin(obj, table))
+        with reading_ahead(objects, self._first_read) as found:
+            self.pool(cut for obj, known in found for cut in self.pin(obj, table, known))
         return self._pinned
 
-    def pin(self, obj: PinnedObject, table: NewTable) -> Iterator[Cut]:
-        """Write the next object; its chunks."""
+    def pin(self, obj: PinnedObject, table: NewTable, known: Known | None = None) -> Iterator[Cut]:
+        """Write the next object; its chunks. known: what was read of it ahead."""
         self._pinned += 1
         self._digest.add(obj)
         table.add(object_row(obj))
@@ -120,8 +123,20 @@ class Planner:
         self._by_source[obj.source]["objects"] += 1
         decoder = self._decoders.of(obj.source, obj.path)
         self._sample(obj.source, obj.path, decoder)
-        read = partial(self._sources[obj.source].read_now, obj)
+        ahead = [known()] if known is not None else []
+        read = ReadOnce(partial(self._sources[obj.source].read_now, obj), *ahead)
         yield from cut(obj, decoder, self._job.shards.chunk_size, self._spool_limit[obj.source], read)
+
+    def _first_read(self, obj: PinnedObject) -> Callable[[], tuple[int, bytes]] | None:
+        """What reads the bytes that cutting `obj` begins with; None where it reads none."""
+        decoder = self._decoders.of(obj.source, obj.path)
+        if obj.checksum is not None or not isinstance(decoder, ReadsAhead):
+            return None
+        stretch = decoder.first_read(obj, self._job.shards.chunk_size)
+        if stretch is None:
+            return None
+        offset, length = stretch
+        return lambda: (offset, self._sources[obj.source].read_now(obj, offset, length))
 
     def pool(self, cuts: Iterable[Cut]) -> None:
         """Put chunks into the catalogue, to be dealt."""
