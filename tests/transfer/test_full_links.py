@@ -51,11 +51,12 @@ def haul(
 @pytest.mark.parametrize(
     ("profile", "sizes", "most", "share"),
     [
-        pytest.param(LEO, [64 * MIB], 16, 0.88, id="leo"),
-        pytest.param(LEO.with_(sender="cubic"), [64 * MIB], 256, 0.82, id="leo-cubic"),
-        pytest.param(GEO, [40 * MIB], 256, 0.62, id="geo"),
-        pytest.param(GEO.with_(sender="cubic"), [40 * MIB], 256, 0.62, id="geo-cubic"),
-        pytest.param(LEO.with_(sender="cubic"), [20_000] * 1000, 256, 0.65, id="leo-small"),
+        pytest.param(LEO, [64 * MIB], 16, 0.90, id="leo"),
+        pytest.param(LEO.with_(sender="cubic"), [64 * MIB], 256, 0.91, id="leo-cubic"),
+        pytest.param(GEO, [40 * MIB], 256, 0.75, id="geo"),
+        pytest.param(GEO.with_(sender="cubic"), [40 * MIB], 256, 0.70, id="geo-cubic"),
+        pytest.param(GEO.with_(sender="cubic"), [16 * MIB], 256, 0.50, id="geo-cubic-short"),
+        pytest.param(LEO.with_(sender="cubic"), [20_000] * 1000, 256, 0.74, id="leo-small"),
         pytest.param(THIN, [500_000], 16, 0.95, id="thin"),
         pytest.param(THIN, [20_000] * 20, 16, 0.95, id="thin-small"),
     ],
