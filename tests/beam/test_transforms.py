@@ -111,6 +111,8 @@ def test_runners_that_lie_or_do_not_exist_are_refused() -> None:
             open_runner(name)
     with pytest.raises(UsageError, match="parallelism"):
         options_for("FlinkRunner", ["--flink_master=localhost:1"])
+    with pytest.raises(UsageError, match="a lot of shards is one element"):
+        options_for("PortableRunner", ["--element_processing_timeout_minutes=5"])
     with pytest.raises(UsageError, match="before the --"):
         options_for("DirectRunner", ["--runner=FlinkRunner"])
     assert adapter_for("DataflowRunner") == "splittable"

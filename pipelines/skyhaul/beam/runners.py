@@ -60,7 +60,13 @@ def options_for(runner: str, arguments: Sequence[str]) -> tuple[Any, int]:
         if unknown:
             named = ", ".join(f"--{name}" for name in sorted(unknown))
             raise UsageError(f"Beam knows no option {named}; see what stands after the --")
-    parallelism = options.get_all_options(drop_default=False, retain_unknown_options=False).get("parallelism")
+    known = options.get_all_options(drop_default=False, retain_unknown_options=False)
+    if known.get("element_processing_timeout_minutes") is not None:
+        raise UsageError(
+            "--element_processing_timeout_minutes ends workers: a lot of shards is one element, and takes as"
+            " long as its links do; leave it out (--max-duration, before the --, bounds a haul)"
+        )
+    parallelism = known.get("parallelism")
     if runner == "FlinkRunner" and (parallelism is None or parallelism < 1):
         raise UsageError("--runner FlinkRunner: say --parallelism after the --; unset it can mean 1")
     return options, max(1, int(parallelism or 1))
