@@ -26,9 +26,25 @@ class Roles:
         self._plain = all(lane.role == "primary" and not lane.ruled for lane in state.lanes)
         self._wanted_since = float("-inf")
         self._had_work = False
+        self._active: set[int] | None = None
 
     def look(self, now: float) -> None:
         """Call it before lanes are dialled or given work."""
+        if self._plain:
+            return
+        self.judge(now)
+        for lane in self._state.lanes:
+            closure = lane.look(now).closure
+            if lane.standby or closure is not None:
+                # Of a lane that was switched off all channels go, whatever is out on them.
+                self._clear(lane, at_once=closure is not None and not closure.spent)
+        active = {lane.number for lane in self._state.lanes if not lane.standby}
+        if self._active is not None and active - self._active:
+            self._make_room()
+        self._active = active
+
+    def judge(self, now: float) -> None:
+        """Set `standby`, and nothing else."""
         if self._plain:
             return
         if self._state.missing and not self._had_work:
@@ -39,10 +55,6 @@ class Roles:
         resort = all(self._is_down(lane, now) for lane in carrying)
         for lane in self._state.lanes:
             lane.standby = not (resort if lane.role == "last-resort" else lane in carrying)
-            closure = lane.look(now).closure
-            if lane.standby or closure is not None:
-                # Of a lane that was switched off all channels go, whatever is out on them.
-                self._clear(lane, at_once=closure is not None and not closure.spent)
 
     def _is_down(self, lane: LaneState, now: float) -> bool:
         if lane.phase(now) is Phase.CLOSED or lane.refused:
@@ -54,3 +66,16 @@ class Roles:
         for channel in list(lane.channels.values()):
             if at_once or not channel.asks:
                 self._state.hang(channel)
+
+    def _make_room(self) -> None:
+        """A lane was called in: the others may hold all connections that the source allows. They give up
+        its share, what is idle or silent first."""
+        state = self._state
+        active = [lane for lane in state.lanes if not lane.standby]
+        share = max(1, state.most // len(active))
+        needed = share - (state.most - len(state.channels))
+        for _ in range(max(0, needed)):
+            giver = max(active, key=lambda lane: (not lane.usable, len(lane.channels)))
+            if len(giver.channels) <= 1:
+                return
+            state.hang(min(giver.channels.values(), key=lambda c: (bool(c.asks), c.outstanding, c.number)))

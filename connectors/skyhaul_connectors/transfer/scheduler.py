@@ -61,6 +61,7 @@ class SourceScheduler:
         self._assigning = Assigning(self._state)
         self._blame = Blame(self._state)
         self._roles = Roles(self._state)
+        self._state.judge_roles = self._roles.judge
         self._next_look = 0.0
 
     @property

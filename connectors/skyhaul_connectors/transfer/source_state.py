@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.sources.protocol import RangeRequest
@@ -43,6 +43,7 @@ class SourceState:
         self.channels: dict[int, ChannelState] = {}
         self.actions: list[Action] = []
         self.missing = 0
+        self.judge_roles: Callable[[float], None] = lambda now: None
         self._numbers = itertools.count(1)
 
     # -- works
@@ -78,6 +79,7 @@ class SourceState:
 
     def closed(self, now: float) -> bool:
         """Whether no lane that should carry has a contact."""
+        self.judge_roles(now)
         return all(lane.standby or lane.phase(now) is Phase.CLOSED for lane in self.lanes)
 
     def defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
