@@ -373,12 +373,17 @@ def _creates_only(fs: Any) -> bool:
         ours, default = type(fs)._pipe_file, AsyncFileSystem._pipe_file
     else:
         ours, default = type(fs).pipe_file, fsspec.AbstractFileSystem.pipe_file
-    return ours is not default and "mode" in inspect.signature(ours).parameters
+    return ours is not default and _takes_mode(fs, ours)
 
 
 def _puts_files(fs: Any) -> bool:
     """Whether large files can go up in parts under the same condition."""
-    return bool(fs.async_impl) and "mode" in inspect.signature(type(fs)._put_file).parameters
+    return bool(fs.async_impl) and _takes_mode(fs, type(fs)._put_file)
+
+
+def _takes_mode(fs: Any, method: Any) -> bool:
+    # adlfs takes it among its other keywords.
+    return "mode" in inspect.signature(method).parameters or type(fs).__module__.startswith("adlfs.")
 
 
 def _parts(fs: Any) -> dict[str, int]:
