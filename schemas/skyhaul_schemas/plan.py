@@ -187,9 +187,9 @@ class PlanHeader:
     digest: sha256 over `job`, `fingerprint` and `objects_digest` (canonical JSON). job: the part of the
     job file that reaches a shard (see `jobfile.digested_part`). fingerprint: name -> version of every
     encoder. objects_digest: sha256 over the pinned objects in order. by_source: source -> counts
-    (`objects`, `bytes`, `chunks`, `shards`, `first_shard`). samples: source -> a path for each set of
-    encoders that its objects need, so that a worker can build them to check its own fingerprint.
-    unpinned: objects of which the source states no version.
+    (`objects`, `bytes`, `needed` of these, `chunks`, `shards`, `first_shard`). samples: source -> a path for
+    each set of encoders that its objects need, so that a worker can build them to check its own
+    fingerprint. unpinned: objects of which the source states no version.
 
     A plan grows by generations (docs/architecture.md); counts, fingerprint and samples are those of all up
     to this one. generation: its number; kind: `plan`, `extend` or `amend`; previous: the digest of the one

@@ -134,6 +134,8 @@ def test_what_is_skipped_stands_in_plan_and_commits(
             skipped += sum(length for _, length in source.skipped)
     assert taken + skipped == size
     assert skipped > 0.75 * size
+    counts = plan.header.by_source["s"]
+    assert (counts["bytes"], counts["needed"]) == (size, taken)
     found = survey(plan, store)
     assert (found.source_bytes_committed, found.objects_committed) == (size, 2)
 

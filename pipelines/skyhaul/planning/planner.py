@@ -72,7 +72,7 @@ class Planner:
         self._unpinned = base.unpinned if base else 0
         self._spans: list[tuple[str, int, int]] = list(base.stretches()) if base else []
         self._next_shard = base.shards if base else 0
-        zero = {"objects": 0, "bytes": 0, "chunks": 0, "shards": 0, "first_shard": 0}
+        zero = {"objects": 0, "bytes": 0, "needed": 0, "chunks": 0, "shards": 0, "first_shard": 0}
         self._by_source = {
             name: {**zero, **(base.by_source.get(name, {}) if base else {})} for name in catalogue.sources
         }
@@ -205,6 +205,7 @@ class Planner:
         counts = self._by_source[chunk.object.source]
         counts["chunks"] += sign
         counts["bytes"] += sign * chunk.length
+        counts["needed"] += sign * chunk.needed_bytes
         self._chunks += sign
         self._bytes += sign * chunk.length
 

@@ -12,12 +12,13 @@ from skyhaul_schemas.plan import PlanHeader
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """One source of a plan. `links`: its `via`; `seconds`: its bytes over their rates together, or None
-    where a rate is not known."""
+    """One source of a plan. `needed`: of its bytes, those that are hauled. `links`: its `via`; `seconds`:
+    what is needed over their rates together, or None where a rate is not known."""
 
     name: str
     objects: int
     bytes: int
+    needed: int
     chunks: int
     shards: int
     links: tuple[str, ...]
@@ -51,6 +52,7 @@ class PlanView:
                 source.name: {
                     "objects": source.objects,
                     "bytes": source.bytes,
+                    "needed_bytes": source.needed,
                     "chunks": source.chunks,
                     "shards": source.shards,
                     "links": list(source.links),
@@ -81,10 +83,11 @@ def view_plan(
                 name=name,
                 objects=counts["objects"],
                 bytes=counts["bytes"],
+                needed=counts["needed"],
                 chunks=counts["chunks"],
                 shards=counts["shards"],
                 links=via.get(name, ()),
-                seconds=_seconds(counts["bytes"], [rates.get(link) for link in via.get(name, ())]),
+                seconds=_seconds(counts["needed"], [rates.get(link) for link in via.get(name, ())]),
             )
             for name, counts in header.by_source.items()
         ),

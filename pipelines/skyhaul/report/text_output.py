@@ -54,6 +54,9 @@ class TextOutput(Output):
         ]
         for line in columns(head, rows, right="-rrrr-r"):
             say(f"  {line}")
+        for source in view.sources:
+            if source.needed < source.bytes:
+                say(f"  of {source.name}, {format_size(source.needed)} are needed for the columns it takes")
         if header.unpinned:
             say(f"  {plural(header.unpinned, 'object')} pinned by size alone: the source states no version")
         say(f"  digest {header.digest}")
