@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,14 +40,21 @@ def fill(site: Path, case: Case) -> Path:
 
 
 def run_once(who: str, case: Case, lab: Path, folder: Path, site: Path, seed: int) -> Measured:
-    link = Link(lab, room(folder / "link"), case.link, case.sender, seed, "haul")
+    link = Link(lab, room(folder / "link"), case.link, case.sender, seed, f"{os.getpid()}a")
     try:
-        with serving(link, site):
+        with ExitStack() as servers:
+            servers.enter_context(serving(link, site))
+            if case.second is not None:
+                beside = room(folder / "second")
+                link.second = Link(lab, beside, case.second, case.sender, seed, f"{os.getpid()}b", link)
+                servers.enter_context(serving(link.second, site))
             work = room(folder / "work")
             os.chdir(work)
             return measure(who, case, link, site, work)
     finally:
         os.chdir(folder)
+        if link.second is not None:
+            link.second.close()
         link.close()
 
 

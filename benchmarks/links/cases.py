@@ -69,7 +69,8 @@ FAST = LinkKind("clean", 1e9, 0.05, 0.0, ("rtt=50", "queue=50ms"))
 @dataclass(frozen=True, slots=True)
 class Case:
     """files: (how many, bytes of each). floor, goal: shares of the physical limit, None where none is set.
-    wire: delivered bytes over payload, at most. mode: how the haul runs."""
+    wire: delivered bytes over payload, at most. mode: `plain`, `tls`, `kill` (killed half-way and run
+    again), `die` (the first link dies for good at 30 %). second: a further link to the same server."""
 
     name: str
     link: LinkKind
@@ -79,11 +80,18 @@ class Case:
     goal: float | None = None
     wire: float = 1.08
     mode: str = "plain"
+    second: LinkKind | None = None
     peers: tuple[str, ...] = field(default=("aria2", "curl", "rclone", "lftp"))
 
     @property
     def size(self) -> int:
         return self.files[0] * self.files[1]
+
+    def shortest(self, start: float) -> float:
+        """Seconds that the files take at least from `start` of the links' clock on."""
+        if self.second is None:
+            return self.link.shortest(self.size, start)
+        return self.size * 8 / (self.link.payload_rate + self.second.payload_rate)
 
 
 CASES = (
@@ -100,10 +108,12 @@ CASES = (
     Case("small-geo", GEO, "cubic", (500, 20_000), None, 0.56, 1.12),
     Case("lossy-cubic-64", LOSSY, "cubic", (1, 64 * MIB), None, 0.85, 1.12),
     Case("gigabit", FAST, "cubic", (4, 256 * MIB), None, 0.95),
-    Case("tls-leo-cubic-64", LEO, "cubic", (1, 64 * MIB), None, 0.95, 1.12, "tls", ("curl",)),
-    Case("tls-geo-cubic-64", GEO, "cubic", (1, 64 * MIB), None, 0.92, 1.12, "tls", ("curl",)),
+    Case("tls-leo-cubic-64", LEO, "cubic", (1, 64 * MIB), None, 0.95, 1.12, "tls", peers=("curl",)),
+    Case("tls-geo-cubic-64", GEO, "cubic", (1, 64 * MIB), None, 0.92, 1.12, "tls", peers=("curl",)),
     Case("kill-leo", LEO, "cubic", (1, 256 * MIB), mode="kill", peers=()),
     Case("kill-geo", GEO, "cubic", (1, 64 * MIB), mode="kill", peers=()),
+    Case("leo+geo-bbr-256", LEO, "bbr", (1, 256 * MIB), None, 0.90, second=GEO, peers=()),
+    Case("leo+geo-leo-dies", LEO, "bbr", (1, 64 * MIB), mode="die", second=GEO, peers=()),
 )
 """One job setting serves all of them: `max_connections: 256`."""
 

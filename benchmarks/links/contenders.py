@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,14 @@ sources:
     url: {scheme}://{server}/*
     format: binary
     max_connections: 256
+"""
+
+
+VIA = """\
+    via: [first, second]
+links:
+  first: {{base_url: "http://{server}/"}}
+  second: {{base_url: "http://{second}/"}}
 """
 
 
@@ -101,15 +110,20 @@ def peer(who: str, case: Case) -> list[str]:
 
 def _skyhaul(case: Case, link: Link, folder: Path) -> Measured:
     scheme = "https" if case.mode == "tls" else "http"
-    (folder / "job.yaml").write_text(JOB.format(scheme=scheme, server=SERVER))
+    job = JOB.format(scheme=scheme, server=SERVER)
+    if link.second is not None:
+        job += VIA.format(server=SERVER, second=link.second.server)
+    (folder / "job.yaml").write_text(job)
     _call(link, _program(folder, "plan"), folder)
     link.reset()
     begun = time.monotonic()
     if case.mode == "kill":
         _kill_half_way(case, link, folder)
+    if case.mode == "die":
+        threading.Thread(target=_die_early, args=(case, link), daemon=True).start()
     cpu = _call(link, _program(folder, "run", "--quiet"), folder)
     trace = json.loads((folder / "trace.json").read_text())
-    counters = link.counters()
+    counters = link.counters() if case.mode != "die" else {}
     _call(link, _program(folder, "verify"), folder)
     return _measured("skyhaul", case, link, begun, trace, cpu, counters)
 
@@ -132,6 +146,13 @@ def _kill_half_way(case: Case, link: Link, folder: Path) -> None:
         process.kill()
         process.wait()
     time.sleep(2 * case.link.rtt + 0.5)
+
+
+def _die_early(case: Case, link: Link) -> None:
+    start = link.flow.seen[-1][1]
+    while link.flow.seen[-1][1] - start < 0.3 * case.size:
+        time.sleep(0.005)
+    link.die()
 
 
 def _call(link: Link, command: Sequence[str], folder: Path) -> float:
@@ -188,9 +209,14 @@ def _measured(
     if trace is not None:
         last = trace["bytes"][-1][0]
     seconds = last - first
-    ideal = case.link.shortest(case.size, first - link.epoch)
-    payload = counters["down"]["delivered_tcp_payload"]
-    heads = _heads(Path.cwd() / "dataset") if case.mode == "kill" else 0
+    ideal = case.shortest(first - link.epoch)
+    crossed = seen[-1][2] - seen[0][2]
+    payload = whole - base
+    if link.second is not None:
+        other = link.second.flow.since(begun)
+        crossed += other[-1][2] - other[0][2]
+        payload += other[-1][1] - other[0][1]
+    heads = _heads(Path.cwd() / "dataset") if case.mode in ("kill", "die") else 0
     down, outages, at = False, [], 0.0
     while at < seconds:
         if case.link.is_down(first - link.epoch + at) != down:
@@ -204,12 +230,12 @@ def _measured(
         case.size * 8 / seconds,
         seconds,
         ideal / seconds,
-        counters["down"]["delivered_bytes"] / case.size,
+        crossed / case.size,
         cpu,
         [(point - first, count - base) for point, count, _ in seen if first <= point <= last + 1.0],
         list(zip(outages[::2], outages[1::2], strict=True)),
         counters,
-        payload - case.size - heads if case.mode == "kill" else None,
+        payload - case.size - heads if case.mode in ("kill", "die") else None,
         [] if trace is None else [[row[0] - first, *row[1:]] for row in trace["engine"]],
     )
 

@@ -22,7 +22,7 @@ from typing import Any
 from cases import LinkKind
 
 HERE = Path(__file__).resolve().parent
-SERVER = "10.77.0.1"
+SERVER, SECOND_SERVER = "10.77.0.1", "10.78.0.1"
 SAMPLE = 0.01
 """Seconds between two looks at the receiver's counters."""
 
@@ -95,10 +95,22 @@ class Flow:
 
 
 class Link:
-    """A running link. `gw`, `dc`: the names of its namespaces."""
+    """A running link. `gw`, `dc`: the names of its namespaces; `beside`: a link into whose data centre this
+    one leads as well, under other addresses."""
 
-    def __init__(self, lab: Path, folder: Path, kind: LinkKind, sender: str, seed: int, name: str) -> None:
+    def __init__(
+        self,
+        lab: Path,
+        folder: Path,
+        kind: LinkKind,
+        sender: str,
+        seed: int,
+        name: str,
+        beside: Link | None = None,
+    ) -> None:
         self.kind = kind
+        self.second: Link | None = None
+        self.server, self.device = SERVER, "sat0"
         self.folder = folder
         self.gw, self.dc = f"sky{name}-gw", f"sky{name}-dc"
         self.flow = Flow()
@@ -127,6 +139,8 @@ class Link:
             raise RuntimeError(f"the emulated link did not start (namespaces {self.gw}, {self.dc})")
         self._emulator = int(first)
         self._over = threading.Event()
+        if beside is not None:
+            self._join(beside)
         self._anchor = subprocess.Popen(self.inside_dc(["cat"]), stdin=subprocess.PIPE)
         while os.readlink(f"/proc/{self._anchor.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
             time.sleep(0.01)
@@ -141,6 +155,8 @@ class Link:
 
     def reset(self) -> None:
         """Empty the link; its clock, seed and counters start anew."""
+        if self.second is not None:
+            self.second.reset()
         os.kill(self._emulator, signal.SIGUSR2)
         time.sleep(0.05)
         self.epoch = time.monotonic() - 0.05
@@ -157,7 +173,12 @@ class Link:
         found: dict[str, Any] = json.loads(text.splitlines()[-1])
         return found
 
+    def die(self) -> None:
+        """From now on nothing comes through, ever."""
+        os.kill(self._emulator, signal.SIGSTOP)
+
     def close(self) -> None:
+        os.kill(self._emulator, signal.SIGCONT)
         self._over.set()
         self._sampler.join()
         assert self._anchor.stdin is not None
@@ -167,6 +188,22 @@ class Link:
         self._shell.stdin.close()
         self._shell.wait()
 
+    def _join(self, beside: Link) -> None:
+        self.server, self.device = SECOND_SERVER, "sat1"
+        dc = ["ip", "-n", self.dc]
+        steps = [
+            ["ip", "-n", self.gw, "addr", "flush", "dev", "sat0"],
+            ["ip", "-n", self.gw, "addr", "add", f"{SECOND_SERVER}/30", "dev", "sat0"],
+            [*dc, "link", "set", "sat0", "down"],
+            [*dc, "link", "set", "sat0", "name", "sat1"],
+            [*dc, "link", "set", "sat1", "netns", beside.dc],
+            ["ip", "-n", beside.dc, "addr", "add", "10.78.0.2/30", "dev", "sat1"],
+            ["ip", "-n", beside.dc, "link", "set", "sat1", "up"],
+        ]
+        for step in steps:
+            subprocess.run(step, check=True)
+        self.dc = beside.dc
+
     def _sample(self) -> None:
         """Payload is what full packets hold beside their headers: exact but for the hand-shakes' options."""
         with open(f"/proc/{self._anchor.pid}/net/dev", encoding="ascii") as table:
@@ -174,7 +211,7 @@ class Link:
                 table.seek(0)
                 for line in table.read().splitlines():
                     name, _, rest = line.partition(":")
-                    if name.strip() == "sat0":
+                    if name.strip() == self.device:
                         count, packets = (int(word) for word in rest.split()[:2])
                         self.flow.seen.append((time.monotonic(), count - HEADERS * packets, count))
                 time.sleep(SAMPLE)
@@ -187,11 +224,11 @@ def serving(link: Link, site: Path) -> Iterator[None]:
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
          "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem", "-days", "2", "-subj", "/CN=far",
-         "-addext", f"subjectAltName=IP:{SERVER}", "-addext", "basicConstraints=critical,CA:TRUE"],
+         "-addext", f"subjectAltName=IP:{link.server}", "-addext", "basicConstraints=critical,CA:TRUE"],
         check=True,
         capture_output=True,
     )  # fmt: skip
-    fill = {"folder": folder, "site": site, "server": SERVER}
+    fill = {"folder": folder, "site": site, "server": link.server}
     (folder / "nginx.conf").write_text(_NGINX.format(**fill, tls=_TLS.format(**fill)))
     nginx = _find("nginx")
     assert nginx is not None

@@ -19,7 +19,7 @@ def row(case: Case, who: str, runs: Sequence[Measured]) -> str:
     shares = [run.share for run in runs]
     goal = f"{case.goal:g}" if who == "skyhaul" and case.goal is not None else ""
     again = [run.resent for run in runs if run.resent is not None]
-    if case.mode == "kill":
+    if case.mode in ("kill", "die"):
         crossed = median(again) / 2**20
         return f"| {case.name} | {who} | ({len(runs)} runs) | | | | | | {crossed:.2f} MiB |"
     return (
