@@ -287,6 +287,16 @@ def test_every_collected_parquet_file_is_read_as_pyarrow_did_or_damage(
     assert refused > 5
 
 
+def test_an_encrypted_file_says_that_it_is(shared_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    files = sorted((shared_data / "parquet" / "parquet-testing" / "data").glob("*.parquet.encrypted"))
+    assert len(files) >= 5
+    for path in files:
+        found = decode(path.read_bytes(), "x.parquet", fields={"text": "@path"})
+        assert found.counts == (0, 1, True), path
+        assert "crypt" in found.reasons[0], (path, found.reasons)
+    assert capfd.readouterr().err == ""
+
+
 def test_the_collected_fuzzing_files_are_rows_or_damage(shared_data: Path) -> None:
     files = sorted(
         path

@@ -112,10 +112,13 @@ class _Child:
         code = self._process.wait()
         if code == -signal.SIGXCPU:
             return Broken(f"takes more than {CPU_SECONDS} s of CPU time to read")
-        if code in _CRASHES:
-            return Broken(f"crashes its reader ({signal.Signals(-code).name})")
         self._said.seek(0)
         lines = self._said.read(_SAID).decode("utf-8", "replace").split("\n")
+        if code in _CRASHES:
+            # What an exception that nobody caught said; anything else there need not be the same each time.
+            why = next((line.partition("what():")[2].strip() for line in lines if "what():" in line), "")
+            name = signal.Signals(-code).name
+            return Broken(f"crashes its reader ({name}: {why})" if why else f"crashes its reader ({name})")
         last = next((printable(line) for line in reversed(lines) if line.strip()), "out of memory?")
         return StorageError(f"the reader process ended with {code} ({last})")
 
