@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import demo
@@ -18,7 +18,7 @@ from processes import Unavailable, processes
 from standalone import JOB_MANAGER, Standalone
 
 from flink.engine import Engine
-from flink.rig import Haul, is_gone, write_corpus
+from flink.rig import Haul, NewHaul, is_gone, write_corpus
 from skyhaul_schemas.errors import EXIT_OK
 from stores.s3_server import s3
 
@@ -91,9 +91,6 @@ def local(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> str:
     haul = Haul(tmp_path_factory.mktemp("local") / "haul", corpus)
     assert haul.run() == EXIT_OK
     return haul.digest()
-
-
-NewHaul = Callable[..., Haul]
 
 
 @pytest.fixture

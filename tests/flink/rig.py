@@ -132,6 +132,10 @@ class Haul:
         return self.skyhaul("verify", self.dataset, "--deep").returncode == 0
 
 
+NewHaul = Callable[..., Haul]
+"""The fixture `new_haul`."""
+
+
 def write_corpus(folder: Path, *, objects: int = 40, size: int = 32_000) -> Path:
     """Text files, the same every time."""
     folder.mkdir()

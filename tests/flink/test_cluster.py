@@ -10,9 +10,8 @@ import fetch
 import pytest
 from processes import Unavailable
 
-from flink.conftest import NewHaul
 from flink.engine import Engine
-from flink.rig import until
+from flink.rig import NewHaul, until
 from skyhaul_schemas.errors import EXIT_OK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flink.conftest import NewHaul
 from flink.engine import Engine, finish
 from flink.metrics import counters
-from flink.rig import Haul, harnesses, is_gone, until, with_patched_workers, write_corpus
+from flink.rig import Haul, NewHaul, harnesses, is_gone, until, with_patched_workers, write_corpus
 from skyhaul_schemas.errors import EXIT_BUG, EXIT_FAILED, EXIT_OK, EXIT_USAGE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500)]

@@ -7,9 +7,8 @@ import signal
 import pytest
 from standalone import JOB_MANAGER
 
-from flink.conftest import NewHaul
 from flink.engine import CLIENT_ENDS, Engine, finish
-from flink.rig import harnesses, is_gone, kill_harnesses, until, worker_pool
+from flink.rig import NewHaul, harnesses, is_gone, kill_harnesses, until, worker_pool
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, EXIT_OK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500)]
