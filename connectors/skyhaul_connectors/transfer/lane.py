@@ -17,6 +17,9 @@ ALWAYS_UP = LinkState(Phase.UP, float("inf"))
 FIRST_SILENCE, LONGEST_SILENCE = 1.0, 64.0
 """Seconds without a byte before a lane is probed; each false alarm doubles it."""
 
+LONG_SILENCE = 3.0
+"""Seconds after the alarm from which on a byte that comes by itself ends an outage and is no false alarm."""
+
 PROBE_EVERY, SLOWEST_PROBE, PROBES = 0.25, 5.0, 4
 """Seconds between probes at first and after a long silence; how many are out at once."""
 

@@ -19,7 +19,7 @@ from skyhaul_connectors.transfer.blame import Blame
 from skyhaul_connectors.transfer.dialling import Dialling
 from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.intervals import Stretch
-from skyhaul_connectors.transfer.lane import PROBE_EVERY, LaneState
+from skyhaul_connectors.transfer.lane import LONG_SILENCE, PROBE_EVERY, LaneState
 from skyhaul_connectors.transfer.roles import Roles
 from skyhaul_connectors.transfer.source_state import SourceState
 from skyhaul_connectors.transfer.work import Action, Ask, Hang, Work
@@ -174,7 +174,11 @@ class SourceScheduler:
         lane.estimate.meter.add(now, count)
         state.health.received(now, count)
         if lane.silent_since is not None:
-            lane.wake(false_alarm=True)
+            if now - lane.silent_since >= LONG_SILENCE:
+                # One stream tried again just in time; the others would back off for as long as it was silent.
+                self._dialling.redial(lane)
+            else:
+                lane.wake(false_alarm=True)
         work = ask.work
         if work.gone:
             return []
