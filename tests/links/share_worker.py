@@ -13,6 +13,7 @@ import struct
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from skyhaul.dataset.store import DatasetStore
@@ -28,6 +29,7 @@ from skyhaul_connectors.transfer.engine import (
     ShardFetch,
     SourceLanes,
 )
+from skyhaul_schemas.errors import Interrupted
 from skyhaul_schemas.job import Job
 
 ENTRY = struct.Struct("<dI")
@@ -97,7 +99,8 @@ def main(url: str, way: str, folder: Path, number: str, epoch: float, rate: str,
             open_fetches.append(engine.fetch(shard, "far", pieces))
             shard += 1
         fetch = open_fetches.popleft()
-        fetch.wait(1, lambda: time.time() - epoch >= idle_at)
+        with suppress(Interrupted):
+            fetch.wait(1, lambda: time.time() - epoch >= idle_at)
         fetch.release(keep=False)
     for fetch in open_fetches:
         fetch.release(keep=False)
