@@ -41,19 +41,35 @@ def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
     Raises CommitConflict where a record says otherwise."""
     path = layout.commit_file(record.shard)
     data = record.model_dump_json().encode() + b"\n"
-    created = store.create_bytes(path, data, same=same_commit)
-    if created and is_sealed(store, layout.group_of(record.shard)):
+    kept = _sealed_record(store, record.shard)
+    if kept is not None:
         # It was committed before, and sealed: we come late.
-        with SealedGroup(store, layout.group_of(record.shard)) as sealed:
-            kept = sealed.record(record.shard)
-        if not same_commit(kept, data):
-            raise store.conflict(path)
-        store.remove(path)
-        return _parsed(store, record.shard, kept)
-    if created:
+        return _equal(store, record.shard, kept, data)
+    if not store.create_bytes(path, data, same=same_commit):
+        standing = read_commit(store, record.shard)
+        return record if standing is None else standing
+    kept = _sealed_record(store, record.shard)
+    if kept is None:
         return record
-    standing = read_commit(store, record.shard)
-    return record if standing is None else standing
+    # It was sealed, and the record that was there removed, while we were creating ours.
+    standing = _equal(store, record.shard, kept, data)
+    store.remove(path)
+    return standing
+
+
+def _sealed_record(store: DatasetStore, shard: int) -> bytes | None:
+    """The record as it is kept in its group's sealed file; None where the group is not sealed."""
+    if not is_sealed(store, layout.group_of(shard)):
+        return None
+    with SealedGroup(store, layout.group_of(shard)) as sealed:
+        return sealed.record(shard)
+
+
+def _equal(store: DatasetStore, shard: int, kept: bytes, ours: bytes) -> CommitRecord:
+    """The record that is kept. Raises CommitConflict where ours says otherwise."""
+    if not same_commit(kept, ours):
+        raise store.conflict(layout.commit_file(shard))
+    return _parsed(store, shard, kept)
 
 
 def read_commit(store: DatasetStore, shard: int) -> CommitRecord | None:
