@@ -227,9 +227,12 @@ def window(estimate: Estimate, channels: int) -> float:
     """Bytes that a channel should have under way: four times its share of the bandwidth-delay product, so
     that what is asked for does not hold back a rate that still grows. Where many share the link, and so
     double what they send together, no more than the link holds and a third for those that repair a loss:
-    what overflows the queue in front of it is sent twice, and repaired at leisure."""
-    share = max(WINDOW, (estimate.rate or FIRST_GUESS) * estimate.rtt_or(0.1) / max(1, channels))
-    return (GAIN if channels >= MANY else 4.0) * share
+    what overflows the queue in front of it is sent twice, and repaired at leisure. Those are taken to share
+    FIRST_GUESS at least, or a low first estimate would make itself true."""
+    rtt = estimate.rtt_or(0.1)
+    if channels >= MANY:
+        return GAIN * max(WINDOW, max(estimate.rate or 0.0, FIRST_GUESS) * rtt / channels)
+    return 4.0 * max(WINDOW, (estimate.rate or FIRST_GUESS) * rtt / max(1, channels))
 
 
 def range_size(estimate: Estimate, channels: int, remaining: int) -> int:
