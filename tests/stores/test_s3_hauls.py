@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import random
 import secrets
+import signal
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -93,3 +98,39 @@ def test_a_dataset_on_s3_is_certified_until_it_is_damaged(dataset: str, tmp_path
         done = skyhaul("certify", *engines, "--quiet", dataset, cwd=tmp_path)
         assert done.returncode == 4, done.stdout + done.stderr
         assert not store.exists(layout.CERTIFICATE)
+
+
+@pytest.mark.slow
+def test_a_killed_haul_of_a_bucket_over_a_link_goes_on(dataset: str, tmp_path: Path) -> None:
+    region = f"{dataset}-big"
+    rng = random.Random(5)
+    due = {}
+    for number in range(8):
+        data = rng.randbytes(500_000)
+        fsspec.filesystem("s3").pipe_file(f"{region}/{number}.bin", data)
+        due[f"{number}.bin"] = hashlib.sha256(data).hexdigest()
+    job = tmp_path / "big.yaml"
+    job.write_text(
+        f"version: 1\nname: big\nschema: blob\ndataset: {dataset}\nspool: spool\n"
+        f"sources:\n  bytes: {{url: '{region}/*.bin', format: binary, via: [leo], max_connections: 8}}\n"
+        "links:\n  leo: {emulate: true, down: 4Mbit/s, rtt: 45ms, loss: 0.4%}\n"
+        "shards: {target_size: 1MB}\n"
+    )
+    assert skyhaul("plan", job, cwd=tmp_path).returncode == 0
+    first = subprocess.Popen([command(), "run", job, "--quiet"], cwd=tmp_path, start_new_session=True)
+    with closing(DatasetStore.open(dataset, writable=False)) as store:
+        try:
+            end = time.monotonic() + 100
+            while not list(commits(store)):
+                assert time.monotonic() < end
+                assert first.poll() is None
+                time.sleep(0.2)
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+            first.wait()
+        done = skyhaul("run", job, "--quiet", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert verify_dataset(store, deep=True).exit_code() == 0
+        records = list(commits(store))
+        assert {s.object: s.sha256 for record in records for s in record.sources} == due
+        assert sum(t.resent_bytes for record in records for t in record.transfer.values()) < 1_500_000
