@@ -144,6 +144,17 @@ def test_two_sources_over_two_links(place: Path, served: str, notes: Path) -> No
     assert (by_source.count("station"), by_source.count("notes")) == (1200, 20)
 
 
+def test_capped_links_and_what_they_carried(place: Path, served: str) -> None:
+    env = {"SKYHAUL_HTTP": served}
+    hauled = spawn("run", "-q", "--json", "examples/capped-links.yaml", env=env)
+    assert hauled.code == 0, hauled
+    assert json.loads(hauled.out)["transfer"].keys() == {"leo"}, "the dear one was not needed"
+    proved("examples/capped-links.yaml", env)
+    leo, geo = json.loads(spawn("links", "--json", "examples/capped-links.yaml", env=env).out)
+    assert leo["counted_bytes"] + leo["free_bytes"] > 0
+    assert (geo["role"], geo["cost"]) == ("last-resort", 0)
+
+
 def test_opening_what_is_no_dataset_says_so(place: Path) -> None:
     (place / "empty").mkdir()
     opened = trained("empty", place)
