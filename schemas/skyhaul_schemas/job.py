@@ -141,7 +141,8 @@ class SourceSpec(_Model):
     url: Urls = Field(
         repr=False,
         description="Path or URL with globs (`*`, `**`), a list of them, or `{list: objects.jsonl}`. "
-        "What stands before the first glob is the root; paths below it name the objects.",
+        "What stands before the first glob is the root; paths below it name the objects. For rehearsals: "
+        "`synthetic://NAME?count=1000&size=4kB&seed=7`, objects that exist by a rule.",
     )
     format: Text | None = Field(
         default=None,

@@ -28,7 +28,8 @@ __all__ = ["s3"]
 SHARDS = 1_004
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_a_group_is_sealed_on_s3_and_nothing_is_lost(s3: ObjectStore, tmp_path: Path) -> None:
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     dataset = f"s3://{BUCKET}/{secrets.token_hex(8)}"
