@@ -136,6 +136,20 @@ def test_a_route_that_is_none_is_said_in_one_line(tmp_path: Path, link: dict[str
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_proxy_that_does_not_let_us_through_takes_out_its_link_alone(tmp_path: Path) -> None:
+    region = write_objects(tmp_path / "region")
+    with HostileServer(region) as server, TunnelProxy("http", credentials=("me", "right")) as proxy:
+        links: dict[str, object] = {"leo": {}, "geo": {"proxy": proxy.url}}
+        outcome = run(job(tmp_path, server.url, links))
+        assert outcome.exit_code == 0
+        assert by_link(outcome).keys() == {"leo"}
+        alone = skyhaul("run", "--quiet", job(tmp_path, server.url, {"geo": links["geo"]}, "b"), cwd=tmp_path)
+    assert alone.returncode == 3
+    (line,) = alone.stderr.strip().splitlines()
+    assert f"the proxy {proxy.url} does not let us through" in line
+    assert "it asks for other credentials" in line
+
+
 def test_a_route_to_local_files_is_refused(tmp_path: Path) -> None:
     region = write_objects(tmp_path / "region")
     path = job(tmp_path, f"{region}/", {"leo": {"bind": "127.0.0.1"}})

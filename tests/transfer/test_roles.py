@@ -35,7 +35,13 @@ GEO = LinkProfile(down=10e6, up=5e6, rtt=0.6)
 class Sky:
     """Links with rules over one source of 16 MiB; `at` schedules what happens to them."""
 
-    def __init__(self, folder: Path, *links: tuple[str, LinkProfile, dict[str, object]], wait: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        *links: tuple[str, LinkProfile, dict[str, object]],
+        wait: bool = False,
+        most: int = 16,
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.loop = loop
         clock = MonotonicClock(1.8e9, monotonic=loop.time, wall=lambda: 1.8e9)
@@ -54,7 +60,7 @@ class Sky:
             if allowance is not None:
                 wrapped = MeteredSource(wrapped, shared, rules)
             lanes.append(Lane(name, wrapped, shared=shared))
-        self.rig = Rig(folder, {"m": SourceLanes(tuple(lanes), 16)}, wait_for_contact=wait)
+        self.rig = Rig(folder, {"m": SourceLanes(tuple(lanes), most)}, wait_for_contact=wait)
         self.shard = self.rig.engine.fetch(0, "m", whole_segments(source))
 
     def at(self, second: float, call: Callable[[], object]) -> None:
@@ -99,6 +105,19 @@ def test_a_last_resort_waits_for_short_outages_and_ends_when_the_others_are_back
         assert sum(c.resent_bytes for c in counts.values()) <= MIB
 
     run_virtual(longer(), limit=300)
+
+
+@pytest.mark.parametrize("most", [2, 5])
+def test_a_last_resort_gets_connections_that_the_dead_link_held(ram_path: Path, most: int) -> None:
+    async def main() -> None:
+        dead = ("leo", down(1.0, 1e6), {})
+        sky = Sky(ram_path, dead, ("gold", LEO, {"role": "last-resort"}), most=most)
+        took, counts = await sky.haul()
+        assert sum(c.payload_bytes for c in counts.values()) == 16 * MIB
+        assert counts["gold"].payload_bytes > 8 * MIB
+        assert took < 60
+
+    run_virtual(main(), limit=300)
 
 
 def test_a_last_resort_stands_in_at_once_for_a_contact_that_closed(ram_path: Path) -> None:

@@ -76,6 +76,6 @@ class Roles:
         needed = share - (state.most - len(state.channels))
         for _ in range(max(0, needed)):
             giver = max(active, key=lambda lane: (not lane.usable, len(lane.channels)))
-            if len(giver.channels) <= 1:
+            if not giver.channels or (giver.usable and len(giver.channels) == 1):
                 return
             state.hang(min(giver.channels.values(), key=lambda c: (bool(c.asks), c.outstanding, c.number)))
