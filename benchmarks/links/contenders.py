@@ -208,6 +208,8 @@ def _measured(
     last = next(at for at, count, _ in seen if count == whole)
     if trace is not None:
         last = trace["bytes"][-1][0]
+        if case.mode == "tls":
+            first = trace["bytes"][0][0]  # before it the counters saw hand-shakes
     seconds = last - first
     ideal = case.shortest(first - link.epoch)
     crossed = seen[-1][2] - seen[0][2]
