@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from skyhaul.planning.catalogue import Cut
+from skyhaul.planning.decoder_traits import may_select
 from skyhaul_connectors.formats.parts import merged
 from skyhaul_connectors.formats.protocol import Decoder, Selective
 from skyhaul_schemas.errors import SkyhaulError, UsageError
@@ -78,7 +79,7 @@ def cut(
 def _cuts(
     obj: PinnedObject, decoder: Decoder, chunk_size: int, read: Callable[[int, int], bytes]
 ) -> Iterator[Cut]:
-    if not isinstance(decoder, Selective) or not decoder.selects:
+    if not may_select(decoder) or not isinstance(decoder, Selective) or not decoder.selects:
         yield from (Cut(obj, offset, length) for offset, length in decoder.cut(obj, chunk_size, read))
         return
     stretches = list(decoder.cut(obj, chunk_size, read))

@@ -9,6 +9,8 @@ from typing import Any
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 class ObjectsDigest:
     """sha256 over a line of JSON for each object, in the plan's order: source, path, size, version,
@@ -18,12 +20,7 @@ class ObjectsDigest:
         self._sha256 = hashlib.sha256()
 
     def add(self, obj: PinnedObject) -> None:
-        line = json.dumps(
-            [obj.source, obj.path, obj.size, obj.version, obj.checksum],
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
-        self._sha256.update(f"{line}\n".encode())
+        self._sha256.update(_line(_pin(obj)))
 
     def hexdigest(self) -> str:
         return self._sha256.hexdigest()
@@ -62,7 +59,7 @@ class RowsDigest:
 
 
 def _line(values: list[Any]) -> bytes:
-    return f"{json.dumps(values, separators=(',', ':'), ensure_ascii=False)}\n".encode()
+    return f"{_encode(values)}\n".encode()
 
 
 def _pin(obj: PinnedObject) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from skyhaul.planning.catalogue import Catalogue, Cut
 from skyhaul.planning.cutting import checked, cut
 from skyhaul.planning.dealing import deal, deal_key
+from skyhaul.planning.decoder_traits import may_read_ahead
 from skyhaul.planning.decoders import Decoders, source_formats
 from skyhaul.planning.digest import ObjectsDigest, RowsDigest, generation_digest
 from skyhaul.planning.fingerprint import encoder_fingerprint
@@ -130,7 +131,7 @@ class Planner:
     def _first_read(self, obj: PinnedObject) -> Callable[[], tuple[int, bytes]] | None:
         """What reads the bytes that cutting `obj` begins with; None where it reads none."""
         decoder = self._decoders.of(obj.source, obj.path)
-        if obj.checksum is not None or not isinstance(decoder, ReadsAhead):
+        if obj.checksum is not None or not may_read_ahead(decoder) or not isinstance(decoder, ReadsAhead):
             return None
         stretch = decoder.first_read(obj, self._job.shards.chunk_size)
         if stretch is None:
@@ -148,7 +149,9 @@ class Planner:
 
     def put(self, chunk: Chunk, table: NewTable) -> None:
         """Write a row of a shard that takes an earlier one's place."""
-        self._rows.add(chunk)
+        if self._base is not None:
+            # The rows of a first generation follow from its objects: they need no digest.
+            self._rows.add(chunk)
         self._written += 1
         table.add(chunk_row(chunk))
 
