@@ -134,6 +134,8 @@ def test_a_contact_plan_ends_with_75_and_goes_on_or_waits(place: Path, served: s
 
 
 def test_two_sources_over_two_links(place: Path, served: str, notes: Path) -> None:
+    for path in (notes / "deep").iterdir():
+        path.write_text(path.read_text() * 4000)  # 32 MB: leo alone would be through before geo opens
     env = {"SKYHAUL_HTTP": served, "SKYHAUL_NOTES": str(notes)}
     hauled = spawn("run", "-q", "--json", "examples/two-sources-two-links.yaml", env=env)
     assert hauled.code == 0, hauled
