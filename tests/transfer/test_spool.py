@@ -88,6 +88,35 @@ def test_the_lock_dies_with_its_holder_and_not_with_its_forked_child(tmp_path: P
         os.kill(child, 9)
 
 
+def test_a_child_that_lets_go_late_does_not_keep_the_next_holder_out(tmp_path: Path) -> None:
+    """As if the child had been forked, and its parent killed, before the child ran for the first time."""
+    program = (
+        "import os, time\n"
+        "from pathlib import Path\n"
+        "from skyhaul_connectors.transfer.disk import PosixDisk\n"
+        "from skyhaul_connectors.transfer.spool import Spool\n"
+        f"spool = Spool(Path({str(tmp_path)!r}), {PLAN!r}, PosixDisk())\n"
+        "lock = os.dup(spool._lock._fd)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    time.sleep(0.4)\n"
+        "    os.close(lock)\n"
+        "    time.sleep(30)\n"
+        "    os._exit(0)\n"
+        "print(child, flush=True)\n"
+        "time.sleep(30)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    holder.kill()
+    holder.wait()
+    try:
+        Spool(tmp_path, PLAN, PosixDisk()).close()
+    finally:
+        os.kill(child, 9)
+
+
 def test_what_rots_or_is_cut_between_runs_is_fetched_again(tmp_path: Path) -> None:
     async def main() -> None:
         held = await some_of_it(tmp_path, 1.55)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,10 @@ from skyhaul_connectors.transfer.disk import storage_error
 from skyhaul_schemas.errors import SpoolInUse
 
 LOCK = "lock"
+
+_LET_GO = 1.0
+"""Seconds after which a lock that outlives its holder is taken for held: a child that was forked just before
+its parent was killed has yet to let go, and whoever only looks (`is_locked`) holds it for a moment."""
 
 _held: weakref.WeakSet[SpoolLock] = weakref.WeakSet()
 
@@ -40,16 +45,21 @@ class SpoolLock:
     def _locked(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(descriptor)
-            raise SpoolInUse(
-                f"the spool {str(folder)!r} is in use by process {holder}, which hauls the same plan;"
-                " wait for it, or give this job another spool"
-            ) from None
-        return descriptor
+        end = time.monotonic() + _LET_GO
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+                if not _is_alive(holder) and time.monotonic() < end:
+                    time.sleep(0.02)
+                    continue
+                os.close(descriptor)
+                raise SpoolInUse(
+                    f"the spool {str(folder)!r} is in use by process {holder}, which hauls the same plan;"
+                    " wait for it, or give this job another spool"
+                ) from None
+            return descriptor
 
     def release(self) -> None:
         """Let go. The file stays: removing it would let two holders lock two files of one name."""
@@ -63,6 +73,16 @@ def holder_of(folder: Path) -> int | None:
     with suppress(OSError, ValueError):
         return int((folder / LOCK).read_text("ascii", "replace")[:32])
     return None
+
+
+def _is_alive(holder: str) -> bool:
+    try:
+        os.kill(int(holder), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
