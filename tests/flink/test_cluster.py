@@ -77,6 +77,7 @@ def test_the_splittable_adapter_on_a_runner_that_splits_gives_the_local_bytes(
     haul = new_haul(rate=rate)
     # PrismRunner, unlike a job server apart, is known to split: see adapter_for.
     options = ["--runner", "PrismRunner", "--", f"--prism_location={program}", *demo.worker_options()]
-    assert haul.run(options) == EXIT_OK
+    # Beam's PrismRunner leaves an empty folder in the temporary directory, so that `run` would complain.
+    assert haul.said(options).returncode == EXIT_OK
     assert haul.digest() == local
     assert haul.is_sound()
