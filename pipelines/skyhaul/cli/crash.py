@@ -31,6 +31,11 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
 def report_thread_bug(args: threading.ExceptHookArgs) -> None:
     """`threading.excepthook`: the same for a thread, which does not end the process."""
     if args.exc_value is not None and isinstance(args.exc_value, Exception):
+        # Only once Beam has loaded it can a thread of Beam's have raised it: one that reads a job server's
+        # messages ends so when the server is gone, and the haul then tells by itself how it ended.
+        grpc = sys.modules.get("grpc")
+        if grpc is not None and isinstance(args.exc_value, grpc.RpcError):
+            return
         report_bug(args.exc_type, args.exc_value, args.exc_traceback)
 
 
