@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,12 +71,12 @@ def test_a_harness_whose_pool_has_ended_does_not_start() -> None:
     assert "the worker pool 1 has ended" in refused.stderr
 
 
+@pytest.mark.skipif(shutil.which("ss") is None, reason="ss (iproute2) is not installed")
 def test_a_pool_listens_on_loopback_alone(children: Processes) -> None:
     with worker_pool(children) as address:
         port = int(address.rpartition(":")[2])
-        sockets = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True)
-        if sockets.returncode:
-            pytest.skip("no ss on this machine")
+        command = ["ss", "-Hltn", f"sport = :{port}"]
+        sockets = subprocess.run(command, capture_output=True, text=True, check=True)
         listening = [line.split()[3] for line in sockets.stdout.splitlines()]
         assert listening in ([address], [f"[::ffff:{LOOPBACK}]:{port}"])  # gRPC maps it into IPv6
 
