@@ -71,7 +71,7 @@ class Trace:
             estimate = lane.estimate
             self._engine.append(
                 [now, lane.open_channels, lane.outstanding, estimate.rtt, estimate.rate, lane.asks,
-                 scheduler.missing, lane.depth]
+                 scheduler.missing, lane.depth, estimate.meter.total]
             )  # fmt: skip
 
 

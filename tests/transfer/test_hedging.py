@@ -17,14 +17,13 @@ RTT = 0.1
 
 
 class Table:
-    """One object of one range over two channels; the first one never answers."""
+    """An object of one range a channel; the first channel never answers."""
 
-    def __init__(self) -> None:
-        self.lane = LaneState(0, "leo", 2)
+    def __init__(self, channels: int = 2) -> None:
+        self.lane = LaneState(0, "leo", channels)
         health = SourceHealth("s", patience=600.0, give_up_after=120.0)
-        self.scheduler = SourceScheduler("s", [self.lane], 2, health)
-        self.work = self.add(0)
-        self.other = self.add(1)
+        self.scheduler = SourceScheduler("s", [self.lane], channels, health)
+        self.work, self.other, *_ = [self.add(key) for key in range(channels)]
         self.now = 0.0
         self.asks: list[Ask] = []
         self.channels: list[int] = []
@@ -32,9 +31,10 @@ class Table:
         for channel in self.channels:
             self.scheduler.opened(channel, RTT)
         self.decide(RTT)
-        self.first, second = self.asks
-        self.scheduler.received(second, SIZE, 2 * RTT)
-        self.scheduler.finished(second, 2 * RTT)
+        self.first, *others = self.asks
+        for other in others:
+            self.scheduler.received(other, SIZE, 2 * RTT)
+            self.scheduler.finished(other, 2 * RTT)
 
     def add(self, key: int) -> Work:
         segment = Segment(PinnedObject("s", str(key), SIZE, ""), 0, SIZE)
@@ -104,3 +104,25 @@ def test_a_full_link_is_no_reason_for_a_copy() -> None:
     table = Table()
     table.lane.estimate.sample(100.0)
     assert table.decide(2.0) == [], "at 100 B/s ten kilobytes take their time"
+
+
+@pytest.mark.parametrize(("came", "copies"), [(10, 0), (100, 1), (1000, 2)])
+def test_the_less_is_missing_the_more_copies_go_out_before_anything_is_late(came: int, copies: int) -> None:
+    table = Table(channels=4)
+    table.lane.estimate.meter.add(2 * RTT, came * SIZE)
+    asked = table.decide(2 * RTT)
+    assert [(ask.start, ask.stop) for ask in asked] == [(0, SIZE)] * copies
+    assert len(table.first.copies) == 1 + copies
+
+
+def test_when_one_of_three_copies_comes_the_others_are_not_asked_again() -> None:
+    table = Table(channels=4)
+    table.lane.estimate.meter.add(2 * RTT, 1000 * SIZE)
+    table.decide(2 * RTT)
+    _, second, third = table.first.copies
+    table.scheduler.failed(table.first, ConnectionLost("reset"), 2.6 * RTT)
+    table.scheduler.received(third, SIZE, 2.7 * RTT)
+    table.scheduler.finished(third, 2.7 * RTT)
+    table.scheduler.failed(second, ConnectionLost("reset"), 2.8 * RTT)
+    assert table.scheduler.missing == 0
+    assert table.scheduler._state.queue.waiting == 0

@@ -56,7 +56,10 @@ class Network:
         self._tls: ssl.SSLContext | None = None
 
     def trust(self, origin: Origin) -> PipelineTrust:
-        return self._trust.setdefault(origin, PipelineTrust())
+        known = self._trust.get(origin)
+        if known is None:
+            known = self._trust[origin] = PipelineTrust()
+        return known
 
     async def dial(
         self,

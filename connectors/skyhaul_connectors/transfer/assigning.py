@@ -27,8 +27,13 @@ OLD = 2.2
 THIN = 4.0
 """How much longer a range is waited for that takes the link more than a quarter of a round trip."""
 
-CHEAP = 0.01
-"""When less than this share of what came is missing, most of it is late, and copies cost little."""
+CHEAP, TINY = 0.03, 0.003
+"""When less than this share of what came is missing, most of it is late, and a copy of all costs little. When
+less than the second is, a third one does: what misses then was lost twice."""
+
+SPARE = 0.01
+"""Of what came: what is copied over a link that has nothing else to do, late or not, from one whose round
+trip is twice as long."""
 
 
 class Assigning:
@@ -37,6 +42,7 @@ class Assigning:
     def __init__(self, state: SourceState) -> None:
         self._state = state
         self._next_hedge = float("-inf")
+        self._spared = 0
 
     def assign(self, lane: LaneState, now: float) -> None:
         """Fill the lane's channels."""
@@ -64,38 +70,60 @@ class Assigning:
                 del lane.roomy[channel.number]
 
     def hedge(self, now: float) -> None:
-        """Idle channels fetch the missing rest of open ranges once nothing waits: oldest first, at most
-        two copies, and none of a range that may still come in time (else small objects cost thrice)."""
+        """Idle channels fetch the missing rest of open ranges once nothing waits: of late ones, oldest
+        first, and none of a range that may still come in time (else small objects cost thrice). A quick
+        link that has nothing to do copies what a slow one has asked for last: it would be found late last."""
         state = self._state
         if state.queue.ready or not state.asks or now < self._next_hedge:
             return
         self._next_hedge = now + _HEDGE_EVERY
         idle = [
             channel
-            for lane in state.lanes
+            for lane in sorted(state.lanes, key=lambda lane: lane.estimate.usual_rtt)
             if lane.usable and lane.phase(now) is Phase.UP and _may_hedge(lane, now)
             for channel in lane.channels.values()
             if channel.open and not channel.asks
         ]
-        if not idle:
-            return
+        came = sum(lane.estimate.meter.total for lane in state.lanes)
+        most = 1 + (state.missing <= CHEAP * came) + (state.missing <= TINY * came)
         for ask in list(state.asks.values()):
             if not idle:
                 return
             if ask.ended or ask.work.gone:
                 continue
             late = self._is_late(ask, now)
-            if ask.mate is not None:
-                if late and ask.asked_at <= ask.mate.asked_at and self._is_late(ask.mate, now):
-                    # Both are late: the older one's channel is given up, and its place is free for a copy.
-                    state.hang(state.channels[ask.channel])
-                continue
-            if not late and state.missing > CHEAP * self._lane_of(ask).estimate.meter.total:
-                continue
-            gaps = ask.work.arrived.gaps(ask.cursor, ask.stop)
-            if gaps:
-                piece = Piece(ask.work, ask.segment, gaps[0][0], gaps[-1][1], ask.spent, ask.tries)
-                ask.mate = state.send(piece, idle.pop(0), now, mate=ask)
+            lacking = (max(2, most) if late else most) - len(ask.copies)
+            if lacking > 0:
+                for _ in range(min(lacking, len(idle))):
+                    self._copy(ask, idle, now)
+            elif late and self._is_oldest_of_late_copies(ask, now):
+                # Its channel is given up, and its place is free for a copy.
+                state.hang(state.channels[ask.channel])
+        spare = SPARE * came
+        for ask in reversed(list(state.asks.values())):
+            if not idle or self._spared + ask.rest > spare:
+                return
+            if not ask.work.gone and len(ask.copies) == 1 and self._is_slower(self._lane_of(ask), idle[0]):
+                self._spared += ask.rest
+                self._copy(ask, idle, now)
+
+    def _is_oldest_of_late_copies(self, ask: Ask, now: float) -> bool:
+        copies = ask.copies
+        return (
+            len(copies) > 1
+            and ask is min(copies, key=_age)
+            and all(self._is_late(copy, now) for copy in copies)
+        )
+
+    def _is_slower(self, lane: LaneState, idle: ChannelState) -> bool:
+        return 2 * self._state.lanes[idle.lane].estimate.usual_rtt < lane.estimate.usual_rtt
+
+    def _copy(self, ask: Ask, idle: list[ChannelState], now: float) -> None:
+        """Ask the first idle channel for what is missing of the range, too."""
+        gaps = ask.work.arrived.gaps(ask.cursor, ask.stop)
+        if gaps:
+            piece = Piece(ask.work, ask.segment, gaps[0][0], gaps[-1][1], ask.spent, ask.tries)
+            self._state.send(piece, idle.pop(0), now, ask.copies)
 
     def _fill(self, lane: LaneState, channel: ChannelState, channels: int, now: float) -> bool:
         """False where the lane should take no more."""
@@ -118,19 +146,17 @@ class Assigning:
     def _is_first(self, lane: LaneState, size: int, now: float) -> bool:
         """False where another lane will have all that waits before this lane has one more range
         (earliest completion first, as Lim et al. 2017 do for multipath TCP). Never false for all lanes,
-        since `size` is at most what waits."""
-        rate = lane.estimate.rate
-        if len(self._state.lanes) == 1 or rate is None:
+        since `size` is at most what waits. A lane whose rate is not known yet is not judged by it: what its
+        ramp shows would keep it from ramping up."""
+        estimate = lane.estimate
+        if len(self._state.lanes) == 1 or estimate.rate is None or not estimate.settled:
             return True
-        here = lane.estimate.rtt_or(1.0) + (lane.outstanding + size) / rate
+        here = _lasts(lane, estimate.rate, size)
         for other in self._state.lanes:
-            other_rate = other.estimate.rate
-            if other is lane or other_rate is None or not other.open_channels or not other.usable:
+            rate = other.estimate.rate
+            if other is lane or rate is None or not other.open_channels or not other.usable:
                 continue
-            if other.phase(now) is not Phase.UP:
-                continue
-            ahead = other.outstanding + self._state.queue.waiting
-            if other.estimate.rtt_or(1.0) + ahead / other_rate < here:
+            if other.phase(now) is Phase.UP and _lasts(other, rate, self._state.queue.waiting) < here:
                 return False
         return True
 
@@ -150,6 +176,12 @@ class Assigning:
         return silent > LATE * usual or now - ask.asked_at > OLD * usual
 
 
+def _lasts(lane: LaneState, rate: float, count: int) -> float:
+    """Seconds until `count` further bytes would be in: what is out arrives meanwhile, so a round trip counts
+    only where it is longer."""
+    return max(lane.estimate.rtt_or(1.0), (lane.outstanding + count) / rate)
+
+
 def _may_hedge(lane: LaneState, now: float) -> bool:
     """Second copies are not for what is left of a cap."""
     return lane.room is None or lane.room(now) >= _HEDGE_ROOM
@@ -158,6 +190,10 @@ def _may_hedge(lane: LaneState, now: float) -> bool:
 def _has_room(channel: ChannelState, lane: LaneState) -> bool:
     """Whether a channel that has something to do takes more: only pipelined, and a bounded amount."""
     return channel.open and channel.pipelines and channel.outstanding < lane.depth
+
+
+def _age(ask: Ask) -> float:
+    return ask.asked_at
 
 
 def _readiest(channel: ChannelState) -> tuple[bool, int, int]:

@@ -9,6 +9,7 @@ from skyhaul_connectors.transfer.background import Background
 from skyhaul_connectors.transfer.intervals import IntervalSet
 from skyhaul_connectors.transfer.open_shard import OpenShard
 from skyhaul_connectors.transfer.spool import Batch, Committed, OpenSpoolFile, Spool
+from skyhaul_schemas.errors import SkyhaulError
 
 COMMIT_EVERY = 0.2
 """Seconds between two commits while bytes arrive."""
@@ -60,10 +61,17 @@ class GroupCommit:
         if self._running:
             self._hurry = True
             return
-        batches = {
-            shard: take_batch(shard, shard.spooled) for shard in self._dirty if shard.spooled is not None
-        }
+        batches: dict[OpenShard, Batch] = {}
+        unwritten: list[tuple[OpenShard, SkyhaulError]] = []
+        for shard in self._dirty:
+            if shard.spooled is not None:
+                try:
+                    batches[shard] = take_batch(shard, shard.spooled)
+                except SkyhaulError as error:
+                    unwritten.append((shard, error))
         self._dirty.clear()
+        for shard, error in unwritten:
+            self._answered(shard, Committed([], [], error=error))
         if not batches:
             told, self._flushed = self._flushed, []
             for call in told:
@@ -98,7 +106,9 @@ class GroupCommit:
 
 
 def take_batch(shard: OpenShard, spooled: OpenSpoolFile) -> Batch:
-    """What of the shard waits for a commit; it is pending no longer."""
+    """What of the shard waits for a commit, in its file; it is pending no longer. Raises DiskFull or
+    StorageError where it cannot be written."""
     arrived = list(shard.pending)
     shard.pending = IntervalSet()
+    spooled.file.flush()
     return Batch(spooled, arrived, shard.counts())

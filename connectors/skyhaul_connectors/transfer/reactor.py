@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from skyhaul_connectors.transfer.background import Background
 from skyhaul_connectors.transfer.direct_read import DirectRead
@@ -21,7 +22,7 @@ from skyhaul_connectors.transfer.open_shard import OpenShard, SegmentState
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, SourceLanes
 from skyhaul_connectors.transfer.source_driver import SourceDriver
-from skyhaul_connectors.transfer.spool import OpenSpoolFile, Spool
+from skyhaul_connectors.transfer.spool import Batch, OpenSpoolFile, Spool
 from skyhaul_connectors.transfer.spool_room import SpoolRoom
 from skyhaul_connectors.transfer.work import Count, Work
 from skyhaul_schemas.errors import DeferredError, SkyhaulError, StorageError
@@ -320,10 +321,12 @@ class TransferEngine:
         self._journal.submit(lambda: self._spool.remove(spooled), removed, failed)
 
     def _close_kept(self, shard: OpenShard, spooled: OpenSpoolFile) -> None:
-        batch = take_batch(shard, spooled)
+        batch: Batch | None = None
+        with suppress(SkyhaulError):  # what cannot be written is not journaled, and comes again
+            batch = take_batch(shard, spooled)
 
         def keep() -> None:
-            if batch.arrived:
+            if batch is not None and batch.arrived:
                 self._spool.commit([batch])
             spooled.file.close()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.transfer.health import SourceHealth
+from skyhaul_connectors.transfer.intervals import IntervalSet
 from skyhaul_connectors.transfer.lane import ChannelState, LaneState
 from skyhaul_connectors.transfer.piece_queue import PieceQueue
 from skyhaul_connectors.transfer.work import Action, Ask, Dial, GiveUp, Hang, Piece, Send, Work
@@ -129,8 +130,8 @@ class SourceState:
 
     # -- asks
 
-    def send(self, piece: Piece, channel: ChannelState, now: float, mate: Ask | None = None) -> Ask:
-        """Ask for the piece on the channel."""
+    def send(self, piece: Piece, channel: ChannelState, now: float, copies: list[Ask] | None = None) -> Ask:
+        """Ask for the piece on the channel. copies: the asks that are out for the same range."""
         tag = next(self._numbers)
         address = piece.work.map
         request = RangeRequest(
@@ -153,7 +154,7 @@ class SourceState:
             spent=piece.spent,
             tries=piece.tries,
             cursor=piece.start,
-            mate=mate,
+            copies=[] if copies is None else copies,
         )
         if not lane.asks:
             lane.waiting_since = now
@@ -179,19 +180,16 @@ class SourceState:
         lane.asks -= 1
         if channel.number in lane.channels:
             lane.roomy[channel.number] = channel
-        if ask.mate is not None:
-            ask.mate.mate = None
+        ask.copies.remove(ask)
 
     def requeue(self, ask: Ask, spent: int, tries: int, not_before: float = 0.0) -> None:
-        """Put back what the ask leaves undone, less what its mate is out for."""
+        """Put back what the ask leaves undone, less what its copies are out for."""
         work = ask.work
         if work.gone:
             return
-        mate = ask.mate if ask.mate is not None and not ask.mate.ended else None
-        for start, stop in work.arrived.gaps(ask.cursor, ask.stop):
-            parts = [(start, stop)]
-            if mate is not None:
-                parts = [(start, min(stop, mate.cursor)), (max(start, mate.stop), stop)]
-            for low, high in parts:
-                if low < high:
-                    self.queue.push(Piece(work, ask.segment, low, high, spent, tries), not_before)
+        left = IntervalSet(work.arrived.gaps(ask.cursor, ask.stop))
+        for other in ask.copies:
+            if other is not ask:
+                left.remove(other.cursor, other.stop)
+        for start, stop in left:
+            self.queue.push(Piece(work, ask.segment, start, stop, spent, tries), not_before)

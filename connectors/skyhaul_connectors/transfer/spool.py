@@ -21,6 +21,7 @@ from skyhaul_connectors.transfer.intervals import Stretch
 from skyhaul_connectors.transfer.journal import Journal, ShardChange
 from skyhaul_connectors.transfer.segment import AddressMap
 from skyhaul_connectors.transfer.spool_lock import SpoolLock
+from skyhaul_connectors.transfer.write_behind import WriteBehind
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SkyhaulError, StorageError
 
@@ -34,7 +35,7 @@ def folder_name(plan: str) -> str:
 
 
 class SpoolFile:
-    """One shard's file, open. Written by the loop's thread, read by any."""
+    """One shard's file, open. Written by the loop's thread, read by any once it is flushed."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self.path = path
@@ -45,9 +46,17 @@ class SpoolFile:
         except OSError as error:
             raise storage_error(error, "opening the spool file", path) from error
         self._old: list[int] = []
+        self._behind = WriteBehind(self._write_now)
 
     def write(self, position: int, data: bytes | memoryview) -> None:
-        """Raises DiskFull or StorageError."""
+        """It is in the file after the next `flush`. Raises DiskFull or StorageError."""
+        self._behind.add(position, data)
+
+    def flush(self) -> None:
+        """Raises DiskFull or StorageError: what was written since the last flush may be lost then."""
+        self._behind.flush()
+
+    def _write_now(self, position: int, data: bytes | memoryview) -> None:
         try:
             self._disk.write_at(self._fd, data, position)
         except OSError as error:

@@ -81,7 +81,7 @@ class Piece:
 @dataclass(slots=True, eq=False)
 class Ask:
     """A range that is out on a channel. `cursor` is the position of the next byte; ahead: bytes that were
-    out over the lane before it."""
+    out over the lane before it. copies: all that are out for the range, this one among them."""
 
     request: RangeRequest
     work: Work
@@ -97,8 +97,11 @@ class Ask:
     cursor: int = 0
     first_at: float | None = None
     last_at: float = 0.0
-    mate: Ask | None = None
+    copies: list[Ask] = field(default_factory=list)
     ended: bool = False
+
+    def __post_init__(self) -> None:
+        self.copies.append(self)
 
     @property
     def rest(self) -> int:

@@ -7,7 +7,9 @@ encoding; encoders are daemon threads that take shards in claim order.
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -59,6 +61,10 @@ class _Turn:
     open: int = 0
 
 
+_ENCODER_NICENESS = 5
+"""Of encoding beside a transfer: a third of the CPU of what it competes with."""
+
+
 @dataclass(slots=True)
 class _Claimed:
     shard: Shard
@@ -79,6 +85,14 @@ class ShardBug(SkyhaulError):
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _step_back() -> None:
+    """Let this thread yield the CPU to the one that reads the link: encoding can wait, a link's time is gone.
+    On Linux a thread has a niceness of its own (sched(7))."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _ENCODER_NICENESS)
 
 
 class Conductor:
@@ -178,6 +192,8 @@ class Conductor:
         return self._site.recipe.decoder(chunk.object.source, chunk.object.path)
 
     def _encode_all(self) -> None:
+        if self._site.engine is not None:
+            _step_back()
         while (claimed := self._todo.get()) is not None:
             try:
                 self._done.put(self._encode(claimed))
