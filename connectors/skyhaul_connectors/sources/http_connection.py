@@ -10,6 +10,7 @@ ends with `closed(None)`: the requests queued behind it have no blame and may be
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from typing import Protocol, cast
 
@@ -22,11 +23,13 @@ from skyhaul_connectors.sources.http_reader import AnswerReader
 from skyhaul_connectors.sources.http_request import range_request
 from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import Origin
+from skyhaul_connectors.sources.low_water import TLS_MARGIN, LowWater
 from skyhaul_connectors.sources.protocol import ChannelEvents
 from skyhaul_schemas.errors import CarriageError, ConnectionLost, MalformedAnswer, StalledError
 
 SKIP_CAP = 64 * 1024
 """Bytes of an error's body that are read past to keep the connection; a longer one closes it."""
+_RECEIVE_LOW_WATER = getattr(socket, "SO_RCVLOWAT", None)
 _TRIAL_PATIENCE = 3.0
 """Seconds for the second half of a trial after the first one came, or four times what that took."""
 
@@ -68,6 +71,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._flush_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines = Deadlines(network.timeouts)
+        self._low_water = LowWater(TLS_MARGIN if origin.scheme == "https" else 0)
+        self._socket: socket.socket | None = None
 
     # Towards the channel
 
@@ -99,6 +104,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._over:
             self._transport.abort()
             return
+        if _RECEIVE_LOW_WATER is not None:
+            self._socket = transport.get_extra_info("socket")
         self._tick()
         self._owner.connected(self)
         self._flush()
@@ -109,7 +116,8 @@ class HttpConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._over:
             return
-        self._deadlines.got(nbytes, self._loop.time())
+        now = self._loop.time()
+        self._deadlines.got(nbytes, now)
         self._events.wire(nbytes)
         if self._over:
             return
@@ -117,8 +125,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._reader.feed(self._network.buffer, self._network.view, nbytes)
         except NotHttp as error:
             self._not_http(error)
-        if self._queue and not self._over:
+        if self._over:
+            return
+        if self._queue:
             self._flush()
+        if self._low_water.read(now, self._reader.left, self._reader.length):
+            self._gather(self._low_water.mark)
 
     def eof_received(self) -> bool:
         if not self._over and self._reader.eof():
@@ -204,6 +216,14 @@ class HttpConnection(asyncio.BufferedProtocol):
             # Announced: what is queued behind was never begun, and may be asked for elsewhere.
             self._trial_unclear()
             self._end(None)
+
+    def _gather(self, mark: int) -> None:
+        """Have the kernel wake us for `mark` bytes or the end of the connection."""
+        if self._socket is not None and _RECEIVE_LOW_WATER is not None:
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, _RECEIVE_LOW_WATER, mark)
+            except OSError:
+                self._socket = None  # a system that has no such mark wakes us for every byte
 
     # Sending
 
@@ -320,6 +340,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._over:
             return
         self._timer = self._loop.call_later(self._deadlines.interval, self._tick)
+        if self._low_water.look(self._loop.time()):
+            self._gather(self._low_water.mark)
         if self._sent:
             passed = self._deadlines.passed(self._loop.time(), self._sent[0].first_in_line)
             if passed is not None:

@@ -45,7 +45,7 @@ class AnswerReader:
         self._sink = sink
         self._state = _State.HEAD
         self._partial = bytearray()
-        self._left = 0
+        self._left = self._length = 0
         self._interim = 0
         self._chunks: ChunkReader | None = None
         self._view = memoryview(b"")
@@ -54,6 +54,16 @@ class AnswerReader:
     def between_answers(self) -> bool:
         """No byte of the next answer has come."""
         return self._state is _State.HEAD and not self._partial
+
+    @property
+    def left(self) -> int:
+        """Bytes that the body under way still has; 0 between bodies and where its length is not known."""
+        return self._left if self._state is _State.LENGTH else 0
+
+    @property
+    def length(self) -> int:
+        """Bytes of the last body whose length was stated."""
+        return self._length
 
     def stop(self) -> None:
         self._state = _State.STOPPED
@@ -126,7 +136,8 @@ class AnswerReader:
         elif head.length is None:
             self._state = _State.UNTIL_CLOSE
         else:
-            self._state, self._left = _State.LENGTH, head.length
+            self._state = _State.LENGTH
+            self._left = self._length = head.length
         expected = self._state
         bodiless = self._sink.answer_head(head) or head.status in _BODILESS or head.length == 0
         if bodiless and self._state is expected:

@@ -28,8 +28,11 @@ THIN = 4.0
 """How much longer a range is waited for that takes the link more than a quarter of a round trip."""
 
 CHEAP, TINY = 0.03, 0.003
-"""When less than this share of what came is missing, most of it is late, and a copy of all costs little. When
-less than the second is, a third one does: what misses then was lost twice."""
+"""When less than this share of what came is missing, a copy of all of it costs little. When less than the
+second is, a third one does: what misses then was lost twice."""
+
+HALF = 0.5
+"""Of what the link holds: where more is missing, most of it is on its way, and copies would be in its way."""
 
 SPARE = 0.01
 """Of what came: what is copied over a link that has nothing else to do, late or not, from one whose round
@@ -85,7 +88,8 @@ class Assigning:
             if channel.open and not channel.asks
         ]
         came = sum(lane.estimate.meter.total for lane in state.lanes)
-        most = 1 + (state.missing <= CHEAP * came) + (state.missing <= TINY * came)
+        cheap = min(CHEAP * came, HALF * max(lane.estimate.holds for lane in state.lanes))
+        most = 1 + (state.missing <= cheap) + (state.missing <= min(cheap, TINY * came))
         for ask in list(state.asks.values()):
             if not idle:
                 return

@@ -70,8 +70,8 @@ class GroupCommit:
                 except SkyhaulError as error:
                     unwritten.append((shard, error))
         self._dirty.clear()
-        for shard, error in unwritten:
-            self._answered(shard, Committed([], [], error=error))
+        for shard, failure in unwritten:
+            self._answered(shard, Committed([], [], error=failure))
         if not batches:
             told, self._flushed = self._flushed, []
             for call in told:

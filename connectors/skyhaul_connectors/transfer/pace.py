@@ -116,6 +116,11 @@ class Estimate:
         return max(self._samples) if self._samples else None
 
     @property
+    def holds(self) -> float:
+        """Bytes: the bandwidth-delay product, as far as it is known."""
+        return (self.rate or FIRST_GUESS) * self.rtt_or(0.1)
+
+    @property
     def settled(self) -> bool:
         """Whether the rate is more than what a ramp's first round trips showed."""
         return len(self._samples) >= _SETTLED

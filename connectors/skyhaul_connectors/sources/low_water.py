@@ -1,0 +1,65 @@
+"""How many bytes a connection lets gather before it is read: sans-I/O.
+
+A hundred connections over one link bring a packet or two each time they are looked at, and a look costs
+more than its packets' bytes do. SO_RCVLOWAT (socket(7)) has the kernel wait for more. It never waits for
+what may not come: only inside a body of known length, and never for more than is left of it.
+"""
+
+from __future__ import annotations
+
+SMALLEST, LARGEST = 4 * 1024, 16 * 1024
+"""Bytes. Below the first waiting is not worth its system call; above the second a wake-up costs little
+beside its bytes, and a SIGKILL would lose what lies in the kernel."""
+
+PARTS = 8
+"""An answer is looked at so many times at least: what has come of it decides when more is asked for."""
+
+SOON, LATE = 0.008, 0.03
+"""Seconds that gathering took: after less more is waited for, after more less, so that a slow connection
+is read packet by packet and its silence is told from its slowness."""
+
+TLS_MARGIN = 17 * 1024
+"""Bytes of a TLS record and its frame (RFC 8446, section 5.1): so much of what is left of a body may have
+been read already and be waiting for the end of its record."""
+
+
+class LowWater:
+    """One connection's mark. `margin`: bytes of the body that may have been read before they are counted."""
+
+    def __init__(self, margin: int = 0) -> None:
+        self._margin = margin
+        self._gather = SMALLEST
+        self._mark = 1
+        self._read_at = float("-inf")
+
+    @property
+    def mark(self) -> int:
+        """Bytes that must be there for the connection to be read."""
+        return self._mark
+
+    def read(self, now: float, left: int, length: int) -> bool:
+        """The connection was read at `now` (seconds); `left` of the `length` bytes of the body under way are
+        to come, none between bodies. Returns whether `mark` is another one now."""
+        took = now - self._read_at
+        self._read_at = now
+        if self._mark > 1:
+            if took > LATE:
+                self._gather //= 2
+            elif took < SOON:
+                self._gather = min(LARGEST, 2 * self._gather)
+        elif self._gather < SMALLEST and left and took < SOON:
+            self._gather = SMALLEST
+        mark = min(self._gather, left - self._margin, length // PARTS)
+        if mark < SMALLEST:
+            mark = 1
+        changed = mark != self._mark
+        self._mark = mark
+        return changed
+
+    def look(self, now: float) -> bool:
+        """Call it from time to time: what has come of a connection that slowed down, or died, is not left in
+        the kernel. Returns whether `mark` is another one now."""
+        if self._mark == 1 or now - self._read_at <= LATE:
+            return False
+        self._gather, self._mark = 0, 1
+        return True
