@@ -18,8 +18,8 @@ from typing import Any
 from cases import Case
 from lab import HERE, SERVER, Link
 
-PATIENCE = 170.0
-"""Seconds that one contender is given for one run."""
+PATIENCE, PEER_PATIENCE = 170.0, 100.0
+"""Seconds that skyhaul, and a peer, is given for one run."""
 
 _FIRST = 4096
 """Bytes at the receiver that hand-shakes of 256 connections do not reach by their options alone."""
@@ -50,6 +50,14 @@ class RunFailed(Exception):
     """A contender did not bring the files; says who and why."""
 
 
+class NotThrough(RunFailed):
+    """It was not through in time. `rate`: payload bit/s until then."""
+
+    def __init__(self, message: str, rate: float = 0.0) -> None:
+        super().__init__(message)
+        self.rate = rate
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One run. rate: payload bit/s from the first to the last byte. seconds: between them. share: of what
@@ -69,6 +77,11 @@ class Measured:
     resent: int | None = None
     engine: list[list[float | None]] = field(default_factory=list)
 
+    @classmethod
+    def not_through(cls, who: str, rate: float, seconds: float) -> Measured:
+        """A run that was ended after `seconds`, in which it brought `rate` bit/s. Its share is 0."""
+        return cls(who, rate, seconds, 0.0, 0.0, 0.0, [], [], {})
+
 
 def measure(who: str, case: Case, link: Link, site: Path, folder: Path) -> Measured:
     """One run of `who`. Raises RunFailed."""
@@ -76,7 +89,12 @@ def measure(who: str, case: Case, link: Link, site: Path, folder: Path) -> Measu
         return _skyhaul(case, link, folder)
     link.reset()
     begun = time.monotonic()
-    cpu = _call(link, peer(who, case), folder)
+    try:
+        cpu = _call(link, peer(who, case), folder, PEER_PATIENCE)
+    except NotThrough as error:
+        seen = link.flow.since(begun)
+        error.rate = 8 * (seen[-1][1] - seen[0][1]) / PEER_PATIENCE
+        raise
     counters = link.counters()
     _same(site, folder, who)
     return _measured(who, case, link, begun, None, cpu, counters)
@@ -155,8 +173,8 @@ def _die_early(case: Case, link: Link) -> None:
     link.die()
 
 
-def _call(link: Link, command: Sequence[str], folder: Path) -> float:
-    """Run in the data centre's namespace; returns seconds of CPU. Raises RunFailed."""
+def _call(link: Link, command: Sequence[str], folder: Path, patience: float = PATIENCE) -> float:
+    """Run in the data centre's namespace; returns seconds of CPU. Raises RunFailed, NotThrough."""
     with (folder / "last.log").open("w+b") as log:
         process = subprocess.Popen(
             link.inside_dc(command),
@@ -166,7 +184,7 @@ def _call(link: Link, command: Sequence[str], folder: Path) -> float:
             env={**os.environ, "SSL_CERT_FILE": str(link.folder / "cert.pem"),
                  "CURL_CA_BUNDLE": str(link.folder / "cert.pem")},
         )  # fmt: skip
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
@@ -175,7 +193,7 @@ def _call(link: Link, command: Sequence[str], folder: Path) -> float:
                 process.kill()
                 os.wait4(process.pid, 0)
                 process.returncode = -9
-                raise RunFailed(f"{command[0]} was not through after {PATIENCE:g} s")
+                raise NotThrough(f"{command[0]} was not through after {patience:g} s")
             time.sleep(0.005)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:

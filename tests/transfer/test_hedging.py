@@ -126,3 +126,41 @@ def test_when_one_of_three_copies_comes_the_others_are_not_asked_again() -> None
     table.scheduler.failed(second, ConnectionLost("reset"), 2.8 * RTT)
     assert table.scheduler.missing == 0
     assert table.scheduler._state.queue.waiting == 0
+
+
+def test_a_quick_link_that_rests_copies_what_a_slow_one_asked_for_last() -> None:
+    slow, quick = LaneState(0, "geo", 5), LaneState(1, "leo", 1)
+    health = SourceHealth("s", patience=600.0, give_up_after=120.0)
+    scheduler = SourceScheduler("s", [slow, quick], 6, health)
+    for key in range(6):
+        work = Work(
+            key, key, AddressMap([Segment(PinnedObject("s", str(key), SIZE, ""), 0, SIZE)]), lambda *_: None
+        )
+        scheduler.add(work)
+        scheduler.want(key, 0, 0.0)
+
+    def decide(now: float) -> list[Ask]:
+        found = [scheduler.ask_of(a.request.tag) for a in scheduler.decide(now) if isinstance(a, Send)]
+        return [ask for ask in found if ask is not None]
+
+    def lane_of(ask: Ask) -> LaneState:
+        return slow if ask.channel in slow.channels else quick
+
+    asks: list[Ask] = []
+    for turn in range(5):  # connections are dialled one after the other
+        asks += decide(0.01 * turn)
+    for channel in [*quick.channels, *slow.channels]:
+        scheduler.opened(channel, 0.05 if channel in quick.channels else 0.6)
+    asks += decide(0.6)
+    assert [lane_of(ask) for ask in asks].count(slow) == 5
+    (own,) = [ask for ask in asks if lane_of(ask) is quick]
+    scheduler.received(own, SIZE, 0.65)
+    scheduler.finished(own, 0.65)
+    quick.estimate.meter.add(0.65, 1_000_000)  # a hundredth of it is one range
+    (copy,) = decide(0.65)
+    assert lane_of(copy) is quick
+    last = [ask for ask in asks if lane_of(ask) is slow][-1]
+    assert last.copies == [last, copy]
+    scheduler.received(copy, SIZE, 0.7)
+    scheduler.finished(copy, 0.7)
+    assert decide(0.7) == [], "what is spared is spent"

@@ -31,7 +31,7 @@ GAIN, MANY = 1.35, 128
 leaves gaps, 1.6 brings no more), and how many are many."""
 
 RANGES_A_SECOND = 400.0
-"""Each costs some 0.1 ms of CPU here, and its answer a head of 300 bytes."""
+"""Each costs some 0.2 ms of CPU here, and its answer a head of 300 bytes."""
 
 SMALLEST_RANGE, LARGEST_RANGE = 16 * 1024, 1024 * 1024
 
