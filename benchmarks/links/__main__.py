@@ -8,7 +8,7 @@ calls, and one that is stopped goes on with the cases that it lacks.
 
 Every case runs as users would run it: `skyhaul plan`, `skyhaul run`, `skyhaul verify`, with one job setting
 for all (max_connections: 256), against a plain nginx at the far end of the link. Needs root, /dev/net/tun,
-iproute2, gcc, nginx and openssl; peers that are not installed are left out, and said.
+iproute2, gcc, nginx and openssl, for the S3 cases Go; peers that are not installed are left out, and said.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 import click
 from cases import CASES, Case, named
 from contenders import PEER_PATIENCE, Measured, NotThrough, RunFailed, measure, room
-from lab import Link, build, missing, serving
+from lab import Link, build, missing, serving, serving_s3
 from plot import svg
 from table import table
 
@@ -48,7 +48,7 @@ def run_once(who: str, case: Case, lab: Path, folder: Path, site: Path, seed: in
     link = Link(lab, room(folder / "link"), case.link, case.sender, seed, f"{os.getpid()}a")
     try:
         with ExitStack() as servers:
-            servers.enter_context(serving(link, site))
+            servers.enter_context((serving_s3 if case.mode == "s3" else serving)(link, site))
             if case.second is not None:
                 beside = room(folder / "second")
                 link.second = Link(lab, beside, case.second, case.sender, seed, f"{os.getpid()}b", link)

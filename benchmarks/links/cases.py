@@ -69,8 +69,9 @@ FAST = LinkKind("clean", 1e9, 0.05, 0.0, ("rtt=50", "queue=50ms"))
 @dataclass(frozen=True, slots=True)
 class Case:
     """files: (how many, bytes of each). floor, goal: shares of the physical limit, None where none is set.
-    wire: delivered bytes over payload, at most. mode: `plain`, `tls`, `kill` (killed half-way and run
-    again), `die` (the first link dies for good at 30 %). second: a further link to the same server."""
+    wire: delivered bytes over payload, at most. mode: `plain`, `tls`, `s3` (signed ranges from an S3 server),
+    `kill` (killed half-way and run again), `die` (the first link dies for good at 30 %). second: a further
+    link to the same server."""
 
     name: str
     link: LinkKind
@@ -110,6 +111,8 @@ CASES = (
     Case("gigabit", FAST, "cubic", (4, 256 * MIB), None, 0.95),
     Case("tls-leo-cubic-64", LEO, "cubic", (1, 64 * MIB), None, 0.95, 1.12, "tls", peers=("curl",)),
     Case("tls-geo-cubic-64", GEO, "cubic", (1, 64 * MIB), None, 0.92, 1.12, "tls", peers=("curl",)),
+    Case("s3-leo-cubic-64", LEO, "cubic", (1, 64 * MIB), None, 0.95, 1.12, "s3", peers=()),
+    Case("s3-geo-cubic-64", GEO, "cubic", (1, 64 * MIB), None, 0.92, 1.12, "s3", peers=()),
     Case("kill-leo", LEO, "cubic", (1, 256 * MIB), mode="kill", peers=()),
     Case("kill-geo", GEO, "cubic", (1, 64 * MIB), mode="kill", peers=()),
     Case("leo+geo-bbr-256", LEO, "bbr", (1, 256 * MIB), None, 0.90, second=GEO, peers=()),

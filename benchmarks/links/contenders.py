@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cases import Case
-from lab import HERE, SERVER, Link
+from lab import HERE, SERVER, Link, s3_environment
 
 PATIENCE, PEER_PATIENCE = 170.0, 100.0
 """Seconds that skyhaul, and a peer, is given for one run."""
@@ -32,7 +32,7 @@ spool: spool
 schema: blob
 sources:
   far:
-    url: {scheme}://{server}/*
+    url: {url}/*
     format: binary
     max_connections: 256
 """
@@ -127,8 +127,8 @@ def peer(who: str, case: Case) -> list[str]:
 
 
 def _skyhaul(case: Case, link: Link, folder: Path) -> Measured:
-    scheme = "https" if case.mode == "tls" else "http"
-    job = JOB.format(scheme=scheme, server=SERVER)
+    url = {"tls": f"https://{SERVER}", "s3": "s3://site"}.get(case.mode, f"http://{SERVER}")
+    job = JOB.format(url=url)
     if link.second is not None:
         job += VIA.format(server=SERVER, second=link.second.server)
     (folder / "job.yaml").write_text(job)
@@ -182,7 +182,7 @@ def _call(link: Link, command: Sequence[str], folder: Path, patience: float = PA
             stdout=log,
             stderr=log,
             env={**os.environ, "SSL_CERT_FILE": str(link.folder / "cert.pem"),
-                 "CURL_CA_BUNDLE": str(link.folder / "cert.pem")},
+                 "CURL_CA_BUNDLE": str(link.folder / "cert.pem"), **s3_environment(SERVER)},
         )  # fmt: skip
         end = time.monotonic() + patience
         while True:

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,9 @@ from typing import Any
 from cases import LinkKind
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "examples" / "flink"))
+from fetch import go_tool  # noqa: E402  # where pinned programs come from
+
 SERVER, SECOND_SERVER = "10.77.0.1", "10.78.0.1"
 SAMPLE = 0.01
 """Seconds between two looks at the receiver's counters."""
@@ -218,6 +222,67 @@ class Link:
 
 
 @contextmanager
+def serving_s3(link: Link, site: Path) -> Iterator[None]:
+    """versitygw behind the link, on port 80, with the files of `site` in the bucket `site`."""
+    data, metadata = link.folder / "s3" / "data", link.folder / "s3" / "metadata"
+    data.mkdir(parents=True)
+    metadata.mkdir()
+    keys = s3_environment(link.server)
+    address = f"{link.server}:80"
+    command = [go_tool("versitygw"), "--quiet", "--keep-alive", "--port", address, "posix"]
+    server = subprocess.Popen(
+        link.inside_gw([*command, "--sidecar", metadata, data]),
+        env={
+            **os.environ,
+            "ROOT_ACCESS_KEY": keys["AWS_ACCESS_KEY_ID"],
+            "ROOT_SECRET_KEY": keys["AWS_SECRET_ACCESS_KEY"],
+        },
+    )
+    try:
+        _listens(link)
+        subprocess.run(
+            link.inside_gw([sys.executable, HERE / "fill_bucket.py", f"http://{address}", site]),
+            env={**os.environ, **keys},
+            check=True,
+        )
+        yield
+    finally:
+        _end(server)
+
+
+def s3_environment(server: str) -> dict[str, str]:
+    """What S3 clients read. The keys are those of this benchmark's server alone."""
+    return {
+        "AWS_ENDPOINT_URL_S3": f"http://{server}:80",
+        "AWS_ACCESS_KEY_ID": "bench-links",
+        "AWS_SECRET_ACCESS_KEY": "of-a-server-that-lives-for-one-run",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _listens(link: Link) -> None:
+    """Wait until something does, on port 80. Raises RuntimeError."""
+    for _ in range(100):
+        listening = subprocess.run(
+            link.inside_gw(["ss", "-Hltn", "sport = :80"]), capture_output=True, text=True, check=True
+        )
+        if listening.stdout.strip():
+            return
+        time.sleep(0.05)
+    raise RuntimeError("the server does not listen; see its log")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        server.wait(10)
+    if server.poll() is None:
+        server.kill()
+        server.wait()
+
+
+@contextmanager
 def serving(link: Link, site: Path) -> Iterator[None]:
     """nginx behind the link: plain on port 80, TLS on 443 with a certificate of its own (`cert.pem`)."""
     folder = link.folder
@@ -234,20 +299,7 @@ def serving(link: Link, site: Path) -> Iterator[None]:
     assert nginx is not None
     server = subprocess.Popen(link.inside_gw([nginx, "-p", folder, "-c", folder / "nginx.conf"]))
     try:
-        for _ in range(100):
-            listening = subprocess.run(
-                link.inside_gw(["ss", "-Hltn", "sport = :80"]), capture_output=True, text=True, check=True
-            )
-            if listening.stdout.strip():
-                break
-            time.sleep(0.05)
-        else:
-            raise RuntimeError("nginx does not listen; see its log")
+        _listens(link)
         yield
     finally:
-        server.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(10)
-        if server.poll() is None:
-            server.kill()
-            server.wait()
+        _end(server)

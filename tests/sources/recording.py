@@ -32,13 +32,15 @@ class Recorder:
         self.events: list[str] = []
         self.wire_bytes = 0
         self.is_open = False
+        self.connected: bool | None = None
         self.closed_with: CarriageError | None = None
         self.is_closed = False
         self.inside_request = False
         self.changed = asyncio.Event()
 
-    def opened(self) -> None:
+    def opened(self, connected: bool = True) -> None:
         assert not self.is_open
+        self.connected = connected
         self._note("opened")
         self.is_open = True
 
@@ -130,3 +132,14 @@ async def fetch(
         assert events.closed_with is None
     await asyncio.sleep(0)
     return outcomes, events
+
+
+async def first_opening(source: Source) -> Recorder:
+    """What a channel to which nothing is asked yet has told once it takes requests."""
+    recorder = Recorder()
+    channel = source.connect(recorder, Route())
+    while not recorder.is_open:
+        await recorder.changed.wait()
+        recorder.changed.clear()
+    channel.close()
+    return recorder

@@ -18,7 +18,7 @@ from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.errors import AccessRefused, SourceChanged
 from skyhaul_schemas.job import SourceSpec
-from sources.recording import fetch
+from sources.recording import fetch, first_opening
 from stores.lossy_proxy import lossy
 from stores.s3_server import running
 
@@ -65,6 +65,14 @@ def test_ranges_go_through_our_own_client_and_are_retried_by_it(
         assert source.read_now(obj, 5, 10) == b"5678901234"
         assert proxy.lost == 1
         source.close()
+
+
+def test_channels_are_dialled_to_the_bucket_before_anything_is_asked(
+    prefix: str, options: dict[str, Any]
+) -> None:
+    source = opened(prefix, options)
+    assert asyncio.run(first_opening(source)).connected is True
+    source.close()
 
 
 def test_a_key_of_any_characters_is_signed_as_it_is(prefix: str, options: dict[str, Any]) -> None:

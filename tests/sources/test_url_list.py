@@ -16,7 +16,7 @@ from skyhaul_connectors.sources.url_list import LINE_CAP
 from skyhaul_schemas.errors import ObjectMissing, RedirectRefused, SourceChanged, UsageError
 from skyhaul_schemas.job import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
-from sources.recording import fetch
+from sources.recording import fetch, first_opening
 
 OBJECTS = {"a.txt": b"alpha", "b/ü.txt": b"beta-beta", "empty.txt": b""}
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -114,6 +114,15 @@ def test_signed_urls_in_the_job_itself_are_taken_one_by_one() -> None:
         assert "CANARY" not in repr(objects)
         assert source.read_now(objects[0], 0, 5) == b"alpha"
         source.close()
+
+
+def test_a_channel_that_waits_for_a_request_to_know_its_server_tells_no_round_trip() -> None:
+    with HostileServer(OBJECTS) as server:
+        urls = [f"{server.url}a.txt?sig=CANARY", f"{server.url}b/%C3%BC.txt?sig=CANARY"]
+        one_by_one = open_source("remote", SourceSpec(url=urls))
+        below_a_root = open_source("remote", SourceSpec(url=f"{server.url}*.txt"))
+        assert asyncio.run(first_opening(one_by_one)).connected is False
+        assert asyncio.run(first_opening(below_a_root)).connected is True
 
 
 def test_a_list_may_lie_on_a_server() -> None:

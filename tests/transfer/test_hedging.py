@@ -164,3 +164,19 @@ def test_a_quick_link_that_rests_copies_what_a_slow_one_asked_for_last() -> None
     scheduler.received(copy, SIZE, 0.7)
     scheduler.finished(copy, 0.7)
     assert decide(0.7) == [], "what is spared is spent"
+
+
+def test_a_channel_that_has_not_connected_yet_says_nothing_of_the_round_trip() -> None:
+    lane = LaneState(0, "leo", 2)
+    scheduler = SourceScheduler("s", [lane], 2, SourceHealth("s", patience=600.0, give_up_after=120.0))
+    segment = Segment(PinnedObject("s", "0", SIZE, ""), 0, SIZE)
+    scheduler.add(Work(0, 0, AddressMap([segment]), lambda at, data: None))
+    scheduler.want(0, 0, 0.0)
+    scheduler.decide(0.0)
+    (channel,) = lane.channels
+    scheduler.opened(channel, 0.001, connected=False)
+    assert lane.estimate.rtt is None
+    (ask,) = [scheduler.ask_of(a.request.tag) for a in scheduler.decide(0.001) if isinstance(a, Send)]
+    assert ask is not None
+    scheduler.received(ask, 1, 0.601)
+    assert lane.estimate.rtt == pytest.approx(0.6)

@@ -61,7 +61,7 @@ class HttpChannel:
         if self._first is not None:
             self._connection_to(self._first, guarded=False)
         else:
-            self._loop.call_soon(self._say_opened)
+            self._loop.call_soon(self._say_opened, False)
 
     @property
     def pipelines(self) -> bool:
@@ -199,10 +199,10 @@ class HttpChannel:
         if not self._closed:
             self._events.failed(request, error)
 
-    def _say_opened(self) -> None:
+    def _say_opened(self, connected: bool = True) -> None:
         if not self._opened and not self._closed:
             self._opened = True
-            self._events.opened()
+            self._events.opened(connected)
 
     def _drop(self) -> None:
         self._closed = True

@@ -48,8 +48,9 @@ class ChannelEvents(Protocol):
     A failed request leaves the channel usable; when it is not, `closed` follows.
     """
 
-    def opened(self) -> None:
-        """Connected (and past TLS): the first request may already have been queued before."""
+    def opened(self, connected: bool = True) -> None:
+        """Connected (and past TLS): the first request may already have been queued before. `connected` is
+        False where a request decides to which server, so that the time until now says nothing of the path."""
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         """`data` lies at `offset` of the object; a memoryview is valid during the call only."""

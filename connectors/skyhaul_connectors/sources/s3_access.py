@@ -26,6 +26,8 @@ FRESH = 300.0
 _SIGNATURES_CAP = 4096
 _PROBE = "k"
 _AMAZON = ".amazonaws.com"
+_PATIENCE = {"connect_timeout": 10, "read_timeout": 10, "retries": {"max_attempts": 1}}
+"""For the one question where a bucket is; ranges have deadlines of their own."""
 _REPLACED = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
@@ -165,7 +167,7 @@ class S3Access:
         from botocore.config import Config
 
         # By default presigned URLs may still be made by Version 2, and in another address style.
-        config = {"signature_version": "s3v4", **self._options.config}
+        config = {"signature_version": "s3v4", **_PATIENCE, **self._options.config}
         client = dict(self._options.client)
         if self._options.anonymous:
             config["signature_version"] = UNSIGNED

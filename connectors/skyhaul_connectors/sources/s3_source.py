@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.s3_access import S3Access, SignedOptions, s3_options
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import ObjectMissing
+from skyhaul_schemas.errors import CarriageError, ObjectMissing
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
@@ -76,6 +77,10 @@ class S3Source(HttpSource):
         options = SignedOptions(access=access)
         super().__init__(name, catalogue, options, timeouts=timeouts, receive_buffer=receive_buffer)
         self._files = files
+        self._access = access
+
+    def first_origin(self, route: Route) -> Origin | None:
+        return self._access.origin
 
     def connect(self, events: ChannelEvents, route: Route) -> HttpChannel:
         return super().connect(events, replace(route, base_url=None))
@@ -100,4 +105,7 @@ def over_http(
     if known is None or not _BUCKET.fullmatch(bucket) or bucket.endswith(_EXPRESS):
         return None
     access = S3Access(name, bucket, known)
+    # Channels are dialled where the bucket answers; what fails here fails again, and is told, for a range.
+    with suppress(CarriageError):
+        access.renew()
     return S3Source(name, files, root, access, timeouts=timeouts, receive_buffer=receive_buffer)
