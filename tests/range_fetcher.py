@@ -96,7 +96,7 @@ class _End:
             self.open[self.tag] = [offset, length]
             self.channel.request(RangeRequest(self.fetcher.obj, offset, length, self.tag))
 
-    def opened(self, connected: bool = True) -> None:
+    def opened(self, timed: bool = True) -> None:
         self.fetcher.log.opened.append(self.fetcher.loop.time())
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:

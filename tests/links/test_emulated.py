@@ -105,7 +105,7 @@ class Owner:
     def when(self, what: str) -> float:
         return next(at for at, said in self.said if said == what)
 
-    def opened(self, connected: bool = True) -> None:
+    def opened(self, timed: bool = True) -> None:
         self.say("opened")
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:

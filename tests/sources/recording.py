@@ -32,15 +32,15 @@ class Recorder:
         self.events: list[str] = []
         self.wire_bytes = 0
         self.is_open = False
-        self.connected: bool | None = None
+        self.timed: bool | None = None
         self.closed_with: CarriageError | None = None
         self.is_closed = False
         self.inside_request = False
         self.changed = asyncio.Event()
 
-    def opened(self, connected: bool = True) -> None:
+    def opened(self, timed: bool = True) -> None:
         assert not self.is_open
-        self.connected = connected
+        self.timed = timed
         self._note("opened")
         self.is_open = True
 

@@ -16,7 +16,7 @@ from skyhaul_connectors.sources.opening import open_source
 from skyhaul_schemas.errors import ConnectFailed, ConnectionLost, TlsFailed
 from skyhaul_schemas.job import SourceSpec
 from sources.http_rig import pinned, source_for
-from sources.recording import fetch
+from sources.recording import fetch, first_opening
 
 DATA = bytes(range(256)) * 2000
 
@@ -33,6 +33,15 @@ def test_a_certificate_of_the_named_authority_is_taken(
         outcomes, _ = run(fetch(source_for(server), wanted))  # type: ignore[operator]  # one of two runners
     assert outcomes[0].whole == DATA[:300_000]
     assert outcomes[1].whole == DATA[300_000:301_000]
+
+
+def test_hand_shakes_take_several_round_trips_and_are_not_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca_file, context = make_authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+    with HostileServer({"a.bin": DATA}, tls=context) as server:
+        assert asyncio.run(first_opening(source_for(server))).timed is False
 
 
 def test_an_unknown_authority_is_refused(tmp_path: Path) -> None:

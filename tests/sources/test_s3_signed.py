@@ -71,7 +71,7 @@ def test_channels_are_dialled_to_the_bucket_before_anything_is_asked(
     prefix: str, options: dict[str, Any]
 ) -> None:
     source = opened(prefix, options)
-    assert asyncio.run(first_opening(source)).connected is True
+    assert asyncio.run(first_opening(source)).timed is True
     source.close()
 
 

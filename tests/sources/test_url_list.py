@@ -121,8 +121,8 @@ def test_a_channel_that_waits_for_a_request_to_know_its_server_tells_no_round_tr
         urls = [f"{server.url}a.txt?sig=CANARY", f"{server.url}b/%C3%BC.txt?sig=CANARY"]
         one_by_one = open_source("remote", SourceSpec(url=urls))
         below_a_root = open_source("remote", SourceSpec(url=f"{server.url}*.txt"))
-        assert asyncio.run(first_opening(one_by_one)).connected is False
-        assert asyncio.run(first_opening(below_a_root)).connected is True
+        assert asyncio.run(first_opening(one_by_one)).timed is False
+        assert asyncio.run(first_opening(below_a_root)).timed is True
 
 
 def test_a_list_may_lie_on_a_server() -> None:

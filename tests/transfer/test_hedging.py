@@ -174,7 +174,7 @@ def test_a_channel_that_has_not_connected_yet_says_nothing_of_the_round_trip() -
     scheduler.want(0, 0, 0.0)
     scheduler.decide(0.0)
     (channel,) = lane.channels
-    scheduler.opened(channel, 0.001, connected=False)
+    scheduler.opened(channel, 0.001, timed=False)
     assert lane.estimate.rtt is None
     (ask,) = [scheduler.ask_of(a.request.tag) for a in scheduler.decide(0.001) if isinstance(a, Send)]
     assert ask is not None

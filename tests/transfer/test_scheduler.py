@@ -80,11 +80,11 @@ class World(RuleBasedStateMachine):
         self.carry_out(self.scheduler.decide(self.now))
 
     @precondition(lambda self: self.connecting())
-    @rule(data=st.data(), pipelines=st.booleans(), connected=st.booleans())
-    def a_channel_opens(self, data: st.DataObject, pipelines: bool, connected: bool) -> None:
+    @rule(data=st.data(), pipelines=st.booleans(), timed=st.booleans())
+    def a_channel_opens(self, data: st.DataObject, pipelines: bool, timed: bool) -> None:
         channel = data.draw(st.sampled_from(self.connecting()))
         self.open.add(channel)
-        self.scheduler.opened(channel, self.now, connected=connected)
+        self.scheduler.opened(channel, self.now, timed=timed)
         if pipelines:
             self.pipelining.add(channel)
             self.scheduler.pipelines(channel, True)

@@ -88,7 +88,7 @@ class _OneRange:
         self.channel.request(request)
         return await self._done
 
-    def opened(self, connected: bool = True) -> None:
+    def opened(self, timed: bool = True) -> None:
         """Requests are queued by the channel until then."""
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:

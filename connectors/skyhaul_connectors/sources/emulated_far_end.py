@@ -72,7 +72,7 @@ class FarEnd:
     def cut(self) -> None:
         self._cut = True
 
-    def opened(self, connected: bool = True) -> None:
+    def opened(self, timed: bool = True) -> None:
         self._send(Opened())
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:

@@ -118,7 +118,7 @@ class HttpChannel:
     # ConnectionOwner
 
     def connected(self, connection: HttpConnection) -> None:
-        self._say_opened()
+        self._say_opened(connection.origin.scheme == "http" and self._route.proxy is None)
 
     def redirected(self, ask: Ask, head: AnswerHead) -> None:
         target = follow(ask.asked.place, ask.url, head, ask.hops, self._places.options)
@@ -199,10 +199,10 @@ class HttpChannel:
         if not self._closed:
             self._events.failed(request, error)
 
-    def _say_opened(self, connected: bool = True) -> None:
+    def _say_opened(self, timed: bool = True) -> None:
         if not self._opened and not self._closed:
             self._opened = True
-            self._events.opened(connected)
+            self._events.opened(timed)
 
     def _drop(self) -> None:
         self._closed = True

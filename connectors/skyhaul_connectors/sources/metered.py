@@ -68,8 +68,8 @@ class _MeteredChannel:
     def close(self) -> None:
         self._inner.close()
 
-    def opened(self, connected: bool = True) -> None:
-        self._events.opened(connected)
+    def opened(self, timed: bool = True) -> None:
+        self._events.opened(timed)
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         number = self._promises.get(request.tag)

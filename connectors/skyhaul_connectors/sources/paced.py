@@ -79,9 +79,9 @@ class _PacedChannel:
         if self._inner is not None and not self._over:
             self._inner.close()
 
-    def opened(self, connected: bool = True) -> None:
+    def opened(self, timed: bool = True) -> None:
         if not self._over:
-            self._events.opened(connected)
+            self._events.opened(timed)
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         if not self._over:

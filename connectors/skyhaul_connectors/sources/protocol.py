@@ -48,9 +48,10 @@ class ChannelEvents(Protocol):
     A failed request leaves the channel usable; when it is not, `closed` follows.
     """
 
-    def opened(self, connected: bool = True) -> None:
-        """Connected (and past TLS): the first request may already have been queued before. `connected` is
-        False where a request decides to which server, so that the time until now says nothing of the path."""
+    def opened(self, timed: bool = True) -> None:
+        """Connected (and past TLS): the first request may already have been queued before. `timed`: the
+        time since the channel was dialled is one round trip; not so where it took several (TLS, a proxy), or
+        where only a request decides to which server."""
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         """`data` lies at `offset` of the object; a memoryview is valid during the call only."""

@@ -117,7 +117,7 @@ class SourceScheduler:
         """The ask that a request's tag stands for, None once it ended."""
         return self._state.asks.get(tag)
 
-    def opened(self, number: int, now: float, *, connected: bool = True) -> None:
+    def opened(self, number: int, now: float, *, timed: bool = True) -> None:
         channel = self._state.channels.get(number)
         if channel is None:
             return
@@ -129,7 +129,7 @@ class SourceScheduler:
         lane.refused = False
         lane.next_dial = min(lane.next_dial, now)
         lane.alive_at = now
-        if connected:
+        if timed:
             lane.estimate.saw_first_byte(now, now - channel.dialled_at)
         for ask in channel.asks:
             ask.asked_at = now

@@ -112,8 +112,8 @@ class SourceDriver:
 
     # -- events of channels
 
-    def _opened(self, number: int, connected: bool) -> None:
-        self.scheduler.opened(number, self._loop.time(), connected=connected)
+    def _opened(self, number: int, timed: bool) -> None:
+        self.scheduler.opened(number, self._loop.time(), timed=timed)
         self._note_pipelining(number)
         self.poke()
 
@@ -185,8 +185,8 @@ class _ChannelOwner:
         self._driver = driver
         self._number = number
 
-    def opened(self, connected: bool = True) -> None:
-        self._driver._opened(self._number, connected)
+    def opened(self, timed: bool = True) -> None:
+        self._driver._opened(self._number, timed)
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         self._driver._received(self._number, request, offset, data)
