@@ -52,7 +52,8 @@ class Assigning:
         queue = self._state.queue
         if not queue.ready or not lane.usable or lane.phase(now) is Phase.CLOSED:
             return
-        allowed = lane.concurrency.target(now, lane.estimate)
+        waited = lane.dialling_for(now) if lane.estimate.rtt is None else 0.0
+        allowed = lane.concurrency.target(now, lane.estimate, waited)
         channels = max(1, min(len(lane.channels), allowed))
         size = range_size(lane.estimate, channels, queue.waiting)
         lane.depth = pipeline_depth(lane.estimate, channels, size)

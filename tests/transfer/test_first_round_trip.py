@@ -1,0 +1,31 @@
+"""Channels whose opening tells no round trip (TLS, a list of URLs) are all used before the first answer."""
+
+from __future__ import annotations
+
+from skyhaul_connectors.transfer.health import SourceHealth
+from skyhaul_connectors.transfer.lane import LaneState
+from skyhaul_connectors.transfer.pace import FIRST_RANGE
+from skyhaul_connectors.transfer.scheduler import SourceScheduler
+from skyhaul_connectors.transfer.segment import AddressMap, Segment
+from skyhaul_connectors.transfer.work import Send, Work
+from skyhaul_schemas.plan import PinnedObject
+
+SIZE = 64 * 1024 * 1024
+
+
+def test_on_a_long_path_every_channel_that_opened_is_asked_at_once() -> None:
+    lane = LaneState(0, "geo", 256)
+    scheduler = SourceScheduler("s", [lane], 256, SourceHealth("s", patience=600.0, give_up_after=120.0))
+    scheduler.add(
+        Work(0, 0, AddressMap([Segment(PinnedObject("s", "0", SIZE, ""), 0, SIZE)]), lambda *_: None)
+    )
+    scheduler.want(0, 0, 0.0)
+    for step in range(90):  # hand-shakes take 1.8 s
+        scheduler.decide(0.02 * step)
+    dialled = list(lane.channels)
+    assert len(dialled) > 200
+    for channel in dialled:
+        scheduler.opened(channel, 1.8, timed=False)
+    asked = [action.channel for action in scheduler.decide(1.8) if isinstance(action, Send)]
+    assert sorted(asked) == sorted(dialled)
+    assert all(ask.rest <= FIRST_RANGE for ask in scheduler._state.asks.values())
