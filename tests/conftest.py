@@ -16,6 +16,12 @@ settings.load_profile("skyhaul")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that fork come first: a child of a process in which gRPC's threads run (Beam starts them, and
+    they stay) may die of that alone."""
+    items.sort(key=lambda item: not hasattr(getattr(item, "module", None), "forked"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real files beside the project; tests that need them are skipped where they are not."""

@@ -309,6 +309,16 @@ def test_the_collected_fuzzing_files_are_rows_or_damage(shared_data: Path) -> No
         decode(path.read_bytes(), "x", format=format, fields={"text": "@path"})
 
 
+def test_an_inner_name_that_is_no_utf8_is_damage() -> None:
+    record = pa.array([{"inner_name": 1}])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema([("text", pa.string()), ("outer", record.type)])) as writer:
+        writer.write_batch(pa.record_batch([pa.array(["a"]), record], ["text", "outer"]))
+    raw = sink.getvalue().to_pybytes().replace(b"inner_name", b"inner\xa4name")
+    (reject,) = decode(raw, "x", format="arrow", fields={"text": "text"}).rejects
+    assert "utf-8" in reject.reason
+
+
 @hypothesis(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_damage_is_rows_and_rejects(data: st.DataObject) -> None:

@@ -188,6 +188,8 @@ def _handed_over(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"column {twice!r} is there twice")
+    for column in batch.schema.types:
+        _read_names(column)
     batch.validate(full=True)
     batch = _plain(batch)
     step = max(1, int(batch.num_rows * BATCH_BYTES // max(1, batch.nbytes)))
@@ -196,6 +198,14 @@ def _handed_over(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         if piece.num_rows == 1 and piece.nbytes > MAX_ROW_BYTES:
             raise ValueError(f"a row of {piece.nbytes} bytes, more than {MAX_ROW_BYTES}")
         yield piece
+
+
+def _read_names(kind: pa.DataType) -> None:
+    """Raises UnicodeDecodeError where an inner field's name is no UTF-8, which Arrow takes as it is."""
+    for place in range(kind.num_fields):
+        field = kind.field(place)
+        _ = field.name
+        _read_names(field.type)
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
