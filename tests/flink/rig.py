@@ -31,9 +31,16 @@ class Haul:
     """One job over `corpus`; its spool, and its dataset unless that is on `store`, are below `folder`."""
 
     def __init__(
-        self, folder: Path, corpus: Path, *, rate: str | None = None, store: ObjectStore | None = None
+        self,
+        folder: Path,
+        corpus: Path,
+        *,
+        rate: str | None = None,
+        shared: str | None = None,
+        store: ObjectStore | None = None,
     ) -> None:
-        """`rate` is that of each of two links, which a conductor each has to itself."""
+        """`rate` is that of each of two links, which a conductor each has to itself, or of one that the
+        workers share in the way that `shared` names."""
         folder.mkdir(parents=True)
         self.folder = folder
         self.store = store
@@ -42,8 +49,10 @@ class Haul:
             self._prefix = f"{secrets.token_hex(8)}/"
             self.dataset = f"s3://{BUCKET}/{self._prefix}".rstrip("/")
         self.job = folder / "job.yaml"
-        links = {name: {"emulate": True, "down": rate, "rtt": "20ms"} for name in ("east", "west")}
-        sources = {"even": ("*[02468].txt", "east"), "odd": ("*[13579].txt", "west")}
+        names = ("dish", "dish") if shared else ("east", "west")
+        link = {"emulate": True, "down": rate, "rtt": "20ms"} | ({"shared": shared} if shared else {})
+        links = dict.fromkeys(names, link)
+        sources = {"even": ("*[02468].txt", names[0]), "odd": ("*[13579].txt", names[1])}
         job: dict[str, Any] = {
             "version": 1,
             "name": "cluster",
@@ -120,6 +129,10 @@ class Haul:
         if self.store is None:
             return len(list(Path(self.dataset).glob("_skyhaul/commits/*/*.json")))
         return len(self._keys(self.store.client(), "_skyhaul/commits"))
+
+    def commits(self) -> list[dict[str, Any]]:
+        """The commit records."""
+        return [json.loads(record) for record in self.files("_skyhaul/commits").values()]
 
     def digest(self) -> str:
         """Over names and bytes of all files in `data/`."""

@@ -3,6 +3,8 @@ had, Prism where Go can build it."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 
 import demo
@@ -12,6 +14,7 @@ from processes import Unavailable
 
 from flink.engine import Engine
 from flink.rig import NewHaul, until
+from links.redis_server import RedisServer
 from skyhaul_schemas.errors import EXIT_OK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -48,6 +51,31 @@ def test_a_haul_on_four_slots_gives_the_local_bytes(new_haul: NewHaul, flink: En
         flink.children.kill_group(f"taskmanager-{number}")
     assert code == EXIT_OK
     assert haul.digest() == local
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("way", "where"), [("redis", "disk"), ("store", "s3")])
+def test_two_task_managers_share_a_link_and_keep_to_its_rate(
+    new_haul: NewHaul, flink: Engine, local: str, tmp_path: Path, way: str, where: str
+) -> None:
+    with ExitStack() as stack:
+        shared = way
+        if way == "redis":
+            server = RedisServer(tmp_path)
+            stack.callback(server.kill)
+            shared = server.url
+        haul = new_haul(where, rate="1Mbit/s", shared=shared)
+        assert haul.run(flink.options) == EXIT_OK
+    assert haul.digest() == local
+    records = haul.commits()
+    begun = min(datetime.fromisoformat(record["started"]) for record in records)
+    over = max(datetime.fromisoformat(record["finished"]) for record in records)
+    moved = sum(record["transfer"]["dish"]["wire_bytes"] for record in records)
+    share = moved * 8 / 1e6 / (over - begun).total_seconds()
+    spools = [path for path in Path(haul.folder / "spool").rglob("worker-*") if path.is_dir()]
+    print({"way": way, "share of the rate": round(share, 3), "spools beside the first": len(spools)})
+    assert len(spools) == 1, "two workers hauled"
+    assert 0.5 < share < 1.02
 
 
 @pytest.mark.slow

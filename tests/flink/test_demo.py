@@ -49,12 +49,12 @@ def slow_job(tmp_path: Path) -> Path:
         "schema": "document",
         "sources": {
             "notes": {
-                "url": f"{write_corpus(tmp_path / 'notes')}/*.txt",
+                "url": f"{write_corpus(tmp_path / 'notes', objects=20)}/*.txt",
                 "format": "text",
                 "via": ["thin"],
             }
         },
-        "links": {"thin": {"emulate": True, "down": "1Mbit/s", "rtt": "20ms"}},
+        "links": {"thin": {"emulate": True, "down": "300kbit/s", "rtt": "20ms"}},
     }
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(job))

@@ -20,12 +20,18 @@ from skyhaul.haul.receipts import Tally
 from skyhaul.haul.site import SITES, Site
 from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.plan import PlanHeader
+from skyhaul_schemas.units import format_duration
 
 PERIOD = 0.25
 """Seconds between two looks."""
 
 LISTING_PERIOD = 3.0
 """Seconds between two listings of the commits; longer where one takes long, so that they cost little."""
+
+
+QUIET = 300.0
+"""Seconds without a commit after which somebody should look at the workers; told again when they double.
+Some runners wait for ever for a worker that was lost."""
 
 
 class Watch:
@@ -55,6 +61,8 @@ class Watch:
         self._remote = remote
         self._listed = 0
         self._next_listing = time.monotonic() + LISTING_PERIOD
+        self._last_commit = time.monotonic()
+        self._next_warning = QUIET
         self.tally = Tally()
 
     def __enter__(self) -> Watch:
@@ -134,7 +142,20 @@ class Watch:
                     committed = count_committed(store)
                 finally:
                     store.close()
-                self._listed = max(self._listed, committed - self._before.shards_committed)
+                fresh = committed - self._before.shards_committed
+                if fresh > self._listed:
+                    self._listed = fresh
+                    self._last_commit = now
+                    self._next_warning = QUIET
             spent = time.monotonic() - now
             self._next_listing = now + spent + max(LISTING_PERIOD, 20 * spent)
+            self._warn_of_silence(now - self._last_commit)
         return self._listed
+
+    def _warn_of_silence(self, silent: float) -> None:
+        if silent >= self._next_warning:
+            self._next_warning = 2 * silent
+            self._observer.event(
+                f"no shard was committed for {format_duration(silent)}: if the runner's workers are gone or"
+                " idle, end this with Ctrl-C and run the same command again; what arrived is kept"
+            )
