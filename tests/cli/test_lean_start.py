@@ -13,7 +13,7 @@ import pytest
 from cli.jobs import write_job, write_texts
 from skyhaul.cli.lean_start import hidden
 
-LEFT_OUT = ("pandas", "pymongo", "bson", "apache_beam.io.gcp.bigquery", "requests")
+LEFT_OUT = ("pandas", "pymongo", "bson", "dill", "apache_beam.io.gcp.bigquery", "requests")
 
 
 def test_a_haul_imports_nothing_that_it_has_no_use_for_and_says_nothing_of_it(tmp_path: Path) -> None:
@@ -45,3 +45,15 @@ def test_what_is_hidden_is_missing_for_that_moment_only() -> None:
             importlib.import_module("colorsys")
         assert importlib.import_module("sys") is sys, "what is there already stays"
     assert importlib.import_module("colorsys").__name__ == "colorsys"
+
+
+def test_the_collector_works_after_an_import_and_passes_over_what_was_imported() -> None:
+    code = (
+        "import gc\n"
+        "from skyhaul.cli.lean_start import import_arrow, import_beam\n"
+        "import_arrow()\nassert gc.isenabled()\n"
+        "import_beam()\nassert gc.isenabled()\n"
+        "frozen = gc.get_freeze_count()\nassert frozen > 100_000, frozen\n"
+        "import_arrow()\nimport_beam()\nassert gc.get_freeze_count() <= frozen"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=120, check=True)

@@ -63,6 +63,8 @@ def fingerprint() -> Mapping[str, str]:
 def is_cheap(raw: bytes) -> bool:
     """Whether a page costs no more than a few seconds, whatever it was made for."""
     tags = raw.count(b"<")
+    if tags * tags <= CHEAP:
+        return True
     return tags * (tags - raw.count(b"</")) <= CHEAP or tags * len(_FORMATTING.findall(raw)) <= CHEAP
 
 
@@ -77,7 +79,7 @@ def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True
         if root is None or _is_deep(root):
             raise BadPage(f"elements nested deeper than {MAX_DEPTH}")
         text = extract_plain_text(tree, main_content=main_content)
-        html = root.query_selector("html")
+        html = root.document_element  # a selector would look through the whole page
         language = html.getattr("lang") if html is not None else None
         title = tree.title
     except HTMLParserException as error:
@@ -105,6 +107,8 @@ def _has_giant_tag(raw: bytes) -> bool:
     such a place are looked at tag by tag. What only looks like a tag inside a script may count: it would
     need thousands of words without a `>`.
     """
+    if len(raw) <= 2 * MAX_ATTRIBUTES:  # An attribute takes two bytes.
+        return False
     if not _LONG_TAG.search(raw) and not _QUOTED_END.search(raw):
         return False
     at = 0

@@ -71,11 +71,11 @@ def parse_response(block: bytes, limit: int) -> Response:
 
 def _split(block: bytes) -> tuple[bytes, bytes, bytes]:
     crlf = block.find(b"\r\n\r\n", 0, _HEADER_LIMIT)
-    lf = block.find(b"\n\n", 0, _HEADER_LIMIT)
-    if crlf >= 0 and (lf < 0 or crlf < lf):
-        return block[:crlf], b"", block[crlf + 4 :]
+    lf = block.find(b"\n\n", 0, _HEADER_LIMIT if crlf < 0 else crlf + 1)
     if lf >= 0:
         return block[:lf], b"", block[lf + 2 :]
+    if crlf >= 0:
+        return block[:crlf], b"", block[crlf + 4 :]
     if len(block) > _HEADER_LIMIT:
         raise BadMessage("HTTP headers that do not end")
     return block, b"", b""

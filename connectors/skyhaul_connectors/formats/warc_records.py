@@ -143,11 +143,12 @@ def _head(reader: ByteReader) -> bytes | None:
     """Version line and headers, the empty line included; None where they do not end within the limit."""
     ahead = reader.ahead(4096)
     while True:
-        crlf, lf = ahead.find(b"\r\n\r\n"), ahead.find(b"\n\n")
-        if crlf >= 0 and not 0 <= lf < crlf:
-            return reader.take(crlf + 4)
+        crlf = ahead.find(b"\r\n\r\n")
+        lf = ahead.find(b"\n\n", 0, len(ahead) if crlf < 0 else crlf + 1)
         if lf >= 0:
             return reader.take(lf + 2)
+        if crlf >= 0:
+            return reader.take(crlf + 4)
         if len(ahead) >= _HEADER_LIMIT:
             return None
         longer = reader.ahead(min(2 * max(len(ahead), 4096), _HEADER_LIMIT))

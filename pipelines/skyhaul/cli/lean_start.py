@@ -4,17 +4,20 @@ Arrow looks for pandas when it makes its first array. Beam imports its MongoDB a
 pandas, each of them optional to it. All take it as normal that a package is not there; so for the moment
 in which they look, it is not. Later imports of it work, Arrow's own `to_pandas` included.
 
+Meanwhile the collector rests: what importing makes stays, and need not be looked through again and again.
+
 For the program's own process only: in a pipeline of somebody else's, `skyhaul` must not hide what Beam has.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OPTIONAL_TO_BEAM = ("pandas", "bson", "pymongo", "apache_beam.io.gcp.bigquery")
+_OPTIONAL_TO_BEAM = ("pandas", "bson", "pymongo", "dill", "apache_beam.io.gcp.bigquery")
 
 
 class _Hiding:
@@ -39,9 +42,23 @@ def hidden(*names: str) -> Iterator[None]:
         sys.meta_path.remove(hiding)
 
 
+@contextmanager
+def first(name: str) -> Iterator[None]:
+    """The first import of `name`: no garbage is collected meanwhile, and what is there then never."""
+    if name in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def import_arrow() -> None:
     """Import pyarrow, and have it look for pandas in vain."""
-    with hidden("pandas"):
+    with first("pyarrow"), hidden("pandas"):
         import pyarrow
 
         pyarrow.array([0])
@@ -52,7 +69,7 @@ def import_beam() -> None:
     log = logging.getLogger("apache_beam.io.mongodbio")
     log.disabled = True  # It would warn, on a terminal too, that MongoDB's package is not there.
     try:
-        with hidden(*_OPTIONAL_TO_BEAM):
+        with first("apache_beam"), hidden(*_OPTIONAL_TO_BEAM):
             import apache_beam  # noqa: F401  # for its effect
     finally:
         log.disabled = False
