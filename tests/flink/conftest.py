@@ -98,9 +98,8 @@ def new_haul(tmp_path: Path, corpus: Path, request: pytest.FixtureRequest) -> Ne
     """Makes hauls over the corpus: `new_haul("s3", rate="1Mbit/s")`, with the dataset on disk or on S3."""
     numbers = itertools.count()
 
-    def make(where: str = "disk", *, rate: str | None = None, shared: str | None = None) -> Haul:
+    def make(where: str = "disk", **options: str) -> Haul:
         store = request.getfixturevalue("s3") if where == "s3" else None
-        folder = tmp_path / f"haul-{next(numbers)}"
-        return Haul(folder, corpus, rate=rate, shared=shared, store=store)
+        return Haul(tmp_path / f"haul-{next(numbers)}", corpus, store=store, **options)
 
     return make

@@ -37,6 +37,7 @@ class Haul:
         *,
         rate: str | None = None,
         shared: str | None = None,
+        shard: str = "64KiB",
         store: ObjectStore | None = None,
     ) -> None:
         """`rate` is that of each of two links, which a conductor each has to itself, or of one that the
@@ -65,7 +66,7 @@ class Haul:
                 name: {"url": f"{corpus}/{files}", "format": "text", "via": [link] if rate else []}
                 for name, (files, link) in sources.items()
             },
-            "shards": {"target_size": "64KiB"},
+            "shards": {"target_size": shard},
         }
         self.job.write_text(yaml.safe_dump(job))
         # All that the client leaves in the temporary directory is seen, by itself.

@@ -3,16 +3,18 @@ had, Prism where Go can build it."""
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import demo
 import fetch
 import pytest
 from processes import Unavailable
 
-from flink.engine import Engine
+from flink.engine import CLIENT_ENDS, Engine
 from flink.rig import NewHaul, until
 from links.redis_server import RedisServer
 from skyhaul_schemas.errors import EXIT_OK
@@ -76,6 +78,34 @@ def test_two_task_managers_share_a_link_and_keep_to_its_rate(
     print({"way": way, "share of the rate": round(share, 3), "spools beside the first": len(spools)})
     assert len(spools) == 1, "two workers hauled"
     assert 0.5 < share < 1.02
+
+
+@pytest.mark.slow
+def test_shards_longer_than_any_heartbeat_pass_at_once_and_are_followed_from_the_dataset(
+    new_haul: NewHaul, flink: Engine
+) -> None:
+    """A shard a link, each a minute long; a TaskManager is missed after 10 s."""
+    haul = new_haul("s3", rate="85kbit/s", shard="4MiB")
+    watched = ["status", "--watch", "--every", "1s", "--json", haul.dataset]
+    client = haul.start(flink.options)
+    until(lambda: bool(haul.files("_skyhaul/plan")), 60)
+    looks = haul.skyhaul(*watched, seconds=240)
+    assert client.wait(CLIENT_ENDS) == EXIT_OK
+    assert looks.returncode == EXIT_OK
+    seen = [look["shards"]["committed"] for look in _documents(looks.stdout)]
+    assert (seen[0], seen[-1]) == (0, 2)
+    for record in haul.commits():
+        begun, over = (datetime.fromisoformat(record[at]) for at in ("started", "finished"))
+        assert (over - begun).total_seconds() > 45
+    (job,) = (job for job in flink.cluster.rest("/jobs/overview")["jobs"] if job["duration"] > 45_000)
+    assert job["state"] == "FINISHED"
+    metrics = flink.cluster.rest(f"/jobs/{job['jid']}/exceptions")
+    assert metrics["exceptionHistory"]["entries"] == [], "nothing was started again"
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    """JSON documents, one after the other."""
+    return [json.loads(piece + "}") for piece in text.split("\n}\n") if piece.strip()]
 
 
 @pytest.mark.slow
