@@ -70,13 +70,24 @@ def format_of(path: str, schema: str = "document") -> str | None:
     return None
 
 
+def format_under(settings: DecodeSettings, path: str) -> str | None:
+    """The format of an object in a source whose job names none; that of an image is its side-car's, too."""
+    name = format_of(path, settings.schema)
+    if name is None and settings.schema == "image":
+        from skyhaul_connectors.formats.beside import BESIDE, is_side_car
+
+        if settings.options.get("captions") == BESIDE and is_side_car(path):
+            return "image"
+    return name
+
+
 def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Decoder:
     """The decoder of the object at `path`: by the format's name, or by suffix where that is None.
 
     Raises UsageError: an unknown format, one that cannot give the schema, a bad option, or no suffix that
     states a format.
     """
-    name = format if format is not None else format_of(path, settings.schema)
+    name = format if format is not None else format_under(settings, path)
     if name is None:
         raise UsageError(
             f"{printable(path)}: its suffix states no format for schema {settings.schema};"

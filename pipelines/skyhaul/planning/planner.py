@@ -24,6 +24,7 @@ from skyhaul.planning.plan_writer import (
 )
 from skyhaul.planning.reading_ahead import Known, reading_ahead
 from skyhaul.planning.recipe import check_rules, rules_of
+from skyhaul_connectors.formats.joining import group_of, joining
 from skyhaul_connectors.formats.parts import ReadOnce
 from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
 from skyhaul_connectors.sources.protocol import LocalSource, Source
@@ -141,7 +142,19 @@ class Planner:
 
     def pool(self, cuts: Iterable[Cut]) -> None:
         """Put chunks into the catalogue, to be dealt."""
-        self._catalogue.add_chunks((deal_key(self._job.seed, cut.object, cut.offset), cut) for cut in cuts)
+        seed = self._job.seed
+        self._catalogue.add_chunks(
+            (deal_key(seed, cut.object, cut.offset, self.group_of(cut.object)), cut) for cut in cuts
+        )
+
+    def group_of(self, obj: PinnedObject) -> str | None:
+        """What the objects have in common that are dealt with this one; None: it stands alone."""
+        return group_of(self._decoders.of(obj.source, obj.path), obj.path)
+
+    def adds(self, obj: PinnedObject) -> bool:
+        """Whether the object only adds to the records of its group."""
+        joins = joining(self._decoders.of(obj.source, obj.path))
+        return joins is not None and joins.adds(obj.path)
 
     def finish_objects(self, table: NewTable) -> None:
         """End the table of the objects."""
@@ -181,7 +194,8 @@ class Planner:
 
     def deal_chunks(self, table: NewTable, part: dict[str, Any]) -> PlanHeader:
         """Write the pooled chunks by shard, and the header."""
-        for chunk in deal(self._catalogue.chunks(), self._job.shards.target_size, self._next_shard):
+        target_size, first = self._job.shards.target_size, self._next_shard
+        for chunk in deal(self._catalogue.chunks(), target_size, first, self.group_of):
             self._count(chunk, 1)
             self._enter(chunk)
             self.put(chunk, table)
