@@ -7,8 +7,8 @@ has. Captions come from a list (`captions: metadata.jsonl`, see `captions`), wit
 beside `x.txt`), from a table's column, or from objects of the source (`captions: beside`).
 
 With `captions: beside`, objects that share a name but for its suffix are a group: the text of a `.txt`,
-`.caption` or `.text` is the caption of its images, a `.json` is in their `metadata`. A side-car that cannot be
-read is a reject of its own, and the images go without it; so is a side-car beside no image.
+`.caption` or `.text` is the caption of its images, a `.json` is in their `metadata`. A side-car that cannot
+be read is a reject of its own, and the images go without it; so is a side-car beside no image.
 """
 
 from __future__ import annotations

@@ -33,17 +33,18 @@ def grouped(
 ) -> Iterator[tuple[Decoder, list[Chunk]]]:
     """Chunks of a shard in their order, those of one group together. decoder_of: of a source and a path."""
     held: list[Chunk] = []
+    of_held: Decoder | None = None
     last: str | None = None
     for chunk in chunks:
         decoder = decoder_of(chunk.object.source, chunk.object.path)
         group = group_of(decoder, chunk.object.path)
         # Not by the decoder: of one that is built twice the other may be given next time.
-        if held and (group is None or group != last or len(held) == GROUP_CAP):
+        if of_held is not None and (group is None or group != last or len(held) == GROUP_CAP):
             yield of_held, held
             held = []
         held.append(chunk)
         of_held, last = decoder, group
-    if held:
+    if of_held is not None:
         yield of_held, held
 
 

@@ -24,8 +24,9 @@ from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
 
 def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
     """Plan what is new as a further generation; objects that changed or vanished are listed, and stay as
-    they were planned, as do images whose side-car came late. Where nothing is new, nothing is written. Raises UsageError (no plan, another job,
-    other encoders), PlanMismatch, CarriageError (a source cannot be listed), StorageError."""
+    they were planned, as do images whose side-car came late. Where nothing is new, nothing is written. Raises
+    UsageError (no plan, another job, other encoders), PlanMismatch, CarriageError (a source cannot be
+    listed), StorageError."""
     with open_sources(loaded.job) as sources, closing(Plan.open(store)) as plan:
         return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
 
