@@ -70,14 +70,18 @@ def format_of(path: str, schema: str = "document") -> str | None:
     return None
 
 
+def may_join(settings: DecodeSettings) -> bool:
+    """Whether a decoder under these settings may make a record of several objects."""
+    return settings.schema == "image" and settings.options.get("captions") == "beside"
+
+
 def format_under(settings: DecodeSettings, path: str) -> str | None:
     """The format of an object in a source whose job names none; that of an image is its side-car's, too."""
     name = format_of(path, settings.schema)
-    if name is None and settings.schema == "image":
-        from skyhaul_connectors.formats.beside import BESIDE, is_side_car
+    if name is None and may_join(settings):
+        from skyhaul_connectors.formats.beside import is_side_car
 
-        if settings.options.get("captions") == BESIDE and is_side_car(path):
-            return "image"
+        return "image" if is_side_car(path) else None
     return name
 
 

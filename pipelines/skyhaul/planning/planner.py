@@ -27,6 +27,7 @@ from skyhaul.planning.recipe import check_rules, rules_of
 from skyhaul_connectors.formats.joining import group_of, joining
 from skyhaul_connectors.formats.parts import ReadOnce
 from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
+from skyhaul_connectors.formats.registry import may_join
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.errors import UsageError
@@ -61,7 +62,9 @@ class Planner:
         self._progress = progress or (lambda objects, size: None)
         self._base = base
         self._kind = kind
-        self._decoders = Decoders(source_formats(job))
+        formats = source_formats(job)
+        self._joined = {name for name, spec in formats.items() if may_join(spec.settings)}
+        self._decoders = Decoders(formats)
         self._decoders.check()
         check_rules(job)
         self._digest = ObjectsDigest()
@@ -149,10 +152,14 @@ class Planner:
 
     def group_of(self, obj: PinnedObject) -> str | None:
         """What the objects have in common that are dealt with this one; None: it stands alone."""
+        if obj.source not in self._joined:
+            return None
         return group_of(self._decoders.of(obj.source, obj.path), obj.path)
 
     def adds(self, obj: PinnedObject) -> bool:
         """Whether the object only adds to the records of its group."""
+        if obj.source not in self._joined:
+            return False
         joins = joining(self._decoders.of(obj.source, obj.path))
         return joins is not None and joins.adds(obj.path)
 
