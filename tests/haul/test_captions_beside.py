@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from tests.faults.hostile_http import HostileServer
 from tests.haul.rig import data_digests
 
 from skyhaul.certify import certify_dataset
-from skyhaul.dataset.commits import read_commit
+from skyhaul.dataset.commits import commits, failures, read_commit
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.amend_plan import amend_plan
@@ -66,7 +67,9 @@ def write(root: Path, objects: Mapping[str, bytes]) -> None:
 class Pictures:
     """A dataset of the images at `url`, half a dozen objects a shard."""
 
-    def __init__(self, folder: Path, url: str, name: str = "out", format: str = "image", **more: Any) -> None:
+    def __init__(
+        self, folder: Path, url: str, name: str = "out", format: str = "image", top: Any = None, **more: Any
+    ) -> None:
         self.dataset = folder / name
         source = {"url": f"{url}/**", "format": format, "decode": {"captions": "beside"}, **more}
         self._text = yaml.safe_dump(
@@ -78,6 +81,7 @@ class Pictures:
                 "schema": "image",
                 "sources": {"pictures": {key: value for key, value in source.items() if value}},
                 "shards": {"target_size": "300B", "splits": {"train": 0.8, "validation": 0.2}},
+                **(top or {}),
             }
         )
 
@@ -183,7 +187,8 @@ def test_the_same_plan_gives_the_same_bytes_whatever_carried_it(
 ) -> None:
     url = served.url.rstrip("/")
     assert Pictures(tmp_path, url, "one").run().exit_code == 0
-    again = Pictures(tmp_path, url, "two", max_connections=1)
+    link = {"emulate": True, "down": "2Mbit/s", "rtt": "20ms", "loss": "2%"}
+    again = Pictures(tmp_path, url, "two", top={"links": {"leo": link}}, via=["leo"], max_connections=3)
     again.plan()
     with closing(again.store()) as store:
         assert haul(again.loaded(), store, HaulOptions(workers=3)).exit_code == 0
@@ -207,6 +212,23 @@ def test_side_cars_that_cannot_be_taken_are_rejects_and_add_up(tmp_path: Path, f
     found = {path: raw for path, _, raw in pictures.rejects()}
     assert found == bad
     assert pictures.sound()
+
+
+def test_a_broken_side_car_is_a_damaged_object_or_fails_its_shard(tmp_path: Path, folder: Path) -> None:
+    write(folder, {"a/000.txt.gz": gzip.compress(b"a long caption" * 9)[:-9]})
+    pictures = Pictures(tmp_path, str(folder))
+    assert pictures.run().exit_code == 3
+    assert pictures.captions() == expected(region())
+    assert [path for path, _, _ in pictures.rejects()] == ["a/000.txt.gz"]
+    with closing(pictures.store()) as store:
+        damaged = [s.object for record in commits(store) for s in record.sources if s.damaged]
+    assert damaged == ["a/000.txt.gz"]
+    strict = Pictures(tmp_path, str(folder), "strict", top={"on_damage": "fail"})
+    assert strict.run().exit_code == 3
+    with closing(strict.store()) as store:
+        (failure,) = failures(store)
+    assert "a/000.txt.gz at byte 0" in failure.reason
+    assert "a/000.gif" not in strict.captions()
 
 
 def test_a_side_car_that_changes_on_the_way_fails_its_shard_and_is_amended(
