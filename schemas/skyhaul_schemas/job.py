@@ -161,7 +161,9 @@ class SourceSpec(_Model):
     options: dict[str, Any] = Field(
         default={}, repr=False, description="Options for the filesystem or the HTTP client, with credentials."
     )
-    decode: dict[str, Any] = Field(default={}, description="Options of the format.")
+    decode: dict[str, Any] = Field(
+        default={}, description="Options of the format, such as `captions: beside` of images."
+    )
     via: Texts = Field(default=[], description="Links, best first. None: the plain network.")
     max_rejects: MaxRejects | None = Field(
         default=None, description="As the job's, for this source: `5%`, `1000`, or both as a mapping."

@@ -44,7 +44,7 @@ MEANINGS = {
     "format": "png, jpeg, …, as the source states it.",
     "width": "Pixels, as the source states it; images are not decoded.",
     "height": "Pixels, likewise.",
-    "caption": "From the source's column or side-car.",
+    "caption": "From the source's column or list, or from a side-car; null where there is none.",
     "name": "The last part of the object's path.",
     "blob.bytes": f"This part: at most {format_size(BLOB_PART_SIZE)}.",
     "part": "Its place among the parts, from 0.",

@@ -15,6 +15,7 @@ from skyhaul.planning.catalogue import Cut
 from skyhaul.planning.cutting import cut
 from skyhaul.planning.dealing import deal, deal_key
 from skyhaul.planning.decoders import Decoders, source_formats
+from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject
 
 PATHS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12).filter(
@@ -152,6 +153,38 @@ def test_a_shard_takes_no_more_than_twenty_thousand_chunks() -> None:
     obj = pinned("s", "x", 0)
     chunks = list(deal((Cut(obj, 0, 0) for _ in range(45_000)), 1))
     assert [sum(c.shard == n for c in chunks) for n in range(3)] == [20_000, 20_000, 5_000]
+
+
+@settings(max_examples=60, deadline=None)
+@given(objects=OBJECTS, target=st.integers(1, 9000), groups=st.integers(1, 5))
+def test_a_group_is_in_one_shard_however_full_that_is(
+    objects: dict[tuple[str, str], int], target: int, groups: int
+) -> None:
+    def group_of(obj: PinnedObject) -> str | None:
+        name = obj.size % (groups + 1)
+        return str(name) if name else None
+
+    cuts = sorted(
+        (Cut(pinned(source, path, size), 0, size) for (source, path), size in objects.items()),
+        key=lambda c: (c[0].source.encode(), deal_key(1, c[0], c[1], group_of(c[0])), c[0].path.encode()),
+    )
+    chunks = list(deal(cuts, target, group_of=group_of))
+    assert [Cut(c.object, c.offset, c.length) for c in chunks] == cuts
+    places: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for chunk in chunks:
+        name = group_of(chunk.object)
+        if name is not None:
+            places.setdefault((chunk.object.source, name), []).append((chunk.shard, chunk.index))
+    for found in places.values():
+        shard, first = found[0]
+        assert found == [(shard, first + n) for n in range(len(found))]
+
+
+def test_a_group_of_too_many_objects_is_refused() -> None:
+    cuts = [Cut(pinned("s", f"a.{n}", 1), 0, 1) for n in range(257)]
+    assert len(list(deal(cuts[:256], 1, group_of=lambda obj: "a"))) == 256
+    with pytest.raises(UsageError, match="source 's': more than 256 objects are called 'a'"):
+        list(deal(cuts, 1, group_of=lambda obj: "a"))
 
 
 @pytest.mark.parametrize("checksum", ["sha256:" + "0" * 64, "crc32c:00000000"])

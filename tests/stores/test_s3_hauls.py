@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import os
 import random
@@ -14,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import fsspec
+import pyarrow.parquet as pq
 import pytest
 from object_store import BUCKET, ObjectStore
 from tests.haul.rig import command, skyhaul
@@ -40,6 +43,7 @@ sources:
 shards: {{target_size: 5kB}}
 """
 OBJECTS = 40
+GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 
 
 @pytest.fixture
@@ -134,3 +138,30 @@ def test_a_killed_haul_of_a_bucket_over_a_link_goes_on(dataset: str, tmp_path: P
         records = list(commits(store))
         assert {s.object: s.sha256 for record in records for s in record.sources} == due
         assert sum(t.resent_bytes for record in records for t in record.transfer.values()) < 1_500_000
+
+
+def test_captions_beside_images_in_a_bucket_come_with_them(dataset: str, tmp_path: Path) -> None:
+    region, store = f"{dataset}-pictures", fsspec.filesystem("s3")
+    for number in range(12):
+        store.pipe_file(f"{region}/{number}.gif", GIF)
+        if number % 3:
+            store.pipe_file(f"{region}/{number}.txt", f"number {number}".encode())
+    job = tmp_path / "pictures.yaml"
+    job.write_text(
+        f"version: 1\nname: pictures\nschema: image\ndataset: {dataset}\nspool: spool\n"
+        f"sources:\n  s: {{url: ['{region}/*.gif', '{region}/*.txt'], decode: {{captions: beside}}}}\n"
+        "shards: {target_size: 150B}\n"
+    )
+    done = skyhaul("run", job, "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with closing(DatasetStore.open(dataset, writable=False)) as found:
+        assert verify_dataset(found, deep=True).exit_code() == 0
+        rows = [
+            row
+            for record in commits(found)
+            for file in record.files
+            for row in pq.read_table(io.BytesIO(found.read_bytes(file.path))).to_pylist()
+        ]
+    assert {row["provenance"]["object"]: row["caption"] for row in rows} == {
+        f"{number}.gif": f"number {number}" if number % 3 else None for number in range(12)
+    }

@@ -4,23 +4,28 @@ An object that is no image by its bytes is rejected, as is one that states more 
 decompression bomb to whoever decodes it) and one of more than `max_image` bytes. `format` is the media
 type's subtype (`png`, `jpeg`). `metadata` says where an end mark is missing, which a whole PNG, JPEG or GIF
 has. Captions come from a list (`captions: metadata.jsonl`, see `captions`), with the image in a tar (`x.png`
-beside `x.txt`), or from a table's column.
+beside `x.txt`), from a table's column, or from objects of the source (`captions: beside`).
+
+With `captions: beside`, objects that share a name but for its suffix are a group: the text of a `.txt`,
+`.caption` or `.text` is the caption of its images, a `.json` is in their `metadata`. A side-car that cannot
+be read is a reject of its own, and the images go without it; so is a side-car beside no image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
 
+from skyhaul_connectors.formats.beside import BESIDE, CAPTION_SUFFIXES, JSON_SUFFIX, is_side_car, parted
 from skyhaul_connectors.formats.captions import Captions
 from skyhaul_connectors.formats.compression import open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.image_size import size_of
-from skyhaul_connectors.formats.json_exact import canonical
+from skyhaul_connectors.formats.json_exact import BadJson, canonical, loads
 from skyhaul_connectors.formats.media_type import HEAD, media_type
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
@@ -32,14 +37,18 @@ from skyhaul_schemas.job import Size
 _ENDS = {"image/png": b"IEND\xaeB`\x82", "image/jpeg": b"\xff\xd9", "image/gif": b";"}
 _TAIL = 4096
 
+_BESIDE_VERSION = "1"
+"""Raised whenever equal side-cars are joined in another way."""
+
 
 class ImageOptions(StreamOptions):
     """max_image: bytes of an image at most. max_pixels: pixels that it may state. captions: path or URL of a
-    list of captions."""
+    list of captions, or `beside`. max_caption: bytes of a side-car at most."""
 
     max_image: Size = Field(default=64 * 1024**2, ge=64)
     max_pixels: int = Field(default=250_000_000, ge=1)
     captions: str | None = Field(default=None, min_length=1)
+    max_caption: Size = Field(default=1024**2, ge=1)
 
 
 class NoImage(ValueError):
@@ -54,28 +63,84 @@ class ImageDecoder(WholeObject):
         self._options = options
         if settings.fields:
             raise UsageError("fields: an image file has no columns to map")
-        self._captions = Captions(options.captions) if options.captions is not None else None
+        self._beside = options.captions == BESIDE
+        listed = None if self._beside else options.captions
+        self._captions = Captions(listed) if listed is not None else None
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         found = {"puremagic": version("puremagic"), "pyarrow": pa.__version__}
         if self._captions is not None:
             found[f"captions {self._options.captions}"] = self._captions.sha256
+        if self._beside:
+            found["captions beside"] = _BESIDE_VERSION
         return found
 
+    def group_of(self, path: str) -> str | None:
+        return parted(path)[0] if self._beside else None
+
+    def adds(self, path: str) -> bool:
+        return self._beside and is_side_car(path)
+
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
-        account = Account(self.settings, data.chunk)
+        return (step for _, step in self.decode_group([data]))
+
+    def decode_group(self, members: Sequence[ChunkBytes]) -> Iterator[tuple[int, Decoded]]:
+        accounts = [Account(self.settings, data.chunk) for data in members]
+        side_cars = [self.adds(data.chunk.object.path) for data in members]
+        caption: str | None = None
+        more: dict[str, Any] = {}
+        for suffix, place in _chosen(members, side_cars):
+            raw = self._read(members[place], accounts[place], self._options.max_caption, "max_caption")
+            if raw is None:
+                continue
+            if all(side_cars):
+                accounts[place].drift(0, len(raw), "beside no image", raw)
+                continue
+            try:
+                if suffix == JSON_SUFFIX:
+                    more[JSON_SUFFIX] = loads(raw)
+                else:
+                    caption = raw.decode("utf-8").strip()
+            except (UnicodeDecodeError, BadJson) as error:
+                accounts[place].reject(0, len(raw), str(error), raw)
+        for place, data in enumerate(members):
+            if not side_cars[place]:
+                yield from ((place, step) for step in self._image(data, accounts[place], caption, more))
+            elif accounts[place].pending:
+                yield place, accounts[place].step(self.empty())
+
+    def _image(
+        self, data: ChunkBytes, account: Account, caption: str | None, more: Mapping[str, Any]
+    ) -> Iterator[Decoded]:
         buffer = RowBuffer(self.settings, self.schema, account)
-        stream = open_stream(data, self._options) or PlainStream(data, 0, data.chunk.object.size)
-        raw = read_whole(stream, self._options.max_image, "max_image", account)
+        raw = self._read(data, account, self._options.max_image, "max_image")
         if raw:
             try:
                 path = data.chunk.object.path
-                caption = None if self._captions is None else self._captions.of(path)
-                buffer.add(image_row(raw, path, self._options.max_pixels, caption), 0, len(raw))
+                if self._captions is not None:
+                    caption = self._captions.of(path)
+                buffer.add(image_row(raw, path, self._options.max_pixels, caption, more), 0, len(raw))
             except NoImage as no:
                 account.reject(0, len(raw), str(no), raw)
         yield from buffer.rest()
+
+    def _read(self, data: ChunkBytes, account: Account, cap: int, cap_name: str) -> bytes | None:
+        """The object, decompressed; None after it was rejected."""
+        stream = open_stream(data, self._options) or PlainStream(data, 0, data.chunk.object.size)
+        return read_whole(stream, cap, cap_name, account)
+
+
+def _chosen(members: Sequence[ChunkBytes], side_cars: Sequence[bool]) -> Iterator[tuple[str, int]]:
+    """(suffix, place) of the side-cars that are read, in their members' order: of those with a caption, the
+    first by suffix; all of them where there is no image that could take it."""
+    found = [(parted(m.chunk.object.path)[1], place) for place, m in enumerate(members) if side_cars[place]]
+    if len(found) == len(members):
+        yield from found
+        return
+    captions = (at for suffix in CAPTION_SUFFIXES for at in found if at[0] == suffix)
+    texts = (at for at in found if at[0] == JSON_SUFFIX)
+    yield from sorted(filter(None, (next(captions, None), next(texts, None))), key=lambda at: at[1])
 
 
 def image_row(

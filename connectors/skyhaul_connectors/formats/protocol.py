@@ -95,6 +95,22 @@ class Selective(Protocol):
 
 
 @runtime_checkable
+class Joins(Protocol):
+    """A decoder that may make a record of several objects: an image and what lies beside it. Objects of a
+    group are never cut, and planned side by side in one shard."""
+
+    def group_of(self, path: str) -> str | None:
+        """What the objects of a group have in common, equal for all of them; None: this one stands alone."""
+
+    def adds(self, path: str) -> bool:
+        """Whether the object only adds to the records of its group, and makes none."""
+
+    def decode_group(self, members: Sequence[ChunkBytes]) -> Iterator[tuple[int, Decoded]]:
+        """As `decode`, of all members of one group that are in the shard; each step with its place among
+        them. The places rise."""
+
+
+@runtime_checkable
 class ReadsAhead(Protocol):
     """A decoder that reads a stretch of each object to cut it."""
 

@@ -70,13 +70,28 @@ def format_of(path: str, schema: str = "document") -> str | None:
     return None
 
 
+def may_join(settings: DecodeSettings) -> bool:
+    """Whether a decoder under these settings may make a record of several objects."""
+    return settings.schema == "image" and settings.options.get("captions") == "beside"
+
+
+def format_under(settings: DecodeSettings, path: str) -> str | None:
+    """The format of an object in a source whose job names none; that of an image is its side-car's, too."""
+    name = format_of(path, settings.schema)
+    if name is None and may_join(settings):
+        from skyhaul_connectors.formats.beside import is_side_car
+
+        return "image" if is_side_car(path) else None
+    return name
+
+
 def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Decoder:
     """The decoder of the object at `path`: by the format's name, or by suffix where that is None.
 
     Raises UsageError: an unknown format, one that cannot give the schema, a bad option, or no suffix that
     states a format.
     """
-    name = format if format is not None else format_of(path, settings.schema)
+    name = format if format is not None else format_under(settings, path)
     if name is None:
         raise UsageError(
             f"{printable(path)}: its suffix states no format for schema {settings.schema};"

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
+from skyhaul_connectors.formats.beside import CAPTION_SUFFIXES, JSON_SUFFIX
 from skyhaul_connectors.formats.byte_reader import ByteReader
 from skyhaul_connectors.formats.chunk_bytes import BytesChunk, whole
 from skyhaul_connectors.formats.compression import codec_of, open_stream
@@ -35,8 +36,6 @@ from skyhaul_connectors.formats.tar_members import Member, members_of
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 from skyhaul_schemas.records import BLOB_PART_SIZE
-
-_CAPTIONS = ("txt", "caption", "text")
 
 
 class TarOptions(StreamOptions):
@@ -182,7 +181,7 @@ class TarDecoder(WholeObject):
     def _grouped(
         self, stem: str, group: dict[str, tuple[Member, bytes]], account: Account, buffer: RowBuffer
     ) -> None:
-        beside = {suffix: group.pop(suffix) for suffix in (*_CAPTIONS, "json") if suffix in group}
+        beside = {suffix: group.pop(suffix) for suffix in (*CAPTION_SUFFIXES, JSON_SUFFIX) if suffix in group}
         if not group:
             for member, body in beside.values():
                 account.drift(member.offset, member.size, f"{printable(member.name)}: beside no image", body)
@@ -190,11 +189,11 @@ class TarDecoder(WholeObject):
         more: dict[str, Any] = {"name": stem}
         caption: str | None = None
         try:
-            for suffix in _CAPTIONS:
+            for suffix in CAPTION_SUFFIXES:
                 if suffix in beside and caption is None:
                     caption = beside[suffix][1].decode("utf-8").strip()
-            if "json" in beside:
-                more["json"] = loads(beside["json"][1])
+            if JSON_SUFFIX in beside:
+                more["json"] = loads(beside[JSON_SUFFIX][1])
         except (UnicodeDecodeError, BadJson) as error:
             member, body = next(iter(beside.values()))
             account.reject(member.offset, member.size, f"{printable(member.name)}: {error}", body)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
-from skyhaul_connectors.formats.registry import check_options, decoder_for, format_of
+from skyhaul_connectors.formats.registry import check_options, decoder_for, format_under
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.printable import printable
@@ -57,7 +57,7 @@ class Decoders:
         if spec is None:
             raise UsageError(f"the job file has no source {printable(source)!r}, but the plan does")
         # Of the path a decoder knows no more than the format that it states.
-        key = (source, spec.format or format_of(path, spec.settings.schema))
+        key = (source, spec.format or format_under(spec.settings, path))
         decoder = self._built.get(key)
         if decoder is None:
             with _named(source):

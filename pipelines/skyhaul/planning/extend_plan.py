@@ -10,6 +10,7 @@ from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.catalogue import Catalogue
 from skyhaul.planning.difference import PlanUpdate, differences
 from skyhaul.planning.fingerprint import check_fingerprint
+from skyhaul.planning.latecomers import Latecomers
 from skyhaul.planning.make_plan import check_plan, open_sources, refuse_secrets, selections
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.plan_writer import new_table
@@ -23,8 +24,9 @@ from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
 
 def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
     """Plan what is new as a further generation; objects that changed or vanished are listed, and stay as
-    they were planned. Where nothing is new, nothing is written. Raises UsageError (no plan, another job,
-    other encoders), PlanMismatch, CarriageError (a source cannot be listed), StorageError."""
+    they were planned, as do images whose side-car came late. Where nothing is new, nothing is written. Raises
+    UsageError (no plan, another job, other encoders), PlanMismatch, CarriageError (a source cannot be
+    listed), StorageError."""
     with open_sources(loaded.job) as sources, closing(Plan.open(store)) as plan:
         return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
 
@@ -42,9 +44,10 @@ def extend_from(
     update = PlanUpdate("extend", plan.header)
     with (
         relisted(loaded, patterns, sources, plan, "extend", progress) as planner,
+        closing(Latecomers(plan.objects, planner.group_of, planner.adds, Path(loaded.job.spool))) as late,
         new_table(store, OBJECTS_SCHEMA) as objects,
     ):
-        count = planner.pin_objects(_fresh(planner, plan, update), objects)
+        count = planner.pin_objects(_fresh(planner, plan, late, update), objects)
         planner.finish_objects(objects)
         if not count:
             objects.discard()
@@ -77,9 +80,9 @@ def relisted(
         yield planner
 
 
-def _fresh(planner: Planner, plan: Plan, update: PlanUpdate) -> Iterator[PinnedObject]:
+def _fresh(planner: Planner, plan: Plan, late: Latecomers, update: PlanUpdate) -> Iterator[PinnedObject]:
     for now, planned in differences(planner.listed(), plan.objects()):
-        if now is not None and planned is None:
+        if now is not None and planned is None and not late.too_late(now):
             update.add(now, None, "planned")
             yield now
         else:

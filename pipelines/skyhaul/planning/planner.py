@@ -24,8 +24,10 @@ from skyhaul.planning.plan_writer import (
 )
 from skyhaul.planning.reading_ahead import Known, reading_ahead
 from skyhaul.planning.recipe import check_rules, rules_of
+from skyhaul_connectors.formats.joining import group_of, joining
 from skyhaul_connectors.formats.parts import ReadOnce
 from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
+from skyhaul_connectors.formats.registry import may_join
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.errors import UsageError
@@ -60,7 +62,9 @@ class Planner:
         self._progress = progress or (lambda objects, size: None)
         self._base = base
         self._kind = kind
-        self._decoders = Decoders(source_formats(job))
+        formats = source_formats(job)
+        self._joined = {name for name, spec in formats.items() if may_join(spec.settings)}
+        self._decoders = Decoders(formats)
         self._decoders.check()
         check_rules(job)
         self._digest = ObjectsDigest()
@@ -141,7 +145,23 @@ class Planner:
 
     def pool(self, cuts: Iterable[Cut]) -> None:
         """Put chunks into the catalogue, to be dealt."""
-        self._catalogue.add_chunks((deal_key(self._job.seed, cut.object, cut.offset), cut) for cut in cuts)
+        seed = self._job.seed
+        self._catalogue.add_chunks(
+            (deal_key(seed, cut.object, cut.offset, self.group_of(cut.object)), cut) for cut in cuts
+        )
+
+    def group_of(self, obj: PinnedObject) -> str | None:
+        """What the objects have in common that are dealt with this one; None: it stands alone."""
+        if obj.source not in self._joined:
+            return None
+        return group_of(self._decoders.of(obj.source, obj.path), obj.path)
+
+    def adds(self, obj: PinnedObject) -> bool:
+        """Whether the object only adds to the records of its group."""
+        if obj.source not in self._joined:
+            return False
+        joins = joining(self._decoders.of(obj.source, obj.path))
+        return joins is not None and joins.adds(obj.path)
 
     def finish_objects(self, table: NewTable) -> None:
         """End the table of the objects."""
@@ -181,7 +201,8 @@ class Planner:
 
     def deal_chunks(self, table: NewTable, part: dict[str, Any]) -> PlanHeader:
         """Write the pooled chunks by shard, and the header."""
-        for chunk in deal(self._catalogue.chunks(), self._job.shards.target_size, self._next_shard):
+        target_size, first = self._job.shards.target_size, self._next_shard
+        for chunk in deal(self._catalogue.chunks(), target_size, first, self.group_of):
             self._count(chunk, 1)
             self._enter(chunk)
             self.put(chunk, table)

@@ -19,6 +19,7 @@ from skyhaul.shards.recipe import EncodeRecipe
 from skyhaul.shards.rejects import RejectsFile
 from skyhaul.shards.rows import ShardRows
 from skyhaul.shards.transforms import Transform
+from skyhaul_connectors.formats.joining import decode_together, grouped
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.commit import CommitRecord, CommittedSource, RecordCounts, TransferCounts
 from skyhaul_schemas.errors import Interrupted, SourceChanged
@@ -85,23 +86,25 @@ def encode_shard(
     }
     try:
         sources = []
-        for chunk in shard.chunks:
-            decoder = recipe.decoder(chunk.object.source, chunk.object.path)
+        expected = decoded_schema(recipe.schema)
+        for decoder, chunks in grouped(shard.chunks, recipe.decoder):
             versions.update(decoder.fingerprint)
-            data = DigestedChunk(open_chunk(chunk))
-            expected = decoded_schema(recipe.schema)
-            damaged = False
-            for step in decoder.decode(data):
+            members = [DigestedChunk(open_chunk(chunk)) for chunk in chunks]
+            damaged: set[int] = set()
+            for place, step in decode_together(decoder, members):
                 if cancelled():
                     raise Interrupted(f"shard {shard.number} was interrupted")
                 _check_schema(step.batch, expected, decoder)
-                rows.add(step.batch, chunk.object)
-                rejects.add(chunk.object, step.rejects)
-                watch.note(chunk.object, step.rejects)
+                obj = chunks[place].object
+                rows.add(step.batch, obj)
+                rejects.add(obj, step.rejects)
+                watch.note(obj, step.rejects)
                 watch.check(rows.read + rejects.count, rejects.count, ended=False)
-                damaged |= step.damaged
-            sources.append(_taken(chunk, data, damaged))
-            done_with(chunk)
+                if step.damaged:
+                    damaged.add(place)
+            for place, (chunk, data) in enumerate(zip(chunks, members, strict=True)):
+                sources.append(_taken(chunk, data, place in damaged))
+                done_with(chunk)
         watch.check(rows.read + rejects.count, rejects.count, ended=True)
         files = rows.finish()
         rejects.finish()
