@@ -111,6 +111,7 @@ def test_an_interrupted_demo_leaves_nothing_running_and_no_file(
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
     try:
         until(lambda: any(b"sdk_worker_main" in command_line(p) for p in descendants(running.pid)), 150)
@@ -126,6 +127,11 @@ def test_an_interrupted_demo_leaves_nothing_running_and_no_file(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
     assert [entry.name for entry in temporary.iterdir()] == []
+
+
+def heed_interrupts() -> None:
+    """As in a terminal: a shell has what it starts in the background ignore Ctrl-C, the tests perhaps."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def command_line(pid: int) -> bytes:
