@@ -58,6 +58,17 @@ def test_every_page_of_the_declaration_of_human_rights_has_its_text(shared_data:
     assert len(short) <= 2, short
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from((0, 1, 7, 8, 9, 15, 16, 17, 40)), st.sampled_from((b">", b"<", b""))))
+)
+@settings(max_examples=300, deadline=None)
+def test_a_long_stretch_without_an_end_is_found_wherever_it_is(parts: list[tuple[int, bytes]]) -> None:
+    raw = b"".join(b"a" * length + end for length, end in parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html_text, "_LONG", 16)
+        assert html_text._has_long_stretch(raw) == any(len(piece) >= 16 for piece in raw.split(b">"))
+
+
 HOSTILE = {
     "nested": (b"<div>" * 5000, "elements nested deeper than 256"),
     "attributes": (b"<p" + b"".join(b" a%d=b" % n for n in range(20_000)) + b">x", "4096 attributes"),

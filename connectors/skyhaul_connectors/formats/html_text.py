@@ -32,7 +32,8 @@ _FORMATTING = re.compile(rb"<(?:a|b|big|code|em|font|i|nobr|s|small|strike|stron
 _DEEP = " > ".join(["*"] * (MAX_DEPTH + 1))
 _NOT_FLAT = " > ".join(["*"] * 48)
 """Most pages are flatter, and a long selector takes longer to parse than to match."""
-_LONG_TAG = re.compile(rb"<[a-zA-Z][^>]{16384}")
+_LONG = 16384
+"""Bytes without a `>` that may hold a giant tag."""
 _QUOTED_END = re.compile(rb"""=[\t\n\f\r ]*(?:"[^">]*>|'[^'>]*>)""")
 _TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*")
 _ATTRIBUTE = re.compile(
@@ -109,7 +110,7 @@ def _has_giant_tag(raw: bytes) -> bool:
     """
     if len(raw) <= 2 * MAX_ATTRIBUTES:  # An attribute takes two bytes.
         return False
-    if not _LONG_TAG.search(raw) and not _QUOTED_END.search(raw):
+    if not _has_long_stretch(raw) and not _QUOTED_END.search(raw):
         return False
     at = 0
     while (tag := _TAG.search(raw, at)) is not None:
@@ -120,4 +121,15 @@ def _has_giant_tag(raw: bytes) -> bool:
             count += 1
             if count > MAX_ATTRIBUTES:
                 return True
+    return False
+
+
+def _has_long_stretch(raw: bytes) -> bool:
+    """Whether there are `_LONG` bytes without a `>`. Looked for backwards: few bytes are looked at."""
+    at = 0
+    while at + _LONG <= len(raw):
+        last = raw.rfind(b">", at, at + _LONG)
+        if last < 0:
+            return True
+        at = last + 1
     return False
