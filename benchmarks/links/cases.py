@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 
 MIB = 1024 * 1024
 
+WIRE = "wire"
+"""The profile of a link that the kernel shapes itself, by a token bucket whose queue is one round trip long:
+linkemu needs a core of its own from some hundred Mbit/s on."""
+
 SEGMENT, PACKET = 1448, 1500
 """Payload of a full packet over Ethernet's MTU (with TCP time stamps), and the packet, as the rate counts."""
 
@@ -64,6 +68,7 @@ LOSSY = LinkKind(
     ("down.rate=50M", "up.rate=5M", "rtt=200", "queue=200ms", "loss=0", "down.loss=10"),
 )
 FAST = LinkKind("clean", 1e9, 0.05, 0.0, ("rtt=50", "queue=50ms"))
+FAST_WIRE = LinkKind(WIRE, 1e9, 0.05, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ CASES = (
     Case("small-geo", GEO, "cubic", (500, 20_000), None, 0.56, 1.12),
     Case("lossy-cubic-64", LOSSY, "cubic", (1, 64 * MIB), None, 0.85, 1.12),
     Case("gigabit", FAST, "cubic", (4, 256 * MIB), None, 0.95),
+    Case("gigabit-wire", FAST_WIRE, "cubic", (4, 256 * MIB), None, 0.95),
     Case("tls-leo-cubic-64", LEO, "cubic", (1, 64 * MIB), None, 0.95, 1.12, "tls", peers=("curl",)),
     Case("tls-geo-cubic-64", GEO, "cubic", (1, 64 * MIB), None, 0.92, 1.12, "tls", peers=("curl",)),
     Case("s3-leo-cubic-64", LEO, "cubic", (1, 64 * MIB), None, 0.95, 1.12, "s3", peers=()),

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cases import LinkKind
+from cases import WIRE, LinkKind
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "examples" / "flink"))
@@ -32,6 +32,9 @@ SAMPLE = 0.01
 
 HEADERS = 52
 """IP, TCP and time stamps of a packet that carries payload."""
+
+ETHERNET = 14
+"""What a frame of the kernel's own wire counts besides."""
 
 _NGINX = """\
 worker_processes 1;
@@ -120,6 +123,23 @@ class Link:
         self.flow = Flow()
         self.epoch = 0.0
         self._stats = folder / "linkemu.json"
+        self._heads = HEADERS
+        self._emulator: int | None = None
+        self._shell: subprocess.Popen[bytes] | None = None
+        self._over = threading.Event()
+        if kind.profile == WIRE:
+            self._lay(kind, sender)
+        else:
+            self._emulate(lab, kind, sender, seed)
+        if beside is not None:
+            self._join(beside)
+        self._anchor = subprocess.Popen(self.inside_dc(["cat"]), stdin=subprocess.PIPE)
+        while os.readlink(f"/proc/{self._anchor.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
+            time.sleep(0.01)
+        self._sampler = threading.Thread(target=self._sample, daemon=True)
+        self._sampler.start()
+
+    def _emulate(self, lab: Path, kind: LinkKind, sender: str, seed: int) -> None:
         command = [
             str(lab / "withlink.sh"), kind.profile, *kind.keys, f"seed={seed}",
             "--", "sh", "-c", "echo $EMU_PID; exec cat",
@@ -142,14 +162,29 @@ class Link:
         if not first.strip():
             raise RuntimeError(f"the emulated link did not start (namespaces {self.gw}, {self.dc})")
         self._emulator = int(first)
-        self._over = threading.Event()
-        if beside is not None:
-            self._join(beside)
-        self._anchor = subprocess.Popen(self.inside_dc(["cat"]), stdin=subprocess.PIPE)
-        while os.readlink(f"/proc/{self._anchor.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
-            time.sleep(0.01)
-        self._sampler = threading.Thread(target=self._sample, daemon=True)
-        self._sampler.start()
+
+    def _lay(self, kind: LinkKind, sender: str) -> None:
+        """A wire of the kernel's own (a veth pair) behind its token bucket: rate and queue, no delay of its
+        own, and next to no CPU."""
+        self._heads += ETHERNET
+        # No second CPU is taken from the haul. A queue of one round trip makes that round trip.
+        shaper = ["rate", f"{kind.down:.0f}bit", "burst", "256kb", "latency", f"{kind.rtt * 1000:.0f}ms"]
+        for name in (self.gw, self.dc):
+            subprocess.run(["ip", "netns", "add", name], check=True)
+        steps = [
+            ["ip", "-n", self.gw, "link", "add", "sat0", "type", "veth", "peer", "sat0", "netns", self.dc],
+            ["ip", "-n", self.gw, "addr", "add", f"{SERVER}/30", "dev", "sat0"],
+            ["ip", "-n", self.dc, "addr", "add", "10.77.0.2/30", "dev", "sat0"],
+            *(
+                ["ip", "-n", name, "link", "set", device, "up"]
+                for name in (self.gw, self.dc)
+                for device in ("lo", "sat0")
+            ),
+            self.inside_gw(["sysctl", "-qw", f"net.ipv4.tcp_congestion_control={sender}"]),
+            self.inside_gw(["tc", "qdisc", "add", "dev", "sat0", "root", "tbf", *shaper]),
+        ]
+        for step in steps:
+            subprocess.run(step, check=True)
 
     def inside_gw(self, command: Sequence[str | Path]) -> list[str]:
         return ["ip", "netns", "exec", self.gw, *map(str, command)]
@@ -161,12 +196,15 @@ class Link:
         """Empty the link; its clock, seed and counters start anew."""
         if self.second is not None:
             self.second.reset()
-        os.kill(self._emulator, signal.SIGUSR2)
+        if self._emulator is not None:
+            os.kill(self._emulator, signal.SIGUSR2)
         time.sleep(0.05)
         self.epoch = time.monotonic() - 0.05
 
     def counters(self) -> dict[str, Any]:
-        """The emulator's own: see linkemu.c."""
+        """The emulator's own: see linkemu.c; of a wire none."""
+        if self._emulator is None:
+            return {}
         before = self._stats.read_text().count("\n")
         os.kill(self._emulator, signal.SIGUSR1)
         end = time.monotonic() + 5
@@ -178,17 +216,23 @@ class Link:
         return found
 
     def die(self) -> None:
-        """From now on nothing comes through, ever."""
+        """From now on nothing comes through an emulated link, ever."""
+        assert self._emulator is not None
         os.kill(self._emulator, signal.SIGSTOP)
 
     def close(self) -> None:
-        os.kill(self._emulator, signal.SIGCONT)
+        if self._emulator is not None:
+            os.kill(self._emulator, signal.SIGCONT)
         self._over.set()
         self._sampler.join()
         assert self._anchor.stdin is not None
-        assert self._shell.stdin is not None
         self._anchor.stdin.close()
         self._anchor.wait()
+        if self._shell is None:
+            for name in (self.gw, self.dc):
+                subprocess.run(["ip", "netns", "del", name], check=True)
+            return
+        assert self._shell.stdin is not None
         self._shell.stdin.close()
         self._shell.wait()
 
@@ -217,7 +261,7 @@ class Link:
                     name, _, rest = line.partition(":")
                     if name.strip() == self.device:
                         count, packets = (int(word) for word in rest.split()[:2])
-                        self.flow.seen.append((time.monotonic(), count - HEADERS * packets, count))
+                        self.flow.seen.append((time.monotonic(), count - self._heads * packets, count))
                 time.sleep(SAMPLE)
 
 
