@@ -27,6 +27,11 @@ class BlockDigests:
     size: int
     runs: tuple[tuple[int, bytes], ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the digests take."""
+        return sum(len(digests) for _, digests in self.runs)
+
     def digest_of(self, block: int) -> bytes | None:
         """The digest of block number `block`; None where it is not known."""
         for first, digests in self.runs:
