@@ -92,7 +92,8 @@ class ListedUrls(_Model):
     With a `root`, what counts is each line's path below it, and a line needs no url."""
 
     list: Text = Field(
-        description="Path or URL of a JSONL or CSV list: `url`, optionally `path`, `size`, `sha256`."
+        description="Path or URL of a JSONL or CSV list: `url`, optionally `path`, `size`, `sha256`; in JSONL"
+        " also digests by block, as `skyhaul index` writes them."
     )
     root: Text | None = Field(
         default=None, description="Path or URL that the list's paths are below; as `skyhaul index` writes."

@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from skyhaul_schemas.block_digests import BlockDigests
+
 GROUP_SIZE = 1000
 """Shards in a group: a folder stays listable, and a full group can be sealed into one file."""
 
@@ -24,6 +26,8 @@ class PinnedObject:
     checksum: `sha256:<hex>` or `crc32c:<hex>` of the whole object, or None.
     locator: where the source finds it again when that is not root + path (a listed URL); without
         user info and query secrets; never in the digest, never in a shard.
+    blocks: digests of its blocks, where its list states them; in a chunk, of those that it may need. They
+        prove the object and do not name it: objects that differ in nothing else are equal.
     """
 
     source: str
@@ -32,6 +36,7 @@ class PinnedObject:
     version: str
     checksum: str | None = None
     locator: str | None = None
+    blocks: BlockDigests | None = field(default=None, compare=False, repr=False)
 
 
 Ranges = tuple[tuple[int, int], ...]
@@ -125,9 +130,11 @@ OBJECTS_SCHEMA = pa.schema(
         pa.field("version", pa.string(), nullable=False),
         pa.field("checksum", pa.string()),
         pa.field("locator", pa.string()),
+        pa.field("blocks", pa.binary()),
     ]
 )
-"""`_skyhaul/plan/objects.parquet`: one row an object, sorted by the UTF-8 bytes of source and path."""
+"""`_skyhaul/plan/objects.parquet`: one row an object, sorted by the UTF-8 bytes of source and path. `blocks`:
+digests of its blocks as `BlockDigests` packs them, null where its list states none."""
 
 SHARDS_SCHEMA = pa.schema(
     [
@@ -139,13 +146,15 @@ SHARDS_SCHEMA = pa.schema(
         pa.field("version", pa.string(), nullable=False),
         pa.field("checksum", pa.string()),
         pa.field("locator", pa.string()),
+        pa.field("blocks", pa.binary()),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("length", pa.int64(), nullable=False),
         pa.field("needed", pa.list_(pa.field("item", pa.int64(), nullable=False))),
     ]
 )
 """`_skyhaul/plan/shards.parquet`: one row a chunk, ordered by shard, then by its place in the shard.
-`needed`: offset, length, offset, length, ... of the parts that are hauled; null where that is all.
+`needed`: offset, length, offset, length, ... of the parts that are hauled; null where that is all. `blocks`:
+digests of the blocks that the chunk may need; null where its object has none.
 
 A row carries all that a worker needs of the object, so that a worker reads only its own row groups.
 The Parquet key-value metadata `skyhaul` holds the plan's header (`PlanHeader` as JSON)."""

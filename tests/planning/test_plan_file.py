@@ -168,6 +168,7 @@ FORGED: list[tuple[str, Callable[[pa.Table], pa.Table], str]] = [
     ("a negative offset", with_value("offset", 5, -1), "lies outside of its"),
     ("a path out of the root", with_value("path", 5, "../../etc/passwd"), "has the path"),
     ("an absolute path", with_value("path", 5, "/etc/passwd"), "has the path"),
+    ("block digests of no block", with_value("blocks", 5, bytes(8)), "block digests of .* are none"),
     ("a repeated index", with_value("chunk", 1, 0), "are not in order"),
     ("two sources in a shard", with_value("source", 1, "c"), "are not in order"),
     ("a shard twice", with_value("shard", 40, 0), "not in the order"),

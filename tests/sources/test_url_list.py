@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from faults.hostile_http import HostileServer
 from skyhaul_connectors.sources import url_list
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.url_list import LINE_CAP
+from skyhaul_schemas.block_digests import BlockDigests
 from skyhaul_schemas.errors import ObjectMissing, RedirectRefused, SourceChanged, UsageError
 from skyhaul_schemas.job import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 from sources.recording import fetch, first_opening
 
 OBJECTS = {"a.txt": b"alpha", "b/ü.txt": b"beta-beta", "empty.txt": b""}
+DIGESTS = base64.b64encode(bytes(range(64))).decode()
+"""Of two blocks."""
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
@@ -42,6 +46,25 @@ def test_an_object_of_which_the_list_states_all_is_not_asked_for(tmp_path: Path)
             )
         ]
         assert not server.log
+
+
+def test_digests_by_block_are_kept_with_the_object(tmp_path: Path) -> None:
+    stated = {"size": 5, "block_size": 3, "blocks": DIGESTS}
+    with HostileServer(OBJECTS) as server:
+        rows = [
+            {"url": server.url + "a.txt", "sha256": ABC, **stated},
+            {"url": server.url + "a.txt", "path": "b", **stated},
+            {"url": server.url + "empty.txt", "size": 0, "block_size": 3, "blocks": ""},
+        ]
+        a, b, empty = listed(write_list(tmp_path, rows))
+    assert a.blocks == b.blocks == BlockDigests(3, ((0, bytes(range(64))),))
+    assert b.version.startswith("etag:")
+    assert empty.blocks is None
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "b").write_bytes(b"12345")
+    path = write_list(tmp_path, [{"path": "b", **stated}])
+    source = open_source("remote", SourceSpec(url={"list": str(path), "root": str(tmp_path / "root")}))
+    assert [obj.blocks for obj in source.listing()] == [a.blocks]
 
 
 def test_what_the_list_does_not_state_is_asked_for(tmp_path: Path) -> None:
@@ -189,6 +212,27 @@ HOSTILE = [
     ({"url": "http://h/x", "size": 1.5}, "size"),
     ({"url": "http://h/x", "sha256": "abc"}, "64 hex"),
     ({"url": "http://h/x", "crc32c": "xyz"}, "8 hex"),
+    ({"url": "http://h/x", "size": 40, "block_size": 20, "blocks": DIGESTS[:-4]}, "not base64 of SHA-256"),
+    ({"url": "http://h/x", "size": 40, "block_size": 20, "blocks": "ä" * 88}, "not base64 of SHA-256"),
+    ({"url": "http://h/x", "size": 40, "block_size": 20, "blocks": "z" * 64 + "!"}, "not base64 of SHA-256"),
+    ({"url": "http://h/x", "size": 40, "block_size": 20, "blocks": 64}, "not base64 of SHA-256"),
+    (
+        {"url": "http://h/x", "size": 41, "block_size": 20, "blocks": DIGESTS},
+        "2 digests, and 41 bytes have 3",
+    ),
+    (
+        {"url": "http://h/x", "size": 20, "block_size": 20, "blocks": DIGESTS},
+        "2 digests, and 20 bytes have 1",
+    ),
+    ({"url": "http://h/x", "size": 40, "block_size": 0, "blocks": DIGESTS}, "no positive number"),
+    ({"url": "http://h/x", "size": 40, "block_size": -20, "blocks": DIGESTS}, "no positive number"),
+    ({"url": "http://h/x", "size": 40, "block_size": True, "blocks": DIGESTS}, "no positive number"),
+    ({"url": "http://h/x", "size": 40, "block_size": 20.0, "blocks": DIGESTS}, "no positive number"),
+    ({"url": "http://h/x", "size": 40, "block_size": 1 << 90, "blocks": DIGESTS}, "no positive number"),
+    ({"url": "http://h/x", "size": 40, "blocks": DIGESTS}, "belong together"),
+    ({"url": "http://h/x", "size": 40, "block_size": 20}, "belong together"),
+    ({"url": "http://h/x", "block_size": 20, "blocks": DIGESTS}, "belong together"),
+    ('{"url": "http://h/x", "blocks": "", "blocks": ""}', "blocks is there twice"),
     ('{"url": "http://h/x", "url": "http://h/y"}', "twice"),
     ("not json", "not JSON"),
     ("[1]", "not a JSON object"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
-from skyhaul_schemas.plan import Ranges
+from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_schemas.plan import Chunk, Ranges
 
 GAP = 16 * 1024
 """Bytes: a gap of less is hauled with its neighbours, since a further request costs about as much."""
@@ -25,6 +26,14 @@ def merged(parts: Iterable[tuple[int, int]], at_most: int, gap: int = GAP) -> Ra
         widest = gaps[len(found) - at_most - 1]
         return merged([(start, stop - start) for start, stop in found], at_most, widest + 1)
     return tuple((start, stop - start) for start, stop in found)
+
+
+def fetched_ranges(chunk: Chunk, decoder: Decoder) -> list[tuple[int, int]]:
+    """(offset, length) of what is fetched to decode `chunk`: what the decoder asks for, in whole blocks where
+    the object has digests of them, so that every byte is proven."""
+    wanted = decoder.segments(chunk)
+    obj = chunk.object
+    return wanted if obj.blocks is None else obj.blocks.widened(wanted, obj.size)
 
 
 class ReadOnce:

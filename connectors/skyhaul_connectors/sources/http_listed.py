@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import threading
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -35,6 +34,8 @@ from skyhaul_schemas.printable import printable
 FROM_LIST = "#list"
 """The end of a locator that is not the whole URL."""
 _BATCH = 1000
+_BATCH_BYTES = 8 * 1024 * 1024
+"""Of block digests."""
 
 
 class UrlEntries(Protocol):
@@ -140,15 +141,31 @@ class _Listed(Finder):
 
     async def find(self, out: asyncio.Queue[Found | None]) -> None:
         entries = await asyncio.to_thread(self._listed.entries)
-        while batch := await asyncio.to_thread(lambda: list(itertools.islice(entries, _BATCH))):
+        while batch := await asyncio.to_thread(_batch_of, entries):
             for entry in batch:
                 assert entry.url is not None
                 stored = entry.url.stored()
                 locator = f"{stored}{FROM_LIST}" if entry.url.has_secret else stored
                 found = Found(
-                    entry.path, entry.url, entry.size, entry.checksum, None if self._rooted else locator
+                    entry.path,
+                    entry.url,
+                    entry.size,
+                    entry.checksum,
+                    None if self._rooted else locator,
+                    entry.blocks,
                 )
                 await out.put(found)
+
+
+def _batch_of(entries: Iterator[ListedUrl]) -> list[ListedUrl]:
+    batch: list[ListedUrl] = []
+    held = 0
+    for entry in entries:
+        batch.append(entry)
+        held += entry.blocks.nbytes if entry.blocks is not None else 0
+        if len(batch) >= _BATCH or held >= _BATCH_BYTES:
+            break
+    return batch
 
 
 class NamedUrls:

@@ -24,6 +24,7 @@ from skyhaul_connectors.sources.http_pin import Pin, pin
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin
 from skyhaul_connectors.sources.loop_thread import LoopThread
 from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_schemas.block_digests import BlockDigests
 from skyhaul_schemas.errors import MalformedAnswer, ObjectMissing, SkyhaulError, SourceChanged
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
@@ -32,6 +33,8 @@ _CRAWLERS = 4
 _DEPTH_CAP = 64
 """Folders within folders: beyond that a server's links lead in a circle."""
 _BATCH = 256
+_HELD_BYTES = 32 * 1024 * 1024
+"""Block digests of objects that are pinned and not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Found:
     size: int | None = None
     checksum: str | None = None
     locator: str | None = None
+    blocks: BlockDigests | None = None
 
 
 class HttpTree:
@@ -200,6 +204,9 @@ class Pinning:
         self._connections = connections
         self._found: asyncio.Queue[Found | None] = asyncio.Queue(4 * connections)
         self._pinned: asyncio.Queue[PinnedObject] = asyncio.Queue(4 * _BATCH)
+        self._held = 0
+        self._light = asyncio.Event()
+        self._light.set()
 
     async def batches(self) -> AsyncIterator[Sequence[PinnedObject]]:
         """In the order in which they are pinned. Raises the first error of ours."""
@@ -217,6 +224,7 @@ class Pinning:
                     batch = []
                 while len(batch) < _BATCH and not self._pinned.empty():
                     batch.append(self._pinned.get_nowait())
+                self._hold(-sum(map(_digest_bytes, batch)))
                 yield batch
             await work
         finally:
@@ -243,11 +251,26 @@ class Pinning:
     async def _pin_all(self) -> None:
         while (found := await self._found.get()) is not None:
             pinned = await self._pin(found)
-            await self._pinned.put(
-                PinnedObject(
-                    self._name, found.path, pinned.size, pinned.version, found.checksum, found.locator
-                )
+            obj = PinnedObject(
+                self._name,
+                found.path,
+                pinned.size,
+                pinned.version,
+                found.checksum,
+                found.locator,
+                found.blocks,
             )
+            await self._light.wait()
+            self._hold(_digest_bytes(obj))
+            await self._pinned.put(obj)
+
+    def _hold(self, change: int) -> None:
+        """Block digests that wait in the queue: few objects may have many."""
+        self._held += change
+        if self._held < _HELD_BYTES:
+            self._light.set()
+        else:
+            self._light.clear()
 
     async def _pin(self, found: Found) -> Pin:
         if found.size is not None and found.checksum is not None and found.checksum.startswith("sha256:"):
@@ -257,6 +280,10 @@ class Pinning:
         if found.size is not None and found.size != pinned.size:
             raise SourceChanged(f"{place}: the list says {found.size} bytes, the server {pinned.size}")
         return pinned
+
+
+def _digest_bytes(obj: PinnedObject) -> int:
+    return 0 if obj.blocks is None else obj.blocks.nbytes
 
 
 def streamed(name: str, batches: AsyncIterator[Sequence[PinnedObject]]) -> Iterator[PinnedObject]:

@@ -48,7 +48,9 @@ class ListedFsspecFiles(FsspecFiles):
     def _listing(self) -> Iterator[PinnedObject]:
         for entry in self.listed.entries():
             if entry.size is not None and entry.checksum is not None and entry.checksum.startswith("sha256:"):
-                yield PinnedObject(self._name, entry.path, entry.size, entry.checksum, entry.checksum)
+                yield PinnedObject(
+                    self._name, entry.path, entry.size, entry.checksum, entry.checksum, None, entry.blocks
+                )
             else:
                 yield _as_listed(self._named(entry.path), entry)
 
@@ -59,4 +61,4 @@ def _as_listed(obj: PinnedObject, entry: ListedUrl) -> PinnedObject:
             f"{obj.source}: {printable(obj.path)!r} has {obj.size} bytes, the list says {entry.size};"
             " make the list anew"
         )
-    return replace(obj, checksum=entry.checksum or obj.checksum)
+    return replace(obj, checksum=entry.checksum or obj.checksum, blocks=entry.blocks)

@@ -1,6 +1,7 @@
 """A list of objects by URL: JSONL (`{"url": ..., "path": ..., "size": ..., "sha256": ..., "crc32c": ...}`)
 or CSV with these names in its first line. Only `url` must be there, or `path` where the job gives a root that
-paths are below; other keys are passed over.
+paths are below; other keys are passed over. A line of JSON may also have `block_size` and `blocks`, as
+`skyhaul index` writes them.
 
 A list comes from outside. Lines and the file are size-capped, only http and https URLs are taken, and
 paths that leave the root, hold control characters, or collide (also in case or Unicode form) are refused.
@@ -9,6 +10,7 @@ Every refusal names the line and repeats no URL.
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +20,7 @@ from urllib.parse import unquote
 
 from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
 from skyhaul_connectors.sources.object_names import NameGuard, fault_in_path
+from skyhaul_schemas.block_digests import DIGEST, BlockDigests
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
 
@@ -26,7 +29,8 @@ LINE_CAP = 16 * 1024 * 1024
 FILE_CAP = 8 * 1024**3
 """Bytes of a list."""
 
-_KEYS = ("url", "path", "size", "sha256", "crc32c")
+_CELLS = ("url", "path", "size", "sha256", "crc32c")
+_KEYS = (*_CELLS, "block_size", "blocks")
 _DIGESTS = {"crc32c": 8, "sha256": 64}
 """Hex digits; the last one that a line states counts."""
 _HEX = frozenset("0123456789abcdefABCDEF")
@@ -44,6 +48,7 @@ class ListedUrl:
     size: int | None
     checksum: str | None
     at: int
+    blocks: BlockDigests | None = None
 
 
 def read_list(where: str, lines: Iterable[bytes], *, rooted: bool = False) -> Iterator[ListedUrl]:
@@ -140,7 +145,7 @@ class _CsvRows:
         if len(cells) != len(self._columns):
             raise UsageError(f"{place}: {len(cells)} cells, the first line names {len(self._columns)}")
         row: Row = {
-            k: c.strip() for k, c in zip(self._columns, cells, strict=True) if k in _KEYS and c.strip()
+            k: c.strip() for k, c in zip(self._columns, cells, strict=True) if k in _CELLS and c.strip()
         }
         if "size" in row:
             if not (row["size"].isascii() and row["size"].isdigit()) or len(row["size"]) > 18:
@@ -176,7 +181,30 @@ def _checked(row: Row, place: str, at: int, rooted: bool) -> ListedUrl:
             if not isinstance(value, str) or len(value) != digits or not _HEX.issuperset(value):
                 raise UsageError(f"{place}: {kind} is not {digits} hex digits")
             checksum = f"{kind}:{value.lower()}"
-    return ListedUrl(path, url, size, checksum, at)
+    return ListedUrl(path, url, size, checksum, at, _checked_blocks(row, size, place))
+
+
+def _checked_blocks(row: Row, size: int | None, place: str) -> BlockDigests | None:
+    if "blocks" not in row and "block_size" not in row:
+        return None
+    step, text = row.get("block_size"), row.get("blocks")
+    if step is None or text is None or size is None:
+        raise UsageError(f"{place}: blocks, block_size and size belong together, and one is missing")
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 < step < 1 << 62:
+        raise UsageError(f"{place}: block_size is no positive number of bytes")
+    try:
+        digests = base64.b64decode(text, validate=True) if isinstance(text, str) else b"?"
+    except ValueError:
+        digests = b"?"
+    if len(digests) % DIGEST:
+        raise UsageError(f"{place}: blocks is not base64 of SHA-256 digests, {DIGEST} bytes each")
+    due = -(-size // step)
+    if len(digests) != due * DIGEST:
+        raise UsageError(
+            f"{place}: blocks has {len(digests) // DIGEST} digests, and {size} bytes have {due} blocks of"
+            f" {step} bytes"
+        )
+    return BlockDigests(step, ((0, digests),)) if digests else None
 
 
 def path_of(url: HttpUrl, path: str | None = None) -> str:

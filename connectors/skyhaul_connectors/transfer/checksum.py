@@ -7,9 +7,31 @@ from collections.abc import Iterable
 
 import google_crc32c
 
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ChecksumMismatch, UsageError
+from skyhaul_schemas.plan import PinnedObject
 
 PIECE = 1024 * 1024
+
+REFETCHES = 3
+"""How often what has a wrong checksum is fetched again: an object, or one block of it."""
+
+
+def is_block(digest: bytes, pieces: Iterable[bytes]) -> bool:
+    """Whether the pieces in order have the SHA-256 digest."""
+    sha256 = hashlib.sha256()
+    for piece in pieces:
+        sha256.update(piece)
+    return sha256.digest() == digest
+
+
+def wrong_block(obj: PinnedObject, block: int, tries: int) -> ChecksumMismatch:
+    """The error for a block that came wrong each time."""
+    assert obj.blocks is not None
+    start, stop = obj.blocks.bounds(block, obj.size)
+    return ChecksumMismatch(
+        f"{obj.source}: block {block} of {obj.path!r} (bytes {start} to {stop}) arrived {tries} times and"
+        " never had the sha256 that the source's list states; the list or the object is wrong"
+    )
 
 
 def matches(checksum: str, pieces: Iterable[bytes]) -> bool:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from skyhaul_connectors.transfer.background import ThreadBackground
 from skyhaul_connectors.transfer.disk import Disk
 from skyhaul_connectors.transfer.open_shard import OpenShard
+from skyhaul_connectors.transfer.proved_reads import ProvedReads
 from skyhaul_connectors.transfer.reactor import TransferEngine
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
@@ -198,6 +199,7 @@ class ShardFetch:
     def __init__(self, engine: EngineThread, shard: OpenShard) -> None:
         self._engine = engine
         self._shard = shard
+        self._proved = ProvedReads(self._direct)
         self._changed = threading.Condition()
         self._waiters = 0
         shard.on_change = self._notify
@@ -238,14 +240,16 @@ class ShardFetch:
         )
 
     def read_through(self, obj: PinnedObject, offset: int, length: int) -> bytes:
-        """Bytes [offset, offset + length) of an object, cut at its end, fetched now and kept nowhere.
-        Raises CarriageError."""
+        """Bytes [offset, offset + length) of an object, cut at its end, fetched now and kept nowhere; whole
+        blocks where their digests are known. Raises CarriageError."""
         stop = min(offset + length, obj.size)
         parts: list[bytes] = []
         while offset < stop:
-            part = min(stop - offset, DIRECT_READ)
-            parts.append(self._direct(obj, offset, part))
-            offset += part
+            part = self._proved.read(obj, offset, stop)
+            if not part:
+                part = self._direct(obj, offset, min(stop - offset, DIRECT_READ))
+            parts.append(part)
+            offset += len(part)
         return b"".join(parts)
 
     def transfer(self) -> dict[str, TransferCounts]:
@@ -261,11 +265,11 @@ class ShardFetch:
         (deferred): they stay for the next run."""
         self._engine._soon(lambda: self._engine._engine.release(self._shard, keep=keep))
 
-    def _direct(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+    def _direct(self, obj: PinnedObject, offset: int, length: int, *, again: bool = False) -> bytes:
         answer: Future[bytes] = Future()
         self._engine._call(
             lambda: self._engine._engine.read_direct(
-                self._shard, obj, offset, length, answer.set_result, answer.set_exception
+                self._shard, obj, offset, length, answer.set_result, answer.set_exception, again=again
             )
         )
         return answer.result()

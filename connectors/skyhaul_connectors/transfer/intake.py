@@ -1,18 +1,17 @@
-"""How a segment gets in: its bytes are journaled, its object's checksum holds; else they come again."""
+"""How a segment gets in: its bytes are journaled, and have the digests that its list states; else they come
+again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from skyhaul_connectors.transfer.background import Background
-from skyhaul_connectors.transfer.checksum import PIECE, matches
+from skyhaul_connectors.transfer.block_proofs import DueBlock
+from skyhaul_connectors.transfer.checksum import PIECE, REFETCHES, matches, wrong_block
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
 from skyhaul_connectors.transfer.open_shard import OpenShard, SegmentState
 from skyhaul_connectors.transfer.spool import Committed, Spool
 from skyhaul_schemas.errors import ChecksumMismatch, StorageError
-
-REFETCHES = 3
-"""How often an object with a wrong checksum is fetched again."""
 
 
 class Intake:
@@ -38,11 +37,16 @@ class Intake:
         self._failed = failed
         self._released = released
 
-    def look_at(self, shard: OpenShard, segment: int) -> None:
-        """Is the segment in? All its bytes must be journaled, and its object's checksum must hold."""
+    def look_at(self, shard: OpenShard, segment: int, fresh: Stretch | None = None) -> None:
+        """Is the segment in? All its bytes must be journaled, each of its blocks must have its digest, and
+        its object's checksum must hold. fresh: what was journaled since the last look; None: all of it."""
         if shard.states[segment] != SegmentState.WANTED:
             return
-        if not shard.durable.covers(*shard.map.stretch(segment)):
+        stretch = shard.map.stretch(segment)
+        due = shard.proofs.due(segment, stretch if fresh is None else fresh, shard.durable)
+        if due:
+            self._check_blocks(shard, segment, due)
+        if not shard.durable.covers(*stretch) or not shard.proofs.all_proved(segment):
             return
         wanted = shard.map.segments[segment]
         if wanted.object.checksum is None or not wanted.whole:
@@ -62,7 +66,7 @@ class Intake:
             if shard.error is None:
                 for start, stop in answer.gained:
                     for segment in shard.map.touched(start, stop):
-                        self.look_at(shard, segment)
+                        self.look_at(shard, segment, (start, stop))
                 self.lost(shard, answer.lost)
 
     def lost(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
@@ -83,6 +87,36 @@ class Intake:
             lambda neighbours: self.lost(shard, [*wrong, *neighbours]),
             lambda error: self._failed(shard, error),
         )
+
+    def _check_blocks(self, shard: OpenShard, segment: int, due: Sequence[DueBlock]) -> None:
+        assert shard.spooled is not None
+        shard.checks += 1
+        file = shard.spooled.file
+
+        def wrong_ones() -> list[DueBlock]:
+            return [block for block in due if not block.holds(file.read)]
+
+        def checked(wrong: list[DueBlock]) -> None:
+            shard.checks -= 1
+            if shard.released is not None:
+                self._released(shard)
+            elif shard.error is None:
+                self._wrong_blocks(shard, segment, shard.proofs.settle(due, wrong))
+                self.look_at(shard, segment, (0, 0))
+
+        def failed(error: BaseException) -> None:
+            shard.checks -= 1
+            self._failed(shard, error)
+
+        self._checker.submit(wrong_ones, checked, failed)
+
+    def _wrong_blocks(self, shard: OpenShard, segment: int, wrong: Sequence[tuple[DueBlock, int]]) -> None:
+        if not wrong:
+            return
+        self.reads_wrong(shard, [(block.start, block.stop) for block, _ in wrong])
+        worst, tries = max(wrong, key=lambda found: found[1])
+        if tries > REFETCHES:
+            self._failed(shard, wrong_block(shard.map.segments[segment].object, worst.number, tries))
 
     def _check(self, shard: OpenShard, segment: int, checksum: str) -> None:
         assert shard.spooled is not None
@@ -113,6 +147,14 @@ class Intake:
 
     def _mismatch(self, shard: OpenShard, segment: int, checksum: str) -> None:
         wanted = shard.map.segments[segment]
+        if wanted.object.blocks is not None:
+            # To fetch again what has its digests would change nothing.
+            error = ChecksumMismatch(
+                f"{shard.source}: {wanted.object.path!r} has the digests of all its blocks, but not its"
+                f" checksum {checksum}; the source's list contradicts itself"
+            )
+            self._failed(shard, error)
+            return
         tries = shard.mismatches[segment] = shard.mismatches.get(segment, 0) + 1
         self.reads_wrong(shard, [shard.map.stretch(segment)])
         if tries > REFETCHES or not wanted.length:
@@ -125,6 +167,7 @@ class Intake:
     def _take_out(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
         for start, stop in stretches:
             shard.durable.remove(start, stop)
+            shard.proofs.lost(start, stop)
             for segment in shard.map.touched(start, stop) if start < stop else ():
                 if shard.states[segment] in (SegmentState.IN, SegmentState.CHECKING):
                     shard.set_state(segment, SegmentState.WANTED)
@@ -134,6 +177,7 @@ class Intake:
         shard.replaced += 1
         shard.pending = IntervalSet()
         shard.durable = IntervalSet()
+        shard.proofs.lost(0, shard.map.length)
         if shard.replaced > 1:
             place = f"the file of shard {shard.number}"
             self._failed(

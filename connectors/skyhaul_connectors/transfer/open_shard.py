@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from enum import IntEnum
 
+from skyhaul_connectors.transfer.block_proofs import BlockProofs
 from skyhaul_connectors.transfer.held import BLOCK, proves
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
 from skyhaul_connectors.transfer.segment import AddressMap
@@ -31,6 +32,7 @@ class OpenShard:
     key: the engine's name for this fetch; -1 before it has one.
     waiting_bytes: of segments that are not in. queued_bytes: of those that were not admitted to the spool.
     durable: positions that the journal says are in. pending: arrived since the last commit began.
+    proofs: which blocks have the digests that the source's list states.
     """
 
     def __init__(self, number: int, source: str, address: AddressMap) -> None:
@@ -44,6 +46,7 @@ class OpenShard:
         self.work: Work | None = None
         self.pending = IntervalSet()
         self.durable = IntervalSet()
+        self.proofs = BlockProofs(address)
         self.demanded: set[int] = set()
         self.checks = 0
         self.mismatches: dict[int, int] = {}

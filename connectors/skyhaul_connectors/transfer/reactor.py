@@ -126,8 +126,11 @@ class TransferEngine:
         length: int,
         done: Callable[[bytes], None],
         failed: Callable[[BaseException], None],
+        *,
+        again: bool = False,
     ) -> None:
-        """Fetch bytes that are in no segment, before anything else, past the spool; at least one."""
+        """Fetch bytes that are in no segment, before anything else, past the spool; at least one. again: they
+        are sent once more, since they came wrong."""
         if self._stopped is not None:
             failed(self._stopped)
             return
@@ -136,6 +139,8 @@ class TransferEngine:
         read = self._reads[key] = DirectRead(key, Segment(obj, offset, length), done, failed)
         if shard.work is not None:
             read.work.counts = shard.work.counts
+        if again:
+            read.work.again.add(0, length)
 
         def complete() -> None:
             del self._reads[key]

@@ -18,7 +18,9 @@ HELP = """Print an index of a folder: a line of JSON for each file, with size an
 
 To be run at the remote side, once; a job then reads the index instead of asking for each object over the
 link: `url: {list: objects.jsonl}`, or `url: {list: objects.jsonl, root: https://mirror.example/data/}`
-where the lines have no URL. Names that start with a dot are left out unless a pattern names them.
+where the lines have no URL. With digests by block a large file is cut although it has a checksum, and a block
+that arrives wrong is fetched again alone. Names that start with a dot are left out unless a pattern names
+them.
 
 \b
 Examples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from skyhaul_connectors.formats.parts import fetched_ranges
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_connectors.transfer.engine import Segment, ShardFetch
 from skyhaul_schemas.plan import Chunk, Shard
@@ -19,7 +20,7 @@ class SegmentMap:
             first = len(self.segments)
             self.segments.extend(
                 Segment(chunk.object, offset, length)
-                for offset, length in decoder_of(chunk).segments(chunk)
+                for offset, length in fetched_ranges(chunk, decoder_of(chunk))
                 if length
             )
             self._of_chunk.append(range(first, len(self.segments)))

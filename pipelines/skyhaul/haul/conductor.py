@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from skyhaul.dataset.commits import is_committed, read_failure, write_failure
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
-from skyhaul.haul.in_place import check_whole
+from skyhaul.haul.in_place import open_proved
 from skyhaul.haul.receipts import Receipt
 from skyhaul.haul.site import Site
 from skyhaul.shards.commit import commit_shard
@@ -239,8 +239,7 @@ class Conductor:
     def _open(self, claimed: _Claimed, chunk: Chunk) -> ChunkBytes:
         if claimed.local is not None:
             path = claimed.local.local_path(chunk.object)
-            check_whole(chunk.object, path)
-            return claimed.files.setdefault(chunk.index, FileChunkBytes(path, chunk))
+            return claimed.files.setdefault(chunk.index, open_proved(chunk, path))
         assert claimed.fetch is not None
         assert claimed.segments is not None
         return FetchedChunk(

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from skyhaul_schemas.block_digests import unpacked as unpacked_blocks
 from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
 from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 from skyhaul_schemas.printable import printable
@@ -22,9 +23,10 @@ CACHE_BYTES = 32 * 1024 * 1024
 """Bytes of SQLite's page cache, and of one sorted run of a sort."""
 
 _TABLES = """
-CREATE TABLE objects (source INTEGER, path TEXT, size INTEGER, version TEXT, checksum TEXT, locator TEXT);
+CREATE TABLE objects (source INTEGER, path TEXT, size INTEGER, version TEXT, checksum TEXT, locator TEXT,
+                      blocks BLOB);
 CREATE TABLE chunks (source INTEGER, key BLOB, path TEXT, size INTEGER, version TEXT, checksum TEXT,
-                     locator TEXT, start INTEGER, length INTEGER, needed BLOB);
+                     locator TEXT, blocks BLOB, start INTEGER, length INTEGER, needed BLOB);
 """
 
 
@@ -53,6 +55,25 @@ def unpacked(packed: bytes | None) -> Ranges | None:
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
+def packed_blocks(obj: PinnedObject) -> bytes | None:
+    """Block digests as SQLite keeps them."""
+    return None if obj.blocks is None else obj.blocks.packed()
+
+
+def pinned(
+    source: str,
+    path: str,
+    size: int,
+    version: str,
+    checksum: str | None,
+    locator: str | None,
+    blocks: bytes | None,
+) -> PinnedObject:
+    """An object as SQLite has kept it."""
+    digests = None if blocks is None else unpacked_blocks(blocks, size)
+    return PinnedObject(source, path, size, version, checksum, locator, digests)
+
+
 class Catalogue:
     """Objects in, in any order; objects out by source and path; chunks in; chunks out by source and key.
 
@@ -67,38 +88,41 @@ class Catalogue:
         self._database = scratch_database(spool, _TABLES)
 
     def add_objects(self, objects: Iterable[PinnedObject]) -> None:
-        rows = ((self._rank[o.source], o.path, o.size, o.version, o.checksum, o.locator) for o in objects)
+        rows = (
+            (self._rank[o.source], o.path, o.size, o.version, o.checksum, o.locator, packed_blocks(o))
+            for o in objects
+        )
         with self._stored():
-            self._database.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def objects(self) -> Iterator[PinnedObject]:
         """All objects, by the bytes of source and path; equal ones side by side."""
         query = "SELECT * FROM objects ORDER BY source, path, size, version, checksum, locator"
         with self._stored():
             for source, *rest in self._database.execute(query):
-                yield PinnedObject(self.sources[source], *rest)
+                yield pinned(self.sources[source], *rest)
 
     def add_chunks(self, chunks: Iterable[tuple[bytes, Cut]]) -> None:
         """Chunks with the keys by which they are dealt."""
         rows = (
             (
-                self._rank[o.source], key, o.path, o.size, o.version, o.checksum, o.locator, offset, length,
-                packed(needed),
+                self._rank[o.source], key, o.path, o.size, o.version, o.checksum, o.locator,
+                packed_blocks(o), offset, length, packed(needed),
             )
             for key, (o, offset, length, needed) in chunks
         )  # fmt: skip
         with self._stored():
-            self._database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def chunks(self) -> Iterator[Cut]:
         """All chunks, by source and key; chunks of equal keys (unheard of) by path and offset."""
         query = (
-            "SELECT source, path, size, version, checksum, locator, start, length, needed FROM chunks"
+            "SELECT source, path, size, version, checksum, locator, blocks, start, length, needed FROM chunks"
             " ORDER BY source, key, path, start"
         )
         with self._stored():
             for source, *pin, offset, length, needed in self._database.execute(query):
-                yield Cut(PinnedObject(self.sources[source], *pin), offset, length, unpacked(needed))
+                yield Cut(pinned(self.sources[source], *pin), offset, length, unpacked(needed))
 
     def close(self) -> None:
         self._database.close()

@@ -6,15 +6,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from skyhaul.planning.catalogue import Cut, packed, scratch_database, stored, unpacked
+from skyhaul.planning.catalogue import (
+    Cut,
+    packed,
+    packed_blocks,
+    pinned,
+    scratch_database,
+    stored,
+    unpacked,
+)
 from skyhaul_schemas.plan import CUT_SHORT, DROPPED, PINNED_ANEW, Chunk, DroppedChunk, PinnedObject
 
 _PIN = "size INTEGER, version TEXT, checksum TEXT, locator TEXT"
+_COLUMNS = "source, path, size, version, checksum, locator"
 _TABLES = f"""
 CREATE TABLE planned (source TEXT, path TEXT, {_PIN}, begun INTEGER DEFAULT 0, open INTEGER DEFAULT 0,
                       PRIMARY KEY (source, path)) WITHOUT ROWID;
-CREATE TABLE now (source TEXT, path TEXT, {_PIN}, PRIMARY KEY (source, path)) WITHOUT ROWID;
-CREATE TABLE cuts (source TEXT, path TEXT, start INTEGER, length INTEGER, needed BLOB,
+CREATE TABLE now (source TEXT, path TEXT, {_PIN}, blocks BLOB, PRIMARY KEY (source, path)) WITHOUT ROWID;
+CREATE TABLE cuts (source TEXT, path TEXT, start INTEGER, length INTEGER, needed BLOB, blocks BLOB,
                    PRIMARY KEY (source, path, start)) WITHOUT ROWID;
 CREATE TABLE dropped (source TEXT, path TEXT, start INTEGER, length INTEGER, shard INTEGER,
                       PRIMARY KEY (source, path, start)) WITHOUT ROWID;
@@ -41,7 +50,9 @@ class Changes:
                 _row(planned),
             )
             if now is not None:
-                self._database.execute("INSERT INTO now VALUES (?,?,?,?,?,?)", _row(now))
+                self._database.execute(
+                    "INSERT INTO now VALUES (?,?,?,?,?,?,?)", (*_row(now), packed_blocks(now))
+                )
 
     def saw(self, chunk: Chunk, *, committed: bool) -> None:
         """A chunk of the plan, of whatever object."""
@@ -55,13 +66,14 @@ class Changes:
         """(now, planned, fate) of each change, by source and path; None: all of it is committed."""
         query = (
             "SELECT p.source, p.path, p.size, p.version, p.checksum, p.locator, p.begun, p.open,"
-            " n.size, n.version, n.checksum, n.locator FROM planned p LEFT JOIN now n USING (source, path)"
+            " n.size, n.version, n.checksum, n.locator, n.blocks"
+            " FROM planned p LEFT JOIN now n USING (source, path)"
             " ORDER BY p.source, p.path"
         )
         with stored(self._spool):
             for row in self._database.execute(query):
                 planned = PinnedObject(*row[:6])
-                now = None if row[8] is None else PinnedObject(row[0], row[1], *row[8:])
+                now = None if row[8] is None else pinned(row[0], row[1], *row[8:])
                 yield now, planned, _fate(now is not None, bool(row[6]), bool(row[7]))
 
     def fate(self, obj: PinnedObject) -> str | None:
@@ -78,15 +90,16 @@ class Changes:
         """Chunks of objects that are pinned anew."""
         with stored(self._spool):
             self._database.executemany(
-                "INSERT INTO cuts VALUES (?,?,?,?,?)",
-                ((*_place(o), start, n, packed(needed)) for o, start, n, needed in cuts),
+                "INSERT INTO cuts VALUES (?,?,?,?,?,?)",
+                ((*_place(o), start, n, packed(needed), packed_blocks(o)) for o, start, n, needed in cuts),
             )
 
     def take(self, obj: PinnedObject) -> Cut | None:
         """The next chunk of the object at the place of `obj`, as it is now; None where all are taken."""
         with stored(self._spool):
             row = self._database.execute(
-                "SELECT start, length, needed FROM cuts WHERE source = ? AND path = ? ORDER BY start LIMIT 1",
+                "SELECT start, length, needed, blocks FROM cuts WHERE source = ? AND path = ?"
+                " ORDER BY start LIMIT 1",
                 _place(obj),
             ).fetchone()
             if row is None:
@@ -95,19 +108,19 @@ class Changes:
                 "DELETE FROM cuts WHERE source = ? AND path = ? AND start = ?", (*_place(obj), row[0])
             )
             pin = self._database.execute(
-                "SELECT * FROM now WHERE source = ? AND path = ?", _place(obj)
+                f"SELECT {_COLUMNS} FROM now WHERE source = ? AND path = ?", _place(obj)
             ).fetchone()
-        return Cut(PinnedObject(*pin), row[0], row[1], unpacked(row[2]))
+        return Cut(pinned(*(*pin, row[3])), row[0], row[1], unpacked(row[2]))
 
     def rest(self) -> Iterator[Cut]:
         """The chunks that no shard has taken."""
         query = (
-            "SELECT n.*, c.start, c.length, c.needed FROM cuts c JOIN now n USING (source, path)"
+            f"SELECT {_COLUMNS}, c.blocks, start, length, needed FROM cuts c JOIN now n USING (source, path)"
             " ORDER BY c.source, c.path, c.start"
         )
         with stored(self._spool):
             for row in self._database.execute(query):
-                yield Cut(PinnedObject(*row[:6]), row[6], row[7], unpacked(row[8]))
+                yield Cut(pinned(*row[:7]), row[7], row[8], unpacked(row[9]))
 
     def drop(self, chunk: Chunk) -> None:
         with stored(self._spool):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from skyhaul.planning.catalogue import Cut
-from skyhaul.planning.decoder_traits import may_select
-from skyhaul_connectors.formats.parts import merged
+from skyhaul.planning.decoder_traits import may_read_ahead, may_select
+from skyhaul_connectors.formats.parts import fetched_ranges, merged
 from skyhaul_connectors.formats.protocol import Decoder, Selective
 from skyhaul_schemas.errors import SkyhaulError, UsageError
 from skyhaul_schemas.plan import NEEDED_CAP, PinnedObject
@@ -15,6 +16,10 @@ from skyhaul_schemas.units import SIZE_LIMIT, exact_size, format_size
 
 PATH_CAP = 4096
 """Bytes of an object's path, in UTF-8."""
+
+BEYOND = 64 * 1024 * 1024
+"""Bytes behind a chunk of which it keeps the block digests, for a record that begins in it and is long. What
+its reader sees further on can only be the rest of a record that is too long to be taken."""
 
 
 def name_of(obj: PinnedObject) -> str:
@@ -46,6 +51,8 @@ def _unfit(obj: PinnedObject, source: str) -> str | None:
         return "a path that leads out of the source's root"
     if not 0 <= obj.size < SIZE_LIMIT:
         return f"with a size of {obj.size} bytes, which cannot be"
+    if obj.blocks is not None and not obj.blocks.is_whole(obj.size):
+        return "with digests of other blocks than it has"
     return None
 
 
@@ -57,9 +64,13 @@ def cut(
     read: Callable[[int, int], bytes],
 ) -> Iterator[Cut]:
     """The chunks of `obj`: a partition of it. An object with a checksum of the whole is not cut, so that
-    it is proven where it is written. spool_limit: bytes, or None where objects are read in place.
-    Raises UsageError for a chunk that the spool cannot hold, and what `read` raises."""
-    whole = obj.checksum is not None or not obj.size
+    it is proven where it is written, unless there are digests of its blocks too; then it is cut at borders of
+    blocks, where cutting reads no more than its first bytes. spool_limit: bytes, or None where objects are
+    read in place. Raises UsageError for a chunk that the spool cannot hold, and what `read` raises."""
+    proven = obj.checksum is not None or obj.blocks is not None
+    if obj.blocks is not None:
+        chunk_size = max(1, chunk_size // obj.blocks.size) * obj.blocks.size
+    whole = not obj.size or (proven and (obj.blocks is None or may_read_ahead(decoder)))
     expected = 0
     for cut in [Cut(obj, 0, obj.size)] if whole else _cuts(obj, decoder, chunk_size, read):
         if cut.offset != expected or cut.length < 0 or (not cut.length and obj.size):
@@ -68,12 +79,22 @@ def cut(
             )
         expected += cut.length
         if spool_limit is not None and cut.length * 2 > spool_limit:
-            needed = sum(n for _, n in decoder.segments(cut.placed(0, 0)))
+            needed = sum(n for _, n in fetched_ranges(cut.placed(0, 0), decoder))
             if needed > spool_limit:
                 raise UsageError(_too_large(obj, cut.length, needed, spool_limit))
-        yield cut
+        yield cut if obj.blocks is None or cut.length == obj.size else _with_own_digests(cut, decoder)
     if expected != obj.size:
         raise SkyhaulError(f"bug: the chunks of {name_of(obj)} end at {expected}, not at {obj.size}")
+
+
+def _with_own_digests(cut: Cut, decoder: Decoder) -> Cut:
+    """`cut` with the digests that its reader may need, so that a plan's rows stay small."""
+    obj = cut.object
+    assert obj.blocks is not None
+    stop = cut.offset + cut.length
+    beyond = (stop, min(BEYOND, obj.size - stop))
+    known = obj.blocks.only([*fetched_ranges(cut.placed(0, 0), decoder), beyond], obj.size)
+    return cut._replace(object=replace(obj, blocks=known))
 
 
 def _cuts(

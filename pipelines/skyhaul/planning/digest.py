@@ -14,7 +14,8 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 class ObjectsDigest:
     """sha256 over a line of JSON for each object, in the plan's order: source, path, size, version,
-    checksum. The locator is no part: it says where an object is found, not what it is."""
+    checksum, and where there are block digests a sha256 over them. The locator is no part: it says where an
+    object is found, not what it is."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
@@ -63,7 +64,10 @@ def _line(values: list[Any]) -> bytes:
 
 
 def _pin(obj: PinnedObject) -> list[Any]:
-    return [obj.source, obj.path, obj.size, obj.version, obj.checksum]
+    pin = [obj.source, obj.path, obj.size, obj.version, obj.checksum]
+    if obj.blocks is not None:
+        pin.append(hashlib.sha256(obj.blocks.packed()).hexdigest())
+    return pin
 
 
 def generation_digest(header: PlanHeader) -> str:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from skyhaul.planning.plan_table import HEADER_CAP
 from skyhaul_schemas import layout
+from skyhaul_schemas.block_digests import unpacked
 from skyhaul_schemas.errors import PlanDamaged
 from skyhaul_schemas.plan import (
     CUT_SHORT,
@@ -64,7 +65,12 @@ def checked_object(row: dict[str, Any], name: str) -> PinnedObject:
     )
     if not obj.path or obj.path.startswith("/") or ".." in obj.path.split("/") or obj.size < 0:
         raise PlanDamaged(f"{name}: an object has the path {obj.path!r} and {obj.size} bytes")
-    return obj
+    if row["blocks"] is None:
+        return obj
+    try:
+        return replace(obj, blocks=unpacked(row["blocks"], obj.size))
+    except ValueError as error:
+        raise PlanDamaged(f"{name}: the block digests of {obj.path!r} are none: {error}") from None
 
 
 def checked_chunk(row: dict[str, Any], name: str) -> Chunk:

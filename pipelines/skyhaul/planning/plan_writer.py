@@ -24,6 +24,9 @@ from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 ROWS_A_GROUP = 8192
 """Rows in a row group: about a MiB, so that one shard is read cheaply."""
 
+BLOCKS_A_GROUP = 4 * 1024 * 1024
+"""Bytes of block digests after which a row group ends before it has its rows."""
+
 HEADER_KEY = b"skyhaul"
 """Key of the JSON in a file's key-value metadata."""
 
@@ -37,6 +40,8 @@ class NewTable:
     def __init__(self, store: DatasetStore, schema: pa.Schema) -> None:
         self._schema = schema
         self._rows: list[tuple[Any, ...]] = []
+        self._blocks = schema.get_field_index("blocks")
+        self._block_bytes = 0
         self.file: NewFile = store.files.create(store.temp_path(".parquet"))
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self.file, mode="w"),
@@ -51,7 +56,10 @@ class NewTable:
 
     def add(self, row: tuple[Any, ...]) -> None:
         self._rows.append(row)
-        if len(self._rows) == ROWS_A_GROUP:
+        blocks = row[self._blocks]
+        if blocks is not None:
+            self._block_bytes += len(blocks)
+        if len(self._rows) == ROWS_A_GROUP or self._block_bytes >= BLOCKS_A_GROUP:
             self._flush()
 
     def finish(self, header: dict[str, Any]) -> None:
@@ -77,6 +85,7 @@ class NewTable:
             table = pa.Table.from_arrays(arrays, schema=self._schema)
             self._writer.write_table(table, row_group_size=ROWS_A_GROUP)
             self._rows.clear()
+            self._block_bytes = 0
 
 
 @contextmanager
@@ -92,7 +101,8 @@ def new_table(store: DatasetStore, schema: pa.Schema) -> Iterator[NewTable]:
 
 def object_row(obj: PinnedObject) -> tuple[Any, ...]:
     """A row of OBJECTS_SCHEMA."""
-    return (obj.source, obj.path, obj.size, obj.version, obj.checksum, obj.locator)
+    blocks = None if obj.blocks is None else obj.blocks.packed()
+    return (obj.source, obj.path, obj.size, obj.version, obj.checksum, obj.locator, blocks)
 
 
 def chunk_row(chunk: Chunk) -> tuple[Any, ...]:

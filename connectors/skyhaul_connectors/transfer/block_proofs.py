@@ -1,0 +1,115 @@
+"""Which blocks of a shard's segments have been held against the digests that the source's list states.
+
+No I/O: it says which blocks are due for a check, and takes the outcome. What is proved is not journaled:
+after a restart the blocks are read from the spool and proved again, and nothing is fetched for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from skyhaul_connectors.transfer.checksum import PIECE, is_block
+from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
+from skyhaul_connectors.transfer.segment import AddressMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DueBlock:
+    """Block `number` of the segment's object, at positions [start, stop). Each check has one of its own."""
+
+    number: int
+    start: int
+    stop: int
+    digest: bytes
+
+    def holds(self, read: Callable[[int, int], bytes]) -> bool:
+        """Whether the bytes that `read` gives have the digest."""
+        pieces = (read(at, min(PIECE, self.stop - at)) for at in range(self.start, self.stop, PIECE))
+        return is_block(self.digest, pieces)
+
+
+class BlockProofs:
+    """Of one shard, in positions of its address map. Blocks that reach beyond their segment are not checked:
+    segments of objects with digests are whole blocks."""
+
+    def __init__(self, address: AddressMap) -> None:
+        self._map = address
+        self._proved = IntervalSet()
+        self._checking: dict[int, DueBlock] = {}
+        self._tries: dict[int, int] = {}
+
+    def due(self, segment: int, stretch: Stretch, durable: IntervalSet) -> list[DueBlock]:
+        """The segment's blocks with a byte in `stretch` that are whole in `durable`, and neither proved nor
+        being checked. They count as being checked from now on."""
+        found: list[DueBlock] = []
+        blocks = self._map.segments[segment].object.blocks
+        if blocks is None:
+            return found
+        for number in self._numbers(segment, *stretch):
+            start, stop = self._positions(segment, number)
+            if start in self._checking or not durable.covers(start, stop) or self._proved.covers(start, stop):
+                continue
+            digest = blocks.digest_of(number)
+            if digest is None:
+                self._proved.add(start, stop)  # nothing states what it should be
+                continue
+            block = self._checking[start] = DueBlock(number, start, stop, digest)
+            found.append(block)
+        return found
+
+    def settle(self, checked: Sequence[DueBlock], wrong: Collection[DueBlock]) -> list[tuple[DueBlock, int]]:
+        """The checks ended. Returns the wrong blocks, with how often each has been; none of those whose bytes
+        were lost meanwhile."""
+        found: list[tuple[DueBlock, int]] = []
+        for block in checked:
+            if self._checking.get(block.start) is not block:
+                continue
+            del self._checking[block.start]
+            if block in wrong:
+                tries = self._tries[block.start] = self._tries.get(block.start, 0) + 1
+                found.append((block, tries))
+            else:
+                self._proved.add(block.start, block.stop)
+        return found
+
+    def all_proved(self, segment: int) -> bool:
+        """Whether every block of the segment is proved."""
+        numbers = self._numbers(segment, *self._map.stretch(segment))
+        if not numbers:
+            return True
+        first, last = self._positions(segment, numbers[0]), self._positions(segment, numbers[-1])
+        return self._proved.covers(first[0], last[1])
+
+    def lost(self, start: int, stop: int) -> None:
+        """Bytes [start, stop) are gone: the blocks that they were part of are proved no more."""
+        if start >= stop:
+            return
+        for segment in self._map.touched(start, stop):
+            if self._map.segments[segment].object.blocks is None:
+                continue
+            for number in self._numbers(segment, start, stop):
+                low, high = self._positions(segment, number)
+                self._proved.remove(low, high)
+                self._checking.pop(low, None)
+
+    def _numbers(self, segment: int, start: int, stop: int) -> range:
+        """Numbers of the segment's whole blocks with a byte at [start, stop)."""
+        wanted = self._map.segments[segment]
+        blocks = wanted.object.blocks
+        first, last = self._map.stretch(segment)
+        low = self._map.object_offset(segment, max(start, first))
+        high = self._map.object_offset(segment, min(stop, last))
+        if blocks is None or low >= high:
+            return range(0)
+        end = wanted.offset + wanted.length
+        whole = -(-end // blocks.size) if end == wanted.object.size else end // blocks.size
+        return range(
+            max(low // blocks.size, -(-wanted.offset // blocks.size)), min(-(-high // blocks.size), whole)
+        )
+
+    def _positions(self, segment: int, number: int) -> Stretch:
+        wanted = self._map.segments[segment]
+        assert wanted.object.blocks is not None
+        start, stop = wanted.object.blocks.bounds(number, wanted.object.size)
+        return self._map.position(segment, start), self._map.position(segment, stop)
