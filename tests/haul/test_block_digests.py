@@ -3,6 +3,7 @@ and the dataset is the one that it would have been."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -22,10 +23,14 @@ from cli.program import call, spawn, start
 from skyhaul.dataset.commits import committed_shards, failures, read_commit
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
+from skyhaul.haul.in_place import open_proved
 from skyhaul.planning.plan_file import Plan
 from skyhaul.verify import verify_dataset
 from skyhaul_connectors.sources.indexing import IndexSettings, index_folder
+from skyhaul_schemas.block_digests import BlockDigests
+from skyhaul_schemas.errors import ChecksumMismatch
 from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.plan import Chunk, PinnedObject
 
 MIB = 1 << 20
 SEED = 41
@@ -230,6 +235,24 @@ def test_a_part_that_is_read_in_place_is_proved_block_by_block(region: Path, tmp
     os.utime(file, ns=(pinned.st_atime_ns, pinned.st_mtime_ns))
     assert call("replay", "-q", path).code == 0
     assert call("verify", "--deep", path).code == 0
+
+
+@pytest.mark.parametrize("checksum", [None, "crc32c:00000000"])
+def test_a_whole_file_whose_list_states_no_sha256_is_proved_by_its_blocks(
+    tmp_path: Path, checksum: str | None
+) -> None:
+    data = bytes(range(250)) * 12
+    digests = b"".join(hashlib.sha256(data[at : at + 1024]).digest() for at in range(0, len(data), 1024))
+    blocks = BlockDigests(1024, ((0, digests),))
+    chunk = Chunk(0, 0, PinnedObject("s", "x", len(data), "v", checksum, None, blocks), 0, len(data))
+    file = tmp_path / "x"
+    file.write_bytes(data)
+    assert open_proved(chunk, str(file)).read(0, len(data)) == data
+    file.write_bytes(data[:1500] + b"!" + data[1501:])
+    opened = open_proved(chunk, str(file))
+    assert opened.read(0, 1024) == data[:1024]
+    with pytest.raises(ChecksumMismatch, match=r"s/x: block 1 \(bytes 1024 to 2048\)"):
+        opened.read(0, 2000)
 
 
 def test_after_a_sigkill_nothing_that_was_checked_is_fetched_again(

@@ -42,11 +42,13 @@ class ProvedFile(FileChunkBytes):
 
 
 def open_proved(chunk: Chunk, path: str) -> FileChunkBytes:
-    """The chunk's file, proven by a checksum of the whole where the chunk is all of the object, else block by
-    block. Raises ChecksumMismatch."""
-    if chunk.object.blocks is not None and chunk.length != chunk.object.size:
+    """The chunk's file, proven by a checksum of the whole where there is one and the chunk is all of the
+    object, else block by block. Raises ChecksumMismatch."""
+    obj = chunk.object
+    whole = chunk.length == obj.size and (obj.checksum or "").startswith("sha256:")
+    if obj.blocks is not None and not whole:
         return ProvedFile(path, chunk)
-    check_whole(chunk.object, path)
+    check_whole(obj, path)
     return FileChunkBytes(path, chunk)
 
 
