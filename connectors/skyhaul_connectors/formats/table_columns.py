@@ -30,6 +30,7 @@ from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.json_exact import canonical
 from skyhaul_connectors.formats.json_text import Mask, Unwritable, member
 from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.times import FIRST, LAST
 
 _EXACT = 2**53
 _UTC = pa.timestamp("us", tz="UTC")
@@ -223,14 +224,16 @@ def _as_times(values: pa.Array, kind: pa.DataType, fields: FieldMap) -> tuple[pa
         number = values.cast(pa.int64())
         factor = {"s": 1_000_000, "ms": 1_000, "us": 1}.get(found.unit)
         if factor is None:
-            micros, bad = pc.divide(pc.subtract(number, _negative_rest(number)), 1000), None
+            micros = pc.divide(pc.subtract(number, _negative_rest(number)), 1000)
         else:
-            limit = (2**63 - 1) // factor - 86_400_000_000
-            bad = pc.greater(pc.abs(number), limit).fill_null(False).to_numpy(zero_copy_only=False)
-            micros = pc.multiply(pc.if_else(pa.array(bad), 0, number), factor)
-            bad = bad if bad.any() else None
+            # Within 2**62 microseconds, so that an offset cannot overflow; the calendar is narrower.
+            most = 2**62 // factor
+            micros = pc.multiply(pc.max_element_wise(pc.min_element_wise(number, most), -most), factor)
+            micros = pc.if_else(number.is_valid(), micros, pa.scalar(None, pa.int64()))
         if found.tz is None:
             micros = pc.subtract(micros, fields.times.offset)
+        beyond = pc.or_(pc.less(micros, FIRST), pc.greater(micros, LAST)).fill_null(False)
+        bad = beyond.to_numpy(zero_copy_only=False) if beyond.true_count else None
         return micros.cast(kind), bad, "a time beyond the calendar"
     if not (pa.types.is_string(found) or pa.types.is_large_string(found)):
         return pa.nulls(len(values), kind), values.is_valid().to_numpy(zero_copy_only=False), f"{found}"

@@ -12,6 +12,15 @@ from skyhaul_connectors.formats.printable import printable
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def _micros(passed: timedelta) -> int:
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+FIRST = _micros(datetime.min.replace(tzinfo=UTC) - _EPOCH)
+LAST = _micros(datetime.max.replace(tzinfo=UTC) - _EPOCH)
+"""Microseconds since 1970 of the years 1 to 9999: what Python, pandas and most databases read again."""
+
+
 class TimeOptions(FormatOptions):
     """How times are written in a source.
 
@@ -60,11 +69,10 @@ class Times:
             raise ValueError(f"{printable(text, 60)!r}, which is no {wanted}") from None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=self._zone)
-        try:
-            passed = moment - _EPOCH
-        except OverflowError:
-            raise ValueError(f"{printable(text, 60)!r}, which is beyond the calendar") from None
-        return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+        found = _micros(moment - _EPOCH)
+        if not FIRST <= found <= LAST:
+            raise ValueError(f"{printable(text, 60)!r}, which is beyond the calendar")
+        return found
 
 
 def zone_of(text: str) -> timezone:
