@@ -4,7 +4,6 @@ had, Prism where Go can build it."""
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from processes import Unavailable
 
 from flink.engine import CLIENT_ENDS, Engine
 from flink.rig import NewHaul, until
-from links.redis_server import RedisServer
+from links.redis_server import sharing
 from skyhaul_schemas.errors import EXIT_OK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -60,12 +59,7 @@ def test_a_haul_on_four_slots_gives_the_local_bytes(new_haul: NewHaul, flink: En
 def test_two_task_managers_share_a_link_and_keep_to_its_rate(
     new_haul: NewHaul, flink: Engine, local: str, tmp_path: Path, way: str, where: str
 ) -> None:
-    with ExitStack() as stack:
-        shared = way
-        if way == "redis":
-            server = RedisServer(tmp_path)
-            stack.callback(server.kill)
-            shared = server.url
+    with sharing(way, tmp_path) as shared:
         haul = new_haul(where, rate="1Mbit/s", shared=shared)
         assert haul.run(flink.options) == EXIT_OK
     assert haul.digest() == local
@@ -99,8 +93,8 @@ def test_shards_longer_than_any_heartbeat_pass_at_once_and_are_followed_from_the
         assert (over - begun).total_seconds() > 45
     (job,) = (job for job in flink.cluster.rest("/jobs/overview")["jobs"] if job["duration"] > 45_000)
     assert job["state"] == "FINISHED"
-    metrics = flink.cluster.rest(f"/jobs/{job['jid']}/exceptions")
-    assert metrics["exceptionHistory"]["entries"] == [], "nothing was started again"
+    failures = flink.cluster.rest(f"/jobs/{job['jid']}/exceptions")
+    assert failures["exceptionHistory"]["entries"] == [], "nothing was started again"
 
 
 def _documents(text: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tests.haul.rig import data_digests
 
-from links.redis_server import RedisServer
+from links.redis_server import sharing
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul.haul.api import HaulOptions, haul
@@ -92,11 +92,7 @@ def test_two_workers_share_a_link_and_make_the_dataset_of_one(
     way: str, emulate: bool, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
-        shared = way
-        if way == "redis":
-            server = RedisServer(tmp_path)
-            stack.callback(server.kill)
-            shared = server.url
+        shared = stack.enter_context(sharing(way, tmp_path))
         alone = job_of(tmp_path, "alone", {"down": "1Gbit/s"})
         with closing(DatasetStore.open(alone.job.dataset, writable=True)) as store:
             assert haul(alone, store, HaulOptions()).exit_code == 0

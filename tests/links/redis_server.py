@@ -6,6 +6,8 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,16 @@ class RedisServer:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+@contextmanager
+def sharing(way: str, folder: Path) -> Iterator[str]:
+    """A link's `shared` for `redis`, by a server of its own, or for `store`."""
+    if way != "redis":
+        yield way
+        return
+    server = RedisServer(folder)
+    try:
+        yield server.url
+    finally:
+        server.kill()

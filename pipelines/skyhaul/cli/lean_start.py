@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OPTIONAL_TO_BEAM = ("pandas", "bson", "pymongo", "dill", "apache_beam.io.gcp.bigquery")
+_OPTIONAL_TO_BEAM = ("pandas", "bson", "pymongo", "apache_beam.io.gcp.bigquery")
 
 
 class _Hiding:
