@@ -44,7 +44,9 @@ def fill(site: Path, case: Case) -> Path:
     return site
 
 
-def run_once(who: str, case: Case, lab: Path, folder: Path, site: Path, seed: int) -> Measured:
+def run_once(
+    who: str, case: Case, lab: Path, folder: Path, site: Path, seed: int, patience: float
+) -> Measured:
     link = Link(lab, room(folder / "link"), case.link, case.sender, seed, f"{os.getpid()}a")
     try:
         with ExitStack() as servers:
@@ -55,7 +57,7 @@ def run_once(who: str, case: Case, lab: Path, folder: Path, site: Path, seed: in
                 servers.enter_context(serving(link.second, site))
             work = room(folder / "work")
             os.chdir(work)
-            return measure(who, case, link, site, work)
+            return measure(who, case, link, site, work, patience)
     finally:
         os.chdir(folder)
         if link.second is not None:
@@ -86,10 +88,17 @@ def said(case: Case, run: Measured, turn: int) -> str:
 @click.option("--runs", default=5, show_default=True, help="Rounds; the contenders take turns in each.")
 @click.option("--peers/--no-peers", default=False, help="Run the peers as well.")
 @click.option("--peer-seconds", default=60.0, show_default=True, help="What a peer may use of each case.")
+@click.option("--peer-patience", default=PEER_PATIENCE, show_default=True, help="Seconds of one run.")
 @click.option("--seed", default=1, show_default=True, help="Of the first round's losses.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for table.md, plots and runs.jsonl.")
 def main(
-    names: tuple[str, ...], runs: int, peers: bool, peer_seconds: float, seed: int, out: Path | None
+    names: tuple[str, ...],
+    runs: int,
+    peers: bool,
+    peer_seconds: float,
+    peer_patience: float,
+    seed: int,
+    out: Path | None,
 ) -> None:
     lacks = missing()
     if lacks:
@@ -119,11 +128,11 @@ def main(
                         continue
                     begun = time.monotonic()
                     try:
-                        run = run_once(who, case, lab, folder, site, seed + turn)
+                        run = run_once(who, case, lab, folder, site, seed + turn, peer_patience)
                     except NotThrough as error:
                         if who == "skyhaul":
                             sys.exit(f"{case.name}: {error}")
-                        run = Measured.not_through(who, error.rate, PEER_PATIENCE)
+                        run = Measured.not_through(who, error.rate, peer_patience)
                     except RunFailed as error:
                         click.echo(f"{case.name}: {error}", err=True)
                         if who == "skyhaul":

@@ -83,17 +83,19 @@ class Measured:
         return cls(who, rate, seconds, 0.0, 0.0, 0.0, [], [], {})
 
 
-def measure(who: str, case: Case, link: Link, site: Path, folder: Path) -> Measured:
-    """One run of `who`. Raises RunFailed."""
+def measure(
+    who: str, case: Case, link: Link, site: Path, folder: Path, patience: float = PEER_PATIENCE
+) -> Measured:
+    """One run of `who`; `patience` is a peer's, in seconds. Raises RunFailed, NotThrough."""
     if who == "skyhaul":
         return _skyhaul(case, link, folder)
     link.reset()
     begun = time.monotonic()
     try:
-        cpu = _call(link, peer(who, case), folder, PEER_PATIENCE)
+        cpu = _call(link, peer(who, case), folder, patience)
     except NotThrough as error:
         seen = link.flow.since(begun)
-        error.rate = 8 * (seen[-1][1] - seen[0][1]) / PEER_PATIENCE
+        error.rate = 8 * (seen[-1][1] - seen[0][1]) / patience
         raise
     counters = link.counters()
     _same(site, folder, who)

@@ -13,6 +13,7 @@ from skyhaul_connectors.transfer.pace import (
     LARGEST_RANGE,
     MOST,
     SMALLEST_RANGE,
+    STEADY_RANGE,
     Concurrency,
     Estimate,
     RateMeter,
@@ -102,16 +103,21 @@ def test_sizes_stay_within_their_bounds(
     estimate = measured(rtt, rate) if known else Estimate()
     size = range_size(estimate, channels, remaining)
     assert SMALLEST_RANGE <= size <= LARGEST_RANGE
-    assert size & (size - 1) == 0
-    assert size == SMALLEST_RANGE or size <= remaining / (8 * channels)
+    assert size & (size - 1) == 0 or size == STEADY_RANGE
+    assert size in (SMALLEST_RANGE, STEADY_RANGE) or size <= remaining / (8 * channels)
+    assert size != STEADY_RANGE or size <= remaining / (2 * channels)
     assert size // 2 <= pipeline_depth(estimate, channels, size)
     assert outstanding_limit(estimate, channels) >= SMALLEST_RANGE
 
 
 def test_ranges_are_what_was_measured_best_on_leo_and_geo() -> None:
     mib = 1024 * 1024
-    assert range_size(measured(0.6, 6.25e6), 160, 16 * mib) == 16 * 1024
-    assert range_size(measured(0.6, 6.25e6), 256, 64 * mib) == 16 * 1024
+    assert range_size(measured(0.6, 6.25e6), 160, 4 * mib) == 16 * 1024
+    assert range_size(measured(0.6, 6.25e6), 256, 256 * mib) == 32 * 1024
+    assert range_size(measured(0.6, 6.25e6), 256, 60 * mib) == 20 * 1024, (
+        "TLS leaves the link idle with 16 KiB"
+    )
+    assert range_size(measured(0.6, 6.25e6), 256, 8 * mib) == 16 * 1024
     assert range_size(measured(0.045, 25e6), 64, 64 * mib) in (64 * 1024, 128 * 1024)
 
 
