@@ -118,6 +118,17 @@ def test_dialects() -> None:
     assert decode("t,u\nä,1\n".encode("latin-1"), "x.csv", encoding="latin-1", **DOC).texts == ["ä"]
 
 
+def test_a_comment_mark_inside_quotes_is_text() -> None:
+    raw = b'# t,"u\n# v"\n# no\n1,"one\n# heading\ntwo"\n\n# no, "\n2,x\n'
+    for encoding in ("utf-8", "utf-16-le"):
+        given = raw.decode().encode(encoding)
+        found = decode(given, "x.csv", encoding=encoding, comment="#", fields={"text": "u\n# v"})
+        assert found.texts == ["one\n# heading\ntwo", "x"]
+        assert not found.rejects
+    lines = decode(raw, "x.csv", comment="#", quoted_newlines=False, columns=["a", "t"], **DOC)
+    assert (lines.texts, len(lines.rejects)) == (["x"], 2)
+
+
 @pytest.mark.parametrize("name", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_encodings_whose_lines_are_not_in_the_bytes(name: str) -> None:
     text = 't,u\r\nä😀,1\r\n"x\ny",2\r\n'

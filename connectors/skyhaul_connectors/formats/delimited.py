@@ -109,6 +109,7 @@ class CsvDecoder(WholeObject):
             None if options.escape == "none" else options.escape,
             options.quoted_newlines,
             options.max_record,
+            options.comment,
         )
 
     @property
@@ -145,7 +146,7 @@ class CsvDecoder(WholeObject):
                     lines_of_chunk(data, self._options.max_record), encoding, self._options.max_record
                 )
                 lines = _from(lines, header.stop)
-            for record in records_of(self._uncommented(lines), self._dialect):
+            for record in records_of(lines, self._dialect):
                 self._take(record, header, fields, account, buffer)
                 if buffer.full:
                     yield buffer.step()
@@ -202,7 +203,7 @@ class CsvDecoder(WholeObject):
         self, lines: Iterator[Line | Rest], account: Account
     ) -> tuple[tuple[str, ...], int] | None:
         seen = _Seen(self._without_mark(lines))
-        record = next(records_of(seen, self._dialect), None)
+        record = next(records_of(seen, replace(self._dialect, comment=None)), None)
         if record is None:
             return None
         if record.problem:
@@ -211,19 +212,14 @@ class CsvDecoder(WholeObject):
         return tuple(cell.strip() for cell in record.cells), seen.stop
 
     def _without_mark(self, lines: Iterator[Line | Rest]) -> Iterator[Line | Rest]:
+        """The lines of one record, whose first one may begin with the comment mark."""
         mark = self._options.comment
+        begun = False
         for line in lines:
-            if mark and isinstance(line, Line) and line.text.startswith(mark):
-                text = line.text[len(mark) :]
-                yield replace(line, text=text)
-            else:
-                yield line
-
-    def _uncommented(self, lines: Iterator[Line | Rest]) -> Iterator[Line | Rest]:
-        mark = self._options.comment
-        if not mark:
-            return lines
-        return (line for line in lines if isinstance(line, Rest) or not line.text.startswith(mark))
+            if mark and not begun and isinstance(line, Line) and line.text.startswith(mark):
+                line = replace(line, text=line.text[len(mark) :])
+            begun = begun or (isinstance(line, Line) and bool(line.text.strip()))
+            yield line
 
     def _take(
         self, record: Cells, header: _Header, fields: FieldMap, account: Account, buffer: RowBuffer

@@ -25,13 +25,15 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """delimiter: one character, or `whitespace` for runs of it (then nothing is quoted)."""
+    """delimiter: one character, or `whitespace` for runs of it (then nothing is quoted). comment: how a line
+    begins that is passed over where a record would begin."""
 
     delimiter: str
     quote: str | None
     escape: str | None
     quoted_newlines: bool
     max_record: int
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +121,15 @@ def lines_decoded(stream: Stream, encoding: Encoding, cap: int) -> Iterator[Line
 
 def records_of(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
     """The records of `lines`; blank lines are passed over. The last one may be the unreadable rest."""
-    if dialect.delimiter == "whitespace":
-        return _split(lines)
-    if dialect.quoted_newlines and dialect.quote is not None:
+    if dialect.quoted_newlines and dialect.quote is not None and dialect.delimiter != "whitespace":
         return _quoted(lines, dialect)
-    return _one_a_line(lines, dialect)
+    if dialect.comment:
+        lines = _uncommented(lines, dialect.comment)
+    return _split(lines) if dialect.delimiter == "whitespace" else _one_a_line(lines, dialect)
+
+
+def _uncommented(lines: Iterator[Line | Rest], mark: str) -> Iterator[Line | Rest]:
+    return (line for line in lines if isinstance(line, Rest) or not line.text.startswith(mark))
 
 
 def _split(lines: Iterator[Line | Rest]) -> Iterator[Cells]:
@@ -155,9 +161,10 @@ def _one_a_line(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cell
 class _Feed:
     """Hands lines to csv.reader, and remembers which ones made the record that it is at."""
 
-    def __init__(self, lines: Iterator[Line | Rest], cap: int) -> None:
+    def __init__(self, lines: Iterator[Line | Rest], dialect: Dialect) -> None:
         self._lines = lines
-        self._cap = cap
+        self._cap = dialect.max_record
+        self._comment = dialect.comment
         self.taken: list[Line] = []
         self.rest: Rest | None = None
         self.over = False
@@ -175,6 +182,10 @@ class _Feed:
         if self.ended:
             raise StopIteration
         line = next(self._lines, None)
+        if self._comment and not self.taken:
+            # Inside of a record such a line is part of a quoted cell.
+            while isinstance(line, Line) and line.text.startswith(self._comment):
+                line = next(self._lines, None)
         if line is None or isinstance(line, Rest):
             self.rest = line
             self.ended = True
@@ -189,7 +200,7 @@ class _Feed:
 
 
 def _quoted(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
-    feed = _Feed(lines, dialect.max_record)
+    feed = _Feed(lines, dialect)
     reader = _reader(feed, dialect)
     while True:
         feed.begin()
