@@ -8,10 +8,19 @@ from itertools import pairwise
 from typing import Any
 
 from skyhaul_connectors.formats.chunk_bytes import BytesChunk
-from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings, Reject
+from skyhaul_connectors.formats.compression import is_compressed
+from skyhaul_connectors.formats.delimited import CsvDecoder
+from skyhaul_connectors.formats.json_document import JsonDecoder
+from skyhaul_connectors.formats.jsonl import JsonlDecoder
+from skyhaul_connectors.formats.options import StreamOptions
+from skyhaul_connectors.formats.protocol import Decoded, Decoder, DecodeSettings, Reject
 from skyhaul_connectors.formats.registry import decoder_for
+from skyhaul_connectors.formats.text import TextDecoder
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import RAW_CAP, decoded_schema
+
+_IN_PLACE = (CsvDecoder, JsonDecoder, JsonlDecoder, TextDecoder)
+"""Whose offsets and lengths are bytes of the object, where it is not compressed."""
 
 
 @dataclass
@@ -56,6 +65,9 @@ def decode_with(
     decoder: Decoder, given: DecodeSettings, raw: bytes, path: str, cuts: Sequence[int] = ()
 ) -> Result:
     obj = PinnedObject("src", path, len(raw), "")
+    in_place = isinstance(decoder, _IN_PLACE) and not is_compressed(
+        obj, StreamOptions(), lambda offset, length: raw[offset : offset + length]
+    )
     borders = [0, *sorted(cuts), len(raw)]
     result = Result()
     for start, stop in pairwise(borders):
@@ -66,7 +78,21 @@ def decode_with(
             step.batch.validate(full=True)
             assert step.batch.schema.equals(decoded_schema(given.schema))
             assert all(len(reject.raw) <= RAW_CAP for reject in step.rejects)
+            if in_place:
+                assert_within(step, len(raw))
             result.rows += step.batch.to_pylist()
             result.rejects += step.rejects
             result.damaged |= step.damaged
     return result
+
+
+def assert_within(step: Decoded, size: int) -> None:
+    """All rows and rejects of `step` lie in an object of `size` bytes."""
+    names = step.batch.schema.names
+    ends = zip(
+        *(step.batch.column(names.index(name)).to_pylist() for name in ("offset", "length")), strict=True
+    )
+    for offset, length in (*ends, *((reject.offset, reject.length) for reject in step.rejects)):
+        assert offset >= 0, (offset, length)
+        assert length >= 0, (offset, length)
+        assert offset + length <= size, (offset, length, size)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ def test_a_quote_that_never_ends_is_damage_from_its_record_on() -> None:
     assert found.damaged
     assert (found.rejects[0].offset, found.rejects[0].length) == (8, 9)
     assert found.reasons == ["a quoted cell that does not end"]
+    assert decode(b't,u\n"b,2\nc', "x.csv", **DOC).rejects[0].length == 6
     lines = decode(b't,u\na,1\n"b,2\nc,3\n', "x.csv", quoted_newlines=False, **DOC)
     assert lines.counts == (2, 1, False)
 
@@ -135,9 +137,57 @@ def test_encodings_whose_lines_are_not_in_the_bytes(name: str) -> None:
     raw = text.encode(name)
     if name[-2:] in ("le", "be"):
         raw = "\ufeff".encode(name) + raw
-    found = decode(raw, "x.csv", **DOC)
-    assert found.texts == ["ä😀", "x\ny"]
-    assert decode(raw[:-3], "x.csv", **DOC).damaged
+    for options in ({}, {"encoding": name}):
+        found = decode(raw, "x.csv", **options, **DOC)
+        assert found.texts == ["ä😀", "x\ny"]
+        cut = decode(raw[:-3], "x.csv", **options, **DOC)
+        assert (cut.texts, cut.damaged) == (["ä😀"], True)
+        (rest,) = cut.rejects
+        assert rest.offset + rest.length == len(raw) - 3
+        assert raw[rest.offset : -3] == rest.raw
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"),
+    [("utf-8-sig", True), ("utf-16", True), ("utf-16", False), ("utf-32", True), ("utf-16-be", True),
+     ("utf-16-be", False), ("cp037", False), ("utf-8", True)],
+)  # fmt: skip
+def test_records_and_rejects_are_bytes_of_the_object_in_any_encoding(name: str, mark: bool) -> None:
+    plain = {"utf-8-sig": "utf-8", "utf-16": f"utf-16-{sys.byteorder[0]}e", "utf-32": "utf-32-le"}.get(
+        name, name
+    )
+    text = "t,u\n" + "".join(f"row {n},1\nbad\n" for n in range(5))
+    raw = ("\ufeff" * mark + text).encode(plain)
+    found = decode(raw, "x.csv", encoding=name, **DOC)
+    assert found.texts == [f"row {n}" for n in range(5)]
+    taken = [raw[row["offset"] :][: row["length"]].decode(plain) for row in found.rows]
+    assert taken == [f"row {n},1" for n in range(5)]
+    assert [reject.raw.decode(plain) for reject in found.rejects] == ["bad"] * 5
+    assert [raw[reject.offset :][: reject.length] for reject in found.rejects] == ["bad".encode(plain)] * 5
+
+
+@pytest.mark.parametrize("name", ["utf-7", "iso2022_jp", "hz"])
+def test_an_encoding_with_state_is_refused_when_the_job_is_read(name: str) -> None:
+    with pytest.raises(UsageError, match="no byte offsets"):
+        decode(b"", "x.csv", encoding=name)
+
+
+def test_max_record_is_of_a_record_in_any_encoding() -> None:
+    text = "t,u\n" + "short,1\n" * 10_000
+    found = decode(text.encode("utf-16-le"), "x.csv", encoding="utf-16-le", max_record=65536, **DOC)
+    assert found.counts == (10_000, 0, False)
+    for long in (40_000, 3_000_000):
+        raw = (text + "x" * long + ",1\nafter,2\n").encode("utf-16-le")
+        found = decode(raw, "x.csv", encoding="utf-16-le", max_record=65536, **DOC)
+        assert found.counts == (10_001, 1, False)
+        assert found.texts[-1] == "after"
+        (reject,) = found.rejects
+        assert (reject.offset, reject.length) == (2 * len(text), 2 * long + 4)
+        assert reject.raw == raw[reject.offset :][:4096]
+        assert reject.reason == f"a record of {2 * long + 4} bytes, more than max_record of 65536"
+        # Its end may be the object's.
+        found = decode(raw[: 2 * (len(text) + long)], "x.csv", encoding="utf-16-le", max_record=65536, **DOC)
+        assert (found.rejects[0].offset, found.rejects[0].length) == (2 * len(text), 2 * long)
 
 
 def test_sentinels_are_null_and_null_text_is_drift() -> None:

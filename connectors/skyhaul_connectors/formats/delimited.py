@@ -40,6 +40,7 @@ from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSetti
 from skyhaul_connectors.formats.stream import PeekedStream, PlainStream, Stream
 from skyhaul_connectors.formats.table_lines import Cells, Dialect, Line, lines_decoded, lines_in, records_of
 from skyhaul_connectors.formats.times import TimeOptions
+from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
 
@@ -101,6 +102,11 @@ class CsvDecoder(WholeObject):
         super().__init__(settings, options)
         self._options = options
         self._declared = encoding_named(options.encoding) if options.encoding else None
+        if self._declared is not None and not self._declared.stateless:
+            raise UsageError(
+                f"decode option 'encoding': lines of {self._declared.name} have no byte offsets;"
+                " convert the objects to UTF-8"
+            )
         self._missing = frozenset(options.missing)
         self._fields = FieldMap(settings, options, options.melt, text_table=True)
         self._dialect = Dialect(

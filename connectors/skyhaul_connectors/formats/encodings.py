@@ -108,6 +108,8 @@ def detect(raw: bytes) -> Encoding | None:
 
 
 def _encoding(name: str) -> Encoding:
+    # Python's name for UTF-8 with a mark; UTF-8 takes it with and without, and can be counted.
+    name = "utf-8" if name == "utf-8-sig" else name
     single = _is_single_byte(name)
     blank = name in _DOUBLE_BYTE or (single and _BLANKS.decode(name) == _BLANKS.decode("ascii"))
     counted = single or name in _DOUBLE_BYTE or name.startswith(("utf-16", "utf-32"))

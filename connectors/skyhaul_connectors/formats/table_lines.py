@@ -11,14 +11,17 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skyhaul_connectors.formats.encodings import Encoding
 from skyhaul_connectors.formats.lines import LongLine, Rest, Window
-from skyhaul_connectors.formats.stream import PIECE, Broken, Stream
+from skyhaul_connectors.formats.stream import PIECE, Broken, PeekedStream
 from skyhaul_schemas.records import RAW_CAP
 
 csv.field_size_limit(2**31 - 1)  # the process-wide default of 128 KiB is not ours; max_record bounds records
+
+_MOST_BYTES = 4
+"""Of a character in an encoding that is decoded first."""
 
 _ESCAPED = re.compile("[\udc80-\udcff]")
 
@@ -38,15 +41,20 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: `text` without its LF, `length` bytes without it and `size` bytes with it; `raw` is its
-    bytes, or their beginning where there is a problem."""
+    """One line: `text` without its LF, `length` bytes without it; `raw` is its bytes, or their beginning
+    where there is a problem; `end` is the LF's bytes, none where the object ends instead."""
 
     offset: int
-    size: int
     length: int
     raw: bytes
     text: str
     problem: str | None = None
+    end: bytes = b"\n"
+
+    @property
+    def size(self) -> int:
+        """Bytes with the LF."""
+        return self.length + len(self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,53 +78,64 @@ def lines_in(
             yield item
             return
         if isinstance(item, LongLine):
-            yield Line(item.offset, item.length + 1, item.length, item.raw, "", _too_long(item.length, cap))
+            # Whether a LF ends it is not known here.
+            yield Line(item.offset, item.length, item.raw, "", _too_long(item.length, cap), b"")
             continue
         offset = item.offset
-        pieces = item.data.split(b"\n")
-        if not pieces[-1]:
-            pieces.pop()
+        *pieces, last = item.data.split(b"\n")
         for raw in pieces:
             yield _line(offset, raw, encoding, cap)
             offset += len(raw) + 1
+        if last:
+            yield replace(_line(offset, last, encoding, cap), end=b"")
 
 
-def lines_decoded(stream: Stream, encoding: Encoding, cap: int) -> Iterator[Line | Rest]:
-    """Lines of an encoding in which they cannot be found in the bytes (UTF-16, say): the stream is decoded
-    first, and offsets are counted by encoding the lines again."""
-    decoder = codecs.getincrementaldecoder(encoding.name)("strict")
+def lines_decoded(stream: PeekedStream, encoding: Encoding, cap: int) -> Iterator[Line | Rest]:
+    """Lines of a stateless encoding in which they cannot be found in the bytes (UTF-16, say): the stream is
+    decoded first, and offsets are counted by encoding the lines again. Holds about `cap` + PIECE bytes."""
+    name = encoding.plain(stream.head)  # one that writes no mark of its own before each line
+    decoder = codecs.getincrementaldecoder(name)("strict")
+    newline = "\n".encode(name)
     held = ""
+    passed, head = 0, b""  # of a line over the cap: bytes that are no longer held, and its beginning
     offset = stream.position
     done = False
     while not done:
+        broken: str | None = None
+        unread = b""
         try:
             piece = stream.read(PIECE)
             held += decoder.decode(piece, not piece)
-        except Broken as broken:
-            yield Rest(offset, stream.position - offset, held.encode("utf-8")[:RAW_CAP], broken.reason)
-            return
-        except UnicodeError as error:
-            reason = f"invalid {encoding.name}: {getattr(error, 'reason', 'malformed')}"
-            yield Rest(offset, stream.position - offset, held.encode("utf-8", "replace")[:RAW_CAP], reason)
-            return
-        done = not piece
-        if len(held) > cap:
-            yield Rest(
-                offset, stream.position - offset, held[:RAW_CAP].encode("utf-8"), _too_long(len(held), cap)
-            )
-            return
+            done = not piece
+        except Broken as error:
+            broken, unread = error.reason, decoder.getstate()[0]
+        except UnicodeDecodeError as error:
+            broken, unread = f"invalid {encoding.name}: {error.reason}", error.object[error.start :]
+            held += error.object[: error.start].decode(name)
         *lines, held = held.split("\n")
-        if done and held:
+        ends = [newline] * len(lines)
+        if done and (held or passed):
             lines.append(held)
-        if not offset and lines:
-            lines[0] = lines[0].removeprefix("\ufeff")
-        for number, text in enumerate(lines):
-            last = done and bool(held) and number == len(lines) - 1
-            raw = text.encode(encoding.name)
-            size = len(raw) + (0 if last else len("\n".encode(encoding.name)))
-            problem = "a NUL character" if "\0" in text else None
-            yield Line(offset, size, len(raw), raw, text, problem)
-            offset += size
+            ends.append(b"")
+        for text, end in zip(lines, ends, strict=True):
+            raw = text.encode(name)
+            length = passed + len(raw)
+            text = text if offset else text.removeprefix("\ufeff")
+            if length > cap:
+                raw = (head + raw)[:RAW_CAP]
+                yield Line(offset, length, raw, "", _too_long(length, cap), end)
+            else:
+                yield Line(offset, length, raw, text, "a NUL character" if "\0" in text else None, end)
+            passed, head = 0, b""
+            offset += length + len(end)
+        if broken is not None:
+            raw = head + held[:RAW_CAP].encode(name) + unread
+            yield Rest(offset, stream.position - offset, raw[:RAW_CAP], broken)
+            return
+        if passed or len(held) * _MOST_BYTES > cap:
+            raw = held.encode(name)
+            if passed or len(raw) > cap:
+                passed, head, held = passed + len(raw), (head + raw)[:RAW_CAP], ""
 
 
 def records_of(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
@@ -226,10 +245,10 @@ def _ended(feed: _Feed) -> Iterator[Cells]:
         return
     rest = feed.rest
     start = feed.taken[0].offset if feed.taken else rest.offset if rest else 0
-    raw = b"\n".join(line.raw for line in feed.taken)[:RAW_CAP]
+    raw = b"".join(line.raw + line.end for line in feed.taken)[:RAW_CAP]
     stop = feed.taken[-1].offset + feed.taken[-1].size if feed.taken else start
     if rest is not None:
-        raw, stop = (raw + b"\n" if raw else b"") + rest.raw, rest.offset + rest.length
+        raw, stop = raw + rest.raw, rest.offset + rest.length
         problem = rest.reason
     elif feed.over:
         problem = "a quoted cell that does not end within max_record"
@@ -243,23 +262,22 @@ def _record(taken: list[Line], cells: Sequence[str], problem: str | None) -> Cel
         line = taken[0]
         return Cells(line.offset, line.length, line.raw, cells, line.problem or problem)
     first, last = taken[0], taken[-1]
-    raw = b"\n".join(line.raw for line in taken)
+    raw = b"".join(line.raw + line.end for line in taken[:-1]) + last.raw
     problem = next((line.problem for line in taken if line.problem), problem)
     return Cells(first.offset, last.offset + last.length - first.offset, raw, cells, problem)
 
 
 def _line(offset: int, raw: bytes, encoding: Encoding, cap: int) -> Line:
     length = len(raw)
-    size = length + 1
     if length > cap:
-        return Line(offset, size, length, raw[:RAW_CAP], "", _too_long(length, cap))
+        return Line(offset, length, raw[:RAW_CAP], "", _too_long(length, cap))
     problem = "a NUL byte" if b"\0" in raw else None
     if raw.isascii() and encoding.name == "utf-8":
-        return Line(offset, size, length, raw, raw.decode("ascii"), problem)
+        return Line(offset, length, raw, raw.decode("ascii"), problem)
     text = raw.decode(encoding.name, "surrogateescape").removeprefix("\ufeff" if not offset else "")
     if _ESCAPED.search(text):
         problem = f"invalid {encoding.name}"
-    return Line(offset, size, length, raw, text, problem)
+    return Line(offset, length, raw, text, problem)
 
 
 def _reader(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
