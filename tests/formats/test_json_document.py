@@ -47,6 +47,14 @@ def test_one_object_is_one_record() -> None:
         found = decode(text.encode(), "x.json")
         assert len(found.rows) + len(found.rejects) == 1
         assert not found.damaged
+    for raw in (
+        b'{"text":"x","inner":\n{"text":"y"}\n}',
+        b'{"text":"x","inner":\n\n {"text":"y"}\n , "n": 1}\n',
+        b'{"text":"x","inner":[\n{"text":"y"}\n,\n{"text":"z"}\n]}',
+        b'{"text":"x","inner":\n{"text":"' + b"y" * 2_000_000 + b'"}\n}',
+    ):
+        found = decode(raw, "x.json")
+        assert (found.texts, found.rejects) == (["x"], [])
     assert decode(b"", "x.json").counts == (0, 0, False)
     assert decode(b"  \n", "x.json").counts == (0, 0, False)
 
@@ -68,9 +76,49 @@ def test_a_member_that_holds_the_records_is_named_by_an_option() -> None:
     found = decode(raw, "x.geojson", records="features")
     assert found.texts == [record["text"] for record in RECORDS]
     assert json.loads(raw[found.rows[3]["offset"] :][: found.rows[3]["length"]]) == RECORDS[3]
-    missing = decode(raw, "x.geojson", records="nothing")
-    assert missing.counts == (0, 1, True)
-    assert missing.reasons == ["no JSON object with a member 'nothing'"]
+    for whole in (raw, raw * 20, b"[1]", b'"features"'):
+        missing = decode(whole, "x.geojson", records="nothing")
+        assert missing.counts == (0, 1, True)
+        assert missing.reasons == ["no JSON object with a member 'nothing'"]
+        (reject,) = missing.rejects
+        assert (reject.offset, reject.length, reject.raw) == (0, len(whole), whole[:4096])
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1024 * 1024])
+@pytest.mark.parametrize(
+    ("behind", "rest", "reason"),
+    [
+        (b', "x": [1,2', b"1,2", "truncated: the object does not end"),
+        (b', "x": [1,2]', b"", "truncated: the object does not end"),
+        (b', "x"', b'"x"', "truncated: the object does not end"),
+        (b"", b"", "truncated: the object does not end"),
+        (b"}garbage\n{}", b"garbage\n{}", "something follows the object"),
+        (b', "features": [{"text":"b"}]}', b'[{"text":"b"}]}', "member 'features' is there twice"),
+        (b', "f\\u0065atures": 1}', b"1}", "member 'features' is there twice"),
+        (b" 1}", b"1}", "malformed JSON: no comma behind a member"),
+        (b",}", b"}", "malformed JSON: no member where one should be"),
+        (b', "x": 1]}', b"}", "brackets that do not match"),
+        (b', "\xff": 1}', b"1}", "invalid UTF-8 at byte 1"),
+    ],
+)
+def test_what_follows_the_array_of_a_member_is_not_hidden(
+    behind: bytes, rest: bytes, reason: str, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_elements, "PIECE", piece)
+    raw = b'{"features": [{"text":"a"}]' + behind
+    found = decode(raw, "x.json", records="features")
+    assert (found.texts, found.damaged, found.reasons) == (["a"], True, [reason])
+    (reject,) = found.rejects
+    assert (reject.offset, reject.length, reject.raw) == (len(raw) - len(rest), len(rest), rest)
+    sound = decode(raw[: len(raw) - len(behind)] + b', "x": {"features": [1]}, "y": "]"} \n', "x.json",
+                   records="features")  # fmt: skip
+    assert (sound.texts, sound.rejects) == (["a"], [])
+
+
+def test_the_unreadable_rest_reaches_to_the_objects_end() -> None:
+    raw = b'[{"text":"a"},}' + b" " * 3_000_000
+    (reject,) = decode(raw, "x.json").rejects
+    assert (reject.offset, reject.length, len(reject.raw)) == (14, len(raw) - 14, 4096)
 
 
 @pytest.mark.parametrize(

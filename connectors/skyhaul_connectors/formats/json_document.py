@@ -1,8 +1,9 @@
 """JSON objects that are not JSON lines, or do not say so: arrays, one value, or lines after all.
 
-What an object is, is told by its bytes: an array where it begins with `[`; JSON lines where its first line
-is a JSON object by itself, or the next line that is not blank is one; else one JSON object, which is one
-record. With `records: features` the records are the elements of that member of the object, as in GeoJSON.
+What an object is, is told by its bytes: an array where it begins with `[`; JSON lines where its first line is
+a JSON object by itself, or the next line that is not blank is one and no part of what the first line began;
+else one JSON object, which is one record. With `records: features` the records are the elements of that
+member of the object, as in GeoJSON.
 
 The policy for each record is that of JSON lines (`jsonl`); offset and length are those of the element.
 Objects are read whole, in bounded memory: an element may have `max_line` bytes.
@@ -11,7 +12,8 @@ Objects are read whole, in bounded memory: an element may have `max_line` bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
+from typing import Any, Final
 
 import orjson
 import pyarrow as pa
@@ -29,6 +31,8 @@ from skyhaul_connectors.formats.lines import LongLine, Rest, Window, lines_of_st
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import PIECE, Broken, PeekedStream, PlainStream, Stream
 from skyhaul_connectors.formats.whole_body import read_whole
+
+_NONE: Final = object()
 
 
 class JsonOptions(JsonlOptions):
@@ -79,13 +83,13 @@ class JsonDecoder(WholeObject):
 
     def _lines_or_one(self, stream: PeekedStream, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
         windows = lines_of_stream(stream, self._options.max_line)
-        first = next(windows, None)
-        if first is None:
+        seen = list(islice(windows, 1))
+        if not seen:
             return
-        if not isinstance(first, Window) or self._is_lines(first.data):
-            yield from self._lines.decode_windows(chain([first], windows), data, account)
+        if not isinstance(seen[0], Window) or self._is_lines(seen, windows):
+            yield from self._lines.decode_windows(chain(seen, windows), data, account)
             return
-        rest = _Again(chain([first], windows))
+        rest = _Again(chain(seen, windows))
         raw = read_whole(rest, self._options.max_line, "max_line", account)
         if raw is not None and raw.strip():
             lead = len(raw) - len(raw.lstrip())
@@ -94,15 +98,33 @@ class JsonDecoder(WholeObject):
         elif account.pending:
             yield account.step(self.empty())
 
-    def _is_lines(self, head: bytes) -> bool:
-        lines = [line for line in head.removeprefix(BOM).split(b"\n", 64)[:64] if line.strip()]
-        return any(self._is_object(line) for line in lines[:2])
+    def _is_lines(
+        self, seen: list[Window | LongLine | Rest], more: Iterator[Window | LongLine | Rest]
+    ) -> bool:
+        """`seen`: the first window; up to two `more` are added where it does not hold three lines."""
+        lines = _first_lines(seen)
+        if len(lines) < 3 and not (lines and isinstance(self._value(lines[0]), dict)):
+            seen += islice(more, 2)
+            lines = _first_lines(seen)
+        first, second = (self._value(line) for line in (*lines, b"", b"")[:2])
+        if isinstance(first, dict) or not isinstance(second, dict):
+            return isinstance(first, dict)
+        # Of one JSON text that the first line has begun, something must follow the second line's value.
+        begun = first is _NONE and lines[2:] and lines[2].lstrip()[:1] in (b",", b"}", b"]")
+        return not begun
 
-    def _is_object(self, line: bytes) -> bool:
+    def _value(self, line: bytes) -> Any:
+        """The JSON value that `line` is by itself, or _NONE."""
         try:
-            return isinstance(loads(line, self._options.max_depth), dict)
+            return loads(line, self._options.max_depth)
         except BadJson:
-            return False
+            return _NONE
+
+
+def _first_lines(windows: list[Window | LongLine | Rest]) -> list[bytes]:
+    """Lines that are not blank, of the first 64."""
+    head = b"".join(window.data for window in windows if isinstance(window, Window))
+    return [line for line in head.removeprefix(BOM).split(b"\n", 64)[:64] if line.strip()]
 
 
 class _Again:
