@@ -80,6 +80,7 @@ def parse_job(text: str, origin: str, env: Mapping[str, str]) -> LoadedJob:
     if not isinstance(tree.value, dict):
         allowed = "a mapping of keys, such as `version: 1`"
         raise refuse(origin, [Problem(1, (), describe(tree.value), allowed)])
+    _take_as_written(tree)
     problems = list(_exposed(tree))
     job: Job | None = None
     try:
@@ -100,6 +101,15 @@ def json_schema() -> dict[str, Any]:
         **schema,
         "title": "skyhaul job file",
     }
+
+
+def _take_as_written(tree: Tree) -> None:
+    """Numbers among `missing` stand for cells, whose text they have to be: `999.90` is not `999.9`."""
+    for where, text in tree.written.items():
+        if len(where) == 5 and (where[0], *where[2:4]) == ("sources", "decode", "missing"):
+            cells = tree.value["sources"][where[1]]["decode"]["missing"]
+            if type(cells[where[4]]) in (int, float):
+                cells[where[4]] = text
 
 
 def _secrets(tree: Tree, env: Mapping[str, str]) -> Iterator[str]:

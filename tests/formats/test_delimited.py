@@ -107,6 +107,8 @@ def test_a_header_that_names_a_column_twice_is_damage() -> None:
     found = decode(b"t,t\na,b\n", "x.csv", **DOC)
     assert found.counts == (0, 1, True)
     assert "column 't' is there twice" in found.reasons[0]
+    (reject,) = decode(b'skipped\n\n# t ,"t"\r\na,b\n', "x.csv", skip_lines=1, comment="#", **DOC).rejects
+    assert (reject.offset, reject.length, reject.raw) == (9, 9, b'# t ,"t"\r')
 
 
 def test_dialects() -> None:
@@ -198,6 +200,17 @@ def test_sentinels_are_null_and_null_text_is_drift() -> None:
         decode(b"t,u\nNA,1\n", "x.csv", missing=["NA"], on_drift="fail", **DOC)
 
 
+def test_white_space_does_not_hide_a_sentinel_of_numbers() -> None:
+    raw = b"station,time,value,t\nS,2020-01-01, -9999, MM\nS,2020-01-01,-9999 , 999.9\nS,2020-01-01, 1, \n"
+    options = {"missing": [-9999, "MM", 999.9, ""], "schema": "reading"}
+    melted = decode(raw, "x.csv", melt={"value": "v", "t": "w"}, **options).rows
+    assert [row["value"] for row in melted] == [None, None, None, None, 1.0, None]
+    raw = raw.replace(b"time,value,t", b"time,value,quantity")
+    plain = decode(raw, "x.csv", **options).rows
+    assert [row["value"] for row in plain] == [None, None, 1.0]
+    assert [row["quantity"] for row in plain] == [" MM", " 999.9", " "]
+
+
 BUOY = (
     b"#STN   YYYY MM DD hh mm WSPD  ATMP\n"
     b"#text    yr mo day hr mn  m/s  degC\n"
@@ -266,12 +279,40 @@ def test_the_station_may_be_in_the_objects_name() -> None:
         {"melt": {"a": {"quantity": ""}}},
         {"melt": {"a": "b"}},
         {"comment": ""},
+        {"quote": ","},
+        {"escape": ","},
+        {"escape": '"'},
+        {"delimiter": "|", "quote": "|"},
+        {"columns": ["a", "b", "a"]},
+        {"missing": [True]},
+        {"missing": [None]},
+        {"time_format": "%Q"},
+        {"time_format": "%Y %"},
+        {"time_format": "%Y %Y"},
+        {"time_format": "%G-%j"},
     ],
 )
 def test_bad_options_are_refused_when_the_job_is_read(options: dict[str, object]) -> None:
     with pytest.raises(UsageError) as caught:
         decode(b"", "x.csv", **options)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "%Y-%m-%dT%H:%M:%S.%f%z",
+        "%d/%b/%y %I:%M %p",
+        "%c",
+        "%a %x %X %Z",
+        "%G-W%V-%u",
+        "%Y%j",
+        "%H%%",
+        "%U %w %Y",
+    ],
+)
+def test_patterns_of_times_that_strptime_knows_are_taken(pattern: str) -> None:
+    assert decode(b"", "x.csv", time_format=pattern).counts == (0, 0, False)
 
 
 @settings(max_examples=80, deadline=None)

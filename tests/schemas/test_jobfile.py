@@ -65,6 +65,16 @@ def test_words_of_yaml_1_1_are_plain_text() -> None:
     assert job.sources["stdlib"].decode == {"a": "no", "b": "2024-01-01", "c": "12:30", "d": 15}
 
 
+def test_numbers_that_stand_for_cells_are_taken_as_they_are_written() -> None:
+    missing = "[-9999, 999.90, 1e3, 0x10, 'MM', MM, true]"
+    job = job_of(changed(FULL, "fields: {text: body}", f"decode: {{missing: {missing}, other: [1]}}"))
+    texts = ["-9999", "999.90", "1e3", "0x10", "MM", "MM", True]
+    assert job.sources["stdlib"].decode == {"missing": texts, "other": [1]}
+    assert job_of(changed(FULL, "fields: {text: body}", "decode: {missing: 7}")).sources["stdlib"].decode == {
+        "missing": 7
+    }
+
+
 def test_anchors_and_merges_spare_repetition() -> None:
     text = (
         LEAST

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.decoder import (
@@ -50,7 +50,8 @@ _BOM = 4
 class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
     """delimiter: one character, `tab` or `whitespace`. quote, escape: one character, or `none`. columns:
     names, where the object has no header. skip_lines: lines before the header. units_row: the line below
-    the header holds units. comment: how lines that are no records begin. missing: cells that mean null.
+    the header holds units. comment: how lines that are no records begin. missing: cells that mean null; in
+    columns of numbers white space around them is passed over. A number in this list stands for its text.
     max_record: bytes of a record at most. quoted_newlines: false where no cell holds a line break: the
     object may be cut."""
 
@@ -76,10 +77,27 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
 
     @field_validator("quote", "escape")
     @classmethod
-    def _one_character(cls, value: str) -> str:
+    def _one_character(cls, value: str, info: ValidationInfo) -> str:
         if value != "none" and (len(value) != 1 or value in "\r\n\0"):
             raise ValueError("write one character, or none")
+        for other in ("delimiter", "quote"):
+            if other != info.field_name and value != "none" and value == info.data.get(other):
+                raise ValueError(f"write another character than that of {other}")
         return value
+
+    @field_validator("columns")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("name each column once")
+        return value
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            return value
+        return [str(one) if type(one) in (int, float) else one for one in value]
 
 
 class TsvOptions(CsvOptions):
@@ -177,6 +195,7 @@ class CsvDecoder(WholeObject):
     def _header(self, lines: Iterator[Line | Rest], account: Account) -> _Header | None:
         """Reads the header off `lines`. None where there is none: an empty object, or damage."""
         stop = 0
+        head: Cells | None = None
         for _ in range(self._options.skip_lines):
             line = next(lines, None)
             if line is None:
@@ -191,23 +210,23 @@ class CsvDecoder(WholeObject):
             read = self._head_record(lines, account)
             if read is None:
                 return None
-            names, stop = read
+            names, stop, head = read
         if self._options.units_row:
             read = self._head_record(lines, account)
             if read is None:
                 return None
-            units, stop = read
+            units, stop, _ = read
         twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            account.damage(
-                0, 0, f"header: column {printable(twice)!r} is there twice (name them by `columns`)", b""
-            )
+        if twice is not None and head is not None:
+            reason = f"header: column {printable(twice)!r} is there twice (name them by `columns`)"
+            account.damage(head.offset, head.length, reason, head.raw)
             return None
         return _Header(names, dict(zip(names, units, strict=False)), stop)
 
     def _head_record(
         self, lines: Iterator[Line | Rest], account: Account
-    ) -> tuple[tuple[str, ...], int] | None:
+    ) -> tuple[tuple[str, ...], int, Cells] | None:
+        """The cells of the header or the units, where the lines after them begin, and the record."""
         seen = _Seen(self._without_mark(lines))
         record = next(records_of(seen, replace(self._dialect, comment=None)), None)
         if record is None:
@@ -215,7 +234,7 @@ class CsvDecoder(WholeObject):
         if record.problem:
             account.damage(record.offset, record.length, f"header: {record.problem}", record.raw)
             return None
-        return tuple(cell.strip() for cell in record.cells), seen.stop
+        return tuple(cell.strip() for cell in record.cells), seen.stop, record
 
     def _without_mark(self, lines: Iterator[Line | Rest]) -> Iterator[Line | Rest]:
         """The lines of one record, whose first one may begin with the comment mark."""
@@ -240,6 +259,10 @@ class CsvDecoder(WholeObject):
             return
         missing = self._missing
         values = {name: None if cell in missing else cell for name, cell in zip(names, cells, strict=True)}
+        for name in fields.numbers:
+            cell = values.get(name)
+            if cell is not None and cell.strip() in missing:
+                values[name] = None
         try:
             found = fields.rows(values, header.units)
         except Drift as drift:

@@ -84,6 +84,11 @@ class FieldMap:
             for name, column in self.columns.items()
             if not (self.melt and name in ("quantity", "value", "unit", "quality"))
         )
+        self.numbers = frozenset(self.melt) | {
+            column
+            for name, column, *_ in self._plan
+            if pa.types.is_floating(self.types[name]) and not column.startswith("@")
+        }
         self._number = _decimal if text_table else _number
         self.width = len(self.columns) + 1
 

@@ -124,9 +124,10 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
                 f"decode option {printable(key)!r} is of no format for schema {settings.schema}"
                 f" (allowed: {', '.join(sorted(known)) or 'none'})"
             )
-    for key, value in settings.options.items():
-        for name in known[key]:
-            parse_options(_options(FORMATS[name]), name, {key: value})
+    # Together, since some options only fit each other.
+    for name in sorted({name for key in settings.options for name in known[key]}):
+        given = {key: value for key, value in settings.options.items() if name in known[key]}
+        parse_options(_options(FORMATS[name]), name, given)
 
 
 def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 from pydantic import Field, field_validator
@@ -32,6 +33,16 @@ class TimeOptions(FormatOptions):
     time_format: str | None = None
     utc_offset: str = "+00:00"
     time_columns: tuple[str, ...] = Field(default=(), max_length=16)
+
+    @field_validator("time_format")
+    @classmethod
+    def _pattern(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(value), value)
+        except (ValueError, re.error) as error:  # re's: a directive that is there twice
+            raise ValueError(f"write a pattern of strptime that reads times ({error})") from None
+        return value
 
     @field_validator("utc_offset")
     @classmethod
