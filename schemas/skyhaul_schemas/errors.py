@@ -224,6 +224,10 @@ class TooManyRejects(DecodeError):
     """A shard rejects more of its records than the job's `max_rejects` allows."""
 
 
+class TransformFailed(DecodeError):
+    """A rule of the job has no answer for a record: an integer of its expression is beyond 64 bits."""
+
+
 class VerifyFailed(SkyhaulError):
     """`verify` found damage."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import unicodedata
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +24,7 @@ from skyhaul.transforms import build_transforms
 from skyhaul.transforms.duplicates import _digests
 from skyhaul.transforms.expression import Expression
 from skyhaul.verify import verify_dataset
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import TransformFailed, UsageError
 from skyhaul_schemas.jobfile import digested_part, parse_job
 from skyhaul_schemas.records import shard_schema
 from skyhaul_schemas.transforms import TransformSpec
@@ -94,6 +96,74 @@ def test_an_expression_is_true_false_or_null_of_each_record(
 def test_what_is_no_expression_over_the_columns_is_refused(expression: str) -> None:
     with pytest.raises(UsageError, match="expression"):
         Expression(expression, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["source_id / 2 > 0", "source_id * source_id > 1", "-text > 1", "created - created > 1",
+     "(text == 'a') / 2 > 0", "text + text == 'aa'", "9223372036854775807 + 1 > length(text)"],
+)  # fmt: skip
+def test_arithmetic_on_what_is_no_number_is_refused(expression: str) -> None:
+    with pytest.raises(
+        UsageError, match=re.escape(f"expression `{expression}`: it does not fit the columns")
+    ):
+        Expression(expression, SCHEMA)
+
+
+@pytest.mark.parametrize("operation", ["offset + 9223372036854775807", "offset * 9223372036854775807",
+                                       "offset - 9223372036854775807 - 3"])  # fmt: skip
+def test_an_integer_beyond_64_bits_is_an_error_that_names_the_expression(operation: str) -> None:
+    sign = -1 if " - " in operation else 1
+    text = f"provenance.{operation} > 0"
+    compiled = Expression(text, SCHEMA)
+    batch = rows(["a", "b", "c"])
+    if sign > 0:
+        assert compiled.mask(batch.slice(0, 1)).to_pylist() == [" + " in operation]
+    batch = batch if sign > 0 else batch.slice(0, 1)
+    with pytest.raises(TransformFailed) as caught:
+        compiled.mask(batch)
+    assert str(caught.value) == f"expression `{text}`: overflow; keep its integers within 64 bits"
+    assert caught.value.exit_code == 3
+
+
+def test_lengths_are_counted_on_in_64_bits() -> None:
+    batch = rows(["abc"], ["en"])
+    for text in ("length(language) * 2000000000 == 4000000000", "size(language) + 2147483647 > 0"):
+        assert Expression(text, SCHEMA).mask(batch).to_pylist() == [True]
+    assert Expression("provenance.offset + 9007199254740993 > 0", SCHEMA).mask(batch).to_pylist() == [True]
+    assert Expression("(provenance.offset + 9007199254740993) / 2 > 0", SCHEMA).mask(batch).to_pylist() == [
+        True
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("created >= '2020-01-01'", [False, True, None]),
+        ("created < '2020-01-01T00:00:00.5Z'", [True, True, None]),
+        ("'2020-01-01T01:00:00+01:00' == created", [False, True, None]),
+        ("'2019-12-31' <= created < '2020-01-01t00:00:00z'", [True, False, None]),
+        ("created in ['2019-12-31T00:00:00', '2020-01-01']", [False, True, None]),
+        ("created not in ['2020-01-01']", [True, False, None]),
+        ("created == created", [True, True, None]),
+    ],
+)
+def test_text_beside_a_time_is_a_time(expression: str, expected: list[bool | None]) -> None:
+    batch = rows(["a", "b", "c"])
+    times = [datetime(2019, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC), None]
+    place = SCHEMA.get_field_index("created")
+    batch = batch.set_column(place, SCHEMA.field(place), pa.array(times, SCHEMA.field(place).type))
+    assert Expression(expression, SCHEMA).mask(batch).to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["yesterday", "2020", "2020-13-01", "2020-W01-1", "20200101", "2020-01-01T25:00:00Z",
+             "2020-01-01T00:00", "0001-01-01T00:00:00+01:00", ""],
+)  # fmt: skip
+def test_text_beside_a_time_that_is_none_is_refused(text: str) -> None:
+    for expression in (f"created >= '{text}'", f"'{text}' != created", f"created in ['{text}']"):
+        with pytest.raises(UsageError, match="beside a time is no RFC 3339 date"):
+            Expression(expression, SCHEMA)
 
 
 def test_keep_and_drop_take_what_is_true_only() -> None:
@@ -215,7 +285,7 @@ def test_transforms_are_part_of_the_plan_and_absent_ones_leave_digests_alone() -
     assert both["transforms"] == [{"min_length": 5}]
     assert both["sources"]["texts"]["transforms"] == [{"deduplicate": "text"}]
     assert "transforms" not in both["sources"]["lines"]
-    assert encoder_fingerprint([], [TransformSpec(min_length=1)])["skyhaul.transforms"] == "1"
+    assert encoder_fingerprint([], [TransformSpec(min_length=1)])["skyhaul.transforms"] == "2"
     assert "skyhaul.transforms" not in encoder_fingerprint([])
 
 

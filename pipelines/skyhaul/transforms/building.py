@@ -17,7 +17,7 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import shard_schema
 from skyhaul_schemas.transforms import TransformSpec
 
-TRANSFORMS_VERSION = 1
+TRANSFORMS_VERSION = 2
 """Raised whenever equal rules would take other rows, or change them otherwise."""
 
 _USUAL = {"document": "text", "image": "caption"}

@@ -1,6 +1,9 @@
 """Expressions over columns: Python's syntax, an allow-list of its nodes, Arrow's kernels. Nothing is
 evaluated by Python.
 
+Text beside a time is a time: an RFC 3339 date or date-time, of UTC where it states no offset. Arithmetic is
+for numbers; integers have 64 bits, and one beyond them is an error, never another number.
+
 Nulls follow SQL: a comparison with null is null, `and`, `or` and `not` know three values, and a record is
 taken by `keep` or `drop` only where the whole is true.
 """
@@ -8,13 +11,15 @@ taken by `keep` or `drop` only where the whole is true.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyhaul_schemas.errors import UsageError
+from skyhaul_connectors.formats.times import TimeOptions, Times
+from skyhaul_schemas.errors import TransformFailed, UsageError
 from skyhaul_schemas.printable import printable
 
 Value = Any
@@ -26,9 +31,25 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Value, Value], Value]] = {
     ast.Gt: pc.greater, ast.GtE: pc.greater_equal,
 }  # fmt: skip
 _ARITHMETIC: dict[type[ast.operator], Callable[[Value, Value], Value]] = {
-    ast.Add: pc.add, ast.Sub: pc.subtract, ast.Mult: pc.multiply,
-    ast.Div: lambda a, b: pc.divide(a.cast(pa.float64()), b.cast(pa.float64())),
+    ast.Add: pc.add_checked, ast.Sub: pc.subtract_checked, ast.Mult: pc.multiply_checked,
+    ast.Div: lambda a, b: pc.divide(_double(a), _double(b)),
 }  # fmt: skip
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?)?"
+)
+
+
+def _double(value: Value) -> Value:
+    return pc.cast(value, pa.float64(), safe=False)
+
+
+def _number(value: Value) -> Value:
+    """`value` as a double or an integer of 64 bits. Raises ArrowTypeError where it is no number."""
+    if pa.types.is_integer(value.type):
+        return value if value.type == pa.int64() else pc.cast(value, pa.int64())
+    if pa.types.is_floating(value.type):
+        return value
+    raise pa.ArrowTypeError(f"arithmetic is for numbers, not {value.type}")
 
 
 def _length(value: Value) -> Value:
@@ -44,6 +65,9 @@ _PATTERNS: dict[str, Callable[[Value, str], Value]] = {
     "matches": pc.match_substring_regex,
 }  # fmt: skip
 
+_MICROS = pa.timestamp("us", tz="UTC")
+_TIMES = Times(TimeOptions())
+
 KNOWN = (
     "columns, numbers, text in quotes, and, or, not, comparisons, in [...], is None, + - * /, "
     f"{', '.join(sorted([*_FUNCTIONS, *_PATTERNS]))}"
@@ -51,16 +75,18 @@ KNOWN = (
 
 
 class Expression:
-    """`text` compiled for rows of `schema`. Raises UsageError that says what is not allowed."""
+    """`text` compiled for rows of `schema`. Raises UsageError that says what is not allowed, or names what
+    does not fit the columns."""
 
     def __init__(self, text: str, schema: pa.Schema) -> None:
         self._schema = schema
         self._text = text
+        self._nothing = _empty(schema)
         try:
             tree = ast.parse(text.strip(), mode="eval")
             self._root = self._compile(tree.body)
             # Of no rows, which shows what does not fit the columns.
-            empty = self._root(_empty(schema))
+            empty = self._root(self._nothing)
         except pa.ArrowException as error:
             raise self._refused(f"it does not fit the columns: {_first(error)}") from None
         except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
@@ -69,8 +95,13 @@ class Expression:
             raise self._refused("it is not true or false of a record")
 
     def mask(self, batch: pa.RecordBatch) -> pa.Array:
-        """True, false or null for each row."""
-        return self._root(batch)
+        """True, false or null for each row. Raises TransformFailed where a number of a row is too large."""
+        try:
+            return self._root(batch)
+        except pa.ArrowInvalid as error:
+            raise TransformFailed(
+                f"expression `{printable(self._text)}`: {_first(error)}; keep its integers within 64 bits"
+            ) from None
 
     def _refused(self, why: str) -> UsageError:
         return UsageError(f"expression `{printable(self._text)}`: {why}; allowed: {KNOWN}")
@@ -85,9 +116,11 @@ class Expression:
                 return lambda batch: pc.invert(inner(batch))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 inner = self._compile(operand)
-                return lambda batch: pc.negate(inner(batch))
+                return lambda batch: pc.negate_checked(_number(inner(batch)))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                return _two(_ARITHMETIC[type(op)], self._compile(left), self._compile(right))
+                count = _ARITHMETIC[type(op)]
+                sides = self._compile(left), self._compile(right)
+                return _two(lambda a, b: count(_number(a), _number(b)), *sides)
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 lefts = [left, *rights[:-1]]
                 parts = [self._comparison(*part) for part in zip(lefts, ops, rights, strict=True)]
@@ -127,11 +160,39 @@ class Expression:
             case (ast.In() | ast.NotIn(), ast.List(elts=items) | ast.Tuple(elts=items)) if items and all(
                 isinstance(item, ast.Constant) and isinstance(item.value, str | int | float) for item in items
             ):
-                members = pa.array([item.value for item in items if isinstance(item, ast.Constant)])
+                constants = [item.value for item in items if isinstance(item, ast.Constant)]
+                if self._is_time(value):
+                    members = pa.array([self._micros(str(text)) for text in constants], pa.int64())
+                else:
+                    members = pa.array(constants)
                 return _membership(value, members, negated=isinstance(op, ast.NotIn))
         if type(op) not in _COMPARE:
             raise self._refused(f"`{printable(ast.unparse(right))}` is not allowed after `in` or `is`")
-        return _two(_COMPARE[type(op)], value, self._compile(right))
+        other = self._compile(right)
+        match left, right:
+            case _, ast.Constant(value=str(text)) if self._is_time(value):
+                other = self._constant_time(text)
+            case ast.Constant(value=str(text)), _ if self._is_time(other):
+                value = self._constant_time(text)
+        return _two(_COMPARE[type(op)], value, other)
+
+    def _is_time(self, value: Node) -> bool:
+        return bool(pa.types.is_timestamp(value(self._nothing).type))
+
+    def _constant_time(self, text: str) -> Node:
+        scalar = pa.scalar(self._micros(text), pa.int64()).cast(_MICROS)
+        return lambda batch: scalar
+
+    def _micros(self, text: str) -> int:
+        """The time that a text stands for, since 1970."""
+        said = text.upper()
+        try:
+            if _RFC_3339.fullmatch(said) is None:
+                raise ValueError
+            return _TIMES.parse(said)
+        except ValueError:
+            why = f"`{printable(text)}` beside a time is no RFC 3339 date or date-time"
+            raise self._refused(f"{why} (2020-01-31, 2020-01-31T06:00:00Z)") from None
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
