@@ -34,6 +34,17 @@ def test_an_empty_object_gives_no_rows(unit: str) -> None:
     assert decode(codecs.BOM_UTF8, "x.txt", unit=unit).counts == (0, 0, False)
 
 
+@pytest.mark.parametrize("unit", ["object", "paragraph"])
+@pytest.mark.parametrize("encoding", [None, "utf-8", "utf-16-le", "latin-1", "cp037"])
+def test_white_space_alone_gives_no_rows(unit: str, encoding: str | None) -> None:
+    blank = " \n\t\r\n\x0b\x0c\n \n"
+    for mark in ("", "\ufeff") if encoding in ("utf-8", "utf-16-le") else ("",):
+        raw = (mark + blank).encode(encoding or "utf-8")
+        assert decode(raw, "x.txt", unit=unit, encoding=encoding).counts == (0, 0, False)
+    kept = (blank + "x" + blank).encode(encoding or "utf-8")
+    assert len(decode(kept, "x.txt", unit=unit, encoding=encoding).rows) == 1
+
+
 @pytest.mark.parametrize(
     ("mark", "name"),
     [

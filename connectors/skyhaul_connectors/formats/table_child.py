@@ -184,12 +184,9 @@ def _span(column: Any) -> tuple[int, int]:
 
 
 def _handed_over(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    names = batch.schema.names
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"column {twice!r} is there twice")
+    _refuse_twice("column", batch.schema.names)
     for column in batch.schema.types:
-        _read_names(column)
+        _check_names(column)
     batch.validate(full=True)
     batch = _plain(batch)
     step = max(1, int(batch.num_rows * BATCH_BYTES // max(1, batch.nbytes)))
@@ -200,12 +197,26 @@ def _handed_over(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield piece
 
 
-def _read_names(kind: pa.DataType) -> None:
-    """Raises UnicodeDecodeError where an inner field's name is no UTF-8, which Arrow takes as it is."""
-    for place in range(kind.num_fields):
-        field = kind.field(place)
-        _ = field.name
-        _read_names(field.type)
+def _check_names(kind: pa.DataType) -> None:
+    """Raises ValueError where a struct has two fields of one name (a Python dict would keep the last), and
+    UnicodeDecodeError where an inner field's name is no UTF-8, which Arrow takes as it is."""
+    if isinstance(kind, pa.BaseExtensionType):
+        _check_names(kind.storage_type)
+    elif pa.types.is_dictionary(kind):
+        _check_names(kind.value_type)
+    else:
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        names = [field.name for field in fields]
+        if pa.types.is_struct(kind):
+            _refuse_twice("field", names)
+        for field in fields:
+            _check_names(field.type)
+
+
+def _refuse_twice(what: str, names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{what} {twice!r} is there twice")
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:

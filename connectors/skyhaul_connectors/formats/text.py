@@ -3,7 +3,7 @@
 `encoding` names any text encoding that Python knows; without it an object is UTF-8, or what its byte order
 mark says (UTF-8, UTF-16, UTF-32); `detect` asks charset-normalizer where UTF-8 does not fit. The mark is no
 part of the text. Bytes that the encoding does not allow reject the record; nothing is replaced. An empty
-object gives no record, nor does one of white space only.
+object gives no record, nor does one of ASCII white space only.
 
 `unit: object` makes one record an object, at most `max_record` bytes long; offset and length are the
 object's. `unit: paragraph` makes one record a paragraph, a run of lines that are not blank, line ends inside
@@ -37,6 +37,8 @@ from skyhaul_connectors.formats.whole_body import read_whole
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
+
+_BLANK = " \t\r\n\x0b\x0c"
 
 COLUMNS = ("body", "encoding", "@path", "@name", "@stem")
 """What `fields` may name: the text, its encoding, and what stands for the object."""
@@ -203,7 +205,7 @@ class _Rows:
         except BadText as bad:
             self._account.reject(offset, len(raw), str(bad), raw)
             return
-        if text:
+        if text.strip(_BLANK) if isinstance(text, str) else text.strip(_BLANK.encode("ascii")):
             self.take(offset, len(raw), text, encoding)
 
     def take(self, offset: int, length: int, text: str | bytes, encoding: Encoding) -> None:
