@@ -366,6 +366,22 @@ class AboutSpec(_Model):
         description="How people have their data taken out: a URL, an address, or what they have to do.",
     )
 
+    @field_validator("licence")
+    @classmethod
+    def _spdx(cls, value: str | None) -> str | None:
+        """One identifier of the SPDX list in its own case, or a URL: the card and Croissant take no others."""
+        if value is None or "://" in value:
+            return value
+        from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+        try:
+            known = canonicalize_license_expression(value)
+        except InvalidLicenseExpression:
+            known = None
+        if known is None or " " in known or known.startswith("LicenseRef-"):
+            raise NotAllowed(value, "an SPDX identifier such as CC-BY-4.0, or the URL of the licence's text")
+        return str(known)
+
     @field_validator("published")
     @classmethod
     def _day(cls, value: str | None) -> str | None:
