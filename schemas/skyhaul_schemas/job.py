@@ -369,7 +369,7 @@ class AboutSpec(_Model):
     @field_validator("licence")
     @classmethod
     def _spdx(cls, value: str | None) -> str | None:
-        """One identifier of the SPDX list in its own case, or a URL: the card and Croissant take no others."""
+        """One identifier of the SPDX list in its own case, or a URL: card and Croissant take no others."""
         if value is None or "://" in value:
             return value
         from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
@@ -420,7 +420,8 @@ class Job(_Model):
         default=None,
         description="Records that a shard may reject, damage included: a share of those read (`5%`), a count "
         "(`1000`), or `{share: 5%, count: 1000}`. A shard above it fails (TooManyRejects): on a share from "
-        "1,000 records on, and at its end. Default: no limit.",
+        "1,000 records on, and at its end. After three such shards of a source one after the other the rest "
+        "of it fails unfetched. Default: no limit.",
     )
     transforms: list[TransformSpec] = Field(
         default=[],

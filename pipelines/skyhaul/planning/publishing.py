@@ -52,7 +52,8 @@ def publish_generation(
     store: DatasetStore, objects: NewFile, dropped: NewFile | None, shards: NewFile, header: PlanHeader
 ) -> None:
     """Add a generation; it is there once its shards are. An equal one of another process is as good. A
-    certificate goes first: it is of the plan as it was. Raises PlanMismatch where another one was added meanwhile, StorageError."""
+    certificate goes first: it is of the plan as it was. Raises PlanMismatch where another one was added
+    meanwhile, StorageError."""
     number = header.generation
     presence = layout.shards_file(number)
     try:

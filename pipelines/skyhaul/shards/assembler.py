@@ -1,8 +1,9 @@
 """Canonical row groups: cut where the rows say, whatever batches they came in.
 
-A row group takes rows, in order, while their uncompressed bytes (`row_bytes`) stay within the limit less what
-heads of pages may take (`within`), and at least one. That is a function of the sequence of rows alone. pyarrow gives other bytes for the same rows
-in other batches, so each group is combined into one batch before it is handed on.
+A row group takes rows, in order, while their uncompressed bytes (`row_bytes`) stay within the limit less
+what heads of pages may take (`within`), and at least one. That is a function of the sequence of rows alone.
+pyarrow gives other bytes for the same rows in other batches, so each group is combined into one batch before
+it is handed on.
 """
 
 from __future__ import annotations
