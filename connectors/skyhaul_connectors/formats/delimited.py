@@ -51,7 +51,7 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
     names, where the object has no header. skip_lines: lines before the header. units_row: the line below
     the header holds units. comment: how lines that are no records begin. missing: cells that mean null.
     max_record: bytes of a record at most. quoted_newlines: false where no cell holds a line break: the
-    object may be cut."""
+    object may be cut. encoding: a name that Python knows; UTF-8 without it."""
 
     delimiter: str = ","
     quote: str = '"'
