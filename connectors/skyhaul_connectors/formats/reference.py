@@ -22,7 +22,9 @@ _HEAD = """# Formats
 
 Written by `make docs` from the program.
 
-A source's `format:` names one; without it each object's suffix does, compression suffixes aside (`.gz`, `.zst`, `.bz2`, `.xz`, `.lz4`). What is below `decode:` are the options of the source's format; a source of mixed formats gives each the options that it knows. An unknown option is refused with those that are allowed.
+A source's `format:` names one; without it each object's suffix does, compression suffixes aside (`.gz`,
+`.zst`, `.bz2`, `.xz`, `.lz4`). What is below `decode:` are the options of the source's format; a source of
+mixed formats gives each the options that it knows. An unknown option is refused with those that are allowed.
 
 ```yaml
 sources:
