@@ -76,7 +76,7 @@ $(VENV)/.ready-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) for tests (once; fetches packages)"
-	$(PIP_INSTALL) -e '.[dev,s3,sftp,redis,certify,spark,language]'
+	$(PIP_INSTALL) -e '.[dev,s3,sftp,azure,redis,certify,spark,language]'
 	@touch $@ $(VENV)/.ready-demo
 
 $(BIN)/python:
