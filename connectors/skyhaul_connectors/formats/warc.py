@@ -7,7 +7,7 @@ text is decoded strictly. A record that cannot be taken is rejected; a record th
 
 Columns: text, id (WARC-Record-ID), url, created (WARC-Date), language (as stated: WARC-Identified-Content-
 Language, Content-Language or the page), and for `metadata`: type, status, content_type, title, digest,
-truncated.
+truncated (as stated, or `unspecified` where the HTTP body is shorter than its Content-Length).
 A stated block digest is compared. Offset and length are those of the record's headers and block.
 """
 
@@ -125,10 +125,13 @@ class WarcDecoder(WholeObject):
                 document[name] = headers[header]
         body, content_type = record.block, headers.get("content-type", "")
         if record.type == "response" and record.block.startswith(b"HTTP/"):
-            response = parse_response(record.block, self._options.max_record)
+            cut = "truncated" in document
+            response = parse_response(record.block, self._options.max_record, cut=cut)
             if self._options.statuses == "success" and not 200 <= response.status < 300:
                 return None
             document["status"] = response.status
+            if response.is_short and not cut:
+                document["truncated"] = "unspecified"
             document["language"] = document["language"] or response.headers.get("content-language")
             body, content_type = response.body, response.headers.get("content-type", "")
         return self._with_text(document, body, content_type)
