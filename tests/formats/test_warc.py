@@ -186,7 +186,11 @@ def test_a_plain_body_shorter_than_its_content_length_is_marked(
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (b"not HTTP at all", None),
+        (b"not HTTP at all", "no HTTP status line"),
+        (b"", "no HTTP status line"),
+        (b"\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>x", "no HTTP status line"),
+        (b"http/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>x", "no HTTP status line"),
+        (b"ICY 200 OK\r\nContent-Type: text/html\r\n\r\n<p>x", "no HTTP status line"),
         (b"HTTP/1.1 nope\r\n\r\n<html>", "no HTTP status line"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n\xff\xff\xff", "HTTP body: corrupt br"),
         (
@@ -201,15 +205,36 @@ def test_a_plain_body_shorter_than_its_content_length_is_marked(
         ),
     ],
 )
-def test_a_record_that_cannot_be_taken_costs_itself(block: bytes, reason: str | None) -> None:
+def test_a_record_that_cannot_be_taken_costs_itself(block: bytes, reason: str) -> None:
     raw = PAGES[1] + http_record(block, 2) + PAGES[3]
     found = decode(raw, "x.warc")
     assert _numbers(found) == [1, 3]
     assert not found.damaged
-    assert len(found.rejects) == (1 if reason else 0)
-    if reason:
-        assert found.reasons[0].startswith(reason)
-        assert found.rejects[0].offset == len(PAGES[1])
+    assert len(found.rejects) == 1
+    assert found.reasons[0].startswith(reason)
+    assert found.rejects[0].offset == len(PAGES[1])
+
+
+def test_a_response_of_another_protocol_is_what_its_content_type_says() -> None:
+    dns = record("response", b"example.org. 1 IN A 192.0.2.1", Content_Type="text/dns")
+    ftp = record("response", b"\x89PNG", WARC_Target_URI="ftp://example.org/x")
+    bare = record("response", b"no status", WARC_Target_URI="<http://example.org/x>")
+    found = decode(dns + ftp + bare, "x.warc")
+    assert found.texts == ["example.org. 1 IN A 192.0.2.1"]
+    assert found.reasons == ["no HTTP status line"]
+
+
+def test_segments_of_a_record_are_rejected() -> None:
+    first = response("the first half", 1, WARC_Segment_Number="1")
+    second = record("continuation", b"the second half", WARC_Segment_Number="2")
+    of_a_request = record("request", b"GET / HTTP/1.1\r\n", WARC_Segment_Number="1")
+    found = decode(PAGES[0] + first + PAGES[2] + second + of_a_request + PAGES[3], "x.warc")
+    assert _numbers(found) == [0, 2, 3]
+    assert found.reasons == [
+        f"segmented: this is segment {number}, and segments are not put together" for number in (1, 2)
+    ]
+    assert found.rejects[0].offset == len(PAGES[0])
+    assert not found.damaged
 
 
 @pytest.mark.parametrize(

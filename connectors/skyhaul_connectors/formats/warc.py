@@ -4,6 +4,7 @@ Taken are `response` records of HTML and plain text, `conversion` records (WET) 
 text; requests, metadata, revisits and what is no text (images, say) are no documents and are passed over, as
 are responses whose status is not 2xx, unless `statuses: all`. HTML becomes its main text (`html_text`), other
 text is decoded strictly. A record that cannot be taken is rejected; a record that is damaged costs itself.
+Segments of a record (WARC 1.1, section 7) are rejected one by one: they are not put together.
 
 Columns: text, id (WARC-Record-ID), url, created (WARC-Date), language (as stated: WARC-Identified-Content-
 Language, Content-Language or the page), and for `metadata`: type, status, content_type, title, digest,
@@ -38,7 +39,7 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 
 _HTML = ("text/html", "application/xhtml+xml")
-_TYPES = frozenset({"response", "conversion", "resource"})
+_TYPES = frozenset({"response", "conversion", "resource", "continuation"})
 
 
 class WarcOptions(StreamOptions):
@@ -113,6 +114,9 @@ class WarcDecoder(WholeObject):
         headers = record.headers or {}
         if self._options.digests and not matches(headers.get("warc-block-digest"), record.block):
             raise BadText("the block is not what its WARC-Block-Digest states")
+        if record.type == "continuation" or "warc-segment-number" in headers:
+            number = printable(headers.get("warc-segment-number", ""), 20) or "?"
+            raise BadText(f"segmented: this is segment {number}, and segments are not put together")
         document: dict[str, Any] = {
             "id": _identifier(headers.get("warc-record-id")),
             "url": headers.get("warc-target-uri", "").strip("<>") or None,
@@ -124,7 +128,7 @@ class WarcDecoder(WholeObject):
             if header in headers:
                 document[name] = headers[header]
         body, content_type = record.block, headers.get("content-type", "")
-        if record.type == "response" and record.block.startswith(b"HTTP/"):
+        if record.type == "response" and _is_http(record.block, headers):
             cut = "truncated" in document
             response = parse_response(record.block, self._options.max_record, cut=cut)
             if self._options.statuses == "success" and not 200 <= response.status < 300:
@@ -159,6 +163,16 @@ class WarcDecoder(WholeObject):
 
 def _is_wanted(headers: Mapping[str, str]) -> bool:
     return headers.get("warc-type", "").lower() in _TYPES
+
+
+def _is_http(block: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether a response is one of HTTP, or says that it is; others are of DNS, FTP and the like."""
+    if block.startswith(b"HTTP/"):
+        return True
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind:
+        return kind == "application/http"
+    return headers.get("warc-target-uri", "").lstrip("<")[:5].lower().startswith("http")
 
 
 def _identifier(value: str | None) -> str | None:
