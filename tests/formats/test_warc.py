@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from formats.archives import by_record, http_record, record, response, sha1
 from formats.decoding import decode
+from skyhaul_connectors.formats import warc_records
 from skyhaul_schemas.errors import DecodeError
 
 INFO = record("warcinfo", b"software: test\r\n", Content_Type="application/warc-fields")
@@ -260,6 +261,97 @@ def test_a_malformed_record_costs_itself(bad: bytes, reason: str, pack) -> None:
     assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[1]), len(bad))
 
 
+PACKS = pytest.mark.parametrize(
+    "pack", [lambda records: b"".join(records), by_record], ids=["plain", "by record"]
+)
+TOO_LONG = "Content-Length is beyond the record's end"
+
+
+@pytest.mark.parametrize("length", [10**4, 10**14], ids=["long", "too large"])
+@pytest.mark.parametrize("kind", ["response", "request"])
+@PACKS
+def test_a_content_length_beyond_the_archive_costs_its_record(pack, kind: str, length: int) -> None:
+    bad = record(kind, b"x" * 50, length=length)
+    found = decode(pack([PAGES[0], bad, PAGES[1], PAGES[2]]), "x.warc")
+    assert _numbers(found) == [0, 1, 2]
+    assert found.reasons == [TOO_LONG]
+    assert not found.damaged
+    assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[0]), len(bad))
+    assert found.rejects[0].raw == bad[:-1]
+
+
+@PACKS
+def test_a_content_length_beyond_the_archive_in_its_last_record_is_damage(pack) -> None:
+    for length in (10**4, 10**14):
+        for kind in ("response", "request"):
+            bad = record(kind, b"x" * 50, length=length)
+            found = decode(pack([PAGES[0], bad]), "x.warc")
+            assert _numbers(found) == [0]
+            assert found.reasons[0].startswith("truncated: the archive ends inside a record")
+            assert found.damaged
+            assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[0]), len(bad))
+            assert found.rejects[0].raw == bad
+
+
+@pytest.mark.parametrize("max_record", [1024, 1024**2])
+@PACKS
+def test_a_record_that_is_passed_over_does_not_swallow_those_behind_it(pack, max_record: int) -> None:
+    bad = record("request", b"GET / HTTP/1.1\r\n\r\n", length=5000)
+    found = decode(pack(PAGES[:2] + [bad] + 20 * PAGES[2:10]), "x.warc", max_record=max_record)
+    assert _numbers(found) == [0, 1, *(20 * list(range(2, 10)))]
+    assert found.reasons == [TOO_LONG]
+
+
+@pytest.mark.parametrize("kind", ["resource", "metadata"])
+def test_what_looks_like_a_record_in_a_block_of_the_right_length_is_none(kind: str) -> None:
+    inner = b"\n" + b"".join(PAGES)
+    for size in (1, 200):
+        bad = record(kind, inner + size * b"WARC/1.0\r\nContent-Length: 90000\r\n\r\n", Content_Type="a/b")
+        for max_record in (1024, "64MiB"):
+            found = decode(PAGES[0] + bad + PAGES[1], "x.warc", max_record=max_record)
+            assert _numbers(found) == [0, 1]
+            assert len(found.rejects) == (kind == "resource" and max_record == 1024)
+
+
+def test_records_are_found_again_beyond_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warc_records, "PIECE", 1024)
+    bad = record("response", b"x" * 50, length=20_000)
+    pages = [response(f"{WORDS} {number}. " + 5 * WORDS, number) for number in range(100)]
+    found = decode(bad + b"".join(pages), "x.warc", max_record=1024)
+    assert _numbers(found) == list(range(100))
+    assert found.reasons == [TOO_LONG]
+    # What is held begins with no whole record: the length is believed, and found out at its end.
+    lure = record("response", b"x\nWARC/1.0 is a format" + 3000 * b"x", length=20_000)
+    found = decode(lure + b"".join(pages), "x.warc", max_record=1024)
+    assert found.reasons == ["Content-Length is not the record's end"]
+    assert _numbers(found) == list(range(_numbers(found)[0], 100))
+    assert _numbers(found)[0] < 50
+    sound = record("response", b"x\nWARC/1.0 is a format" + 3000 * b"x")
+    found = decode(sound + b"".join(pages), "x.warc", max_record=1024)
+    assert found.reasons == ["a record of 3022 bytes, more than max_record of 1024"]
+    assert _numbers(found) == list(range(100))
+
+
+def test_records_before_a_corrupt_member_are_found_in_a_block_that_is_too_long() -> None:
+    members = [gzip.compress(page, mtime=0) for page in PAGES]
+    members[0] = gzip.compress(record("response", b"x" * 50, length=10**6), mtime=0)
+    members[7] = members[7][:40] + bytes(40) + members[7][80:]
+    found = decode(b"".join(members), "x.warc.gz")
+    assert _numbers(found) == [number for number in range(20) if number not in (0, 7)]
+    assert found.reasons[0] == TOO_LONG
+    assert "corrupt gzip" in found.reasons[1]
+    assert len(found.rejects) == 2
+    assert found.damaged
+
+
+def test_a_corrupt_member_that_gives_nothing_is_no_part_of_the_record_before() -> None:
+    members = [gzip.compress(page, mtime=0) for page in PAGES[:3]]
+    members[1] = members[1][:10] + b"\xff" * 10 + members[1][20:]
+    found = decode(b"".join(members), "x.warc.gz")
+    assert _numbers(found) == [0, 2]
+    assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[0]), 0)
+
+
 def test_every_truncation_of_an_archive_is_seen_unless_it_falls_between_records() -> None:
     records = [INFO, *PAGES[:2]]
     raw = b"".join(records)
@@ -338,6 +430,39 @@ def test_arc_records_come_out_as_responses(shared_data: Path) -> None:
     assert decode(raw[:-100], "x.arc").damaged
     found = decode((folder / "bad.arc").read_bytes(), "bad.arc")
     assert found.counts == (1, 2, True)
+
+
+def _arc(number: int, *, length: int | None = None) -> bytes:
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n%s %d" % (WORDS.encode(), number)
+    stated = len(block) if length is None else length
+    return b"http://example.org/%d 192.0.2.1 20140216050221 text/plain %d\n%b\n" % (number, stated, block)
+
+
+ARC_HEAD = b"filedesc://x.arc 0.0.0.0 20140216050221 text/plain 9\n1 0 Test\n\n"
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_corrupt_member_of_an_arc_costs_itself(number: int) -> None:
+    members = [gzip.compress(one, mtime=0) for one in (ARC_HEAD, _arc(1), _arc(2), _arc(3))]
+    members[number] = members[number][:20] + bytes(20) + members[number][40:]
+    found = decode(b"".join(members), "x.arc.gz", format="warc")
+    assert [int(row["url"][-1]) for row in found.rows] == [one for one in (1, 2, 3) if one != number]
+    assert len(found.rejects) == 1
+    assert "corrupt gzip" in found.reasons[0]
+    assert found.damaged
+
+
+@pytest.mark.parametrize("length", [200, 10**5])
+@PACKS
+def test_an_arc_record_that_is_too_long_costs_itself(pack, length: int) -> None:
+    found = decode(pack([ARC_HEAD, _arc(1, length=length), _arc(2), _arc(3)]), "x.arc", format="warc")
+    assert [row["url"][-1] for row in found.rows] == ["2", "3"]
+    assert found.reasons == ["Archive-length is beyond the record's end"]
+    assert not found.damaged
+    assert found.rejects[0].length == len(_arc(1, length=length))
+    found = decode(pack([ARC_HEAD, _arc(1), _arc(2, length=length)]), "x.arc", format="warc")
+    assert len(found.rows) == 1
+    assert found.damaged
 
 
 EXPECTED = {

@@ -21,7 +21,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from skyhaul_connectors.formats import html_child, html_text
-from skyhaul_connectors.formats.arc_records import arc_records
+from skyhaul_connectors.formats.arc_records import ARC_LINE, arc_records, begins_arc
 from skyhaul_connectors.formats.block_digest import matches
 from skyhaul_connectors.formats.byte_reader import ByteReader
 from skyhaul_connectors.formats.compression import DecompressedStream, open_stream
@@ -83,10 +83,12 @@ class WarcDecoder(WholeObject):
 
     def _records(self, stream: Stream) -> Iterator[ArchiveRecord]:
         """All records of the archive; where a compressed member is corrupt, it costs that member."""
+        resumed = False
         while True:
             reader = ByteReader(stream)
             try:
-                if reader.peek(9) == b"filedesc:":
+                # Only the first member of an ARC says that it is one, and that one may be the corrupt one.
+                if reader.peek(9) == b"filedesc:" or (resumed and begins_arc(reader.ahead(ARC_LINE))):
                     yield from arc_records(reader, self._options.max_record)
                 else:
                     yield from warc_records(reader, _is_wanted, self._options.max_record)
@@ -95,8 +97,9 @@ class WarcDecoder(WholeObject):
                 length = reader.end - reader.start
                 raw = reader.beginning[:length]
                 yield ArchiveRecord(reader.start, length, problem=broken.reason, raw=raw, ends=True)
-            if not isinstance(stream, DecompressedStream) or not stream.resume(b"WARC/"):
+            if not isinstance(stream, DecompressedStream) or not stream.resume(_begins):
                 return
+            resumed = True
 
     def _take(self, record: ArchiveRecord, fields: FieldMap, account: Account, buffer: RowBuffer) -> None:
         try:
@@ -159,6 +162,10 @@ class WarcDecoder(WholeObject):
             return None
         document["text"] = _strictly(body, charset)
         return document
+
+
+def _begins(member: bytes) -> bool:
+    return member.startswith(b"WARC/") or begins_arc(member)
 
 
 def _is_wanted(headers: Mapping[str, str]) -> bool:
