@@ -395,6 +395,25 @@ def test_a_corrupt_member_costs_itself_and_marks_the_archive_as_damaged() -> Non
         decode(b"".join(members), "x.warc.gz", on_damage="fail")
 
 
+@pytest.mark.parametrize(
+    ("stated", "meta", "encoding"),
+    [
+        ("klingon", "iso-8859-1", "utf-8"),
+        ("klingon", "", "utf-8"),
+        ("klingon", "koi8-r", "koi8-r"),
+        ("utf-8", "iso-8859-1", "utf-8"),
+        ("koi8-r", "utf-8", "koi8-r"),
+    ],
+)
+def test_an_unknown_charset_counts_as_none_and_what_is_utf_8_is_that(
+    stated: str, meta: str, encoding: str
+) -> None:
+    text = "Широкая электрификация южных губерний даст мощный толчок подъёму сельского хозяйства."
+    page = f"<html><head><meta charset={meta}></head><body><p>{text}</p></body></html>".encode(encoding)
+    block = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=%b\r\n\r\n%b" % (stated.encode(), page)
+    assert decode(http_record(block), "x.warc").texts == [text]
+
+
 def test_digests_are_compared_where_they_are_stated() -> None:
     block = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhello"
     good = http_record(block, 1, WARC_Block_Digest=sha1(block))
