@@ -50,9 +50,10 @@ types: $(VENV)/.ready-dev  ## Check types strictly
 bench: $(VENV)/.ready-dev  ## Run the benchmarks side by side with their peers
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
-docs: $(VENV)/.ready-dev  ## Write docs/cli.md and docs/schemas.md anew from the program
+docs: $(VENV)/.ready-dev  ## Write docs/cli.md, schemas.md and formats.md anew from the program
 	$(BIN)/python -m skyhaul.cli.reference > docs/cli.md
 	$(BIN)/python -m skyhaul_schemas.reference > docs/schemas.md
+	$(BIN)/python -m skyhaul_connectors.formats.reference > docs/formats.md
 
 constraints:  ## Pin the newest versions that pyproject.toml allows
 	$(check-python)
@@ -75,7 +76,7 @@ $(VENV)/.ready-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) for tests (once; fetches packages)"
-	$(PIP_INSTALL) -e '.[dev,s3,sftp,redis,certify,spark,language]'
+	$(PIP_INSTALL) -e '.[dev,s3,sftp,azure,redis,certify,spark,language]'
 	@touch $@ $(VENV)/.ready-demo
 
 $(BIN)/python:

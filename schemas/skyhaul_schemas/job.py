@@ -79,6 +79,7 @@ DEFAULT_ZSTD_LEVEL = 3
 
 URLS = "a path or URL, a list of them, or {list: objects.jsonl}, with a root if need be"
 COMPRESSIONS = "zstd, zstd:1 to zstd:22, snappy or none"
+_SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 _CODEC = re.compile(r"(zstd|snappy|none)(?::([0-9]{1,2}))?")
 
 
@@ -366,6 +367,17 @@ class AboutSpec(_Model):
         description="How people have their data taken out: a URL, an address, or what they have to do.",
     )
 
+    @field_validator("licence")
+    @classmethod
+    def _spdx(cls, value: str | None) -> str | None:
+        """One identifier by SPDX's grammar (specification 2.3, annex D), or a URL: card and Croissant take no
+        others. Whether it is on SPDX's list is not looked up."""
+        if value is None or "://" in value:
+            return value
+        if _SPDX_ID.fullmatch(value) is None or value.startswith("LicenseRef-"):
+            raise NotAllowed(value, "an SPDX identifier such as CC-BY-4.0, or the URL of the licence's text")
+        return value
+
     @field_validator("published")
     @classmethod
     def _day(cls, value: str | None) -> str | None:
@@ -404,7 +416,8 @@ class Job(_Model):
         default=None,
         description="Records that a shard may reject, damage included: a share of those read (`5%`), a count "
         "(`1000`), or `{share: 5%, count: 1000}`. A shard above it fails (TooManyRejects): on a share from "
-        "1,000 records on, and at its end. Default: no limit.",
+        "1,000 records on, and at its end. After three such shards of a source one after the other the rest "
+        "of it fails unfetched. Default: no limit.",
     )
     transforms: list[TransformSpec] = Field(
         default=[],

@@ -28,8 +28,9 @@ class TransformSpec(BaseModel):
         max_length=EXPRESSION_CAP,
         description="An expression over columns, such as `length(text) >= 200 and language == 'en'`: records "
         "for which it is true stay. It knows and, or, not, comparisons (of times with text such as "
-        "'2020-01-31' or '2020-01-31T06:00:00Z'), in, is None, + - * / of numbers, and the functions "
-        "length (characters), size (bytes), lower, upper, contains, starts_with, ends_with and "
+        "'2020-01-31' or '2020-01-31T06:00:00Z'), in, is None, + - * / of numbers (an "
+        "integer beyond 64 bits fails the shard), and the functions length (characters), "
+        "size (bytes), lower, upper, contains, starts_with, ends_with and "
         "matches (RE2).",
     )
     drop: Text | None = Field(

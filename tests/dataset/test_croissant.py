@@ -134,8 +134,21 @@ def test_a_dataset_without_a_row_is_described_too(region: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("line", "said"), [("  published: yesterday\n", "2026-11-22"), ("  license: MIT\n", "licence")]
+    ("line", "said"),
+    [
+        ("  published: yesterday\n", "2026-11-22"),
+        ("  license: MIT\n", "licence"),
+        ("  licence: My own licence!\n", "SPDX identifier"),
+        ("  licence: MIT OR Apache-2.0\n", "SPDX identifier"),
+        ("  licence: LicenseRef-ours\n", "SPDX identifier"),
+    ],
 )
-def test_a_bad_key_or_day_is_refused(line: str, said: str) -> None:
+def test_a_bad_key_day_or_licence_is_refused(line: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         parse_job(JOB.format(dataset="d", spool="s", region="r") + "about:\n" + line, "job.yaml", {})
+
+
+@pytest.mark.parametrize("licence", ["CC-BY-4.0", "etalab-2.0", "https://x.example/terms"])
+def test_a_licence_is_an_identifier_or_a_url(licence: str) -> None:
+    text = JOB.format(dataset="d", spool="s", region="r") + f"about: {{licence: '{licence}'}}\n"
+    assert parse_job(text, "job.yaml", {}).job.about.licence == licence

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from formats.decoding import decode
 from skyhaul_connectors.formats import html_child, html_text
+from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_connectors.formats.registry import decoder_for
+from skyhaul_schemas.errors import UsageError
 
 PAGE = (
     "<html lang='pt-BR'><head><title> A\n page </title></head>"
@@ -35,9 +38,17 @@ def test_charsets_are_declared_marked_or_told_by_the_page() -> None:
         (page.encode("utf-16"), {}),
         (latin, {}),
         (page.encode("cp1252"), {"encoding": "cp1252"}),
+        (page.encode("latin-1"), {"encoding": "latin-1"}),
+        (page.encode("utf-16-be"), {"encoding": "utf-16-be"}),
         (b"\xef\xbb\xbf" + page.encode(), {}),
     ):
         assert decode(raw, "x.html", **options).texts == ["Olá\n\nAção é boa."], options
+
+
+@pytest.mark.parametrize("name", ["klingon", "", "utf-7", "hex", "detect", "\0"])
+def test_an_encoding_that_html_does_not_know_is_refused_when_the_job_is_read(name: str) -> None:
+    with pytest.raises(UsageError, match=r"decode option 'encoding': .* is no encoding of HTML"):
+        decoder_for("html", DecodeSettings("document", options={"encoding": name}), "x.html")
 
 
 def test_empty_and_giant_pages() -> None:

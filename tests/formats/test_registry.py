@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from formats.decoding import settings
-from skyhaul_connectors.formats.registry import FORMATS, check_options, decoder_for, described, format_of
+from skyhaul_connectors.formats.reference import meanings, page
+from skyhaul_connectors.formats.registry import (
+    FORMATS,
+    check_options,
+    decoder_for,
+    described,
+    format_of,
+    options_of,
+)
 from skyhaul_schemas.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -88,3 +100,13 @@ def test_a_source_of_mixed_formats_gives_each_its_own_options() -> None:
     check_options(None, mixed)
     decoder_for(None, mixed, "x.txt")
     decoder_for(None, mixed, "x.jsonl")
+
+
+def test_docs_formats_md_is_the_program_of_today() -> None:
+    assert (ROOT / "docs" / "formats.md").read_text() == page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_option_is_explained(name: str) -> None:
+    model = options_of(FORMATS[name])
+    assert set(meanings(model)) == set(model.model_fields)

@@ -7,11 +7,14 @@ import io
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import decode
+from skyhaul_connectors.formats import tar_images
 from skyhaul_schemas.errors import DecodeError, UsageError
 
 PNG = (
@@ -110,6 +113,55 @@ def test_images_take_the_caption_beside_them_as_webdataset_does() -> None:
         (2, None, '{"name":"d/001"}'),
     ]
     assert found.reasons == ["d/002.txt: beside no image", "d/003.png: no image: its bytes are text/plain"]
+
+
+def test_images_of_one_name_all_come_in_the_archives_order() -> None:
+    raw = packed(
+        [("x.png", PNG), ("x.png", PNG), ("x.txt", b"c"), ("x.jpg", PNG), ("y.png", PNG), ("y.PNG", PNG)]
+    )
+    found = decode(raw, "x.tar", schema="image")
+    assert [row["caption"] for row in found.rows] == ["c", "c", "c", None, None]
+    assert [row["offset"] for row in found.rows] == [at * 512 for at in (1, 3, 7, 9, 11)]
+    assert not found.rejects
+
+
+def test_side_cars_that_cannot_be_read_or_come_twice_are_rejects_of_their_own() -> None:
+    raw = packed(
+        [
+            ("x.txt", b"good"),
+            ("x.json", b"{bad"),
+            ("x.png", PNG),
+            ("x.txt", b"again"),
+            ("y.txt", b"\xff"),
+            ("y.json", b"{"),
+            ("y.png", PNG),
+        ]
+    )
+    found = decode(raw, "x.tar", schema="image")
+    assert [row["caption"] for row in found.rows] == ["good", None]
+    assert [reject.raw for reject in found.rejects] == [b"again", b"{bad", b"\xff", b"{"]
+    assert [reason.partition(":")[0] for reason in found.reasons] == ["x.txt", "x.json", "y.txt", "y.json"]
+
+
+def test_a_group_of_the_whole_archive_is_held_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`frame.00001.png` is the image `00001.png` of the group `frame`."""
+    monkeypatch.setattr(tar_images, "GROUP_MEMBERS", 4)
+    frames = [(f"frame.{n:05}.png", PNG) for n in range(10)]
+    raw = packed([("frame.txt", b"c"), *frames, ("frame.json", b"{}"), ("next.png", PNG), ("next.txt", b"n")])
+    found = decode(raw, "x.tar", schema="image", batch_bytes=1)
+    assert [row["caption"] for row in found.rows] == ["c"] * 10 + ["n"]
+    assert found.reasons == ["frame.json: comes after more images than are held for their side-cars"]
+
+
+def test_rows_of_tables_with_more_rows_than_bytes_keep_places_of_their_own() -> None:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": pa.array(["a"] * 20_000)}), out)
+    table = out.getvalue()
+    raw = packed([("1.parquet", table), ("2.parquet", table), ("3.txt", b"end")])
+    assert len(raw) < 20_000
+    offsets = [row["offset"] for row in decode(raw, "x.tar").rows]
+    assert len(offsets) == 40_001
+    assert offsets == sorted(set(offsets))
 
 
 def test_every_truncation_is_seen() -> None:

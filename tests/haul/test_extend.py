@@ -46,6 +46,20 @@ def test_new_objects_become_further_shards_and_committed_ones_stay(living: Livin
     assert report.objects == 10
 
 
+@pytest.mark.parametrize("how", ["extend", "amend"])
+def test_a_certificate_is_of_the_plan_as_it_was_and_goes(living: Living, how: str) -> None:
+    if how == "extend":
+        assert living.run().exit_code == 0
+        living.write(range(6, 7))
+    else:
+        living.plan()
+        living.write(range(1), "changed ")
+    certificate = living.dataset / layout.CERTIFICATE
+    certificate.write_text("{}")
+    getattr(living, how)()
+    assert not certificate.exists()
+
+
 def test_a_second_extension_goes_on_and_a_third_with_nothing_new_writes_nothing(living: Living) -> None:
     living.run()
     for count in (8, 11):

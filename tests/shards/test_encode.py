@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -216,6 +217,41 @@ def test_a_row_larger_than_a_row_group_has_one_of_its_own(tmp_path: Path) -> Non
     record = encode(tmp_path, MadeRecipe(Script({"a": steps([rows])}), row_group_size=1000), {"a": b""})
     footer = pq.read_metadata(tmp_path / record.files[0].path)
     assert [footer.row_group(n).num_rows for n in range(footer.num_row_groups)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("texts", [2, 40])
+def test_a_footers_count_stays_within_the_bounds_whatever_heads_of_pages_take(
+    tmp_path: Path, texts: int
+) -> None:
+    limit = 1_000_000
+    rows = documents(["x" * (limit // texts - 150)] * texts * 4)
+    recipe = MadeRecipe(Script({"a": steps([rows])}), row_group_size=limit, file_size=2 * limit)
+    for file in encode(tmp_path, recipe, {"a": b""}).files:
+        footer = pq.read_metadata(tmp_path / file.path)
+        sizes = [footer.row_group(n).total_byte_size for n in range(footer.num_row_groups)]
+        assert max(sizes) <= limit
+        assert sum(sizes) <= 2 * limit
+
+
+def test_pages_end_where_the_content_says_and_have_an_index(tmp_path: Path) -> None:
+    """A row more in front moves the borders of a few pages only (content-defined chunking)."""
+    random = Random(7)
+    texts = [random.randbytes(500).hex() for _ in range(8000)]
+
+    def pages(texts: list[str], name: str) -> bytes:
+        recipe = MadeRecipe(Script({"a": steps([documents(texts)])}), row_group_size=1 << 24)
+        (file,) = encode(tmp_path / name, recipe, {"a": b""}).files
+        group = pq.read_metadata(tmp_path / name / file.path).row_group(0)
+        columns = [group.column(index) for index in range(group.num_columns)]
+        assert all(column.has_offset_index for column in columns)
+        assert all(column.has_column_index == column.is_stats_set for column in columns)
+        text = next(column for column in columns if column.path_in_schema == "text")
+        raw = (tmp_path / name / file.path).read_bytes()
+        return raw[text.data_page_offset :][: text.total_compressed_size]
+
+    first, second = pages(texts, "first"), pages(["one more", *texts], "second")
+    samples = [first[at : at + 64] for at in range(0, len(first) - 64, 8192)]
+    assert sum(sample in second for sample in samples) > 0.6 * len(samples)
 
 
 def test_a_dataset_in_memory_holds_the_same_files(tmp_path: Path) -> None:

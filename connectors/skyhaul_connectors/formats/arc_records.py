@@ -14,17 +14,25 @@ from skyhaul_connectors.formats.byte_reader import ByteReader
 from skyhaul_connectors.formats.warc_records import ArchiveRecord
 from skyhaul_schemas.records import RAW_CAP
 
-_LINE_LIMIT = 16 * 1024
+ARC_LINE = 16 * 1024
+"""Bytes of a record's line at most."""
 _VERSION_1 = re.compile(rb"(\S.*) (\S+) ([0-9]{14}) (\S+) ([0-9]{1,15})\r?\n")
 _VERSION_2 = re.compile(rb"(\S.*) (\S+) ([0-9]{14}) (\S+) \S+ \S+ \S+ [0-9]+ \S+ ([0-9]{1,15})\r?\n")
+
+_INSIDE = re.compile(rb"\n([^\n]{1,%d} [0-9]{14} [^\n]{1,1024}\n)" % (ARC_LINE - 2048))
+
+
+def begins_arc(raw: bytes) -> bool:
+    """Whether `raw` begins with a record's line."""
+    return _parsed(raw[: raw.find(b"\n", 0, ARC_LINE) + 1]) is not None
 
 
 def arc_records(reader: ByteReader, max_record: int) -> Iterator[ArchiveRecord]:
     """The records and all stretches that are none. What the stream raises comes through."""
     while _to_next_line(reader):
         start = reader.begin()
-        line = reader.line(_LINE_LIMIT)
-        found = _VERSION_2.fullmatch(line) or _VERSION_1.fullmatch(line)
+        line = reader.line(ARC_LINE)
+        found = _parsed(line)
         if found is None:
             yield _passed_over(reader, start, line)
             continue
@@ -37,9 +45,17 @@ def arc_records(reader: ByteReader, max_record: int) -> Iterator[ArchiveRecord]:
                 start, len(line) + have, problem=problem, raw=line[:RAW_CAP], ends=have < size
             )
             continue
-        block = reader.take(size)
+        block = reader.gather(size)
         raw = (line + block[:RAW_CAP])[:RAW_CAP]
+        inside = -1 if len(block) == size and _at_border(reader) else _record_in(block)
+        if inside >= 0:
+            reader.unread(block[inside:])
+            problem = "Archive-length is beyond the record's end"
+            raw = (line + block[:inside])[:RAW_CAP]
+            yield ArchiveRecord(start, reader.offset - start, problem=problem, raw=raw)
+            continue
         if len(block) < size:
+            reader.check()
             problem = f"truncated: the archive ends inside a record, {size - len(block)} bytes before its end"
             yield ArchiveRecord(start, len(line) + len(block), problem=problem, raw=raw, ends=True)
             return
@@ -56,17 +72,39 @@ def _passed_over(reader: ByteReader, start: int, line: bytes) -> ArchiveRecord:
     raw = line
     while True:
         at = reader.offset
-        line = reader.line(_LINE_LIMIT)
+        line = reader.line(ARC_LINE)
         if not line:
             return ArchiveRecord(start, at - start, problem="no ARC record", raw=raw, ends=True)
-        if _VERSION_1.fullmatch(line) or _VERSION_2.fullmatch(line):
+        if _parsed(line) is not None:
             reader.unread(line)
             return ArchiveRecord(start, at - start, problem="no ARC record", raw=raw)
         if len(raw) < RAW_CAP:
             raw = (raw + line)[:RAW_CAP]
 
 
+def _parsed(line: bytes) -> re.Match[bytes] | None:
+    return _VERSION_2.fullmatch(line) or _VERSION_1.fullmatch(line)
+
+
+def _at_border(reader: ByteReader) -> bool:
+    """Whether a record's line or the end follows, behind line ends."""
+    ahead = reader.ahead(ARC_LINE).lstrip(b"\r\n")
+    return not ahead or begins_arc(ahead)
+
+
+def _record_in(block: bytes) -> int:
+    """Where a record begins inside of `block`; -1 where none does."""
+    for line in _INSIDE.finditer(block):
+        if _parsed(line[1]) is not None:
+            return line.start(1)
+    return -1
+
+
 def _to_next_line(reader: ByteReader) -> bool:
-    while (ahead := reader.peek(1)) in (b"\n", b"\r"):
+    while (ahead := reader.ahead(1)) in (b"\n", b"\r"):
         reader.skip(1)
+    if not ahead:
+        # Where the stream is broken here, it is not the record before that it breaks.
+        reader.begin()
+        reader.check()
     return bool(ahead)

@@ -60,6 +60,13 @@ class ByteReader:
 
     def take(self, length: int) -> bytes:
         """The next `length` bytes; fewer where the stream ends."""
+        piece = self.gather(length)
+        if len(piece) < length:
+            self.check()
+        return piece
+
+    def gather(self, length: int) -> bytes:
+        """As `take`, but never raises Broken: fewer bytes also where the stream is broken."""
         have = len(self._buffer) - self._at
         if have >= length:
             piece = self._buffer[self._at : self._at + length]
@@ -77,8 +84,6 @@ class ByteReader:
             if missing:
                 self._base += self._at
                 self._buffer, self._at = b"", 0
-        if missing:
-            self.check()
         return b"".join(parts)
 
     def skip(self, length: int) -> int:
@@ -106,6 +111,25 @@ class ByteReader:
                     self.check()
                 return self.take(min(limit, len(self._buffer) - self._at))
         return self.take(found + 1 - self._at)
+
+    def skip_to(self, marker: bytes, length: int) -> int:
+        """Pass over `length` bytes, or those before `marker` where it lies in them; gives how many they were.
+        Never raises Broken."""
+        passed = 0
+        while True:
+            stop = min(len(self._buffer), self._at + length - passed)
+            found = self._buffer.find(marker, self._at, stop)
+            whole = passed + stop - self._at == length
+            # The marker may be cut by the end of what is here.
+            to = found if found >= 0 else stop if whole else max(self._at, stop - len(marker) + 1)
+            passed += to - self._at
+            self._at = to
+            if found >= 0 or whole:
+                return passed
+            if not self._more():
+                rest = len(self._buffer) - self._at
+                self._at += rest
+                return passed + rest
 
     def seek_to(self, marker: bytes, beyond: int = 0) -> bool:
         """Pass over bytes until `marker` is next, at least `beyond`; False at the stream's end."""

@@ -114,8 +114,8 @@ class DecompressedStream:
             self._broken = broken
             raise
 
-    def resume(self, beginning: bytes) -> bool:
-        """After a corrupt member, go on with the next one that begins with `beginning`; False: none does.
+    def resume(self, is_beginning: Callable[[bytes], bool]) -> bool:
+        """After a corrupt member, go on with the next one whose first bytes are a beginning; False: none.
 
         Only gzip and zstd have members that can be found. The position goes on from where it was.
         """
@@ -132,16 +132,16 @@ class DecompressedStream:
                     return False
                 window += more
             at, window = at + found, window[found:]
-            if self._begins(at, beginning):
+            if self._begins(at, is_beginning):
                 self._read_to, self._buffer, self._at, self._member, self._broken = at, b"", 0, None, None
                 return True
             at, window = at + 1, window[1:]
         return False
 
-    def _begins(self, at: int, beginning: bytes) -> bool:
+    def _begins(self, at: int, is_beginning: Callable[[bytes], bool]) -> bool:
         try:
             ahead: bytes = self._open().decompress(self._data.read(at, _INPUT), _OUTPUT)
-            return ahead.startswith(beginning)
+            return is_beginning(ahead)
         except CorruptInput:
             return False
 

@@ -2,8 +2,8 @@
 
 Options say what the bytes don't: the delimiter (one character, or `whitespace`), quote and escape, lines to
 skip before the header, a header of one's own (`columns`), a row of units below it, a comment mark (stripped
-from the header; lines that begin with it later are passed over), which cells mean null (`missing`), and the
-encoding.
+from the header; later lines that begin with it are passed over, but not inside a quoted cell), which cells
+mean null (`missing`), and the encoding: a stateless one, since offsets are counted in bytes.
 
 An object is read whole, in bounded memory, since a quoted cell may hold line breaks; where the job says
 `quoted_newlines: false` it is cut like lines, and each chunk reads the header from the object's head. A
@@ -53,7 +53,7 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
     the header holds units. comment: how lines that are no records begin. missing: cells that mean null; in
     columns of numbers white space around them is passed over. A number in this list stands for its text.
     max_record: bytes of a record at most. quoted_newlines: false where no cell holds a line break: the
-    object may be cut."""
+    object may be cut. encoding: a name that Python knows; UTF-8 without it."""
 
     delimiter: str = ","
     quote: str = '"'

@@ -39,6 +39,7 @@ class HtmlDecoder(WholeObject):
     def __init__(self, settings: DecodeSettings, options: HtmlOptions) -> None:
         super().__init__(settings, options)
         self._options = options
+        self._charset = None if options.encoding is None else html_text.charset_named(options.encoding)
         self._fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
 
     @property
@@ -61,8 +62,7 @@ class HtmlDecoder(WholeObject):
         yield from buffer.rest()
 
     def _page(self, raw: bytes) -> dict[str, Any]:
-        options = self._options
-        page = html_child.extract(raw, charset=options.encoding, main_content=options.extract == "main")
+        page = html_child.extract(raw, charset=self._charset, main_content=self._options.extract == "main")
         record = {"body": page.text, "language": page.language, "title": page.title}
         record["encoding"] = None if page.encoding == "utf-8" else page.encoding
         return {name: value for name, value in record.items() if value is not None}

@@ -1,7 +1,8 @@
 """HTML to text with Resiliparse, behind guards against pages made to hang a parser.
 
 Charset: what is declared from outside (an HTTP header, an option), else a byte order mark, else the page's
-own `<meta>` or what the bytes look like; bytes that it does not allow become U+FFFD, as in a browser.
+own `<meta>` or what the bytes look like; bytes that it does not allow become U+FFFD, as in a browser. Where
+the declared one is unknown, a page that is valid UTF-8 is that, whatever its `<meta>` says.
 
 HTML's own algorithm is quadratic in places, and a page can be made so that it is. Refused at once are pages
 nested deeper than `MAX_DEPTH` (extraction costs nodes times depth; browsers stop at 512 themselves) and
@@ -12,6 +13,8 @@ every block, so a page may cost their number times that of its tags: where that 
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +24,9 @@ from typing import Any
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLParserException, HTMLTree
+
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_schemas.errors import UsageError
 
 MAX_DEPTH = 256
 MAX_ATTRIBUTES = 4096
@@ -61,6 +67,19 @@ def fingerprint() -> Mapping[str, str]:
     return {"resiliparse": version("resiliparse")}
 
 
+def charset_named(name: str) -> str:
+    """HTML's name of an encoding that it or Python calls `name`. Raises UsageError where HTML has none."""
+    known = map_encoding_to_html5(name, fallback_utf8=False)
+    if known is None:
+        with contextlib.suppress(LookupError, ValueError):
+            known = map_encoding_to_html5(codecs.lookup(name).name, fallback_utf8=False)
+    if known is None:
+        raise UsageError(
+            f"decode option 'encoding': {printable(name)!r} is no encoding of HTML (utf-8, windows-1252, …)"
+        )
+    return str(known)
+
+
 def is_cheap(raw: bytes) -> bool:
     """Whether a page costs no more than a few seconds, whatever it was made for."""
     tags = raw.count(b"<")
@@ -98,7 +117,17 @@ def _encoding(raw: bytes, charset: str | None) -> str:
         known = map_encoding_to_html5(charset, fallback_utf8=False)
         if known is not None:
             return str(known)
+        if not raw.isascii() and _is_utf8(raw):
+            return "utf-8"
     return str(detect_encoding(raw, max_len=131072, html5_compatible=True, from_html_meta=True))
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _has_giant_tag(raw: bytes) -> bool:

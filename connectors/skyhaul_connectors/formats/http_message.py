@@ -3,21 +3,37 @@
 RFC 9112. Archives hold what servers sent, so a body that its headers describe wrongly is common: a body that
 says `chunked` and is not is taken as it is (crawlers decode it and keep the header); a content coding that
 cannot be undone is an error, since then the bytes are no text.
+
+A coded body must come to its end: the libraries stop in silence where it is cut off, or after its first
+member. A plain one that is shorter than its Content-Length may be all there was, so it is marked only.
+What follows the last gzip member or zstd frame is no part of the body, as in browsers.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import brotli  # type: ignore[import-untyped]  # ships no types
-import zstandard
+
+from skyhaul_connectors.formats.codecs import CODECS, Codec, CorruptInput, GzipMember
+from skyhaul_connectors.formats.zstd_frames import ZstdFrames
 
 _HEADER_LIMIT = 256 * 1024
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?:[ \t].*)?", re.ASCII)
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_CHUNK_BEGUN = re.compile(rb"\r?|[ \t]*[0-9a-fA-F]{1,8}[ \t]*(?:;[^\r\n]*)?\r?")
+_MEMBERS = 1000
+"""Gzip members or zstd frames of a body at most; servers that send several send a few."""
+_PIECE = 256 * 1024
+"""Input given to a decoder at once: more than a zstd block, so that each call gets on."""
+_ZSTD_WINDOW = 8 * 1024**2
+"""What HTTP allows a frame to ask for (RFC 9659)."""
+_PLAIN = frozenset({"", "identity", "none", "utf-8"})
+_BODILESS = frozenset({204, 304})
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:+-]{1,40})", re.I)
 
 
@@ -27,11 +43,13 @@ class BadMessage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """headers: by lower-case name; of repeated ones the first. body: codings undone."""
+    """headers: by lower-case name; of repeated ones the first. body: codings undone. is_short: a plain one is
+    shorter than its Content-Length."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    is_short: bool = False
 
     @property
     def media_type(self) -> str:
@@ -48,8 +66,9 @@ def charset_of(content_type: str) -> str | None:
     return match[1] if match else None
 
 
-def parse_response(block: bytes, limit: int) -> Response:
-    """The response in `block`; its body may come out at `limit` bytes at most. Raises BadMessage."""
+def parse_response(block: bytes, limit: int, *, cut: bool = False) -> Response:
+    """The response in `block`; its body may come out at `limit` bytes at most. `cut`: the archive states that
+    the body was cut off, so that what there is of a coded one is taken. Raises BadMessage."""
     head, _, body = _split(block)
     lines = head.replace(b"\r\n", b"\n").split(b"\n")
     status = _STATUS.fullmatch(lines[0].strip())
@@ -60,13 +79,25 @@ def parse_response(block: bytes, limit: int) -> Response:
         name, colon, value = line.partition(b":")
         if colon:
             headers.setdefault(name.strip().lower().decode("latin-1"), value.strip().decode("latin-1"))
+    is_short = _is_short(int(status[1]), headers, body)
     if "chunked" in headers.get("transfer-encoding", "").lower():
-        body = _unchunked(body)
+        body = _unchunked(body, cut)
     for coding in reversed([c.strip().lower() for c in headers.get("content-encoding", "").split(",")]):
-        body = _undo(coding, body, limit)
+        body = _undo(coding, body, limit, cut)
     if len(body) > limit:
         raise BadMessage(f"HTTP body of {len(body)} bytes, more than {limit}")
-    return Response(int(status[1]), headers, body)
+    return Response(int(status[1]), headers, body, is_short)
+
+
+def _is_short(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a plain body is shorter than stated. Of a coded one the length may be that of what the server
+    sent, where the crawler stored it decoded; its own end says whether it is whole."""
+    stated = headers.get("content-length", "")
+    if not (stated.isascii() and stated.isdigit()) or len(stated) > 18 or int(stated) <= len(body):
+        return False
+    if "transfer-encoding" in headers or status in _BODILESS:
+        return False
+    return not body or headers.get("content-encoding", "").lower() in _PLAIN
 
 
 def _split(block: bytes) -> tuple[bytes, bytes, bytes]:
@@ -81,8 +112,9 @@ def _split(block: bytes) -> tuple[bytes, bytes, bytes]:
     return block, b"", b""
 
 
-def _unchunked(body: bytes) -> bytes:
-    """The chunks put together; the body as it is where it does not consist of chunks."""
+def _unchunked(body: bytes, cut: bool) -> bytes:
+    """The chunks put together; the body as it is where it does not consist of chunks. Raises BadMessage where
+    they end before the last one, unless `cut`."""
     parts: list[bytes] = []
     at = 0
     while (size := _CHUNK.match(body, at)) is not None:
@@ -92,49 +124,81 @@ def _unchunked(body: bytes) -> bytes:
             return b"".join(parts)
         parts.append(body[at : at + length])
         at += length
-        if at >= len(body):
-            # The archive cut the body off between chunks or within one.
-            return b"".join(parts)
+        if at > len(body) and body[size.end() - 2] != 0x0D:
+            return body  # a first line that looks like a size; servers end theirs with CRLF
         if body.startswith(b"\r\n", at):
             at += 2
         elif body.startswith(b"\n", at):
             at += 1
-    return body
+        elif at < len(body) and body[at:] != b"\r":
+            return body
+    # The rest is nothing, or the beginning of a chunk; else these were no chunks.
+    if not parts or _CHUNK_BEGUN.fullmatch(body, at) is None:
+        return body
+    if not cut:
+        raise BadMessage(
+            f"HTTP body: truncated chunked: {len(body)} bytes hold {len(parts)} chunks, and no last one"
+        )
+    return b"".join(parts)
 
 
-def _undo(coding: str, body: bytes, limit: int) -> bytes:
-    if coding in ("", "identity", "none", "utf-8") or not body:
+def _undo(coding: str, body: bytes, limit: int, cut: bool) -> bytes:
+    if coding in _PLAIN or not body:
         return body
     try:
         if coding in ("gzip", "x-gzip"):
             if not body.startswith(b"\x1f\x8b"):
                 return body  # undone by the crawler, which kept the header
-            return _inflated(body, 31, limit)
-        if coding == "deflate":
+            plain, whole = _unpacked(CODECS["gzip"], GzipMember, body, limit)
+        elif coding == "deflate":
             wbits = 15 if body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0 else -15
-            return _inflated(body, wbits, limit)
-        if coding == "br":
-            return _unbrotli(body, limit)
-        if coding == "zstd":
-            with zstandard.ZstdDecompressor(max_window_size=8 * 1024**2).stream_reader(body) as reader:
-                return bytes(reader.read(limit + 1))
-    except (zlib.error, brotli.error, zstandard.ZstdError, MemoryError) as error:
+            inflater = zlib.decompressobj(wbits)
+            plain, whole = inflater.decompress(body, limit + 1), inflater.eof
+        elif coding == "br":
+            plain, whole = _unbrotli(body, limit)
+        elif coding == "zstd":
+            opener = ZstdFrames(CorruptInput, _ZSTD_WINDOW).frame
+            plain, whole = _unpacked(CODECS["zstd"], opener, body, limit)
+        else:
+            raise BadMessage(f"HTTP body: unknown content coding {coding[:40]!r}")
+    except (zlib.error, brotli.error, CorruptInput, MemoryError) as error:
         raise BadMessage(f"HTTP body: corrupt {coding}: {' '.join(str(error).split())}") from None
-    raise BadMessage(f"HTTP body: unknown content coding {coding[:40]!r}")
+    if not (whole or cut or len(plain) > limit):
+        raise BadMessage(f"HTTP body: truncated {coding}: {len(body)} bytes gave {len(plain)}, and no end")
+    return plain
 
 
-def _inflated(body: bytes, wbits: int, limit: int) -> bytes:
-    return zlib.decompressobj(wbits).decompress(body, limit + 1)
+def _unpacked(codec: Codec, opener: Callable[[], Any], body: bytes, limit: int) -> tuple[bytes, bool]:
+    """What the members give, hardly more than `limit`; whether the last one ended. Raises CorruptInput and
+    BadMessage."""
+    out: list[bytes] = []
+    size = at = 0
+    for _ in range(_MEMBERS):
+        member = opener()
+        while not member.eof:
+            given = body[at : at + _PIECE]
+            piece = member.decompress(given, limit + 1 - size)
+            at += len(given) - member.left
+            out.append(piece)
+            size += len(piece)
+            if size > limit or not (piece or member.eof or member.left < len(given)):
+                return b"".join(out), False
+        if codec.starts.match(body, at) is None:
+            return b"".join(out), True
+    raise BadMessage(f"HTTP body: more than {_MEMBERS} {codec.name} {codec.unit}s")
 
 
-def _unbrotli(body: bytes, limit: int) -> bytes:
+def _unbrotli(body: bytes, limit: int) -> tuple[bytes, bool]:
     decoder = brotli.Decompressor()
-    out = [decoder.process(body, output_buffer_limit=64 * 1024)]
-    size = len(out[0])
-    while size <= limit and not decoder.can_accept_more_data():
-        piece = decoder.process(b"", output_buffer_limit=64 * 1024)
-        if not piece:
+    out: list[bytes] = []
+    size = 0
+    given = body
+    # `can_accept_more_data` may say yes while output is held back: only an empty piece says that none is.
+    while size <= limit and not decoder.is_finished():
+        piece = decoder.process(given, output_buffer_limit=64 * 1024)
+        if not piece and not given:
             break
         out.append(piece)
         size += len(piece)
-    return b"".join(out)
+        given = b""
+    return b"".join(out), decoder.is_finished()

@@ -30,7 +30,8 @@ class Measured(BaseModel):
 
 
 class MeltOptions(FormatOptions):
-    """melt: measured column -> what it measures; for schema `reading`."""
+    """melt: measured column -> the quantity's name, or `{quantity: wind_speed, unit: m/s, quality: FLAG}`
+    with its unit and the column of its quality flag; for schema `reading`."""
 
     melt: dict[str, Measured] = Field(default={})
 

@@ -116,7 +116,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
     known: dict[str, list[str]] = {}
     for entry in FORMATS.values():
         if settings.schema in entry.schemas:
-            for key in _options(entry).model_fields:
+            for key in options_of(entry).model_fields:
                 known.setdefault(key, []).append(entry.name)
     for key in settings.options:
         if key not in known:
@@ -127,7 +127,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
     # Together, since some options only fit each other.
     for name in sorted({name for key in settings.options for name in known[key]}):
         given = {key: value for key, value in settings.options.items() if name in known[key]}
-        parse_options(_options(FORMATS[name]), name, given)
+        parse_options(options_of(FORMATS[name]), name, given)
 
 
 def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, str]:
@@ -148,7 +148,8 @@ def described() -> Mapping[str, str]:
     return {entry.name: entry.about for entry in FORMATS.values()}
 
 
-def _options(entry: Format) -> type[FormatOptions]:
+def options_of(entry: Format) -> type[FormatOptions]:
+    """The model of the format's options."""
     module = importlib.import_module(f"skyhaul_connectors.formats.{entry.module}")
     found: type[FormatOptions] = getattr(module, f"{entry.prefix}Options", FormatOptions)
     return found

@@ -4,11 +4,13 @@ To `document` and `reading`, a member is decoded by the format that its suffix s
 `members: {format: …}` names, which takes that format's options, too. To `blob`, each member becomes parts of
 at most 16 MiB. To `image`, members are grouped as WebDataset does, by the name up to its first dot after the
 last slash: each image of a group, with the caption of its `.txt` or `.caption`, and its `.json` in
-`metadata`.
+`metadata`; a side-car that cannot be read, or comes twice, is a reject and its images go without it.
 
 Names are never paths; fields may take a member's name as `@path`. Offsets are those of the archive (of its
 decompressed stream): the member's data plus the record's place in it, so compressed members are not opened;
-compress the archive instead. A member may have `max_member` bytes, a blob any number.
+compress the archive instead. A row of a table has its number for a place, and rows may be more than bytes:
+then the next member's records are placed behind them, so that no two records have one place. A member may
+have `max_member` bytes, a blob any number.
 """
 
 from __future__ import annotations
@@ -20,18 +22,17 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from skyhaul_connectors.formats.beside import CAPTION_SUFFIXES, JSON_SUFFIX
 from skyhaul_connectors.formats.byte_reader import ByteReader
 from skyhaul_connectors.formats.chunk_bytes import BytesChunk, whole
 from skyhaul_connectors.formats.compression import codec_of, open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.image import ImageOptions, NoImage, image_row
-from skyhaul_connectors.formats.json_exact import BadJson, loads
+from skyhaul_connectors.formats.image import ImageOptions
 from skyhaul_connectors.formats.media_type import HEAD, media_type
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import Broken, PlainStream
+from skyhaul_connectors.formats.tar_images import TarImages
 from skyhaul_connectors.formats.tar_members import Member, members_of
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
@@ -111,6 +112,7 @@ class TarDecoder(WholeObject):
     def _members(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
         from skyhaul_connectors.formats.registry import decoder_for, format_of
 
+        free = 0
         for member in self._sound(reader, account):
             body = self._body(reader, member, account)
             if not body:
@@ -125,18 +127,22 @@ class TarDecoder(WholeObject):
                 account.drift(member.offset, member.size, f"{printable(member.name)}: {why}", body)
                 continue
             decoder = decoder_for(self._format, self._inner, member.name)
+            place = max(member.offset, free)
             inner = BytesChunk(body, whole(len(body), member.name, source=data.chunk.object.source))
             for step in decoder.decode(inner):
                 for reject in step.rejects:
                     reason = f"{printable(member.name)}: {reject.reason}"
-                    account.pass_on(member.offset + reject.offset, reject.length, reason, reject.raw)
+                    account.pass_on(place + reject.offset, reject.length, reason, reject.raw)
                 if step.damaged:
                     account.mark_damaged()
-                yield account.step(self._placed(step.batch, member.offset))
+                batch = self._placed(step.batch, place)
+                if batch.num_rows:
+                    free = batch.column("offset")[-1].as_py() + 1
+                yield account.step(batch)
 
-    def _placed(self, batch: pa.RecordBatch, offset: int) -> pa.RecordBatch:
+    def _placed(self, batch: pa.RecordBatch, place: int) -> pa.RecordBatch:
         index = batch.schema.get_field_index("offset")
-        moved = pa.array(batch.column(index).to_numpy() + offset, pa.int64())
+        moved = pa.array(batch.column(index).to_numpy() + place, pa.int64())
         return batch.set_column(index, batch.schema.field(index), moved)
 
     def _blobs(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
@@ -159,47 +165,10 @@ class TarDecoder(WholeObject):
 
     def _images(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
         buffer = RowBuffer(self.settings, self.schema, account)
-        group: dict[str, tuple[Member, bytes]] = {}
-        stem = ""
+        images = TarImages(account, buffer, self._options.max_pixels)
         for member in self._sound(reader, account):
             body = self._body(reader, member, account)
-            if body is None:
-                continue
-            folder, slash, last = member.name.rpartition("/")
-            first, _, suffix = last.partition(".")
-            if folder + slash + first != stem and group:
-                self._grouped(stem, group, account, buffer)
-                group = {}
-                if buffer.full:
-                    yield buffer.step()
-            stem = folder + slash + first
-            group[suffix.lower()] = (member, body)
-        if group:
-            self._grouped(stem, group, account, buffer)
+            if body is not None:
+                yield from images.add(member, body)
+        yield from images.rest()
         yield from buffer.rest()
-
-    def _grouped(
-        self, stem: str, group: dict[str, tuple[Member, bytes]], account: Account, buffer: RowBuffer
-    ) -> None:
-        beside = {suffix: group.pop(suffix) for suffix in (*CAPTION_SUFFIXES, JSON_SUFFIX) if suffix in group}
-        if not group:
-            for member, body in beside.values():
-                account.drift(member.offset, member.size, f"{printable(member.name)}: beside no image", body)
-            return
-        more: dict[str, Any] = {"name": stem}
-        caption: str | None = None
-        try:
-            for suffix in CAPTION_SUFFIXES:
-                if suffix in beside and caption is None:
-                    caption = beside[suffix][1].decode("utf-8").strip()
-            if JSON_SUFFIX in beside:
-                more["json"] = loads(beside[JSON_SUFFIX][1])
-        except (UnicodeDecodeError, BadJson) as error:
-            member, body = next(iter(beside.values()))
-            account.reject(member.offset, member.size, f"{printable(member.name)}: {error}", body)
-        for member, body in group.values():
-            try:
-                row = image_row(body, member.name, self._options.max_pixels, caption, more)
-                buffer.add(row, member.offset, member.size)
-            except NoImage as no:
-                account.reject(member.offset, member.size, f"{printable(member.name)}: {no}", body)

@@ -4,10 +4,11 @@ Taken are `response` records of HTML and plain text, `conversion` records (WET) 
 text; requests, metadata, revisits and what is no text (images, say) are no documents and are passed over, as
 are responses whose status is not 2xx, unless `statuses: all`. HTML becomes its main text (`html_text`), other
 text is decoded strictly. A record that cannot be taken is rejected; a record that is damaged costs itself.
+Segments of a record (WARC 1.1, section 7) are rejected one by one: they are not put together.
 
 Columns: text, id (WARC-Record-ID), url, created (WARC-Date), language (as stated: WARC-Identified-Content-
 Language, Content-Language or the page), and for `metadata`: type, status, content_type, title, digest,
-truncated.
+truncated (as stated, or `unspecified` where the HTTP body is shorter than its Content-Length).
 A stated block digest is compared. Offset and length are those of the record's headers and block.
 """
 
@@ -20,7 +21,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from skyhaul_connectors.formats import html_child, html_text
-from skyhaul_connectors.formats.arc_records import arc_records
+from skyhaul_connectors.formats.arc_records import ARC_LINE, arc_records, begins_arc
 from skyhaul_connectors.formats.block_digest import matches
 from skyhaul_connectors.formats.byte_reader import ByteReader
 from skyhaul_connectors.formats.compression import DecompressedStream, open_stream
@@ -38,7 +39,7 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 
 _HTML = ("text/html", "application/xhtml+xml")
-_TYPES = frozenset({"response", "conversion", "resource"})
+_TYPES = frozenset({"response", "conversion", "resource", "continuation"})
 
 
 class WarcOptions(StreamOptions):
@@ -82,10 +83,12 @@ class WarcDecoder(WholeObject):
 
     def _records(self, stream: Stream) -> Iterator[ArchiveRecord]:
         """All records of the archive; where a compressed member is corrupt, it costs that member."""
+        resumed = False
         while True:
             reader = ByteReader(stream)
             try:
-                if reader.peek(9) == b"filedesc:":
+                # Only the first member of an ARC says that it is one, and that one may be the corrupt one.
+                if reader.peek(9) == b"filedesc:" or (resumed and begins_arc(reader.ahead(ARC_LINE))):
                     yield from arc_records(reader, self._options.max_record)
                 else:
                     yield from warc_records(reader, _is_wanted, self._options.max_record)
@@ -94,8 +97,9 @@ class WarcDecoder(WholeObject):
                 length = reader.end - reader.start
                 raw = reader.beginning[:length]
                 yield ArchiveRecord(reader.start, length, problem=broken.reason, raw=raw, ends=True)
-            if not isinstance(stream, DecompressedStream) or not stream.resume(b"WARC/"):
+            if not isinstance(stream, DecompressedStream) or not stream.resume(_begins):
                 return
+            resumed = True
 
     def _take(self, record: ArchiveRecord, fields: FieldMap, account: Account, buffer: RowBuffer) -> None:
         try:
@@ -113,6 +117,9 @@ class WarcDecoder(WholeObject):
         headers = record.headers or {}
         if self._options.digests and not matches(headers.get("warc-block-digest"), record.block):
             raise BadText("the block is not what its WARC-Block-Digest states")
+        if record.type == "continuation" or "warc-segment-number" in headers:
+            number = printable(headers.get("warc-segment-number", ""), 20) or "?"
+            raise BadText(f"segmented: this is segment {number}, and segments are not put together")
         document: dict[str, Any] = {
             "id": _identifier(headers.get("warc-record-id")),
             "url": headers.get("warc-target-uri", "").strip("<>") or None,
@@ -124,11 +131,14 @@ class WarcDecoder(WholeObject):
             if header in headers:
                 document[name] = headers[header]
         body, content_type = record.block, headers.get("content-type", "")
-        if record.type == "response" and record.block.startswith(b"HTTP/"):
-            response = parse_response(record.block, self._options.max_record)
+        if record.type == "response" and _is_http(record.block, headers):
+            cut = "truncated" in document
+            response = parse_response(record.block, self._options.max_record, cut=cut)
             if self._options.statuses == "success" and not 200 <= response.status < 300:
                 return None
             document["status"] = response.status
+            if response.is_short and not cut:
+                document["truncated"] = "unspecified"
             document["language"] = document["language"] or response.headers.get("content-language")
             body, content_type = response.body, response.headers.get("content-type", "")
         return self._with_text(document, body, content_type)
@@ -154,8 +164,22 @@ class WarcDecoder(WholeObject):
         return document
 
 
+def _begins(member: bytes) -> bool:
+    return member.startswith(b"WARC/") or begins_arc(member)
+
+
 def _is_wanted(headers: Mapping[str, str]) -> bool:
     return headers.get("warc-type", "").lower() in _TYPES
+
+
+def _is_http(block: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether a response is one of HTTP, or says that it is; others are of DNS, FTP and the like."""
+    if block.startswith(b"HTTP/"):
+        return True
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind:
+        return kind == "application/http"
+    return headers.get("warc-target-uri", "").lstrip("<")[:5].lower().startswith("http")
 
 
 def _identifier(value: str | None) -> str | None:

@@ -1,8 +1,9 @@
 """WARC records out of a stream (ISO 28500, WARC 1.0 and 1.1), with damage confined to its record.
 
 A record is a version line, headers, an empty line, a block of Content-Length bytes and two line ends. What is
-not like that costs the bytes up to the next line that begins with `WARC/`; an archive that ends inside
-a record is truncated.
+not like that costs the bytes up to the next line that begins with `WARC/`, also where that lies inside what
+Content-Length takes for the block; an archive that ends inside a record, with no other one begun in it, is
+truncated.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from skyhaul_connectors.formats.byte_reader import ByteReader
+from skyhaul_connectors.formats.stream import PIECE
 from skyhaul_schemas.records import RAW_CAP
 
 Wanted = Callable[[Mapping[str, str]], bool]
@@ -21,6 +23,7 @@ _VERSION = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n")
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
 _HEADER = re.compile(r"\n([^:\n]+):[ \t]*([^\n]*)")
 _FOLD = re.compile(r"\r?\n[ \t]+(?=[^\r\n])")
+_HEAD_END = re.compile(rb"\n\r?\n")
 _NEXT = b"\nWARC/"
 
 
@@ -75,37 +78,82 @@ def _body(
     wanted: Wanted,
     max_record: int,
 ) -> ArchiveRecord | None:
-    keep = wanted(headers) and size <= max_record
-    block = reader.take(size) if keep else b""
-    have = len(block) if keep else reader.skip(size)
-    length = len(head) + have
-    raw = (head + block[:RAW_CAP])[:RAW_CAP]
-    if have < size:
-        problem = f"truncated: the archive ends inside a record, {size - have} bytes before its end"
-        return ArchiveRecord(start, length, problem=problem, raw=raw, ends=True)
-    if not _at_border(reader):
-        return _wrong_length(reader, start, head, block, length)
+    if size > max_record:
+        return _too_large(reader, start, head, size, wanted(headers), max_record)
+    # Also what is not wanted is taken: where its length is wrong, there are other records in it.
+    block = reader.gather(size)
+    if len(block) < size or not _at_border(reader):
+        raw = head + block[:RAW_CAP]
+        inside = block.find(_NEXT)
+        if inside >= 0:
+            return _ended_early(reader, start, (head + block[:inside])[:RAW_CAP], block[inside:])
+        if len(block) < size:
+            return _truncated(reader, start, raw, size - len(block))
+        return _passed_over(reader, start, raw, "Content-Length is not the record's end")
     if not wanted(headers):
         return None
-    if not keep:
-        problem = f"a record of {size} bytes, more than max_record of {max_record}"
-        return ArchiveRecord(start, length, problem=problem, raw=raw)
-    return ArchiveRecord(start, length, headers.get("warc-type", "").lower(), headers, block, raw=raw)
+    raw = (head + block[:RAW_CAP])[:RAW_CAP]
+    kind = headers.get("warc-type", "").lower()
+    return ArchiveRecord(start, len(head) + size, kind, headers, block, raw=raw)
 
 
-def _wrong_length(reader: ByteReader, start: int, head: bytes, block: bytes, length: int) -> ArchiveRecord:
-    """The block does not end where Content-Length says: too long where a record begins inside it, else too
-    short."""
-    inside = block.find(_NEXT)
-    if inside >= 0:
-        reader.unread(block[inside + 1 :])
-        return ArchiveRecord(
-            start,
-            reader.offset - start,
-            problem="Content-Length is beyond the record's end",
-            raw=(head + block[:inside])[:RAW_CAP],
-        )
-    return _passed_over(reader, start, head + block, "Content-Length is not the record's end")
+def _too_large(
+    reader: ByteReader, start: int, head: bytes, size: int, is_wanted: bool, max_record: int
+) -> ArchiveRecord | None:
+    """Pass over a block that is not held in memory.
+
+    From where another record seems to begin in it, up to `max_record` bytes are held. If the block's end is
+    within them, it tells whether Content-Length is right; if not, a whole record in them tells that it is
+    wrong.
+    """
+    raw = head + reader.ahead(min(size, RAW_CAP))
+    have = reader.skip_to(_NEXT, size)
+    if have < size and reader.ahead(len(_NEXT)) == _NEXT:
+        before = raw[: len(head) + have]
+        held = reader.gather(min(size - have, max(max_record, PIECE)))
+        have += len(held)
+        if have < size and reader.ahead(1):
+            if _begins_with_a_record(held):
+                return _ended_early(reader, start, before, held)
+            have += reader.skip(size - have)
+        elif have < size or not _at_border(reader):
+            return _ended_early(reader, start, before, held)
+    if have < size:
+        return _truncated(reader, start, raw, size - have)
+    if not _at_border(reader):
+        return _passed_over(reader, start, raw, "Content-Length is not the record's end")
+    if not is_wanted:
+        return None
+    problem = f"a record of {size} bytes, more than max_record of {max_record}"
+    return ArchiveRecord(start, len(head) + size, problem=problem, raw=raw[:RAW_CAP])
+
+
+def _begins_with_a_record(held: bytes) -> bool:
+    """Whether a whole record follows the first line end, and another one follows that."""
+    end = _HEAD_END.search(held, 1, _HEADER_LIMIT)
+    if end is None:
+        return False
+    head = held[1 : end.end()]
+    length = parse_headers(head).get("content-length", "")
+    if _VERSION.match(head) is None or _LENGTH.fullmatch(length) is None:
+        return False
+    behind = end.end() + int(length)
+    return held[behind : behind + 16].lstrip(b"\r\n").startswith(b"WARC/")
+
+
+def _ended_early(reader: ByteReader, start: int, raw: bytes, rest: bytes) -> ArchiveRecord:
+    """The record ends where another one begins in what was taken for its block; `rest` is that one, with the
+    line end before it."""
+    reader.unread(rest[1:])
+    problem = "Content-Length is beyond the record's end"
+    return ArchiveRecord(start, reader.offset - start, problem=problem, raw=raw[:RAW_CAP])
+
+
+def _truncated(reader: ByteReader, start: int, raw: bytes, missing: int) -> ArchiveRecord:
+    """Raises Broken where it is the stream that is."""
+    reader.check()
+    problem = f"truncated: the archive ends inside a record, {missing} bytes before its end"
+    return ArchiveRecord(start, reader.offset - start, problem=problem, raw=raw[:RAW_CAP], ends=True)
 
 
 def _passed_over(reader: ByteReader, start: int, taken: bytes, problem: str) -> ArchiveRecord:
@@ -121,8 +169,11 @@ def _passed_over(reader: ByteReader, start: int, taken: bytes, problem: str) -> 
 def _to_next_line(reader: ByteReader) -> bool:
     """Pass over line ends between records; False at the end of the archive."""
     while True:
-        ahead = reader.peek(4)
+        ahead = reader.ahead(4)
         if not ahead:
+            # Where the stream is broken here, it is not the record before that it breaks.
+            reader.begin()
+            reader.check()
             return False
         left = ahead.lstrip(b"\r\n")
         reader.skip(len(ahead) - len(left))

@@ -22,11 +22,13 @@ _BLOCK_LIMIT = 128 * 1024
 
 
 class ZstdFrames:
-    """The frames of one object; `corrupt` is the exception that says what is wrong with the input."""
+    """The frames of one object; `corrupt` is the exception that says what is wrong with the input. A frame
+    may ask for `max_window` bytes."""
 
-    def __init__(self, corrupt: type[Exception]) -> None:
+    def __init__(self, corrupt: type[Exception], max_window: int = _MAX_WINDOW) -> None:
         self.corrupt = corrupt
-        self._context = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+        self._max_window = max_window
+        self._context = zstandard.ZstdDecompressor(max_window_size=max_window)
         self._first = True
 
     def frame(self) -> ZstdFrame:
@@ -41,7 +43,7 @@ class ZstdFrames:
             if payload[:4] == zstandard.FRAME_HEADER:
                 payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=_DICTIONARY_LIMIT)
             self._context = zstandard.ZstdDecompressor(
-                dict_data=zstandard.ZstdCompressionDict(payload), max_window_size=_MAX_WINDOW
+                dict_data=zstandard.ZstdCompressionDict(payload), max_window_size=self._max_window
             )
         except (zstandard.ZstdError, MemoryError) as error:
             raise self.corrupt(f"dictionary: {error}") from None

@@ -9,6 +9,7 @@ from skyhaul.cli.params import duration, job_argument
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import named, open_dataset
+from skyhaul_schemas.errors import UsageError
 
 ENGINES = ("pyarrow", "duckdb", "polars", "datasets", "datasets-streaming", "pyspark")
 
@@ -18,7 +19,8 @@ First the whole proof of `skyhaul verify --deep`. Then: row groups of at most 10
 500 MB uncompressed, one schema, checksums on pages, more files than loader workers, a sample of shards
 encoded again to the same bytes. Then pyarrow, DuckDB, Polars, Hugging Face datasets (copied and
 streaming) and Spark, each if it is installed, in a process of its own without network, must agree on
-rows, bytes of text, nulls and types. What holds is written to _skyhaul/certificate.json.
+rows, bytes of text, nulls and types. What holds is written to _skyhaul/certificate.json;
+extending or amending the plan removes it.
 
 `pip install 'skyhaul[certify,spark]'` installs the engines. datasets keeps an uncompressed copy of a
 split in TMPDIR while it reads; of a dataset on an object store all data files are copied there first.
@@ -73,6 +75,8 @@ def command(
     loader_workers: int | None,
     engine_limit: float,
 ) -> int:
+    if engines and all_engines:
+        raise UsageError("--engine and --all-engines exclude each other: all are more than those named")
     from skyhaul.certify import certify_dataset
     from skyhaul.certify.keeping import keep_certificate
 

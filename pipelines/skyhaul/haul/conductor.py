@@ -41,6 +41,7 @@ from skyhaul_schemas.errors import (
     SourceFailing,
     SourceSilent,
     StorageError,
+    TooManyRejects,
 )
 from skyhaul_schemas.plan import Chunk, Shard
 
@@ -63,6 +64,11 @@ class _Turn:
 
 _ENCODER_NICENESS = 5
 """Of encoding beside a transfer: a third of the CPU of what it competes with."""
+
+
+_GARBAGE = 3
+"""Shards of a source, one after the other, above its ceiling on rejects: chunks are dealt to shards by a
+hash, so each is a sample of the source, and the rest need not cross the link to be refused, too."""
 
 
 @dataclass(slots=True)
@@ -104,7 +110,8 @@ class Conductor:
         self._event = on_event or (lambda message: None)
         self._todo: queue.SimpleQueue[_Claimed | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Receipt | BaseException] = queue.SimpleQueue()
-        self._given_up: dict[str, CarriageError] = {}
+        self._given_up: dict[str, SkyhaulError] = {}
+        self._garbage: dict[str, int] = {}
         self._disk_full = False
 
     def haul(self, *claims: Claim) -> Iterator[Receipt]:
@@ -266,7 +273,18 @@ class Conductor:
             return claimed.fetch.transfer()
         return {IN_PLACE: TransferCounts(payload_bytes=claimed.shard.needed_bytes)}
 
+    def _note_garbage(self, source: str, error: TooManyRejects) -> None:
+        if source in self._given_up:
+            return
+        self._garbage[source] = self._garbage.get(source, 0) + 1
+        if self._garbage[source] >= _GARBAGE:
+            self._given_up[source] = TooManyRejects(
+                f"source {source}: {_GARBAGE} shards one after the other are above `max_rejects`, so that"
+                f" this one was not fetched; the last of them: {error}"
+            )
+
     def _committed(self, shard: Shard, record: CommitRecord) -> Receipt:
+        self._garbage.pop(shard.source, None)
         total = TransferCounts()
         for counts in record.transfer.values():
             total = total.plus(counts)
@@ -296,6 +314,8 @@ class Conductor:
             return replace(told, outcome="deferred")
         if isinstance(error, SourceFailing):
             self._given_up.setdefault(shard.source, error)
+        if isinstance(error, TooManyRejects):
+            self._note_garbage(shard.source, error)
         if isinstance(error, DiskFull):
             self._disk_full = True
         over = f" over {', '.join(links)}" if links else ""

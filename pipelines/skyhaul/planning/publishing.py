@@ -51,14 +51,16 @@ def publish(
 def publish_generation(
     store: DatasetStore, objects: NewFile, dropped: NewFile | None, shards: NewFile, header: PlanHeader
 ) -> None:
-    """Add a generation; it is there once its shards are. An equal one of another process is as good.
-    Raises PlanMismatch where another one was added meanwhile, StorageError."""
+    """Add a generation; it is there once its shards are. An equal one of another process is as good. A
+    certificate goes first: it is of the plan as it was. Raises PlanMismatch where another one was added
+    meanwhile, StorageError."""
     number = header.generation
     presence = layout.shards_file(number)
     try:
         _place(store, objects, layout.objects_file(number), presence)
         if dropped is not None:
             _place(store, dropped, layout.dropped_file(number), presence)
+        store.remove(layout.CERTIFICATE)
         store.publish(shards.path, presence, shards.sha256)
     except CommitConflict:
         raise PlanMismatch(

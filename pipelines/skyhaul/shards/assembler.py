@@ -1,8 +1,9 @@
 """Canonical row groups: cut where the rows say, whatever batches they came in.
 
-A row group takes rows, in order, while their uncompressed bytes (`row_bytes`) stay within the limit, and
-at least one. That is a function of the sequence of rows alone. pyarrow gives other bytes for the same rows
-in other batches, so each group is combined into one batch before it is handed on.
+A row group takes rows, in order, while their uncompressed bytes (`row_bytes`) stay within the limit less
+what heads of pages may take (`within`), and at least one. That is a function of the sequence of rows alone.
+pyarrow gives other bytes for the same rows in other batches, so each group is combined into one batch before
+it is handed on.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ Emit = Callable[[pa.RecordBatch, int], None]
 """Takes a row group and its bytes; the batch is valid during the call only."""
 
 
+def within(limit: int) -> int:
+    """What rows may take of `limit` bytes, so that a footer's count of them stays within it: that has the
+    heads of pages, too, which state the least and the greatest value of a page."""
+    return limit - limit // 128
+
+
 class Assembler:
     """Collects rows and emits row groups with their bytes. Holds one group at most."""
 
     def __init__(self, schema: pa.Schema, limit: int, emit: Emit) -> None:
-        self._limit = limit
+        self._limit = within(limit)
         self._emit = emit
         self._pending = RowBuffer(schema)
         self._bytes = 0

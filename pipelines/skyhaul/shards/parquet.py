@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from skyhaul.dataset.files import NewFile
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.shards.assembler import within
 from skyhaul_schemas.commit import CommittedFile
 
 DICTIONARY = frozenset(
@@ -93,7 +94,7 @@ class RollingFiles:
         self._schema = schema
         self._compression = compression
         self._name = name
-        self._file_size = file_size
+        self._file_size = None if file_size is None else within(file_size)
         self._writer: pq.ParquetWriter | None = None
         self._file: NewFile | None = None
         self._footers: list[Any] = []

@@ -1,0 +1,135 @@
+"""The page docs/formats.md: every format, what it gives, and every option that `decode:` takes.
+
+`python -m skyhaul_connectors.formats.reference` prints it. What options mean is told by the docstrings of
+their models (`key: meaning.`), their defaults and choices by the models themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin
+
+from skyhaul_connectors.formats.options import FormatOptions, StreamOptions
+from skyhaul_connectors.formats.registry import FORMATS, options_of
+from skyhaul_schemas.job import Size
+from skyhaul_schemas.units import format_size
+
+_HEAD = """# Formats
+
+Written by `make docs` from the program.
+
+A source's `format:` names one; without it each object's suffix does, compression suffixes aside (`.gz`,
+`.zst`, `.bz2`, `.xz`, `.lz4`). What is below `decode:` are the options of the source's format; a source of
+mixed formats gives each the options that it knows. An unknown option is refused with those that are allowed.
+
+```yaml
+sources:
+  buoys:
+    url: https://station.example/buoys/*.txt
+    format: csv
+    decode: {delimiter: whitespace, comment: "#", missing: [MM, "-9999"]}
+```
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    return "\n".join([_HEAD, *_overview(), *_shared(), *_formats()]) + "\n"
+
+
+def _overview() -> Iterator[str]:
+    yield "| format | reads | schemas | suffixes |"
+    yield "| --- | --- | --- | --- |"
+    for entry in FORMATS.values():
+        suffixes = " ".join(f"`{suffix}`" for suffix in entry.suffixes) or "none: name it"
+        yield f"| {entry.name} | {entry.about} | {', '.join(entry.schemas)} | {suffixes} |"
+    yield ""
+
+
+def _shared() -> Iterator[str]:
+    yield "## Options of every format that may be compressed"
+    yield ""
+    yield from _table(StreamOptions, frozenset())
+    yield ""
+
+
+def _formats() -> Iterator[str]:
+    shared = frozenset(StreamOptions.model_fields)
+    for entry in FORMATS.values():
+        yield f"## {entry.name}"
+        yield ""
+        module = importlib.import_module(f"skyhaul_connectors.formats.{entry.module}")
+        yield from ((module.__doc__ or "").strip(), "")
+        model = options_of(entry)
+        if not issubclass(model, StreamOptions):
+            yield from ("It is not read from a compressed stream.", "")
+        if set(model.model_fields) - shared:
+            yield from _table(model, shared)
+        else:
+            yield "No options of its own."
+        yield ""
+
+
+def _table(model: type[FormatOptions], without: frozenset[str]) -> Iterator[str]:
+    yield "| option | default | values | meaning |"
+    yield "| --- | --- | --- | --- |"
+    said = meanings(model)
+    for name, field in model.model_fields.items():
+        if name not in without:
+            sized = any(part in field.metadata for part in get_args(Size)[1:])
+            default = _value(field.get_default(call_default_factory=True))
+            values = "a size such as `64MiB`" if sized else _values(field.annotation)
+            yield f"| `{name}` | {default} | {values} | {said[name]} |"
+
+
+def meanings(model: type[FormatOptions]) -> Mapping[str, str]:
+    """Option -> what the docstrings of the model and its bases say of it. Raises KeyError for one that none
+    speaks of."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        fields = getattr(base, "model_fields", {})
+        text = " ".join((vars(base).get("__doc__") or "").split())
+        parts = re.split(r"(?:^|(?<=\. ))([a-z_]+(?:(?:, | and )[a-z_]+)*): ", text)
+        for keys, meaning in zip(parts[1::2], parts[2::2], strict=True):
+            for key in re.split(r", | and ", keys):
+                if key in fields:
+                    found[key] = f"{meaning.strip()[:1].upper()}{meaning.strip()[1:]}"
+    return {name: found[name] for name in model.model_fields}
+
+
+def _value(value: object) -> str:
+    if value is None or value in ({}, ()):
+        return "none"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(repr(part) for part in value)}]`"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and value >= 1024 and value % 1024 == 0:
+        return format_size(value)
+    return "`tab`" if value == "\t" else f"`{value}`"
+
+
+def _values(kind: object) -> str:
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    names = [_name(part) for part in parts if part is not type(None)]
+    return " or ".join(dict.fromkeys(name for name in names if name))
+
+
+def _name(kind: object) -> str:
+    plain = {str: "text", int: "a number", float: "a number", bool: "`true`, `false`"}
+    if isinstance(kind, type) and kind in plain:
+        return plain[kind]
+    origin = get_origin(kind)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(kind))
+    if origin in (tuple, list, frozenset):
+        return "a list"
+    return "a mapping"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
