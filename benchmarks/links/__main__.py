@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -100,6 +101,9 @@ def main(
     seed: int,
     out: Path | None,
 ) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also in the background, where a shell has SIGINT ignored: namespaces and servers must not stay.
+        signal.signal(number, signal.default_int_handler)
     lacks = missing()
     if lacks:
         click.echo(f"skipped: {'; '.join(lacks)}")

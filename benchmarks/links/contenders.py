@@ -187,16 +187,19 @@ def _call(link: Link, command: Sequence[str], folder: Path, patience: float = PA
                  "CURL_CA_BUNDLE": str(link.folder / "cert.pem"), **s3_environment(SERVER)},
         )  # fmt: skip
         end = time.monotonic() + patience
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            if time.monotonic() > end:
-                process.kill()
-                os.wait4(process.pid, 0)
-                process.returncode = -9
-                raise NotThrough(f"{command[0]} was not through after {patience:g} s")
-            time.sleep(0.005)
+        try:
+            while True:
+                pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+                if pid:
+                    break
+                if time.monotonic() > end:
+                    raise NotThrough(f"{command[0]} was not through after {patience:g} s")
+                time.sleep(0.005)
+        except BaseException:
+            process.kill()
+            os.wait4(process.pid, 0)
+            process.returncode = -9
+            raise
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             log.seek(0)
