@@ -13,7 +13,7 @@ import pytest
 from cli.jobs import write_job, write_texts
 from skyhaul.cli.lean_start import hidden
 
-LEFT_OUT = ("pandas", "pymongo", "bson", "apache_beam.io.gcp.bigquery", "requests")
+LEFT_OUT = ("pandas", "pymongo", "bson", "apache_beam.io.gcp.bigquery", "requests", "azure.core")
 
 
 def test_a_haul_imports_nothing_that_it_has_no_use_for_and_says_nothing_of_it(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A start without what a haul has no use for: a third of the CPU of importing Arrow and Beam.
 
-Arrow looks for pandas when it makes its first array. Beam imports its MongoDB and BigQuery transforms and
+Arrow looks for pandas when it makes its first array. Beam imports its MongoDB, BigQuery and Azure parts and
 pandas, each of them optional to it. All take it as normal that a package is not there; so for the moment
 in which they look, it is not. Later imports of it work, Arrow's own `to_pandas` included.
 
@@ -17,7 +17,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_OPTIONAL_TO_BEAM = ("pandas", "bson", "pymongo", "apache_beam.io.gcp.bigquery")
+_OPTIONAL_TO_BEAM = (
+    "pandas",
+    "bson",
+    "pymongo",
+    "apache_beam.io.gcp.bigquery",
+    "azure.core",
+    "azure.identity",
+)
 
 
 class _Hiding:
