@@ -43,3 +43,11 @@ def sha1(block: bytes) -> str:
 def by_record(records: list[bytes]) -> bytes:
     """As archives are compressed: one gzip member a record."""
     return b"".join(gzip.compress(one, mtime=0) for one in records)
+
+
+WORDS = "The quick brown fox jumps over the lazy dog and says so at some length, page"
+PAGES = [response(f"{WORDS} {number}.", number) for number in range(20)]
+
+
+def numbers(found) -> list[int]:
+    return [int(row["source_id"].rpartition(":")[2]) for row in found.rows]

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections import Counter
 from pathlib import Path
 
-import brotli
 import pytest
 import zstandard
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formats.archives import by_record, http_record, record, response, sha1
+from formats.archives import PAGES, WORDS, by_record, http_record, numbers, record, response, sha1
 from formats.decoding import decode
 from skyhaul_connectors.formats import warc_records
 from skyhaul_schemas.errors import DecodeError
 
 INFO = record("warcinfo", b"software: test\r\n", Content_Type="application/warc-fields")
-WORDS = "The quick brown fox jumps over the lazy dog and says so at some length, page"
-PAGES = [response(f"{WORDS} {number}.", number) for number in range(20)]
-
-
-def _numbers(found) -> list[int]:
-    return [int(row["source_id"].rpartition(":")[2]) for row in found.rows]
 
 
 def test_a_response_becomes_the_text_of_its_page() -> None:
@@ -61,127 +53,8 @@ def test_a_conversion_is_text_as_it_is_and_other_records_are_passed_over() -> No
 
 def test_only_success_is_a_document_unless_the_job_says_so() -> None:
     raw = PAGES[0] + response("Gone.", 1, status="404 Not Found")
-    assert _numbers(decode(raw, "x.warc")) == [0]
-    assert _numbers(decode(raw, "x.warc", statuses="all")) == [0, 1]
-
-
-BODY = f"<html><body><p>{WORDS}.</p></body></html>".encode()
-GZIP = gzip.compress(BODY, mtime=0)
-ZSTD = zstandard.ZstdCompressor(write_checksum=True)
-
-
-@pytest.mark.parametrize(
-    ("coding", "body"),
-    [
-        ("", BODY),
-        (
-            "Transfer-Encoding: chunked",
-            b"5\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (BODY[:5], len(BODY) - 5, BODY[5:]),
-        ),
-        ("Transfer-Encoding: chunked", BODY),
-        ("Content-Encoding: gzip", gzip.compress(BODY)),
-        ("Content-Encoding: gzip", BODY),
-        ("Content-Encoding: deflate", zlib.compress(BODY)),
-        ("Content-Encoding: deflate", zlib.compress(BODY, wbits=-15)),
-        ("Content-Encoding: identity", BODY),
-        ("Content-Encoding: br", brotli.compress(BODY)),
-        ("Content-Encoding: zstd", zstandard.compress(BODY)),
-        ("Content-Encoding: gzip", gzip.compress(BODY[:20]) + gzip.compress(b"") + gzip.compress(BODY[20:])),
-        ("Content-Encoding: gzip", gzip.compress(BODY) + b"\r\n<!-- served by -->"),
-        ("Content-Encoding: zstd", zstandard.compress(BODY[:20]) + zstandard.compress(BODY[20:])),
-        ("Content-Encoding: zstd", ZSTD.compress(BODY) + b"\x50\x2a\x4d\x18\x03\0\0\0abc"),
-        ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip", b"%x\r\n%b\r\n0\r\n" % (len(GZIP), GZIP)),
-        ("Transfer-Encoding: chunked", b"5\n" + BODY),
-        ("Transfer-Encoding: chunked", b"1000\n" + BODY),
-    ],
-)
-def test_transfer_and_content_codings_are_undone(coding: str, body: bytes) -> None:
-    head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + (coding + "\r\n" if coding else "") + "\r\n"
-    found = decode(http_record(head.encode() + body), "x.warc")
-    assert len(found.texts) == 1, found.reasons
-    assert found.texts[0].removeprefix("5").removeprefix("1000").strip() == f"{WORDS}."
-
-
-_PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n%b\r\n\r\n%b"
-CUT_OFF = {
-    "gzip": (b"Content-Encoding: gzip", GZIP[:-9], "truncated gzip: "),
-    "no trailer": (b"Content-Encoding: gzip", GZIP[:-8], "truncated gzip: "),
-    "second gzip member": (b"Content-Encoding: x-gzip", GZIP + GZIP[:40], "truncated x-gzip: "),
-    "zlib": (b"Content-Encoding: deflate", zlib.compress(BODY)[:-5], "truncated deflate: "),
-    "deflate": (b"Content-Encoding: deflate", zlib.compress(BODY, wbits=-15)[:-5], "truncated deflate: "),
-    "brotli": (b"Content-Encoding: br", brotli.compress(BODY)[:-5], "truncated br: "),
-    "zstd": (b"Content-Encoding: zstd", ZSTD.compress(BODY)[:-1], "truncated zstd: "),
-    "second zstd frame": (
-        b"Content-Encoding: zstd",
-        ZSTD.compress(BODY) + ZSTD.compress(BODY)[:-9],
-        "truncated zstd: ",
-    ),
-    "in a chunk": (b"Transfer-Encoding: chunked", b"5\r\n<p>ab\r\n40\r\ncde", "truncated chunked: "),
-    "before a chunk's end": (b"Transfer-Encoding: chunked", b"5\r\n<p>ab\r", "truncated chunked: "),
-    "after a chunk": (b"Transfer-Encoding: chunked", b"5\r\n<p>ab\r\n", "truncated chunked: "),
-    "in a chunk's size": (b"Transfer-Encoding: chunked", b"5\r\n<p>ab\r\n4", "truncated chunked: "),
-}
-
-
-@pytest.mark.parametrize("name", CUT_OFF)
-def test_a_coded_body_that_is_cut_off_is_rejected_unless_the_archive_says_so(name: str) -> None:
-    head, body, reason = CUT_OFF[name]
-    block = _PAGE % (head, body)
-    found = decode(http_record(block, 1) + PAGES[2], "x.warc")
-    assert _numbers(found) == [2]
-    assert found.reasons[0].startswith(f"HTTP body: {reason}{len(body)} bytes ")
-    assert not found.damaged
-    found = decode(http_record(block, 1, WARC_Truncated="length") + PAGES[2], "x.warc")
-    assert _numbers(found) == [1, 2]
-    assert '"truncated":"length"' in found.rows[0]["metadata"]
-
-
-def test_a_body_of_very_many_members_is_rejected() -> None:
-    for head, member in (
-        (b"Content-Encoding: gzip", gzip.compress(b"")),
-        (b"Content-Encoding: zstd", ZSTD.compress(b"")),
-    ):
-        found = decode(http_record(_PAGE % (head, 2000 * member)), "x.warc")
-        assert found.counts == (0, 1, False)
-        assert found.reasons[0].startswith("HTTP body: more than 1000 ")
-
-
-def test_large_bodies_come_out_whole_and_over_the_cap_not_at_all() -> None:
-    text = b"".join(b"%d\n" % (number * 7919 % 100_003) for number in range(300_000))
-    for coding, body in (
-        (b"gzip", gzip.compress(text, 1) + gzip.compress(text, 1)),
-        (b"zstd", ZSTD.compress(text) + ZSTD.compress(text)),
-        (b"br", brotli.compress(text + text, quality=1)),
-    ):
-        raw = http_record(_PAGE.replace(b"html", b"plain") % (b"Content-Encoding: " + coding, body))
-        assert decode(raw, "x.warc").texts == [(text + text).decode()], coding
-        found = decode(raw, "x.warc", max_record=2 * len(text) - 1)
-        assert "HTTP body of" in found.reasons[0], coding
-        assert found.counts == (0, 1, False)
-
-
-@pytest.mark.parametrize(
-    ("head", "body", "is_short"),
-    [
-        (b"Content-Length: 5000", b"<p>eighteen bytes.", True),
-        (b"Content-Length: 18", b"<p>eighteen bytes.", False),
-        (b"Content-Length: 7", b"<p>eighteen bytes.", False),
-        (b"Content-Length: many", b"<p>eighteen bytes.", False),
-        (b"Content-Length: 5000\r\nContent-Encoding: identity", b"<p>eighteen bytes.", True),
-        # The lengths of what the server sent, where the crawler stored the body decoded.
-        (b"Content-Length: 5000\r\nContent-Encoding: gzip", b"<p>eighteen bytes.", False),
-        (b"Content-Length: 5000\r\nTransfer-Encoding: chunked", b"<p>eighteen bytes.", False),
-        # Coded, and whole by its own end.
-        (b"Content-Length: 5000\r\nContent-Encoding: gzip", GZIP, False),
-    ],
-)
-def test_a_plain_body_shorter_than_its_content_length_is_marked(
-    head: bytes, body: bytes, is_short: bool
-) -> None:
-    (row,) = decode(http_record(_PAGE % (head, body)), "x.warc").rows
-    assert ('"truncated":"unspecified"' in row["metadata"]) == is_short
-    stated = http_record(_PAGE % (head, body), WARC_Truncated="time")
-    assert '"truncated":"time"' in decode(stated, "x.warc").rows[0]["metadata"]
+    assert numbers(decode(raw, "x.warc")) == [0]
+    assert numbers(decode(raw, "x.warc", statuses="all")) == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +82,7 @@ def test_a_plain_body_shorter_than_its_content_length_is_marked(
 def test_a_record_that_cannot_be_taken_costs_itself(block: bytes, reason: str) -> None:
     raw = PAGES[1] + http_record(block, 2) + PAGES[3]
     found = decode(raw, "x.warc")
-    assert _numbers(found) == [1, 3]
+    assert numbers(found) == [1, 3]
     assert not found.damaged
     assert len(found.rejects) == 1
     assert found.reasons[0].startswith(reason)
@@ -230,7 +103,7 @@ def test_segments_of_a_record_are_rejected() -> None:
     second = record("continuation", b"the second half", WARC_Segment_Number="2")
     of_a_request = record("request", b"GET / HTTP/1.1\r\n", WARC_Segment_Number="1")
     found = decode(PAGES[0] + first + PAGES[2] + second + of_a_request + PAGES[3], "x.warc")
-    assert _numbers(found) == [0, 2, 3]
+    assert numbers(found) == [0, 2, 3]
     assert found.reasons == [
         f"segmented: this is segment {number}, and segments are not put together" for number in (1, 2)
     ]
@@ -255,7 +128,7 @@ def test_segments_of_a_record_are_rejected() -> None:
 @pytest.mark.parametrize("pack", [lambda records: b"".join(records), by_record], ids=["plain", "by record"])
 def test_a_malformed_record_costs_itself(bad: bytes, reason: str, pack) -> None:
     found = decode(pack([PAGES[1], bad, PAGES[2], PAGES[3]]), "x.warc")
-    assert _numbers(found) == [1, 2, 3]
+    assert numbers(found) == [1, 2, 3]
     assert found.reasons == [reason]
     assert not found.damaged
     assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[1]), len(bad))
@@ -273,7 +146,7 @@ TOO_LONG = "Content-Length is beyond the record's end"
 def test_a_content_length_beyond_the_archive_costs_its_record(pack, kind: str, length: int) -> None:
     bad = record(kind, b"x" * 50, length=length)
     found = decode(pack([PAGES[0], bad, PAGES[1], PAGES[2]]), "x.warc")
-    assert _numbers(found) == [0, 1, 2]
+    assert numbers(found) == [0, 1, 2]
     assert found.reasons == [TOO_LONG]
     assert not found.damaged
     assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[0]), len(bad))
@@ -286,7 +159,7 @@ def test_a_content_length_beyond_the_archive_in_its_last_record_is_damage(pack) 
         for kind in ("response", "request"):
             bad = record(kind, b"x" * 50, length=length)
             found = decode(pack([PAGES[0], bad]), "x.warc")
-            assert _numbers(found) == [0]
+            assert numbers(found) == [0]
             assert found.reasons[0].startswith("truncated: the archive ends inside a record")
             assert found.damaged
             assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[0]), len(bad))
@@ -298,7 +171,7 @@ def test_a_content_length_beyond_the_archive_in_its_last_record_is_damage(pack) 
 def test_a_record_that_is_passed_over_does_not_swallow_those_behind_it(pack, max_record: int) -> None:
     bad = record("request", b"GET / HTTP/1.1\r\n\r\n", length=5000)
     found = decode(pack(PAGES[:2] + [bad] + 20 * PAGES[2:10]), "x.warc", max_record=max_record)
-    assert _numbers(found) == [0, 1, *(20 * list(range(2, 10)))]
+    assert numbers(found) == [0, 1, *(20 * list(range(2, 10)))]
     assert found.reasons == [TOO_LONG]
 
 
@@ -309,7 +182,7 @@ def test_what_looks_like_a_record_in_a_block_of_the_right_length_is_none(kind: s
         bad = record(kind, inner + size * b"WARC/1.0\r\nContent-Length: 90000\r\n\r\n", Content_Type="a/b")
         for max_record in (1024, "64MiB"):
             found = decode(PAGES[0] + bad + PAGES[1], "x.warc", max_record=max_record)
-            assert _numbers(found) == [0, 1]
+            assert numbers(found) == [0, 1]
             assert len(found.rejects) == (kind == "resource" and max_record == 1024)
 
 
@@ -318,18 +191,18 @@ def test_records_are_found_again_beyond_what_is_held(monkeypatch: pytest.MonkeyP
     bad = record("response", b"x" * 50, length=20_000)
     pages = [response(f"{WORDS} {number}. " + 5 * WORDS, number) for number in range(100)]
     found = decode(bad + b"".join(pages), "x.warc", max_record=1024)
-    assert _numbers(found) == list(range(100))
+    assert numbers(found) == list(range(100))
     assert found.reasons == [TOO_LONG]
     # What is held begins with no whole record: the length is believed, and found out at its end.
     lure = record("response", b"x\nWARC/1.0 is a format" + 3000 * b"x", length=20_000)
     found = decode(lure + b"".join(pages), "x.warc", max_record=1024)
     assert found.reasons == ["Content-Length is not the record's end"]
-    assert _numbers(found) == list(range(_numbers(found)[0], 100))
-    assert _numbers(found)[0] < 50
+    assert numbers(found) == list(range(numbers(found)[0], 100))
+    assert numbers(found)[0] < 50
     sound = record("response", b"x\nWARC/1.0 is a format" + 3000 * b"x")
     found = decode(sound + b"".join(pages), "x.warc", max_record=1024)
     assert found.reasons == ["a record of 3022 bytes, more than max_record of 1024"]
-    assert _numbers(found) == list(range(100))
+    assert numbers(found) == list(range(100))
 
 
 def test_records_before_a_corrupt_member_are_found_in_a_block_that_is_too_long() -> None:
@@ -337,7 +210,7 @@ def test_records_before_a_corrupt_member_are_found_in_a_block_that_is_too_long()
     members[0] = gzip.compress(record("response", b"x" * 50, length=10**6), mtime=0)
     members[7] = members[7][:40] + bytes(40) + members[7][80:]
     found = decode(b"".join(members), "x.warc.gz")
-    assert _numbers(found) == [number for number in range(20) if number not in (0, 7)]
+    assert numbers(found) == [number for number in range(20) if number not in (0, 7)]
     assert found.reasons[0] == TOO_LONG
     assert "corrupt gzip" in found.reasons[1]
     assert len(found.rejects) == 2
@@ -348,7 +221,7 @@ def test_a_corrupt_member_that_gives_nothing_is_no_part_of_the_record_before() -
     members = [gzip.compress(page, mtime=0) for page in PAGES[:3]]
     members[1] = members[1][:10] + b"\xff" * 10 + members[1][20:]
     found = decode(b"".join(members), "x.warc.gz")
-    assert _numbers(found) == [0, 2]
+    assert numbers(found) == [0, 2]
     assert (found.rejects[0].offset, found.rejects[0].length) == (len(PAGES[0]), 0)
 
 
@@ -374,14 +247,14 @@ def test_every_truncation_of_an_archive_is_seen_unless_it_falls_between_records(
 
 
 def test_an_archive_in_a_single_gzip_member_is_read_to_its_end() -> None:
-    assert _numbers(decode(gzip.compress(b"".join(PAGES)), "x.warc.gz")) == list(range(20))
+    assert numbers(decode(gzip.compress(b"".join(PAGES)), "x.warc.gz")) == list(range(20))
 
 
 def test_a_corrupt_member_costs_itself_and_marks_the_archive_as_damaged() -> None:
     members = [gzip.compress(page, mtime=0) for page in PAGES]
     members[7] = members[7][:40] + bytes(40) + members[7][80:]
     found = decode(b"".join(members), "x.warc.gz")
-    assert _numbers(found) == [number for number in range(20) if number != 7]
+    assert numbers(found) == [number for number in range(20) if number != 7]
     assert found.damaged
     assert len(found.rejects) == 1
     assert "corrupt gzip" in found.reasons[0]
@@ -389,7 +262,7 @@ def test_a_corrupt_member_costs_itself_and_marks_the_archive_as_damaged() -> Non
     frames = [pack(page) for page in PAGES]
     frames[3] = frames[3][:-1] + b"\0"
     found = decode(b"".join(frames), "x.warc.zst")
-    assert set(range(20)) - {3} <= set(_numbers(found))
+    assert set(range(20)) - {3} <= set(numbers(found))
     assert found.damaged
     with pytest.raises(DecodeError):
         decode(b"".join(members), "x.warc.gz", on_damage="fail")
@@ -420,18 +293,18 @@ def test_digests_are_compared_where_they_are_stated() -> None:
     bad = http_record(block, 2, WARC_Block_Digest=sha1(b"other"))
     odd = http_record(block, 3, WARC_Block_Digest="crc99:abc")
     found = decode(good + bad + odd, "x.warc")
-    assert _numbers(found) == [1, 3]
+    assert numbers(found) == [1, 3]
     assert found.reasons == ["the block is not what its WARC-Block-Digest states"]
-    assert _numbers(decode(good + bad + odd, "x.warc", digests=False)) == [1, 2, 3]
+    assert numbers(decode(good + bad + odd, "x.warc", digests=False)) == [1, 2, 3]
 
 
 def test_a_record_or_page_over_its_cap_is_rejected() -> None:
     raw = PAGES[0] + response("x" * 5000, 1) + PAGES[2]
     found = decode(raw, "x.warc", max_record=2000)
-    assert _numbers(found) == [0, 2]
+    assert numbers(found) == [0, 2]
     assert "more than max_record of 2000" in found.reasons[0]
     found = decode(raw, "x.warc", max_page=2000)
-    assert _numbers(found) == [0, 2]
+    assert numbers(found) == [0, 2]
     assert "more than max_page of 2000" in found.reasons[0]
     bomb = gzip.compress(b"<p>" + b" " * 5_000_000)
     http = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n" + bomb

@@ -25,6 +25,7 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLParserException, HTMLTree
 
+from skyhaul_connectors.formats.encodings import is_utf8
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import UsageError
 
@@ -117,17 +118,9 @@ def _encoding(raw: bytes, charset: str | None) -> str:
         known = map_encoding_to_html5(charset, fallback_utf8=False)
         if known is not None:
             return str(known)
-        if not raw.isascii() and _is_utf8(raw):
+        if not raw.isascii() and is_utf8(raw):
             return "utf-8"
     return str(detect_encoding(raw, max_len=131072, html5_compatible=True, from_html_meta=True))
-
-
-def _is_utf8(raw: bytes) -> bool:
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _has_giant_tag(raw: bytes) -> bool:
