@@ -6,7 +6,8 @@ Runs alternate on the same data. MB are those of the input before its compressio
 holds it). Start-up is included, and told apart by runs over next to nothing. datatrove is the optional extra
 `bench`; without it its column is left out, and said so.
 
-Web archives: main text is made by Resiliparse in all three, and takes most of the time of each.
+Web archives: main text is made by Resiliparse in all three, and takes most of the time of each. datatrove
+as its users run it extracts with Trafilatura: that is told apart, over a twentieth of the data.
 """
 
 from __future__ import annotations
@@ -91,6 +92,26 @@ def _compare(kind: str, folder: Path, arguments: argparse.Namespace) -> None:
         print("against datatrove:", ratios([c.cpu for c in ours], [c.cpu for c in theirs]))
     else:
         print("datatrove was left out" + ("" if peer else "; the extra `bench` has it"), flush=True)
+    if theirs and kind == "warc":
+        _own_extractor(folder, arguments)
+
+
+def _own_extractor(folder: Path, arguments: argparse.Namespace) -> None:
+    _, size = _corpus("warc", folder / "some", arguments.bytes // 20, 1, arguments.mean)
+    ours: list[Cost] = []
+    theirs: list[Cost] = []
+    for _ in range(arguments.pairs):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        (folder / "job.yaml").write_text(
+            JOB.format(kind="warc", source="some", suffix="warc.gz", fields="{}")
+        )
+        ours.append(run([skyhaul(), "run", "job.yaml", "--quiet"], folder))
+        script = Path(__file__).parent / "datatrove_pipeline.py"
+        theirs.append(run([sys.executable, script, "warc-own", "some", "out/datatrove"], folder))
+    print(f"\nwarc, {size / 1e6:.0f} MB, datatrove with its own extractor (Trafilatura)\n{HEADER}")
+    print(row("skyhaul run", ours, size))
+    print(row("datatrove", theirs, size))
+    print("against datatrove:", ratios([c.cpu for c in ours], [c.cpu for c in theirs]), flush=True)
 
 
 def _corpus(kind: str, folder: Path, size: int, count: int, mean: int) -> tuple[list[Path], int]:

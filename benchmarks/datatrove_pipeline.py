@@ -1,9 +1,10 @@
 """datatrove's readers to its Parquet writer, one task, in this process: the peer of bench_formats.py.
 
-    python benchmarks/datatrove_pipeline.py jsonl|warc|parquet FOLDER OUT
+    python benchmarks/datatrove_pipeline.py jsonl|warc|warc-own|parquet FOLDER OUT
 
-Web archives: its reader gives pages as HTML, and Resiliparse makes their main text in a step of the
-pipeline, as in the haul. Its writer does not say the codec's level, so the level is set below it.
+Web archives: its reader gives pages as HTML. With `warc` Resiliparse makes their main text in a step of the
+pipeline, as in the haul; with `warc-own` its own extractor does, Trafilatura in a child process, which leaves
+out pages in which it finds no text. Its writer does not say the codec's level, so the level is set below it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datatrove.executor import LocalPipelineExecutor
+from datatrove.pipeline.extractors import Trafilatura
 from datatrove.pipeline.readers import JsonlReader, ParquetReader, WarcReader
 from datatrove.pipeline.writers import ParquetWriter
 from plain_documents import LEVEL
@@ -37,7 +39,8 @@ def main(kind: str, folder: str, out: str) -> None:
     elif kind == "parquet":
         steps = [ParquetReader(folder, text_key="body", glob_pattern="*.parquet")]
     else:
-        steps = [WarcReader(folder, glob_pattern="*.warc.gz"), main_text]
+        extractor = Trafilatura(timeout=60) if kind == "warc-own" else main_text
+        steps = [WarcReader(folder, glob_pattern="*.warc.gz"), extractor]
     steps.append(ParquetWriter(out, compression="zstd", expand_metadata=True))
     LocalPipelineExecutor(steps, logging_dir=f"{out}-logs", skip_completed=False).run()
 

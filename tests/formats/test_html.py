@@ -90,6 +90,15 @@ HOSTILE = {
 }
 
 
+def test_a_page_of_few_bytes_and_tags_may_nest_as_it_likes() -> None:
+    for page in (b"<div>" * 700 + b"deep", b"<section>" * 300 + b"x" * 60_000):
+        began = time.process_time()
+        assert decode(page, "x.html", extract="all").counts == (1, 0, False)
+        assert time.process_time() - began < 2
+    for page in (b"<div>" * 800, b"<div>" * 300 + b"x" * 70_000):
+        assert decode(page, "x.html").reasons == ["elements nested deeper than 256"]
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_page_made_to_hang_is_refused_at_once(name: str) -> None:
     raw, reason = HOSTILE[name]

@@ -74,7 +74,7 @@ def test_only_success_is_a_document_unless_the_job_says_so() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n\xff", "invalid utf-8"),
         (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=x\r\n\r\na", "unknown charset 'x'"),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + b"<div>" * 400,
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + b"<div>" * 1000,
             "elements nested deeper than 256",
         ),
     ],

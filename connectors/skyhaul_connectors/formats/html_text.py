@@ -5,8 +5,9 @@ own `<meta>` or what the bytes look like; bytes that it does not allow become U+
 the declared one is unknown, a page that is valid UTF-8 is that, whatever its `<meta>` says.
 
 HTML's own algorithm is quadratic in places, and a page can be made so that it is. Refused at once are pages
-nested deeper than `MAX_DEPTH` (extraction costs nodes times depth; browsers stop at 512 themselves) and
-tags with more than `MAX_ATTRIBUTES` (each is compared with all). Open formatting elements are opened again in
+nested deeper than `MAX_DEPTH` (extraction costs nodes and text times depth; browsers stop at 512 themselves;
+pages of few bytes and tags may nest as they like) and tags with more than `MAX_ATTRIBUTES` (each is compared
+with all). Open formatting elements are opened again in
 every block, so a page may cost their number times that of its tags: where that bound is beyond
 `CHEAP`, the page is read in a child process with a limit on its CPU time (`html_child`).
 """
@@ -29,6 +30,9 @@ from skyhaul_connectors.formats.encodings import is_utf8
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import UsageError
 
+_VERSION = 2
+"""Raised whenever a page would give another text, or be refused where it was not."""
+
 MAX_DEPTH = 256
 MAX_ATTRIBUTES = 4096
 
@@ -39,6 +43,9 @@ _FORMATTING = re.compile(rb"<(?:a|b|big|code|em|font|i|nobr|s|small|strike|stron
 _DEEP = " > ".join(["*"] * (MAX_DEPTH + 1))
 _NOT_FLAT = " > ".join(["*"] * 48)
 """Most pages are flatter, and a long selector takes longer to parse than to match."""
+_SMALL = 64 * 1024
+"""Bytes of a page that costs little however deep its tags nest, if they are few: about 0.1 s at worst, where
+the selectors take a twentieth of the usual page's time."""
 _LONG = 16384
 """Bytes without a `>` that may hold a giant tag."""
 _QUOTED_END = re.compile(rb"""=[\t\n\f\r ]*(?:"[^">]*>|'[^'>]*>)""")
@@ -65,7 +72,7 @@ class Page:
 
 
 def fingerprint() -> Mapping[str, str]:
-    return {"resiliparse": version("resiliparse")}
+    return {"resiliparse": version("resiliparse"), "skyhaul.html": str(_VERSION)}
 
 
 def charset_named(name: str) -> str:
@@ -97,7 +104,7 @@ def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True
     try:
         tree = HTMLTree.parse(bytes_to_str(raw, encoding, "replace", ()))
         root = tree.document
-        if root is None or _is_deep(root):
+        if root is None or (not _is_small(raw) and _is_deep(root)):
             raise BadPage(f"elements nested deeper than {MAX_DEPTH}")
         text = extract_plain_text(tree, main_content=main_content)
         html = root.document_element  # a selector would look through the whole page
@@ -107,6 +114,10 @@ def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True
         raise BadPage(f"unparsable HTML: {' '.join(str(error).split())}") from None
     title = _SPACES.sub(" ", title or "").strip()
     return Page(text, title or None, (language or "").strip() or None, encoding)
+
+
+def _is_small(raw: bytes) -> bool:
+    return len(raw) <= _SMALL and raw.count(b"<") ** 2 <= CHEAP
 
 
 def _is_deep(root: Any) -> bool:
