@@ -106,7 +106,7 @@ def test_a_full_link_is_no_reason_for_a_copy() -> None:
     assert table.decide(2.0) == [], "at 100 B/s ten kilobytes take their time"
 
 
-@pytest.mark.parametrize(("came", "copies"), [(10, 0), (100, 1), (1000, 2)])
+@pytest.mark.parametrize(("came", "copies"), [(10, 0), (100, 1), (160, 1), (170, 2), (1000, 2)])
 def test_the_less_is_missing_the_more_copies_go_out_before_anything_is_late(came: int, copies: int) -> None:
     table = Table(channels=4)
     table.lane.estimate.meter.add(2 * RTT, came * SIZE)

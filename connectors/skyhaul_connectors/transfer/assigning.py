@@ -27,7 +27,7 @@ OLD = 2.2
 THIN = 4.0
 """How much longer a range is waited for that takes the link more than a quarter of a round trip."""
 
-CHEAP, TINY = 0.03, 0.003
+CHEAP, TINY = 0.03, 0.006
 """When less than this share of what came is missing, a copy of all of it costs little. When less than the
 second is, a third one does: what misses then was lost twice."""
 
