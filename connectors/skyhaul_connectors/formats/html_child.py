@@ -33,8 +33,9 @@ _local = threading.local()
 def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True) -> Page:
     """As `html_text.extract`, here or in the child. Raises BadPage, and StorageError where the child was
     killed from outside (memory was short, say)."""
-    if html_text.is_cheap(raw):
-        return html_text.extract(raw, charset=charset, main_content=main_content)
+    small = html_text.is_small(raw)
+    if small or html_text.is_cheap(raw):
+        return html_text.extract(raw, charset=charset, main_content=main_content, small=small)
     child: _Child | None = getattr(_local, "child", None)
     if child is None or child.ended:
         child = _local.child = _Child()

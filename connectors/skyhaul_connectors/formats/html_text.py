@@ -5,11 +5,11 @@ own `<meta>` or what the bytes look like; bytes that it does not allow become U+
 the declared one is unknown, a page that is valid UTF-8 is that, whatever its `<meta>` says.
 
 HTML's own algorithm is quadratic in places, and a page can be made so that it is. Refused at once are pages
-nested deeper than `MAX_DEPTH` (extraction costs nodes and text times depth; browsers stop at 512 themselves;
-pages of few bytes and tags may nest as they like) and tags with more than `MAX_ATTRIBUTES` (each is compared
-with all). Open formatting elements are opened again in
-every block, so a page may cost their number times that of its tags: where that bound is beyond
-`CHEAP`, the page is read in a child process with a limit on its CPU time (`html_child`).
+nested deeper than `MAX_DEPTH` (extraction costs nodes and text times depth; browsers stop at 512 themselves)
+and tags with more than `MAX_ATTRIBUTES` (each is compared with all), unless the page `is_small`. Open
+formatting elements are opened again in every block, so a page may cost their number times that of its tags:
+where that bound is beyond `CHEAP`, the page is read in a child process with a limit on its CPU time
+(`html_child`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ _VERSION = 2
 MAX_DEPTH = 256
 MAX_ATTRIBUTES = 4096
 
+SMALL = 64 * 1024
+"""Bytes of a page that is taken as it is where its tags are few: the one made to be the slowest takes half a
+second, and looking for it a tenth of the usual page's time."""
+
 CHEAP = 500_000
 """Formatting tags times all tags: about 1 s and 100 MB at worst."""
 
@@ -43,9 +47,6 @@ _FORMATTING = re.compile(rb"<(?:a|b|big|code|em|font|i|nobr|s|small|strike|stron
 _DEEP = " > ".join(["*"] * (MAX_DEPTH + 1))
 _NOT_FLAT = " > ".join(["*"] * 48)
 """Most pages are flatter, and a long selector takes longer to parse than to match."""
-_SMALL = 64 * 1024
-"""Bytes of a page that costs little however deep its tags nest, if they are few: about 0.1 s at worst, where
-the selectors take a twentieth of the usual page's time."""
 _LONG = 16384
 """Bytes without a `>` that may hold a giant tag."""
 _QUOTED_END = re.compile(rb"""=[\t\n\f\r ]*(?:"[^">]*>|'[^'>]*>)""")
@@ -88,6 +89,11 @@ def charset_named(name: str) -> str:
     return str(known)
 
 
+def is_small(raw: bytes) -> bool:
+    """Whether a page costs less than a second, whatever it was made for: it is cheap, too."""
+    return len(raw) <= SMALL and raw.count(b"<") ** 2 <= CHEAP
+
+
 def is_cheap(raw: bytes) -> bool:
     """Whether a page costs no more than a few seconds, whatever it was made for."""
     tags = raw.count(b"<")
@@ -96,15 +102,17 @@ def is_cheap(raw: bytes) -> bool:
     return tags * (tags - raw.count(b"</")) <= CHEAP or tags * len(_FORMATTING.findall(raw)) <= CHEAP
 
 
-def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True) -> Page:
-    """The text of a page. Raises BadPage."""
-    if _has_giant_tag(raw):
+def extract(
+    raw: bytes, *, charset: str | None = None, main_content: bool = True, small: bool = False
+) -> Page:
+    """The text of a page; `small` where `is_small` said so. Raises BadPage."""
+    if not small and _has_giant_tag(raw):
         raise BadPage(f"a tag with more than {MAX_ATTRIBUTES} attributes")
     encoding = _encoding(raw, charset)
     try:
         tree = HTMLTree.parse(bytes_to_str(raw, encoding, "replace", ()))
         root = tree.document
-        if root is None or (not _is_small(raw) and _is_deep(root)):
+        if root is None or (not small and _is_deep(root)):
             raise BadPage(f"elements nested deeper than {MAX_DEPTH}")
         text = extract_plain_text(tree, main_content=main_content)
         html = root.document_element  # a selector would look through the whole page
@@ -114,10 +122,6 @@ def extract(raw: bytes, *, charset: str | None = None, main_content: bool = True
         raise BadPage(f"unparsable HTML: {' '.join(str(error).split())}") from None
     title = _SPACES.sub(" ", title or "").strip()
     return Page(text, title or None, (language or "").strip() or None, encoding)
-
-
-def _is_small(raw: bytes) -> bool:
-    return len(raw) <= _SMALL and raw.count(b"<") ** 2 <= CHEAP
 
 
 def _is_deep(root: Any) -> bool:

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_BLAS = "OPENBLAS_NUM_THREADS"
 _OPTIONAL_TO_BEAM = (
     "pandas",
     "bson",
@@ -64,11 +66,24 @@ def first(name: str) -> Iterator[None]:
 
 
 def import_arrow() -> None:
-    """Import pyarrow, and have it look for pandas in vain."""
-    with first("pyarrow"), hidden("pandas"):
+    """Import pyarrow, and have it look for pandas in vain; NumPy's OpenBLAS starts no threads."""
+    with first("pyarrow"), hidden("pandas"), _one_thread_of_blas():
         import pyarrow
 
         pyarrow.array([0])
+
+
+@contextmanager
+def _one_thread_of_blas() -> Iterator[None]:
+    """Its threads look for work for a tenth of a second before they sleep; nothing here has any for them."""
+    if _BLAS in os.environ:
+        yield
+        return
+    os.environ[_BLAS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_BLAS]
 
 
 def import_beam() -> None:
