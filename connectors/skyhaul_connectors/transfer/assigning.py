@@ -27,9 +27,9 @@ OLD = 2.2
 THIN = 4.0
 """How much longer a range is waited for that takes the link more than a quarter of a round trip."""
 
-CHEAP, TINY = 0.03, 0.006
+CHEAP, TINY, LAST = 0.03, 0.006, 0.0012
 """When less than this share of what came is missing, a copy of all of it costs little. When less than the
-second is, a third one does: what misses then was lost twice."""
+second is, a third one does: what misses then was lost twice. And so on."""
 
 HALF = 0.5
 """Of what the link holds: where more is missing, most of it is on its way, and copies would be in its way."""
@@ -90,7 +90,7 @@ class Assigning:
         ]
         came = sum(lane.estimate.meter.total for lane in state.lanes)
         cheap = min(CHEAP * came, HALF * max(lane.estimate.holds for lane in state.lanes))
-        most = 1 + (state.missing <= cheap) + (state.missing <= min(cheap, TINY * came))
+        most = 1 + sum(state.missing <= min(cheap, share * came) for share in (CHEAP, TINY, LAST))
         for ask in list(state.asks.values()):
             if not idle:
                 return
