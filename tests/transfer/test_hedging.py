@@ -106,13 +106,24 @@ def test_a_full_link_is_no_reason_for_a_copy() -> None:
     assert table.decide(2.0) == [], "at 100 B/s ten kilobytes take their time"
 
 
-@pytest.mark.parametrize(("came", "copies"), [(10, 0), (100, 1), (160, 1), (170, 2), (800, 2), (900, 3)])
+@pytest.mark.parametrize(
+    ("came", "copies"), [(10, 0), (40, 0), (50, 1), (160, 1), (170, 2), (800, 2), (900, 3)]
+)
 def test_the_less_is_missing_the_more_copies_go_out_before_anything_is_late(came: int, copies: int) -> None:
     table = Table(channels=4)
     table.lane.estimate.meter.add(2 * RTT, came * SIZE)
     asked = table.decide(2 * RTT)
     assert [(ask.start, ask.stop) for ask in asked] == [(0, SIZE)] * copies
     assert len(table.first.copies) == 1 + copies
+
+
+def test_what_is_late_when_little_is_missing_is_copied_once_more() -> None:
+    table = Table(channels=4)
+    table.lane.estimate.meter.add(2 * RTT, 100 * SIZE)
+    assert len(table.decide(2 * RTT)) == 1
+    assert len(table.decide(3 * RTT)) == 1, "after 1.2 round trips"
+    assert len(table.first.copies) == 3
+    assert table.decide(3.3 * RTT) == []
 
 
 def test_when_one_of_three_copies_comes_the_others_are_not_asked_again() -> None:

@@ -27,9 +27,9 @@ OLD = 2.2
 THIN = 4.0
 """How much longer a range is waited for that takes the link more than a quarter of a round trip."""
 
-CHEAP, TINY, LAST = 0.03, 0.006, 0.0012
-"""When less than this share of what came is missing, a copy of all of it costs little. When less than the
-second is, a third one does: what misses then was lost twice. And so on."""
+CHEAP, TINY, LAST = 0.022, 0.006, 0.0012
+"""When less than this share of what came is missing, a copy of all of it costs little, and of what is late a
+further one. When less than the second is, so does a third one: what misses then was lost twice. And so on."""
 
 HALF = 0.5
 """Of what the link holds: where more is missing, most of it is on its way, and copies would be in its way."""
@@ -97,7 +97,7 @@ class Assigning:
             if ask.ended or ask.work.gone:
                 continue
             late = self._is_late(ask, now)
-            lacking = (max(2, most) if late else most) - len(ask.copies)
+            lacking = (max(2, most + (most > 1)) if late else most) - len(ask.copies)
             if lacking > 0:
                 for _ in range(min(lacking, len(idle))):
                     self._copy(ask, idle, now)
