@@ -2,7 +2,8 @@
 
 Sans-I/O: events come in as method calls with `now` (seconds, monotonic), `decide(now)` answers with
 actions, `wakeup(now)` says when to ask again at the latest. A byte that is wanted is *waiting* (a piece
-in the queue), *out* (an ask on a channel, at most two), or *arrived*; each byte is accepted once.
+in the queue), *out* (an ask on a channel, or copies of it on several), or *arrived*; each byte is accepted
+once.
 
 The queue is served in the order of works, then positions. A lane takes what its channels have room for,
 so that lanes share by what they deliver; near the end a slow lane leaves the rest to one that will have
