@@ -71,10 +71,7 @@ def _compare(kind: str, folder: Path, arguments: argparse.Namespace) -> None:
         for source, plains, hauls in (("least", plain_starts, our_starts), ("corpus", plain, ours)):
             shutil.rmtree(folder / "out", ignore_errors=True)
             plains.append(run([sys.executable, here / f"plain_{kind}.py", source, "out/plain"], folder))
-            (folder / "job.yaml").write_text(
-                JOB.format(kind=kind, source=source, suffix=SUFFIX[kind], fields=FIELDS[kind])
-            )
-            hauls.append(run([skyhaul(), "run", "job.yaml", "--quiet"], folder))
+            hauls.append(_haul(kind, folder, source))
         if peer:
             script = here / "datatrove_pipeline.py"
             theirs.append(run([sys.executable, script, kind, "corpus", "out/datatrove"], folder))
@@ -96,16 +93,20 @@ def _compare(kind: str, folder: Path, arguments: argparse.Namespace) -> None:
         _own_extractor(folder, arguments)
 
 
+def _haul(kind: str, folder: Path, source: str) -> Cost:
+    (folder / "job.yaml").write_text(
+        JOB.format(kind=kind, source=source, suffix=SUFFIX[kind], fields=FIELDS[kind])
+    )
+    return run([skyhaul(), "run", "job.yaml", "--quiet"], folder)
+
+
 def _own_extractor(folder: Path, arguments: argparse.Namespace) -> None:
     _, size = _corpus("warc", folder / "some", arguments.bytes // 20, 1, arguments.mean)
     ours: list[Cost] = []
     theirs: list[Cost] = []
     for _ in range(arguments.pairs):
         shutil.rmtree(folder / "out", ignore_errors=True)
-        (folder / "job.yaml").write_text(
-            JOB.format(kind="warc", source="some", suffix="warc.gz", fields="{}")
-        )
-        ours.append(run([skyhaul(), "run", "job.yaml", "--quiet"], folder))
+        ours.append(_haul("warc", folder, "some"))
         script = Path(__file__).parent / "datatrove_pipeline.py"
         theirs.append(run([sys.executable, script, "warc-own", "some", "out/datatrove"], folder))
     print(f"\nwarc, {size / 1e6:.0f} MB, datatrove with its own extractor (Trafilatura)\n{HEADER}")

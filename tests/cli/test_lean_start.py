@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,23 @@ def test_the_collector_works_after_an_import_and_passes_over_what_was_imported()
         "import_arrow()\nimport_beam()\nassert gc.get_freeze_count() <= frozen"
     )
     subprocess.run([sys.executable, "-c", code], timeout=120, check=True)
+
+
+def test_blas_gets_one_thread_and_its_variable_is_as_before() -> None:
+    code = (
+        "import os, sys\n"
+        "from skyhaul.cli.lean_start import import_arrow\n"
+        "class Noting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'numpy':\n"
+        "            print(os.environ.get('OPENBLAS_NUM_THREADS'))\n"
+        "sys.meta_path.insert(0, Noting())\n"
+        "import_arrow()\n"
+        "print(os.environ.get('OPENBLAS_NUM_THREADS'))"
+    )
+    unset = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    for env, seen in ((unset, "1\nNone\n"), ({**unset, "OPENBLAS_NUM_THREADS": "3"}, "3\n3\n")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=env, check=True
+        )
+        assert done.stdout == seen
