@@ -7,9 +7,10 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xxhash import xxh3_64_digest
 
 from skyhaul_connectors.transfer import held as held_module
-from skyhaul_connectors.transfer.held import Held, proves
+from skyhaul_connectors.transfer.held import Held, arrivals, proves
 
 SMALL = 16
 LENGTH = 5 * SMALL + 7
@@ -57,7 +58,7 @@ def test_every_byte_that_is_in_has_a_proof_and_rot_never_passes_one(
             for n in set(range(start, stop)) - vouched(held):
                 file.bytes[n] = file.sound[n]
                 rotten.discard(n)
-            step = held.take([(start, stop)], file.read)
+            step = held.take(arrivals(start, file.sound[start:stop]), file.read)
         else:
             step = held.drop(start, stop, file.read)
         rows.apply(step.change)
@@ -113,9 +114,9 @@ class Rows:
 
 def test_a_whole_block_has_one_digest_and_its_extents_are_gone() -> None:
     file, held, rows = File(), Held(LENGTH), Rows()
-    rows.apply(held.take([(0, 5)], file.read).change)
+    rows.apply(held.take(arrivals(0, file.sound[:5]), file.read).change)
     assert len(held.proofs(0, SMALL)) == 1
-    rows.apply(held.take([(5, SMALL)], file.read).change)
+    rows.apply(held.take(arrivals(5, file.sound[5:SMALL]), file.read).change)
     assert [(a, b, len(d)) for a, b, d in held.proofs(0, SMALL)] == [(0, SMALL, 16)]
     assert rows.blocks()
     assert rows.extents_after(held_module.Change()) == []
@@ -123,9 +124,9 @@ def test_a_whole_block_has_one_digest_and_its_extents_are_gone() -> None:
 
 def test_rot_in_an_extent_is_found_when_its_block_becomes_whole() -> None:
     file, held = File(), Held(LENGTH)
-    held.take([(0, 5)], file.read)
+    held.take(arrivals(0, file.sound[:5]), file.read)
     file.bytes[2] ^= 1
-    step = held.take([(5, SMALL)], file.read)
+    step = held.take(arrivals(5, file.sound[5:SMALL]), file.read)
     assert step.lost == [(0, 5)]
     assert vouched(held) == set(range(5, SMALL))
 
@@ -133,6 +134,72 @@ def test_rot_in_an_extent_is_found_when_its_block_becomes_whole() -> None:
 def test_a_file_that_is_too_short_vouches_for_nothing() -> None:
     file, held = File(), Held(LENGTH)
     del file.bytes[10:]
-    step = held.take([(0, 40)], file.read)
-    assert 39 not in vouched(held)
-    assert step.lost
+    step = held.take(arrivals(0, file.sound[:40]), file.read)
+    assert step.lost == [(0, SMALL), (SMALL, 2 * SMALL)]
+    assert held.proofs(0, 40) == [(32, 40, xxh3_64_digest(file.sound[32:40]))], "of what arrived"
+    held.check(file.read)
+    assert held.stretches() == []
+
+
+def hole(file: File, start: int, stop: int) -> None:
+    file.bytes[start:stop] = bytes(stop - start)
+
+
+@pytest.mark.parametrize("piece", [1, 5, SMALL])
+def test_a_hole_never_gets_a_digest(piece: int) -> None:
+    """As after a write that failed while later ones went well: the file has its length, and zeros."""
+    for start in range(0, LENGTH, piece):
+        file, held = File(), Held(LENGTH)
+        hole(file, start, start + piece)
+        for at in range(0, LENGTH, piece):
+            held.take(arrivals(at, file.sound[at : at + piece]), file.read)
+        for low, high, digest in held.proofs(0, LENGTH):
+            assert proves(digest, file.sound[low:high], high - low), "it proves what arrived"
+        held.check(file.read)
+        assert not vouched(held) & set(range(start, min(start + piece, LENGTH)))
+        assert vouched(held) >= set(range(LENGTH)) - set(range(start, min(start + piece, LENGTH)))
+
+
+def test_only_what_reads_wrong_of_a_block_is_lost_when_it_becomes_whole() -> None:
+    file, held = File(), Held(LENGTH)
+    held.take(arrivals(0, file.sound[:5]), file.read)
+    hole(file, 7, 9)
+    parts = [*arrivals(5, file.sound[5:7]), *arrivals(7, file.sound[7:9]), *arrivals(9, file.sound[9:SMALL])]
+    step = held.take(parts, file.read)
+    assert step.lost == [(7, 9)]
+    assert step.gained == [(5, 7), (9, SMALL)]
+    assert held.stretches() == [(0, 7), (9, SMALL)]
+
+
+def test_what_is_in_stays_and_only_the_rest_of_an_arrival_is_taken() -> None:
+    file, held, rows = File(), Held(LENGTH), Rows()
+    rows.apply(held.take(arrivals(4, file.sound[4:8]), file.read).change)
+    step = held.take([*arrivals(2, file.sound[2:10]), *arrivals(0, file.sound[:3])], file.read)
+    rows.apply(step.change)
+    assert sorted(step.gained) == [(0, 2), (2, 4), (8, 10)]
+    assert rows.vouched() == vouched(held) == set(range(10))
+    file.bytes[12] ^= 1
+    step = held.take(arrivals(9, file.sound[9:14]), file.read)
+    assert (step.gained, step.lost) == ([], [(10, 14)]), "a part of what reads wrong proves nothing"
+
+
+def test_extents_of_a_block_that_touch_become_one_before_there_are_many() -> None:
+    file, held, rows = File(), Held(LENGTH), Rows()
+    with patch.object(held_module, "MOST_EXTENTS", 4):
+        for at in (0, 2, 3, 4, 6, 8, 9, 10):
+            rows.apply(held.take(arrivals(at, file.sound[at : at + 1]), file.read).change)
+            assert len(held.proofs(0, SMALL)) <= 5
+    assert rows.vouched() == vouched(held) == {0, 2, 3, 4, 6, 8, 9, 10}
+    for low, high, digest in held.proofs(0, SMALL):
+        assert proves(digest, file.sound[low:high], high - low)
+    assert rows.extents_after(held_module.Change()) == held.proofs(0, SMALL)
+
+
+def test_extents_are_joined_only_where_each_of_them_reads_as_it_arrived() -> None:
+    file, held = File(), Held(LENGTH)
+    with patch.object(held_module, "MOST_EXTENTS", 2):
+        held.take([*arrivals(0, file.sound[:2]), *arrivals(2, file.sound[2:4])], file.read)
+        hole(file, 2, 4)
+        step = held.take(arrivals(4, file.sound[4:6]), file.read)
+    assert step.lost == [(2, 4)]
+    assert held.stretches() == [(0, 2), (4, 6)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.transfer.held import BLOCK, Held
+from skyhaul_connectors.transfer.held import BLOCK, Held, arrivals
 from skyhaul_connectors.transfer.journal import Journal, ShardChange
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SpoolDamaged, StorageError
@@ -24,7 +24,8 @@ def fill(path: Path, shards: int = 3) -> Journal:
     for shard in range(shards):
         held = Held(LENGTH)
         content = random.Random(shard).randbytes(LENGTH)
-        step = held.take([(0, BLOCK), (BLOCK + 10, BLOCK + 500)], lambda at, n, c=content: c[at : at + n])
+        arrived = [*arrivals(0, content[:BLOCK]), *arrivals(BLOCK + 10, content[BLOCK + 10 : BLOCK + 500])]
+        step = held.take(arrived, lambda at, n, c=content: c[at : at + n])
         journal.commit([ShardChange(shard, (f"layout{shard}", LENGTH), [step.change], COUNTS)])
     return journal
 

@@ -366,7 +366,7 @@ def test_a_real_write_beyond_what_the_system_allows_is_disk_full(tmp_path: Path)
         "file.write(0, b'a' * 4096)\n"
         "try:\n"
         "    file.write(4000, b'b' * 4096)\n"
-        "    file.flush()\n"
+        "    file.take()\n"
         "except DiskFull as error:\n"
         "    print('full')\n"
     )

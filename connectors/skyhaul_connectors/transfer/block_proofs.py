@@ -6,10 +6,9 @@ after a restart the blocks are read from the spool and proved again, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from skyhaul_connectors.transfer.checksum import PIECE, is_block
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
 from skyhaul_connectors.transfer.segment import AddressMap
 
@@ -22,11 +21,6 @@ class DueBlock:
     start: int
     stop: int
     digest: bytes
-
-    def holds(self, read: Callable[[int, int], bytes]) -> bool:
-        """Whether the bytes that `read` gives have the digest."""
-        pieces = (read(at, min(PIECE, self.stop - at)) for at in range(self.start, self.stop, PIECE))
-        return is_block(self.digest, pieces)
 
 
 class BlockProofs:
@@ -72,6 +66,12 @@ class BlockProofs:
             else:
                 self._proved.add(block.start, block.stop)
         return found
+
+    def undecided(self, checked: Iterable[DueBlock]) -> None:
+        """The checks ended without an answer: they are due again once their bytes are in again."""
+        for block in checked:
+            if self._checking.get(block.start) is block:
+                del self._checking[block.start]
 
     def all_proved(self, segment: int) -> bool:
         """Whether every block of the segment is proved."""

@@ -41,6 +41,9 @@ class Disk(Protocol):
     def unlink(self, path: Path) -> None:
         """Remove the file; no error where it is gone."""
 
+    def note(self, path: Path, data: bytes) -> None:
+        """Put `data` at the beginning of a small file, made where it is missing. Nothing syncs it."""
+
     def sync_folder(self, path: Path) -> None:
         """The folder's entries are on the disk when this returns."""
 
@@ -56,7 +59,10 @@ class PosixDisk:
         if written < len(data):
             rest = memoryview(data)
             while written < len(rest):
-                written += os.pwrite(fd, rest[written:], offset + written)
+                more = os.pwrite(fd, rest[written:], offset + written)
+                if not more:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                written += more
 
     def read_at(self, fd: int, length: int, offset: int) -> bytes:
         data = os.pread(fd, length, offset)
@@ -80,6 +86,13 @@ class PosixDisk:
 
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def note(self, path: Path, data: bytes) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(fd, data, 0)
+        finally:
+            os.close(fd)
 
     def sync_folder(self, path: Path) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 
 from skyhaul_connectors.transfer.background import Background
-from skyhaul_connectors.transfer.intervals import IntervalSet
 from skyhaul_connectors.transfer.open_shard import OpenShard
 from skyhaul_connectors.transfer.spool import Batch, Committed, OpenSpoolFile, Spool
 from skyhaul_schemas.errors import SkyhaulError
@@ -50,7 +49,6 @@ class GroupCommit:
 
     def forget(self, shard: OpenShard) -> None:
         """What the shard has pending is nobody's business any more."""
-        shard.pending = IntervalSet()
         self._dirty.pop(shard, None)
 
     def now(self) -> None:
@@ -107,8 +105,5 @@ class GroupCommit:
 
 def take_batch(shard: OpenShard, spooled: OpenSpoolFile) -> Batch:
     """What of the shard waits for a commit, in its file; it is pending no longer. Raises DiskFull or
-    StorageError where it cannot be written."""
-    arrived = list(shard.pending)
-    shard.pending = IntervalSet()
-    spooled.file.flush()
-    return Batch(spooled, arrived, shard.counts())
+    StorageError where a write failed: nothing that was pending is known to be in the file then."""
+    return Batch(spooled, spooled.file.take(), shard.counts())

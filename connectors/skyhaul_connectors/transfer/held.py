@@ -2,8 +2,11 @@
 
 The file is cut into blocks of 1 MiB. A block that is whole has one digest (xxh3_128); of a block that
 is not, the *extents* that are in have one each (xxh3_64). Extents never cross a block's border, so that
-a block replaces its extents when it becomes whole. Every method that digests reads the bytes back
-through `read`, and proves what it replaces before it vouches for it again.
+a block replaces its extents when it becomes whole.
+
+A digest comes from bytes in memory as they arrived (`arrivals`), or from bytes that were read back through
+`read` and held, each of them, against such a digest first. Bytes that nothing proves never get one: a hole
+below the end of the file reads as zeros, and its digest would vouch for them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from xxhash import xxh3_64_digest, xxh3_128_digest
 
@@ -19,8 +23,30 @@ from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
 BLOCK = 1024 * 1024
 """Bytes of a block; the last one of a file may be shorter."""
 
+MOST_EXTENTS = 64
+"""Extents of one block before those that touch are made one: as many as a block of 16 KiB ranges has."""
+
 Read = Callable[[int, int], bytes]
 """(position, length) -> the bytes there; fewer where the file is too short."""
+
+
+class Arrival(NamedTuple):
+    """Bytes [start, stop) of the file, within one block, with the xxh3_64 of what arrived for them."""
+
+    start: int
+    stop: int
+    digest: bytes
+
+
+def arrivals(position: int, data: bytes | memoryview) -> Iterator[Arrival]:
+    """What arrived for `position`, digested block by block."""
+    stop = position + len(data)
+    if stop - position <= BLOCK - position % BLOCK:
+        yield Arrival(position, stop, xxh3_64_digest(data))
+        return
+    view = memoryview(data)
+    for low, high in _by_block(position, stop):
+        yield Arrival(low, high, xxh3_64_digest(view[low - position : high - position]))
 
 
 @dataclass(slots=True)
@@ -95,16 +121,24 @@ class Held:
                         found.append((low, high, extent))
         return found
 
-    def take(self, arrived: Iterable[Stretch], read: Read) -> Step:
-        """Digest stretches that were written and synced. Those that are in already stay as they are."""
+    def take(self, arrived: Iterable[Arrival], read: Read) -> Step:
+        """Vouch for what arrived, was written and synced. Bytes that are in already stay as they are."""
         step = Step()
-        fresh: dict[int, list[Stretch]] = {}
-        for start, stop in arrived:
-            for low, high in self._in.gaps(start, stop):
-                for piece in _by_block(low, high):
-                    fresh.setdefault(piece[0] // BLOCK, []).append(piece)
-        for block, pieces in fresh.items():
-            self._take_block(block, pieces, read, step)
+        fresh: dict[int, dict[int, tuple[int, bytes]]] = {}
+        seen = IntervalSet()
+        for arrival in arrived:
+            start, stop, _ = arrival
+            parts = fresh.setdefault(start // BLOCK, {})
+            if start == stop:
+                continue
+            if self._in.overlaps(start, stop) or seen.overlaps(start, stop):
+                parts.update(self._beyond(arrival, seen, read, step))
+            else:
+                parts[start] = (stop, arrival.digest)
+            seen.add(start, stop)
+        for block, parts in fresh.items():
+            if parts:
+                self._take_block(block, parts, read, step)
         return step
 
     def check(self, read: Read) -> Step:
@@ -130,38 +164,64 @@ class Held:
             self._drop_in_block(low // BLOCK, low, high, read, step)
         return step
 
-    def _take_block(self, block: int, pieces: list[Stretch], read: Read, step: Step) -> None:
+    def _beyond(
+        self, arrival: Arrival, seen: IntervalSet, read: Read, step: Step
+    ) -> dict[int, tuple[int, bytes]]:
+        """What of an arrival is not in yet: cut out of bytes that have the arrival's digest as a whole."""
+        start, stop, digest = arrival
+        left = [gap for low, high in self._in.gaps(start, stop) for gap in seen.gaps(low, high)]
+        data = read(start, stop - start) if left else b""
+        if left and not proves(digest, data, stop - start):
+            step.lost.extend(left)
+            return {}
+        return {low: (high, xxh3_64_digest(data[low - start : high - start])) for low, high in left}
+
+    def _take_block(self, block: int, parts: dict[int, tuple[int, bytes]], read: Read, step: Step) -> None:
+        before = self._extents.get(block, {})
+        after = {**before, **parts}
         start, stop = self._bounds(block)
-        have = sum(b - a for a, b in self._in.overlaps(start, stop)) + sum(b - a for a, b in pieces)
-        if have == stop - start:
+        whole = sum(high - low for low, (high, _) in after.items()) == stop - start
+        data = b""
+        rotten: set[int] = set()
+        if whole or len(after) > MOST_EXTENTS:
+            # Read once: what is held against the digests of what arrived is what the new digest is of.
             data = read(start, stop - start)
-            if len(data) == stop - start:
-                extents = self._extents.get(block, {})
-                rotten = [
-                    (low, high)
-                    for low, (high, digest) in extents.items()
-                    if xxh3_64_digest(data[low - start : high - start]) != digest
-                ]
-                if not rotten:
-                    for low in list(extents):
-                        self._forget_extent(block, low, step)
-                    with self._lock:
-                        self._blocks[block] = xxh3_128_digest(data)
-                    step.change.blocks_in.append((block, self._blocks[block]))
-                    for low, high in pieces:
-                        self._in.add(low, high)
-                        step.gained.append((low, high))
-                    return
-                for low, high in rotten:
-                    self._forget_extent(block, low, step)
-                    self._lose(low, high, step)
-        for low, high in pieces:
-            data = read(low, high - low)
-            if len(data) != high - low:
-                step.lost.append((low, high))
-                continue
-            self._put_extent(block, low, high, xxh3_64_digest(data), step)
+            for low, (high, digest) in list(after.items()):
+                if not proves(digest, data[low - start : high - start], high - low):
+                    del after[low]
+                    rotten.add(low)
+                    if low in parts:
+                        step.lost.append((low, high))
+                    else:
+                        self._lose(low, high, step)
+            whole = whole and not rotten
+            if not whole:
+                after = _joined(after, data, start)
+        gained = [(low, high) for low, (high, _) in parts.items() if low not in rotten]
+        if whole:
+            self._set_block(block, xxh3_128_digest(data), step)
+        else:
+            self._set_extents(block, after, step)
+        for low, high in gained:
+            self._in.add(low, high)
             step.gained.append((low, high))
+
+    def _set_block(self, block: int, digest: bytes, step: Step) -> None:
+        with self._lock:
+            gone = self._extents.pop(block, {})
+            self._blocks[block] = digest
+        step.change.extents_out.extend(gone)
+        step.change.blocks_in.append((block, digest))
+
+    def _set_extents(self, block: int, after: dict[int, tuple[int, bytes]], step: Step) -> None:
+        with self._lock:
+            before = self._extents.pop(block, {})
+            if after:
+                self._extents[block] = after
+        step.change.extents_out.extend(low for low, extent in before.items() if after.get(low) != extent)
+        step.change.extents_in.extend(
+            (low, *extent) for low, extent in after.items() if before.get(low) != extent
+        )
 
     def _drop_in_block(self, block: int, low: int, high: int, read: Read, step: Step) -> None:
         start, stop = self._bounds(block)
@@ -226,6 +286,17 @@ def _by_block(start: int, stop: int) -> Iterator[Stretch]:
         border = min(stop, (start // BLOCK + 1) * BLOCK)
         yield start, border
         start = border
+
+
+def _joined(extents: dict[int, tuple[int, bytes]], data: bytes, base: int) -> dict[int, tuple[int, bytes]]:
+    """Extents that `data`, the bytes from `base` on, was held against; those that touch made one."""
+    stretches = IntervalSet((low, high) for low, (high, _) in extents.items())
+    return {
+        low: extents[low]
+        if low in extents and extents[low][0] == high
+        else (high, xxh3_64_digest(data[low - base : high - base]))
+        for low, high in stretches
+    }
 
 
 def proves(digest: bytes, data: bytes, length: int) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 
 from skyhaul_connectors.transfer.background import Background
 from skyhaul_connectors.transfer.block_proofs import DueBlock
-from skyhaul_connectors.transfer.checksum import PIECE, REFETCHES, matches, wrong_block
+from skyhaul_connectors.transfer.checksum import REFETCHES, is_block, matches, wrong_block
+from skyhaul_connectors.transfer.held import BLOCK
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
-from skyhaul_connectors.transfer.open_shard import OpenShard, SegmentState
+from skyhaul_connectors.transfer.open_shard import OpenShard, ReadsWrong, SegmentState
 from skyhaul_connectors.transfer.spool import Committed, Spool
 from skyhaul_schemas.errors import ChecksumMismatch, StorageError
 
@@ -68,6 +69,7 @@ class Intake:
                     for segment in shard.map.touched(start, stop):
                         self.look_at(shard, segment, (start, stop))
                 self.lost(shard, answer.lost)
+                self._blame_the_disk(shard, answer.lost)
 
     def lost(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
         """Stretches that the journal holds no more have to come again."""
@@ -88,27 +90,57 @@ class Intake:
             lambda error: self._failed(shard, error),
         )
 
+    def _blame_the_disk(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
+        """The disk had other bytes than arrived: not often, or the shard fails."""
+        for block in {n for start, stop in stretches for n in range(start // BLOCK, -(-stop // BLOCK))}:
+            shard.lost[block] = shard.lost.get(block, 0) + 1
+            if shard.lost[block] > REFETCHES:
+                error = StorageError(
+                    f"the spool's disk has other bytes than were written to the file of shard {shard.number},"
+                    f" again and again, near byte {block * BLOCK}; check the disk, or use another one"
+                )
+                self._failed(shard, error)
+                return
+
+    def _rotten(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
+        if stretches:
+            self.reads_wrong(shard, stretches)
+            self._blame_the_disk(shard, stretches)
+
     def _check_blocks(self, shard: OpenShard, segment: int, due: Sequence[DueBlock]) -> None:
-        assert shard.spooled is not None
         shard.checks += 1
-        file = shard.spooled.file
 
-        def wrong_ones() -> list[DueBlock]:
-            return [block for block in due if not block.holds(file.read)]
+        def checked_blocks() -> tuple[list[DueBlock], list[DueBlock], list[Stretch]]:
+            """The blocks that have other bytes than the list states, those that could not be read as they
+            arrived, and where."""
+            wrong: list[DueBlock] = []
+            unread: list[DueBlock] = []
+            rotten: list[Stretch] = []
+            for block in due:
+                try:
+                    if not is_block(block.digest, shard.proved(block.start, block.stop)):
+                        wrong.append(block)
+                except ReadsWrong as found:
+                    unread.append(block)
+                    rotten.append(found.stretch)
+            return wrong, unread, rotten
 
-        def checked(wrong: list[DueBlock]) -> None:
+        def checked(found: tuple[list[DueBlock], list[DueBlock], list[Stretch]]) -> None:
+            wrong, unread, rotten = found
             shard.checks -= 1
             if shard.released is not None:
                 self._released(shard)
             elif shard.error is None:
+                shard.proofs.undecided(unread)
                 self._wrong_blocks(shard, segment, shard.proofs.settle(due, wrong))
+                self._rotten(shard, rotten)
                 self.look_at(shard, segment, (0, 0))
 
         def failed(error: BaseException) -> None:
             shard.checks -= 1
             self._failed(shard, error)
 
-        self._checker.submit(wrong_ones, checked, failed)
+        self._checker.submit(checked_blocks, checked, failed)
 
     def _wrong_blocks(self, shard: OpenShard, segment: int, wrong: Sequence[tuple[DueBlock, int]]) -> None:
         if not wrong:
@@ -119,25 +151,27 @@ class Intake:
             self._failed(shard, wrong_block(shard.map.segments[segment].object, worst.number, tries))
 
     def _check(self, shard: OpenShard, segment: int, checksum: str) -> None:
-        assert shard.spooled is not None
         shard.set_state(segment, SegmentState.CHECKING)
         shard.checks += 1
-        file = shard.spooled.file
-        start, stop = shard.map.stretch(segment)
 
-        def sound() -> bool:
-            pieces = (file.read(at, min(PIECE, stop - at)) for at in range(start, stop, PIECE))
-            return matches(checksum, pieces)
+        def sound() -> bool | Stretch:
+            """Whether what arrived has the checksum; or what the disk could not give back as it arrived."""
+            try:
+                return matches(checksum, shard.proved(*shard.map.stretch(segment)))
+            except ReadsWrong as found:
+                return found.stretch
 
-        def checked(holds: bool) -> None:
+        def checked(found: bool | Stretch) -> None:
             shard.checks -= 1
             if shard.released is not None:
                 self._released(shard)
             elif shard.error is None and shard.states[segment] == SegmentState.CHECKING:
-                if holds:
+                if found is True:
                     shard.set_state(segment, SegmentState.IN)
-                else:
+                elif found is False:
                     self._mismatch(shard, segment, checksum)
+                else:
+                    self._rotten(shard, [found])
 
         def failed(error: BaseException) -> None:
             shard.checks -= 1
@@ -175,7 +209,8 @@ class Intake:
     def _replaced(self, shard: OpenShard) -> None:
         """The file's sync failed: all of it is fetched again into a new one, once."""
         shard.replaced += 1
-        shard.pending = IntervalSet()
+        if shard.spooled is not None:
+            shard.spooled.file.forget()
         shard.durable = IntervalSet()
         shard.proofs.lost(0, shard.map.length)
         if shard.replaced > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 
 from skyhaul_connectors.transfer.block_proofs import BlockProofs
@@ -26,13 +26,26 @@ class SegmentState(IntEnum):
     DROPPED = 4  # was read; may leave the spool
 
 
+class ReadsWrong(Exception):
+    """What the spool file has at `stretch` is not what arrived for it."""
+
+    def __init__(self, stretch: Stretch) -> None:
+        super().__init__(stretch)
+        self.stretch = stretch
+
+
+ReadProved = Callable[[int, int, bytes], bytes]
+"""(start, stop, digest) -> the bytes, held against the digest. Raises ReadsWrong."""
+
+
 class OpenShard:
     """Lives on the loop's thread; `read` and `counts` may be called from the consumer's.
 
     key: the engine's name for this fetch; -1 before it has one.
     waiting_bytes: of segments that are not in. queued_bytes: of those that were not admitted to the spool.
-    durable: positions that the journal says are in. pending: arrived since the last commit began.
+    durable: positions that the journal says are in.
     proofs: which blocks have the digests that the source's list states.
+    lost: how often the disk had other bytes than arrived, by the number of the spool file's block.
     """
 
     def __init__(self, number: int, source: str, address: AddressMap) -> None:
@@ -44,13 +57,13 @@ class OpenShard:
         self.error: BaseException | None = None
         self.spooled: OpenSpoolFile | None = None
         self.work: Work | None = None
-        self.pending = IntervalSet()
         self.durable = IntervalSet()
         self.proofs = BlockProofs(address)
         self.demanded: set[int] = set()
         self.checks = 0
         self.mismatches: dict[int, int] = {}
         self.replaced = 0
+        self.lost: dict[int, int] = {}
         self.dropped = IntervalSet()
         self.punched = IntervalSet()
         self.waiting_bytes = address.length
@@ -102,19 +115,25 @@ class OpenShard:
         first, last = self.map.stretch(segment)
         if not first <= start <= stop <= last:
             raise ValueError(f"[{offset}, {offset + length}) is not within segment {segment}")
-        parts: list[bytes] = []
+        try:
+            parts = list(self.proved(start, stop, self._cached))
+        except ReadsWrong as wrong:
+            return b"", [wrong.stretch]
+        return (parts[0] if len(parts) == 1 else b"".join(parts)), []
+
+    def proved(self, start: int, stop: int, read: ReadProved | None = None) -> Iterator[bytes]:
+        """The bytes at [start, stop), in pieces of at most a block, each held against the digest of what
+        arrived. Raises ReadsWrong. Any thread."""
         at = start
-        for low, high, digest in self.spooled.held.proofs(start, stop):
+        spooled = self.spooled  # None once the engine has let go of it
+        for low, high, digest in spooled.held.proofs(start, stop) if spooled is not None else ():
             if low > at:
                 break
-            data = self._proved(low, high, digest)
-            if data is None:
-                return b"", [(low, high)]
-            parts.append(data[max(start, low) - low : min(stop, high) - low])
+            data = (read or self._proved)(low, high, digest)
+            yield data[at - low : min(stop, high) - low]
             at = high
         if at < stop:
-            return b"", [(at, stop)]
-        return (parts[0] if len(parts) == 1 else b"".join(parts)), []
+            raise ReadsWrong((at, stop))
 
     def whole_blocks_dropped(self) -> list[Stretch]:
         """Stretches of whole blocks, all of whose segments were dropped, that still take room."""
@@ -126,14 +145,18 @@ class OpenShard:
                 found.extend(self.punched.gaps(low, high))
         return found
 
-    def _proved(self, low: int, high: int, digest: bytes) -> bytes | None:
+    def _proved(self, low: int, high: int, digest: bytes) -> bytes:
+        spooled = self.spooled
+        data = b"" if spooled is None else spooled.file.read(low, high - low)
+        if not proves(digest, data, high - low):
+            raise ReadsWrong((low, high))
+        return data
+
+    def _cached(self, low: int, high: int, digest: bytes) -> bytes:
         cached = self._cache.get((low, high))
         if cached is not None and cached[0] == digest:
             return cached[1]
-        assert self.spooled is not None
-        data = self.spooled.file.read(low, high - low)
-        if not proves(digest, data, high - low):
-            return None
+        data = self._proved(low, high, digest)
         with self._cache_lock:
             while len(self._cache) >= _CACHED:
                 del self._cache[next(iter(self._cache))]

@@ -19,6 +19,7 @@ from skyhaul_connectors.transfer.group_commit import GroupCommit, take_batch
 from skyhaul_connectors.transfer.intake import Intake
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
 from skyhaul_connectors.transfer.open_shard import OpenShard, SegmentState
+from skyhaul_connectors.transfer.received import ReceivedNotes
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, SourceLanes
 from skyhaul_connectors.transfer.source_driver import SourceDriver
@@ -58,6 +59,7 @@ class TransferEngine:
         self._stopped: BaseException | None = None
         self._intake = Intake(self._spool, journal, checker, self._again, self._failed, self._finish_release)
         self._commits = GroupCommit(loop, journal, self._spool, self._intake.committed, self.crash)
+        self._notes = ReceivedNotes(loop, self._note)
         self._room = SpoolRoom(
             settings.spool_limit,
             self._spool,
@@ -186,6 +188,7 @@ class TransferEngine:
         for driver in self.drivers.values():
             driver.stop()
         self._commits.cancel()
+        self._notes.cancel()
         for shard in self._shards.values():
             spooled, shard.spooled = shard.spooled, None
             if spooled is not None:
@@ -229,7 +232,6 @@ class TransferEngine:
             shard.map,
             lambda position, data: self._write(shard, spooled, position, data),
             arrived=IntervalSet(held),
-            again=IntervalSet(spooled.lost),
             counts={
                 link: Count(c.payload_bytes, c.wire_bytes, c.resent_bytes)
                 for link, c in spooled.counts.items()
@@ -264,9 +266,13 @@ class TransferEngine:
     def _write(
         self, shard: OpenShard, spooled: OpenSpoolFile, position: int, data: bytes | memoryview
     ) -> None:
+        self._notes.mark(shard)
         spooled.file.write(position, data)
-        shard.pending.add(position, position + len(data))
         self._commits.mark(shard)
+
+    def _note(self, shard: OpenShard) -> None:
+        if shard.spooled is not None:
+            self._spool.note(shard.spooled, shard.counts())
 
     def _idle(self) -> None:
         """Nothing is missing at one source: do not let what arrived wait for its commit."""
@@ -306,6 +312,7 @@ class TransferEngine:
             return
         self.drivers[shard.source].scheduler.remove(shard.key)
         del self._shards[shard.key]
+        self._notes.forget(shard)
         spooled, shard.spooled = shard.spooled, None
         if spooled is None or shard.released:
             if spooled is not None:
@@ -329,9 +336,10 @@ class TransferEngine:
         batch: Batch | None = None
         with suppress(SkyhaulError):  # what cannot be written is not journaled, and comes again
             batch = take_batch(shard, spooled)
+        self._spool.note(spooled, shard.counts())
 
         def keep() -> None:
-            if batch is not None and batch.arrived:
+            if batch is not None and batch.pending.arrived:
                 self._spool.commit([batch])
             spooled.file.close()
 

@@ -1,8 +1,10 @@
-"""The spool of one plan: a folder with a lock, a journal, and one file a shard.
+"""The spool of one plan: a folder with a lock, a journal, one file a shard, and a note of
+what it has received.
 
     <spool>/<plan digest, 32 characters>/lock
     <spool>/<plan digest, 32 characters>/journal.sqlite
     <spool>/<plan digest, 32 characters>/<shard>.bytes
+    <spool>/<plan digest, 32 characters>/<shard>.counts
 
 Everything here that touches the journal runs on one thread. A spool file whose sync failed is never
 synced again: what the kernel then says of its pages cannot be trusted, so a new file takes its place.
@@ -10,18 +12,19 @@ synced again: what the kernel then says of its pages cannot be trusted, so a new
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyhaul_connectors.transfer import received
 from skyhaul_connectors.transfer.disk import Disk, storage_error
 from skyhaul_connectors.transfer.held import Change, Held
 from skyhaul_connectors.transfer.intervals import Stretch
 from skyhaul_connectors.transfer.journal import Journal, ShardChange
 from skyhaul_connectors.transfer.segment import AddressMap
+from skyhaul_connectors.transfer.spool_file import Pending, SpoolFile
 from skyhaul_connectors.transfer.spool_lock import SpoolLock
-from skyhaul_connectors.transfer.write_behind import WriteBehind
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SkyhaulError, StorageError
 
@@ -34,78 +37,10 @@ def folder_name(plan: str) -> str:
     return plan[:32]
 
 
-class SpoolFile:
-    """One shard's file, open. Written by the loop's thread, read by any once it is flushed."""
-
-    def __init__(self, disk: Disk, path: Path) -> None:
-        self.path = path
-        self._disk = disk
-        self.entered = False
-        try:
-            self._fd = disk.open(path)
-        except OSError as error:
-            raise storage_error(error, "opening the spool file", path) from error
-        self._old: list[int] = []
-        self._behind = WriteBehind(self._write_now)
-
-    def write(self, position: int, data: bytes | memoryview) -> None:
-        """It is in the file after the next `flush`. Raises DiskFull or StorageError."""
-        self._behind.add(position, data)
-
-    def flush(self) -> None:
-        """Raises DiskFull or StorageError: what was written since the last flush may be lost then."""
-        self._behind.flush()
-
-    def _write_now(self, position: int, data: bytes | memoryview) -> None:
-        try:
-            self._disk.write_at(self._fd, data, position)
-        except OSError as error:
-            raise storage_error(error, "writing to the spool file", self.path) from error
-
-    def read(self, position: int, length: int) -> bytes:
-        """Fewer bytes where the file is too short, none where the disk cannot read them: the digests tell."""
-        try:
-            return self._disk.read_at(self._fd, length, position)
-        except OSError:
-            return b""
-
-    def sync(self) -> None:
-        """Raises OSError; after that the file must be replaced, never synced again."""
-        if not self.entered:
-            self._disk.sync_folder(self.path.parent)
-            self.entered = True
-        self._disk.sync(self._fd)
-
-    def replace(self) -> None:
-        """A new, empty file under the name. The old descriptor stays open until `close()`, since another
-        thread may be using it at this moment. Raises DiskFull or StorageError."""
-        try:
-            self._disk.unlink(self.path)
-            fresh = self._disk.open(self.path)
-        except OSError as error:
-            raise storage_error(error, "replacing the spool file", self.path) from error
-        self._old.append(self._fd)
-        self._fd = fresh
-        self.entered = False
-
-    def punch(self, position: int, length: int) -> None:
-        """Give the stretch back to the disk. Raises DiskFull or StorageError."""
-        try:
-            self._disk.punch(self._fd, position, length)
-        except OSError as error:
-            raise storage_error(error, "punching a hole into the spool file", self.path) from error
-
-    def close(self) -> None:
-        """Nobody may use the file afterwards."""
-        for fd in [self._fd, *self._old]:
-            with suppress(OSError):
-                self._disk.close(fd)
-        self._old.clear()
-
-
 @dataclass(slots=True)
 class OpenSpoolFile:
-    """A shard's file with what is in it. `lost`: stretches that the journal claimed and that read wrong."""
+    """A shard's file with what is in it. `counts`: to go on with; their payload is what is in. `lost`:
+    stretches that the journal claimed and that read wrong."""
 
     shard: int
     map: AddressMap
@@ -117,10 +52,10 @@ class OpenSpoolFile:
 
 @dataclass(slots=True)
 class Batch:
-    """One shard's part in a group commit: stretches that were written since the last one."""
+    """One shard's part in a group commit: what was written since the last one."""
 
     spooled: OpenSpoolFile
-    arrived: list[Stretch]
+    pending: Pending
     counts: dict[str, TransferCounts]
 
 
@@ -159,32 +94,46 @@ class Spool:
         the bytes. Raises SpoolDamaged, DiskFull or StorageError."""
         self.remnants.pop(shard, None)
         path = self.folder / f"{shard:07d}{SUFFIX}"
+        note = self._note(shard)
         known = self._journal.load(shard)
         if known is None or known.layout != address.digest or known.length != address.length:
-            with suppress(OSError):
-                self._disk.unlink(path)
+            for stale in (path, note):
+                with suppress(OSError):
+                    self._disk.unlink(stale)
             self._journal.commit([ShardChange(shard, fresh=(address.digest, address.length))])
             file = SpoolFile(self._disk, path)
             return OpenSpoolFile(shard, address, file, Held(address.length), {}, [])
         file = SpoolFile(self._disk, path)
         try:
             step = known.held.check(file.read)
-            if step.change:
-                self._journal.commit([ShardChange(shard, changes=[step.change])])
+            noted = received.noted_counts(note, address.digest)
+            counts = received.resumed_counts(known.counts, noted, known.held.total)
+            if step.change or counts != known.counts:
+                self._journal.commit([ShardChange(shard, changes=[step.change], counts=counts)])
         except BaseException:
             file.close()
             raise
-        return OpenSpoolFile(shard, address, file, known.held, known.counts, step.lost)
+        return OpenSpoolFile(shard, address, file, known.held, counts, step.lost)
+
+    def note(self, spooled: OpenSpoolFile, counts: Mapping[str, TransferCounts]) -> None:
+        """Note what the shard has received, for the run after a kill. Any thread."""
+        received.note_counts(self._disk, self._note(spooled.shard), spooled.map.digest, counts)
 
     def commit(self, batches: Sequence[Batch]) -> list[Committed]:
-        """Sync the files, digest what arrived, and journal it in one transaction. Raises nothing: what
-        went wrong is in the answer, one for each batch."""
+        """Sync the files, and journal what arrived in one transaction. Raises nothing: what went wrong is in
+        the answer, one for each batch."""
         answers: list[Committed] = []
         changes: list[ShardChange] = []
         for batch in batches:
             answer, change = self._prepare(batch)
             answers.append(answer)
             changes.append(change)
+        for number, batch in enumerate(batches):
+            # While the others were prepared, a write may have failed.
+            failed = batch.spooled.file.failed
+            if failed is not None and answers[number].error is None and not answers[number].replaced:
+                answers[number] = Committed([], [], error=failed)
+                changes[number] = ShardChange(batch.spooled.shard)
         try:
             self._journal.commit(changes)
         except SkyhaulError as error:
@@ -212,6 +161,7 @@ class Spool:
         self._journal.commit([ShardChange(spooled.shard, forget=True)])
         try:
             self._disk.unlink(spooled.file.path)
+            self._disk.unlink(self._note(spooled.shard))
         except OSError as error:
             raise storage_error(error, "removing the spool file", spooled.file.path) from error
 
@@ -221,7 +171,11 @@ class Spool:
 
     def _prepare(self, batch: Batch) -> tuple[Committed, ShardChange]:
         spooled = batch.spooled
+        if spooled.file.failed is not None:
+            return Committed([], [], error=spooled.file.failed), ShardChange(spooled.shard)
         change = ShardChange(spooled.shard, counts=batch.counts)
+        if batch.pending.inode != spooled.file.inode:
+            return Committed([], []), change  # it lies in a file that has been replaced since
         try:
             spooled.file.sync()
         except OSError as error:
@@ -235,13 +189,16 @@ class Spool:
             if type(full) is not StorageError:
                 return Committed([], [], error=full), change
             return Committed([], [], replaced=True), change
-        step = spooled.held.take(batch.arrived, spooled.file.read)
+        step = spooled.held.take(batch.pending.arrived, spooled.file.read)
         change.changes.append(step.change)
         return Committed(step.gained, step.lost), change
 
+    def _note(self, shard: int) -> Path:
+        return self.folder / f"{shard:07d}{received.SUFFIX}"
+
     def _remove_strays(self) -> None:
         """Files that no journal row names: a crash came between the file and the row."""
-        for path in self.folder.glob(f"*{SUFFIX}"):
+        for path in (p for suffix in (SUFFIX, received.SUFFIX) for p in self.folder.glob(f"*{suffix}")):
             if not (path.stem.isdigit() and int(path.stem) in self.remnants):
                 with suppress(OSError):
                     self._disk.unlink(path)

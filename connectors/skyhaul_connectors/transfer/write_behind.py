@@ -10,7 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 GATHER = 64 * 1024
-"""Bytes of a stretch that are written at once; also the most that one stretch holds in memory."""
+"""Bytes of a stretch that are written at once."""
+
+MOST_HELD = 4 * 1024 * 1024
+"""Bytes that are held of one file before all of them are written. The ends of many short ranges would pile up
+while a slow disk keeps the next `flush` waiting."""
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class WriteBehind:
     def __init__(self, write: Callable[[int, bytes | memoryview], None]) -> None:
         self._write = write
         self._runs: dict[int, _Run] = {}
+        self._held = 0
 
     def add(self, position: int, data: bytes | memoryview) -> None:
         """`data` may be changed by its owner afterwards."""
@@ -38,15 +43,38 @@ class WriteBehind:
             run = _Run(position)
         run.parts.append(bytes(data))
         run.size += len(data)
+        self._held += len(data)
         if run.size >= GATHER:
             self._put(run)
-        else:
-            self._runs[run.start + run.size] = run
+            return
+        other = self._runs.pop(run.start + run.size, None)
+        if other is not None:
+            self._put(other)  # one place has one run that can grow
+        self._runs[run.start + run.size] = run
+        if self._held > MOST_HELD:
+            self.flush()
 
     def flush(self) -> None:
-        """Write all that is held, in the order of its arrival where stretches overlap."""
-        while self._runs:
-            self._put(self._runs.pop(next(iter(self._runs))))
+        """Write all that is held, by position; runs that touch go out as one."""
+        runs = sorted(self._runs.values(), key=lambda run: run.start)
+        self._runs.clear()
+        joined: _Run | None = None
+        for run in runs:
+            if joined is not None and joined.start + joined.size == run.start:
+                joined.parts += run.parts
+                joined.size += run.size
+                continue
+            if joined is not None:
+                self._put(joined)
+            joined = run
+        if joined is not None:
+            self._put(joined)
+
+    def forget(self) -> None:
+        """What is held is never written."""
+        self._runs.clear()
+        self._held = 0
 
     def _put(self, run: _Run) -> None:
+        self._held -= run.size
         self._write(run.start, run.parts[0] if len(run.parts) == 1 else b"".join(run.parts))
