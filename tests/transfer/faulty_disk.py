@@ -162,3 +162,56 @@ class SmallDisk(PosixDisk):
     def unlink(self, path: Path) -> None:
         super().unlink(path)
         self._used.pop(path, None)
+
+
+class NthWriteFails(PosixDisk):
+    """Write number `nth` (from 1), and `count` - 1 more, fail with `number`, after `torn` bytes of each were
+    written all the same. failed: called at that moment."""
+
+    def __init__(
+        self,
+        nth: int,
+        number: int = errno.EIO,
+        *,
+        count: int = 1,
+        torn: int = 0,
+        failed: Callable[[], None] = lambda: None,
+        only: Callable[[Path], bool] = lambda path: True,
+    ) -> None:
+        self.writes = 0
+        self.failures = 0
+        self._nth, self._number, self._count, self._torn = nth, number, count, torn
+        self._tell = failed
+        self._only = only
+        self._paths: dict[int, Path] = {}
+
+    def open(self, path: Path) -> int:
+        fd = super().open(path)
+        self._paths[fd] = path
+        return fd
+
+    def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        if self._only(self._paths[fd]):
+            self.writes += 1
+            if self._nth <= self.writes < self._nth + self._count:
+                super().write_at(fd, data[: self._torn], offset)
+                self.failures += 1
+                self._tell()
+                raise OSError(self._number, os.strerror(self._number))
+        super().write_at(fd, data, offset)
+
+
+class RottenDisk(PosixDisk):
+    """The first `times` reads that hold byte `place` find it flipped."""
+
+    def __init__(self, place: int, times: int) -> None:
+        self.place = place
+        self.times = times
+
+    def read_at(self, fd: int, length: int, offset: int) -> bytes:
+        data = super().read_at(fd, length, offset)
+        if self.times and offset <= self.place < offset + len(data):
+            self.times -= 1
+            at = self.place - offset
+            return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+        return data
