@@ -15,7 +15,7 @@ from planning.planned import Listing, job_for, pinned, plan_bytes, plan_into
 from skyhaul.dataset.files import LocalFiles, Step
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning import catalogue
-from skyhaul.planning.catalogue import Catalogue
+from skyhaul.planning.catalogue import Catalogue, Cut
 from skyhaul.planning.make_plan import plan_sources
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.publishing import keep_job
@@ -183,3 +183,48 @@ def test_any_other_trouble_of_the_database_is_a_storage_error(tmp_path: Path) ->
     with pytest.raises(StorageError, match="the plan cannot be sorted") as caught:
         held.add_objects([pinned("s", "x", 1)])
     assert isinstance(caught.value.__cause__, sqlite3.Error)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE objects SET size = 2 WHERE path = '17'",
+        "DELETE FROM objects WHERE path = '17'",
+        "UPDATE objects SET version = NULL WHERE path = '17'",
+        "UPDATE objects SET path = '018' WHERE path = '17'",
+        "UPDATE objects SET source = 0 WHERE path = '17'",
+        "INSERT INTO objects SELECT * FROM objects WHERE path = '17'",
+    ],
+)
+def test_objects_that_the_disk_gives_back_otherwise_make_no_plan(tmp_path: Path, damage: str) -> None:
+    held = Catalogue(["r", "s"], tmp_path)
+    held.add_objects(pinned("s", f"{n}", 1) for n in range(30))
+    assert len(list(held.objects())) == 30
+    held._database.execute(damage)
+    with pytest.raises(StorageError, match="the plan came back from its disk otherwise"):
+        list(held.objects())
+    held.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "key = zeroblob(16)",
+        "start = 1",
+        "length = 99",
+        "needed = zeroblob(32)",
+        "checksum = 'sha256:'",
+        "size = 101",
+        "locator = ''",
+    ],
+)
+def test_chunks_that_the_disk_gives_back_otherwise_make_no_plan(tmp_path: Path, change: str) -> None:
+    held = Catalogue(["s"], tmp_path)
+    cuts = [Cut(pinned("s", f"{n}", 100), 0, 100, ((0, 10), (20, 30))) for n in range(30)]
+    held.add_chunks((bytes([n]) * 16, cut) for n, cut in enumerate(cuts))
+    assert list(held.chunks()) == cuts
+    held._database.execute(f"UPDATE chunks SET {change} WHERE path = '17'")
+    found = held.chunks()
+    with pytest.raises(StorageError, match="the plan came back from its disk otherwise"):
+        list(found)
+    held.close()

@@ -13,10 +13,14 @@ import pytest
 
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.shards.encode import encode_shard
 from skyhaul.shards.transforms import Transformed
+from skyhaul_connectors.formats.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, Reject
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import CommitConflict, DecodeError, Interrupted, SourceChanged
+from skyhaul_schemas.commit import CommitRecord
+from skyhaul_schemas.errors import ChecksumMismatch, CommitConflict, DecodeError, Interrupted, SourceChanged
+from skyhaul_schemas.plan import Chunk, PinnedObject, Shard
 from skyhaul_schemas.records import RAW_CAP, REJECTS_SCHEMA, shard_schema
 
 
@@ -266,3 +270,40 @@ def test_a_dataset_in_memory_holds_the_same_files(tmp_path: Path) -> None:
     assert remote.rejects == local.rejects
     for file in remote.files:
         assert store.read_bytes(file.path) == (tmp_path / file.path).read_bytes()
+
+
+class GivesOthersLater(BytesChunk):
+    """A disk that reads an object once as it is, and with zeros later."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        return bytes(len(super().read(offset, length)))
+
+
+@pytest.mark.parametrize("rotten", [False, True])
+def test_what_was_decoded_is_held_against_the_checksum_of_the_sources_list(
+    tmp_path: Path, rotten: bool
+) -> None:
+    data = b"12345"
+    recipe = MadeRecipe(Script({"a": steps([documents(["one"])])}))
+    obj = PinnedObject("src", "a", 5, 'etag:"1"', f"sha256:{hashlib.sha256(data).hexdigest().upper()}")
+    store = DatasetStore.open(str(tmp_path), writable=True)
+    kind = GivesOthersLater if rotten else BytesChunk
+
+    def encoded() -> CommitRecord:
+        return encode_shard(
+            Shard(0, (Chunk(0, 0, obj, 0, 5),)),
+            recipe,
+            lambda chunk: kind(data, chunk),
+            store,
+            transfer=dict,
+            started="2026-01-01T00:00:00.000Z",
+            cancelled=lambda: False,
+        )
+
+    if rotten:
+        with pytest.raises(ChecksumMismatch, match="src/a: what was decoded has sha256"):
+            encoded()
+        assert not store.exists(layout.commit_file(0))
+    else:
+        assert encoded().sources[0].sha256 == hashlib.sha256(data).hexdigest()
+    store.close()

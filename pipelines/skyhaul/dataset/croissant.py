@@ -77,7 +77,7 @@ def write_croissant(store: DatasetStore, plan: Planned, seen: Survey, job: Job) 
         file.finish(sync=True)
         # What stood there is no loss: it is made anew from the same records.
         aside = f"{layout.SET_ASIDE}/{layout.CROISSANT}.{uuid.uuid4().hex}"
-        store.replace_file(file.path, layout.CROISSANT, aside)
+        store.replace_file(file.path, layout.CROISSANT, file.sha256, aside)
         store.remove(aside)
     except BaseException:
         file.discard()

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from skyhaul.dataset.storage_errors import storage_error
+from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.printable import printable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -72,6 +74,25 @@ class LocalFiles:
             finally:
                 os.close(descriptor)
 
+    def hold(self, path: Path, sha256: str) -> None:
+        """Read a finished file back, and hold it against the digest of what was written. Raises StorageError
+        where it has other bytes."""
+        try:
+            with open(path, "rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise storage_error(error, "read", path) from error
+        if found != sha256:
+            raise self.rotten(path)
+
+    @staticmethod
+    def rotten(path: Path) -> StorageError:
+        """The error for a file that no longer has the bytes that were written."""
+        return StorageError(
+            f"{printable(str(path))} no longer has the bytes that were written to it, so that it was not put"
+            " into the dataset; check the disk, or set TMPDIR to another one"
+        )
+
     def link(self, source: Path, target: Path) -> None:
         """Raises FileExistsError where there is a `target`: a link never replaces."""
         with self.step("link", target):
@@ -107,7 +128,9 @@ class LocalFiles:
 class NewFile:
     """A file that is written once, in order, and digested on its way; `pa.PythonFile` can wrap it.
 
-    `close()` does nothing, for Arrow closes what it is given; `finish` and `discard` end it.
+    The digest is of the bytes as they were produced, in memory. It may stand for the file only where every
+    write went well: after one that did not, whoever caught its error, `finish` refuses. `close()` does
+    nothing, for Arrow closes what it is given; `finish` and `discard` end it.
     """
 
     def __init__(self, files: LocalFiles, path: Path, descriptor: int) -> None:
@@ -118,6 +141,7 @@ class NewFile:
         self._raw = _SteppedRaw(files, path, descriptor)
         self._buffered = io.BufferedWriter(self._raw, _BUFFER)
         self._discarded = False
+        self._failed: BaseException | None = None
 
     @property
     def closed(self) -> bool:
@@ -131,8 +155,9 @@ class NewFile:
     def write(self, data: Buffer) -> int:
         view = memoryview(data)
         if not self._discarded:
-            self._sha256.update(view)
-            self._buffered.write(view)
+            with self._remembered():
+                self._sha256.update(view)
+                self._buffered.write(view)
             self.bytes += view.nbytes
         return view.nbytes
 
@@ -146,12 +171,36 @@ class NewFile:
         """Nothing: see the class."""
 
     def finish(self, *, sync: bool) -> None:
-        """Write out what is buffered, sync it if asked, and close. Raises DiskFull or StorageError."""
-        self._buffered.flush()
-        if sync:
-            with self._files.step("fsync", self.path):
-                os.fsync(self._raw.descriptor)
+        """Write out what is buffered, sync it if asked, and close. Raises DiskFull or StorageError, also
+        where an earlier write failed and its error was caught on the way."""
+        if self._failed is not None:
+            raise self._failed
+        with self._remembered():
+            self._buffered.flush()
+            if sync:
+                with self._files.step("fsync", self.path):
+                    os.fsync(self._raw.descriptor)
+            size = self._size()
+            if size != self.bytes:
+                raise StorageError(
+                    f"{printable(str(self.path))} has {size} bytes after {self.bytes} were written to it;"
+                    " check the disk, or whether something else writes there"
+                )
         self._buffered.close()
+
+    def _size(self) -> int:
+        try:
+            return os.fstat(self._raw.descriptor).st_size
+        except OSError as error:
+            raise storage_error(error, "look at", self.path) from error
+
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._failed = error
+            raise
 
     def discard(self) -> None:
         """Drop what was written, and the file; later writes go nowhere. Fine after `finish` too."""

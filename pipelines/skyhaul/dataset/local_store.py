@@ -83,8 +83,9 @@ class LocalStore(DatasetStore):
             raise self.conflict(path)
         return created
 
-    def replace_file(self, local_path: Path, path: str, aside: str) -> None:
+    def replace_file(self, local_path: Path, path: str, sha256: str, aside: str) -> None:
         self.files.fsync(local_path)
+        self.files.hold(local_path, sha256)
         target, kept = self.local_root / path, self.local_root / aside
         self.files.make_folders(target.parent)
         if target.exists():

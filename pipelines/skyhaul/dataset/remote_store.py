@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib
-import inspect
 import io
 import operator
 import os
@@ -38,6 +37,7 @@ from skyhaul.dataset.files import LocalFiles
 from skyhaul.dataset.storage_errors import probe_error, storage_error
 from skyhaul.dataset.store import DatasetStore, Same, shown
 from skyhaul.dataset.temporary import TemporaryFolder, clear_leftovers
+from skyhaul.dataset.upload import Upload, takes_mode
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.printable import printable
@@ -47,11 +47,6 @@ T = TypeVar("T")
 _ATTEMPTS = 5
 _SECONDS = 15.0
 _READ_BLOCK = 8 * 1024 * 1024
-_PUT_AT_ONCE = 32 * 1024 * 1024
-_PARTS = {"chunksize": 16 * 1024 * 1024, "max_concurrency": 4}
-"""How a large file goes up where the filesystem lets us say so: s3fs holds ten parts of 50 MiB otherwise."""
-
-
 _REPLACING = frozenset(("sftp", "ssh", "ftp"))
 """Refused before anything connects: fsspec trusts whichever key an SSH server shows."""
 
@@ -126,32 +121,25 @@ class RemoteStore(DatasetStore):
         return self._create(path, put, lambda: same(self._fs.cat_file(self._at(path)), data))
 
     def publish(self, local_path: Path, path: str, sha256: str) -> bool:
-        small = local_path.stat().st_size <= _PUT_AT_ONCE
+        upload = Upload(self._fs, self.files, local_path, sha256)
 
         def put() -> None:
-            if small or not _puts_files(self._fs):
-                self._fs.pipe_file(self._at(path), local_path.read_bytes(), mode="create")
-            else:
-                self._fs.put_file(str(local_path), self._at(path), mode="create", **_parts(self._fs))
+            upload.send(self._at(path), mode="create")
 
         created = self._create(path, put, lambda: self._digest(path) == sha256)
         self.files.unlink(local_path)
         return created
 
-    def replace_file(self, local_path: Path, path: str, aside: str) -> None:
+    def replace_file(self, local_path: Path, path: str, sha256: str, aside: str) -> None:
+        upload = Upload(self._fs, self.files, local_path, sha256)
+
         def copy() -> None:
             self._fs.invalidate_cache()
             if self._fs.exists(self._at(path)):
                 self._fs.cp_file(self._at(path), self._at(aside))
 
-        def put() -> None:
-            if _puts_files(self._fs):
-                self._fs.put_file(str(local_path), self._at(path), **_parts(self._fs))
-            else:
-                self._fs.pipe_file(self._at(path), local_path.read_bytes())
-
         self._call("copy", path, copy)
-        self._call("write", path, put)
+        self._call("write", path, lambda: upload.send(self._at(path)))
         self.files.unlink(local_path)
 
     def _create(self, path: str, put: Callable[[], None], stands: Callable[[], bool]) -> bool:
@@ -373,22 +361,7 @@ def _creates_only(fs: Any) -> bool:
         ours, default = type(fs)._pipe_file, AsyncFileSystem._pipe_file
     else:
         ours, default = type(fs).pipe_file, fsspec.AbstractFileSystem.pipe_file
-    return ours is not default and _takes_mode(fs, ours)
-
-
-def _puts_files(fs: Any) -> bool:
-    """Whether large files can go up in parts under the same condition."""
-    return bool(fs.async_impl) and _takes_mode(fs, type(fs)._put_file)
-
-
-def _takes_mode(fs: Any, method: Any) -> bool:
-    # adlfs takes it among its other keywords.
-    return "mode" in inspect.signature(method).parameters or type(fs).__module__.startswith("adlfs.")
-
-
-def _parts(fs: Any) -> dict[str, int]:
-    known = inspect.signature(type(fs)._put_file).parameters
-    return _PARTS if _PARTS.keys() <= known.keys() else {}
+    return ours is not default and takes_mode(fs, ours)
 
 
 @cache

@@ -92,14 +92,16 @@ class DatasetStore(ABC):
 
     @abstractmethod
     def publish(self, local_path: Path, path: str, sha256: str) -> bool:
-        """Move a finished file of `temp_dir()`, with digest `sha256`, to `path`. True: it is there now.
-        False: a file with equal bytes stood there already. Raises CommitConflict for other bytes. The
-        temporary name is gone either way. Durable once this returns."""
+        """Move a finished file of `temp_dir()` to `path`. `sha256` is of the bytes as they were produced, and
+        what is put there is known to have it. True: it is there now. False: a file with equal bytes stood
+        there already. Raises CommitConflict for other bytes. The temporary name is gone either way. Durable
+        once this returns."""
 
     @abstractmethod
-    def replace_file(self, local_path: Path, path: str, aside: str) -> None:
-        """Move a finished file of `temp_dir()` to `path`, in one step; what stood there is kept as `aside`.
-        There is no moment without a file at `path`, if there was one. Durable once this returns."""
+    def replace_file(self, local_path: Path, path: str, sha256: str, aside: str) -> None:
+        """Move a finished file of `temp_dir()`, held against `sha256`, to `path`, in one step; what stood
+        there is kept as `aside`. There is no moment without a file at `path`, if there was one. Durable once
+        this returns."""
 
     @abstractmethod
     def temp_dir(self) -> Path:

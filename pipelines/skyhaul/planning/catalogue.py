@@ -12,7 +12,9 @@ from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from skyhaul_schemas.block_digests import unpacked as unpacked_blocks
 from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
@@ -25,8 +27,8 @@ CACHE_BYTES = 32 * 1024 * 1024
 _TABLES = """
 CREATE TABLE objects (source INTEGER, path TEXT, size INTEGER, version TEXT, checksum TEXT, locator TEXT,
                       blocks BLOB);
-CREATE TABLE chunks (source INTEGER, key BLOB, path TEXT, size INTEGER, version TEXT, checksum TEXT,
-                     locator TEXT, blocks BLOB, start INTEGER, length INTEGER, needed BLOB);
+CREATE TABLE chunks (source INTEGER, path TEXT, size INTEGER, version TEXT, checksum TEXT, locator TEXT,
+                     blocks BLOB, start INTEGER, length INTEGER, needed BLOB, key BLOB);
 """
 
 
@@ -74,11 +76,37 @@ def pinned(
     return PinnedObject(source, path, size, version, checksum, locator, digests)
 
 
+class RowSum:
+    """A digest of a set of rows, whatever their order: the count, and the sum of the rows' xxh3_128."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum = 0
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        small = tuple(xxh3_64_intdigest(v) if isinstance(v, bytes) else v for v in row)
+        self._count += 1
+        self._sum = (self._sum + xxh3_128_intdigest(repr(small))) % (1 << 128)
+
+    def passing(self, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """The rows, each added on its way."""
+        for row in rows:
+            self.add(row)
+            yield row
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RowSum) and (self._count, self._sum) == (other._count, other._sum)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not hashable
+
+
 class Catalogue:
     """Objects in, in any order; objects out by source and path; chunks in; chunks out by source and key.
 
     sources: names; they come out in the order of their UTF-8 bytes. spool: the folder for the database.
-    Raises UsageError where the spool cannot be used, DiskFull and StorageError.
+    Raises UsageError where the spool cannot be used, DiskFull and StorageError. The plan's digest is of what
+    comes out, so that is held against what went in: at its end, an iteration raises StorageError where the
+    disk gave other rows back.
     """
 
     def __init__(self, sources: Iterable[str], spool: Path) -> None:
@@ -86,6 +114,8 @@ class Catalogue:
         self._rank = {name: rank for rank, name in enumerate(self.sources)}
         self._spool = spool
         self._database = scratch_database(spool, _TABLES)
+        self._objects_in = RowSum()
+        self._chunks_in = RowSum()
 
     def add_objects(self, objects: Iterable[PinnedObject]) -> None:
         rows = (
@@ -93,39 +123,51 @@ class Catalogue:
             for o in objects
         )
         with self._stored():
-            self._database.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany(
+                "INSERT INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", self._objects_in.passing(rows)
+            )
 
     def objects(self) -> Iterator[PinnedObject]:
         """All objects, by the bytes of source and path; equal ones side by side."""
         query = "SELECT * FROM objects ORDER BY source, path, size, version, checksum, locator"
+        found = RowSum()
         with self._stored():
-            for source, *rest in self._database.execute(query):
+            for source, *rest in found.passing(self._database.execute(query)):
                 yield pinned(self.sources[source], *rest)
+        self._hold(found, self._objects_in)
 
     def add_chunks(self, chunks: Iterable[tuple[bytes, Cut]]) -> None:
         """Chunks with the keys by which they are dealt."""
         rows = (
             (
-                self._rank[o.source], key, o.path, o.size, o.version, o.checksum, o.locator,
-                packed_blocks(o), offset, length, packed(needed),
+                self._rank[o.source], o.path, o.size, o.version, o.checksum, o.locator,
+                packed_blocks(o), offset, length, packed(needed), key,
             )
             for key, (o, offset, length, needed) in chunks
         )  # fmt: skip
         with self._stored():
-            self._database.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany(
+                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self._chunks_in.passing(rows)
+            )
 
     def chunks(self) -> Iterator[Cut]:
         """All chunks, by source and key; chunks of equal keys (unheard of) by path and offset."""
-        query = (
-            "SELECT source, path, size, version, checksum, locator, blocks, start, length, needed FROM chunks"
-            " ORDER BY source, key, path, start"
-        )
+        query = "SELECT * FROM chunks ORDER BY source, key, path, start"
+        found = RowSum()
         with self._stored():
-            for source, *pin, offset, length, needed in self._database.execute(query):
+            for source, *pin, offset, length, needed, _ in found.passing(self._database.execute(query)):
                 yield Cut(pinned(self.sources[source], *pin), offset, length, unpacked(needed))
+        self._hold(found, self._chunks_in)
 
     def close(self) -> None:
         self._database.close()
+
+    def _hold(self, found: RowSum, expected: RowSum) -> None:
+        if found != expected:
+            raise StorageError(
+                f"spool {printable(str(self._spool))}: the plan came back from its disk otherwise than it was"
+                " written while it was sorted; check the disk, or move `spool`"
+            )
 
     @contextmanager
     def _stored(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ from skyhaul.shards.transforms import Transform
 from skyhaul_connectors.formats.joining import decode_together, grouped
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.commit import CommitRecord, CommittedSource, RecordCounts, TransferCounts
-from skyhaul_schemas.errors import Interrupted, SourceChanged
+from skyhaul_schemas.errors import ChecksumMismatch, Interrupted, SourceChanged
 from skyhaul_schemas.fieldtypes import Ceiling
 from skyhaul_schemas.plan import Chunk, Shard
 from skyhaul_schemas.printable import printable
@@ -149,6 +149,7 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
             f"object {printable(chunk.object.path)} of source {chunk.object.source} ends at byte"
             f" {error.args[0]}, the plan pinned {chunk.object.size}; `skyhaul plan --amend` pins it anew"
         ) from None
+    _hold(chunk, sha256)
     return CommittedSource(
         object=chunk.object.path,
         ranges=list(chunk.ranges),
@@ -156,3 +157,16 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
         damaged=damaged,
         skipped=list(chunk.skipped),
     )
+
+
+def _hold(chunk: Chunk, sha256: str) -> None:
+    """What was decoded is what the source's list states, where that is known of just these bytes. The check
+    before decoding read them once; the disk has given them out again since."""
+    obj = chunk.object
+    kind, _, stated = (obj.checksum or "").partition(":")
+    whole = list(chunk.ranges) == [(0, obj.size)] and not chunk.skipped
+    if whole and kind == "sha256" and stated.lower() != sha256:
+        raise ChecksumMismatch(
+            f"{obj.source}/{printable(obj.path)}: what was decoded has sha256 {sha256[:16]}…, the source's"
+            f" list states {stated[:16]}…, as was found before; check the disk, then replay the shard"
+        )

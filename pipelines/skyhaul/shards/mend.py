@@ -33,7 +33,8 @@ def mend_shard(store: DatasetStore, record: CommitRecord, files: Sequence[Finish
         )
     for finished in files:
         if fault_in_file(store, finished.entry) is not None:
-            store.replace_file(finished.file.path, finished.entry.path, _aside(store, finished.entry.path))
+            entry = finished.entry
+            store.replace_file(finished.file.path, entry.path, entry.sha256, _aside(store, entry.path))
     return standing
 
 
