@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul_connectors.transfer.write_behind import GATHER, WriteBehind
+from skyhaul_connectors.transfer.write_behind import GATHER, MOST_HELD, WriteBehind
 
 SIZE = 4 * GATHER
 
@@ -67,3 +67,47 @@ def test_a_write_that_fails_is_told_and_what_it_held_is_gone() -> None:
     with pytest.raises(OSError, match="full"):
         behind.flush()
     behind.flush()
+
+
+def test_the_ends_of_many_ranges_that_touch_are_one_write() -> None:
+    """Ranges end out of order, on many connections, each too short to be written by itself."""
+    written: list[tuple[int, bytes]] = []
+    behind = WriteBehind(lambda position, data: written.append((position, bytes(data))))
+    data = bytes(range(240)) * 100
+    for start in (16_000, 0, 8_000, 20_000, 4_000):
+        behind.add(start, data[start : start + 4_000])
+    behind.flush()
+    assert written == [(0, data[:12_000]), (16_000, data[16_000:24_000])]
+
+
+def test_what_is_held_of_a_file_is_bounded_however_long_no_flush_comes() -> None:
+    written: list[int] = []
+    behind = WriteBehind(lambda position, data: written.append(len(data)))
+    most = 0
+    for count in range(1, 3000):
+        behind.add(count * 20_000, bytes(16_000))
+        most = max(most, count * 16_000 - sum(written))
+    assert MOST_HELD - 16_000 <= most <= MOST_HELD
+
+
+def test_two_stretches_that_end_in_one_place_are_both_written() -> None:
+    found = bytearray(100)
+
+    def write(position: int, data: bytes | memoryview) -> None:
+        found[position : position + len(data)] = data
+
+    behind = WriteBehind(write)
+    behind.add(0, b"a" * 100)
+    behind.add(50, b"a" * 50)
+    behind.add(100, b"")
+    behind.flush()
+    assert found == b"a" * 100
+
+
+def test_what_is_forgotten_is_never_written() -> None:
+    written: list[int] = []
+    behind = WriteBehind(lambda position, data: written.append(position))
+    behind.add(0, b"a")
+    behind.forget()
+    behind.flush()
+    assert written == []

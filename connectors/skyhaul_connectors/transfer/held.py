@@ -186,8 +186,9 @@ class Held:
         if whole or len(after) > MOST_EXTENTS:
             # Read once: what is held against the digests of what arrived is what the new digest is of.
             data = read(start, stop - start)
+            view = memoryview(data)
             for low, (high, digest) in list(after.items()):
-                if not proves(digest, data[low - start : high - start], high - low):
+                if not proves(digest, view[low - start : high - start], high - low):
                     del after[low]
                     rotten.add(low)
                     if low in parts:
@@ -299,7 +300,7 @@ def _joined(extents: dict[int, tuple[int, bytes]], data: bytes, base: int) -> di
     }
 
 
-def proves(digest: bytes, data: bytes, length: int) -> bool:
+def proves(digest: bytes, data: bytes | memoryview, length: int) -> bool:
     """Whether `data` is all of `length` bytes and has the digest of a block or an extent."""
     if len(data) != length:
         return False

@@ -161,9 +161,10 @@ class Spool:
         self._journal.commit([ShardChange(spooled.shard, forget=True)])
         try:
             self._disk.unlink(spooled.file.path)
-            self._disk.unlink(self._note(spooled.shard))
         except OSError as error:
             raise storage_error(error, "removing the spool file", spooled.file.path) from error
+        with suppress(OSError):  # a stray one is removed at the next start
+            self._disk.unlink(self._note(spooled.shard))
 
     def close(self) -> None:
         self._journal.close()

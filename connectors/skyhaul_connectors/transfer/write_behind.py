@@ -45,19 +45,21 @@ class WriteBehind:
         run.size += len(data)
         self._held += len(data)
         if run.size >= GATHER:
+            self._held -= run.size
             self._put(run)
             return
         other = self._runs.pop(run.start + run.size, None)
-        if other is not None:
-            self._put(other)  # one place has one run that can grow
         self._runs[run.start + run.size] = run
+        if other is not None:  # two stretches end here, and one of them can be waited for
+            self._held -= other.size
+            self._put(other)
         if self._held > MOST_HELD:
             self.flush()
 
     def flush(self) -> None:
         """Write all that is held, by position; runs that touch go out as one."""
         runs = sorted(self._runs.values(), key=lambda run: run.start)
-        self._runs.clear()
+        self.forget()
         joined: _Run | None = None
         for run in runs:
             if joined is not None and joined.start + joined.size == run.start:
@@ -76,5 +78,4 @@ class WriteBehind:
         self._held = 0
 
     def _put(self, run: _Run) -> None:
-        self._held -= run.size
         self._write(run.start, run.parts[0] if len(run.parts) == 1 else b"".join(run.parts))
