@@ -22,6 +22,7 @@ from skyhaul_connectors.sources.http_network import Network
 from skyhaul_connectors.sources.http_options import HttpOptions
 from skyhaul_connectors.sources.http_pin import Pin, pin
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.loop_thread import LoopThread
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.block_digests import BlockDigests
@@ -85,7 +86,7 @@ class HttpTree:
     def unread_list(self, obj: PinnedObject) -> None:
         return None
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         selected = Selection(self._patterns).matches
         return with_checksums(streamed(self._name, self._batches()), self._checksums, selected)
 

@@ -14,6 +14,7 @@ from skyhaul_connectors.sources.http_options import HttpOptions
 from skyhaul_connectors.sources.http_redirects_known import KnownRedirects
 from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.proxies import parse_proxy
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -43,7 +44,7 @@ class HttpCatalogue(Protocol):
         """What must be called, in a thread, before `url_of(obj)`: it reads the list that the object's URL
         is in. Raises CarriageError. None where the URL is known without."""
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         """Raises CarriageError or UsageError."""
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
@@ -81,8 +82,8 @@ class HttpSource:
     def name(self) -> str:
         return self._name
 
-    def listing(self) -> Iterator[PinnedObject]:
-        return self._catalogue.listing()
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        return self._catalogue.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> HttpChannel:
         loop = asyncio.get_running_loop()

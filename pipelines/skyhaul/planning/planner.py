@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -28,12 +29,15 @@ from skyhaul_connectors.formats.joining import group_of, joining
 from skyhaul_connectors.formats.parts import ReadOnce
 from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
 from skyhaul_connectors.formats.registry import may_join
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 from skyhaul_schemas.printable import printable
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with the objects and the bytes listed so far."""
@@ -81,6 +85,7 @@ class Planner:
         self._by_source = {
             name: {**zero, **(base.by_source.get(name, {}) if base else {})} for name in catalogue.sources
         }
+        self._left_out = {name: LeftOut() for name in catalogue.sources}
         self._dropped = {"objects": 0, "chunks": 0, "bytes": 0, **(base.dropped if base else {})}
         self._samples: dict[str, dict[bytes, tuple[str, Decoder]]] = {name: {} for name in catalogue.sources}
         self._seen: dict[int, Decoder] = {}
@@ -94,11 +99,21 @@ class Planner:
         total = [0, 0]
         for name in self._catalogue.sources:
             before = total[0]
-            self._catalogue.add_objects(self._watched(checked(self._sources[name].listing(), name), total))
+            left_out = self._left_out[name]
+            listing = self._sources[name].listing(left_out)
+            self._catalogue.add_objects(self._watched(checked(listing, name), total))
             if total[0] == before:
                 what = ", ".join(map(printable, self._patterns[name])) or "its list"
-                raise UsageError(f"source {name!r}: nothing matches {what}; check `sources.{name}.url`")
+                told = "".join(f"; left out: {reason}: {n:,}" for reason, n in left_out.counts().items())
+                raise UsageError(f"source {name!r}: nothing matches {what}; check `sources.{name}.url`{told}")
+            for reason, count in left_out.counts().items():
+                shown = ", ".join(left_out.names()[reason])
+                _log.warning("source %s: left out %d: %s (%s)", name, count, reason, shown)
         self._progress(total[0], total[1])
+
+    def left_out(self) -> dict[str, LeftOut]:
+        """Source -> what its listing held that is no object; of those sources that have such names."""
+        return {name: found for name, found in self._left_out.items() if found.counts()}
 
     def listed(self) -> Iterator[PinnedObject]:
         """What was listed, in order. Raises UsageError where a source lists a path twice."""
@@ -251,6 +266,8 @@ class Planner:
             source_bytes=self._bytes,
             by_source=self._by_source,
             unpinned=self._unpinned,
+            left_out={name: found.counts() for name, found in self.left_out().items()},
+            left_out_names={name: found.names() for name, found in self.left_out().items()},
             samples={
                 name: [path for path, _ in found.values()] for name, found in self._samples.items() if found
             },
