@@ -21,9 +21,9 @@ import numpy.typing as npt
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.http_documents import HttpDocuments
 from skyhaul_connectors.sources.http_fetch import lines_of
-from skyhaul_connectors.sources.http_listing import Finder, Found, Pinning, streamed
 from skyhaul_connectors.sources.http_network import Network
 from skyhaul_connectors.sources.http_options import HttpOptions
+from skyhaul_connectors.sources.http_pinning import Finder, Found, Pinning, streamed
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.timeouts import Timeouts
