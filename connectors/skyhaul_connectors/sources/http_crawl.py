@@ -26,7 +26,7 @@ from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer, ObjectMissing
 from skyhaul_schemas.printable import printable
 
-NO_LINK = "a folder whose index page has no link"
+NOTHING = "a folder whose index page names nothing"
 
 _log = logging.getLogger(__name__)
 
@@ -110,10 +110,10 @@ class Crawl(Finder):
         due = [url]
         known = {url.query}
         seen: set[bytes] = set()
-        stale = links = 0
+        stale = named = 0
         while due:
             page = await self._page(due.pop(0), url)
-            links += page.links
+            named += len(page.entries) + len(page.passed)
             for entry in page.entries:
                 await self._take(folder, entry, out)
             for passed in page.passed:
@@ -128,8 +128,8 @@ class Crawl(Finder):
                 raise MalformedAnswer(
                     f"{self._source}: {url}: an index page that goes on and on; list the objects instead"
                 )
-        if not links:
-            self._left_out.add(folder.name or "/", NO_LINK)
+        if not named:
+            self._left_out.add(folder.name or "/", NOTHING)
 
     def _next_page(self, folder: HttpUrl, target: HttpUrl) -> HttpUrl:
         """Pages are asked for at the folder itself, whatever server and spelling they name."""
@@ -175,7 +175,8 @@ class Crawl(Finder):
     async def _page(self, url: HttpUrl, folder: HttpUrl) -> IndexPage:
         place = f"{self._source}: {url}"
         page: IndexPage = await retrying()(self._read_page, url, folder, place)
-        if not page.links:
+        if not page.entries:
+            # A page that names nothing is a claim that a second answer may not bear out.
             page = await retrying()(self._read_page, url, folder, place)
         return page
 

@@ -56,13 +56,12 @@ class PassedOver:
 
 @dataclass(slots=True)
 class IndexPage:
-    """entries: each child once, in the page's order. next_pages: where it goes on. links: of all kinds.
-    foreign: other origins under which it names its own children."""
+    """entries: each child once, in the page's order. next_pages: where it goes on. foreign: other origins
+    under which it names its own children."""
 
     entries: list[IndexEntry] = field(default_factory=list)
     passed: list[PassedOver] = field(default_factory=list)
     next_pages: list[HttpUrl] = field(default_factory=list)
-    links: int = 0
     foreign: set[Origin] = field(default_factory=set)
 
 
@@ -105,7 +104,6 @@ def _json_page(page: bytes, place: str) -> IndexPage:
             found.entries.append(IndexEntry(name, spelling_of(name), kind == "directory"))
         else:
             found.passed.append(PassedOver(name, NO_FILE))
-    found.links = len(found.entries)
     return found
 
 
@@ -138,7 +136,6 @@ class _HtmlPage:
         taken = {entry.name for entry in self._entries.values()}
         self.page.entries = list(self._entries.values())
         self.page.passed = [passed for passed in self._passed.values() if passed.name not in taken]
-        self.page.links = len(links.links)
         return self.page
 
     def follow(self, reference: str) -> None:

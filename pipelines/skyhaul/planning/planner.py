@@ -79,6 +79,7 @@ class Planner:
         self._bytes = base.source_bytes if base else 0
         self._chunks = base.chunks if base else 0
         self._unpinned = base.unpinned if base else 0
+        self._empty = base.empty if base else 0
         self._spans: list[tuple[str, int, int]] = list(base.stretches()) if base else []
         self._next_shard = base.shards if base else 0
         zero = {"objects": 0, "bytes": 0, "needed": 0, "chunks": 0, "shards": 0, "first_shard": 0}
@@ -140,6 +141,7 @@ class Planner:
         table.add(object_row(obj))
         self._objects += 1
         self._unpinned += not obj.version
+        self._empty += not obj.size
         self._by_source[obj.source]["objects"] += 1
         decoder = self._decoders.of(obj.source, obj.path)
         self._sample(obj.source, obj.path, decoder)
@@ -204,6 +206,7 @@ class Planner:
             self._objects -= 1
             self._by_source[chunk.object.source]["objects"] -= 1
             self._unpinned -= not chunk.object.version
+            self._empty -= not chunk.object.size
 
     def finish_dropped(self, dropped: Iterable[DroppedChunk], table: NewTable) -> None:
         """Write what was dropped, which comes in order."""
@@ -266,6 +269,7 @@ class Planner:
             source_bytes=self._bytes,
             by_source=self._by_source,
             unpinned=self._unpinned,
+            empty=self._empty,
             left_out={name: found.counts() for name, found in self.left_out().items()},
             left_out_names={name: found.names() for name, found in self.left_out().items()},
             samples={

@@ -48,6 +48,7 @@ class PlanView:
             "chunks": header.chunks,
             "shards": header.shards,
             "unpinned": header.unpinned,
+            "empty": header.empty,
             **left_out_json(header.left_out, header.left_out_names),
             "fingerprint": dict(header.fingerprint),
             "sources": {

@@ -60,6 +60,8 @@ class TextOutput(Output):
                 say(f"  of {source.name}, {format_size(source.needed)} are needed for the columns it takes")
         if header.unpinned:
             say(f"  {plural(header.unpinned, 'object')} pinned by size alone: the source states no version")
+        if header.empty:
+            say(f"  {plural(header.empty, 'object')} without a byte")
         for line in left_out_lines(header.left_out, header.left_out_names):
             say(f"  {line}")
         say(f"  digest {header.digest}")
