@@ -9,6 +9,7 @@ from typing import Any
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.make_plan import plan_sources
 from skyhaul.planning.plan_file import Plan
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, Route
 from skyhaul_schemas import layout
 from skyhaul_schemas.jobfile import LoadedJob, parse_job
@@ -24,7 +25,7 @@ class Listing:
         self.name = name
         self._objects = objects
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return self._objects() if callable(self._objects) else iter(self._objects)
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:

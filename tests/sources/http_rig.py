@@ -9,6 +9,7 @@ from faults.hostile_http import HostileServer
 from skyhaul_connectors.sources.http_options import http_options
 from skyhaul_connectors.sources.http_source import HttpSource
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.plan import PinnedObject
 
@@ -33,7 +34,7 @@ class Fixed:
     def unread_list(self, obj: PinnedObject) -> None:
         return None
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return iter(())
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:

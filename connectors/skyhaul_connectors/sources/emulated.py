@@ -17,6 +17,7 @@ from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.links.timeline import SLACK
 from skyhaul_connectors.links.traffic import Traffic
 from skyhaul_connectors.sources.emulated_far_end import Closed, Data, Failed, FarEnd, Finished, Heads, Opened
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route, Source
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import CarriageError, ConnectFailed, ConnectionLost, LinkClosed, StalledError
@@ -49,8 +50,8 @@ class EmulatedSource:
     def link(self) -> SharedLink:
         return self._link
 
-    def listing(self) -> Iterator[PinnedObject]:
-        return self._inner.listing()
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        return self._inner.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
         return _EmulatedChannel(

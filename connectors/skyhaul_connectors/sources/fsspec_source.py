@@ -20,6 +20,7 @@ from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.fsspec_errors import foreign_errors, translated
 from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
 from skyhaul_connectors.sources.globs import Selection, States, has_glob
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
@@ -66,7 +67,7 @@ class FsspecFiles:
     def name(self) -> str:
         return self._name
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return with_checksums(self._listing(), self._checksums, Selection(self._patterns).matches)
 
     def connect(self, events: ChannelEvents, route: Route) -> ReadingChannel:

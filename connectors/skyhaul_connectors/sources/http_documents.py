@@ -4,6 +4,7 @@ the rules for redirects, secrets, TLS and deadlines are those of the data path."
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -25,10 +26,16 @@ Take = Callable[[memoryview], None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`url`: where the redirects led."""
+    """`url`: where the redirects led. body: bytes that came of it. whole: that is all of it."""
 
     url: HttpUrl
     head: AnswerHead
+    body: int = 0
+    whole: bool = True
+
+
+def _nowhere(data: memoryview) -> None:
+    """For a body that is only looked at."""
 
 
 class HttpDocuments:
@@ -53,6 +60,11 @@ class HttpDocuments:
         bytes. `more`: further header lines."""
         return await self._ask("GET", url, more, cap=cap, take=take)
 
+    async def first_byte(self, url: HttpUrl, more: str = "") -> Answer:
+        """As `get`, of a 200 or 206 only until the first byte of its body has come: the connection is dropped
+        then, unless that was all."""
+        return await self._ask("GET", url, more, cap=sys.maxsize, take=_nowhere, enough=1)
+
     async def close(self) -> None:
         for kept in self._kept.values():
             for exchange in kept:
@@ -60,20 +72,22 @@ class HttpDocuments:
         self._kept.clear()
         await asyncio.sleep(0)
 
-    async def _ask(self, method: str, url: HttpUrl, more: str, *, cap: int, take: Take | None) -> Answer:
+    async def _ask(
+        self, method: str, url: HttpUrl, more: str, *, cap: int, take: Take | None, enough: int | None = None
+    ) -> Answer:
         place = f"{self._network.source}: {url}"
         start = url
         for hops in range(100):
             own = url.origin in self._own
             request = plain_request(method, url, self._options.headers_of(url, own), more)
             exchange = await self._connected(url.origin, None if own else start.origin)
-            head = await exchange.ask(place, request, method == "HEAD", cap, take)
+            head = await exchange.ask(place, request, method == "HEAD", cap, take, enough)
             if exchange.reusable:
                 self._kept.setdefault(url.origin, []).append(exchange)
             else:
                 exchange.abort()
             if head.status not in REDIRECTS:
-                return Answer(url, head)
+                return Answer(url, head, exchange.taken, exchange.whole)
             url = follow(place, url, head, hops, self._options)
         raise AssertionError
 
@@ -107,6 +121,11 @@ class _Exchange(asyncio.BufferedProtocol):
         self._head: AnswerHead | None = None
         self._take: Take | None = None
         self._left = 0
+        self._enough: int | None = None
+        self.taken = 0
+        """Bytes of the last answer's body that came."""
+        self.whole = False
+        """Whether that is all of it."""
         self._bodiless = False
         self._place = ""
         self._bytes = 0
@@ -119,12 +138,19 @@ class _Exchange(asyncio.BufferedProtocol):
         )
 
     async def ask(
-        self, place: str, request: bytes, bodiless: bool, cap: int, take: Take | None
+        self,
+        place: str,
+        request: bytes,
+        bodiless: bool,
+        cap: int,
+        take: Take | None,
+        enough: int | None = None,
     ) -> AnswerHead:
+        """`enough`: bytes of a body that is asked for, after which the rest is not waited for."""
         assert self._transport is not None
         self._done = asyncio.get_running_loop().create_future()
         self._place, self._bodiless, self._left, self._take = place, bodiless, cap, take
-        self._head = None
+        self._head, self._enough, self.taken, self.whole = None, enough, 0, False
         self._transport.write(request)
         limits = self._network.timeouts
         try:
@@ -192,18 +218,27 @@ class _Exchange(asyncio.BufferedProtocol):
         assert self._head is not None
         wanted = self._take is not None and self._head.status in (200, 206)
         self._left -= len(data)
+        self.taken += len(data)
         if wanted and self._left < 0:
             self._fail(MalformedAnswer(f"{self._place}: longer than it may be"))
             self.abort()
         elif wanted:
             assert self._take is not None
             self._take(data)
+            more_comes = self._head.length is None or self._reader.left
+            if self._enough is not None and self.taken >= self._enough and more_comes:
+                self._answered()
+                self.abort()
         elif self._left < -_BUFFER:
             # Nobody reads an error's long body: the head says all.
-            self.answer_end()
+            self._answered()
             self.abort()
 
     def answer_end(self) -> None:
+        self.whole = True
+        self._answered()
+
+    def _answered(self) -> None:
         assert self._head is not None
         if self._done is not None and not self._done.done():
             self._done.set_result(self._head)

@@ -34,7 +34,8 @@ class NotHttp(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AnswerHead:
-    """`fields`: lower-case name -> value; a name that may be repeated has its first value only.
+    """`fields`: lower-case name -> value; a name that may be repeated has its first value only,
+    but for `link`, which has all of them (RFC 9110, section 5.3).
     `length` is Content-Length; with neither it nor `chunked` the body ends with the connection."""
 
     status: int
@@ -85,6 +86,8 @@ def parse_head(data: bytes) -> AnswerHead:
     for name, value in collector.fields:
         if name not in fields:
             fields[name] = value
+        elif name == b"link":
+            fields[name] += b", " + value
         elif name in _ONCE:
             raise NotHttp(f"{name.decode('latin-1')} twice")
     chunked = b"transfer-encoding" in fields

@@ -21,10 +21,11 @@ import numpy.typing as npt
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.http_documents import HttpDocuments
 from skyhaul_connectors.sources.http_fetch import lines_of
-from skyhaul_connectors.sources.http_listing import Finder, Found, Pinning, streamed
 from skyhaul_connectors.sources.http_network import Network
 from skyhaul_connectors.sources.http_options import HttpOptions
+from skyhaul_connectors.sources.http_pinning import Finder, Found, Pinning, streamed
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_connectors.sources.url_list import LINE_CAP, ListedUrl, entry_at, path_of, read_list
 from skyhaul_schemas.errors import ObjectMissing, UsageError
@@ -85,7 +86,7 @@ class HttpListed:
     def listed_from_afar(self) -> bool:
         return self._from_afar
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return with_checksums(streamed(self._name, self._batches()), self._checksums, lambda path: True)
 
     def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:

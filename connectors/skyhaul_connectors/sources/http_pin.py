@@ -1,4 +1,8 @@
-"""How an object behind HTTP is pinned: by its strong ETag, else by Last-Modified, always by size."""
+"""How an object behind HTTP is pinned: by its strong ETag, else by Last-Modified, always by size.
+
+That an object has no bytes is believed of no head, and of no refusal of a range: only of a GET whose whole
+body has come, and was empty.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ from skyhaul_connectors.sources.http_documents import Answer, HttpDocuments
 from skyhaul_connectors.sources.http_head import AnswerHead
 from skyhaul_connectors.sources.http_judge import refusal
 from skyhaul_connectors.sources.http_url import HttpUrl
-from skyhaul_schemas.errors import MalformedAnswer, RangeRefused, ServerBusy, ServerError
+from skyhaul_schemas.errors import MalformedAnswer, ObjectMissing, RangeRefused, ServerBusy, ServerError
 
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 _TOTAL = re.compile(rb"bytes +(?:0-0|\*)/(\d{1,18})", re.IGNORECASE)
 _NO_HEAD = (400, 401, 403, 405, 501)
 """Statuses by which servers, and signed URLs made for GET, refuse HEAD alone."""
+
+_PAGES = frozenset(("text/html", "application/xhtml+xml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ def version_in(head: AnswerHead) -> str:
 
 
 async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
-    """Asks by HEAD, or for the first byte where HEAD says nothing. Raises CarriageError."""
+    """Asks by HEAD, and for the first byte where HEAD states no size or a size of 0. Raises CarriageError."""
     found: Pin = await retrying()(_pin, documents, url, place)
     return found
 
@@ -46,7 +52,8 @@ async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
 async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
     answer = await documents.head(url)
     head = answer.head
-    if head.status == 200 and head.length is not None:
+    if head.status == 200 and head.length:
+        _check_folder(url, answer, place)
         _check_encoding(head, place)
         return Pin(head.length, version_in(head))
     if head.status == 200 or head.status in _NO_HEAD:
@@ -55,20 +62,32 @@ async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
 
 
 async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
-    answer = await documents.get(url, cap=1 << 20, take=lambda data: None, more="Range: bytes=0-0\r\n")
+    answer = await documents.first_byte(url, "Range: bytes=0-0\r\n")
+    if answer.head.status == 416:
+        # No byte is there, says the server, or ranges are not to its taste.
+        answer = await documents.first_byte(url)
     head = answer.head
+    if head.status not in (200, 206):
+        raise _refused(place, answer)
+    _check_folder(url, answer, place)
+    _check_encoding(head, place)
     total = _TOTAL.fullmatch(head.fields.get(b"content-range", b"").strip())
-    if head.status == 200 and head.length is not None:
-        _check_encoding(head, place)
-        return Pin(head.length, version_in(head))
     if head.status == 206 and total is not None:
-        _check_encoding(head, place)
+        if not answer.body or not int(total[1]):
+            raise MalformedAnswer(f"{place}: the server answers for the first byte, and sends none")
         return Pin(int(total[1]), version_in(head))
-    if head.status == 416 and total is not None and int(total[1]) == 0:
+    if head.status == 200 and head.length and answer.body:
+        return Pin(head.length, version_in(head))
+    if head.status == 200 and answer.whole and not answer.body and (head.length == 0 or head.chunked):
         return Pin(0, version_in(head))
-    if head.status in (200, 206):
-        raise RangeRefused(f"{place}: the server does not state the object's size")
-    raise _refused(place, answer)
+    raise RangeRefused(f"{place}: the server does not state the object's size")
+
+
+def _check_folder(url: HttpUrl, answer: Answer, place: str) -> None:
+    """Servers lead from a folder's name to its index page, which is no object."""
+    kind = (answer.head.text(b"content-type") or "").partition(";")[0].strip().lower()
+    if answer.url.path == f"{url.path}/" and kind in _PAGES:
+        raise ObjectMissing(f"{place}: a folder; write {url}/** for what lies below it")
 
 
 def _check_encoding(head: AnswerHead, place: str) -> None:

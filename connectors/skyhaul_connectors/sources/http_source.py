@@ -12,8 +12,10 @@ from skyhaul_connectors.sources.http_channel import HttpChannel
 from skyhaul_connectors.sources.http_network import Network
 from skyhaul_connectors.sources.http_options import HttpOptions
 from skyhaul_connectors.sources.http_redirects_known import KnownRedirects
+from skyhaul_connectors.sources.http_spelling import url_below
 from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.proxies import parse_proxy
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -43,7 +45,7 @@ class HttpCatalogue(Protocol):
         """What must be called, in a thread, before `url_of(obj)`: it reads the list that the object's URL
         is in. Raises CarriageError. None where the URL is known without."""
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         """Raises CarriageError or UsageError."""
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
@@ -73,7 +75,7 @@ class HttpSource:
         self._networks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Network] = (
             weakref.WeakKeyDictionary()
         )
-        self._urls: dict[tuple[str | None, str], HttpUrl] = {}
+        self._urls: dict[tuple[str | None, str, str | None], HttpUrl] = {}
         self._bases: dict[str, HttpUrl] = {}
         self._reader = BlockingReader(lambda events: self.connect(events, self.options.route))
 
@@ -81,8 +83,8 @@ class HttpSource:
     def name(self) -> str:
         return self._name
 
-    def listing(self) -> Iterator[PinnedObject]:
-        return self._catalogue.listing()
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        return self._catalogue.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> HttpChannel:
         loop = asyncio.get_running_loop()
@@ -117,13 +119,14 @@ class HttpSource:
 
     def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
         root = self._base(route.base_url) if route.base_url is not None else self._catalogue.root
-        if root is None or (obj.locator is not None and route.base_url is None):
+        if root is None or (route.base_url is None and obj.locator is not None):
             return self._catalogue.url_of(obj)
-        url = self._urls.get((route.base_url, obj.path))
+        key = (route.base_url, obj.path, obj.locator)
+        url = self._urls.get(key)
         if url is None:
             if len(self._urls) >= _URLS_CAP:
                 self._urls.clear()
-            url = self._urls[route.base_url, obj.path] = root.below(obj.path)
+            url = self._urls[key] = url_below(root, obj)
         return url
 
     @property

@@ -1,19 +1,28 @@
-"""HTTP URLs, taken apart strictly, and shown without user info and query."""
+"""HTTP URLs, taken apart strictly, kept as they are spelled, and shown without user info and query.
+
+A server may tell `%2B` from `+`, `//` from `/` and `%2f` from `%2F`: what is asked for is what was written.
+"""
 
 from __future__ import annotations
 
 import base64
 import ipaddress
 import re
+import string
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from skyhaul_schemas.printable import printable
 
 PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?")
-_AS_IT_IS = "/:@!$&'()*+,;=~%"
-"""Characters that stay in a path beside letters, digits and `_.-~` (RFC 3986 pchar, and `%`)."""
+_AS_IT_IS = string.punctuation
+"""What stays beside letters and digits: all that can stand in a request line. Controls, spaces and what is
+not ASCII cannot, and are percent-encoded as UTF-8."""
+_REFERENCE = re.compile(
+    r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(\?[^#]*)?(?:#.*)?", re.DOTALL
+)
+"""Scheme, authority, path and query (with its `?`) of a reference (RFC 3986, appendix B)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +45,28 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class HttpUrl:
-    """`path` is percent-encoded and starts with `/`; `query` is without its `?`."""
+    """`path` is percent-encoded and starts with `/`; `query` is without its `?`. bare: there is a `?` with
+    nothing behind it."""
 
     origin: Origin
     path: str
     query: str = field(default="", repr=False)
     userinfo: str | None = field(default=None, repr=False)
+    bare: bool = False
 
     @property
     def target(self) -> str:
         """What stands in the request line."""
-        return f"{self.path}?{self.query}" if self.query else self.path
+        return f"{self.path}?{self.query}" if self.has_query else self.path
+
+    @property
+    def has_query(self) -> bool:
+        return bool(self.query) or self.bare
 
     @property
     def has_secret(self) -> bool:
         """Whether something is left out where it is stored. Any query may hold a signature."""
-        return bool(self.query) or self.userinfo is not None
+        return self.has_query or self.userinfo is not None
 
     def authorization(self) -> str | None:
         """The Authorization header of the user info (RFC 7617), or None."""
@@ -65,18 +80,64 @@ class HttpUrl:
 
     def __str__(self) -> str:
         """For messages: without user info; a query is only hinted at."""
-        return printable(self.stored() + ("?…" if self.query else ""))
+        return printable(self.stored() + ("?…" if self.has_query else ""))
 
     def below(self, path: str) -> HttpUrl:
         """The object `path` (not encoded) below this URL, taken as a folder."""
+        return self.spelled_below(spelling_of(path))
+
+    def spelled_below(self, path: str) -> HttpUrl:
+        """What lies at `path`, percent-encoded as it is asked for, below this URL, taken as a folder."""
         folder = self.path if self.path.endswith("/") else f"{self.path}/"
-        return replace(self, path=folder + quote(path, safe="/~!$&'()*+,;=:@"))
+        return replace(self, path=folder + path)
 
     def joined(self, location: str) -> HttpUrl:
-        """Where a Location header leads. Raises ValueError."""
+        """Where a Location header leads, whose bytes are given as latin-1. Raises ValueError."""
         if any(ord(c) <= 0x20 or ord(c) == 0x7F for c in location):
             raise ValueError("a Location with spaces or control characters")
-        return parse_url(urljoin(f"{self.origin}{self.target}", location))
+        return self.resolved(quote(location.encode("latin-1"), safe=_AS_IT_IS))
+
+    def resolved(self, reference: str) -> HttpUrl:
+        """Where `reference` leads from here (RFC 3986, section 5.2.2): dot segments are resolved, all else is
+        spelled as it is, and this URL's user info does not go along. Raises ValueError; OtherScheme where it
+        leads to neither http nor https."""
+        match = _REFERENCE.fullmatch(reference)
+        assert match is not None
+        scheme, authority, path, query = match.groups()
+        if scheme is not None and scheme.lower() not in PORTS:
+            raise OtherScheme(f"the scheme {printable(scheme.lower())!r} is not http or https")
+        if scheme is not None or authority is not None:
+            url = parse_url(f"{scheme or self.origin.scheme}://{authority or ''}{path}{query or ''}")
+            return replace(url, path=_without_dots(url.path))
+        if not path:
+            path, query = self.path, query if query is not None or not self.has_query else f"?{self.query}"
+        elif not path.startswith("/"):
+            path = self.path[: self.path.rindex("/") + 1] + path
+        url = parse_url(f"{self.origin}{path}{query or ''}")
+        return replace(url, path=_without_dots(url.path))
+
+
+class OtherScheme(ValueError):
+    """A reference that leads to neither http nor https."""
+
+
+def spelling_of(path: str) -> str:
+    """How an object's path, which is not encoded, is asked for where nobody has spelled it."""
+    return quote(path, safe="/~!$&'()*+,;=:@")
+
+
+def _without_dots(path: str) -> str:
+    """RFC 3986, section 5.2.4. Empty segments stay."""
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if segments[-1] in (".", ".."):
+        kept.append("")
+    return "/" + "/".join(kept)
 
 
 def parse_url(text: str) -> HttpUrl:
@@ -96,11 +157,12 @@ def parse_url(text: str) -> HttpUrl:
         raise ValueError("port 0")
     try:
         path = quote(parts.path or "/", safe=_AS_IT_IS)
-        query = quote(parts.query, safe=_AS_IT_IS + "?")
+        query = quote(parts.query, safe=_AS_IT_IS)
     except UnicodeEncodeError:
         raise ValueError("the URL is not UTF-8") from None
     origin = Origin(scheme, _checked_host(parts.hostname or ""), port or PORTS[scheme])
-    return HttpUrl(origin, path, query, userinfo if at else None)
+    bare = not query and "?" in text.partition("#")[0]
+    return HttpUrl(origin, path, query, userinfo if at else None, bare)
 
 
 def _checked_host(host: str) -> str:

@@ -47,7 +47,8 @@ class ListedFsspecFiles(FsspecFiles):
 
     def _listing(self) -> Iterator[PinnedObject]:
         for entry in self.listed.entries():
-            if entry.size is not None and entry.checksum is not None and entry.checksum.startswith("sha256:"):
+            # A size of 0 proves nothing: the store is asked.
+            if entry.size and entry.checksum is not None and entry.checksum.startswith("sha256:"):
                 yield PinnedObject(
                     self._name, entry.path, entry.size, entry.checksum, entry.checksum, None, entry.blocks
                 )

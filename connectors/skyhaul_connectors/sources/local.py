@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.globs import Selection, States
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
@@ -63,7 +64,7 @@ class LocalFiles:
     def name(self) -> str:
         return self._name
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return with_checksums(self._listing(), self._checksums, self._selection.matches)
 
     def _listing(self) -> Iterator[PinnedObject]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from skyhaul_connectors.sources.fault_script import Fault, FaultScript
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.memory_channel import Manner, MemoryChannel, Served
 from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest, Route
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -59,7 +60,7 @@ class MemorySource:
     def name(self) -> str:
         return self._name
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         for path, data in list(self._objects.items()):
             yield PinnedObject(
                 source=self._name,

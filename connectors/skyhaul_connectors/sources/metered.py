@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from skyhaul_connectors.links.rules import LinkRules
 from skyhaul_connectors.links.shared import SharedLink
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.paced import HEAD_BYTES
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route, Source
 from skyhaul_schemas.errors import CarriageError
@@ -28,8 +29,8 @@ class MeteredSource:
     def name(self) -> str:
         return self._inner.name
 
-    def listing(self) -> Iterator[PinnedObject]:
-        return self._inner.listing()
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        return self._inner.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
         return _MeteredChannel(self._inner, self._link, self._rules, events, route)

@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from skyhaul_connectors.sources.checksums import LINE_CAP, Checksums, LoadChecksums
 from skyhaul_connectors.sources.globs import below, common_root, has_glob, split_root
 from skyhaul_connectors.sources.http_fetch import fetched, lines_of, opened
 from skyhaul_connectors.sources.http_options import HttpOptions, http_options
+from skyhaul_connectors.sources.http_patterns import select
 from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
 from skyhaul_connectors.sources.local import LocalFiles
 from skyhaul_connectors.sources.protocol import Route, Source
@@ -91,7 +92,7 @@ def selection(spec: SourceSpec) -> list[str]:
     if scheme in HTTP:
         urls = [_parsed("url", url) for url in spec.url]
         if _share_root(urls):
-            return _http_rooted(urls)[1]
+            return list(select("url", urls).shown)
         return sorted(unquote(url.path).lstrip("/") for url in urls)
     return _rooted("url", spec.url).patterns
 
@@ -145,6 +146,8 @@ def _rooted(name: str, urls: Sequence[str]) -> _Rooted:
 
 
 def _parsed(name: str, text: str) -> HttpUrl:
+    if "#" in text:
+        raise UsageError(f"source {name}: what follows a '#' in a URL is never asked for; write %23 for it")
     try:
         url = parse_url(text)
         urlsplit(text).path.encode()
@@ -157,15 +160,7 @@ def _parsed(name: str, text: str) -> HttpUrl:
 
 def _share_root(urls: Sequence[HttpUrl]) -> bool:
     first = urls[0]
-    return all(u.origin == first.origin and u.userinfo == first.userinfo and not u.query for u in urls)
-
-
-def _http_rooted(urls: Sequence[HttpUrl]) -> tuple[HttpUrl, list[str]]:
-    """The root as a folder, and the patterns, decoded."""
-    split = [split_root(unquote(url.path)) for url in urls]
-    root = common_root([folder for folder, _ in split])
-    patterns = [below(root, folder) + rest for folder, rest in split]
-    return replace(urls[0], path=quote(root.rstrip("/") + "/", safe="/~!$&'()*+,;=:@")), patterns
+    return all(u.origin == first.origin and u.userinfo == first.userinfo and not u.has_query for u in urls)
 
 
 def _http(
@@ -185,11 +180,9 @@ def _http(
     sums = _checksums(name, spec, options, timeouts)
     catalogue: HttpCatalogue
     if _share_root(urls):
-        root, patterns = _http_rooted(urls)
         catalogue = HttpTree(
             name,
-            root,
-            patterns,
+            select(name, urls),
             options,
             connections=spec.max_connections,
             timeouts=timeouts,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.links.traffic import Traffic
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route, Source
 from skyhaul_schemas.errors import CarriageError, LinkClosed
 from skyhaul_schemas.plan import PinnedObject
@@ -34,8 +35,8 @@ class PacedSource:
     def link(self) -> SharedLink:
         return self._link
 
-    def listing(self) -> Iterator[PinnedObject]:
-        return self._inner.listing()
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        return self._inner.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
         return _PacedChannel(self._inner, self._link, events, route)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_schemas.errors import CarriageError
 from skyhaul_schemas.plan import PinnedObject
 
@@ -88,8 +89,10 @@ class Source(Protocol):
     @property
     def name(self) -> str: ...
 
-    def listing(self) -> Iterator[PinnedObject]:
-        """All objects, in any order, streamed. Raises CarriageError or UsageError."""
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        """All objects, in any order, streamed. `left_out` is told of each name that the listing holds and
+        that is no object of it; a name that the job asks for by itself is never left out, but an error.
+        Raises CarriageError or UsageError."""
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
         """Start to open a channel; returns at once. Must be called in a running loop."""

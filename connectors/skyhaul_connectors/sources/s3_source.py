@@ -16,6 +16,7 @@ from skyhaul_connectors.sources.fsspec_source import FsspecFiles
 from skyhaul_connectors.sources.http_channel import HttpChannel
 from skyhaul_connectors.sources.http_source import HttpSource
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.s3_access import S3Access, SignedOptions, s3_options
@@ -48,8 +49,8 @@ class S3Catalogue:
     def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
         return self._access.renew if self._access.stale else None
 
-    def listing(self) -> Iterator[PinnedObject]:
-        return self._files.listing()
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        return self._files.listing(left_out)
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
         fault = fault_in_path(obj.path)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -99,7 +100,7 @@ class SyntheticSource:
     def name(self) -> str:
         return self._name
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         rule, version = self._rule, self._version()
         for number in range(rule.count):
             yield PinnedObject(self._name, rule.path(number), rule.length(number), version)

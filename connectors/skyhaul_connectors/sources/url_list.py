@@ -33,6 +33,9 @@ _CELLS = ("url", "path", "size", "sha256", "crc32c")
 _KEYS = (*_CELLS, "block_size", "blocks")
 _DIGESTS = {"crc32c": 8, "sha256": 64}
 """Hex digits; the last one that a line states counts."""
+_OF_NOTHING = frozenset(
+    ("crc32c:00000000", "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+)
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 Row = dict[str, Any]
@@ -181,6 +184,8 @@ def _checked(row: Row, place: str, at: int, rooted: bool) -> ListedUrl:
             if not isinstance(value, str) or len(value) != digits or not _HEX.issuperset(value):
                 raise UsageError(f"{place}: {kind} is not {digits} hex digits")
             checksum = f"{kind}:{value.lower()}"
+    if size == 0 and checksum is not None and checksum not in _OF_NOTHING:
+        raise UsageError(f"{place}: the size is 0, and the digest is not that of no bytes")
     return ListedUrl(path, url, size, checksum, at, _checked_blocks(row, size, place))
 
 
@@ -225,6 +230,8 @@ def _checked_url(value: Any, place: str) -> HttpUrl:
         raise UsageError(f"{place}: no url; where paths are below one root, say so: {{list: …, root: URL}}")
     if "::" in value.partition("?")[0].partition("/")[0]:
         raise UsageError(f"{place}: a chained URL; a list may hold http and https URLs only")
+    if "#" in value:
+        raise UsageError(f"{place}: what follows a '#' in a url is never asked for; write %23 for it")
     try:
         return parse_url(value.strip())
     except ValueError as error:

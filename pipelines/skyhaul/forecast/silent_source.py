@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route
 from skyhaul_schemas.plan import PinnedObject
 
@@ -26,7 +27,7 @@ class SilentSource:
     def name(self) -> str:
         return self._name
 
-    def listing(self) -> Iterator[PinnedObject]:
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return iter(())
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:

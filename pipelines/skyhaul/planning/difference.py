@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from skyhaul.planning.plan_file import place_of
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_schemas.plan import PinnedObject, PlanHeader
 
 CHANGES_KEPT = 10_000
@@ -36,7 +37,8 @@ class ObjectChange:
 class PlanUpdate:
     """What an extension or an amendment did. changes: at most CHANGES_KEPT; counts: all, as `what` and
     outcome -> number (`new planned`: 3). generation: its number, or None where there was nothing to do.
-    shards: how many it added; amended: the earlier shards that it changed."""
+    shards: how many it added; amended: the earlier shards that it changed. left_out, left_out_names: as in
+    PlanHeader, of the listing that was just made."""
 
     kind: str
     header: PlanHeader
@@ -46,6 +48,13 @@ class PlanUpdate:
     amended: list[int] = field(default_factory=list)
     changes: list[ObjectChange] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    left_out_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def leave_out(self, found: Mapping[str, LeftOut]) -> None:
+        """Take over what the listings held that is no object."""
+        self.left_out = {name: names.counts() for name, names in found.items()}
+        self.left_out_names = {name: names.names() for name, names in found.items()}
 
     def add(self, now: PinnedObject | None, planned: PinnedObject | None, outcome: Outcome) -> None:
         obj = now or planned

@@ -49,6 +49,7 @@ def extend_from(
     ):
         count = planner.pin_objects(_fresh(planner, plan, late, update), objects)
         planner.finish_objects(objects)
+        update.leave_out(planner.left_out())
         if not count:
             objects.discard()
             return update

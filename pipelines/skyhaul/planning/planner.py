@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -28,12 +29,15 @@ from skyhaul_connectors.formats.joining import group_of, joining
 from skyhaul_connectors.formats.parts import ReadOnce
 from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
 from skyhaul_connectors.formats.registry import may_join
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 from skyhaul_schemas.printable import printable
+
+_log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with the objects and the bytes listed so far."""
@@ -75,12 +79,14 @@ class Planner:
         self._bytes = base.source_bytes if base else 0
         self._chunks = base.chunks if base else 0
         self._unpinned = base.unpinned if base else 0
+        self._empty = base.empty if base else 0
         self._spans: list[tuple[str, int, int]] = list(base.stretches()) if base else []
         self._next_shard = base.shards if base else 0
         zero = {"objects": 0, "bytes": 0, "needed": 0, "chunks": 0, "shards": 0, "first_shard": 0}
         self._by_source = {
             name: {**zero, **(base.by_source.get(name, {}) if base else {})} for name in catalogue.sources
         }
+        self._left_out = {name: LeftOut() for name in catalogue.sources}
         self._dropped = {"objects": 0, "chunks": 0, "bytes": 0, **(base.dropped if base else {})}
         self._samples: dict[str, dict[bytes, tuple[str, Decoder]]] = {name: {} for name in catalogue.sources}
         self._seen: dict[int, Decoder] = {}
@@ -94,11 +100,21 @@ class Planner:
         total = [0, 0]
         for name in self._catalogue.sources:
             before = total[0]
-            self._catalogue.add_objects(self._watched(checked(self._sources[name].listing(), name), total))
+            left_out = self._left_out[name]
+            listing = self._sources[name].listing(left_out)
+            self._catalogue.add_objects(self._watched(checked(listing, name), total))
             if total[0] == before:
                 what = ", ".join(map(printable, self._patterns[name])) or "its list"
-                raise UsageError(f"source {name!r}: nothing matches {what}; check `sources.{name}.url`")
+                told = "".join(f"; left out: {reason}: {n:,}" for reason, n in left_out.counts().items())
+                raise UsageError(f"source {name!r}: nothing matches {what}; check `sources.{name}.url`{told}")
+            for reason, count in left_out.counts().items():
+                shown = ", ".join(left_out.names()[reason])
+                _log.warning("source %s: left out %d: %s (%s)", name, count, reason, shown)
         self._progress(total[0], total[1])
+
+    def left_out(self) -> dict[str, LeftOut]:
+        """Source -> what its listing held that is no object; of those sources that have such names."""
+        return {name: found for name, found in self._left_out.items() if found.counts()}
 
     def listed(self) -> Iterator[PinnedObject]:
         """What was listed, in order. Raises UsageError where a source lists a path twice."""
@@ -125,6 +141,7 @@ class Planner:
         table.add(object_row(obj))
         self._objects += 1
         self._unpinned += not obj.version
+        self._empty += not obj.size
         self._by_source[obj.source]["objects"] += 1
         decoder = self._decoders.of(obj.source, obj.path)
         self._sample(obj.source, obj.path, decoder)
@@ -189,6 +206,7 @@ class Planner:
             self._objects -= 1
             self._by_source[chunk.object.source]["objects"] -= 1
             self._unpinned -= not chunk.object.version
+            self._empty -= not chunk.object.size
 
     def finish_dropped(self, dropped: Iterable[DroppedChunk], table: NewTable) -> None:
         """Write what was dropped, which comes in order."""
@@ -251,6 +269,9 @@ class Planner:
             source_bytes=self._bytes,
             by_source=self._by_source,
             unpinned=self._unpinned,
+            empty=self._empty,
+            left_out={name: found.counts() for name, found in self.left_out().items()},
+            left_out_names={name: found.names() for name, found in self.left_out().items()},
             samples={
                 name: [path for path, _ in found.values()] for name, found in self._samples.items() if found
             },

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skyhaul.report.left_out import left_out_json
 from skyhaul.report.output import Output
 from skyhaul.report.stdio import say
 
@@ -33,7 +34,7 @@ class JsonOutput(Output):
         _print(view.as_json())
 
     def plan_update(self, update: PlanUpdate, *, target: str) -> None:
-        _print(update.to_json())
+        _print({**update.to_json(), **left_out_json(update.left_out, update.left_out_names)})
 
     def estimate(self, outlook: Outlook, *, target: str) -> None:
         _print(outlook.to_json())
@@ -45,6 +46,7 @@ class JsonOutput(Output):
         self, seen: Survey, header: PlanHeader, *, dataset: str, target: str, gain: Gain | None = None
     ) -> None:
         told = {"dataset": dataset, "name": header.name, "plan": header.digest, **seen.to_json()}
+        told |= left_out_json(header.left_out, header.left_out_names)
         _print(told if gain is None else {**told, "gain": gain.to_json()})
 
     def failures(self, records: Sequence[FailureRecord], *, target: str) -> None:

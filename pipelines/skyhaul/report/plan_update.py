@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from skyhaul.planning.difference import ObjectChange, PlanUpdate
+from skyhaul.report.left_out import left_out_lines
 from skyhaul.report.table import columns, plural
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import exact_size, format_size
@@ -34,6 +35,8 @@ def lines(update: PlanUpdate, target: str) -> Iterator[str]:
     total = sum(number for name, number in update.counts.items() if not name.endswith(" planned"))
     if total > min(len(rows), LINES):
         yield f"  and {total - min(len(rows), LINES):,} more; --json lists them"
+    for line in left_out_lines(update.left_out, update.left_out_names):
+        yield f"  {line}"
     yield f"  digest {header.digest}"
     if update.generation is not None:
         yield f"next: skyhaul run {job}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from skyhaul.report.left_out import left_out_json
 from skyhaul_schemas.plan import PlanHeader
 
 
@@ -47,6 +48,8 @@ class PlanView:
             "chunks": header.chunks,
             "shards": header.shards,
             "unpinned": header.unpinned,
+            "empty": header.empty,
+            **left_out_json(header.left_out, header.left_out_names),
             "fingerprint": dict(header.fingerprint),
             "sources": {
                 source.name: {

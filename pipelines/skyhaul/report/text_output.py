@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from skyhaul.report.left_out import left_out_lines
 from skyhaul.report.output import Output
 from skyhaul.report.stdio import say
 from skyhaul.report.table import columns, labelled, plural
@@ -59,6 +60,10 @@ class TextOutput(Output):
                 say(f"  of {source.name}, {format_size(source.needed)} are needed for the columns it takes")
         if header.unpinned:
             say(f"  {plural(header.unpinned, 'object')} pinned by size alone: the source states no version")
+        if header.empty:
+            say(f"  {plural(header.empty, 'object')} without a byte")
+        for line in left_out_lines(header.left_out, header.left_out_names):
+            say(f"  {line}")
         say(f"  digest {header.digest}")
         say(f"next: skyhaul run {shlex.quote(view.target)}")
 
@@ -114,6 +119,8 @@ class TextOutput(Output):
         for line in _by_source(seen):
             say(f"  {line}")
         for line in _by_link(seen):
+            say(f"  {line}")
+        for line in left_out_lines(header.left_out, header.left_out_names):
             say(f"  {line}")
         for i, step in enumerate(_after(seen, target)):
             say(("next: " if i == 0 else "      ") + printable(step))

@@ -1,0 +1,101 @@
+"""What a listing names and a source cannot take is counted in the plan and told, and is in no digest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from planning.planned import Listing, job_for, pinned, plan_bytes, plan_into
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.survey import survey
+from skyhaul.planning.amend_plan import amend_from
+from skyhaul.planning.extend_plan import extend_from
+from skyhaul.planning.plan_file import Plan
+from skyhaul.report.json_output import JsonOutput
+from skyhaul.report.output import Output
+from skyhaul.report.plan_view import view_plan
+from skyhaul.report.text_output import TextOutput
+from skyhaul_connectors.sources.left_out import NAMES_KEPT, LeftOut
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.plan import PinnedObject, PlanHeader
+
+LINK = "a link to another server"
+
+
+class Leaving(Listing):
+    """A listing that also has `names` that are no objects."""
+
+    def __init__(self, objects: list[PinnedObject], names: list[str]) -> None:
+        super().__init__("s", objects)
+        self._names = names
+
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        yield from super().listing()
+        for name in self._names:
+            (left_out or LeftOut()).add(name, LINK)
+
+
+def planned(folder: Path, objects: list[PinnedObject], names: list[str]) -> tuple[PlanHeader, DatasetStore]:
+    return plan_into(folder, job_for(folder), {"s": Leaving(objects, names)})
+
+
+def test_names_are_counted_by_reason_and_a_few_kept_whatever_their_order(tmp_path: Path) -> None:
+    names = [f"{i:02d}\n{'x' * 300}" for i in range(20)]
+    header, store = planned(tmp_path / "a", [pinned("s", "a", 3)], names)
+    again, other = planned(tmp_path / "b", [pinned("s", "a", 3)], list(reversed(names)))
+    assert header.left_out == {"s": {LINK: 20}}
+    kept = header.left_out_names["s"][LINK]
+    assert [name[:4] for name in kept] == [rf"{i:02d}\n" for i in range(NAMES_KEPT)]
+    assert all(len(name) == 200 for name in kept)
+    assert header == again
+    assert plan_bytes(store) == plan_bytes(other)
+    with closing(Plan.open(store)) as plan:
+        assert plan.header == header
+
+
+def test_what_is_left_out_is_no_part_of_the_digest(tmp_path: Path) -> None:
+    objects = [pinned("s", "a", 3)]
+    some, _ = planned(tmp_path / "a", objects, ["b"])
+    none, _ = planned(tmp_path / "b", objects, [])
+    assert none.left_out == {}
+    assert some.digest == none.digest
+
+
+def test_a_further_generation_has_the_count_of_its_own_listing(tmp_path: Path) -> None:
+    loaded = job_for(tmp_path)
+    _, store = planned(tmp_path, [pinned("s", "a", 3)], ["x", "y"])
+    with closing(Plan.open(store)) as plan:
+        source = {"s": Leaving([pinned("s", "a", 3), pinned("s", "b", 4)], ["y"])}
+        update = extend_from(loaded, {"s": ["*"]}, source, plan, store)
+    assert update.left_out == update.header.left_out == {"s": {LINK: 1}}
+    with closing(Plan.open(store)) as plan:
+        source = {"s": Leaving([pinned("s", "a", 3), pinned("s", "b", 4)], ["p", "q", "r"])}
+        update = amend_from(loaded, {"s": ["*"]}, source, plan, store)
+    assert update.generation is None
+    assert update.left_out == {"s": {LINK: 3}}, "told also where nothing is to be amended"
+
+
+def test_a_source_of_which_all_is_left_out_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"nothing matches .*left out: {LINK}: 1"):
+        planned(tmp_path, [], ["x"])
+
+
+@pytest.mark.parametrize("output", [TextOutput(), JsonOutput()])
+def test_plan_and_status_tell_it(tmp_path: Path, output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+    header, store = planned(tmp_path, [pinned("s", "a", 3)], ["x", "y\n"])
+    view = view_plan(header, dataset="d", target="job.yaml", fresh=True, via={}, rates={})
+    output.plan(view)
+    told = [capsys.readouterr().out]
+    with closing(Plan.open(store)) as plan:
+        output.status(survey(plan, store), header, dataset="d", target="job.yaml")
+    told.append(capsys.readouterr().out)
+    for text in told:
+        if isinstance(output, JsonOutput):
+            assert json.loads(text)["left_out"] == {LINK: 2}
+            assert json.loads(text)["left_out_names"] == {LINK: ["s/x", r"s/y\n"]}
+        else:
+            assert rf"  left out of s: 2 names: {LINK} (x, y\n)" in text.splitlines()
