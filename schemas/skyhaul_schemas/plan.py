@@ -13,6 +13,11 @@ GROUP_SIZE = 1000
 """Shards in a group: a folder stays listable, and a full group can be sealed into one file."""
 
 
+KEY = "key"
+"""The locator of an object whose path is a key of an object store and nothing else: empty parts, `.` and `..`
+in it lead nowhere. Only keys that no path could be have it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PinnedObject:
     """One object, pinned by size and version.
@@ -24,7 +29,7 @@ class PinnedObject:
         `mtime:<ns since 1970>`, `lm:<Last-Modified as sent>`, `sha256:...` (content-addressed), or ``
         where the source states nothing (then size alone pins it, and the plan says so).
     checksum: `sha256:<hex>` or `crc32c:<hex>` of the whole object, or None.
-    locator: where the source finds it again when that is not root + path (a listed URL); without
+    locator: KEY, or where the source finds it again when that is not root + path (a listed URL); without
         user info and query secrets; never in the digest, never in a shard.
     blocks: digests of its blocks, where its list states them; in a chunk, of those that it may need. They
         prove the object and do not name it: objects that differ in nothing else are equal.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
 import os
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from skyhaul_connectors.sources import local
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import LocalSource
 from skyhaul_schemas.errors import AccessRefused, CarriageError, ObjectMissing, SourceChanged, UsageError
@@ -134,9 +136,14 @@ def test_a_deleted_file_is_missing(tree: Path) -> None:
         source.read_now(obj, 0, 5)
 
 
-def test_links_are_followed_below_the_root_and_left_out_beyond(
-    tree: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def counted(*patterns: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The paths that a listing has, and the names that it leaves out, by reason."""
+    left_out = LeftOut()
+    paths = [obj.path for obj in open_source("here", SourceSpec(url=list(patterns))).listing(left_out)]
+    return paths, left_out.names()
+
+
+def test_links_are_followed_below_the_root_and_counted_beyond(tree: Path) -> None:
     outside = tree.parent / "outside"
     outside.mkdir()
     (outside / "secret.txt").write_text("secret")
@@ -145,11 +152,65 @@ def test_links_are_followed_below_the_root_and_left_out_beyond(
     (tree / "broken.txt").symlink_to("nowhere")
     (tree / "folder").symlink_to(outside)
     (tree / "x" / "circle").symlink_to("..")
-    with caplog.at_level(logging.WARNING):
-        paths = [obj.path for obj in listed(f"{tree}/**/*.txt")]
+    (tree / "image.png").symlink_to(outside / "secret.txt")
+    paths, left_out = counted(f"{tree}/**/*.txt")
     assert paths == ["a.txt", "empty.txt", "inner.txt", "x/c.txt", "x/y/d.txt", "ü ñ.txt"]
-    assert "'outer.txt', a link that leaves the root" in caplog.text
-    assert "'broken.txt', a link to nothing" in caplog.text
+    assert left_out == {
+        "a link that leaves the root": ["folder", "outer.txt"],
+        "a link to nothing": ["broken.txt"],
+        "a link to a folder, which ** does not follow": ["x/circle"],
+        "a name that starts with a dot, which no pattern names": [".git", "x/.hidden.txt"],
+    }
+
+
+def test_what_no_pattern_asks_for_is_not_counted(tree: Path) -> None:
+    (tree / ".env").touch()
+    (tree / "link.png").symlink_to("nowhere.png")
+    assert counted(f"{tree}/x/*.txt") == (
+        ["c.txt"],
+        {"a name that starts with a dot, which no pattern names": [".hidden.txt"]},
+    )
+    assert counted(f"{tree}/x/**/*.txt", f"{tree}/x/.hidden.txt") == ([".hidden.txt", "c.txt", "y/d.txt"], {})
+    assert counted(f"{tree}/*.log") == (["b.log"], {})
+
+
+def test_what_is_no_regular_file_is_counted_and_not_waited_for(tree: Path) -> None:
+    os.mkfifo(tree / "pipe.txt")
+    paths, left_out = counted(f"{tree}/*.txt")
+    assert paths == ["a.txt", "empty.txt", "ü ñ.txt"]
+    assert left_out == {"no regular file": ["pipe.txt"]}
+    with pytest.raises(UsageError, match="not a regular file"):
+        listed(f"{tree}/pipe.txt")
+
+
+@pytest.mark.parametrize("name", ["limits", "s*tus"])
+def test_a_file_that_states_no_bytes_and_has_some_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="states a size of 0 and has bytes"):
+        listed(f"/proc/self/{name}")
+
+
+def test_a_file_that_states_no_bytes_and_has_some_is_refused_from_a_list_too(tmp_path: Path) -> None:
+    (tmp_path / "list.jsonl").write_text('{"path": "limits", "size": 0}\n')
+    spec = SourceSpec(url={"list": str(tmp_path / "list.jsonl"), "root": "/proc/self"})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="states a size of 0 and has bytes"):
+        list(open_source("here", spec).listing())
+
+
+def test_a_size_that_is_known_once_the_file_was_read_counts(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As network file systems do whose attributes are older than the file.
+    real = os.stat
+
+    def stale(path: str) -> os.stat_result:
+        found = real(path)
+        fields = list(found)
+        fields[stat.ST_SIZE] = 0
+        return os.stat_result(fields, {"st_mtime_ns": 5})
+
+    monkeypatch.setattr(local.os, "stat", stale)
+    (obj,) = listed(f"{tree}/a.txt")
+    assert (obj.size, obj.version) == (500, f"mtime:{real(tree / 'a.txt').st_mtime_ns}")
 
 
 def test_a_link_that_was_named_and_leaves_its_folder_is_refused(tree: Path) -> None:

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 from object_store import BUCKET, ObjectStore
 
-from skyhaul_connectors.sources import fsspec_source
+from skyhaul_connectors.sources import s3_files
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_schemas.errors import ObjectMissing, SourceChanged, UsageError
 from skyhaul_schemas.job import SourceSpec
@@ -32,7 +32,7 @@ def prefix(s3: ObjectStore) -> Iterator[str]:
 
 
 def test_a_bucket_is_listed_page_by_page_and_read(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fsspec_source, "_PAGE", 7)
+    monkeypatch.setattr(s3_files, "_PAGE", 7)
     source = open_source("store", SourceSpec(url=f"s3://{prefix}/**/*.txt"))
     objects = sorted(source.listing(), key=lambda obj: obj.path)
     assert [obj.path for obj in objects] == [*(f"f{i:02d}.txt" for i in range(30)), "sub/x.txt"]

@@ -7,20 +7,27 @@ the object's size and version are compared with the pinned ones.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import fsspec
 
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
+from skyhaul_connectors.sources.empty_objects import AT_ONCE, asked_again, first_byte
 from skyhaul_connectors.sources.fsspec_errors import foreign_errors, translated
 from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
 from skyhaul_connectors.sources.globs import Selection, States, has_glob
-from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.left_out import (
+    DANGLING,
+    EMPTY_PART,
+    FOLDER_LINK,
+    HIDDEN,
+    MARKER,
+    LeftOut,
+)
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
@@ -33,7 +40,6 @@ from skyhaul_schemas.printable import printable
 _OPEN_FILES = 8
 _SSH = frozenset(("sftp", "ssh"))
 """Filesystems over one connection that two threads must not use at once: each channel has its own."""
-_PAGE = 1000
 
 Info = Mapping[str, Any]
 
@@ -54,7 +60,7 @@ class FsspecFiles:
     ) -> None:
         self._name = name
         self._protocol = protocol
-        self._root = root.rstrip("/")
+        self._root = root
         self._patterns = tuple(patterns)
         self._options = dict(options)
         self._checksums = checksums
@@ -68,7 +74,11 @@ class FsspecFiles:
         return self._name
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        return with_checksums(self._listing(), self._checksums, Selection(self._patterns).matches)
+        told = left_out if left_out is not None else LeftOut()
+        found = asked_again(
+            self._listing(told), lambda obj: self._again(obj, told), 1 if self._protocol in _SSH else AT_ONCE
+        )
+        return with_checksums(found, self._checksums, Selection(self._patterns).matches)
 
     def connect(self, events: ChannelEvents, route: Route) -> ReadingChannel:
         reader = _Reader(self)
@@ -125,64 +135,116 @@ class FsspecFiles:
 
     # Listing
 
-    def _listing(self) -> Iterator[PinnedObject]:
+    def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
         exact = list(dict.fromkeys(p for p in self._patterns if not has_glob(p)))
         for path in exact:
             yield self._named(path)
         globs = Selection([p for p in self._patterns if has_glob(p)])
         if globs.patterns:
-            yield from self._walk(globs, frozenset(exact))
+            yield from self._walk(globs, frozenset(exact), left_out)
 
     def _named(self, path: str) -> PinnedObject:
         with translated(self.place(path)):
-            info = self.filesystem().info(self.full_path(path))
+            info = self._ask(path)
         if info.get("type") == "directory":
             raise UsageError(
                 f"source {self._name}: {printable(path)!r} is a folder; write {printable(path)}/**"
             )
         return self._pin(path, info)
 
-    def _walk(self, globs: Selection, skip: frozenset[str]) -> Iterator[PinnedObject]:
+    def _ask(self, path: str) -> Info:
+        """What the filesystem states of one object. Raises foreign errors."""
+        info: Info = self.filesystem().info(self.full_path(path))
+        return info
+
+    def _again(self, obj: PinnedObject, left_out: LeftOut) -> PinnedObject | None:
+        """`obj`, which states no bytes, once a read has shown none; None where it is left out."""
+        with translated(self.place(obj.path)):
+            if first_byte(self.filesystem(), self.full_path(obj.path)):
+                raise UsageError(
+                    f"source {self._name}: {printable(obj.path)!r} states a size of 0 and has bytes, so that"
+                    " its size cannot be pinned; leave it out"
+                )
+        return obj
+
+    def _walk(self, globs: Selection, skip: frozenset[str], left_out: LeftOut) -> Iterator[PinnedObject]:
         folders: list[tuple[str, States]] = [("", globs.start())]
         while folders:
             folder, states = folders.pop()
             below: list[tuple[str, States]] = []
-            for info in self._children(folder):
-                name = self._name_below(folder, info)
+            for name, info in self._children(folder):
                 path = folder + name
-                if info.get("type") == "link" and globs.takes(states, name):
-                    with translated(self.place(path)):
-                        info = self.filesystem().info(self.full_path(path))
-                    if info.get("type") == "directory":
-                        continue  # links to folders may lead in circles
+                if info.get("type") == "link":
+                    if not globs.takes(states, name) and not globs.enter(states, name):
+                        continue
+                    found = self._followed(path, left_out)
+                    if found is None:
+                        continue
+                    info = found
                 if info.get("type") == "directory":
-                    inside = globs.enter(states, name) if name else frozenset()
-                    if inside:
-                        self._check_name(path)
+                    inside = globs.enter(states, name)
+                    if inside and self._may_be_part(name, path, left_out):
                         below.append((f"{path}/", inside))
-                elif name and path not in skip and globs.takes(states, name):
-                    self._check_name(path)
-                    yield self._pin(path, info)
+                    elif globs.hides_folder(states, name):
+                        left_out.add(path, HIDDEN)
+                elif path not in skip and globs.takes(states, name):
+                    if self._may_be_name(name, path, left_out):
+                        yield self._pin(path, info)
+                elif globs.hides(states, name):
+                    left_out.add(path, HIDDEN)
             folders.extend(reversed(below))
 
-    def _children(self, folder: str) -> Iterator[Info]:
+    def _followed(self, path: str, left_out: LeftOut) -> Info | None:
+        """What a link leads to; None where it is left out."""
+        try:
+            with translated(self.place(path)):
+                info = self._ask(path)
+        except ObjectMissing:
+            left_out.add(path, DANGLING)
+            return None
+        if info.get("type") == "directory":
+            left_out.add(path, FOLDER_LINK)  # it may lead in a circle
+            return None
+        return info
+
+    def _children(self, folder: str) -> Iterator[tuple[str, Info]]:
+        """Name and info of what lies in `folder`, which is empty or ends with `/`. The name of a folder has
+        no slash at its end; the folder's own entry has no name."""
         path = self.full_path(folder).rstrip("/") or "/"
+        for info in self._entries(folder, path, lambda: self.filesystem().ls(path, detail=True)):
+            yield self._name_below(folder, info), info
+
+    def _entries(self, folder: str, path: str, listed: Callable[[], Iterable[Info]]) -> Iterator[Info]:
         place = f"source {self._name}: {printable(path)!r}"
         try:
             with translated(place):
-                filesystem = self.filesystem()
-                yield from _s3_pages(filesystem, path) or filesystem.ls(path, detail=True)
+                yield from listed()
         except ObjectMissing:
             if folder:
                 raise
             raise UsageError(f"source {self._name}: no bucket or folder {printable(path)!r}") from None
 
     def _name_below(self, folder: str, info: Info) -> str:
-        """The child's own name; empty for the folder's own marker."""
         path = str(info["name"]).lstrip("/")
         prefix = self.full_path(folder).strip("/")
         rest = path[len(prefix) :] if path.startswith(prefix) else path
         return rest.strip("/") if info.get("type") == "directory" else rest.lstrip("/")
+
+    def _may_be_part(self, name: str, path: str, left_out: LeftOut) -> bool:
+        """Whether a folder `name` may be a part of a path. Raises UsageError for other names."""
+        if not name:
+            left_out.add(f"{path}/", EMPTY_PART)
+            return False
+        self._check_name(path)
+        return True
+
+    def _may_be_name(self, name: str, path: str, left_out: LeftOut) -> bool:
+        """Whether an object `name` may end a path. Raises UsageError for other names."""
+        if not name:
+            left_out.add(path, MARKER)
+            return False
+        self._check_name(path)
+        return True
 
     def _check_name(self, path: str) -> None:
         fault = fault_in_path(path)
@@ -286,31 +348,3 @@ def _read(file: Any, offset: int, length: int) -> bytes:
     file.seek(offset)
     data: bytes = file.read(length)
     return data
-
-
-def _s3_pages(filesystem: Any, path: str) -> Iterator[Info] | None:
-    """The children of a folder page by page, where the filesystem is s3fs (its `ls` gathers all first)."""
-    if type(filesystem).__module__.partition(".")[0] != "s3fs" or not hasattr(filesystem, "_iterdir"):
-        return None
-    bucket, key, _ = filesystem.split_path(path)
-    prefix = f"{key}/" if key else ""
-    return _drawn(filesystem.loop, lambda: filesystem._iterdir(bucket, delimiter="/", prefix=prefix))
-
-
-def _drawn(loop: asyncio.AbstractEventLoop, start: Callable[[], AsyncIterator[Info]]) -> Iterator[Info]:
-    """An async iterator of another thread's loop, a page at a time."""
-    items = start()
-
-    async def page() -> list[Info]:
-        return [item async for item in _limited(items)]
-
-    while batch := asyncio.run_coroutine_threadsafe(page(), loop).result():
-        yield from batch
-
-
-async def _limited(items: AsyncIterator[Info]) -> AsyncIterator[Info]:
-    for _ in range(_PAGE):
-        try:
-            yield await anext(items)
-        except StopAsyncIteration:
-            return

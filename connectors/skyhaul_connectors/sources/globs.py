@@ -8,6 +8,7 @@ is walked once, only where something can match, whatever the patterns.
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -30,6 +31,22 @@ def split_root(pattern: str) -> tuple[str, str]:
     stop = next((i for i, part in enumerate(parts) if has_glob(part)), len(parts) - 1)
     root = "/".join(parts[:stop])
     return (root or "/" if pattern.startswith("/") else root), "/".join(parts[stop:])
+
+
+def keys_root(patterns: Sequence[str]) -> tuple[str, list[str]]:
+    """(the longest folder without globs that holds all `patterns`, these below it), for keys of stores: no
+    part is folded, and `a//b` is not `a/b`. A pattern that ends in `/` means everything below."""
+    split = [(f"{p}**" if "/" in p and p.endswith("/") else p).split("/") for p in patterns]
+    folders = [
+        parts[: next((i for i, part in enumerate(parts) if has_glob(part)), len(parts) - 1)]
+        for parts in split
+    ]
+    root = [shared[0] for shared in itertools.takewhile(_are_equal, zip(*folders, strict=False))]
+    return "/".join(root), ["/".join(parts[len(root) :]) for parts in split]
+
+
+def _are_equal(parts: Sequence[str]) -> bool:
+    return len(set(parts)) == 1
 
 
 def common_root(roots: Sequence[str]) -> str:
@@ -68,7 +85,7 @@ class Selection:
         for p, i in states:
             part = self._parts[p][i]
             if part == "**":
-                if not link and not folder.startswith("."):
+                if not link and not _is_hidden(folder):
                     inside.append((p, i))
             elif i + 1 < len(self._parts[p]) and self._match[part](folder):
                 inside.append((p, i + 1))
@@ -79,10 +96,31 @@ class Selection:
         for p, i in states:
             part = self._parts[p][i]
             if i + 1 == len(self._parts[p]) and (
-                not name.startswith(".") if part == "**" else self._match[part](name)
+                not _is_hidden(name) if part == "**" else self._match[part](name)
             ):
                 return True
         return False
+
+    def hides(self, states: States, name: str) -> bool:
+        """Whether nothing but the dot that it starts with keeps an object `name` out."""
+        return _is_hidden(name) and any(
+            i + 1 == len(self._parts[p]) and self._matches_hidden(self._parts[p][i], name) for p, i in states
+        )
+
+    def hides_folder(self, states: States, folder: str) -> bool:
+        """Whether nothing but the dot that it starts with keeps a folder from being entered."""
+        return (
+            _is_hidden(folder)
+            and not self.enter(states, folder)
+            and any(
+                (self._parts[p][i] == "**" or i + 1 < len(self._parts[p]))
+                and self._matches_hidden(self._parts[p][i], folder)
+                for p, i in states
+            )
+        )
+
+    def _matches_hidden(self, part: str, name: str) -> bool:
+        return part == "**" or (has_glob(part) and re.match(fnmatch.translate(part), name) is not None)
 
     def matches(self, path: str) -> bool:
         """Whether a whole path matches."""
@@ -113,4 +151,9 @@ def _matcher(part: str) -> Callable[[str], bool]:
     compiled = re.compile(fnmatch.translate(part))
     if part.startswith("."):
         return lambda name: compiled.match(name) is not None
-    return lambda name: not name.startswith(".") and compiled.match(name) is not None
+    return lambda name: not _is_hidden(name) and compiled.match(name) is not None
+
+
+def _is_hidden(name: str) -> bool:
+    """`.` and `..` are no names of files, and in keys of object stores they are parts like others."""
+    return name.startswith(".") and name not in (".", "..")

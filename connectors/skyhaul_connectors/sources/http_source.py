@@ -19,8 +19,9 @@ from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.proxies import parse_proxy
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.errors import ObjectMissing, UsageError
+from skyhaul_schemas.plan import KEY, PinnedObject
+from skyhaul_schemas.printable import printable
 
 _URLS_CAP = 4096
 """Object URLs that are kept, since an object is asked for in many ranges."""
@@ -54,6 +55,9 @@ class HttpCatalogue(Protocol):
 
 class HttpSource:
     """Implements Source. `receive_buffer` (SO_RCVBUF in bytes) counts for channels opened from then on."""
+
+    has_keys = False
+    """Whether objects are named by keys, which an URL of its own stands for, whatever is in them."""
 
     def __init__(
         self,
@@ -118,6 +122,10 @@ class HttpSource:
         return root.origin if root is not None else None
 
     def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
+        if obj.locator == KEY and not self.has_keys:
+            raise ObjectMissing(
+                f"{self._name}: {printable(obj.path)!r} is a key of a store, and no path here"
+            )
         root = self._base(route.base_url) if route.base_url is not None else self._catalogue.root
         if root is None or (route.base_url is None and obj.locator is not None):
             return self._catalogue.url_of(obj)

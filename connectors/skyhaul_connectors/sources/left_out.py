@@ -7,6 +7,15 @@ import threading
 
 from skyhaul_schemas.printable import printable
 
+DANGLING = "a link to nothing"
+LEAVES_ROOT = "a link that leaves the root"
+FOLDER_LINK = "a link to a folder, which ** does not follow"
+HIDDEN = "a name that starts with a dot, which no pattern names"
+NOT_REGULAR = "no regular file"
+EMPTY_PART = "an empty part in the name"
+MARKER = "a marker of a folder"
+"""Reasons that sources of several kinds have."""
+
 NAMES_KEPT = 5
 """Names that are kept of each reason: those that sort first, so that equal listings keep equal ones."""
 NAME_CAP = 200

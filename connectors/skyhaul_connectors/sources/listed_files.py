@@ -9,24 +9,28 @@ from typing import IO
 
 from skyhaul_connectors.sources.fsspec_source import FsspecFiles
 from skyhaul_connectors.sources.http_fetch import lines_of
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.local import LocalFiles
+from skyhaul_connectors.sources.object_names import fault_in_key, fault_in_path
+from skyhaul_connectors.sources.s3_files import S3Files
 from skyhaul_connectors.sources.url_list import LINE_CAP, ListedUrl, read_list
 from skyhaul_schemas.errors import SourceChanged
-from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.plan import KEY, PinnedObject
 from skyhaul_schemas.printable import printable
 
 
 class PathList:
-    """The paths of a JSONL or CSV list. `where` names it in messages."""
+    """The paths of a JSONL or CSV list. `where` names it in messages. keyed: they are keys of a store."""
 
-    def __init__(self, where: str, open_list: Callable[[], IO[bytes]]) -> None:
+    def __init__(self, where: str, open_list: Callable[[], IO[bytes]], *, keyed: bool = False) -> None:
         self._where = where
         self._open_list = open_list
+        self._fault = fault_in_key if keyed else fault_in_path
 
     def entries(self) -> Iterator[ListedUrl]:
         """Raises UsageError or CarriageError."""
         with self._open_list() as file:
-            yield from read_list(self._where, lines_of(file, LINE_CAP), rooted=True)
+            yield from read_list(self._where, lines_of(file, LINE_CAP), rooted=True, fault=self._fault)
 
 
 class ListedLocalFiles(LocalFiles):
@@ -34,7 +38,7 @@ class ListedLocalFiles(LocalFiles):
 
     listed: PathList
 
-    def _listing(self) -> Iterator[PinnedObject]:
+    def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
         for entry in self.listed.entries():
             yield _as_listed(self._named(entry.path), entry)
 
@@ -45,15 +49,20 @@ class ListedFsspecFiles(FsspecFiles):
 
     listed: PathList
 
-    def _listing(self) -> Iterator[PinnedObject]:
+    def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
         for entry in self.listed.entries():
             # A size of 0 proves nothing: the store is asked.
             if entry.size and entry.checksum is not None and entry.checksum.startswith("sha256:"):
+                locator = KEY if fault_in_path(entry.path) else None
                 yield PinnedObject(
-                    self._name, entry.path, entry.size, entry.checksum, entry.checksum, None, entry.blocks
+                    self._name, entry.path, entry.size, entry.checksum, entry.checksum, locator, entry.blocks
                 )
             else:
                 yield _as_listed(self._named(entry.path), entry)
+
+
+class ListedS3Files(ListedFsspecFiles, S3Files):
+    """Keys of a bucket that `listed` names."""
 
 
 def _as_listed(obj: PinnedObject, entry: ListedUrl) -> PinnedObject:

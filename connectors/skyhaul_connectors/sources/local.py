@@ -1,14 +1,14 @@
 """Files of this machine as a source, pinned by size and modification time in nanoseconds.
 
-Symbolic links are followed where they stay below the root; one that leaves it is left out with a warning,
-or refused where it was named without a glob. A file or folder that cannot be read is an error.
+Symbolic links are followed where they stay below the root; one that leaves it is left out and counted, or
+refused where it was named without a glob. A file or folder that cannot be read is an error, and so is a file
+that has bytes while its size stays 0.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import stat
 import threading
@@ -17,7 +17,14 @@ from collections.abc import Iterator, Sequence
 
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.globs import Selection, States
-from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.left_out import (
+    DANGLING,
+    FOLDER_LINK,
+    HIDDEN,
+    LEAVES_ROOT,
+    NOT_REGULAR,
+    LeftOut,
+)
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
@@ -32,8 +39,6 @@ from skyhaul_schemas.errors import (
 )
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
-
-_log = logging.getLogger(__name__)
 
 _OPEN_FILES = 16
 """Files kept open for reading by ranges; a path is opened again beyond that."""
@@ -65,13 +70,14 @@ class LocalFiles:
         return self._name
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        return with_checksums(self._listing(), self._checksums, self._selection.matches)
+        told = left_out if left_out is not None else LeftOut()
+        return with_checksums(self._listing(told), self._checksums, self._selection.matches)
 
-    def _listing(self) -> Iterator[PinnedObject]:
+    def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
         if not os.path.isdir(self._root):
             raise UsageError(f"source {self._name}: no folder {self._shown(self._root)}")
         missing = set(self._selection.exact())
-        for obj in self._walk():
+        for obj in self._walk(left_out):
             missing.discard(obj.path)
             yield obj
         for path in sorted(missing):
@@ -100,9 +106,9 @@ class LocalFiles:
     def _shown(self, path: str) -> str:
         return repr(printable(path))
 
-    def _walk(self) -> Iterator[PinnedObject]:
+    def _walk(self, left_out: LeftOut) -> Iterator[PinnedObject]:
         """Depth first, by name, one folder's entries in memory at a time and level."""
-        levels = [iter(self._entries(self._root, "", self._selection.start()))]
+        levels = [iter(self._entries(self._root, "", self._selection.start(), left_out))]
         while levels:
             found = next(levels[-1], None)
             if found is None:
@@ -110,30 +116,47 @@ class LocalFiles:
             elif isinstance(found, PinnedObject):
                 yield found
             else:
-                levels.append(iter(self._entries(*found)))
+                levels.append(iter(self._entries(*found, left_out)))
 
     def _entries(
-        self, folder: str, prefix: str, states: States
+        self, folder: str, prefix: str, states: States, left_out: LeftOut
     ) -> Iterator[PinnedObject | tuple[str, str, States]]:
         """Objects of `folder`, and the folders below it in which something may match."""
         with _translated(self._name, prefix or self._root), os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
         for entry in entries:
             path = prefix + entry.name
-            link = entry.is_symlink()
-            inside = self._selection.enter(states, entry.name, link=link)
-            taken = self._selection.takes(states, entry.name)
-            if not inside and not taken:
+            wanted = self._wanted(entry, path, states, left_out)
+            if wanted is None:
                 continue
-            if link and not self._stays_below(entry.path, path):
-                continue
-            if entry.is_dir():
-                if inside:
-                    self._check_name(path)
-                    yield entry.path, f"{path}/", inside
-            elif taken and entry.is_file():
-                self._check_name(path)
-                yield self._pin(entry.path, path)
+            self._check_name(path)
+            yield (entry.path, f"{path}/", wanted) if wanted else self._pin(entry.path, path)
+
+    def _wanted(self, entry: os.DirEntry[str], path: str, states: States, left_out: LeftOut) -> States | None:
+        """The states inside a folder that is entered, none for a file that is taken; None for others, which
+        are counted where the patterns ask for them."""
+        name, select = entry.name, self._selection
+        enters, takes = select.enter(states, name), select.takes(states, name)
+        if not enters and not takes:
+            hidden = select.hides(states, name), select.hides_folder(states, name)
+            if any(hidden) and hidden[entry.is_dir(follow_symlinks=False)]:
+                left_out.add(path, HIDDEN)
+            return None
+        with _translated(self._name, path):
+            link, folder, regular = entry.is_symlink(), entry.is_dir(), entry.is_file()
+        reason = self._fault_in_link(entry.path) if link and (takes or not regular) else None
+        if folder:
+            inside = select.enter(states, name, link=link)
+            if enters and not inside:
+                reason = reason or FOLDER_LINK
+        else:
+            inside = frozenset()
+            if takes and not regular:
+                reason = reason or NOT_REGULAR
+        if reason is not None:
+            left_out.add(path, reason)
+            return None
+        return inside if inside or (takes and not folder) else None
 
     def _check_name(self, path: str) -> None:
         fault = fault_in_path(path)
@@ -147,6 +170,13 @@ class LocalFiles:
             found = os.stat(file)
             if not _readable(file):
                 raise PermissionError(errno.EACCES, "not readable")
+            if not found.st_size and stat.S_ISREG(found.st_mode):
+                found, data = _read_on(file)
+                if data and not found.st_size:
+                    raise UsageError(
+                        f"source {self._name}: {self._shown(path)} states a size of 0 and has bytes, as files"
+                        " of /proc do, so that its size cannot be pinned; haul a copy of it, or leave it out"
+                    )
         return PinnedObject(self._name, path, found.st_size, f"mtime:{found.st_mtime_ns}")
 
     def _named(self, path: str) -> PinnedObject:
@@ -154,15 +184,11 @@ class LocalFiles:
         pinned = PinnedObject(self._name, path, 0, "")
         return self._pin(self._path_of(pinned), path)
 
-    def _stays_below(self, file: str, path: str) -> bool:
+    def _fault_in_link(self, file: str) -> str | None:
         real = os.path.realpath(file)
         if not self._is_below(real):
-            _log.warning("source %s: left out %s, a link that leaves the root", self._name, self._shown(path))
-            return False
-        if not os.path.exists(real):
-            _log.warning("source %s: left out %s, a link to nothing", self._name, self._shown(path))
-            return False
-        return True
+            return LEAVES_ROOT
+        return None if os.path.exists(real) else DANGLING
 
     def _is_below(self, real: str) -> bool:
         return real == self._real_root or real.startswith(self._real_root.rstrip("/") + "/")
@@ -235,6 +261,20 @@ class LocalFiles:
             descriptor = self._open.pop(path, None)
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _read_on(file: str) -> tuple[os.stat_result, bool]:
+    """A file that states no bytes, as its file system states it once it was read, and whether it has any.
+    Reading never waits. Raises OSError."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        try:
+            data = bool(os.read(descriptor, 1))
+        except BlockingIOError:
+            data = True
+        return os.fstat(descriptor), data
+    finally:
+        os.close(descriptor)
 
 
 def _readable(file: str) -> bool:

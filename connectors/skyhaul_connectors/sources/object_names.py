@@ -30,21 +30,32 @@ def fault_in_path(path: str) -> str | None:
     return None
 
 
-class NameGuard:
-    """Finds paths that are equal, or differ only in case or Unicode form, in bounded memory.
+def fault_in_key(key: str) -> str | None:
+    """Why `key` cannot name an object of an object store below a prefix, or None. A key is opaque: its
+    slashes part nothing, and `..` leads nowhere."""
+    if not key:
+        return "is empty"
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    return f"is longer than {PATH_CAP} bytes" if length > PATH_CAP else None
 
-    Two such paths are one file on many disks, so a list that has both is refused rather than guessed at.
-    Digests of the folded paths lie in a temporary SQLite database, which spills to disk by itself.
+
+class NameGuard:
+    """Finds paths that are equal, in bounded memory.
+
+    Names that differ in case or in Unicode form are names of different objects: no file is named after them.
+    Digests of the paths lie in a temporary SQLite database, which spills to disk by itself.
     """
 
     def __init__(self) -> None:
         self._seen = sqlite3.connect("", check_same_thread=False)
-        self._seen.execute("CREATE TABLE seen (folded BLOB PRIMARY KEY) WITHOUT ROWID")
+        self._seen.execute("CREATE TABLE seen (path BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def is_new(self, path: str) -> bool:
-        """Notes `path`; False where an equal or colliding one was noted before."""
-        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", path).casefold())
-        digest = hashlib.blake2b(folded.encode(), digest_size=16).digest()
+        """Notes `path`; False where it was noted before."""
+        digest = hashlib.blake2b(path.encode(), digest_size=16).digest()
         cursor = self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,))
         return cursor.rowcount == 1
 

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from skyhaul_connectors.sources.checksums import LINE_CAP, Checksums, LoadChecksums
-from skyhaul_connectors.sources.globs import below, common_root, has_glob, split_root
+from skyhaul_connectors.sources.globs import below, common_root, has_glob, keys_root, split_root
 from skyhaul_connectors.sources.http_fetch import fetched, lines_of, opened
 from skyhaul_connectors.sources.http_options import HttpOptions, http_options
 from skyhaul_connectors.sources.http_patterns import select
@@ -76,8 +76,10 @@ def open_source(
         sums = _checksums(name, spec, HttpOptions(), timeouts)
         return LocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
     from skyhaul_connectors.sources.fsspec_source import FsspecFiles
+    from skyhaul_connectors.sources.s3_files import S3Files
 
-    files = _fsspec(name, spec, rooted, timeouts, FsspecFiles)
+    kind = S3Files if rooted.scheme in S3 else FsspecFiles
+    files = _fsspec(name, spec, rooted, timeouts, kind)
     return _over_http(name, spec, rooted, files, timeouts, receive_buffer)
 
 
@@ -133,12 +135,18 @@ def _rooted(name: str, urls: Sequence[str]) -> _Rooted:
     texts = [url.partition("://")[2] if _SCHEME.match(url) else url for url in urls]
     if any("\0" in text or not text for text in texts):
         raise UsageError(f"source {name}: a URL that names nothing")
+    several = f"source {name}: URLs of several buckets or hosts; make them several sources"
+    if scheme in S3:
+        bucket, patterns = keys_root(texts)
+        if not bucket or bucket.startswith("/"):
+            raise UsageError(several)
+        return _Rooted(scheme, bucket, patterns)
     split = [split_root(text) for text in texts]
     if len({folder.startswith("/") for folder, _ in split}) > 1:
         raise UsageError(f"source {name}: some paths are absolute and some relative; write them all alike")
     root = common_root([folder for folder, _ in split])
     if scheme != "file" and not root:
-        raise UsageError(f"source {name}: URLs of several buckets or hosts; make them several sources")
+        raise UsageError(several)
     return _Rooted(scheme, root, [below(root, folder) + rest for folder, rest in split])
 
 
@@ -252,7 +260,12 @@ def _listed_files(
     name: str, spec: SourceSpec, where: str, root: str, timeouts: Timeouts, receive_buffer: int | None
 ) -> Source:
     """Files or objects of a filesystem, by a list of their paths below `root`."""
-    from skyhaul_connectors.sources.listed_files import ListedFsspecFiles, ListedLocalFiles, PathList
+    from skyhaul_connectors.sources.listed_files import (
+        ListedFsspecFiles,
+        ListedLocalFiles,
+        ListedS3Files,
+        PathList,
+    )
     from skyhaul_connectors.sources.url_list import FILE_CAP
 
     what = f"source {name}: the list"
@@ -260,8 +273,9 @@ def _listed_files(
         raise UsageError(f"source {name}: the list's root is one folder; it takes no globs")
     afar = _document_url(what, where)
     document = _document(name, what, where, afar, HttpOptions(), timeouts, FILE_CAP)
-    listed = PathList(str(afar) if afar is not None else where, document)
-    rooted = _rooted(name, [f"{root.rstrip('/')}/**"])
+    rooted = _rooted(name, [f"{root}**" if root.endswith("/") else f"{root}/**"])
+    keyed = rooted.scheme in S3
+    listed = PathList(str(afar) if afar is not None else where, document, keyed=keyed)
     if rooted.scheme == "file":
         if spec.options:
             raise UsageError(f"source {name}: local files take no options")
@@ -269,7 +283,8 @@ def _listed_files(
         local = ListedLocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
         local.listed = listed
         return local
-    files = _fsspec(name, spec, rooted, timeouts, ListedFsspecFiles)
+    kind = ListedS3Files if keyed else ListedFsspecFiles
+    files = _fsspec(name, spec, rooted, timeouts, kind)
     files.listed = listed
     return _over_http(name, spec, rooted, files, timeouts, receive_buffer)
 
@@ -341,9 +356,13 @@ def _over_http(
     in a way that it knows."""
     if rooted.scheme not in S3:
         return files
+    from skyhaul_connectors.sources.s3_files import S3Files
     from skyhaul_connectors.sources.s3_source import over_http
 
-    return over_http(name, files, rooted.root, spec.options, timeouts, receive_buffer) or files
+    source = over_http(name, files, rooted.root, spec.options, timeouts, receive_buffer)
+    if source is None and isinstance(files, S3Files):
+        files.by_key = False
+    return source or files
 
 
 def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts, made: type[Files]) -> Files:
@@ -360,7 +379,7 @@ def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts, ma
     return made(
         name,
         rooted.scheme,
-        str(kind._strip_protocol(base)),
+        rooted.root if rooted.scheme in S3 else str(kind._strip_protocol(base)).rstrip("/"),
         rooted.patterns,
         {**kind._get_kwargs_from_urls(base), **spec.options},
         checksums=_checksums(name, spec, HttpOptions(), timeouts),

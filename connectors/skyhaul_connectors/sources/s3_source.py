@@ -17,7 +17,7 @@ from skyhaul_connectors.sources.http_channel import HttpChannel
 from skyhaul_connectors.sources.http_source import HttpSource
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin
 from skyhaul_connectors.sources.left_out import LeftOut
-from skyhaul_connectors.sources.object_names import fault_in_path
+from skyhaul_connectors.sources.object_names import fault_in_key
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.s3_access import S3Access, SignedOptions, s3_options
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -31,14 +31,14 @@ _EXPRESS = "--x-s3"
 
 
 class S3Catalogue:
-    """Implements HttpCatalogue. `root` is "bucket/prefix"."""
+    """Implements HttpCatalogue. `root` is "bucket" or "bucket/prefix", to which `/` and a path are put."""
 
     root = None
     listed_from_afar = False
 
     def __init__(self, files: FsspecFiles, root: str, access: S3Access) -> None:
         self._files = files
-        self._prefix = root.partition("/")[2]
+        self._prefix = f"{root}/".partition("/")[2]
         self._access = access
 
     @property
@@ -53,16 +53,17 @@ class S3Catalogue:
         return self._files.listing(left_out)
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
-        fault = fault_in_path(obj.path)
+        fault = fault_in_key(obj.path)
         if fault:
-            raise ObjectMissing(f"{obj.source}: {printable(obj.path)!r}: the path {fault}")
-        key = f"{self._prefix}/{obj.path}" if self._prefix else obj.path
+            raise ObjectMissing(f"{obj.source}: {printable(obj.path)!r}: the key {fault}")
         version = obj.version.removeprefix("vid:") if obj.version.startswith("vid:") else None
-        return self._access.url_of(key, version)
+        return self._access.url_of(self._prefix + obj.path, version)
 
 
 class S3Source(HttpSource):
     """Implements Source. A link's `base_url` does not apply: a signature is for the store's own address."""
+
+    has_keys = True
 
     def __init__(
         self,

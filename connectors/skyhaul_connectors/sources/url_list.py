@@ -4,7 +4,7 @@ paths are below; other keys are passed over. A line of JSON may also have `block
 `skyhaul index` writes them.
 
 A list comes from outside. Lines and the file are size-capped, only http and https URLs are taken, and
-paths that leave the root, hold control characters, or collide (also in case or Unicode form) are refused.
+paths that leave the root, hold control characters, or are there twice are refused.
 Every refusal names the line and repeats no URL.
 """
 
@@ -54,9 +54,15 @@ class ListedUrl:
     blocks: BlockDigests | None = None
 
 
-def read_list(where: str, lines: Iterable[bytes], *, rooted: bool = False) -> Iterator[ListedUrl]:
+def read_list(
+    where: str,
+    lines: Iterable[bytes],
+    *,
+    rooted: bool = False,
+    fault: Callable[[str], str | None] = fault_in_path,
+) -> Iterator[ListedUrl]:
     """`lines` with their ends; `where` names the list in messages, and its suffix says the format. rooted:
-    each line's `path` is what counts. Raises UsageError."""
+    each line's `path` is what counts. fault: why a path cannot be taken. Raises UsageError."""
     shown = printable(where)
     guard = NameGuard()
     rows = _row_reader(where)
@@ -67,11 +73,11 @@ def read_list(where: str, lines: Iterable[bytes], *, rooted: bool = False) -> It
             text = _text_of(line, place, at)
             row = rows(text, place) if text.strip() else None
             if row is not None:
-                listed = _checked(row, place, at, rooted)
+                listed = _checked(row, place, at, rooted, fault)
                 if not guard.is_new(listed.path):
                     raise UsageError(
-                        f"{place}: the path {printable(listed.path)!r} is there twice, or differs from"
-                        " another in case or Unicode form only; give each object a path of its own"
+                        f"{place}: the path {printable(listed.path)!r} is there twice; give each object a"
+                        " path of its own"
                     )
                 yield listed
             at += len(line)
@@ -85,7 +91,7 @@ def entry_at(where: str, first: bytes, line: bytes, at: int) -> ListedUrl | None
     row = rows(_text_of(first, where, 0), where) if at == 0 or _is_csv(where) else None
     if at > 0:
         row = rows(_text_of(line, where, at), where)
-    return None if row is None else _checked(row, where, at, False)
+    return None if row is None else _checked(row, where, at, False, fault_in_path)
 
 
 def _is_csv(where: str) -> bool:
@@ -157,7 +163,7 @@ class _CsvRows:
         return row
 
 
-def _checked(row: Row, place: str, at: int, rooted: bool) -> ListedUrl:
+def _checked(row: Row, place: str, at: int, rooted: bool, fault_in: Callable[[str], str | None]) -> ListedUrl:
     url = None if rooted else _checked_url(row.get("url"), place)
     path = row.get("path")
     if path is None and url is None:
@@ -169,7 +175,7 @@ def _checked(row: Row, place: str, at: int, rooted: bool) -> ListedUrl:
             raise UsageError(f"{place}: the URL's path is not UTF-8; give it a path") from None
     if not isinstance(path, str):
         raise UsageError(f"{place}: path is no text")
-    fault = fault_in_path(path)
+    fault = fault_in(path)
     if fault:
         raise UsageError(
             f"{place}: the path {printable(path)[:200]!r} {fault}; give it a path that can be used"

@@ -10,7 +10,7 @@ from skyhaul.planning.decoder_traits import may_read_ahead, may_select
 from skyhaul_connectors.formats.parts import fetched_ranges, merged
 from skyhaul_connectors.formats.protocol import Decoder, Selective
 from skyhaul_schemas.errors import SkyhaulError, UsageError
-from skyhaul_schemas.plan import NEEDED_CAP, PinnedObject
+from skyhaul_schemas.plan import KEY, NEEDED_CAP, PinnedObject
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import SIZE_LIMIT, exact_size, format_size
 
@@ -47,7 +47,7 @@ def _unfit(obj: PinnedObject, source: str) -> str | None:
         return "a name that is no UTF-8; rename it, or leave it out"
     if not 0 < length <= PATH_CAP:
         return f"a name of {length} bytes; 1 to {PATH_CAP} are allowed"
-    if obj.path.startswith("/") or ".." in obj.path.split("/"):
+    if obj.locator != KEY and (obj.path.startswith("/") or ".." in obj.path.split("/")):
         return "a path that leads out of the source's root"
     if not 0 <= obj.size < SIZE_LIMIT:
         return f"with a size of {obj.size} bytes, which cannot be"

@@ -16,6 +16,7 @@ from skyhaul_schemas.plan import (
     CUT_SHORT,
     DROPPED,
     EMPTIED,
+    KEY,
     NEEDED_CAP,
     PINNED_ANEW,
     Chunk,
@@ -63,7 +64,8 @@ def checked_object(row: dict[str, Any], name: str) -> PinnedObject:
     obj = PinnedObject(
         row["source"], row["path"], row["size"], row["version"], row["checksum"], row["locator"]
     )
-    if not obj.path or obj.path.startswith("/") or ".." in obj.path.split("/") or obj.size < 0:
+    leaves_root = obj.path.startswith("/") or ".." in obj.path.split("/")
+    if not obj.path or (leaves_root and obj.locator != KEY) or obj.size < 0:
         raise PlanDamaged(f"{name}: an object has the path {obj.path!r} and {obj.size} bytes")
     if row["blocks"] is None:
         return obj

@@ -1,0 +1,168 @@
+"""Keys of a bucket are opaque: each is listed, named and hauled as it is, and none stands for another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from object_store import REGION, ObjectStore
+
+from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.opening import open_source
+from skyhaul_connectors.sources.protocol import Source
+from skyhaul_schemas.errors import ObjectMissing, UsageError
+from skyhaul_schemas.job import ListedUrls, SourceSpec
+from skyhaul_schemas.plan import KEY
+from stores.moto_server import key_store
+
+__all__ = ["key_store"]
+
+EMPTY_PARTS = ("top.txt", "/lead.txt", "//two.txt", "p/a.txt", "p//a.txt", "p///a.txt", "q/w//", "q/w/", "//")
+FOLDED = ("./x.txt", "x.txt", "a/../b.txt", "b.txt", "a/./b.txt", "a/b.txt", "..", "../up.txt")
+ODD = (
+    "s p.txt", " lead.txt", "trail.txt ", "plus+.txt", "per%cent.txt", "%41.txt", "A.txt", "a.txt", "#.txt",
+    "q?.txt", "q?versionId=1.txt", "st*r.txt", "br[1].txt", "br1.txt", "{a,b}.txt", "back\\slash.txt",
+    "é.txt", "e\u0301.txt", "straße.txt", "STRASSE.txt", "bell\x07.txt", "tab\t.txt",
+    "quo\"te'.txt", "<&>.txt", "\U0001f680.txt", "x" * 1000 + ".txt",
+)  # fmt: skip
+
+
+@pytest.fixture
+def prefix(key_store: ObjectStore, request: pytest.FixtureRequest) -> str:
+    """A bucket for each test, so that keys may start at its root."""
+    client = key_store.client()
+    bucket = f"keys-{abs(hash(request.node.nodeid)) % 10**9}"
+    client.create_bucket(Bucket=bucket)
+    return bucket
+
+
+def options(store: ObjectStore, **more: Any) -> dict[str, Any]:
+    return {
+        "endpoint_url": store.endpoint,
+        "key": store.access_key,
+        "secret": store.secret_key,
+        "client_kwargs": {"region_name": REGION},
+        "config_kwargs": {"s3": {"addressing_style": "path"}},
+        **more,
+    }
+
+
+def put(store: ObjectStore, bucket: str, keys: Mapping[str, bytes]) -> None:
+    client = store.client()
+    for key, data in keys.items():
+        client.put_object(Bucket=bucket, Key=key, Body=data)
+
+
+def opened(store: ObjectStore, *urls: str, **more: Any) -> Source:
+    return open_source("store", SourceSpec(url=list(urls), options=options(store, **more)))
+
+
+def hauled(source: Source, left_out: LeftOut | None = None) -> dict[str, bytes]:
+    """Path -> bytes, each asked for as a haul asks."""
+    found = {
+        obj.path: source.read_now(obj, 0, obj.size) if obj.size else b"" for obj in source.listing(left_out)
+    }
+    source.close()
+    return found
+
+
+@pytest.mark.parametrize("keys", [EMPTY_PARTS, FOLDED, ODD], ids=["empty parts", "folded", "odd"])
+def test_a_glob_hauls_every_key_as_it_is(key_store: ObjectStore, prefix: str, keys: tuple[str, ...]) -> None:
+    bodies = {key: key.encode() for key in keys}
+    put(key_store, prefix, bodies)
+    left_out = LeftOut()
+    assert hauled(opened(key_store, f"s3://{prefix}/**"), left_out) == bodies
+    assert left_out.counts() == {}
+
+
+@pytest.mark.parametrize(
+    "key", ["p//a.txt", "/lead.txt", "//two.txt", "a/../b.txt", "./x.txt", "plus+ %41é.txt", "trail.txt "]
+)
+def test_an_exact_url_hauls_its_key_and_no_twin(key_store: ObjectStore, prefix: str, key: str) -> None:
+    twins = {"p/a.txt", "lead.txt", "/two.txt", "b.txt", "x.txt", "plus  A\u00e9.txt", "trail.txt"}
+    put(key_store, prefix, {name: name.encode() for name in {key, *twins}})
+    source = opened(key_store, f"s3://{prefix}/{key}")
+    assert list(hauled(source).values()) == [key.encode()]
+
+
+@pytest.mark.parametrize("key", ["p//a.txt", "/top.txt", "p/./a.txt", "p/../a.txt"])
+def test_a_key_that_is_not_there_is_no_twin(key_store: ObjectStore, prefix: str, key: str) -> None:
+    put(key_store, prefix, {"p/a.txt": b"twin", "a.txt": b"twin", "top.txt": b"twin"})
+    with pytest.raises((ObjectMissing, UsageError)):
+        list(opened(key_store, f"s3://{prefix}/{key}").listing())
+
+
+def test_a_glob_below_an_empty_part_stays_there(key_store: ObjectStore, prefix: str) -> None:
+    put(key_store, prefix, {name: name.encode() for name in EMPTY_PARTS})
+    assert hauled(opened(key_store, f"s3://{prefix}/p//*.txt")) == {"a.txt": b"p//a.txt"}
+    assert hauled(opened(key_store, f"s3://{prefix}//")) == {
+        name[1:]: name.encode() for name in EMPTY_PARTS if name.startswith("/")
+    }
+    both = opened(key_store, f"s3://{prefix}/p//a.txt", f"s3://{prefix}/p/a.txt")
+    assert hauled(both) == {"a.txt": b"p/a.txt", "/a.txt": b"p//a.txt"}
+
+
+def test_only_keys_that_no_path_could_be_are_marked(key_store: ObjectStore, prefix: str) -> None:
+    put(key_store, prefix, {"p/a.txt": b"1", "p//a.txt": b"2", "tab\t.txt": b"3"})
+    source = opened(key_store, f"s3://{prefix}/**")
+    assert {obj.path: obj.locator for obj in source.listing()} == {
+        "p/a.txt": None,
+        "p//a.txt": KEY,
+        "tab\t.txt": KEY,
+    }
+    source.close()
+
+
+def test_markers_of_folders_are_counted_and_no_objects(key_store: ObjectStore, prefix: str) -> None:
+    put(key_store, prefix, {"p/": b"", "p/q/": b"", "p/q/a.txt": b"a", "p/empty.txt": b"", "p//": b""})
+    left_out = LeftOut()
+    assert hauled(opened(key_store, f"s3://{prefix}/**"), left_out) == {"p/q/a.txt": b"a", "p/empty.txt": b""}
+    assert left_out.names() == {"a marker of a folder": ["p/", "p//", "p/q/"]}
+    of_text = LeftOut()
+    assert hauled(opened(key_store, f"s3://{prefix}/**/*.txt"), of_text).keys() == {
+        "p/q/a.txt",
+        "p/empty.txt",
+    }
+    assert of_text.names() == {}
+
+
+def test_the_root_s_own_key_is_counted(key_store: ObjectStore, prefix: str) -> None:
+    put(key_store, prefix, {"p/": b"bytes", "p/a.txt": b"a"})
+    left_out = LeftOut()
+    assert hauled(opened(key_store, f"s3://{prefix}/p/**"), left_out) == {"a.txt": b"a"}
+    assert left_out.counts() == {
+        "the key of the source's root itself; a source that begins one folder higher has it": 1
+    }
+    assert hauled(opened(key_store, f"s3://{prefix}/p*/**")) == {"p/": b"bytes", "p/a.txt": b"a"}
+
+
+def test_what_the_options_keep_from_being_asked_for_is_counted(key_store: ObjectStore, prefix: str) -> None:
+    # With an option of s3fs that is not ours the bytes are read through s3fs, which folds these.
+    put(key_store, prefix, {"p//a.txt": b"1", "q//": b"2", "q?versionId=1": b"3", "r.txt": b"4"})
+    left_out = LeftOut()
+    source = opened(key_store, f"s3://{prefix}/**", s3_additional_kwargs={})
+    assert hauled(source, left_out) == {"p//a.txt": b"1", "r.txt": b"4"}
+    assert left_out.names() == {
+        "a key that the store's options keep us from asking for": ["q//", "q?versionId=1"]
+    }
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["size and sha256", "path alone"])
+def test_a_list_names_keys_as_they_are(
+    key_store: ObjectStore, prefix: str, tmp_path: Path, stated: bool
+) -> None:
+    keys = ("p//a.txt", "/lead.txt", "a/../b.txt", "tab\t.txt", "A.txt", "a.txt", "q/")
+    put(key_store, prefix, {name: name.encode() for name in keys})
+    put(key_store, prefix, {"p/a.txt": b"twin", "lead.txt": b"twin", "b.txt": b"twin"})
+    rows: list[dict[str, Any]] = [{"path": key} for key in keys]
+    if stated:
+        for row, key in zip(rows, keys, strict=True):
+            row |= {"size": len(key), "sha256": hashlib.sha256(key.encode()).hexdigest()}
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    url = ListedUrls(list=str(tmp_path / "list.jsonl"), root=f"s3://{prefix}")
+    source = open_source("store", SourceSpec(url=url, options=options(key_store)))
+    assert hauled(source) == {key: key.encode() for key in keys}
