@@ -92,6 +92,9 @@ class FsspecFiles:
     def close(self) -> None:
         self._reader.close()
 
+    fault_in = staticmethod(fault_in_path)
+    """Why a path cannot name an object here, or None."""
+
     # For the readers
 
     def filesystem(self) -> Any:
@@ -247,7 +250,7 @@ class FsspecFiles:
         return True
 
     def _check_name(self, path: str) -> None:
-        fault = fault_in_path(path)
+        fault = self.fault_in(path)
         if fault:
             raise UsageError(f"source {self._name}: the name {printable(path)!r} {fault}; leave it out")
 
@@ -309,7 +312,7 @@ class _Reader:
     def _file(self, obj: PinnedObject) -> Any:
         file = self._open.get(obj.path)
         if file is None:
-            fault = fault_in_path(obj.path)
+            fault = self._source.fault_in(obj.path)
             if fault:
                 raise ObjectMissing(f"{self._source.place(obj.path)}: the path {fault}")
             filesystem = self._filesystem()

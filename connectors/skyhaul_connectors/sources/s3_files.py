@@ -30,6 +30,8 @@ class S3Files(FsspecFiles):
     by_key = True
     """Whether data is asked for by key. s3fs's own files fold some keys into others."""
 
+    fault_in = staticmethod(fault_in_key)
+
     def _ask(self, path: str) -> Info:
         bucket, key = self._split(path)
         if any(part in (".", "..") for part in key.split("/")):
@@ -104,11 +106,6 @@ class S3Files(FsspecFiles):
             left_out.add(path, _UNOPENED)
             return False
         return True
-
-    def _check_name(self, path: str) -> None:
-        fault = fault_in_key(path)
-        if fault:
-            raise UsageError(f"source {self._name}: the key {printable(path)!r} {fault}; leave it out")
 
     def _pin(self, path: str, info: Info) -> PinnedObject:
         pinned = super()._pin(path, info)
