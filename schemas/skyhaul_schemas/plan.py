@@ -205,7 +205,8 @@ class PlanHeader:
     each set of encoders that its objects need, so that a worker can build them to check its own
     fingerprint. unpinned: objects of which the source states no version; empty: objects without a byte.
     left_out: source -> reason -> how many names its last listing held that are no objects of the plan;
-    left_out_names: a few of each. These two are in no digest: they say what the plan does not hold.
+    left_out_names: a few of each. unchecked, unchecked_names: the same of what was to be held against a
+    list and is not. These are in no digest: they say what the plan does not hold.
 
     A plan grows by generations (docs/architecture.md); counts, fingerprint and samples are those of all up
     to this one. generation: its number; kind: `plan`, `extend` or `amend`; previous: the digest of the one
@@ -228,6 +229,8 @@ class PlanHeader:
     empty: int = 0
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    unchecked: dict[str, dict[str, int]] = field(default_factory=dict)
+    unchecked_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     samples: dict[str, list[str]] = field(default_factory=dict)
     format: int = 1
     generation: int = 0

@@ -24,6 +24,7 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject, PlanHeader
 
 LINK = "a link to another server"
+UNNAMED = "an object that no line names"
 
 
 class Leaving(Listing):
@@ -37,6 +38,7 @@ class Leaving(Listing):
         yield from super().listing()
         for name in self._names:
             (left_out or LeftOut()).add(name, LINK)
+            (left_out or LeftOut()).unchecked.add(name, UNNAMED)
 
 
 def planned(folder: Path, objects: list[PinnedObject], names: list[str]) -> tuple[PlanHeader, DatasetStore]:
@@ -72,6 +74,7 @@ def test_a_further_generation_has_the_count_of_its_own_listing(tmp_path: Path) -
         source = {"s": Leaving([pinned("s", "a", 3), pinned("s", "b", 4)], ["y"])}
         update = extend_from(loaded, {"s": ["*"]}, source, plan, store)
     assert update.left_out == update.header.left_out == {"s": {LINK: 1}}
+    assert update.unchecked == update.header.unchecked == {"s": {UNNAMED: 1}}
     with closing(Plan.open(store)) as plan:
         source = {"s": Leaving([pinned("s", "a", 3), pinned("s", "b", 4)], ["p", "q", "r"])}
         update = amend_from(loaded, {"s": ["*"]}, source, plan, store)
@@ -97,5 +100,8 @@ def test_plan_and_status_tell_it(tmp_path: Path, output: Output, capsys: pytest.
         if isinstance(output, JsonOutput):
             assert json.loads(text)["left_out"] == {LINK: 2}
             assert json.loads(text)["left_out_names"] == {LINK: ["s/x", r"s/y\n"]}
+            assert json.loads(text)["unchecked"] == {UNNAMED: 2}
+            assert json.loads(text)["unchecked_names"] == {UNNAMED: ["s/x", r"s/y\n"]}
         else:
             assert rf"  left out of s: 2 names: {LINK} (x, y\n)" in text.splitlines()
+            assert rf"  not checked of s: 2 names: {UNNAMED} (x, y\n)" in text.splitlines()

@@ -11,12 +11,16 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
 LINE_CAP = 16 * 1024
 """Bytes of one line."""
+
+UNNAMED = "an object that no line of the checksums list names"
+NO_OBJECT = "a line of the checksums list that names no object"
 
 _LINE = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)")
 
@@ -29,6 +33,8 @@ class Checksums:
 
     def __init__(self, where: str, lines: Iterable[bytes]) -> None:
         self._where = printable(where)
+        self._used = False
+        self._stranger: str | None = None
         self._rows = sqlite3.connect("", check_same_thread=False)
         self._rows.execute(
             "CREATE TABLE sums (path TEXT PRIMARY KEY, sha256 TEXT, line INTEGER, used INTEGER) WITHOUT ROWID"
@@ -59,11 +65,16 @@ class Checksums:
         if cursor.rowcount != 1:
             raise UsageError(f"{place}: {printable(path)!r} is there twice")
 
-    def attached(self, obj: PinnedObject) -> PinnedObject:
-        """`obj` with its checksum, where the file has one. Raises UsageError where a list says another."""
+    def attached(self, obj: PinnedObject, told: LeftOut) -> PinnedObject:
+        """`obj` with its checksum, where the file has one; else it is counted, unless its list has one.
+        Raises UsageError where a list says another."""
         row = self._rows.execute("SELECT sha256, line FROM sums WHERE path = ?", (obj.path,)).fetchone()
         if row is None:
+            self._stranger = self._stranger or obj.path
+            if obj.checksum is None:
+                told.unchecked.add(obj.path, UNNAMED)
             return obj
+        self._used = True
         self._rows.execute("UPDATE sums SET used = 1 WHERE path = ?", (obj.path,))
         checksum = f"sha256:{row[0]}"
         if obj.checksum is not None and obj.checksum.startswith("sha256:") and obj.checksum != checksum:
@@ -75,13 +86,38 @@ class Checksums:
     def close(self) -> None:
         self._rows.close()
 
-    def finish(self, selected: Callable[[str], bool]) -> None:
-        """After the listing: raises UsageError for an entry that the source's globs select and that is no
-        object. Entries outside the selection are none of this job's."""
+    def finish(self, selected: Callable[[str], bool], told: LeftOut) -> None:
+        """After the listing: raises UsageError for a file that names none of the objects, and for an entry
+        that the source's globs select and that is no object. Entries outside the selection are counted."""
+        if self._stranger is not None and not self._used:
+            raise UsageError(self._names_none(self._stranger))
         unused = self._rows.execute("SELECT path, line FROM sums WHERE used = 0 ORDER BY line")
         for path, line in unused:
             if selected(path):
                 raise UsageError(f"{self._where}, line {line}: the source has no object {printable(path)!r}")
+            told.unchecked.add(path, NO_OBJECT)
+
+    def _names_none(self, stranger: str) -> str:
+        """Why nothing would be checked. stranger: the path of an object."""
+        said = f"{self._where}: names none of the source's objects, so that nothing would be checked"
+        first = self._rows.execute("SELECT path FROM sums ORDER BY line LIMIT 1").fetchone()
+        if first is None:
+            return f"{said}: it is empty; write it anew, or take `checksums` out"
+        longer = "SELECT path FROM sums WHERE substr(path, -length(?1) - 1) = '/' || ?1 ORDER BY line LIMIT 1"
+        twin = self._rows.execute(longer, (stranger,)).fetchone() or self._shorter(stranger) or first
+        shown = f"it has {printable(twin[0])!r}, the source has {printable(stranger)!r}"
+        return (
+            f"{said}: {shown}; paths in it are relative to the source's root, as in `cd ROOT && sha256sum …`"
+        )
+
+    def _shorter(self, stranger: str) -> tuple[str] | None:
+        """The path of an entry that is the end of an object's."""
+        parts = stranger.split("/")
+        for i in range(1, len(parts)):
+            end = "/".join(parts[i:])
+            if self._rows.execute("SELECT 1 FROM sums WHERE path = ?", (end,)).fetchone():
+                return (end,)
+        return None
 
 
 LoadChecksums = Callable[[], Checksums]
@@ -89,16 +125,20 @@ LoadChecksums = Callable[[], Checksums]
 
 
 def with_checksums(
-    objects: Iterator[PinnedObject], load: LoadChecksums | None, selected: Callable[[str], bool]
+    objects: Iterator[PinnedObject],
+    load: LoadChecksums | None,
+    selected: Callable[[str], bool],
+    left_out: LeftOut | None = None,
 ) -> Iterator[PinnedObject]:
     """`objects` with their checksums. `selected`: which paths the source is to have."""
     if load is None:
         yield from objects
         return
+    told = left_out if left_out is not None else LeftOut()
     checksums = load()
     try:
         for obj in objects:
-            yield checksums.attached(obj)
-        checksums.finish(selected)
+            yield checksums.attached(obj, told)
+        checksums.finish(selected, told)
     finally:
         checksums.close()

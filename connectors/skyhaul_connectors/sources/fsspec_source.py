@@ -78,7 +78,7 @@ class FsspecFiles:
         found = asked_again(
             self._listing(told), lambda obj: self._again(obj, told), 1 if self._protocol in _SSH else AT_ONCE
         )
-        return with_checksums(found, self._checksums, Selection(self._patterns).matches)
+        return with_checksums(found, self._checksums, Selection(self._patterns).matches, told)
 
     def connect(self, events: ChannelEvents, route: Route) -> ReadingChannel:
         reader = _Reader(self)

@@ -87,7 +87,9 @@ class HttpListed:
         return self._from_afar
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        return with_checksums(streamed(self._name, self._batches()), self._checksums, lambda path: True)
+        return with_checksums(
+            streamed(self._name, self._batches()), self._checksums, lambda path: True, left_out
+        )
 
     def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
         if self._find is not None or not (obj.locator or "").endswith(FROM_LIST):

@@ -57,7 +57,7 @@ class HttpTree:
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         batches = self._batches(left_out if left_out is not None else LeftOut())
         selected = Selection(self._selected.patterns).matches
-        return with_checksums(streamed(self._name, batches), self._checksums, selected)
+        return with_checksums(streamed(self._name, batches), self._checksums, selected, left_out)
 
     async def _batches(self, left_out: LeftOut) -> AsyncIterator[Sequence[PinnedObject]]:
         documents = HttpDocuments(Network(self._name, self._timeouts), self._options, self.own_origins)

@@ -22,8 +22,8 @@ NAME_CAP = 200
 """Characters of a kept name."""
 
 
-class LeftOut:
-    """Filled by one listing, from any thread; read when that has ended."""
+class Tally:
+    """Names, counted by reason, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,3 +52,12 @@ class LeftOut:
         """Reason -> the first few names, made printable."""
         with self._lock:
             return {reason: list(names) for reason, names in sorted(self._names.items())}
+
+
+class LeftOut(Tally):
+    """Filled by one listing; read when that has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unchecked = Tally()
+        """Where a check that was asked for is not made: objects that are taken, and lines of lists."""

@@ -71,7 +71,7 @@ class LocalFiles:
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         told = left_out if left_out is not None else LeftOut()
-        return with_checksums(self._listing(told), self._checksums, self._selection.matches)
+        return with_checksums(self._listing(told), self._checksums, self._selection.matches, told)
 
     def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
         if not os.path.isdir(self._root):

@@ -30,13 +30,13 @@ def fault_in_path(path: str) -> str | None:
     return None
 
 
-def fault_in_key(key: str) -> str | None:
-    """Why `key` cannot name an object of an object store below a prefix, or None. A key is opaque: its
-    slashes part nothing, and `..` leads nowhere."""
-    if not key:
+def fault_in_key(path: str) -> str | None:
+    """Why `path` cannot be a key of an object store below a prefix, or None. A key is opaque: its slashes
+    part nothing, and `..` leads nowhere."""
+    if not path:
         return "is empty"
     try:
-        length = len(key.encode())
+        length = len(path.encode())
     except UnicodeEncodeError:
         return "is not UTF-8"
     return f"is longer than {PATH_CAP} bytes" if length > PATH_CAP else None

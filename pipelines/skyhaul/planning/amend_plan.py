@@ -86,7 +86,7 @@ def amend_from(
                 update.add(now, None, "left")
             else:
                 changes.add(now, planned)
-        update.leave_out(planner.left_out())
+        update.leave_out(planner.left_out(), planner.unchecked())
         committed = committed_shards(store)
         for shard in plan.shards():
             for chunk in shard.chunks:

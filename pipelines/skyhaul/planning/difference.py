@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from skyhaul.planning.plan_file import place_of
-from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.left_out import LeftOut, Tally
 from skyhaul_schemas.plan import PinnedObject, PlanHeader
 
 CHANGES_KEPT = 10_000
@@ -37,8 +37,8 @@ class ObjectChange:
 class PlanUpdate:
     """What an extension or an amendment did. changes: at most CHANGES_KEPT; counts: all, as `what` and
     outcome -> number (`new planned`: 3). generation: its number, or None where there was nothing to do.
-    shards: how many it added; amended: the earlier shards that it changed. left_out, left_out_names: as in
-    PlanHeader, of the listing that was just made."""
+    shards: how many it added; amended: the earlier shards that it changed. left_out, unchecked and
+    their names: as in PlanHeader, of the listing that was just made."""
 
     kind: str
     header: PlanHeader
@@ -50,9 +50,13 @@ class PlanUpdate:
     counts: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    unchecked: dict[str, dict[str, int]] = field(default_factory=dict)
+    unchecked_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
-    def leave_out(self, found: Mapping[str, LeftOut]) -> None:
-        """Take over what the listings held that is no object."""
+    def leave_out(self, found: Mapping[str, LeftOut], unchecked: Mapping[str, Tally]) -> None:
+        """Take over what the listings held that is no object, or is not checked."""
+        self.unchecked = {name: names.counts() for name, names in unchecked.items()}
+        self.unchecked_names = {name: names.names() for name, names in unchecked.items()}
         self.left_out = {name: names.counts() for name, names in found.items()}
         self.left_out_names = {name: names.names() for name, names in found.items()}
 

@@ -49,7 +49,7 @@ def extend_from(
     ):
         count = planner.pin_objects(_fresh(planner, plan, late, update), objects)
         planner.finish_objects(objects)
-        update.leave_out(planner.left_out())
+        update.leave_out(planner.left_out(), planner.unchecked())
         if not count:
             objects.discard()
             return update

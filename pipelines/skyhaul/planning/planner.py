@@ -29,7 +29,7 @@ from skyhaul_connectors.formats.joining import group_of, joining
 from skyhaul_connectors.formats.parts import ReadOnce
 from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
 from skyhaul_connectors.formats.registry import may_join
-from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.left_out import LeftOut, Tally
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.errors import UsageError
@@ -110,11 +110,18 @@ class Planner:
             for reason, count in left_out.counts().items():
                 shown = ", ".join(left_out.names()[reason])
                 _log.warning("source %s: left out %d: %s (%s)", name, count, reason, shown)
+            for reason, count in left_out.unchecked.counts().items():
+                shown = ", ".join(left_out.unchecked.names()[reason])
+                _log.warning("source %s: not checked %d: %s (%s)", name, count, reason, shown)
         self._progress(total[0], total[1])
 
     def left_out(self) -> dict[str, LeftOut]:
         """Source -> what its listing held that is no object; of those sources that have such names."""
         return {name: found for name, found in self._left_out.items() if found.counts()}
+
+    def unchecked(self) -> dict[str, Tally]:
+        """Source -> where a check that was asked for is not made; of those sources that have such names."""
+        return {name: found.unchecked for name, found in self._left_out.items() if found.unchecked.counts()}
 
     def listed(self) -> Iterator[PinnedObject]:
         """What was listed, in order. Raises UsageError where a source lists a path twice."""
@@ -272,6 +279,8 @@ class Planner:
             empty=self._empty,
             left_out={name: found.counts() for name, found in self.left_out().items()},
             left_out_names={name: found.names() for name, found in self.left_out().items()},
+            unchecked={name: found.counts() for name, found in self.unchecked().items()},
+            unchecked_names={name: found.names() for name, found in self.unchecked().items()},
             samples={
                 name: [path for path, _ in found.values()] for name, found in self._samples.items() if found
             },

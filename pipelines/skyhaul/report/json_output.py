@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from skyhaul.report.left_out import left_out_json
+from skyhaul.report.left_out import left_out_json, unchecked_json
 from skyhaul.report.output import Output
 from skyhaul.report.stdio import say
 
@@ -34,7 +34,8 @@ class JsonOutput(Output):
         _print(view.as_json())
 
     def plan_update(self, update: PlanUpdate, *, target: str) -> None:
-        _print({**update.to_json(), **left_out_json(update.left_out, update.left_out_names)})
+        told = {**update.to_json(), **left_out_json(update.left_out, update.left_out_names)}
+        _print(told | unchecked_json(update.unchecked, update.unchecked_names))
 
     def estimate(self, outlook: Outlook, *, target: str) -> None:
         _print(outlook.to_json())
@@ -47,6 +48,7 @@ class JsonOutput(Output):
     ) -> None:
         told = {"dataset": dataset, "name": header.name, "plan": header.digest, **seen.to_json()}
         told |= left_out_json(header.left_out, header.left_out_names)
+        told |= unchecked_json(header.unchecked, header.unchecked_names)
         _print(told if gain is None else {**told, "gain": gain.to_json()})
 
     def failures(self, records: Sequence[FailureRecord], *, target: str) -> None:

@@ -39,3 +39,15 @@ def left_out_lines(counts: Counts, names: Names) -> Iterator[str]:
             more = ", …" if count > len(kept[:NAMES_SHOWN]) else ""
             shown = f" ({', '.join(kept[:NAMES_SHOWN])}{more})" if kept else ""
             yield printable(f"left out of {source}: {plural(count, 'name')}: {reason}{shown}")
+
+
+def unchecked_json(counts: Counts, names: Names) -> dict[str, Any]:
+    """`unchecked` and `unchecked_names`, as `left_out_json` has its."""
+    totals = left_out_json(counts, names)
+    return {"unchecked": totals["left_out"], "unchecked_names": totals["left_out_names"]}
+
+
+def unchecked_lines(counts: Counts, names: Names) -> Iterator[str]:
+    """One line a source and reason: `not checked of s: 2 names: an object that no line … (a, b)`."""
+    for line in left_out_lines(counts, names):
+        yield f"not checked{line.removeprefix('left out')}"

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from skyhaul.planning.difference import ObjectChange, PlanUpdate
-from skyhaul.report.left_out import left_out_lines
+from skyhaul.report.left_out import left_out_lines, unchecked_lines
 from skyhaul.report.table import columns, plural
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import exact_size, format_size
@@ -36,6 +36,8 @@ def lines(update: PlanUpdate, target: str) -> Iterator[str]:
     if total > min(len(rows), LINES):
         yield f"  and {total - min(len(rows), LINES):,} more; --json lists them"
     for line in left_out_lines(update.left_out, update.left_out_names):
+        yield f"  {line}"
+    for line in unchecked_lines(update.unchecked, update.unchecked_names):
         yield f"  {line}"
     yield f"  digest {header.digest}"
     if update.generation is not None:

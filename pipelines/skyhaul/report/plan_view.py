@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skyhaul.report.left_out import left_out_json
+from skyhaul.report.left_out import left_out_json, unchecked_json
 from skyhaul_schemas.plan import PlanHeader
 
 
@@ -50,6 +50,7 @@ class PlanView:
             "unpinned": header.unpinned,
             "empty": header.empty,
             **left_out_json(header.left_out, header.left_out_names),
+            **unchecked_json(header.unchecked, header.unchecked_names),
             "fingerprint": dict(header.fingerprint),
             "sources": {
                 source.name: {

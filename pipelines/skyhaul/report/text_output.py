@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from skyhaul.report.left_out import left_out_lines
+from skyhaul.report.left_out import left_out_lines, unchecked_lines
 from skyhaul.report.output import Output
 from skyhaul.report.stdio import say
 from skyhaul.report.table import columns, labelled, plural
@@ -63,6 +63,8 @@ class TextOutput(Output):
         if header.empty:
             say(f"  {plural(header.empty, 'object')} without a byte")
         for line in left_out_lines(header.left_out, header.left_out_names):
+            say(f"  {line}")
+        for line in unchecked_lines(header.unchecked, header.unchecked_names):
             say(f"  {line}")
         say(f"  digest {header.digest}")
         say(f"next: skyhaul run {shlex.quote(view.target)}")
@@ -121,6 +123,8 @@ class TextOutput(Output):
         for line in _by_link(seen):
             say(f"  {line}")
         for line in left_out_lines(header.left_out, header.left_out_names):
+            say(f"  {line}")
+        for line in unchecked_lines(header.unchecked, header.unchecked_names):
             say(f"  {line}")
         for i, step in enumerate(_after(seen, target)):
             say(("next: " if i == 0 else "      ") + printable(step))
