@@ -92,7 +92,11 @@ def test_what_cannot_be_an_object_is_left_out_and_said(region: Path, tmp_path: P
     names = {entry["path"] for entry in index}
     assert "stays" in names
     assert not names & {"leaves", "new\nline", "fifo", ".hidden"}
-    assert skipped == {"leaves": "is a link that leaves the folder", "new\nline": "has control characters"}
+    assert skipped == {
+        "leaves": "is a link that leaves the folder",
+        "new\nline": "has control characters",
+        "fifo": "is no regular file",
+    }
     answer = call("index", region)
     assert answer.code == 3
 

@@ -42,7 +42,7 @@ _BATCH_BYTES = 8 * 1024 * 1024
 class UrlEntries(Protocol):
     """Where listed URLs come from."""
 
-    def entries(self) -> Iterator[ListedUrl]:
+    def entries(self, told: LeftOut | None = None) -> Iterator[ListedUrl]:
         """All, each with a path of its own. Raises UsageError or CarriageError."""
 
     def index(self) -> Callable[[str], HttpUrl | None]:
@@ -88,7 +88,7 @@ class HttpListed:
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return with_checksums(
-            streamed(self._name, self._batches()), self._checksums, lambda path: True, left_out
+            streamed(self._name, self._batches(left_out)), self._checksums, lambda path: True, left_out
         )
 
     def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
@@ -121,13 +121,16 @@ class HttpListed:
                 except UsageError as error:
                     raise ObjectMissing(f"{self._name}: the list of URLs: {error}") from None
 
-    async def _batches(self) -> AsyncIterator[Sequence[PinnedObject]]:
+    async def _batches(self, left_out: LeftOut | None) -> AsyncIterator[Sequence[PinnedObject]]:
         documents = HttpDocuments(
             Network(self._name, self._timeouts), self._options, self._own, guarded=self._from_afar
         )
         try:
             pinning = Pinning(
-                self._name, documents, _Listed(self._listed, self.root is not None), self._connections
+                self._name,
+                documents,
+                _Listed(self._listed, self.root is not None, left_out),
+                self._connections,
             )
             async for batch in pinning.batches():
                 yield batch
@@ -138,12 +141,13 @@ class HttpListed:
 class _Listed(Finder):
     """Reads the list ahead of the pinning, off the loop."""
 
-    def __init__(self, listed: UrlEntries, rooted: bool) -> None:
+    def __init__(self, listed: UrlEntries, rooted: bool, told: LeftOut | None) -> None:
         self._listed = listed
+        self._told = told
         self._rooted = rooted
 
     async def find(self, out: asyncio.Queue[Found | None]) -> None:
-        entries = await asyncio.to_thread(self._listed.entries)
+        entries = await asyncio.to_thread(self._listed.entries, self._told)
         while batch := await asyncio.to_thread(_batch_of, entries):
             for entry in batch:
                 assert entry.url is not None
@@ -182,7 +186,7 @@ class NamedUrls:
                 f"source {name}: two URLs have the same path; write a list of objects with a path for each"
             )
 
-    def entries(self) -> Iterator[ListedUrl]:
+    def entries(self, told: LeftOut | None = None) -> Iterator[ListedUrl]:
         return iter(self._lines)
 
     def index(self) -> Callable[[str], HttpUrl | None]:
@@ -200,10 +204,11 @@ class ListFile:
         self._open_list = open_list
         self._root = root
 
-    def entries(self) -> Iterator[ListedUrl]:
+    def entries(self, told: LeftOut | None = None) -> Iterator[ListedUrl]:
         root = self._root
         with self._open_list() as file:
-            for entry in read_list(self._where, lines_of(file, LINE_CAP), rooted=root is not None):
+            lines = lines_of(file, LINE_CAP)
+            for entry in read_list(self._where, lines, rooted=root is not None, told=told):
                 yield entry if root is None else replace(entry, url=root.below(entry.path))
 
     def index(self) -> Callable[[str], HttpUrl | None]:

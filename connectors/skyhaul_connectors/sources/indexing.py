@@ -99,10 +99,11 @@ def _entry(folder: str, path: str, settings: IndexSettings) -> dict[str, Any] | 
                 after = os.fstat(file.fileno())
         except OSError as error:
             return f"cannot be read: {error.strerror}"
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns) and digests:
+        same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+        if same and digests:
             break
     else:
-        return "changes while it is read"
+        return f"states {after.st_size} bytes and has others" if same else "changes while it is read"
     entry: dict[str, Any] = {"path": path}
     if settings.base is not None:
         entry["url"] = settings.base.below(path).stored()
@@ -182,8 +183,13 @@ class _Walk:
                 inside = self._selection.enter(states, entry.name)
                 if inside:
                     yield f"{path}/", inside
-            elif self._selection.takes(states, entry.name) and self._is_wanted(entry, path):
-                yield path
+            elif self._selection.takes(states, entry.name):
+                if self._is_wanted(entry, path):
+                    yield path
+            elif (
+                self._selection.enter(states, entry.name) and entry.is_symlink() and os.path.isdir(entry.path)
+            ):
+                self._skip(path, "is a link to a folder")
 
     def _is_wanted(self, entry: os.DirEntry[str], path: str) -> bool:
         fault = fault_in_path(path)
@@ -201,7 +207,10 @@ class _Walk:
         except OSError as error:
             self._skip(path, f"cannot be read: {error.strerror}")
             return False
-        return stat.S_ISREG(found.st_mode) and (found.st_dev, found.st_ino) != self._without
+        if not stat.S_ISREG(found.st_mode):
+            self._skip(path, "is no regular file")
+            return False
+        return (found.st_dev, found.st_ino) != self._without
 
 
 def _key(entry: os.DirEntry[str]) -> bytes:

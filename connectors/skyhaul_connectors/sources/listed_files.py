@@ -27,10 +27,12 @@ class PathList:
         self._open_list = open_list
         self._fault = fault_in_key if keyed else fault_in_path
 
-    def entries(self) -> Iterator[ListedUrl]:
+    def entries(self, told: LeftOut) -> Iterator[ListedUrl]:
         """Raises UsageError or CarriageError."""
         with self._open_list() as file:
-            yield from read_list(self._where, lines_of(file, LINE_CAP), rooted=True, fault=self._fault)
+            yield from read_list(
+                self._where, lines_of(file, LINE_CAP), rooted=True, fault=self._fault, told=told
+            )
 
 
 class ListedLocalFiles(LocalFiles):
@@ -39,7 +41,7 @@ class ListedLocalFiles(LocalFiles):
     listed: PathList
 
     def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
-        for entry in self.listed.entries():
+        for entry in self.listed.entries(left_out):
             yield _as_listed(self._named(entry.path), entry)
 
 
@@ -50,9 +52,8 @@ class ListedFsspecFiles(FsspecFiles):
     listed: PathList
 
     def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
-        for entry in self.listed.entries():
-            # A size of 0 proves nothing: the store is asked.
-            if entry.size and entry.checksum is not None and entry.checksum.startswith("sha256:"):
+        for entry in self.listed.entries(left_out):
+            if entry.size is not None and entry.checksum is not None and entry.checksum.startswith("sha256:"):
                 locator = KEY if fault_in_path(entry.path) else None
                 yield PinnedObject(
                     self._name, entry.path, entry.size, entry.checksum, entry.checksum, locator, entry.blocks

@@ -1,6 +1,7 @@
 """A list of objects by URL: JSONL (`{"url": ..., "path": ..., "size": ..., "sha256": ..., "crc32c": ...}`)
 or CSV with these names in its first line. Only `url` must be there, or `path` where the job gives a root that
-paths are below; other keys are passed over. A line of JSON may also have `block_size` and `blocks`, as
+paths are below; other keys are passed over (`list_columns`
+says which are refused or told). A line of JSON may also have `block_size` and `blocks`, as
 `skyhaul index` writes them.
 
 A list comes from outside. Lines and the file are size-capped, only http and https URLs are taken, and
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import base64
 import csv
+import functools
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +22,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
+from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.list_columns import CELLS, KEYS, OtherColumns
 from skyhaul_connectors.sources.object_names import NameGuard, fault_in_path
 from skyhaul_schemas.block_digests import DIGEST, BlockDigests
 from skyhaul_schemas.errors import UsageError
@@ -29,13 +34,9 @@ LINE_CAP = 16 * 1024 * 1024
 FILE_CAP = 8 * 1024**3
 """Bytes of a list."""
 
-_CELLS = ("url", "path", "size", "sha256", "crc32c")
-_KEYS = (*_CELLS, "block_size", "blocks")
 _DIGESTS = {"crc32c": 8, "sha256": 64}
 """Hex digits; the last one that a line states counts."""
-_OF_NOTHING = frozenset(
-    ("crc32c:00000000", "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-)
+_EMPTY = {"crc32c": "crc32c:00000000", "sha256": f"sha256:{hashlib.sha256().hexdigest()}"}
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 Row = dict[str, Any]
@@ -60,12 +61,14 @@ def read_list(
     *,
     rooted: bool = False,
     fault: Callable[[str], str | None] = fault_in_path,
+    told: LeftOut | None = None,
 ) -> Iterator[ListedUrl]:
     """`lines` with their ends; `where` names the list in messages, and its suffix says the format. rooted:
-    each line's `path` is what counts. fault: why a path cannot be taken. Raises UsageError."""
+    each line's `path` is what counts. fault: why a path cannot be taken. told: where columns are counted
+    that were to be checked and are not. Raises UsageError."""
     shown = printable(where)
     guard = NameGuard()
-    rows = _row_reader(where)
+    rows = _row_reader(where, rooted, OtherColumns(told))
     at = 0
     try:
         for number, line in enumerate(lines, 1):
@@ -87,7 +90,7 @@ def read_list(
 
 def entry_at(where: str, first: bytes, line: bytes, at: int) -> ListedUrl | None:
     """The entry of the line at byte `at` alone, of a list that was read before. `first`: its first line."""
-    rows = _row_reader(where)
+    rows = _row_reader(where, False, OtherColumns())
     row = rows(_text_of(first, where, 0), where) if at == 0 or _is_csv(where) else None
     if at > 0:
         row = rows(_text_of(line, where, at), where)
@@ -98,11 +101,11 @@ def _is_csv(where: str) -> bool:
     return where.partition("?")[0].lower().endswith(".csv")
 
 
-def _row_reader(where: str) -> Callable[[str, str], Row | None]:
+def _row_reader(where: str, rooted: bool, others: OtherColumns) -> Callable[[str, str], Row | None]:
     if _is_csv(where):
-        return _CsvRows().row
+        return _CsvRows("path" if rooted else "url", others).row
     if where.partition("?")[0].lower().endswith((".jsonl", ".ndjson", ".json")):
-        return _json_row
+        return functools.partial(_json_row, others)
     raise UsageError(f"{printable(where)}: a list is a .jsonl or a .csv file")
 
 
@@ -117,11 +120,11 @@ def _text_of(line: bytes, place: str, at: int) -> str:
         raise UsageError(f"{place}: not UTF-8") from None
 
 
-def _json_row(text: str, place: str) -> Row:
+def _json_row(others: OtherColumns, text: str, place: str) -> Row:
     def once(pairs: list[tuple[str, Any]]) -> Row:
         row = dict(pairs)
         if len(row) < len(pairs):
-            for key in _KEYS:
+            for key in KEYS:
                 if sum(key == name for name, _ in pairs) > 1:
                     raise UsageError(f"{place}: {key} is there twice")
         return row
@@ -132,14 +135,17 @@ def _json_row(text: str, place: str) -> Row:
         raise UsageError(f"{place}: not JSON") from None
     if not isinstance(row, dict):
         raise UsageError(f"{place}: not a JSON object")
-    return {key: row[key] for key in _KEYS if row.get(key) is not None}
+    others.note(row, place)
+    return {key: row[key] for key in KEYS if row.get(key) is not None}
 
 
 class _CsvRows:
-    """The first line names the columns."""
+    """The first line names the columns. named: the one by which objects are found."""
 
-    def __init__(self) -> None:
+    def __init__(self, named: str, others: OtherColumns) -> None:
         self._columns: list[str] | None = None
+        self._named = named
+        self._others = others
 
     def row(self, text: str, place: str) -> Row | None:
         try:
@@ -148,13 +154,16 @@ class _CsvRows:
             raise UsageError(f"{place}: not CSV; a record is one line here") from None
         if self._columns is None:
             self._columns = [cell.strip() for cell in cells]
-            if self._columns.count("url") != 1:
-                raise UsageError(f"{place}: the first line must name the columns, url among them")
+            if self._columns.count(self._named) != 1:
+                raise UsageError(f"{place}: the first line must name the columns, {self._named} among them")
+            self._others.note(self._columns, place)
             return None
         if len(cells) != len(self._columns):
             raise UsageError(f"{place}: {len(cells)} cells, the first line names {len(self._columns)}")
         row: Row = {
-            k: c.strip() for k, c in zip(self._columns, cells, strict=True) if k in _CELLS and c.strip()
+            k: c if k == "path" else c.strip()
+            for k, c in zip(self._columns, cells, strict=True)
+            if k in CELLS and c.strip()
         }
         if "size" in row:
             if not (row["size"].isascii() and row["size"].isdigit()) or len(row["size"]) > 18:
@@ -190,8 +199,8 @@ def _checked(row: Row, place: str, at: int, rooted: bool, fault_in: Callable[[st
             if not isinstance(value, str) or len(value) != digits or not _HEX.issuperset(value):
                 raise UsageError(f"{place}: {kind} is not {digits} hex digits")
             checksum = f"{kind}:{value.lower()}"
-    if size == 0 and checksum is not None and checksum not in _OF_NOTHING:
-        raise UsageError(f"{place}: the size is 0, and the digest is not that of no bytes")
+            if size == 0 and checksum != _EMPTY[kind]:
+                raise UsageError(f"{place}: size is 0, and {kind} is not that of no bytes")
     return ListedUrl(path, url, size, checksum, at, _checked_blocks(row, size, place))
 
 
