@@ -1,13 +1,16 @@
-"""Exceptions of filesystems and of the libraries beneath them, as errors of ours. Only their class and
-errno are repeated: their texts may hold URLs with signatures."""
+"""Exceptions of filesystems and of the libraries beneath them, as errors of ours. Only their class, their
+errno and the code of the store's own are repeated: their texts may hold URLs with signatures."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from skyhaul_connectors.sources import clock_skew
 from skyhaul_schemas.errors import (
     AccessRefused,
     CarriageError,
@@ -29,6 +32,10 @@ _FOREIGN = (
 )
 """Bases that are no OSError, looked up where their library was loaded."""
 
+_CAUSES = 8
+"""Exceptions behind one another that are looked at."""
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
+"""A code is a word; `403`, of an answer without one, is none."""
 _NO_ENTRY = frozenset(
     {"AuthenticationException", "BadAuthenticationType", "PartialAuthentication", "PasswordRequiredException"}
 )
@@ -63,12 +70,41 @@ def as_carriage(place: str, error: Exception) -> CarriageError:
             f"{place}: the server's SSH key is not in known_hosts; add it once it is known to be right"
             " (ssh-keyscan), or name its file in options.known_hosts"
         )
-    if isinstance(error, PermissionError) or "Credentials" in name or name in _NO_ENTRY:
-        return AccessRefused(f"{place}: the store refuses access ({name}); check the credentials")
+    code, off = _said(error)
+    if code in clock_skew.CLOCK_CODES or (off is not None and _is_refusal(error, name)):
+        return AccessRefused(f"{place}: the store refuses access ({code or name}): {clock_skew.words(off)}")
+    if _is_refusal(error, name):
+        return AccessRefused(f"{place}: the store refuses access ({code or name}); check the credentials")
     if name == "FileExpired":  # s3fs: If-Match did not hold
         return SourceChanged(f"{place}: no longer the version that the plan pinned")
     if isinstance(error, TimeoutError):
         return StalledError(f"{place}: no answer in time")
     if isinstance(error, OSError) and error.errno:
-        return ConnectionLost(f"{place}: {os.strerror(error.errno)}")
-    return ConnectionLost(f"{place}: {name}")
+        said = f" ({code})" if code else ""
+        return ConnectionLost(f"{place}: {os.strerror(error.errno)}{said}")
+    return ConnectionLost(f"{place}: {code or name}")
+
+
+def _is_refusal(error: Exception, name: str) -> bool:
+    return isinstance(error, PermissionError) or "Credentials" in name or name in _NO_ENTRY
+
+
+def _said(error: BaseException | None) -> tuple[str | None, float | None]:
+    """(the code in a store's own answer, seconds that this clock is ahead of it) of botocore's ClientError,
+    which s3fs leaves as the cause of its own."""
+    seen = 0
+    while error is not None and seen < _CAUSES:
+        answer = getattr(error, "response", None)
+        if isinstance(answer, Mapping):
+            code = _part(answer, "Error").get("Code")
+            headers = _part(_part(answer, "ResponseMetadata"), "HTTPHeaders")
+            off = clock_skew.ahead(headers.get("date"), headers.get("age"))
+            return (code if isinstance(code, str) and _CODE.fullmatch(code) else None), off
+        error = error.__cause__ or error.__context__
+        seen += 1
+    return None, None
+
+
+def _part(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = answer.get(name)
+    return found if isinstance(found, Mapping) else {}

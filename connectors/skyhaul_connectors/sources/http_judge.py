@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
+from skyhaul_connectors.sources import clock_skew
 from skyhaul_connectors.sources.http_head import AnswerHead
 from skyhaul_schemas.errors import (
     AccessRefused,
@@ -79,7 +80,9 @@ def refusal(place: str, head: AnswerHead, size: int | None = None) -> CarriageEr
         case 404 | 410:
             return ObjectMissing(f"{place}: gone ({status})")
         case 401 | 403 | 407:
-            return AccessRefused(f"{place}: the server refuses access ({status}); check the credentials")
+            off = clock_skew.ahead(head.text(b"date"), head.text(b"age"))
+            why = "check the credentials" if off is None else clock_skew.words(off)
+            return AccessRefused(f"{place}: the server refuses access ({status}); {why}")
         case 412:
             return SourceChanged(f"{place}: no longer the version that the plan pinned (412)")
         case 416:

@@ -28,7 +28,8 @@ _DIGESTS = frozenset(
     {
         "md5", "md5sum", "md5hash", "contentmd5", "sha", "sha1", "sha1sum", "sha2", "sha224", "sha384",
         "sha512", "sha512sum", "sha3", "blake2", "blake2b", "blake2s", "blake3", "crc", "crc32", "crc64",
-        "crc64nvme", "adler32", "xxhash", "xxh3", "xxh64", "xxh128", "etag", "checksum", "checksums", "digest", "hash",
+        "crc64nvme", "adler32", "xxhash", "xxh3", "xxh64", "xxh128", "etag", "checksum", "checksums",
+        "digest", "hash",
     }
 )  # fmt: skip
 _SEEN_CAP = 1000
