@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import secrets
 from collections.abc import Iterator
 from typing import Any
 
+import botocore.auth
 import botocore.session
 import fsspec
 import pytest
@@ -203,3 +205,33 @@ def test_a_session_token_goes_along(prefix: str, options: dict[str, Any], store:
     with pytest.raises(AccessRefused):
         source.read_now(obj, 0, 4)
     source.close()
+
+
+def test_a_clock_that_is_off_is_named_in_the_listing_and_in_ranges(
+    prefix: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(options, f"{prefix}/a.txt", b"one")
+    late = opened(prefix, options)
+    (obj,) = late.listing()
+    real = botocore.auth.get_current_datetime
+    monkeypatch.setattr(
+        botocore.auth, "get_current_datetime", lambda **how: real(**how) + dt.timedelta(minutes=40)
+    )
+    with pytest.raises(AccessRefused, match=r"RequestTimeTooSkewed.*set the clock"):
+        list(opened(prefix, options).listing())
+    with pytest.raises(AccessRefused, match=r"RequestTimeTooSkewed.*set the clock"):
+        late.read_now(obj, 0, 3)
+    late.close()
+
+
+def test_the_store_s_own_code_is_shown(prefix: str, options: dict[str, Any]) -> None:
+    put(options, f"{prefix}/a.txt", b"one")
+    known = opened(prefix, options)
+    (obj,) = known.listing()
+    known.close()
+    stranger = opened(prefix, {**options, "secret": "not-the-one"})
+    with pytest.raises(AccessRefused, match="SignatureDoesNotMatch"):
+        list(stranger.listing())
+    with pytest.raises(AccessRefused, match="SignatureDoesNotMatch"):
+        stranger.read_now(obj, 0, 3)
+    stranger.close()

@@ -70,7 +70,7 @@ def as_carriage(place: str, error: Exception) -> CarriageError:
             f"{place}: the server's SSH key is not in known_hosts; add it once it is known to be right"
             " (ssh-keyscan), or name its file in options.known_hosts"
         )
-    code, off = _said(error)
+    code, off = store_said(error)
     if code in clock_skew.CLOCK_CODES or (off is not None and _is_refusal(error, name)):
         return AccessRefused(f"{place}: the store refuses access ({code or name}): {clock_skew.words(off)}")
     if _is_refusal(error, name):
@@ -89,7 +89,7 @@ def _is_refusal(error: Exception, name: str) -> bool:
     return isinstance(error, PermissionError) or "Credentials" in name or name in _NO_ENTRY
 
 
-def _said(error: BaseException | None) -> tuple[str | None, float | None]:
+def store_said(error: BaseException | None) -> tuple[str | None, float | None]:
     """(the code in a store's own answer, seconds that this clock is ahead of it) of botocore's ClientError,
     which s3fs leaves as the cause of its own."""
     seen = 0
@@ -103,6 +103,14 @@ def _said(error: BaseException | None) -> tuple[str | None, float | None]:
         error = error.__cause__ or error.__context__
         seen += 1
     return None, None
+
+
+def store_words(error: BaseException | None) -> str:
+    """` (AccessDenied)`, to be put behind a name; empty where the store said nothing of its own."""
+    code, off = store_said(error)
+    if code in clock_skew.CLOCK_CODES:
+        return f" ({code}: {clock_skew.words(off)})"
+    return f" ({code})" if code else ""
 
 
 def _part(answer: Mapping[str, Any], name: str) -> Mapping[str, Any]:

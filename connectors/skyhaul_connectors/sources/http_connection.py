@@ -20,6 +20,7 @@ from skyhaul_connectors.sources.http_head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http_judge import REDIRECTS, judge, validator_of
 from skyhaul_connectors.sources.http_network import Network, lost
 from skyhaul_connectors.sources.http_reader import AnswerReader
+from skyhaul_connectors.sources.http_refusal import RefusalBody
 from skyhaul_connectors.sources.http_request import range_request
 from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import Origin
@@ -65,6 +66,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._sent: deque[Ask] = deque()
         self._taking = False  # the body goes to the events; else it is passed over
         self._skipped = 0
+        self._refusal: RefusalBody | None = None  # an error that is told once its body is here
         self._keep_alive = True
         self._over = False
         self._trial: list[Ask] = []
@@ -169,13 +171,17 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._trial_unclear()
                 self._give_up(ask)
             else:
-                self._fail(ask, fault)
+                self._refusal = RefusalBody.of(fault, head)
+                if self._refusal is None:
+                    self._fail(ask, fault)
         if not self._taking and not self._over and (head.length or 0) > SKIP_CAP:
             self._end(None)
         return False
 
     def answer_body(self, data: memoryview) -> None:
         if not self._taking:
+            if self._refusal is not None:
+                self._refusal.take(data)
             self._skipped += len(data)
             if self._skipped > SKIP_CAP:
                 self._end(None)
@@ -195,6 +201,9 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._end(None)
 
     def answer_end(self) -> None:
+        self._tell_refusal()
+        if self._over:
+            return
         ask = self._sent.popleft()
         if self._taking:
             if ask.taken == ask.asked.length:
@@ -305,6 +314,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._give_up(ask)
         self._events.failed(ask.request, error)
 
+    def _tell_refusal(self) -> None:
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            self._fail(self._sent[0], refusal.error())
+
     def _give_up(self, ask: Ask) -> None:
         """Its outcome is told; what still comes for the same range, this half or the next, is dropped."""
         for other in self._sent:
@@ -330,6 +344,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         return self._sent[0].asked.place if self._sent else f"{self._network.source}: {self.origin}"
 
     def _end(self, error: CarriageError | None) -> None:
+        if not self._over:
+            self._tell_refusal()
         if self._over:
             return
         unanswered = len(self._sent) + len(self._queue)

@@ -38,6 +38,7 @@ from skyhaul.dataset.storage_errors import probe_error, storage_error
 from skyhaul.dataset.store import DatasetStore, Same, shown
 from skyhaul.dataset.temporary import TemporaryFolder, clear_leftovers
 from skyhaul.dataset.upload import Upload, takes_mode
+from skyhaul_connectors.sources.fsspec_errors import store_words
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.printable import printable
@@ -270,7 +271,7 @@ class RemoteStore(DatasetStore):
             place = error if isinstance(error, OSError) else OSError(printable(str(error)))
             if isinstance(place, FileNotFoundError):
                 raise UsageError(f"dataset {self.place} cannot be written: no such bucket") from error
-            raise probe_error(place, self.place) from error
+            raise probe_error(place, self.place + store_words(error)) from error
         if not refused:
             raise UsageError(
                 f"dataset {self.place}: this store replaces a key that it was asked to create, so two"
@@ -338,7 +339,7 @@ class _RemoteInput(io.RawIOBase):
 
 def _translated(error: BaseException | None, doing: str, name: str) -> StorageError:
     known = error if isinstance(error, OSError) else OSError(printable(str(error or "no answer")))
-    return storage_error(known, doing, name)
+    return storage_error(known, doing, name + store_words(error))
 
 
 def _stands_already(error: BaseException | None) -> bool:
