@@ -81,3 +81,23 @@ def test_an_untouched_chunk_opens_nothing(tmp_path: Path) -> None:
     obj = PinnedObject("src", "gone", 0, "")
     with FileChunkBytes(str(tmp_path / "gone"), Chunk(0, 0, obj, 0, 0)) as data:
         assert data.read(0, 10) == b""
+
+
+@pytest.mark.parametrize(("stated", "said"), [(4, "states 4 bytes and has more"), (4096, "ends at 10")])
+def test_a_file_whose_size_is_not_what_it_states_is_refused(
+    file: Path, monkeypatch: pytest.MonkeyPatch, stated: int, said: str
+) -> None:
+    # As /sys states 4096 for files of a few bytes, and some network file systems state a size of before.
+    real = os.fstat
+
+    def lying(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        return os.stat_result([*found[:6], stated, *found[7:]], {"st_mtime_ns": found.st_mtime_ns})
+
+    obj = PinnedObject("src", file.name, stated, f"mtime:{file.stat().st_mtime_ns}")
+    monkeypatch.setattr(os, "fstat", lying)
+    with (
+        pytest.raises(SourceChanged, match=said),
+        FileChunkBytes(str(file), Chunk(0, 0, obj, 0, stated)) as data,
+    ):
+        data.read(0, stated)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import os
 import stat
@@ -331,3 +332,22 @@ def test_escaped_names_are_read_as_sha256sum_writes_them(tree: Path, tmp_path: P
     sums.write_bytes(done.stdout)
     found = listed(f"{tree}/*.txt", checksums=str(sums))
     assert sum(obj.checksum is not None for obj in found) == 2
+
+
+def test_a_file_that_has_more_than_it_states_is_refused_where_its_end_is_read(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source("here", SourceSpec(url=f"{tree}/a.txt"))
+    (obj,) = source.listing()
+    real = os.fstat
+
+    def lying(descriptor: int) -> os.stat_result:
+        found = real(descriptor)
+        return os.stat_result([*found[:6], 100, *found[7:]], {"st_mtime_ns": found.st_mtime_ns})
+
+    monkeypatch.setattr(local.os, "fstat", lying)
+    short = dataclasses.replace(obj, size=100)
+    assert source.read_now(short, 0, 50) == (b"a.txt" * 100)[:50]
+    with pytest.raises(SourceChanged, match="states 100 bytes and has more"):
+        source.read_now(short, 50, 50)
+    source.close()

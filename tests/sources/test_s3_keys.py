@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.s3.models import FakeKey
 from object_store import REGION, ObjectStore
 
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_schemas.errors import ObjectMissing, UsageError
+from skyhaul_schemas.errors import ObjectMissing, SourceChanged, UsageError
 from skyhaul_schemas.job import ListedUrls, SourceSpec
 from skyhaul_schemas.plan import KEY
 from stores.moto_server import key_store
@@ -166,3 +167,31 @@ def test_a_list_names_keys_as_they_are(
     url = ListedUrls(list=str(tmp_path / "list.jsonl"), root=f"s3://{prefix}")
     source = open_source("store", SourceSpec(url=url, options=options(key_store)))
     assert hauled(source) == {key: key.encode() for key in keys}
+
+
+@pytest.mark.parametrize("url", ["s3://{}/**", "s3://{}/a.txt"])
+def test_a_size_of_0_that_a_store_states_is_asked_for_once_more(
+    key_store: ObjectStore, prefix: str, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    put(key_store, prefix, {"a.txt": b"bytes", "p/": b"more"})
+    # Listings and HEAD state 0 from now on; GET does as before.
+    monkeypatch.setattr(FakeKey, "size", 0)
+    found = hauled(opened(key_store, url.format(prefix)))
+    assert found["a.txt"] == b"bytes"
+    assert found == ({"a.txt": b"bytes", "p/": b"more"} if "**" in url else {"a.txt": b"bytes"})
+
+
+def test_a_size_of_0_in_a_list_is_held_against_the_store(
+    key_store: ObjectStore, prefix: str, tmp_path: Path
+) -> None:
+    put(key_store, prefix, {"a.txt": b"bytes", "empty.txt": b""})
+    nothing = hashlib.sha256().hexdigest()
+
+    def listed(name: str) -> dict[str, bytes]:
+        (tmp_path / "list.jsonl").write_text(json.dumps({"path": name, "size": 0, "sha256": nothing}))
+        url = ListedUrls(list=str(tmp_path / "list.jsonl"), root=f"s3://{prefix}")
+        return hauled(open_source("store", SourceSpec(url=url, options=options(key_store))))
+
+    assert listed("empty.txt") == {"empty.txt": b""}
+    with pytest.raises(SourceChanged, match="has 5 bytes, the list says 0"):
+        listed("a.txt")

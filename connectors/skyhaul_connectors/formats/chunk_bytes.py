@@ -101,6 +101,7 @@ class FileChunkBytes:
         try:
             if error is None and self._file is not None:
                 self.check()
+                self._check_end()
                 self._check_replaced()
         finally:
             self.close()
@@ -117,6 +118,20 @@ class FileChunkBytes:
                 raise StorageError(f"{printable(self._path)}: cannot be opened: {error.strerror}") from error
             self.check()
         return self._file
+
+    def _check_end(self) -> None:
+        """Some file systems state a size that is not how far the file can be read."""
+        size = self._chunk.object.size
+        try:
+            more = os.pread(self._open(), 1, size)
+        except OSError as error:
+            raise StorageError(
+                f"{printable(self._path)}: cannot be read at {size}: {error.strerror}"
+            ) from error
+        if more:
+            raise SourceChanged(
+                f"{printable(self._path)}: states {size} bytes and has more; haul a copy, or leave it out"
+            )
 
     def _check_replaced(self) -> None:
         """The open file may be an old inode whose name now stands for something else."""

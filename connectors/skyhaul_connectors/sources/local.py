@@ -245,6 +245,11 @@ class LocalFiles:
                 ):
                     data += more
                 self._check(obj, os.fstat(descriptor))
+                if offset + length == obj.size and os.pread(descriptor, 1, obj.size):
+                    raise SourceChanged(
+                        f"{self._name}: {self._shown(obj.path)} states {obj.size} bytes and has more; haul a"
+                        " copy of it, or leave it out"
+                    )
             except SourceChanged:
                 self._forget(obj.path)
                 raise
