@@ -22,6 +22,7 @@ from tests.haul.rig import command, skyhaul
 from skyhaul.dataset.commits import commits
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.verify import verify_dataset
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.errors import AccessRefused, CarriageError, ObjectMissing, SourceChanged, UsageError
@@ -58,6 +59,34 @@ def test_files_are_listed_pinned_and_read_by_ranges(ssh: SshServer) -> None:
     ranges = [(objects[0], 0, 1_000_000), (objects[0], 999_000, 1000), (objects[2], 0, 5)]
     outcomes, _ = asyncio.run(fetch(source, ranges, at_once=True))
     assert [o.whole for o in outcomes] == [data, data[-1000:], b"small"]
+    source.close()
+
+
+def test_what_is_no_object_is_counted_by_reason(ssh: SshServer) -> None:
+    folder = ssh.folder / "odd"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.txt").write_text("a")
+    (folder / "empty.txt").touch()
+    (folder / ".hidden.txt").touch()
+    os.mkfifo(folder / "pipe.txt")
+    (folder / "broken.txt").symlink_to("nowhere")
+    (folder / "round").symlink_to("deep")
+    left_out = LeftOut()
+    source = opened(ssh, "odd/**/*.txt")
+    assert sorted(obj.path for obj in source.listing(left_out)) == ["deep/a.txt", "empty.txt"]
+    assert left_out.names() == {
+        "a link to nothing": ["broken.txt"],
+        "a link to a folder, which ** does not follow": ["round"],
+        "a name that starts with a dot, which no pattern names": [".hidden.txt"],
+        "no regular file": ["pipe.txt"],
+    }
+    source.close()
+
+
+def test_a_file_that_states_no_bytes_and_has_some_is_refused(ssh: SshServer) -> None:
+    source = open_source("far", SourceSpec(url=f"{ssh.url}/proc/self/limits", options=ssh.options()))
+    with pytest.raises(UsageError, match="states a size of 0 and has bytes"):
+        list(source.listing())
     source.close()
 
 

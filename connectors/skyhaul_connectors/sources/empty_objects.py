@@ -25,13 +25,19 @@ Again = Callable[[PinnedObject], PinnedObject | None]
 
 
 def asked_again(objects: Iterable[PinnedObject], again: Again, at_once: int) -> Iterator[PinnedObject]:
-    """`objects`, those without bytes after `again`, which is called by `at_once` threads."""
+    """`objects`, those without bytes after `again`, which is called by `at_once` threads, or for 0 by this
+    one."""
     waiting: deque[Future[PinnedObject | None]] = deque()
     pool: ThreadPoolExecutor | None = None
     try:
         for obj in objects:
             if obj.size:
                 yield obj
+                continue
+            if not at_once:
+                found = again(obj)
+                if found is not None:
+                    yield found
                 continue
             if pool is None:
                 pool = ThreadPoolExecutor(at_once, thread_name_prefix="ask-again")

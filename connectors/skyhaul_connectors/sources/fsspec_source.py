@@ -8,6 +8,7 @@ the object's size and version are compared with the pinned ones.
 from __future__ import annotations
 
 import contextlib
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from skyhaul_connectors.sources.left_out import (
     FOLDER_LINK,
     HIDDEN,
     MARKER,
+    NOT_REGULAR,
     LeftOut,
 )
 from skyhaul_connectors.sources.object_names import fault_in_path
@@ -76,7 +78,7 @@ class FsspecFiles:
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         told = left_out if left_out is not None else LeftOut()
         found = asked_again(
-            self._listing(told), lambda obj: self._again(obj, told), 1 if self._protocol in _SSH else AT_ONCE
+            self._listing(told), lambda obj: self._again(obj, told), 0 if self._protocol in _SSH else AT_ONCE
         )
         return with_checksums(found, self._checksums, Selection(self._patterns).matches, told)
 
@@ -162,8 +164,12 @@ class FsspecFiles:
 
     def _again(self, obj: PinnedObject, left_out: LeftOut) -> PinnedObject | None:
         """`obj`, which states no bytes, once a read has shown none; None where it is left out."""
+        filesystem, path = self.filesystem(), self.full_path(obj.path)
         with translated(self.place(obj.path)):
-            if first_byte(self.filesystem(), self.full_path(obj.path)):
+            if self._protocol in _SSH and not stat.S_ISREG(filesystem.ftp.stat(path).st_mode or 0):
+                left_out.add(obj.path, NOT_REGULAR)  # reading a pipe would wait
+                return None
+            if first_byte(filesystem, path):
                 raise UsageError(
                     f"source {self._name}: {printable(obj.path)!r} states a size of 0 and has bytes, so that"
                     " its size cannot be pinned; leave it out"
