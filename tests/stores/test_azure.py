@@ -17,8 +17,9 @@ from tests.haul.rig import skyhaul
 from skyhaul.dataset.commits import commits
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.verify import verify_dataset
+from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
-from skyhaul_schemas.errors import CommitConflict, SourceChanged
+from skyhaul_schemas.errors import CommitConflict, SourceChanged, UsageError
 from skyhaul_schemas.job import SourceSpec
 
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -104,3 +105,33 @@ def test_a_whole_haul(container: str, tmp_path: Path) -> None:
         assert verify_dataset(store, deep=True).exit_code() == 0
         assert sum(record.records.written for record in commits(store)) == 12
         assert all(KEY.encode() not in store.read_bytes(path) for path in store.list("_skyhaul"))
+
+
+def test_what_the_filesystem_folds_is_counted_or_refused(container: str) -> None:
+    from azure.storage.blob import BlobServiceClient
+
+    client = BlobServiceClient.from_connection_string(os.environ[VARIABLE]).create_container("folded")
+    bodies = {"top.txt": b"top", "p/a.txt": b"a", "s p+%41.txt": b"odd", "empty.txt": b""}
+    for name, data in bodies.items():
+        client.upload_blob(name, data)
+    for name in ("/lead.txt", "p//a.txt", "only//x.txt", "q/", "q//"):
+        client.upload_blob(name, b"another")
+    client.upload_blob("marker/", b"")
+    options = {"connection_string": os.environ[VARIABLE]}
+    left_out = LeftOut()
+    source = open_source("azure", SourceSpec(url="az://folded/**", options=options))
+    found = {obj.path: source.read_now(obj, 0, obj.size) for obj in source.listing(left_out)}
+    source.close()
+    assert found == bodies
+    assert left_out.names() == {
+        "a marker of a folder": ["marker/"],
+        "an empty part in the name": ["/", "only//", "p//", "q/", "q//"],
+    }
+    for url in (
+        "az://folded/p//a.txt",
+        "az://folded//lead.txt",
+        "az://folded/only//*.txt",
+        "az://folded/q//",
+    ):
+        with pytest.raises(UsageError, match="folds"):
+            open_source("azure", SourceSpec(url=url, options=options))

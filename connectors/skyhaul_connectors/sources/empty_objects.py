@@ -69,6 +69,7 @@ def first_byte(filesystem: Any, path: str) -> bool:
             return bool(file.read(1))
     except (FileNotFoundError, PermissionError):
         raise
-    except foreign_errors():
-        # Stores refuse a range of an empty object, each in its way: what is stated is then asked for anew.
+    except foreign_errors() + (ValueError,):  # noqa: RUF005  # mypy knows this form
+        # Stores refuse a range of an empty object, each in its way (Azure's client by a ValueError): what is
+        # stated is then asked for anew.
         return bool(filesystem.info(path).get("size"))

@@ -16,6 +16,7 @@ from typing import Any
 
 import fsspec
 
+from skyhaul_connectors.sources.azure_folded import AZURE, folded_below
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.empty_objects import AT_ONCE, asked_again, first_byte
 from skyhaul_connectors.sources.fsspec_errors import foreign_errors, translated
@@ -30,7 +31,7 @@ from skyhaul_connectors.sources.left_out import (
     NOT_REGULAR,
     LeftOut,
 )
-from skyhaul_connectors.sources.object_names import fault_in_path
+from skyhaul_connectors.sources.object_names import FOLDING, fault_in_path
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
 from skyhaul_connectors.sources.sftp_hosts import with_known_hosts
@@ -192,15 +193,19 @@ class FsspecFiles:
                     info = found
                 if info.get("type") == "directory":
                     inside = globs.enter(states, name)
-                    if inside and self._may_be_part(name, path, left_out):
+                    if self._may_be_part(name, path, left_out) and inside:
                         below.append((f"{path}/", inside))
                     elif globs.hides_folder(states, name):
                         left_out.add(path, HIDDEN)
                 elif path not in skip and globs.takes(states, name):
-                    if self._may_be_name(name, path, left_out):
+                    if self._may_be_name(name, path, info, left_out):
                         yield self._pin(path, info)
                 elif globs.hides(states, name):
                     left_out.add(path, HIDDEN)
+            if self._protocol in AZURE and globs.enter(states, ""):
+                with translated(self.place(folder)):
+                    for rest in folded_below(self.filesystem(), self.full_path(folder)):
+                        left_out.add(folder + rest, EMPTY_PART)
             folders.extend(reversed(below))
 
     def _followed(self, path: str, left_out: LeftOut) -> Info | None:
@@ -242,15 +247,16 @@ class FsspecFiles:
     def _may_be_part(self, name: str, path: str, left_out: LeftOut) -> bool:
         """Whether a folder `name` may be a part of a path. Raises UsageError for other names."""
         if not name:
-            left_out.add(f"{path}/", EMPTY_PART)
-            return False
+            if self._protocol in FOLDING:
+                left_out.add(f"{path}/", EMPTY_PART)
+            return False  # elsewhere it is the folder's own entry
         self._check_name(path)
         return True
 
-    def _may_be_name(self, name: str, path: str, left_out: LeftOut) -> bool:
+    def _may_be_name(self, name: str, path: str, info: Info, left_out: LeftOut) -> bool:
         """Whether an object `name` may end a path. Raises UsageError for other names."""
         if not name:
-            left_out.add(path, MARKER)
+            left_out.add(path, EMPTY_PART if size_in(info) else MARKER)
             return False
         self._check_name(path)
         return True

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import unicodedata
+from collections.abc import Iterable
+
+from skyhaul_schemas.errors import UsageError
 
 PATH_CAP = 4096
 """Bytes of UTF-8 in an object's path."""
+
+FOLDING = frozenset(("gs", "gcs", "az", "abfs", "abfss", "hf", "memory"))
+"""Filesystems over stores of keys that fold `a//b` into `a/b`, which is another object."""
 
 
 def fault_in_path(path: str) -> str | None:
@@ -40,6 +46,19 @@ def fault_in_key(path: str) -> str | None:
     except UnicodeEncodeError:
         return "is not UTF-8"
     return f"is longer than {PATH_CAP} bytes" if length > PATH_CAP else None
+
+
+def refuse_folded(source: str, scheme: str, paths: Iterable[str]) -> None:
+    """Raises UsageError for a path below `scheme` that its filesystem would fold into another one."""
+    if scheme not in FOLDING:
+        return
+    for path in paths:
+        parts = path.removesuffix("/").split("/")
+        if not {"", ".", ".."}.isdisjoint(parts):
+            raise UsageError(
+                f"source {source}: a URL with an empty, '.' or '..' part: the filesystem of {scheme}:// folds"
+                " `a//b` into `a/b`, which is another object; leave it out"
+            )
 
 
 class NameGuard:

@@ -15,6 +15,7 @@ from skyhaul_connectors.sources.http_options import HttpOptions, http_options
 from skyhaul_connectors.sources.http_patterns import select
 from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
 from skyhaul_connectors.sources.local import LocalFiles
+from skyhaul_connectors.sources.object_names import refuse_folded
 from skyhaul_connectors.sources.protocol import Route, Source
 from skyhaul_connectors.sources.synthetic import SCHEME, Rule, SyntheticSource
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -141,6 +142,7 @@ def _rooted(name: str, urls: Sequence[str]) -> _Rooted:
         if not bucket or bucket.startswith("/"):
             raise UsageError(several)
         return _Rooted(scheme, bucket, patterns)
+    refuse_folded(name, scheme, texts)
     split = [split_root(text) for text in texts]
     if len({folder.startswith("/") for folder, _ in split}) > 1:
         raise UsageError(f"source {name}: some paths are absolute and some relative; write them all alike")

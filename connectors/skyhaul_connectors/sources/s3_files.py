@@ -97,7 +97,7 @@ class S3Files(FsspecFiles):
     def _may_be_part(self, name: str, path: str, left_out: LeftOut) -> bool:
         return True
 
-    def _may_be_name(self, name: str, path: str, left_out: LeftOut) -> bool:
+    def _may_be_name(self, name: str, path: str, info: Info, left_out: LeftOut) -> bool:
         if not path:
             left_out.add(self.full_path(path), _OF_ROOT)
             return False
