@@ -1,4 +1,4 @@
-"""Blobs that adlfs's listing of a folder does not show: `a//b`, which it folds, and an `a/` that has bytes."""
+"""Blobs that adlfs does not list in a folder: `a//b`, which it folds, and an `a/` that has bytes."""
 
 from __future__ import annotations
 
