@@ -16,7 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, Protocol, runtime_checkable
 
 import fsspec
 
@@ -30,16 +30,26 @@ _PATHS = ("path", "file_name", "file")
 _CAPTIONS = ("caption", "text")
 
 
+@runtime_checkable
+class Captioned(Protocol):
+    """A decoder whose objects may have captions in a list."""
+
+    @property
+    def captions(self) -> Captions | None: ...
+
+
 class Captions:
     """Captions by path, in a temporary SQLite database so that memory stays bounded. Safe among threads.
 
     where: path or URL of the list, which is read at once. Raises UsageError that names a line."""
 
     def __init__(self, where: str) -> None:
-        self._where = printable(where)
+        self.where = printable(where)
         self._lock = threading.Lock()
         self._rows = sqlite3.connect("", check_same_thread=False)
-        self._rows.execute("CREATE TABLE captions (path TEXT PRIMARY KEY, caption TEXT) WITHOUT ROWID")
+        self._rows.execute(
+            "CREATE TABLE captions (path TEXT PRIMARY KEY, caption TEXT, used INTEGER) WITHOUT ROWID"
+        )
         digest = hashlib.sha256()
         with self._opened(where) as file:
             lines = self._lines(file, digest.update)
@@ -52,6 +62,17 @@ class Captions:
             row = self._rows.execute("SELECT caption FROM captions WHERE path = ?", (path,)).fetchone()
         return None if row is None else row[0]
 
+    def names(self, path: str) -> bool:
+        """Whether there is a caption for `path`, which then is no longer one of `unused`."""
+        with self._lock:
+            return self._rows.execute("UPDATE captions SET used = 1 WHERE path = ?", (path,)).rowcount == 1
+
+    def unused(self) -> Iterator[str]:
+        """The paths that were not asked for by `names`."""
+        with self._lock:
+            rows = self._rows.execute("SELECT path FROM captions WHERE used = 0 ORDER BY path")
+            yield from (path for (path,) in rows)
+
     @contextmanager
     def _opened(self, where: str) -> Iterator[IO[bytes]]:
         try:
@@ -59,13 +80,13 @@ class Captions:
                 yield file
         except (OSError, ImportError, ValueError) as error:
             said = getattr(error, "strerror", None) or type(error).__name__
-            raise UsageError(f"captions {self._where} cannot be read: {said}") from None
+            raise UsageError(f"captions {self.where} cannot be read: {said}") from None
 
     def _lines(self, file: IO[bytes], update: Callable[[bytes], None]) -> Iterator[tuple[str, str]]:
         number = 0
         while line := file.readline(LINE_CAP + 1):
             number += 1
-            place = f"captions {self._where}, line {number}"
+            place = f"captions {self.where}, line {number}"
             if len(line) > LINE_CAP:
                 raise UsageError(f"{place}: longer than {LINE_CAP} bytes")
             update(line)
@@ -110,7 +131,7 @@ class Captions:
         try:
             if not isinstance(caption, str):
                 raise UsageError(f"{place}: its caption is no text")
-            cursor = self._rows.execute("INSERT OR IGNORE INTO captions VALUES (?, ?)", (path, caption))
+            cursor = self._rows.execute("INSERT OR IGNORE INTO captions VALUES (?, ?, 0)", (path, caption))
         except UnicodeEncodeError:
             raise UsageError(f"{place}: a lone surrogate") from None
         if cursor.rowcount != 1:

@@ -65,13 +65,13 @@ class ImageDecoder(WholeObject):
             raise UsageError("fields: an image file has no columns to map")
         self._beside = options.captions == BESIDE
         listed = None if self._beside else options.captions
-        self._captions = Captions(listed) if listed is not None else None
+        self.captions = Captions(listed) if listed is not None else None
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         found = {"puremagic": version("puremagic"), "pyarrow": pa.__version__}
-        if self._captions is not None:
-            found[f"captions {self._options.captions}"] = self._captions.sha256
+        if self.captions is not None:
+            found[f"captions {self._options.captions}"] = self.captions.sha256
         if self._beside:
             found["captions beside"] = _BESIDE_VERSION
         return found
@@ -118,8 +118,8 @@ class ImageDecoder(WholeObject):
         if raw:
             try:
                 path = data.chunk.object.path
-                if self._captions is not None:
-                    caption = self._captions.of(path)
+                if self.captions is not None:
+                    caption = self.captions.of(path)
                 buffer.add(image_row(raw, path, self._options.max_pixels, caption, more), 0, len(raw))
             except NoImage as no:
                 account.reject(0, len(raw), str(no), raw)

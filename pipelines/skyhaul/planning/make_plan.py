@@ -80,6 +80,7 @@ def plan_sources(
         planner.list_sources()
         with new_table(store, OBJECTS_SCHEMA) as objects:
             planner.pin_objects(planner.listed(), objects)
+            planner.check_captions()
             planner.finish_objects(objects)
         with new_table(store, SHARDS_SCHEMA) as shards:
             header = planner.deal_chunks(shards, part)

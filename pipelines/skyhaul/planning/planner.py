@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from skyhaul.planning.captions_check import CaptionsCheck
 from skyhaul.planning.catalogue import Catalogue, Cut
 from skyhaul.planning.cutting import checked, cut
 from skyhaul.planning.dealing import deal, deal_key
@@ -87,6 +88,7 @@ class Planner:
             name: {**zero, **(base.by_source.get(name, {}) if base else {})} for name in catalogue.sources
         }
         self._left_out = {name: LeftOut() for name in catalogue.sources}
+        self._captions = {name: CaptionsCheck(told) for name, told in self._left_out.items()}
         self._dropped = {"objects": 0, "chunks": 0, "bytes": 0, **(base.dropped if base else {})}
         self._samples: dict[str, dict[bytes, tuple[str, Decoder]]] = {name: {} for name in catalogue.sources}
         self._seen: dict[int, Decoder] = {}
@@ -152,6 +154,7 @@ class Planner:
         self._by_source[obj.source]["objects"] += 1
         decoder = self._decoders.of(obj.source, obj.path)
         self._sample(obj.source, obj.path, decoder)
+        self._captions[obj.source].look(obj, decoder)
         ahead = [known()] if known is not None else []
         read = ReadOnce(partial(self._sources[obj.source].read_now, obj), *ahead)
         yield from cut(obj, decoder, self._job.shards.chunk_size, self._spool_limit[obj.source], read)
@@ -186,6 +189,11 @@ class Planner:
             return False
         joins = joining(self._decoders.of(obj.source, obj.path))
         return joins is not None and joins.adds(obj.path)
+
+    def check_captions(self) -> None:
+        """After all objects of all sources. Raises UsageError for a list of captions that names none."""
+        for check in self._captions.values():
+            check.finish()
 
     def finish_objects(self, table: NewTable) -> None:
         """End the table of the objects."""
