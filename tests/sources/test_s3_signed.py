@@ -17,8 +17,9 @@ from object_store import BUCKET, REGION, ObjectStore
 
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_schemas.errors import AccessRefused, SourceChanged
+from skyhaul_schemas.errors import AccessRefused, CarriageError, SourceChanged
 from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.plan import KEY, PinnedObject
 from sources.recording import fetch, first_opening
 from stores.lossy_proxy import lossy
 from stores.s3_server import running
@@ -235,3 +236,32 @@ def test_the_store_s_own_code_is_shown(prefix: str, options: dict[str, Any]) -> 
     with pytest.raises(AccessRefused, match="SignatureDoesNotMatch"):
         stranger.read_now(obj, 0, 3)
     stranger.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["new\nline.txt", "tab\t.txt", "trail .txt ", "q?versionId=1.txt", "br[1]*.txt"]
+)
+def test_a_key_that_few_clients_write_is_listed_and_signed_as_it_is(
+    prefix: str, options: dict[str, Any], store: ObjectStore, name: str
+) -> None:
+    store.client().put_object(Bucket=BUCKET, Key=f"{prefix.partition('/')[2]}/{name}", Body=b"odd")
+    source = opened(prefix, options)
+    (obj,) = source.listing()
+    assert obj.path == name
+    assert source.read_now(obj, 0, 3) == b"odd"
+    source.close()
+
+
+@pytest.mark.parametrize("path", ["p//a.txt", "/a.txt", "p/../a.txt", "./a.txt", "p//", "a.txt/"])
+def test_a_signature_holds_for_a_key_that_paths_would_fold(
+    prefix: str, options: dict[str, Any], path: str
+) -> None:
+    # These servers keep no such key, but they look at the signature first.
+    put(options, f"{prefix}/b.txt", b"one")
+    source = opened(prefix, options)
+    (known,) = source.listing()
+    folded = PinnedObject(known.source, path, 3, known.version, locator=KEY)
+    with pytest.raises(CarriageError) as refused:
+        source.read_now(folded, 0, 3)
+    assert not isinstance(refused.value, AccessRefused), refused.value
+    source.close()
