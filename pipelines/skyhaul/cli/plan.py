@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -57,7 +56,7 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
         if extend or amend:
             return _update(session, job, loaded, store, amend=amend)
         from skyhaul.haul.links import check_links
-        from skyhaul.planning.make_plan import check_plan, make_plan
+        from skyhaul.planning.make_plan import make_plan
         from skyhaul.planning.plan_file import Plan
         from skyhaul.report.plan_view import view_plan
         from skyhaul.report.progress import PLANNING, counting
@@ -66,20 +65,15 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
         check_links(loaded.job)
         rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}
         fresh = not Plan.exists(store)
-        if fresh:
-            begun = time.monotonic()
-            with progress_of(session) as watcher:
-                header = make_plan(
-                    loaded,
-                    store,
-                    progress=lambda objects, size: watcher.progress(
-                        counting(PLANNING, elapsed=time.monotonic() - begun, size=size, count=objects)
-                    ),
-                )
-        else:
-            with closing(Plan.open(store)) as plan:
-                header = plan.header
-            check_plan(loaded.job, header)
+        begun = time.monotonic()
+        with progress_of(session) as watcher:
+            header = make_plan(
+                loaded,
+                store,
+                progress=lambda objects, size: watcher.progress(
+                    counting(PLANNING, elapsed=time.monotonic() - begun, size=size, count=objects)
+                ),
+            )
         session.output.plan(
             view_plan(
                 header,

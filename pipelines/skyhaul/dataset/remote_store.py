@@ -125,7 +125,7 @@ class RemoteStore(DatasetStore):
 
         return self._create(path, put, lambda: same(self._fs.cat_file(self._at(path)), data))
 
-    def publish(self, local_path: Path, path: str, sha256: str) -> bool:
+    def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:
         small = local_path.stat().st_size <= _PUT_AT_ONCE
 
         def put() -> None:
@@ -135,7 +135,8 @@ class RemoteStore(DatasetStore):
                 self._fs.put_file(str(local_path), self._at(path), mode="create", **_parts(self._fs))
 
         created = self._create(path, put, lambda: self._digest(path) == sha256)
-        self.files.unlink(local_path)
+        if not keep:
+            self.files.unlink(local_path)
         return created
 
     def replace_file(self, local_path: Path, path: str, aside: str) -> None:
@@ -153,6 +154,9 @@ class RemoteStore(DatasetStore):
         self._call("copy", path, copy)
         self._call("write", path, put)
         self.files.unlink(local_path)
+
+    def copy(self, path: str, target: str) -> None:
+        self._call("copy", path, lambda: self._fs.cp_file(self._at(path), self._at(target)))
 
     def _create(self, path: str, put: Callable[[], None], stands: Callable[[], bool]) -> bool:
         """A conditional put. `stands` compares what is there with ours; it raises FileNotFoundError."""
