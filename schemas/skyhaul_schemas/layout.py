@@ -38,8 +38,8 @@ def dropped_file(generation: int) -> str:
 
 
 def draft_file(generation: int, digest: str, table: str) -> str:
-    """A table (`objects`, `dropped`) of a generation that may come to be: named by the generation's digest, so
-    that no rival's draft stands in its place."""
+    """A table (`objects`, `dropped`) of a generation that may come to be: named by the generation's digest,
+    so that no rival's draft stands in its place."""
     return f"{DRAFTS}{generation:04d}-{digest}-{table}.parquet"
 
 

@@ -147,6 +147,10 @@ class LocalStore(DatasetStore):
         self.files.fsync_folder(target.parent)
         return created
 
+    def digest(self, path: str) -> str:
+        with _reading(path):
+            return super().digest(path)
+
     def temp_dir(self) -> Path:
         if not self.writable:
             raise StorageError(f"dataset {self.place} was opened for reading")

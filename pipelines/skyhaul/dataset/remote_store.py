@@ -195,6 +195,9 @@ class RemoteStore(DatasetStore):
 
         self._call("remove", path, removed)
 
+    def digest(self, path: str) -> str:
+        return self._call("read", path, lambda: self._digest(path))
+
     def _digest(self, path: str) -> str:
         digest = hashlib.sha256()
         self._fs.invalidate_cache()

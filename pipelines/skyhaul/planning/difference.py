@@ -36,7 +36,8 @@ class ObjectChange:
 class PlanUpdate:
     """What an extension or an amendment did. changes: at most CHANGES_KEPT; counts: all, as `what` and
     outcome -> number (`new planned`: 3). generation: its number, or None where there was nothing to do.
-    shards: how many it added; amended: the earlier shards that it changed."""
+    shards: how many it added; amended: the earlier shards that it changed. set_aside: a line for each commit
+    record of a shard as it was before, which a haul elsewhere wrote meanwhile."""
 
     kind: str
     header: PlanHeader
@@ -46,6 +47,7 @@ class PlanUpdate:
     amended: list[int] = field(default_factory=list)
     changes: list[ObjectChange] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    set_aside: list[str] = field(default_factory=list)
 
     def add(self, now: PinnedObject | None, planned: PinnedObject | None, outcome: Outcome) -> None:
         obj = now or planned
@@ -78,6 +80,7 @@ class PlanUpdate:
             "shards": {"planned": self.header.shards, "added": self.shards, "amended": self.amended},
             "bytes_added": self.bytes,
             "counts": dict(sorted(self.counts.items())),
+            "set_aside": self.set_aside,
             "changes": [asdict(change) for change in self.changes],
         }
 

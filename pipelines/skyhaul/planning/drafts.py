@@ -28,8 +28,8 @@ def write_drafts(store: DatasetStore, header: PlanHeader, tables: Mapping[str, N
     for readers that know of no drafts. Raises StorageError."""
     for table, file in tables.items():
         draft = layout.draft_file(header.generation, header.digest, table)
-        # A draft that stands there is of the same generation, by its digest: it pins the same, and is as good.
-        # Its bytes may be others where objects were found by another way.
+        # A draft that stands there is of the same generation, by its digest: it pins the same, and is as
+        # good. Its bytes may be others where objects were found by another way.
         with suppress(CommitConflict):
             store.publish(file.path, draft, file.sha256, keep=True)
         with suppress(CommitConflict):

@@ -163,7 +163,8 @@ class Generation:
         own = next(name for name in places if not name.startswith(layout.DRAFTS))
         found = f"{foreign} belongs to another plan than {self.name}" if foreign else f"{own} is missing"
         raise PlanDamaged(
-            f"{found}; `skyhaul plan JOB` makes it anew where it can, else restore it from a copy of the dataset"
+            f"{found}; `skyhaul plan JOB` makes it anew where it can, else restore it from a copy of the"
+            " dataset"
         )
 
     def _check(self, previous: PlanHeader | None) -> None:

@@ -1,8 +1,8 @@
 """Put a finished plan into its dataset: objects, then the job, then the shards, whose presence is the plan.
 
-A process that dies in between leaves no plan; the next one begins anew, for the source may have changed since.
-Of several that plan at once the first whose shards are there wins, and the dataset holds what is its own: see
-`skyhaul.planning.drafts`. Once there is a plan, nothing of it is ever replaced.
+A process that dies in between leaves no plan; the next one begins anew, for the source may have changed
+since. Of several that plan at once the first whose shards are there wins, and the dataset holds what is its
+own: see `skyhaul.planning.drafts`. Once there is a plan, nothing of it is ever replaced.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ def publish_generation(
     still_right: Callable[[], None] = lambda: None,
 ) -> None:
     """Add a generation; it is there once its shards are. An equal one of another process is as good. A
-    certificate goes first: it is of the plan as it was. still_right: called at the last moment; what it raises
-    leaves the plan as it was. Raises PlanMismatch where another one was added meanwhile, StorageError."""
+    certificate goes first: it is of the plan as it was. still_right: called at the last moment; what it
+    raises leaves the plan as it was. Raises PlanMismatch where another one was added meanwhile,
+    StorageError."""
     number = header.generation
     write_drafts(store, header, {"objects": objects} | ({} if dropped is None else {"dropped": dropped}))
     store.remove(layout.CERTIFICATE)

@@ -1,8 +1,8 @@
 """Put a plan's tables right before anything rests on them: whatever writes to a dataset begins with it.
 
-A process that died right after its plan was decided leaves drafts without their own names. Objects that are of
-another plan (two processes of a version without drafts planned at once) or that are gone are made anew from the
-shards file, which names every object, and are proved by the plan's digest.
+A process that died right after its plan was decided leaves drafts without their own names. Objects that are
+of another plan (two processes of a version without drafts planned at once) or that are gone are made anew
+from the shards file, which names every object, and are proved by the plan's digest.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from skyhaul_schemas.plan import OBJECTS_SCHEMA
 
 
 def settle_plan(plan: Plan, store: DatasetStore, spool: Path) -> list[int]:
-    """Settle drafts and mend objects. Returns the generations whose objects cannot be mended. spool: the folder
-    to sort in. Raises PlanDamaged (rows that cannot be read), UsageError (no spool), DiskFull, StorageError."""
+    """Settle drafts and mend objects. Returns the generations whose objects cannot be mended. spool: the
+    folder to sort in. Raises PlanDamaged (rows that cannot be read), UsageError (no spool), DiskFull,
+    StorageError."""
     settle_drafts(store, headers_of(plan.generations))
     return [
         generation.number
@@ -33,8 +34,8 @@ def settle_plan(plan: Plan, store: DatasetStore, spool: Path) -> list[int]:
 
 
 def _made_anew(generation: Generation, store: DatasetStore, spool: Path) -> bool:
-    """Whether the generation's rows gave its objects back: each object has one chunk that begins it. Rows of an
-    amendment hold earlier objects too, and cut objects' rows only a part of their digests by block."""
+    """Whether the generation's rows gave its objects back: each object has one chunk that begins it. Rows of
+    an amendment hold earlier objects too, and cut objects' rows only a part of their digests by block."""
     digest, count = ObjectsDigest(), 0
     with (
         closing(Catalogue(generation.header.by_source, spool)) as catalogue,
