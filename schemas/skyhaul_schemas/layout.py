@@ -37,10 +37,10 @@ def dropped_file(generation: int) -> str:
     return f"{PLAN}/dropped-{generation:04d}.parquet"
 
 
-def draft_file(generation: int, digest: str, table: str) -> str:
-    """A table (`objects`, `dropped`) of a generation that may come to be: named by the generation's digest,
-    so that no rival's draft stands in its place."""
-    return f"{DRAFTS}{generation:04d}-{digest}-{table}.parquet"
+def draft_file(generation: int, digest: str, name: str) -> str:
+    """What will be `objects.parquet`, `dropped.parquet` or `job.yaml` of a generation that may come to be:
+    named by the generation's digest, so that no rival's draft takes its place."""
+    return f"{DRAFTS}{generation:04d}-{digest}-{name}"
 
 
 def group_of(shard: int) -> int:

@@ -44,7 +44,7 @@ class _Hauling(beam.DoFn):
 
     def _conduct(self, site: Site, *claims: Claim) -> Iterator[Receipt]:
         conductor = Conductor(site, self._config.workers, on_event=_LOG.warning)
-        with Sealer(site.store, site.plan.header.shards, site.plan.outdates_commit) as sealer:
+        with Sealer(site.store, site.plan.header.shards) as sealer:
             for receipt in conductor.haul(*claims):
                 site.tally.add(receipt)
                 _count(receipt)

@@ -6,7 +6,7 @@ import errno
 import operator
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -59,11 +59,10 @@ class LocalStore(DatasetStore):
     def create_bytes(self, path: str, data: bytes, *, same: Same = operator.eq) -> bool:
         temporary = self.temp_path()
         self.files.write_new(temporary, data)
-        created = self._link(temporary, self.local_root / path)
-        self.files.unlink(temporary)
-        if not created and not same(self.read_bytes(path), data):
-            raise self.conflict(path)
-        return created
+        try:
+            return self._create(temporary, path, lambda: same(self.read_bytes(path), data))
+        finally:
+            self.files.unlink(temporary)
 
     def replace_bytes(self, path: str, data: bytes) -> None:
         target = self.local_root / path
@@ -78,9 +77,7 @@ class LocalStore(DatasetStore):
 
     def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:
         self.files.fsync(local_path)
-        created = self._link(local_path, self.local_root / path)
-        if not created and self.digest(path) != sha256:
-            raise self.conflict(path)
+        created = self._create(local_path, path, lambda: self.digest(path) == sha256)
         if not keep:
             self.files.unlink(local_path)
         return created
@@ -134,6 +131,18 @@ class LocalStore(DatasetStore):
         # A rename between two names of one file leaves both (rename(2)).
         self.files.unlink(temporary)
         self.files.fsync_folder(place.parent)
+
+    def _create(self, temporary: Path, path: str, stands: Callable[[], bool]) -> bool:
+        """Give a synced file its name. `stands` compares what is there with ours. Raises CommitConflict."""
+        while not self._link(temporary, self.local_root / path):
+            try:
+                if not stands():
+                    raise self.conflict(path)
+            except FileNotFoundError:
+                # It was there when ours was refused, and is gone since.
+                continue
+            return False
+        return True
 
     def _link(self, temporary: Path, target: Path) -> bool:
         """Give a synced file its name; False where the name is taken. The folder is synced in both cases:

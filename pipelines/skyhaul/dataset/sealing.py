@@ -7,7 +7,7 @@ seals next removes what is left over. Two that seal at once write equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -18,12 +18,10 @@ from skyhaul.dataset.commits import numbers_in, same_commit
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, sealed_groups, write_sealed
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
+from skyhaul.dataset.unsealing import put_records
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import CommitConflict
-
-Outdated = Callable[[CommitRecord], bool]
-"""Whether a record is of a shard as it was before the plan was amended."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,11 +30,9 @@ _AT_ONCE = 16
 """Calls to a remote store that go on side by side."""
 
 
-def seal_full_groups(
-    store: DatasetStore, stop: Callable[[], bool] = lambda: False, outdated: Outdated = lambda record: False
-) -> int:
+def seal_full_groups(store: DatasetStore, stop: Callable[[], bool] = lambda: False) -> int:
     """Seal every group that is full, and remove what an interrupted sealing left; how many were sealed.
-    stop: asked before each group. outdated: as in `seal_group`. Raises CommitConflict, StorageError."""
+    stop: asked before each group. Raises CommitConflict, StorageError."""
     folders = [int(name) for name in store.folders(layout.COMMITS) if name.isdecimal()]
     known = set(sealed_groups(store))
     count = 0
@@ -45,14 +41,14 @@ def seal_full_groups(
             break
         if group in known:
             _clear(store, group)
-        elif seal_group(store, group, outdated):
+        elif seal_group(store, group):
             count += 1
     return count
 
 
-def seal_group(store: DatasetStore, group: int, outdated: Outdated = lambda record: False) -> bool:
-    """Seal `group` if each of its shards is committed, and none of its records is damaged or `outdated`;
-    whether it is sealed now. Raises CommitConflict where it was sealed with other records, StorageError."""
+def seal_group(store: DatasetStore, group: int) -> bool:
+    """Seal `group` if each of its shards is committed, and none of its records is damaged; whether it is
+    sealed now. Raises CommitConflict where it was sealed with other records, StorageError."""
     numbers = list(numbers_in(store, layout.COMMITS, group))
     if numbers != list(layout.shards_of(group)):
         if is_sealed(store, group):
@@ -70,7 +66,7 @@ def seal_group(store: DatasetStore, group: int, outdated: Outdated = lambda reco
             record = CommitRecord.model_validate_json(data)
         except ValidationError:
             return False
-        if record.shard != shard or outdated(record):
+        if record.shard != shard:
             return False
         sums.add(record)
     file = write_sealed(store, found, sums.of_group(group))
@@ -80,34 +76,12 @@ def seal_group(store: DatasetStore, group: int, outdated: Outdated = lambda reco
     with SealedGroup(store, group) as sealed:
         if sealed.records() != found:
             raise store.conflict(layout.sealed_file(group))
-    _remove(store, found)
-    return is_sealed(store, group)
-
-
-def unseal_group(store: DatasetStore, group: int, without: Collection[int]) -> str | None:
-    """Give a sealed group's shards records of their own again, but for those `without`; the sealed file is
-    set aside. Its name there; None: another process was first. Raises CommitConflict, StorageError."""
-    path = layout.sealed_file(group)
-    try:
-        digest = store.digest(path)
-        with SealedGroup(store, group) as sealed:
-            records = sealed.records()
-    except FileNotFoundError:
-        return None
-    kept = {shard: data for shard, data in records.items() if shard not in without}
-    _put(store, kept)
-    aside = store.set_aside(path, digest)
-    # Whoever sealed the group may have been removing its records meanwhile.
-    _put(store, kept)
-    return aside
-
-
-def _put(store: DatasetStore, records: Mapping[int, bytes]) -> None:
-    def put(item: tuple[int, bytes]) -> None:
-        store.create_bytes(layout.commit_file(item[0]), item[1], same=same_commit)
-
-    for _ in _all(store, records.items(), put):
-        pass
+    _remove(store, numbers)
+    if not is_sealed(store, group):
+        # It was unsealed while its records were being removed.
+        put_records(store, found)
+        return False
+    return True
 
 
 def _clear(store: DatasetStore, group: int) -> None:
@@ -125,15 +99,15 @@ def _clear(store: DatasetStore, group: int) -> None:
             return shard, None
 
     found = _all(store, numbers, left)
-    _remove(store, {n: data for n, data in found if data is not None and same_commit(kept[n], data)})
+    left_over = {n: data for n, data in found if data is not None and same_commit(kept[n], data)}
+    _remove(store, left_over)
+    if left_over and not is_sealed(store, group):
+        put_records(store, left_over)
 
 
-def _remove(store: DatasetStore, records: Mapping[int, bytes]) -> None:
-    """Remove records that their group's sealed file holds; they stay where it is unsealed meanwhile."""
-    for _ in _all(store, records, lambda shard: store.remove(layout.commit_file(shard))):
+def _remove(store: DatasetStore, numbers: Iterable[int]) -> None:
+    for _ in _all(store, numbers, lambda shard: store.remove(layout.commit_file(shard))):
         pass
-    if records and not is_sealed(store, layout.group_of(min(records))):
-        _put(store, records)
 
 
 def _all(store: DatasetStore, items: Iterable[T], call: Callable[[T], R]) -> Iterator[R]:

@@ -94,7 +94,7 @@ def haul(
         store.probe()
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
-        _seal(store, plan, control, watcher)
+        _seal(store, control, watcher)
         before = survey(plan, store)
         config = HaulConfig(
             run=f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
@@ -119,11 +119,8 @@ def haul(
         lasting: SkyhaulError | None = None
         if _pending(before, options.only):
             state, tally, lasting = _run(config, options, control, watcher, header, before, begun)
-        # Another command may have extended or amended the plan meanwhile; what counts is the plan as it is.
-        grown, plan = plan, plan.latest()
-        if grown is not plan:
-            grown.close()
-        _seal(store, plan, control, watcher)
+            _seal(store, control, watcher)
+        plan = _as_it_is(plan, store, watcher)
         after = survey(plan, store)
     if lasting is not None and after.shards_left and caught.signum is None:
         plan.close()
@@ -133,11 +130,21 @@ def haul(
     return _recorded(outcome, store, plan, loaded, started)
 
 
-def _seal(store: DatasetStore, plan: Plan, control: HaulControl, watcher: HaulObserver) -> None:
+def _as_it_is(plan: Plan, store: DatasetStore, watcher: HaulObserver) -> Plan:
+    """The plan that counts: another command may have extended or amended it meanwhile."""
+    now = plan.latest()
+    if now is not plan:
+        plan.close()
+        for line in set_outdated_aside(now, store):
+            watcher.event(line)
+    return now
+
+
+def _seal(store: DatasetStore, control: HaulControl, watcher: HaulObserver) -> None:
     """Full groups that no worker saw become full, or whose sealing was interrupted. It only saves time, so a
     haul does not fail by it."""
     try:
-        seal_full_groups(store, control.stopped, plan.outdates_commit)
+        seal_full_groups(store, control.stopped)
     except StorageError as error:
         watcher.event(f"full groups of commit records are not sealed: {error}")
 

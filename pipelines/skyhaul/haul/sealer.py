@@ -8,7 +8,7 @@ import threading
 from types import TracebackType
 
 from skyhaul.dataset.commits import committed_in
-from skyhaul.dataset.sealing import Outdated, seal_group
+from skyhaul.dataset.sealing import seal_group
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import SkyhaulError
@@ -26,9 +26,8 @@ class Sealer:
     part in the group it may never seem so: the driver seals it in the end. Sealing is no condition of
     anything, so a store that fails only ends it."""
 
-    def __init__(self, store: DatasetStore, shards: int, outdated: Outdated = lambda record: False) -> None:
+    def __init__(self, store: DatasetStore, shards: int) -> None:
         self._store = store
-        self._outdated = outdated
         self._told: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         if shards >= GROUP_SIZE:
@@ -56,7 +55,7 @@ class Sealer:
             while (shard := self._told.get()) is not None:
                 group = layout.group_of(shard)
                 missing[group] = missing[group] - 1 if group in missing else self._missing(group)
-                if missing[group] <= 0 and not seal_group(self._store, group, self._outdated):
+                if missing[group] <= 0 and not seal_group(self._store, group):
                     missing[group] = self._missing(group)
         except SkyhaulError as error:
             _LOG.warning("full groups of commit records are not sealed: %s", error)

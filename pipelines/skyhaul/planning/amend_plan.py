@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.commits import committed_in, committed_shards
+from skyhaul.dataset.commits import committed_in, committed_shards, read_commit
 from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.catalogue import Cut
@@ -154,12 +154,12 @@ class _Amendment:
 
     def _refuse_committed(self) -> None:
         """Raise PlanMismatch where a haul elsewhere has committed a shard that is being amended."""
-        by_group = itertools.groupby(self._update.amended, key=layout.group_of)
-        taken = [
-            shard
-            for group, shards in by_group
-            for shard in sorted(committed_in(self._store, group).intersection(shards))
-        ]
+        taken = []
+        for group, shards in itertools.groupby(self._update.amended, key=layout.group_of):
+            for shard in sorted(committed_in(self._store, group).intersection(shards)):
+                record = read_commit(self._store, shard)
+                if record is not None and record.plan == self._plan.digest_of(shard):
+                    taken.append(shard)
         if taken:
             raise PlanMismatch(
                 f"{_shards(len(taken))} of dataset {self._store.place}, the first {taken[0]}, came to be"

@@ -20,21 +20,31 @@ from skyhaul_schemas import layout
 from skyhaul_schemas.errors import CommitConflict
 from skyhaul_schemas.plan import PlanHeader
 
-_DRAFT = re.compile(rf"{re.escape(layout.DRAFTS)}(\d{{4,}})-([0-9a-f]+)-([a-z]+)\.parquet")
+_DRAFT = re.compile(
+    rf"{re.escape(layout.DRAFTS)}(\d{{4,}})-([0-9a-f]+)-((?:objects|dropped)\.parquet|job\.yaml)"
+)
 
 
-def write_drafts(store: DatasetStore, header: PlanHeader, tables: Mapping[str, NewFile]) -> None:
-    """Put the tables of a generation down, by name, and where nothing is there yet under their own names too,
-    for readers that know of no drafts. Raises StorageError."""
-    for table, file in tables.items():
-        draft = layout.draft_file(header.generation, header.digest, table)
-        # A draft that stands there is of the same generation, by its digest: it pins the same, and is as
-        # good. Its bytes may be others where objects were found by another way.
-        with suppress(CommitConflict):
-            store.publish(file.path, draft, file.sha256, keep=True)
-        with suppress(CommitConflict):
-            store.publish(file.path, _own_name(table, header), file.sha256, keep=True)
-        file.discard()
+def write_drafts(
+    store: DatasetStore,
+    header: PlanHeader,
+    objects: NewFile,
+    dropped: NewFile | None = None,
+    job: bytes | None = None,
+) -> None:
+    """Put down what belongs to a generation, and its tables also under their own names where nothing is there
+    yet, for readers that know of no drafts. Raises StorageError."""
+    for name, file in (("objects.parquet", objects), ("dropped.parquet", dropped)):
+        if file is not None:
+            # A draft that is there already is of the same generation, by its digest: it pins the same, and is
+            # as good. Its bytes may be others, where objects were found by another way.
+            with suppress(CommitConflict):
+                store.publish(file.path, _draft(header, name), file.sha256, keep=True)
+            with suppress(CommitConflict):
+                store.publish(file.path, _own_name(name, header.generation), file.sha256, keep=True)
+            file.discard()
+    if job is not None:
+        store.create_bytes(_draft(header, "job.yaml"), job, same=lambda standing, ours: True)
 
 
 def settle_drafts(store: DatasetStore, generations: Mapping[int, PlanHeader]) -> None:
@@ -46,16 +56,25 @@ def settle_drafts(store: DatasetStore, generations: Mapping[int, PlanHeader]) ->
         if header is not None and match[2] == header.digest:
             # FileNotFoundError: another process has settled it, and cleared the draft away.
             with suppress(FileNotFoundError):
-                store.copy(path, _own_name(match[3], header))
+                store.copy(path, _own_name(match[3], header.generation))
     # Only when every name is right: until then the drafts are what readers have.
     for match, path in drafts:
         if int(match[1]) in generations:
             store.remove(path)
 
 
-def _own_name(table: str, header: PlanHeader) -> str:
-    own = layout.dropped_file if table == "dropped" else layout.objects_file
-    return own(header.generation)
+def _draft(header: PlanHeader, name: str) -> str:
+    return layout.draft_file(header.generation, header.digest, name)
+
+
+def _own_name(name: str, generation: int) -> str:
+    match name:
+        case "job.yaml":
+            return layout.JOB
+        case "dropped.parquet":
+            return layout.dropped_file(generation)
+        case _:
+            return layout.objects_file(generation)
 
 
 def headers_of(generations: tuple[Generation, ...]) -> dict[int, PlanHeader]:

@@ -113,7 +113,7 @@ class Generation:
     def objects(self) -> Iterator[PinnedObject]:
         """The objects that it pins, by the UTF-8 bytes of source and path; streamed. Raises PlanDamaged."""
         own = layout.objects_file(self.number)
-        name, table = self._table_of((own, self._draft("objects")), OBJECTS_SCHEMA)
+        name, table = self._table_of((own, self._draft("objects.parquet")), OBJECTS_SCHEMA)
         for row in _rows(table):
             yield checked_object(row, name)
 
@@ -131,7 +131,7 @@ class Generation:
         if self.header.kind == "amend":
             # A process of an earlier version may have died and left another one under its own name.
             own = layout.dropped_file(self.number)
-            name, table = self._table_of((self._draft("dropped"), own), DROPPED_SCHEMA)
+            name, table = self._table_of((self._draft("dropped.parquet"), own), DROPPED_SCHEMA)
             for row in _rows(table):
                 yield checked_dropped(row, name)
 
@@ -140,8 +140,8 @@ class Generation:
         for group in range(self._table.groups):
             yield from self._chunks(group)
 
-    def _draft(self, table: str) -> str:
-        return layout.draft_file(self.number, self.header.digest, table)
+    def _draft(self, name: str) -> str:
+        return layout.draft_file(self.number, self.header.digest, name)
 
     def _table_of(self, places: tuple[str, ...], schema: pa.Schema) -> tuple[str, PlanTable]:
         """The first table of `places` that belongs to this generation, with its name. Raises PlanDamaged."""

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from skyhaul.dataset.commits import CommitReader, clear_failure, committed_in, failures
 from skyhaul.dataset.sealed import is_sealed
-from skyhaul.dataset.sealing import unseal_group
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.unsealing import unseal_group
 from skyhaul.planning.plan_file import Plan
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord

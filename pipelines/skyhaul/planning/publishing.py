@@ -34,27 +34,22 @@ def publish(
 ) -> PlanHeader:
     """Move the two files into place, with the job file as written. Returns the header of the plan that
     stands, which is an equal one where another process was first. Raises PlanMismatch, StorageError."""
-    write_drafts(store, header, {"objects": objects})
-    before = _kept_job(store)
-    keep_job(store, text)
+    write_drafts(store, header, objects, job=text.encode())
+    keep_job(store, UndecidedJob(text))
     try:
         store.publish(shards.path, layout.SHARDS, shards.sha256)
     except CommitConflict:
         with closing(Plan.open(store)) as plan:
             first, standing = plan.generations[0].header, plan.header
-        if first.digest != header.digest:
-            _give_back_job(store, text, before)
-            settle_drafts(store, {0: first})
-            raise PlanMismatch(
-                f"dataset {store.place} was given another plan at the same time, by another process that"
-                " listed the sources otherwise, or has another job; run the same command again to go on with"
-                " that plan, or choose another `dataset`"
-            ) from None
     else:
-        standing = header
-    settle_drafts(store, {0: header})
-    # Whoever planned at the same time and lost may have put its own there.
-    keep_job(store, text)
+        first = standing = header
+    settle_drafts(store, {0: first})
+    if first.digest != header.digest:
+        raise PlanMismatch(
+            f"dataset {store.place} was given another plan at the same time, by another process that listed"
+            " the sources otherwise, or has another job; run the same command again to go on with that plan,"
+            " or choose another `dataset`"
+        )
     return standing
 
 
@@ -71,7 +66,7 @@ def publish_generation(
     raises leaves the plan as it was. Raises PlanMismatch where another one was added meanwhile,
     StorageError."""
     number = header.generation
-    write_drafts(store, header, {"objects": objects} | ({} if dropped is None else {"dropped": dropped}))
+    write_drafts(store, header, objects, dropped)
     store.remove(layout.CERTIFICATE)
     try:
         still_right()
@@ -86,21 +81,22 @@ def publish_generation(
     settle_drafts(store, {number: header})
 
 
+class UndecidedJob(str):
+    """The text of a job whose plan may yet lose against another one."""
+
+    __slots__ = ()
+
+
 def keep_job(store: DatasetStore, text: str) -> None:
-    """Keep the job file as it was run, secrets unresolved: links may have changed since the plan."""
+    """Keep the job file as it was run, secrets unresolved: links may have changed since the plan. That of an
+    undecided plan is created, and replaces none."""
     data = text.encode()
-    if _kept_job(store) != data:
-        store.replace_bytes(layout.JOB, data)
-
-
-def _kept_job(store: DatasetStore) -> bytes | None:
+    if isinstance(text, UndecidedJob):
+        store.create_bytes(layout.JOB, data, same=lambda standing, ours: True)
+        return
     try:
-        return store.read_bytes(layout.JOB)
+        same = store.read_bytes(layout.JOB) == data
     except FileNotFoundError:
-        return None
-
-
-def _give_back_job(store: DatasetStore, ours: str, before: bytes | None) -> None:
-    """Undo `keep_job` for a plan that did not come to be: the job is that of the plan that did."""
-    if before is not None and _kept_job(store) == ours.encode():
-        store.replace_bytes(layout.JOB, before)
+        same = False
+    if not same:
+        store.replace_bytes(layout.JOB, data)

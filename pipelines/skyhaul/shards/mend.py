@@ -13,6 +13,7 @@ from skyhaul.dataset.intact import fault_in_file
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.shards.commit import CommitGuard, commit_shard
 from skyhaul.shards.parquet import FinishedFile
+from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import ReplayDiffers
 from skyhaul_schemas.printable import printable
@@ -34,7 +35,7 @@ def mend_shard(
         )
     for finished in files:
         if fault_in_file(store, finished.entry) is not None:
-            store.replace_file(finished.file.path, finished.entry.path, store.aside_of(finished.entry.path))
+            store.replace_file(finished.file.path, finished.entry.path, _aside(store, finished.entry.path))
     return standing
 
 
@@ -59,3 +60,11 @@ def _differences(standing: CommitRecord, ours: CommitRecord) -> Iterator[str]:
         ours.records, ours.filtered_by, ours.source,
     ):  # fmt: skip
         yield "its counts of records are others"
+
+
+def _aside(store: DatasetStore, path: str) -> str:
+    """A name for what is replaced that nothing has."""
+    number = 0
+    while store.exists(f"{layout.SET_ASIDE}/{path}.{number}"):
+        number += 1
+    return f"{layout.SET_ASIDE}/{path}.{number}"

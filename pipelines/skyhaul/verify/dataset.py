@@ -98,15 +98,6 @@ class _Verification:
         self._strays.committed(shard.number, record)
         if record is None:
             return
-        if record.shard == shard.number and self._plan.outdates_commit(record):
-            self._report.add(
-                "commit-outdated",
-                f"shard {shard.number} was committed as it was before the plan was amended; `skyhaul run`"
-                " sets that aside, and hauls it as it is planned now",
-                path=layout.commit_file(shard.number),
-                shard=shard.number,
-            )
-            return
         check_commit(record, shard, shard.plan, self._report)
         self._report.rows += record.records.written
         self._report.rejects += record.records.rejected
