@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,18 @@ import yaml
 from tests.haul.living import Living
 
 from skyhaul.dataset.commits import read_commit
-from skyhaul.dataset.files import LocalFiles
 from skyhaul.dataset.local_store import LocalStore
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
 from skyhaul.planning import amend_plan as amending
 from skyhaul.planning.plan_file import Plan
 from skyhaul.shards import commit as committing
-from skyhaul.shards.commit import CommitGuard, commit_shard
+from skyhaul.shards.commit import CommitGuard
 from skyhaul.shards.parquet import FinishedFile
 from skyhaul_connectors.transfer.spool import folder_name
 from skyhaul_schemas import layout
-from skyhaul_schemas.commit import CommitRecord, CommittedFile, RecordCounts
-from skyhaul_schemas.errors import CommitConflict, PlanAmended, PlanMismatch, SpoolInUse
+from skyhaul_schemas.commit import CommitRecord
+from skyhaul_schemas.errors import PlanMismatch, SpoolInUse
 from skyhaul_schemas.jobfile import parse_job
 
 
@@ -233,6 +232,25 @@ def test_the_program_tells_what_it_sets_aside(overtaken: Living) -> None:
     assert overtaken.program("verify", "-q").returncode == 0
 
 
+def test_a_file_that_came_after_the_new_commit_is_told_by_verify_and_set_aside_by_run(living: Living) -> None:
+    living.plan()
+    living.write([2], "changed")
+    number = shard_of(living, 2)
+    living.amend()
+    assert living.run().exit_code == 0
+    paths = [layout.data_file(number, "train", 1), layout.rejects_file(number)]
+    other = layout.data_file(number + 1, "train", 1)
+    for path in (*paths, other):
+        (living.dataset / path).parent.mkdir(parents=True, exist_ok=True)
+        (living.dataset / path).write_bytes(b"late")
+    found = living.verify().findings
+    assert {finding.path for finding in found} == {*paths, other}
+    assert all("`skyhaul run` sets aside" in str(finding) for finding in found)
+    assert living.run().exit_code == 0
+    assert {finding.path for finding in living.verify().findings} == {other}, "that shard was never amended"
+    assert aside(living) == {f"{path}.0" for path in paths}
+
+
 def test_files_of_an_overtaken_commit_go_where_the_shard_has_none_now(living: Living) -> None:
     living.plan()
     number = shard_of(living, 2)
@@ -269,75 +287,6 @@ def test_a_stray_file_of_a_shard_that_is_not_committed_is_set_aside_and_does_not
     [run] = (living.dataset / layout.RUNS).iterdir()
     assert f"{layout.SET_ASIDE}/{stray}.0" in run.read_text()
     assert living.verify().findings == []
-
-
-class _Held:
-    """A finished file of some bytes, as an encoder leaves it."""
-
-    def __init__(self, store: DatasetStore, shard: int, data: bytes) -> None:
-        self.file = store.files.create(store.temp_path())
-        self.file.write(data)
-        self.file.finish(sync=False)
-        path = layout.data_file(shard, "train", 0)
-        self.entry = CommittedFile(path=path, bytes=len(data), sha256=self.file.sha256, rows=1, raw_bytes=1)
-
-    def record(self, plan: str) -> CommitRecord:
-        return CommitRecord(
-            shard=0, plan=plan, source="s", files=[self.entry], sources=[],
-            records=RecordCounts(read=1, written=1, filtered=0, rejected=0),
-            transfer={}, started="", finished="", versions={},
-        )  # fmt: skip
-
-    def commit(self, store: DatasetStore, plan: str, guard: CommitGuard | None = None) -> CommitRecord:
-        held: Sequence[Any] = [self]
-        return commit_shard(store, self.record(plan), held, guard)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[DatasetStore]:
-    with closing(DatasetStore.open(str(tmp_path / "set"), writable=True)) as opened:
-        yield opened
-
-
-def test_a_committed_shards_file_is_never_set_aside(store: DatasetStore) -> None:
-    _Held(store, 0, b"ours").commit(store, "a")
-    with pytest.raises(CommitConflict, match="other bytes"):
-        _Held(store, 0, b"theirs").commit(store, "a")
-    assert store.read_bytes(layout.data_file(0, "train", 0)) == b"ours"
-    assert list(store.list(layout.SET_ASIDE)) == []
-
-
-def test_equal_files_of_two_workers_stay(store: DatasetStore) -> None:
-    first = _Held(store, 0, b"ours").commit(store, "a")
-    guard = CommitGuard()
-    assert _Held(store, 0, b"ours").commit(store, "a", guard) == first
-    assert guard.moved == {}
-
-
-def test_a_worker_that_set_anothers_file_aside_puts_it_back_where_that_one_commits(
-    store: DatasetStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    theirs = _Held(store, 0, b"theirs")
-    store.publish(theirs.file.path, theirs.entry.path, theirs.entry.sha256)
-    write = committing.write_commit
-
-    def late(opened: DatasetStore, record: CommitRecord) -> CommitRecord:
-        write(opened, theirs.record("a"))
-        return write(opened, record)
-
-    monkeypatch.setattr(committing, "write_commit", late)
-    with pytest.raises(CommitConflict):
-        _Held(store, 0, b"ours").commit(store, "a")
-    assert store.read_bytes(theirs.entry.path) == b"theirs"
-
-
-def test_a_commit_is_not_written_once_the_plan_is_another_one(store: DatasetStore) -> None:
-    def check() -> None:
-        raise PlanAmended("it was amended")
-
-    with pytest.raises(PlanAmended):
-        _Held(store, 0, b"ours").commit(store, "a", CommitGuard(check, amended=True))
-    assert read_commit(store, 0) is None
 
 
 def test_the_spool_is_held_while_the_plan_is_amended_and_no_longer(
@@ -420,30 +369,3 @@ def test_two_amendments_and_an_extension_at_once_leave_one_whole_generation(
     assert living.run().exit_code == 0
     assert living.verify().findings == []
     assert list((living.dataset / layout.PLAN).glob("draft-*")) == []
-
-
-def test_files_are_set_aside_one_after_the_other_and_only_as_they_were_seen(store: DatasetStore) -> None:
-    for number, data in enumerate((b"one", b"two")):
-        store.replace_bytes("x", data)
-        assert store.set_aside("x", store.digest("x")) == f"{layout.SET_ASIDE}/x.{number}"
-        assert not store.exists("x")
-    assert store.read_bytes(f"{layout.SET_ASIDE}/x.1") == b"two"
-    store.replace_bytes("x", b"three")
-    assert store.set_aside("x", "0" * 64) is None
-    assert store.read_bytes("x") == b"three"
-    assert store.set_aside("gone", "0" * 64) is None
-
-
-def test_what_came_between_the_look_and_the_move_is_put_back(tmp_path: Path) -> None:
-    class Between(LocalFiles):
-        def replace(self, source: Path, target: Path) -> None:
-            if layout.SET_ASIDE in str(target):
-                source.write_bytes(b"new")
-            super().replace(source, target)
-
-    with closing(DatasetStore.open(str(tmp_path / "set"), writable=True, files=Between())) as store:
-        (tmp_path / "set").mkdir()
-        (tmp_path / "set" / "x").write_bytes(b"old")
-        assert store.set_aside("x", store.digest("x")) is None
-        assert store.read_bytes("x") == b"new"
-        assert list(store.list(layout.SET_ASIDE)) == []

@@ -37,7 +37,8 @@ Examples:
 \b
 Exit codes:
   0   there is a plan, or it was extended or amended as far as there was anything to do
-  2   bad usage or job file, a dataset that cannot be written or is another job's
+  2   bad usage or job file, a dataset that cannot be written or is another job's; another process planned,
+      extended or amended it otherwise at the same time, or hauled what was being amended: run it again
   3   a source refuses to be listed
   75  a source could not be reached; run the same command again
 """
