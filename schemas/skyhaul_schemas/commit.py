@@ -139,7 +139,8 @@ class FailureRecord(_Record):
 
 
 class RunRecord(_Record):
-    """`_skyhaul/runs/{utc}-{id}.json`: what one haul did. Times are UTC, RFC 3339."""
+    """`_skyhaul/runs/{utc}-{id}.json`: what one haul did. Times are UTC, RFC 3339. set_aside: where files are
+    kept that lay under names of shards and were of no commit (at most 1,000)."""
 
     id: str
     plan: str
@@ -160,3 +161,4 @@ class RunRecord(_Record):
     damaged_objects: int
     transfer: dict[str, TransferCounts]
     deferred_because: dict[str, int] = {}
+    set_aside: list[str] = []

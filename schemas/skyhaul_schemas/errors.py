@@ -50,7 +50,7 @@ class PlanMismatch(UsageError):
 
 
 class SpoolInUse(UsageError):
-    """Another process of this machine hauls the same plan with this spool now."""
+    """Another process of this machine hauls or amends the same plan with this spool now."""
 
 
 class PlanDamaged(SkyhaulError):

@@ -12,6 +12,8 @@ JOB = f"{CONTROL}/job.yaml"
 OBJECTS = f"{CONTROL}/plan/objects.parquet"
 SHARDS = f"{CONTROL}/plan/shards.parquet"
 PLAN = f"{CONTROL}/plan"
+DRAFTS = f"{PLAN}/draft-"
+"""How the names of drafts begin."""
 COMMITS = f"{CONTROL}/commits"
 FAILURES = f"{CONTROL}/failures"
 REJECTS = f"{CONTROL}/rejects"
@@ -33,6 +35,12 @@ def shards_file(generation: int) -> str:
 
 def dropped_file(generation: int) -> str:
     return f"{PLAN}/dropped-{generation:04d}.parquet"
+
+
+def draft_file(generation: int, digest: str, name: str) -> str:
+    """What will be `objects.parquet`, `dropped.parquet` or `job.yaml` of a generation that may come to be:
+    named by the generation's digest, so that no rival's draft takes its place."""
+    return f"{DRAFTS}{generation:04d}-{digest}-{name}"
 
 
 def group_of(shard: int) -> int:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pytest
 from dataset.hauled import JOB, Hauled, digests, plan_small
 from skyhaul.certify import Certificate, certify_dataset, footers
 from skyhaul.certify.engines import ENGINES
+from skyhaul.certify.keeping import keep_certificate
 from skyhaul.certify.page_headers import without_checksum
 from skyhaul.certify.running import missing
 from skyhaul.certify.same_bytes import reencoded_differently
@@ -23,6 +25,7 @@ from skyhaul.dataset.card import write_card
 from skyhaul.dataset.commits import commits
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import survey
+from skyhaul_schemas import layout
 
 pytestmark = pytest.mark.timeout(300)  # Spark alone starts in 5 s of CPU, which a busy machine stretches
 
@@ -117,6 +120,16 @@ def test_the_certificate_is_kept_and_nothing_else_is_left(
     assert list(temporary.iterdir()) == []
     left = sorted(path.name for path in small.root.iterdir())
     assert left == ["README.md", "_skyhaul", "croissant.json", "data"]
+
+
+def test_a_certificate_of_a_plan_that_has_grown_meanwhile_is_not_kept(tmp_path: Path) -> None:
+    hauled = plan_small(tmp_path)
+    with closing(DatasetStore.open(str(hauled.root), writable=True)) as store:
+        old = Certificate(plan="0" * 64)
+        keep_certificate(store, old)
+        assert not store.exists(layout.CERTIFICATE)
+        keep_certificate(store, Certificate(plan=hauled.plan.header.digest))
+        assert store.exists(layout.CERTIFICATE)
 
 
 def test_blobs_are_certified_too(tmp_path: Path) -> None:

@@ -162,3 +162,18 @@ def test_a_lock_on_a_folder_that_was_removed_meanwhile_is_none(
     with pytest.raises(SpoolInUse):
         SpoolLock(folder)
     lock.release()
+
+
+def test_a_spool_that_was_used_since_it_was_looked_at_is_not_cleaned(tmp_path: Path) -> None:
+    with owner(tmp_path, "a" * 64) as process:
+        kill(process)
+    [found] = spools(tmp_path)
+    age(found.path, 9 * 24 * 3600)
+    for used in (LOCK, "0000003.bytes"):
+        [found] = spools(tmp_path)
+        os.utime(found.path / used)
+        assert not remove_spool(found, unless_used=True)
+        age(found.path, 9 * 24 * 3600)
+    [found] = spools(tmp_path)
+    assert remove_spool(found, unless_used=True)
+    assert spools(tmp_path) == []

@@ -24,13 +24,15 @@ from skyhaul_schemas.errors import SpoolInUse, UsageError
 @dataclass(frozen=True, slots=True)
 class SpoolFolder:
     """A plan's spool folder. plan: the first 32 characters of its digest. bytes: on disk. idle: seconds since
-    it last changed. shards: those with a file in it. in_use: a live process holds it. holder: the process
-    that holds it, or held it last. ours: it belongs to the user who asks."""
+    it last changed. newest: that moment, in seconds since 1970. shards: those with a file in it. in_use: a
+    live process holds it. holder: the process that holds it, or held it last. ours: it belongs to the user
+    who asks."""
 
     path: Path
     plan: str
     bytes: int
     idle: float
+    newest: float
     shards: int
     in_use: bool
     holder: int | None
@@ -54,6 +56,7 @@ def spools(root: Path) -> list[SpoolFolder]:
                     plan=folder.name,
                     bytes=sum(file.st_blocks * 512 for file in files.values()),
                     idle=max(0.0, now - newest),
+                    newest=newest,
                     shards=sum(name.endswith(SUFFIX) for name in files),
                     in_use=held,
                     holder=holder_of(folder),
@@ -76,16 +79,21 @@ def stale_spools(root: Path, keep: str | None = None, older_than: float = 0.0) -
     ]
 
 
-def remove_spool(spool: SpoolFolder) -> bool:
-    """Remove the folder, under its lock; False where somebody holds it now. Raises UsageError for a folder
-    that is no spool, StorageError."""
+def remove_spool(spool: SpoolFolder, *, unless_used: bool = False) -> bool:
+    """Remove the folder, under its lock; False where somebody holds it now or, with `unless_used`, has used
+    it since it was looked at. Raises UsageError for a folder that is no spool, StorageError."""
     if not (spool.path / LOCK).is_file():
         raise UsageError(f"{str(spool.path)!r} is no spool")
+    # Before we write our own name into it.
+    locked = _changed(spool.path / LOCK)
     try:
         lock = SpoolLock(spool.path)
     except SpoolInUse:
         return False
     try:
+        others = (_changed(entry) for entry in spool.path.iterdir() if entry.name != LOCK)
+        if unless_used and max([locked, *others]) > spool.newest:
+            return False
         # The lock goes last: who finds it missing makes another, in a folder of its own.
         for entry in list(spool.path.iterdir()):
             if entry.name != LOCK:
@@ -97,6 +105,14 @@ def remove_spool(spool: SpoolFolder) -> bool:
     finally:
         lock.release()
     return True
+
+
+def _changed(path: Path) -> float:
+    """When it last changed; long ago where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _spools(root: Path) -> Iterator[Path]:

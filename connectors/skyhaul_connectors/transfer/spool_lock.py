@@ -56,8 +56,8 @@ class SpoolLock:
                     continue
                 os.close(descriptor)
                 raise SpoolInUse(
-                    f"the spool {str(folder)!r} is in use by process {holder}, which hauls the same plan;"
-                    " wait for it, or give this job another spool"
+                    f"the spool {str(folder)!r} is in use by process {holder}, which hauls or amends the same"
+                    " plan; wait for it, or give this job another spool"
                 ) from None
             return descriptor
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 from skyhaul.certify.certificate import Certificate
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.planning.plan_file import Plan
 from skyhaul_schemas import layout
 
 
 def keep_certificate(store: DatasetStore, certificate: Certificate) -> None:
-    """Write it, or take an earlier one away where the dataset is not certified: it would speak of what is
-    no longer so. Raises StorageError."""
+    """Write it, or take an earlier one away where the dataset is not certified, or its plan is another one by
+    now: it would speak of what is no longer so. Raises StorageError."""
     if certificate.certified:
         store.replace_bytes(layout.CERTIFICATE, f"{json.dumps(certificate.to_json(), indent=2)}\n".encode())
+        # Looked at once it is there: whoever adds a generation takes certificates away once that is there.
+        with closing(Plan.open(store)) as plan:
+            if plan.header.digest != certificate.plan:
+                store.remove(layout.CERTIFICATE)
     else:
         store.remove(layout.CERTIFICATE)

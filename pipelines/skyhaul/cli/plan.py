@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -38,7 +37,8 @@ Examples:
 \b
 Exit codes:
   0   there is a plan, or it was extended or amended as far as there was anything to do
-  2   bad usage or job file, a dataset that cannot be written or is another job's
+  2   bad usage or job file, a dataset that cannot be written or is another job's; another process planned,
+      extended or amended it otherwise at the same time, or hauled what was being amended: run it again
   3   a source refuses to be listed
   75  a source could not be reached; run the same command again
 """
@@ -57,7 +57,7 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
         if extend or amend:
             return _update(session, job, loaded, store, amend=amend)
         from skyhaul.haul.links import check_links
-        from skyhaul.planning.make_plan import check_plan, make_plan
+        from skyhaul.planning.make_plan import make_plan
         from skyhaul.planning.plan_file import Plan
         from skyhaul.report.plan_view import view_plan
         from skyhaul.report.progress import PLANNING, counting
@@ -66,20 +66,15 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
         check_links(loaded.job)
         rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}
         fresh = not Plan.exists(store)
-        if fresh:
-            begun = time.monotonic()
-            with progress_of(session) as watcher:
-                header = make_plan(
-                    loaded,
-                    store,
-                    progress=lambda objects, size: watcher.progress(
-                        counting(PLANNING, elapsed=time.monotonic() - begun, size=size, count=objects)
-                    ),
-                )
-        else:
-            with closing(Plan.open(store)) as plan:
-                header = plan.header
-            check_plan(loaded.job, header)
+        begun = time.monotonic()
+        with progress_of(session) as watcher:
+            header = make_plan(
+                loaded,
+                store,
+                progress=lambda objects, size: watcher.progress(
+                    counting(PLANNING, elapsed=time.monotonic() - begun, size=size, count=objects)
+                ),
+            )
         session.output.plan(
             view_plan(
                 header,

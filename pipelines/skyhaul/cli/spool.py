@@ -63,7 +63,7 @@ def command(session: Session, job: str, clean: bool, older_than: float, everythi
         for folder in spools(root):
             state = _state(folder, keep, older_than)
             if state == "stale" and clean:
-                state = "removed" if remove_spool(folder) else "in use"
+                state = "removed" if remove_spool(folder, unless_used=True) else "in use"
             lines.append(SpoolLine(folder, state))
     session.output.spools(SpoolReport(named(job), str(root), tuple(lines)))
     return 0

@@ -2,8 +2,8 @@
 
 Everything durable that a local dataset does goes through `LocalFiles`, so that one subclass (`before`,
 `after`) can stop the process on either side of any step: that is how the crash tests reach each of them.
-The order that callers keep: write to a temporary name, fsync, link (which never replaces), unlink the
-temporary name, fsync the folder.
+The order that callers keep: write to a temporary name, fsync, link (which never replaces), fsync
+the folder, unlink the temporary name.
 """
 
 from __future__ import annotations

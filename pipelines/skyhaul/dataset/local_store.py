@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import operator
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -60,10 +59,10 @@ class LocalStore(DatasetStore):
     def create_bytes(self, path: str, data: bytes, *, same: Same = operator.eq) -> bool:
         temporary = self.temp_path()
         self.files.write_new(temporary, data)
-        created = self._link(temporary, self.local_root / path)
-        if not created and not same(self.read_bytes(path), data):
-            raise self.conflict(path)
-        return created
+        try:
+            return self._create(temporary, path, lambda: same(self.read_bytes(path), data))
+        finally:
+            self.files.unlink(temporary)
 
     def replace_bytes(self, path: str, data: bytes) -> None:
         target = self.local_root / path
@@ -76,12 +75,42 @@ class LocalStore(DatasetStore):
     def remove(self, path: str) -> None:
         self.files.unlink(self.local_root / path)
 
-    def publish(self, local_path: Path, path: str, sha256: str) -> bool:
+    def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:
         self.files.fsync(local_path)
-        created = self._link(local_path, self.local_root / path)
-        if not created and self._digest(path) != sha256:
-            raise self.conflict(path)
+        created = self._create(local_path, path, lambda: self.digest(path) == sha256)
+        if not keep:
+            self.files.unlink(local_path)
         return created
+
+    def set_aside(self, path: str, sha256: str) -> str | None:
+        target = self.local_root / path
+        try:
+            if self.digest(path) != sha256:
+                return None
+            aside = self._reserved(path)
+            # Whatever is there at this moment is moved, so that it can be looked at alone.
+            self.files.replace(target, self.local_root / aside)
+        except FileNotFoundError:
+            return None
+        ours = self.digest(aside) == sha256
+        if not ours:
+            with suppress(FileExistsError):
+                self.files.link(self.local_root / aside, target)
+            self.files.fsync_folder(target.parent)
+            self.files.unlink(self.local_root / aside)
+        self.files.fsync_folder((self.local_root / aside).parent)
+        self.files.fsync_folder(target.parent)
+        return aside if ours else None
+
+    def _reserved(self, path: str) -> str:
+        """A name for what is set aside of `path`, with an empty file that the move replaces: another process
+        may set something aside at the same time."""
+        while True:
+            aside = self.aside_of(path)
+            self.files.make_folders((self.local_root / aside).parent)
+            with suppress(FileExistsError):
+                self.files.create(self.local_root / aside).finish(sync=False)
+                return aside
 
     def replace_file(self, local_path: Path, path: str, sha256: str, aside: str) -> None:
         self.files.fsync(local_path)
@@ -95,6 +124,27 @@ class LocalStore(DatasetStore):
         self.files.replace(local_path, target)
         self.files.fsync_folder(target.parent)
 
+    def copy(self, path: str, target: str) -> None:
+        temporary, place = self.temp_path(), self.local_root / target
+        self.files.link(self.local_root / path, temporary)
+        self.files.make_folders(place.parent)
+        self.files.replace(temporary, place)
+        # A rename between two names of one file leaves both (rename(2)).
+        self.files.unlink(temporary)
+        self.files.fsync_folder(place.parent)
+
+    def _create(self, temporary: Path, path: str, stands: Callable[[], bool]) -> bool:
+        """Give a synced file its name. `stands` compares what is there with ours. Raises CommitConflict."""
+        while not self._link(temporary, self.local_root / path):
+            try:
+                if not stands():
+                    raise self.conflict(path)
+            except FileNotFoundError:
+                # It was there when ours was refused, and is gone since.
+                continue
+            return False
+        return True
+
     def _link(self, temporary: Path, target: Path) -> bool:
         """Give a synced file its name; False where the name is taken. The folder is synced in both cases:
         who took the name may have died before it got that far."""
@@ -104,13 +154,12 @@ class LocalStore(DatasetStore):
             created = True
         except FileExistsError:
             created = False
-        self.files.unlink(temporary)
         self.files.fsync_folder(target.parent)
         return created
 
-    def _digest(self, path: str) -> str:
-        with _reading(path), open(self.local_root / path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    def digest(self, path: str) -> str:
+        with _reading(path):
+            return super().digest(path)
 
     def temp_dir(self) -> Path:
         if not self.writable:

@@ -121,14 +121,15 @@ class RemoteStore(DatasetStore):
 
         return self._create(path, put, lambda: same(self._fs.cat_file(self._at(path)), data))
 
-    def publish(self, local_path: Path, path: str, sha256: str) -> bool:
+    def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:
         upload = Upload(self._fs, self.files, local_path, sha256)
 
         def put() -> None:
             upload.send(self._at(path), mode="create")
 
         created = self._create(path, put, lambda: self._digest(path) == sha256)
-        self.files.unlink(local_path)
+        if not keep:
+            self.files.unlink(local_path)
         return created
 
     def replace_file(self, local_path: Path, path: str, sha256: str, aside: str) -> None:
@@ -142,6 +143,9 @@ class RemoteStore(DatasetStore):
         self._call("copy", path, copy)
         self._call("write", path, lambda: upload.send(self._at(path)))
         self.files.unlink(local_path)
+
+    def copy(self, path: str, target: str) -> None:
+        self._call("copy", path, lambda: self._fs.cp_file(self._at(path), self._at(target)))
 
     def _create(self, path: str, put: Callable[[], None], stands: Callable[[], bool]) -> bool:
         """A conditional put. `stands` compares what is there with ours; it raises FileNotFoundError."""
@@ -179,6 +183,9 @@ class RemoteStore(DatasetStore):
                 return
 
         self._call("remove", path, removed)
+
+    def digest(self, path: str) -> str:
+        return self._call("read", path, lambda: self._digest(path))
 
     def _digest(self, path: str) -> str:
         digest = hashlib.sha256()

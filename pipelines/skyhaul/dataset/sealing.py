@@ -18,6 +18,7 @@ from skyhaul.dataset.commits import numbers_in, same_commit
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, sealed_groups, write_sealed
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
+from skyhaul.dataset.unsealing import put_records
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import CommitConflict
@@ -76,6 +77,10 @@ def seal_group(store: DatasetStore, group: int) -> bool:
         if sealed.records() != found:
             raise store.conflict(layout.sealed_file(group))
     _remove(store, numbers)
+    if not is_sealed(store, group):
+        # It was unsealed while its records were being removed.
+        put_records(store, found)
+        return False
     return True
 
 
@@ -94,7 +99,10 @@ def _clear(store: DatasetStore, group: int) -> None:
             return shard, None
 
     found = _all(store, numbers, left)
-    _remove(store, [shard for shard, data in found if data is not None and same_commit(kept[shard], data)])
+    left_over = {n: data for n, data in found if data is not None and same_commit(kept[n], data)}
+    _remove(store, left_over)
+    if left_over and not is_sealed(store, group):
+        put_records(store, left_over)
 
 
 def _remove(store: DatasetStore, numbers: Iterable[int]) -> None:

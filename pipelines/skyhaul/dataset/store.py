@@ -5,6 +5,7 @@ Paths are those of `skyhaul_schemas.layout`: relative to the dataset, `/` betwee
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import operator
 import re
@@ -15,11 +16,14 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from skyhaul.dataset.files import LocalFiles
+from skyhaul_schemas import layout
 from skyhaul_schemas.errors import CommitConflict
 from skyhaul_schemas.printable import printable
 
 Same = Callable[[bytes, bytes], bool]
 """(standing, ours) -> whether the standing file says the same as ours."""
+
+_BLOCK = 4 * 1024 * 1024
 
 _counter = itertools.count()
 
@@ -91,17 +95,47 @@ class DatasetStore(ABC):
         """None there is fine."""
 
     @abstractmethod
-    def publish(self, local_path: Path, path: str, sha256: str) -> bool:
+    def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:
         """Move a finished file of `temp_dir()` to `path`. `sha256` is of the bytes as they were produced, and
         what is put there is known to have it. True: it is there now. False: a file with equal bytes stood
-        there already. Raises CommitConflict for other bytes. The temporary name is gone either way. Durable
-        once this returns."""
+        there already. The temporary name is gone either way, unless it is to be kept. Raises CommitConflict
+        for other bytes; then it stays. Durable once this returns."""
 
     @abstractmethod
     def replace_file(self, local_path: Path, path: str, sha256: str, aside: str) -> None:
         """Move a finished file of `temp_dir()`, held against `sha256`, to `path`, in one step; what stood
         there is kept as `aside`. There is no moment without a file at `path`, if there was one. Durable once
         this returns."""
+
+    def set_aside(self, path: str, sha256: str) -> str | None:
+        """Move the file at `path`, if it has digest `sha256`, to a name of its own below `set-aside`; that
+        name. None: it is gone, or has other bytes, and stays. Durable once this returns. An object store
+        cannot move: there, what is put at `path` between the last look and the removal is lost."""
+        try:
+            if self.digest(path) != sha256:
+                return None
+            aside = self.aside_of(path)
+            self.copy(path, aside)
+            if self.digest(path) == sha256:
+                self.remove(path)
+                return aside
+        except FileNotFoundError:
+            return None
+        self.remove(aside)
+        return None
+
+    def digest(self, path: str) -> str:
+        """Hex sha256 of the file at `path`. Raises FileNotFoundError."""
+        sha256 = hashlib.sha256()
+        with self.open_input(path) as file:
+            while block := file.read(_BLOCK):
+                sha256.update(block)
+        return sha256.hexdigest()
+
+    @abstractmethod
+    def copy(self, path: str, target: str) -> None:
+        """Create or replace `target` by what is at `path`, in one step. Raises FileNotFoundError. Durable
+        once this returns."""
 
     @abstractmethod
     def temp_dir(self) -> Path:
@@ -128,6 +162,13 @@ class DatasetStore(ABC):
     def temp_path(self, suffix: str = "") -> Path:
         """A name in `temp_dir()` that nothing else uses."""
         return self.temp_dir() / f"{next(_counter):08d}{suffix}"
+
+    def aside_of(self, path: str) -> str:
+        """A name for what is to be set aside of `path`, that nothing has."""
+        number = 0
+        while self.exists(f"{layout.SET_ASIDE}/{path}.{number}"):
+            number += 1
+        return f"{layout.SET_ASIDE}/{path}.{number}"
 
     def conflict(self, path: str) -> CommitConflict:
         return CommitConflict(

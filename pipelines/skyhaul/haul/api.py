@@ -27,12 +27,13 @@ from skyhaul.haul.receipts import Tally
 from skyhaul.haul.signals import Caught, stop_on_signals
 from skyhaul.haul.site import SITES
 from skyhaul.haul.watch import Watch
-from skyhaul.planning.amend_plan import clear_outdated
 from skyhaul.planning.fingerprint import check_fingerprint
-from skyhaul.planning.make_plan import check_plan, make_plan
+from skyhaul.planning.make_plan import check_plan, make_plan, settled_plan
+from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.publishing import keep_job
 from skyhaul.planning.recipe import Recipe
+from skyhaul_schemas import layout
 from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, SkyhaulError, StorageError
 from skyhaul_schemas.jobfile import LoadedJob
@@ -42,6 +43,9 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_size
 
 _BEAM_STAGE = re.compile(r" \[while running '[^']*'\]")
+
+SET_ASIDE_LISTED = 1_000
+"""Files that a run record names one by one."""
 
 IN_PROCESS = "DirectRunner"
 """The runner whose workers are threads of this process."""
@@ -116,13 +120,24 @@ def haul(
         if _pending(before, options.only):
             state, tally, lasting = _run(config, options, control, watcher, header, before, begun)
             _seal(store, control, watcher)
+        plan = _as_it_is(plan, store, watcher)
         after = survey(plan, store)
     if lasting is not None and after.shards_left and caught.signum is None:
         plan.close()
         raise lasting
-    outcome = _reconcile(config, options, before, after, caught, tally, state, started, begun, header)
+    outcome = _reconcile(config, options, before, after, caught, tally, state, started, begun, plan.header)
     plan.close()
     return _recorded(outcome, store, plan, loaded, started)
+
+
+def _as_it_is(plan: Plan, store: DatasetStore, watcher: HaulObserver) -> Plan:
+    """The plan that counts: another command may have extended or amended it meanwhile."""
+    now = plan.latest()
+    if now is not plan:
+        plan.close()
+        for line in set_outdated_aside(now, store):
+            watcher.event(line)
+    return now
 
 
 def _seal(store: DatasetStore, control: HaulControl, watcher: HaulObserver) -> None:
@@ -155,12 +170,14 @@ def _plan(
         watcher.progress(_planning(objects, size, time.monotonic() - begun))
 
     if Plan.exists(store):
-        plan = Plan.open(store)
+        plan = settled_plan(loaded, store)
         header = plan.header
         try:
             check_plan(loaded.job, header)
             check_fingerprint(header, Recipe.of(loaded.job, header))
             clear_outdated(plan, store)
+            for line in set_outdated_aside(plan, store):
+                watcher.event(line)
         finally:
             plan.close()
         keep_job(store, loaded.text)
@@ -279,6 +296,11 @@ def _reconcile(
     exit_code = after.exit_code()
     if exit_code == EXIT_INCOMPLETE and not tally.deferred and caught.signum is None:
         messages.append(f"{lost} shards were not hauled (runner state {state}); run the same command again")
+    if tally.set_aside:
+        messages.append(
+            f"{len(tally.set_aside)} files that lay under names of shards, and were of no commit, are kept"
+            f" under {layout.SET_ASIDE}"
+        )
     if after.shards_failed:
         messages.append(
             f"{after.shards_failed} shards failed; `skyhaul failures` lists them, `skyhaul replay` retries"
@@ -315,6 +337,7 @@ def _reconcile(
         damaged_objects=after.damaged_objects,
         transfer=_difference(after.transfer, before.transfer),
         deferred_because=dict(tally.kinds) if tally.deferred else {},
+        set_aside=tally.set_aside[:SET_ASIDE_LISTED],
     )
     return HaulOutcome(run, after, exit_code, tuple(messages))
 

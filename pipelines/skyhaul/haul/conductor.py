@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
-from skyhaul.dataset.commits import is_committed, read_failure, write_failure
+from skyhaul.dataset.commits import is_committed, read_commit, read_failure, write_failure
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.haul.in_place import open_proved
 from skyhaul.haul.receipts import Receipt
 from skyhaul.haul.site import Site
-from skyhaul.shards.commit import commit_shard
+from skyhaul.shards.commit import CommitGuard, commit_shard
 from skyhaul.shards.encode import encode_shard
 from skyhaul.shards.mend import mend_shard
 from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
@@ -181,10 +182,18 @@ class Conductor:
 
     def _settled(self, shard: Shard) -> Receipt | None:
         """A receipt without work: committed before, or its source has been given up."""
-        if not self._site.config.mend and is_committed(self._site.store, shard.number):
+        if not self._site.config.mend and self._is_committed(shard.number):
             return Receipt(shard.number, shard.source, "committed", fresh=False)
         error = self._given_up.get(shard.source)
         return None if error is None else self._receipt_of(shard, error)
+
+    def _is_committed(self, number: int) -> bool:
+        """As it is planned now."""
+        site = self._site
+        if not site.plan.is_amended(number):
+            return is_committed(site.store, number)
+        standing = read_commit(site.store, number)
+        return standing is not None and not site.plan.outdates_commit(standing)
 
     def _begin(self, shard: Shard) -> _Claimed:
         site = self._site
@@ -211,6 +220,8 @@ class Conductor:
 
     def _encode(self, claimed: _Claimed) -> Receipt:
         shard, fetch = claimed.shard, claimed.fetch
+        guard = self._guard(shard)
+        settle = mend_shard if self._site.config.mend else commit_shard
         try:
             record = encode_shard(
                 shard,
@@ -221,10 +232,10 @@ class Conductor:
                 started=claimed.started,
                 cancelled=self._site.control.cancelled,
                 done_with=lambda chunk: self._done_with(claimed, chunk),
-                before_publishing=lambda: self._check_plan(shard),
+                before_publishing=guard.check,
                 ceiling=self._site.recipe.ceilings.get(shard.source),
                 transforms=self._site.recipe.transforms(shard.source),
-                settle=mend_shard if self._site.config.mend else commit_shard,
+                settle=partial(settle, guard=guard),
             )
         except (CarriageError, StorageError, DecodeError, ReplayDiffers) as error:
             receipt = self._receipt_of(shard, error)
@@ -232,16 +243,23 @@ class Conductor:
                 fetch.release(keep=True)
             return receipt
         finally:
+            for path, kept in guard.moved.items():
+                self._event(f"{path} was left by an earlier haul and is not committed: it is kept as {kept}")
             for file in claimed.files.values():
                 file.close()
         if fetch is not None:
             fetch.release(keep=False)
-        return self._committed(shard, record)
+        return replace(self._committed(shard, record), set_aside=tuple(guard.moved.values()))
 
-    def _check_plan(self, shard: Shard) -> None:
+    def _guard(self, shard: Shard) -> CommitGuard:
         """An amendment of the plan while this haul runs must not meet the shard as it was."""
-        if not self._site.plan.still_holds(shard.number):
-            raise PlanAmended(f"shard {shard.number} was amended in the plan; run the same command again")
+        plan = self._site.plan
+
+        def check() -> None:
+            if not plan.still_holds(shard.number):
+                raise PlanAmended(f"shard {shard.number} was amended in the plan; run the same command again")
+
+        return CommitGuard(check, plan.outdates_commit, plan.is_amended(shard.number))
 
     def _open(self, claimed: _Claimed, chunk: Chunk) -> ChunkBytes:
         if claimed.local is not None:

@@ -30,6 +30,8 @@ class Receipt:
     """False: it was committed before this haul came to it."""
     links: tuple[str, ...] = ()
     """The links that carried it; those that could have, where it was not committed."""
+    set_aside: tuple[str, ...] = ()
+    """Where files are kept that lay under names of the shard, and were not committed."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class Tally:
     kinds: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     """Of deferred shards: the first reason of each kind that says more than its name."""
+    set_aside: list[str] = field(default_factory=list)
 
     def add(self, receipt: Receipt) -> None:
         match receipt.outcome:
@@ -61,6 +64,7 @@ class Tally:
                 self.deferred += 1
         if receipt.outcome == "deferred" and receipt.reason:
             self.reasons.setdefault(receipt.kind, receipt.reason)
+        self.set_aside += receipt.set_aside
         if receipt.kind:
             self.kinds[receipt.kind] = self.kinds.get(receipt.kind, 0) + 1
         for name in ("source_bytes", "read", "written", "filtered", "rejected", "payload", "wire", "resent"):
@@ -75,6 +79,7 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for kind, count in other.kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + count
+        self.set_aside += other.set_aside
         for kind, reason in other.reasons.items():
             self.reasons.setdefault(kind, reason)
         return self

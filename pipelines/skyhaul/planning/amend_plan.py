@@ -7,29 +7,29 @@ there are more of them than before, the rest goes into further shards. Committed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.commits import clear_failure, committed_shards, failures
+from skyhaul.dataset.commits import committed_in, committed_shards, read_commit
 from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.catalogue import Cut
 from skyhaul.planning.changes import Changes
 from skyhaul.planning.difference import Outcome, PlanUpdate, differences
 from skyhaul.planning.extend_plan import relisted
-from skyhaul.planning.make_plan import open_sources, selections
+from skyhaul.planning.make_plan import open_sources, selections, settled_plan
+from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.plan_writer import NewTable, new_table
 from skyhaul.planning.planner import Planner, Progress
 from skyhaul.planning.publishing import publish_generation
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_connectors.transfer.spool import folder_name
-from skyhaul_connectors.transfer.spool_lock import is_locked
+from skyhaul_connectors.transfer.spool_hold import held_spools
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import PlanMismatch, SpoolInUse, UsageError
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.plan import (
     DROPPED_SCHEMA,
@@ -53,9 +53,10 @@ _OUTCOMES: Mapping[str | None, Outcome] = {
 
 def amend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
     """Amend the plan, and clear the failures of the shards that were amended. New objects are listed, and not
-    planned. Where no shard is concerned, nothing is written. Raises what `extend_plan` does, and UsageError
-    while a haul of this dataset runs with the job's spool."""
-    with open_sources(loaded.job) as sources, closing(Plan.open(store)) as plan:
+    planned. Where no shard is concerned, nothing is written. The job's spool is held all the while. Raises
+    what `extend_plan` does, UsageError while a haul of this dataset runs with the job's spool, and
+    PlanMismatch where a haul elsewhere commits a shard that is being amended."""
+    with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
         return amend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
 
 
@@ -70,40 +71,43 @@ def amend_from(
 ) -> PlanUpdate:
     """`amend_plan` for sources and a plan that are open."""
     spool = Path(loaded.job.spool)
-    own = folder_name(plan.header.first_digest)
-    # Workers of a runner that share a machine have a spool each, below the job's.
-    if any(is_locked(place / own) for place in (spool, *spool.glob("worker-*"))):
-        raise UsageError(
-            f"a haul of {store.place} runs with the spool {printable(str(spool))}; stop it, then amend"
-        )
     update = PlanUpdate("amend", plan.header)
-    with (
-        relisted(loaded, patterns, sources, plan, "amend", progress) as planner,
-        closing(Changes(spool)) as changes,
-    ):
-        for now, planned in differences(planner.listed(), plan.objects()):
-            if planned is None:
-                update.add(now, None, "left")
-            else:
-                changes.add(now, planned)
-        update.leave_out(planner.left_out(), planner.unchecked())
-        committed = committed_shards(store)
-        for shard in plan.shards():
-            for chunk in shard.chunks:
-                changes.saw(chunk, committed=shard.number in committed)
-        _Amendment(planner, plan, store, changes, committed, update).write()
-    if update.amended:
-        with closing(Plan.open(store)) as amended:
-            clear_outdated(amended, store)
+    with _undisturbed(spool, plan, store):
+        update.set_aside += set_outdated_aside(plan, store)
+        with (
+            relisted(loaded, patterns, sources, plan, "amend", progress) as planner,
+            closing(Changes(spool)) as changes,
+        ):
+            for now, planned in differences(planner.listed(), plan.objects()):
+                if planned is None:
+                    update.add(now, None, "left")
+                else:
+                    changes.add(now, planned)
+            update.leave_out(planner.left_out(), planner.unchecked())
+            committed = committed_shards(store)
+            for shard in plan.shards():
+                for chunk in shard.chunks:
+                    changes.saw(chunk, committed=shard.number in committed)
+            _Amendment(planner, plan, store, changes, committed, update).write()
+        if update.amended:
+            with closing(Plan.open(store)) as amended:
+                clear_outdated(amended, store)
+                # A haul elsewhere may have committed one of them since the last look.
+                update.set_aside += set_outdated_aside(amended, store, update.amended)
     return update
 
 
-def clear_outdated(plan: Plan, store: DatasetStore) -> None:
-    """Forget failures of shards as they were before an amendment, so that a haul takes the shards up."""
-    if len(plan.generations) > 1:
-        for failure in list(failures(store)):
-            if failure.shard < plan.header.shards and plan.outdates(failure):
-                clear_failure(store, failure.shard)
+@contextmanager
+def _undisturbed(spool: Path, plan: Plan, store: DatasetStore) -> Iterator[None]:
+    """Hold the job's spools of the plan."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held_spools(spool, plan.header.first_digest))
+        except SpoolInUse as busy:
+            raise UsageError(
+                f"a haul of {store.place} runs with the spool {printable(str(spool))}; stop it, then amend"
+            ) from busy
+        yield
 
 
 class _Amendment:
@@ -142,11 +146,27 @@ class _Amendment:
                     planner.pool(self._changes.rest())
                     before = self._plan.header
                     header = planner.deal_chunks(shards, before.job)
-                    remove_unfinished(store, self._update.amended)
-                    publish_generation(store, objects.file, dropped.file, shards.file, header)
+                    publish_generation(
+                        store, objects.file, dropped.file, shards.file, header, self._refuse_committed
+                    )
         self._update.shards = header.shards - before.shards
         self._update.bytes = header.source_bytes - before.source_bytes
         self._update.header, self._update.generation = header, header.generation
+
+    def _refuse_committed(self) -> None:
+        """Raise PlanMismatch where a haul elsewhere has committed a shard that is being amended."""
+        taken = []
+        for group, shards in itertools.groupby(self._update.amended, key=layout.group_of):
+            for shard in sorted(committed_in(self._store, group).intersection(shards)):
+                record = read_commit(self._store, shard)
+                if record is not None and record.plan == self._plan.digest_of(shard):
+                    taken.append(shard)
+        if taken:
+            raise PlanMismatch(
+                f"{_shards(len(taken))} of dataset {self._store.place}, the first {taken[0]}, came to be"
+                " committed while the plan was being amended, which changed nothing; run the same command"
+                " again"
+            )
 
     def _pinned_anew(self, objects: NewTable) -> Iterator[Cut]:
         """The chunks of the objects that are pinned anew; every change is told on the way."""
@@ -184,14 +204,5 @@ class _Amendment:
         return placed
 
 
-def remove_unfinished(store: DatasetStore, shards: Iterable[int]) -> None:
-    """Remove data files and rejects of shards that are not committed: a crash between publication and
-    commit leaves them, and with other objects the shard will have other bytes."""
-    wanted = set(shards)
-    for group in sorted({layout.group_of(shard) for shard in wanted}):
-        for path in list(store.list(f"{layout.DATA}/{group:04d}")):
-            match = DATA_FILE.fullmatch(path)
-            if match and int(match[3]) in wanted:
-                store.remove(path)
-    for shard in sorted(wanted):
-        store.remove(layout.rejects_file(shard))
+def _shards(count: int) -> str:
+    return f"{count:,} shards" if count > 1 else "a shard"

@@ -38,7 +38,8 @@ class PlanUpdate:
     """What an extension or an amendment did. changes: at most CHANGES_KEPT; counts: all, as `what` and
     outcome -> number (`new planned`: 3). generation: its number, or None where there was nothing to do.
     shards: how many it added; amended: the earlier shards that it changed. left_out, unchecked and
-    their names: as in PlanHeader, of the listing that was just made."""
+    their names: as in PlanHeader, of the listing that was just made. set_aside: a line for each commit
+    record of a shard as it was before, which a haul elsewhere wrote meanwhile."""
 
     kind: str
     header: PlanHeader
@@ -52,6 +53,7 @@ class PlanUpdate:
     left_out_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     unchecked: dict[str, dict[str, int]] = field(default_factory=dict)
     unchecked_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    set_aside: list[str] = field(default_factory=list)
 
     def leave_out(self, found: Mapping[str, LeftOut], unchecked: Mapping[str, Tally]) -> None:
         """Take over what the listings held that is no object, or is not checked."""
@@ -91,6 +93,7 @@ class PlanUpdate:
             "shards": {"planned": self.header.shards, "added": self.shards, "amended": self.amended},
             "bytes_added": self.bytes,
             "counts": dict(sorted(self.counts.items())),
+            "set_aside": self.set_aside,
             "changes": [asdict(change) for change in self.changes],
         }
 

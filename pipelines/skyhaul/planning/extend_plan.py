@@ -11,7 +11,7 @@ from skyhaul.planning.catalogue import Catalogue
 from skyhaul.planning.difference import PlanUpdate, differences
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.latecomers import Latecomers
-from skyhaul.planning.make_plan import check_plan, open_sources, refuse_secrets, selections
+from skyhaul.planning.make_plan import check_plan, open_sources, refuse_secrets, selections, settled_plan
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.plan_writer import new_table
 from skyhaul.planning.planner import Planner, Progress
@@ -27,7 +27,7 @@ def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | 
     they were planned, as do images whose side-car came late. Where nothing is new, nothing is written. Raises
     UsageError (no plan, another job, other encoders), PlanMismatch, CarriageError (a source cannot be
     listed), StorageError."""
-    with open_sources(loaded.job) as sources, closing(Plan.open(store)) as plan:
+    with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
         return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
 
 

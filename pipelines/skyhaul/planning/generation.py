@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -111,15 +112,27 @@ class Generation:
 
     def objects(self) -> Iterator[PinnedObject]:
         """The objects that it pins, by the UTF-8 bytes of source and path; streamed. Raises PlanDamaged."""
-        name = layout.objects_file(self.number)
-        for row in self._rows(name, OBJECTS_SCHEMA):
+        own = layout.objects_file(self.number)
+        name, table = self._table_of((own, self._draft("objects.parquet")), OBJECTS_SCHEMA)
+        for row in _rows(table):
             yield checked_object(row, name)
+
+    def has_objects(self) -> bool:
+        """Whether its objects are there and are those of its digest, by what their file says of itself."""
+        try:
+            _, table = self._table_of((layout.objects_file(self.number),), OBJECTS_SCHEMA)
+        except PlanDamaged:
+            return False
+        table.close()
+        return True
 
     def dropped(self) -> Iterator[DroppedChunk]:
         """What it took out of earlier shards, by source, path and offset; streamed. Raises PlanDamaged."""
         if self.header.kind == "amend":
-            name = layout.dropped_file(self.number)
-            for row in self._rows(name, DROPPED_SCHEMA):
+            # A process of an earlier version may have died and left another one under its own name.
+            own = layout.dropped_file(self.number)
+            name, table = self._table_of((self._draft("dropped.parquet"), own), DROPPED_SCHEMA)
+            for row in _rows(table):
                 yield checked_dropped(row, name)
 
     def rows(self) -> Iterator[Chunk]:
@@ -127,17 +140,32 @@ class Generation:
         for group in range(self._table.groups):
             yield from self._chunks(group)
 
-    def _rows(self, name: str, schema: pa.Schema) -> Iterator[dict[str, Any]]:
-        try:
-            file = self._store.open_input(name)
-        except FileNotFoundError:
-            raise PlanDamaged(f"{name} is missing") from None
-        with file:
-            table = PlanTable(file, schema, name)
-            if parse_json(table.header, name).get("objects_digest") != self.header.objects_digest:
-                raise PlanDamaged(f"{name} belongs to another plan")
-            for group in range(table.groups):
-                yield from table.rows(group)
+    def _draft(self, name: str) -> str:
+        return layout.draft_file(self.number, self.header.digest, name)
+
+    def _table_of(self, places: tuple[str, ...], schema: pa.Schema) -> tuple[str, PlanTable]:
+        """The first table of `places` that belongs to this generation, with its name. Raises PlanDamaged."""
+        foreign = ""
+        for name in places:
+            try:
+                file = self._store.open_input(name)
+            except FileNotFoundError:
+                continue
+            try:
+                table = PlanTable(file, schema, name)
+                if parse_json(table.header, name).get("objects_digest") == self.header.objects_digest:
+                    return name, table
+            except BaseException:
+                file.close()
+                raise
+            table.close()
+            foreign = name
+        own = next(name for name in places if not name.startswith(layout.DRAFTS))
+        found = f"{foreign} belongs to another plan than {self.name}" if foreign else f"{own} is missing"
+        raise PlanDamaged(
+            f"{found}; `skyhaul plan JOB` makes it anew where it can, else restore it from a copy of the"
+            " dataset"
+        )
 
     def _check(self, previous: PlanHeader | None) -> None:
         header = self.header
@@ -203,3 +231,9 @@ class Generation:
         if any(c.index != i or c.object.source != source for i, c in enumerate(chunks)):
             raise PlanDamaged(f"{self.name}: the chunks of shard {number} are not in order")
         return shard
+
+
+def _rows(table: PlanTable) -> Iterator[dict[str, Any]]:
+    with closing(table):
+        for group in range(table.groups):
+            yield from table.rows(group)

@@ -11,12 +11,14 @@ from skyhaul.planning.catalogue import Catalogue
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.plan_writer import new_table
 from skyhaul.planning.planner import Planner, Progress
-from skyhaul.planning.publishing import publish, refuse_foreign
+from skyhaul.planning.publishing import keep_job, publish, refuse_foreign
 from skyhaul.planning.routes import planning_route
+from skyhaul.planning.settling import settle_plan
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
+from skyhaul_schemas import layout
 from skyhaul_schemas.digested import digested_part, job_difference
-from skyhaul_schemas.errors import PlanMismatch, UsageError
+from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
@@ -32,9 +34,51 @@ def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | No
     if Plan.exists(store):
         with closing(Plan.open(store)) as plan:
             check_plan(loaded.job, plan.header)
-            return plan.header
+            if not settle_plan(plan, store, Path(loaded.job.spool)):
+                if not store.exists(layout.JOB):
+                    keep_job(store, loaded.text)
+                return plan.header
+            _refuse_mixed(plan, store)
+        # Nothing rests on it: what it was to haul is found by listing anew.
+        store.remove(layout.SHARDS)
     with open_sources(loaded.job) as sources:
         return plan_sources(loaded, selections(loaded.job), sources, store, progress=progress)
+
+
+def settled_plan(loaded: LoadedJob, store: DatasetStore) -> Plan:
+    """The plan in `store`, whose tables are its own. Raises UsageError where there is none, PlanDamaged,
+    StorageError."""
+    plan = Plan.open(store)
+    try:
+        mixed = settle_plan(plan, store, Path(loaded.job.spool))
+        if mixed:
+            raise PlanDamaged(
+                f"{layout.objects_file(mixed[0])} in dataset {store.place} is missing or belongs to another"
+                " plan; `skyhaul plan JOB` plans anew where nothing is hauled yet, else restore it from a"
+                " copy of the dataset"
+            )
+    except BaseException:
+        plan.close()
+        raise
+    return plan
+
+
+def _refuse_mixed(plan: Plan, store: DatasetStore) -> None:
+    """Raise PlanDamaged for a plan whose objects are another one's, and cannot be made anew from its rows,
+    where anything rests on it."""
+    if len(plan.generations) > 1:
+        raise PlanDamaged(
+            f"{layout.PLAN} in dataset {store.place}: objects of a generation are missing or belong to"
+            " another plan; restore them from a copy of the dataset, or choose another `dataset`"
+        )
+    for folder in (layout.COMMITS, layout.SEALED, layout.DATA):
+        found = next(store.list(folder), None)
+        if found is not None:
+            raise PlanDamaged(
+                f"{layout.OBJECTS} in dataset {store.place} is missing or belongs to another plan, and"
+                f" {found} rests on this one; restore it from a copy of the dataset, or choose another"
+                " `dataset`"
+            )
 
 
 @contextmanager

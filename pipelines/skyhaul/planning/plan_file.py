@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import TypeVar
 
+from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.generation import Generation, Summary
 from skyhaul_schemas import layout
-from skyhaul_schemas.commit import FailureRecord
+from skyhaul_schemas.commit import CommitRecord, FailureRecord
 from skyhaul_schemas.errors import PlanDamaged, UsageError
 from skyhaul_schemas.plan import CUT_SHORT, DroppedChunk, PinnedObject, PlanHeader, Shard
 
@@ -62,6 +63,10 @@ class Plan:
         """Whether no generation was added since this plan was opened."""
         return not self._store.exists(layout.shards_file(len(self.generations)))
 
+    def latest(self) -> Plan:
+        """This plan, or where a generation was added since it was opened, the plan as it is now, opened."""
+        return self if self.is_current() else Plan.open(self._store)
+
     def still_holds(self, number: int) -> bool:
         """Whether shard `number` is in the plan as it was when this plan was opened. Asks the store for a
         further generation, and reads it where there is one."""
@@ -73,6 +78,24 @@ class Plan:
     def outdates(self, failure: FailureRecord) -> bool:
         """Whether an amendment has changed the shard since `failure`."""
         return len(self.generations) > 1 and failure.plan != self.digest_of(failure.shard)
+
+    def outdates_commit(self, record: CommitRecord) -> bool:
+        """Whether the record is of the shard as it was before an amendment: then it is no commit any more."""
+        if not 0 <= record.shard < self.header.shards:
+            return False
+        holder = self._holder(record.shard)
+        return any(
+            generation.header.digest == record.plan and generation.has(record.shard)
+            for generation in self.generations[: holder.number]
+        )
+
+    def is_amended(self, number: int) -> bool:
+        """Whether an amendment has put shard `number` in an earlier one's place."""
+        return any(number in generation.replaced for generation in self.generations)
+
+    def amended(self) -> ShardSet:
+        """The shards that amendments have put in an earlier one's place."""
+        return ShardSet(sorted({number for g in self.generations for number in g.replaced}))
 
     def digest_of(self, number: int) -> str:
         """The digest of the generation that holds shard `number` now. Reads nothing."""

@@ -39,8 +39,12 @@ def lines(update: PlanUpdate, target: str) -> Iterator[str]:
         yield f"  {line}"
     for line in unchecked_lines(update.unchecked, update.unchecked_names):
         yield f"  {line}"
+    for line in update.set_aside[:LINES]:
+        yield f"  {line}"
+    if len(update.set_aside) > LINES:
+        yield f"  and {len(update.set_aside) - LINES:,} more; --json lists them"
     yield f"  digest {header.digest}"
-    if update.generation is not None:
+    if update.generation is not None or update.set_aside:
         yield f"next: skyhaul run {job}"
     elif update.kind == "extend" and update.count("changed") + update.count("vanished"):
         yield f"next: skyhaul plan --amend {job}"

@@ -1,20 +1,153 @@
-"""Put a shard's finished files into place and commit it."""
+"""Put a shard's finished files into place and commit it.
+
+Two things can be in the way. A file of other bytes under the name of one of ours, while the shard is not
+committed: a crash left it of the shard as it was before an amendment of the plan, or a disk has lost an
+unlink; it is set aside. And an amendment that comes between: the plan is looked at before the commit record
+and after it, because the amendment looks at the records only after it is there (`skyhaul.planning.outdated`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 
-from skyhaul.dataset.commits import clear_failure, write_commit
+from pydantic import ValidationError
+
+from skyhaul.dataset.commits import CommitReader, clear_failure, read_commit, write_commit
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards.parquet import FinishedFile
+from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
+from skyhaul_schemas.errors import CommitConflict, PlanAmended, StorageError
+
+_TRIES = 3
+"""Of one file: what is set aside may be put there again by a worker of the plan as it was."""
 
 
-def commit_shard(store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile]) -> CommitRecord:
+def _no_check() -> None:
+    """A plan that never changes."""
+
+
+@dataclass(slots=True)
+class CommitGuard:
+    """What a commit asks of the plan as it is now. check: raises PlanAmended where the shard is another one.
+    outdated: whether a record is of the shard as it was before an amendment. amended: whether there was one.
+    moved: file -> where it was set aside, as it grows."""
+
+    check: Callable[[], None] = _no_check
+    outdated: Callable[[CommitRecord], bool] = lambda record: False
+    amended: bool = False
+    moved: dict[str, str] = field(default_factory=dict)
+
+
+def commit_shard(
+    store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
+) -> CommitRecord:
     """Publish `files`, then write `record`, which speaks of them; the record that stands, ours or an equal
-    one that was there. Raises CommitConflict, DiskFull and StorageError."""
-    for finished in files:
-        store.publish(finished.file.path, finished.entry.path, finished.entry.sha256)
-    standing = write_commit(store, record)
+    one that was there. Raises CommitConflict, PlanAmended, DiskFull and StorageError."""
+    guard = guard or CommitGuard()
+    try:
+        for finished in files:
+            _publish(store, record.shard, finished, guard)
+        guard.check()
+        if guard.amended:
+            _clear_strays(store, record, guard)
+        standing = _write(store, record, guard)
+        guard.check()
+    except PlanAmended:
+        _withdraw(store, record, guard)
+        raise
+    if guard.amended:
+        # A worker of the plan as it was may have come between: it looks for this record once it knows.
+        _clear_strays(store, standing, guard)
     clear_failure(store, record.shard)
     return standing
+
+
+def _publish(store: DatasetStore, shard: int, finished: FinishedFile, guard: CommitGuard) -> None:
+    path, sha256 = finished.entry.path, finished.entry.sha256
+    for left in reversed(range(_TRIES)):
+        try:
+            store.publish(finished.file.path, path, sha256)
+            return
+        except CommitConflict:
+            guard.check()
+            standing = read_commit(store, shard)
+            if not left or (standing is not None and not guard.outdated(standing)):
+                raise
+            with suppress(FileNotFoundError):
+                _set_aside(store, path, guard)
+
+
+def _write(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> CommitRecord:
+    try:
+        return write_commit(store, record)
+    except CommitConflict:
+        guard.check()
+        standing = read_commit(store, record.shard)
+        if standing is not None and not guard.outdated(standing):
+            _put_back(store, standing, guard)
+            raise
+    _set_record_aside(store, record.shard, guard)
+    return write_commit(store, record)
+
+
+def _put_back(store: DatasetStore, standing: CommitRecord, guard: CommitGuard) -> None:
+    """Another worker has committed with the files that were set aside as strays: they are its."""
+    rejects = [standing.rejects] if standing.rejects else []
+    for entry in (*standing.files, *rejects):
+        kept = guard.moved.get(entry.path)
+        if kept is not None and store.digest(kept) == entry.sha256:
+            store.copy(kept, entry.path)
+
+
+def _withdraw(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> None:
+    """Take back a commit that an amendment has overtaken. Its files stay for the shard as it is now to set
+    aside; where that one is committed already, they go now. What fails here is found by the next haul."""
+    with suppress(StorageError):
+        standing = read_commit(store, record.shard)
+        if standing is not None and standing.plan == record.plan:
+            _set_record_aside(
+                store, record.shard, CommitGuard(outdated=lambda found: found.plan == record.plan)
+            )
+        elif standing is not None:
+            _clear_strays(store, standing, guard)
+
+
+def _set_record_aside(store: DatasetStore, shard: int, guard: CommitGuard) -> None:
+    """Set the record of a shard aside, if it is outdated. One in a sealed group stays: the next haul sees to
+    it."""
+    path = layout.commit_file(shard)
+    with closing(CommitReader(store)) as reader, suppress(FileNotFoundError, ValidationError):
+        data = reader.data(shard)
+        if data is not None and guard.outdated(CommitRecord.model_validate_json(data)):
+            kept = store.set_aside(path, hashlib.sha256(data).hexdigest())
+            if kept is not None:
+                guard.moved[path] = kept
+
+
+def _clear_strays(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> None:
+    """Set files of the shard aside that `record` does not speak of."""
+    for path in list(strays_of(store, record)):
+        with suppress(FileNotFoundError):
+            _set_aside(store, path, guard)
+
+
+def strays_of(store: DatasetStore, record: CommitRecord) -> Iterator[str]:
+    """Files that are named as the shard's, and that `record` does not speak of."""
+    known = {entry.path for entry in record.files}
+    for path in store.list(f"{layout.DATA}/{layout.group_of(record.shard):04d}"):
+        match = DATA_FILE.fullmatch(path)
+        if match and int(match[3]) == record.shard and path not in known:
+            yield path
+    if record.rejects is None and store.exists(layout.rejects_file(record.shard)):
+        yield layout.rejects_file(record.shard)
+
+
+def _set_aside(store: DatasetStore, path: str, guard: CommitGuard) -> None:
+    kept = store.set_aside(path, store.digest(path))
+    if kept is not None:
+        guard.moved[path] = kept

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from skyhaul.dataset.commits import read_commit
 from skyhaul.dataset.intact import fault_in_file
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.shards.commit import commit_shard
+from skyhaul.shards.commit import CommitGuard, commit_shard
 from skyhaul.shards.parquet import FinishedFile
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
@@ -19,12 +19,14 @@ from skyhaul_schemas.errors import ReplayDiffers
 from skyhaul_schemas.printable import printable
 
 
-def mend_shard(store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile]) -> CommitRecord:
+def mend_shard(
+    store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
+) -> CommitRecord:
     """Replace what is broken of the shard by the `files` that `record` speaks of; the record that stands.
     Raises ReplayDiffers, StorageError. A shard without a commit record is committed."""
     standing = read_commit(store, record.shard)
     if standing is None:
-        return commit_shard(store, record, files)
+        return commit_shard(store, record, files, guard)
     difference = next(_differences(standing, record), None)
     if difference is not None:
         raise ReplayDiffers(

@@ -58,7 +58,10 @@ class StrayCheck:
             self._add(path, None, "no name of a shard's file")
         elif shard in self._committed:
             self._add(
-                path, shard, f"shard {shard} was committed without it: it is there under another name too"
+                path,
+                shard,
+                f"shard {shard} was committed without it: it is there under another name too, or is of the"
+                " shard as it was before an amendment, which `skyhaul run` sets aside",
             )
         elif shard >= self._shards:
             self._add(path, shard, f"the plan ends with shard {self._shards - 1}")
