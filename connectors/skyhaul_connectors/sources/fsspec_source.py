@@ -16,7 +16,9 @@ from typing import Any
 
 import fsspec
 
+from skyhaul_connectors.sources.blocking import tried_here
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
+from skyhaul_connectors.sources.doubts import Doubts
 from skyhaul_connectors.sources.fsspec_errors import foreign_errors, translated
 from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
 from skyhaul_connectors.sources.globs import Selection, States, has_glob
@@ -61,6 +63,7 @@ class FsspecFiles:
         self._lock = threading.Lock()
         self._filesystem: Any = None
         self._reader = _Reader(self)
+        self._doubts = Doubts()
 
     @property
     def name(self) -> str:
@@ -76,7 +79,9 @@ class FsspecFiles:
         )
 
     def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
-        return self._reader.read(obj, offset, length) if length else b""
+        if not length:
+            return b""
+        return tried_here(self._doubts, lambda: self._reader.read(obj, offset, length))
 
     def close(self) -> None:
         self._reader.close()
@@ -133,13 +138,17 @@ class FsspecFiles:
             yield from self._walk(globs, frozenset(exact))
 
     def _named(self, path: str) -> PinnedObject:
-        with translated(self.place(path)):
-            info = self.filesystem().info(self.full_path(path))
+        info = tried_here(self._doubts, lambda: self._info(path))
         if info.get("type") == "directory":
             raise UsageError(
                 f"source {self._name}: {printable(path)!r} is a folder; write {printable(path)}/**"
             )
         return self._pin(path, info)
+
+    def _info(self, path: str) -> Info:
+        with translated(self.place(path)):
+            found: Info = self.filesystem().info(self.full_path(path))
+        return found
 
     def _walk(self, globs: Selection, skip: frozenset[str]) -> Iterator[PinnedObject]:
         folders: list[tuple[str, States]] = [("", globs.start())]

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
-from skyhaul_connectors.sources.blocking import retrying
+from skyhaul_connectors.sources.blocking import tried
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
 from skyhaul_connectors.sources.globs import Selection, States, has_glob
 from skyhaul_connectors.sources.http_documents import HttpDocuments
@@ -177,8 +177,7 @@ class _Crawl(Finder):
     async def _children(self, folder: str) -> list[IndexEntry]:
         url = self._root.below(folder)
         place = f"{self._name}: {url}"
-        children: list[IndexEntry] = await retrying()(self._read_page, url, place)
-        return children
+        return await tried(self._documents.doubts, self._read_page, url, place)
 
     async def _read_page(self, url: HttpUrl, place: str) -> list[IndexEntry]:
         page = bytearray()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from skyhaul_connectors.sources.blocking import retrying
+from skyhaul_connectors.sources.blocking import tried
 from skyhaul_connectors.sources.http_documents import Answer, HttpDocuments
 from skyhaul_connectors.sources.http_head import AnswerHead
-from skyhaul_connectors.sources.http_judge import refusal
+from skyhaul_connectors.sources.http_judge import encoded, encoding_in, refusal
 from skyhaul_connectors.sources.http_url import HttpUrl
 from skyhaul_schemas.errors import MalformedAnswer, RangeRefused, ServerBusy, ServerError
 
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 _TOTAL = re.compile(rb"bytes +(?:0-0|\*)/(\d{1,18})", re.IGNORECASE)
-_NO_HEAD = (400, 401, 403, 405, 501)
-"""Statuses by which servers, and signed URLs made for GET, refuse HEAD alone."""
+_BUSY = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +38,34 @@ def version_in(head: AnswerHead) -> str:
 
 async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
     """Asks by HEAD, or for the first byte where HEAD says nothing. Raises CarriageError."""
-    found: Pin = await retrying()(_pin, documents, url, place)
-    return found
+    return await tried(documents.doubts, _pin, documents, url, place)
 
 
 async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
-    answer = await documents.head(url)
+    """HEAD is a short way and no verdict: servers, and signed URLs made for GET, refuse it alone, some with
+    404 or 500, and some send a body that it must not have."""
+    try:
+        answer = await documents.head(url)
+    except MalformedAnswer:
+        return await _pin_by_first_byte(documents, url, place)
     head = answer.head
     if head.status == 200 and head.length is not None:
-        _check_encoding(head, place)
+        _check_encoding(documents, head, place)
         return Pin(head.length, version_in(head))
-    if head.status == 200 or head.status in _NO_HEAD:
-        return await _pin_by_first_byte(documents, url, place)
-    raise _refused(place, answer)
+    if head.status in _BUSY:
+        raise _refused(place, answer)
+    return await _pin_by_first_byte(documents, url, place)
 
 
 async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
-    answer = await documents.get(url, cap=1 << 20, take=lambda data: None, more="Range: bytes=0-0\r\n")
+    answer = await documents.get(url, cap=0, take=None, more="Range: bytes=0-0\r\n")
     head = answer.head
     total = _TOTAL.fullmatch(head.fields.get(b"content-range", b"").strip())
     if head.status == 200 and head.length is not None:
-        _check_encoding(head, place)
+        _check_encoding(documents, head, place)
         return Pin(head.length, version_in(head))
     if head.status == 206 and total is not None:
-        _check_encoding(head, place)
+        _check_encoding(documents, head, place)
         return Pin(int(total[1]), version_in(head))
     if head.status == 416 and total is not None and int(total[1]) == 0:
         return Pin(0, version_in(head))
@@ -71,9 +74,10 @@ async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str)
     raise _refused(place, answer)
 
 
-def _check_encoding(head: AnswerHead, place: str) -> None:
-    if head.fields.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
-        raise MalformedAnswer(f"{place}: the server states a Content-Encoding that was not asked for")
+def _check_encoding(documents: HttpDocuments, head: AnswerHead, place: str) -> None:
+    encoding = None if documents.options.stored else encoding_in(head)
+    if encoding is not None:
+        raise encoded(place, encoding)
 
 
 def _refused(place: str, answer: Answer) -> Exception:

@@ -19,12 +19,14 @@ from skyhaul_schemas.plan import PinnedObject
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
     """One request for bytes [offset, offset + length) of a pinned object; length >= 1. `tag` is the
-    asker's and only ever compared and handed back."""
+    asker's and only ever compared and handed back. `whole`: the server is known to ignore ranges, so that
+    an answer with all of the object will do, too: the range is taken out of it."""
 
     object: PinnedObject
     offset: int
     length: int
     tag: int
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

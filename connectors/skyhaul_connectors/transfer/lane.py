@@ -79,6 +79,7 @@ class LaneState:
         self.next_dial = float("-inf")
         self.failed_dials = 0
         self.refused = False
+        self.refusals = 0
         self.role: Role = "primary"
         self.ruled = False
         self.standby = False

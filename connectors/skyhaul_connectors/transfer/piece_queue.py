@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from dataclasses import replace
 
 from skyhaul_connectors.transfer.work import Piece
 
@@ -44,11 +45,27 @@ class PieceQueue:
             heapq.heappop(self._ready)
             self.waiting -= piece.stop - piece.start
             return piece
-        part = Piece(piece.work, piece.segment, piece.start, piece.start + size, piece.spent, piece.tries)
+        part = replace(piece, stop=piece.start + size)
         # The entry keeps its old start as its key: pieces of a work do not overlap, so order still holds.
         piece.start += size
         self.waiting -= size
         return part
+
+    def take(self) -> Piece:
+        """The first ready piece, with those that follow it in its segment."""
+        first = self.cut(1 << 62)
+        while self._ready:
+            following = self._ready[0][3]
+            if following.work is not first.work or following.segment != first.segment:
+                break
+            if following.start != first.stop:
+                break
+            self.cut(1 << 62)
+            first.stop = following.stop
+            first.spent = max(first.spent, following.spent)
+            first.tries = max(first.tries, following.tries)
+            first.doubted = max(first.doubted, following.doubted)
+        return first
 
     def purge(self) -> None:
         """Drop the pieces of works that are gone."""

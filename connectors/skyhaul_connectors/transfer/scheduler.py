@@ -128,6 +128,7 @@ class SourceScheduler:
         lane.open_channels += 1
         lane.failed_dials = 0
         lane.refused = False
+        lane.refusals = 0
         lane.next_dial = min(lane.next_dial, now)
         lane.alive_at = now
         if timed:
@@ -144,12 +145,14 @@ class SourceScheduler:
             channel.pipelines = proved
             self.lanes[channel.lane].roomy[number] = channel
 
-    def wire(self, number: int, count: int) -> None:
-        """`count` bytes were read off the channel's connection."""
+    def wire(self, number: int, count: int, now: float) -> None:
+        """`count` bytes were read off the channel's connection: a sign of life, whatever they are (what a
+        channel keeps or passes over is not told of otherwise)."""
         channel = self._state.channels.get(number)
         if channel is None:
             return
         lane = self.lanes[channel.lane]
+        lane.alive_at = channel.last_at = now
         lane.counts.wire += count
         work = channel.asks[0].work if channel.asks else channel.last_work
         if work is not None:
@@ -204,6 +207,7 @@ class SourceScheduler:
         channel.reported = False
         self.lanes[channel.lane].calm()
         self._state.health.succeeded()
+        self._state.took_whole(ask)
 
     def failed(self, ask: Ask, error: CarriageError, now: float) -> None:
         """The answer was an error; the channel goes on, or its `closed` follows."""

@@ -156,7 +156,7 @@ class SourceDriver:
         self.poke()
 
     def _wire(self, number: int, count: int) -> None:
-        self.scheduler.wire(number, count)
+        self.scheduler.wire(number, count, self._loop.time())
 
     def _closed(self, number: int, error: CarriageError | None) -> None:
         self._channels.pop(number, None)

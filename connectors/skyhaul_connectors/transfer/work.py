@@ -68,7 +68,8 @@ class Work:
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """Positions [start, stop) of one segment that nobody has asked for. spent: of the retry budget."""
+    """Positions [start, stop) of one segment that nobody has asked for. spent: of the retry budget. tries: in
+    vain. doubted: odd answers in a row."""
 
     work: Work
     segment: int
@@ -76,6 +77,7 @@ class Piece:
     stop: int
     spent: int = 0
     tries: int = 0
+    doubted: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +96,7 @@ class Ask:
     ahead: int = 0
     spent: int = 0
     tries: int = 0
+    doubted: int = 0
     cursor: int = 0
     first_at: float | None = None
     last_at: float = 0.0
