@@ -111,6 +111,15 @@ class LocalSource(Protocol):
 
 
 @runtime_checkable
+class HoldsBack(Protocol):
+    """A source behind a link that is paced or emulated."""
+
+    def holds_back(self) -> bool:
+        """Whether something of this source waits for its turn on the link now: a request for our own pace,
+        or bytes for an emulated link. Called on the loop's thread."""
+
+
+@runtime_checkable
 class RoutedSource(Protocol):
     """A source whose channels can leave this machine in more than one way."""
 

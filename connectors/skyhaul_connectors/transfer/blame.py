@@ -33,7 +33,8 @@ class Blame:
         """The ask ended with an error that is its own."""
         state = self._state
         lane = state.lanes[channel.lane]
-        alive = state.health.answered_at >= ask.asked_at
+        # A source that drips as a whole is slow, and its ranges are not to blame.
+        alive = state.health.answered_at >= ask.asked_at and not state.health.least.drips
         if isinstance(error, ServerBusy | ServerError):
             lane.alive_at = now
             state.health.answered(now)
@@ -63,6 +64,8 @@ class Blame:
         nothing but odd answers from the start may sit behind this very connection, so that another one is
         opened."""
         state = self._state
+        state.lanes[channel.lane].alive_at = now
+        state.health.answered(now)
         if isinstance(error, ODD):
             state.health.complained(now, error)
         if isinstance(error, RangesIgnored):

@@ -64,6 +64,7 @@ class SourceScheduler:
         self._roles = Roles(self._state)
         self._state.judge_roles = self._roles.judge
         self._next_look = 0.0
+        self._next_count = 0.0
 
     @property
     def lanes(self) -> tuple[LaneState, ...]:
@@ -73,6 +74,20 @@ class SourceScheduler:
     def missing(self) -> int:
         """Bytes that are wanted and have not arrived."""
         return self._state.missing
+
+    def moves(self, now: float) -> bool:
+        """Whether something is wanted, and comes."""
+        return self._state.missing > 0 and self._state.health.moves(now)
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second lately, all connections together; None before there is something to tell of."""
+        return self._state.health.least.now()
+
+    @property
+    def min_rate(self) -> float:
+        """Bytes a second that the source should bring."""
+        return self._state.health.least.rate
 
     # -- work
 
@@ -154,6 +169,9 @@ class SourceScheduler:
         lane = self.lanes[channel.lane]
         lane.alive_at = channel.last_at = now
         lane.counts.wire += count
+        if channel.asks and channel.asks[0].request.whole:
+            # What lies before the range in a whole object is let go by unseen.
+            self._state.health.received(now, count)
         work = channel.asks[0].work if channel.asks else channel.last_work
         if work is not None:
             work.count(lane.link).wire += count
@@ -253,9 +271,13 @@ class SourceScheduler:
         state = self._state
         self._roles.look(now)
         if state.missing:
+            if now >= self._next_count:
+                self._next_count = now + _TICK
+                state.health.look(now, counts=state.could_deliver(now))
             verdict = state.health.verdict(now, state.closed(now))
             if verdict is not None:
                 state.give_up_all(verdict)
+                state.hang_busy()
             state.defer_when_closed(now)
         state.queue.release(now)
         if state.missing:

@@ -110,6 +110,21 @@ class SourceState:
         self.judge_roles(now)
         return all(lane.standby or lane.phase(now) is Phase.CLOSED for lane in self.lanes)
 
+    def could_deliver(self, now: float) -> bool:
+        """Whether the source could send what is asked of it: a lane is up, and nothing here holds it back."""
+        if now < self.health.paused_until:
+            return False
+        return any(
+            not lane.standby and lane.phase(now) is Phase.UP and not lane.held_back(now)
+            for lane in self.lanes
+        )
+
+    def hang_busy(self) -> None:
+        """Drop the channels on which something is still out: nobody waits for it any more."""
+        for channel in list(self.channels.values()):
+            if channel.asks:
+                self.hang(channel)
+
     def defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
         """Where no lane has a contact (or the only one was `told` so), works are put off at once, unless
         the haul waits for the next contact."""
