@@ -18,6 +18,7 @@ from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.transfer.assigning import Assigning
 from skyhaul_connectors.transfer.blame import Blame
 from skyhaul_connectors.transfer.dialling import Dialling
+from skyhaul_connectors.transfer.giving_way import GivingWay
 from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.intervals import Stretch
 from skyhaul_connectors.transfer.lane import LONG_SILENCE, PROBE_EVERY, LaneState
@@ -58,9 +59,10 @@ class SourceScheduler:
         self._state = SourceState(
             name, lanes, max_connections, health, wait_for_contact=wait_for_contact, seed=seed
         )
-        self._dialling = Dialling(self._state)
         self._assigning = Assigning(self._state)
         self._blame = Blame(self._state)
+        self._giving_way = GivingWay(self._state)
+        self._dialling = Dialling(self._state, self._giving_way)
         self._roles = Roles(self._state)
         self._state.judge_roles = self._roles.judge
         self._next_look = 0.0
@@ -205,6 +207,7 @@ class SourceScheduler:
         work = ask.work
         if work.gone:
             return []
+        work.fruitless = 0
         fresh = work.arrived.add(start, stop)
         repeated = work.took(lane.link, fresh, count)
         lane.counts.payload += count - repeated
@@ -286,6 +289,7 @@ class SourceScheduler:
             if now >= self._next_look:
                 self._next_look = now + _LOOK_ROUND
                 self._drop_stalled(now)
+                self._giving_way.look(now)
             if now >= state.health.paused_until:
                 for lane in state.lanes:
                     self._dialling.dial(lane, now)
