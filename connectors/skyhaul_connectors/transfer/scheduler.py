@@ -279,8 +279,7 @@ class SourceScheduler:
                 state.health.look(now, counts=state.could_deliver(now))
             verdict = state.health.verdict(now, state.closed(now))
             if verdict is not None:
-                state.give_up_all(verdict)
-                state.hang_busy()
+                state.give_up_source(verdict)
             state.defer_when_closed(now)
         state.queue.release(now)
         if state.missing:

@@ -105,6 +105,14 @@ class SourceState:
             self.ranges_known = True
             self._ignored = 0
 
+    def give_up_source(self, error: CarriageError) -> None:
+        """So do those whose rest waits for room: it would not come either. Nobody waits for what is out."""
+        for work in [w for w in self.works.values() if not w.arrived.covers(0, w.map.length)]:
+            self.give_up(work, error)
+        for channel in list(self.channels.values()):
+            if channel.asks:
+                self.hang(channel)
+
     def closed(self, now: float) -> bool:
         """Whether no lane that should carry has a contact."""
         self.judge_roles(now)
@@ -118,12 +126,6 @@ class SourceState:
             not lane.standby and lane.phase(now) is Phase.UP and not lane.held_back(now)
             for lane in self.lanes
         )
-
-    def hang_busy(self) -> None:
-        """Drop the channels on which something is still out: nobody waits for it any more."""
-        for channel in list(self.channels.values()):
-            if channel.asks:
-                self.hang(channel)
 
     def defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
         """Where no lane has a contact (or the only one was `told` so), works are put off at once, unless
