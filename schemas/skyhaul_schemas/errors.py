@@ -156,6 +156,10 @@ class RangeRefused(CarriageError):
     """The server did not answer the range that was asked: 200, 416, or another Content-Range."""
 
 
+class RangesIgnored(RangeRefused):
+    """The server answered with the whole object where a part was asked for."""
+
+
 class MalformedAnswer(CarriageError):
     """An answer that cannot be trusted: bad HTTP, an unasked Content-Encoding, too long a body."""
 

@@ -166,6 +166,12 @@ class SourceSpec(_Model):
     decode: dict[str, Any] = Field(
         default={}, description="Options of the format, such as `captions: beside` of images."
     )
+    min_rate: Rate = Field(
+        default=8000.0,
+        description="A source that brings less, all its connections together, as a mean over the job's"
+        " `patience`, counts as silent: its shards are put off. Default: `1kB/s`. Time in which its links are"
+        " closed or down, or a pace or cap holds it back, does not count. No part of the plan.",
+    )
     via: Texts = Field(default=[], description="Links, best first. None: the plain network.")
     max_rejects: MaxRejects | None = Field(
         default=None, description="As the job's, for this source: `5%`, `1000`, or both as a mapping."

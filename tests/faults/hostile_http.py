@@ -67,6 +67,9 @@ class HostileServer:
     connection. send_buffer: SO_SNDBUF, small where tests count what a killed client had got. tls: a
     server context. require: header -> value that a request must have, else 401. index: what a folder
     answers: `nginx`, `apache`, `json` or `none`. keep_alive: requests a connection may make.
+
+    refuses_head: the status of every answer to HEAD. refuses_conditions: If-Match and its like get 412.
+    content_encoding: what all objects are stored with.
     """
 
     def __init__(
@@ -89,6 +92,9 @@ class HostileServer:
         self.faults = FaultPlan()
         self.log: list[ServedRange] = []
         self.connections = 0
+        self.refuses_head: int | None = None
+        self.refuses_conditions = False
+        self.content_encoding: str | None = None
         self._etags = etags
         self._last_modified = last_modified
         self._rate = rate
@@ -258,6 +264,10 @@ class _Answerer:
             early = self._early_fault(fault, served)
             if early is not None:
                 return early
+        if served.method == "HEAD" and server.refuses_head is not None:
+            return self._plain(served, server.refuses_head)
+        if server.refuses_conditions and any(name.startswith("if-") for name in served.headers):
+            return self._plain(served, 412)
         size = server.objects.size(served.path)
         if size is None:
             page = index_page(server.objects, served.path, server._index)
@@ -318,6 +328,8 @@ class _Answerer:
         if kind == "no-etag":
             return []
         lines = []
+        if self._server.content_encoding is not None:
+            lines.append(f"Content-Encoding: {self._server.content_encoding}")
         etag = self._etag(path)
         if etag is not None:
             if kind == "changed-etag":

@@ -37,11 +37,13 @@ HEALS = {
     "chunked": HttpFault("chunked"),
     "interim": HttpFault("interim"),
     "until-close": HttpFault("until-close"),
+    "ignore-range": HttpFault("ignore-range"),
 }
 """Comes right when asked again (or is no fault)."""
 
+ALWAYS = ("chunked", "interim", "until-close", "close", "ignore-range")
+
 FATAL = {
-    "ignore-range": HttpFault("ignore-range"),
     "wrong-range": HttpFault("wrong-range"),
     "wrong-total": HttpFault("wrong-total"),
     "no-content-range": HttpFault("no-content-range"),
@@ -114,7 +116,7 @@ def planned_then(server: HostileServer, folder: Path, fault: HttpFault, *, alway
 
 @pytest.mark.parametrize("name", HEALS)
 def test_it_heals(name: str, server: HostileServer, tmp_path: Path) -> None:
-    planned_then(server, tmp_path, HEALS[name], always=name in ("chunked", "interim", "until-close", "close"))
+    planned_then(server, tmp_path, HEALS[name], always=name in ALWAYS)
     outcome, store = run(tmp_path, server)
     assert outcome.exit_code == 0, outcome.messages
     assert committed(tmp_path) == {"bad.bin": BODY, "good.bin": OTHER}

@@ -160,6 +160,7 @@ def test_the_digest_is_of_what_reaches_a_shard_and_of_nothing_else(tmp_path: Pat
         {},
         {"top": links, "source": "via: [leo]"},
         {"source": "max_connections: 3"},
+        {"source": "min_rate: 5kB/s"},
         {"source": "options: {a: b}"},
         {"top": "patience: 1m"},
         {"top": "spool_limit: 1GiB"},
@@ -178,8 +179,8 @@ def test_the_digest_is_of_what_reaches_a_shard_and_of_nothing_else(tmp_path: Pat
         {"shards": "splits: {train: 0.5, test: 0.5}"},
     ]
     digests = [digest_of(tmp_path / str(n), one, **case) for n, case in enumerate(cases)]
-    assert len(set(digests[:6])) == 1
-    assert len(set(digests[5:])) == len(cases) - 5
+    assert len(set(digests[:7])) == 1
+    assert len(set(digests[6:])) == len(cases) - 6
 
 
 def test_another_encoder_is_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ def test_the_least_job_has_the_design_s_defaults() -> None:
     assert (job.spool, job.seed, job.schema_, job.on_damage) == (".skyhaul/spool", 0, "document", "reject")
     assert job.shards.splits == {"train": 1.0}
     assert job.sources["here"].via == []
+    assert job.sources["here"].min_rate == 8 * 1000.0, "1kB/s, in bit/s as all rates are"
 
 
 def test_a_url_may_be_a_list_or_a_list_file() -> None:

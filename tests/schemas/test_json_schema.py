@@ -41,7 +41,7 @@ def test_the_keys_are_those_of_the_design() -> None:
     }
     assert set(schema["required"]) == {"version", "name", "dataset", "sources"}
     assert set(schema["$defs"]["SourceSpec"]["properties"]) == {
-        "url", "format", "fields", "checksums", "max_connections", "options", "decode", "via",
+        "url", "format", "fields", "checksums", "max_connections", "options", "decode", "via", "min_rate",
             "max_rejects", "transforms",
     }  # fmt: skip
 

@@ -113,7 +113,7 @@ def test_the_next_shard_of_one_large_segment_is_claimed_before_the_last_one_is_i
         opened: list[OpenShard] = []
         for number, segment in enumerate(whole_segments(source)):
             opened.append(rig.engine.fetch(number, "m", [segment]))
-            while rig.engine.backlog >= low_water:  # noqa: ASYNC110  # as the conductor looks
+            while rig.engine.backlog() >= low_water:  # noqa: ASYNC110  # as the conductor looks
                 await asyncio.sleep(0.05)
         for shard in opened:
             await rig.all_in(shard)

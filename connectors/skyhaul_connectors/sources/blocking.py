@@ -7,18 +7,30 @@ as many as threads read at once. Errors that may pass are tried again with a gro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
 
 import tenacity
 
+from skyhaul_connectors.sources.doubts import Doubts
+from skyhaul_connectors.sources.doubts import pause as doubted_pause
 from skyhaul_connectors.sources.loop_thread import LoopThread
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest
-from skyhaul_schemas.errors import CarriageError, ConnectionLost, TransientError
+from skyhaul_schemas.errors import CarriageError, ConnectionLost, RangesIgnored, TransientError
 from skyhaul_schemas.plan import PinnedObject
 
 ATTEMPTS = 5
 _PAUSE_CAP = 30.0
 """Seconds."""
+_DOUBTED_AT_ONCE = 0.25
+"""Of the pauses of a haul: somebody waits for the plan, and a slip in a URL should be told soon."""
+_IGNORED = 3
+"""Parts for which whole objects came, until whole ones will do."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def pause(state: tenacity.RetryCallState) -> float:
@@ -28,7 +40,7 @@ def pause(state: tenacity.RetryCallState) -> float:
     return float(min(asked if asked is not None else 0.5 * 2 ** (state.attempt_number - 1), _PAUSE_CAP))
 
 
-def retrying() -> tenacity.AsyncRetrying:
+def _retrying() -> tenacity.AsyncRetrying:
     """A handful of tries of what may pass."""
     return tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
@@ -38,6 +50,45 @@ def retrying() -> tenacity.AsyncRetrying:
     )
 
 
+async def tried(doubts: Doubts, ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `ask` gives: a handful of tries of what may pass, and as many of an odd answer as its class
+    is doubted. Raises CarriageError."""
+    odd = 0
+    while True:
+        try:
+            found: T = await _retrying()(ask, *args, **kwargs)
+        except TransientError:
+            raise
+        except CarriageError as error:
+            odd += 1
+            if odd >= doubts.tries(error):
+                doubts.true()
+                raise
+            await asyncio.sleep(_DOUBTED_AT_ONCE * doubted_pause(odd))
+        else:
+            doubts.right(after_doubt=odd > 0)
+            return found
+
+
+def tried_here(doubts: Doubts, ask: Callable[[], T]) -> T:
+    """The same for what blocks, and does its own tries of what may pass."""
+    odd = 0
+    while True:
+        try:
+            found = ask()
+        except TransientError:
+            raise
+        except CarriageError as error:
+            odd += 1
+            if odd >= doubts.tries(error):
+                doubts.true()
+                raise
+            time.sleep(_DOUBTED_AT_ONCE * doubted_pause(odd))
+        else:
+            doubts.right(after_doubt=odd > 0)
+            return found
+
+
 class BlockingReader:
     """`connect` opens a channel on the running loop."""
 
@@ -45,6 +96,8 @@ class BlockingReader:
         self._connect = connect
         self._thread = LoopThread("plan-reader")
         self._free: list[_OneRange] = []
+        self._doubts = Doubts()
+        self._ignored = 0
 
     def read(self, obj: PinnedObject, offset: int, length: int) -> bytes:
         """Exactly `length` bytes at `offset`. Any thread. Raises CarriageError."""
@@ -56,8 +109,7 @@ class BlockingReader:
         self._thread.close()
 
     async def _tried(self, request: RangeRequest) -> bytes:
-        data: bytes = await retrying()(self._read, request)
-        return data
+        return await tried(self._doubts, self._read, request)
 
     async def _read(self, request: RangeRequest) -> bytes:
         # On the loop's thread: between these lines nobody else takes the same one.
@@ -67,7 +119,14 @@ class BlockingReader:
             taken.channel = self._connect(taken)
         self._free = [one for one in self._free if one is not taken and not one.over]
         try:
-            return await taken.fetch(request)
+            return await taken.fetch(replace(request, whole=self._ignored >= _IGNORED))
+        except CarriageError as error:
+            self._ignored += isinstance(error, RangesIgnored)
+            if not isinstance(error, TransientError) and taken.channel is not None:
+                # The odd machine of many may sit behind this very connection.
+                taken.over = True
+                taken.channel.close()
+            raise
         finally:
             self._free.append(taken)
 

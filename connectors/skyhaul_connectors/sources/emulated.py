@@ -9,6 +9,7 @@ bytes and the inner source's own errors come through as they are.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +42,10 @@ class EmulatedSource:
         self._link = link
         self._secure = secure
         self._timeouts = timeouts or Timeouts()
+        self._channels: weakref.WeakSet[_EmulatedChannel] = weakref.WeakSet()
+
+    def holds_back(self) -> bool:
+        return any(channel.holds_back for channel in self._channels)
 
     @property
     def name(self) -> str:
@@ -54,9 +59,11 @@ class EmulatedSource:
         return self._inner.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
-        return _EmulatedChannel(
+        channel = _EmulatedChannel(
             self._inner, self._link, events, route, secure=self._secure, timeouts=self._timeouts
         )
+        self._channels.add(channel)
+        return channel
 
     def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
         return self._inner.read_now(obj, offset, length)
@@ -106,6 +113,11 @@ class _EmulatedChannel:
     @property
     def pipelines(self) -> bool:
         return self._inner is not None and self._inner.pipelines
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether bytes wait for their turn on the link."""
+        return not self._over and bool(self._flow.queue)
 
     def request(self, request: RangeRequest) -> None:
         if self._over:

@@ -17,7 +17,9 @@ from typing import Any
 import fsspec
 
 from skyhaul_connectors.sources.azure_folded import AZURE, folded_below
+from skyhaul_connectors.sources.blocking import tried_here
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
+from skyhaul_connectors.sources.doubts import Doubts
 from skyhaul_connectors.sources.empty_objects import AT_ONCE, asked_again, first_byte
 from skyhaul_connectors.sources.fsspec_errors import foreign_errors, translated
 from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
@@ -71,6 +73,7 @@ class FsspecFiles:
         self._lock = threading.Lock()
         self._filesystem: Any = None
         self._reader = _Reader(self)
+        self._doubts = Doubts()
 
     @property
     def name(self) -> str:
@@ -90,7 +93,9 @@ class FsspecFiles:
         )
 
     def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
-        return self._reader.read(obj, offset, length) if length else b""
+        if not length:
+            return b""
+        return tried_here(self._doubts, lambda: self._reader.read(obj, offset, length))
 
     def close(self) -> None:
         self._reader.close()
@@ -150,13 +155,16 @@ class FsspecFiles:
             yield from self._walk(globs, frozenset(exact), left_out)
 
     def _named(self, path: str) -> PinnedObject:
-        with translated(self.place(path)):
-            info = self._ask(path)
+        info = tried_here(self._doubts, lambda: self._info(path))
         if info.get("type") == "directory":
             raise UsageError(
                 f"source {self._name}: {printable(path)!r} is a folder; write {printable(path)}/**"
             )
         return self._pin(path, info)
+
+    def _info(self, path: str) -> Info:
+        with translated(self.place(path)):
+            return self._ask(path)
 
     def _ask(self, path: str) -> Info:
         """What the filesystem states of one object. Raises foreign errors."""

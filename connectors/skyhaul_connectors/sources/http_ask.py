@@ -13,8 +13,8 @@ from skyhaul_connectors.sources.protocol import RangeRequest
 @dataclass(slots=True, eq=False)
 class Ask:
     """hops: redirects that led to `url`. learned: `url` is a remembered redirect. last: the range of
-    `request` ends with it. taken: bytes that came. given_up: its outcome is told, and what still comes
-    for it is dropped."""
+    `request` ends with it. unconditional: without If-Match, since that was refused; the answer's validator
+    decides. taken: bytes that came. given_up: its outcome is told, and what still comes for it is dropped."""
 
     request: RangeRequest
     asked: Asked
@@ -23,6 +23,7 @@ class Ask:
     hops: int = 0
     learned: bool = False
     last: bool = True
+    unconditional: bool = False
     taken: int = 0
     first_in_line: float = 0.0
     given_up: bool = False
@@ -36,6 +37,12 @@ class Ask:
 
     def again(self, url: HttpUrl, headers: Mapping[str, str], *, hops: int, learned: bool) -> Ask:
         """To be asked elsewhere: all of the range where its first half has no answer yet, else the rest."""
+        return replace(self.in_one(), url=url, headers=headers, hops=hops, learned=learned)
+
+    def in_one(self) -> Ask:
+        """To be asked anew, and not as two halves."""
         request = self.request
-        asked = self.asked if self.last else Asked(request.object, request.offset, request.length)
-        return Ask(request, asked, url, headers, hops=hops, learned=learned)
+        asked = self.asked
+        if not self.last:
+            asked = replace(asked, offset=request.offset, length=request.length)
+        return replace(self, asked=asked, last=True, taken=0, first_in_line=0.0, given_up=False)

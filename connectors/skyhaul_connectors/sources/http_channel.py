@@ -4,7 +4,7 @@ origins. Redirects are followed here, and remembered, so that a range costs one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from skyhaul_connectors.sources.http_ask import Ask
@@ -83,7 +83,8 @@ class HttpChannel:
             self._loop.call_soon(self._refuse, request, error)
             return
         known = self._places.redirects.get(start, self._loop.time())
-        asked = Asked(request.object, request.offset, request.length)
+        stored = self._places.options.stored
+        asked = Asked(request.object, request.offset, request.length, request.whole, stored)
         url = known or start
         self._ask(Ask(request, asked, url, self._headers(url), learned=known is not None))
 
@@ -134,6 +135,12 @@ class HttpChannel:
         self._places.redirects.forget(start)
         self._ask(ask.again(start, self._headers(start), hops=0, learned=False))
         return True
+
+    def ask_over_another(self, connection: HttpConnection, asks: Sequence[Ask]) -> None:
+        if self._connections.get(connection.origin) is connection:
+            del self._connections[connection.origin]
+        for ask in asks:
+            self._ask(ask)
 
     def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
         if self._connections.get(connection.origin) is connection:

@@ -1,7 +1,10 @@
 """One connection to one origin: sends range requests, judges the answers, keeps the deadlines.
 
 Requests go out one at a time until the origin's trust allows pipelining; the first range over an origin
-that nothing is known of is asked for as two halves at once, which is the proof (`http_trust`).
+that nothing is known of is asked for as two halves at once, which is the proof (`http_trust`). A half that is
+refused says nothing of the range, which is then asked for in one piece; nor does a refused If-Match.
+
+A body without a stated length is kept until it is whole: one that turns out too long is not what was asked.
 
 What an answer says of its own request is reported by `failed`. A connection that cannot go on after that
 ends with `closed(None)`: the requests queued behind it have no blame and may be asked for again at once.
@@ -12,9 +15,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol, cast
 
 from skyhaul_connectors.sources.http_ask import Ask
+from skyhaul_connectors.sources.http_body import RangeBody
 from skyhaul_connectors.sources.http_deadlines import Deadlines
 from skyhaul_connectors.sources.http_head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http_judge import REDIRECTS, judge, validator_of
@@ -26,11 +32,18 @@ from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import Origin
 from skyhaul_connectors.sources.low_water import TLS_MARGIN, LowWater
 from skyhaul_connectors.sources.protocol import ChannelEvents
-from skyhaul_schemas.errors import CarriageError, ConnectionLost, MalformedAnswer, StalledError
+from skyhaul_schemas.errors import (
+    CarriageError,
+    ConnectionLost,
+    Disposition,
+    MalformedAnswer,
+    RangesIgnored,
+    StalledError,
+)
 
 SKIP_CAP = 64 * 1024
 """Bytes of an error's body that are read past to keep the connection; a longer one closes it."""
-_RECEIVE_LOW_WATER = getattr(socket, "SO_RCVLOWAT", None)
+_RECEIVE_LOW_WATER: int = getattr(socket, "SO_RCVLOWAT", 0)
 _TRIAL_PATIENCE = 3.0
 """Seconds for the second half of a trial after the first one came, or four times what that took."""
 
@@ -45,6 +58,9 @@ class ConnectionOwner(Protocol):
 
     def retry_fresh(self, ask: Ask) -> bool:
         """Whether a failed answer came from a remembered redirect, and was asked for anew."""
+
+    def ask_over_another(self, connection: HttpConnection, asks: Sequence[Ask]) -> None:
+        """The connection ended without a word to anybody; ask for these over a new one."""
 
     def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
         """The connection is over; the last call."""
@@ -64,7 +80,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._queue: deque[Ask] = deque()
         self._sent: deque[Ask] = deque()
-        self._taking = False  # the body goes to the events; else it is passed over
+        self._body: RangeBody | None = None  # goes to the events; without one it is passed over
         self._skipped = 0
         self._refusal: RefusalBody | None = None  # an error that is told once its body is here
         self._keep_alive = True
@@ -106,7 +122,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._over:
             self._transport.abort()
             return
-        if _RECEIVE_LOW_WATER is not None:
+        if _RECEIVE_LOW_WATER:
             self._socket = transport.get_extra_info("socket")
         self._tick()
         self._owner.connected(self)
@@ -150,7 +166,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             raise NotHttp("an answer that nobody asked for")
         ask = self._sent[0]
         self._keep_alive = head.keep_alive
-        self._taking = False
+        self._body = None
         self._skipped = 0
         if ask.given_up:
             pass
@@ -164,22 +180,25 @@ class HttpConnection(asyncio.BufferedProtocol):
         else:
             fault = judge(ask.asked, head)
             if fault is None:
-                self._taking = True
+                self._body = RangeBody(ask, head)
+                if ask.unconditional:
+                    self._trust.conditional = False
             elif self._belongs_to_another(ask, head):
                 self._out_of_order(ask)
             elif self._owner.retry_fresh(ask):
                 self._trial_unclear()
                 self._give_up(ask)
-            else:
+            elif not self._asked_otherwise(ask, head, fault):
                 self._refusal = RefusalBody.of(fault, head)
                 if self._refusal is None:
                     self._fail(ask, fault)
-        if not self._taking and not self._over and (head.length or 0) > SKIP_CAP:
+        if self._body is None and not self._over and (head.length or 0) > SKIP_CAP:
             self._end(None)
         return False
 
     def answer_body(self, data: memoryview) -> None:
-        if not self._taking:
+        body = self._body
+        if body is None:
             if self._refusal is not None:
                 self._refusal.take(data)
             self._skipped += len(data)
@@ -187,36 +206,38 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._end(None)
             return
         ask = self._sent[0]
-        offset = ask.asked.offset + ask.taken
-        room = ask.asked.length - ask.taken
-        if room:
-            fitting = data if len(data) <= room else data[:room]
-            ask.taken += len(fitting)
-            self._events.received(ask.request, offset, fitting)
-        if len(data) > room and not self._over:
-            place = ask.asked.place
-            self._fail(
-                ask, MalformedAnswer(f"{place}: more than the {ask.asked.length} bytes that were asked")
-            )
+        came = body.take(data)
+        if came is not None:
+            self._events.received(ask.request, *came)
+        if self._over:
+            return
+        if body.cut_out:
+            self._sent.popleft()
+            self._body = None
+            self._events.finished(ask.request)
+            self._end(None)
+        elif body.too_long:
+            said = f"{ask.asked.place}: more than the {ask.asked.length} bytes that were asked"
+            self._fail(ask, MalformedAnswer(said))
             self._end(None)
 
     def answer_end(self) -> None:
         self._tell_refusal()
+        body = self._body
+        if body is not None and not body.odd:
+            self._hand_over()
         if self._over:
             return
         ask = self._sent.popleft()
-        if self._taking:
-            if ask.taken == ask.asked.length:
+        if body is not None:
+            if body.complete:
                 self._trial_step(ask)
                 if ask.last:
                     self._events.finished(ask.request)
             else:
-                self._fail(
-                    ask,
-                    ConnectionLost(
-                        f"{ask.asked.place}: the body has {ask.taken} of {ask.asked.length} bytes"
-                    ),
-                )
+                said = f"{ask.asked.place}: the body has {ask.taken} of {ask.asked.length} bytes"
+                self._fail(ask, MalformedAnswer(said) if body.odd else ConnectionLost(said))
+            self._body = None
         if self._over:
             return
         if self._sent:
@@ -226,13 +247,36 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._trial_unclear()
             self._end(None)
 
+    def _hand_over(self) -> None:
+        """Tell what was kept of a body without a length."""
+        kept = self._body.kept() if self._body is not None else None
+        if kept is not None and self._body is not None:
+            self._events.received(self._body.ask.request, *kept)
+
+    def _asked_otherwise(self, ask: Ask, head: AnswerHead, fault: CarriageError) -> bool:
+        """Whether the way of asking may be at fault, and the range is asked for in another way."""
+        if fault.disposition is not Disposition.PERMANENT:
+            return False
+        anew = ask.in_one()
+        anew.unconditional = anew.unconditional or head.status == 412
+        if anew.unconditional == ask.unconditional and ask not in self._trial:
+            return False
+        if isinstance(fault, RangesIgnored):
+            self._trust.broken()
+        self._trial_unclear()
+        self._give_up(ask)
+        self._queue.appendleft(anew)
+        if (head.length or 0) > SKIP_CAP:
+            asks = [anew, *(other for other in self._sent if not other.given_up), *list(self._queue)[1:]]
+            self.abort()
+            self._owner.ask_over_another(self, asks)
+        return True
+
     def _gather(self, mark: int) -> None:
         """Have the kernel wake us for `mark` bytes or the end of the connection."""
-        if self._socket is not None and _RECEIVE_LOW_WATER is not None:
-            try:
+        if self._socket is not None:
+            with suppress(OSError):  # a system that has no such mark wakes us for every byte
                 self._socket.setsockopt(socket.SOL_SOCKET, _RECEIVE_LOW_WATER, mark)
-            except OSError:
-                self._socket = None  # a system that has no such mark wakes us for every byte
 
     # Sending
 
@@ -253,7 +297,8 @@ class HttpConnection(asyncio.BufferedProtocol):
                 if not self._sent:
                     part.first_in_line = now
                 self._sent.append(part)
-                lines.append(range_request(part.asked, part.url, part.headers))
+                conditional = self._trust.conditional and not part.unconditional
+                lines.append(range_request(part.asked, part.url, part.headers, conditional=conditional))
         if lines:
             self._transport.write(b"".join(lines))
 
@@ -272,7 +317,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         )
 
     def _begins_trial(self, ask: Ask) -> bool:
-        return ask.asked.length >= 2 and self._trust.begin_trial()
+        return ask.asked.length >= 2 and not ask.asked.whole and self._trust.begin_trial()
 
     # Trials of pipelining
 
@@ -309,7 +354,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     # Ends
 
     def _fail(self, ask: Ask, error: CarriageError) -> None:
-        self._taking = False
+        self._body = None
         self._trial_unclear()
         self._give_up(ask)
         self._events.failed(ask.request, error)
@@ -348,6 +393,9 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._tell_refusal()
         if self._over:
             return
+        self._hand_over()
+        if self._over:
+            return
         unanswered = len(self._sent) + len(self._queue)
         self.abort()
         self._owner.disconnected(self, error, unanswered)
@@ -359,6 +407,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._low_water.look(self._loop.time()):
             self._gather(self._low_water.mark)
         if self._sent:
-            passed = self._deadlines.passed(self._loop.time(), self._sent[0].first_in_line)
+            # A whole object takes as long as it takes; idle and minimum rate hold for it, too.
+            first = self._loop.time() if self._sent[0].asked.whole else self._sent[0].first_in_line
+            passed = self._deadlines.passed(self._loop.time(), first)
             if passed is not None:
                 self._end(StalledError(f"{self._place()}: {passed}"))

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from skyhaul_connectors.sources.blocking import retrying
+from skyhaul_connectors.sources.blocking import tried
 from skyhaul_connectors.sources.globs import Selection, States
 from skyhaul_connectors.sources.http_documents import Answer, HttpDocuments
 from skyhaul_connectors.sources.http_index import PAGE_CAP, IndexEntry, IndexPage, PassedOver, read_index
@@ -174,10 +174,10 @@ class Crawl(Finder):
 
     async def _page(self, url: HttpUrl, folder: HttpUrl) -> IndexPage:
         place = f"{self._source}: {url}"
-        page: IndexPage = await retrying()(self._read_page, url, folder, place)
+        page = await tried(self._documents.doubts, self._read_page, url, folder, place)
         if not page.entries:
             # A page that names nothing is a claim that a second answer may not bear out.
-            page = await retrying()(self._read_page, url, folder, place)
+            page = await tried(self._documents.doubts, self._read_page, url, folder, place)
         return page
 
     async def _read_page(self, url: HttpUrl, folder: HttpUrl, place: str) -> IndexPage:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from skyhaul_connectors.sources.doubts import Doubts
 from skyhaul_connectors.sources.http_head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http_judge import REDIRECTS
 from skyhaul_connectors.sources.http_network import Network, lost
@@ -40,24 +41,26 @@ def _nowhere(data: memoryview) -> None:
 
 class HttpDocuments:
     """For one loop. `own`: the origins that the job names; they get the headers, and may be private.
-    `guarded`: other origins may not be private, since somebody else wrote the URLs."""
+    `guarded`: other origins may not be private, since somebody else wrote the URLs. doubts: what asking
+    again has brought."""
 
     def __init__(
         self, network: Network, options: HttpOptions, own: frozenset[Origin], *, guarded: bool = False
     ) -> None:
         self._guarded = guarded
         self._network = network
-        self._options = options
+        self.options = options
         self._own = own
         self._kept: dict[Origin, list[_Exchange]] = {}
+        self.doubts = Doubts()
 
     async def head(self, url: HttpUrl) -> Answer:
         """Raises CarriageError where there is no answer; its status is the caller's to judge."""
         return await self._ask("HEAD", url, "", cap=0, take=None)
 
-    async def get(self, url: HttpUrl, *, cap: int, take: Take, more: str = "") -> Answer:
-        """The body of a 200 or 206 goes to `take`. Raises CarriageError, MalformedAnswer beyond `cap`
-        bytes. `more`: further header lines."""
+    async def get(self, url: HttpUrl, *, cap: int, take: Take | None, more: str = "") -> Answer:
+        """The body of a 200 or 206 goes to `take`; None: only the head is wanted. Raises CarriageError,
+        MalformedAnswer beyond `cap` bytes. `more`: further header lines."""
         return await self._ask("GET", url, more, cap=cap, take=take)
 
     async def first_byte(self, url: HttpUrl, more: str = "") -> Answer:
@@ -79,16 +82,17 @@ class HttpDocuments:
         start = url
         for hops in range(100):
             own = url.origin in self._own
-            request = plain_request(method, url, self._options.headers_of(url, own), more)
+            request = plain_request(method, url, self.options.headers_of(url, own), more)
             exchange = await self._connected(url.origin, None if own else start.origin)
             head = await exchange.ask(place, request, method == "HEAD", cap, take, enough)
-            if exchange.reusable:
+            if exchange.reusable and head.status < 400:
                 self._kept.setdefault(url.origin, []).append(exchange)
             else:
+                # What refuses may be one odd machine of many, behind this very connection.
                 exchange.abort()
             if head.status not in REDIRECTS:
                 return Answer(url, head, exchange.taken, exchange.whole)
-            url = follow(place, url, head, hops, self._options)
+            url = follow(place, url, head, hops, self.options)
         raise AssertionError
 
     async def _connected(self, origin: Origin, start: Origin | None) -> _Exchange:
@@ -100,10 +104,10 @@ class HttpDocuments:
                 return exchange
         exchange = _Exchange(self._network, origin)
         led_away = start is not None and origin.host != start.host and not self._network.is_private(start)
-        public_only = not self._options.private_redirects and (
+        public_only = not self.options.private_redirects and (
             led_away or (self._guarded and start is not None)
         )
-        await self._network.dial(lambda: exchange, origin, self._options.route, public_only=public_only)
+        await self._network.dial(lambda: exchange, origin, self.options.route, public_only=public_only)
         return exchange
 
 

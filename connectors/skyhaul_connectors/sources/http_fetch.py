@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
-from skyhaul_connectors.sources.blocking import retrying
+from skyhaul_connectors.sources.blocking import tried
 from skyhaul_connectors.sources.http_documents import HttpDocuments
 from skyhaul_connectors.sources.http_judge import refusal
 from skyhaul_connectors.sources.http_network import Network
@@ -38,7 +38,7 @@ async def _fetch(
 ) -> None:
     documents = HttpDocuments(Network(source, timeouts), options, frozenset([url.origin]))
     try:
-        await retrying()(_once, documents, source, url, cap, file)
+        await tried(documents.doubts, _once, documents, source, url, cap, file)
     finally:
         await documents.close()
 

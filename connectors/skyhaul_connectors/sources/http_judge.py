@@ -1,9 +1,9 @@
 """Whether an answer is exactly what was asked: status, range, total, encoding, validators.
 
-Only a 206 with just the asked range counts; a 200 does where the range is the whole object and the
-length says so too, since it then holds the same bytes. A weak ETag never equals a strong one, and a
-validator that the plan pinned must be in the answer: If-Match alone proves nothing towards a server
-that does not know it.
+Only a 206 with just the asked range counts; a 200 does where the range is the whole object (or the asker
+takes the range out of it, from a server that ignores ranges) and the length says so too. A weak ETag never
+equals a strong one, and a validator that the plan pinned must be in the answer: If-Match alone proves
+nothing towards a server that does not know it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from skyhaul_schemas.errors import (
     MalformedAnswer,
     ObjectMissing,
     RangeRefused,
+    RangesIgnored,
     ServerBusy,
     ServerError,
     SourceChanged,
@@ -31,6 +32,9 @@ from skyhaul_schemas.printable import printable
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 RETRY_AFTER_CAP = 86_400.0
 """Seconds: no server is waited for longer than a day."""
+SKIPPED_CAP = 256 * 1024 * 1024
+"""Bytes before a range that are let go by where a server sends all of the object: beyond that, an object that
+is cut into many chunks would cross the link many times."""
 
 _CONTENT_RANGE = re.compile(rb"bytes +(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
 _UNSATISFIED = re.compile(rb"bytes +\*/(\d{1,18})", re.IGNORECASE)
@@ -38,11 +42,14 @@ _UNSATISFIED = re.compile(rb"bytes +\*/(\d{1,18})", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The range of one request on the wire."""
+    """The range of one request on the wire. whole: a 200 with all of the object will do. stored: the source's
+    objects are stored with a Content-Encoding, and wanted as they are stored."""
 
     object: PinnedObject
     offset: int
     length: int
+    whole: bool = False
+    stored: bool = False
 
     @property
     def place(self) -> str:
@@ -66,10 +73,7 @@ def judge(asked: Asked, head: AnswerHead) -> CarriageError | None:
     if head.status == 206:
         return _encoding_fault(asked, head) or _range_fault(asked, head) or _version_fault(asked, head)
     if head.status == 200:
-        obj = asked.object
-        if asked.offset == 0 and asked.length == obj.size == head.length:
-            return _encoding_fault(asked, head) or _version_fault(asked, head)
-        return RangeRefused(f"{asked.place}: the server ignores ranges (200 for a part)")
+        return _whole_fault(asked, head)
     return refusal(asked.place, head, asked.object.size)
 
 
@@ -119,12 +123,46 @@ def retry_after(head: AnswerHead) -> float | None:
     return min(max(0.0, until - now), RETRY_AFTER_CAP)
 
 
-def _encoding_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
+def _whole_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
+    obj, size = asked.object, asked.object.size
+    if head.length is not None and head.length != size:
+        kind = printable((head.text(b"content-type") or "no type")[:80])
+        return RangeRefused(
+            f"{asked.place}: a 200 with {head.length} bytes of {kind} in the place of the object's {size}"
+        )
+    if not asked.whole and (asked.offset or asked.length != size):
+        return RangesIgnored(f"{asked.place}: the server ignores ranges (200 for a part)")
+    provable = asked.whole and (validator_of(obj) is not None or obj.checksum is not None)
+    if head.length is None and not provable:
+        return RangesIgnored(f"{asked.place}: the server ignores ranges and states no length of the body")
+    if asked.offset > SKIPPED_CAP:
+        return RangesIgnored(
+            f"{asked.place}: the server ignores ranges, and the plan cuts this object; set shards.chunk_size"
+            f" to {size}B or more in the job file and plan anew, so that it comes in one piece"
+        )
+    return _encoding_fault(asked, head) or _version_fault(asked, head)
+
+
+def encoding_in(head: AnswerHead) -> str | None:
+    """The answer's Content-Encoding as it may be shown; None where the body is as it is."""
     encoding = head.fields.get(b"content-encoding")
     if encoding is None or encoding.strip().lower() in (b"identity", b""):
         return None
-    shown = printable(encoding.decode("latin-1"))
-    return MalformedAnswer(f"{asked.place}: Content-Encoding {shown!r} that was not asked for")
+    return printable(encoding[:80].decode("latin-1"))
+
+
+def encoded(place: str, encoding: str) -> MalformedAnswer:
+    """A body that is encoded although identity was asked for, and the way out."""
+    return MalformedAnswer(
+        f"{place}: Content-Encoding {encoding!r} that was not asked for; where objects are stored so"
+        " (Apache's AddEncoding on .gz, say), `options: {content_encoding: stored}` of the source hauls the"
+        " bytes as they are stored"
+    )
+
+
+def _encoding_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
+    encoding = None if asked.stored else encoding_in(head)
+    return None if encoding is None else encoded(asked.place, encoding)
 
 
 def _range_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:

@@ -32,20 +32,22 @@ _OURS = frozenset(
         "expect",
     )
 )
-_ALLOWED = ("headers", "headers_for", "redirect_hosts", "private_redirects")
+_ALLOWED = ("headers", "headers_for", "redirect_hosts", "private_redirects", "content_encoding")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
     """headers: sent to the source's own origins only. headers_for: further origins that get them.
     redirect_hosts: host names that a redirect may lead to beside the asked one (`*.example.org` takes
-    every name below). private_redirects: whether those may have private addresses.
+    every name below). private_redirects: whether those may have private addresses. stored: objects are taken
+    as they are stored, whatever Content-Encoding their answers state.
     route: how the servers are reached while a plan is made, which is no option of the job file."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers_for: frozenset[Origin] = frozenset()
     redirect_hosts: tuple[str, ...] = ()
     private_redirects: bool = False
+    stored: bool = False
     route: Route = field(default=Route(), repr=False)
 
     def allows_redirect_to(self, host: str) -> bool:
@@ -92,7 +94,20 @@ def http_options(source: str, options: Mapping[str, Any]) -> HttpOptions:
         headers_for=frozenset(_origin(source, text) for text in _texts(source, options, "headers_for")),
         redirect_hosts=tuple(text.lower() for text in _texts(source, options, "redirect_hosts")),
         private_redirects=private,
+        stored=takes_stored(source, options),
     )
+
+
+def takes_stored(source: str, options: Mapping[str, Any]) -> bool:
+    """Whether `content_encoding: stored` is among the options. Raises UsageError for another value."""
+    if "content_encoding" not in options:
+        return False
+    if options["content_encoding"] != "stored":
+        raise UsageError(
+            f"source {source}: options.content_encoding must be `stored`: the bytes as they are stored,"
+            " whatever Content-Encoding the server states"
+        )
+    return True
 
 
 def _texts(source: str, options: Mapping[str, Any], key: str) -> list[str]:

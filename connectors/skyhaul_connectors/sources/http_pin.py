@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from skyhaul_connectors.sources.blocking import retrying
+from skyhaul_connectors.sources.blocking import tried
 from skyhaul_connectors.sources.http_documents import Answer, HttpDocuments
 from skyhaul_connectors.sources.http_head import AnswerHead
-from skyhaul_connectors.sources.http_judge import refusal
+from skyhaul_connectors.sources.http_judge import encoded, encoding_in, refusal
 from skyhaul_connectors.sources.http_url import HttpUrl
 from skyhaul_schemas.errors import MalformedAnswer, ObjectMissing, RangeRefused, ServerBusy, ServerError
 
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 _TOTAL = re.compile(rb"bytes +(?:0-0|\*)/(\d{1,18})", re.IGNORECASE)
-_NO_HEAD = (400, 401, 403, 405, 501)
-"""Statuses by which servers, and signed URLs made for GET, refuse HEAD alone."""
+_BUSY = (429, 503)
 
 _PAGES = frozenset(("text/html", "application/xhtml+xml"))
 
@@ -45,20 +44,24 @@ def version_in(head: AnswerHead) -> str:
 
 async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
     """Asks by HEAD, and for the first byte where HEAD states no size or a size of 0. Raises CarriageError."""
-    found: Pin = await retrying()(_pin, documents, url, place)
-    return found
+    return await tried(documents.doubts, _pin, documents, url, place)
 
 
 async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
-    answer = await documents.head(url)
+    """HEAD is a short way and no verdict: servers, and signed URLs made for GET, refuse it alone, some with
+    404 or 500, and some send a body that it must not have."""
+    try:
+        answer = await documents.head(url)
+    except MalformedAnswer:
+        return await _pin_by_first_byte(documents, url, place)
     head = answer.head
     if head.status == 200 and head.length:
         _check_folder(url, answer, place)
-        _check_encoding(head, place)
+        _check_encoding(documents, head, place)
         return Pin(head.length, version_in(head))
-    if head.status == 200 or head.status in _NO_HEAD:
-        return await _pin_by_first_byte(documents, url, place)
-    raise _refused(place, answer)
+    if head.status in _BUSY:
+        raise _refused(place, answer)
+    return await _pin_by_first_byte(documents, url, place)
 
 
 async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
@@ -70,7 +73,7 @@ async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str)
     if head.status not in (200, 206):
         raise _refused(place, answer)
     _check_folder(url, answer, place)
-    _check_encoding(head, place)
+    _check_encoding(documents, head, place)
     total = _TOTAL.fullmatch(head.fields.get(b"content-range", b"").strip())
     if head.status == 206 and total is not None:
         if not answer.body or not int(total[1]):
@@ -90,9 +93,10 @@ def _check_folder(url: HttpUrl, answer: Answer, place: str) -> None:
         raise ObjectMissing(f"{place}: a folder; write {url}/** for what lies below it")
 
 
-def _check_encoding(head: AnswerHead, place: str) -> None:
-    if head.fields.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
-        raise MalformedAnswer(f"{place}: the server states a Content-Encoding that was not asked for")
+def _check_encoding(documents: HttpDocuments, head: AnswerHead, place: str) -> None:
+    encoding = None if documents.options.stored else encoding_in(head)
+    if encoding is not None:
+        raise encoded(place, encoding)
 
 
 def _refused(place: str, answer: Answer) -> Exception:

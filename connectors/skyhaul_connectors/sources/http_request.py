@@ -11,12 +11,14 @@ _FIXED = "User-Agent: skyhaul\r\nAccept-Encoding: identity\r\n"
 _CONDITIONS = {b"etag": "If-Match", b"last-modified": "If-Unmodified-Since"}
 
 
-def range_request(asked: Asked, url: HttpUrl, headers: Mapping[str, str]) -> bytes:
-    """GET of a range at the pinned version: If-Match for an ETag, If-Unmodified-Since for a time; a version
-    id is in the URL."""
+def range_request(
+    asked: Asked, url: HttpUrl, headers: Mapping[str, str], *, conditional: bool = True
+) -> bytes:
+    """GET of a range at the pinned version: If-Match for an ETag, If-Unmodified-Since for a time, unless it
+    is not to be `conditional`; a version id is in the URL."""
     pinned = validator_of(asked.object)
     condition = ""
-    if pinned is not None and pinned[0] in _CONDITIONS:
+    if conditional and pinned is not None and pinned[0] in _CONDITIONS:
         name = _CONDITIONS[pinned[0]]
         condition = f"{name}: {pinned[1].decode('latin-1')}\r\n"
     last = asked.offset + asked.length - 1

@@ -24,9 +24,11 @@ class Trust(enum.Enum):
 
 
 class PipelineTrust:
-    """What is known of one origin."""
+    """What is known of one origin. conditional: whether requests carry If-Match; not so where it was refused
+    for a version that an answer without it proved to be the right one."""
 
     def __init__(self) -> None:
+        self.conditional = True
         self._state = Trust.UNKNOWN
         self._left = _TRIALS
         self._begun = 0

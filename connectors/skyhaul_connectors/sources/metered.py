@@ -12,7 +12,14 @@ from skyhaul_connectors.links.rules import LinkRules
 from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.paced import HEAD_BYTES
-from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route, Source
+from skyhaul_connectors.sources.protocol import (
+    Channel,
+    ChannelEvents,
+    HoldsBack,
+    RangeRequest,
+    Route,
+    Source,
+)
 from skyhaul_schemas.errors import CarriageError
 from skyhaul_schemas.plan import PinnedObject
 
@@ -24,6 +31,9 @@ class MeteredSource:
         self._inner = inner
         self._link = link
         self._rules = rules
+
+    def holds_back(self) -> bool:
+        return isinstance(self._inner, HoldsBack) and self._inner.holds_back()
 
     @property
     def name(self) -> str:

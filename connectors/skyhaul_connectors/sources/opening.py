@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from skyhaul_connectors.sources.checksums import LINE_CAP, Checksums, LoadChecksums
 from skyhaul_connectors.sources.globs import below, common_root, has_glob, keys_root, split_root
 from skyhaul_connectors.sources.http_fetch import fetched, lines_of, opened
-from skyhaul_connectors.sources.http_options import HttpOptions, http_options
+from skyhaul_connectors.sources.http_options import HttpOptions, http_options, takes_stored
 from skyhaul_connectors.sources.http_patterns import select
 from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
 from skyhaul_connectors.sources.local import LocalFiles
@@ -361,10 +361,16 @@ def _over_http(
     from skyhaul_connectors.sources.s3_files import S3Files
     from skyhaul_connectors.sources.s3_source import over_http
 
-    source = over_http(name, files, rooted.root, spec.options, timeouts, receive_buffer)
+    stored = takes_stored(name, spec.options)
+    source = over_http(name, files, rooted.root, _own(spec), timeouts, receive_buffer, stored)
     if source is None and isinstance(files, S3Files):
         files.by_key = False
     return source or files
+
+
+def _own(spec: SourceSpec) -> dict[str, Any]:
+    """The filesystem's own options."""
+    return {key: value for key, value in spec.options.items() if key != "content_encoding"}
 
 
 def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts, made: type[Files]) -> Files:
@@ -377,13 +383,17 @@ def _fsspec(name: str, spec: SourceSpec, rooted: _Rooted, timeouts: Timeouts, ma
             f"source {name}: {rooted.scheme}:// needs a package that is not installed;"
             f" see fsspec's list of implementations"
         ) from None
+    if takes_stored(name, spec.options) and rooted.scheme not in S3:
+        raise UsageError(
+            f"source {name}: options.content_encoding is for http, https and s3 URLs, not {rooted.scheme}://"
+        )
     base = f"{rooted.scheme}://{rooted.root}"
     return made(
         name,
         rooted.scheme,
         rooted.root if rooted.scheme in S3 else str(kind._strip_protocol(base)).rstrip("/"),
         rooted.patterns,
-        {**kind._get_kwargs_from_urls(base), **spec.options},
+        {**kind._get_kwargs_from_urls(base), **_own(spec)},
         checksums=_checksums(name, spec, HttpOptions(), timeouts),
         timeouts=timeouts,
     )

@@ -12,7 +12,14 @@ from collections.abc import Iterator
 from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.links.traffic import Traffic
 from skyhaul_connectors.sources.left_out import LeftOut
-from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route, Source
+from skyhaul_connectors.sources.protocol import (
+    Channel,
+    ChannelEvents,
+    HoldsBack,
+    RangeRequest,
+    Route,
+    Source,
+)
 from skyhaul_schemas.errors import CarriageError, LinkClosed
 from skyhaul_schemas.plan import PinnedObject
 
@@ -26,6 +33,10 @@ class PacedSource:
     def __init__(self, inner: Source, link: SharedLink) -> None:
         self._inner = inner
         self._link = link
+        self._held = _Held()
+
+    def holds_back(self) -> bool:
+        return self._held.requests > 0 or (isinstance(self._inner, HoldsBack) and self._inner.holds_back())
 
     @property
     def name(self) -> str:
@@ -39,7 +50,7 @@ class PacedSource:
         return self._inner.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
-        return _PacedChannel(self._inner, self._link, events, route)
+        return _PacedChannel(self._inner, self._link, self._held, events, route)
 
     def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
         return self._inner.read_now(obj, offset, length)
@@ -48,11 +59,21 @@ class PacedSource:
         self._inner.close()
 
 
+class _Held:
+    """How many requests of a source wait for the pace."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+
 class _PacedChannel:
     """The owner's channel, and the inner one's owner."""
 
-    def __init__(self, inner: Source, link: SharedLink, events: ChannelEvents, route: Route) -> None:
+    def __init__(
+        self, inner: Source, link: SharedLink, held: _Held, events: ChannelEvents, route: Route
+    ) -> None:
         self._link = link
+        self._held = held
         self._events = events
         self._traffic: Traffic = link.traffic()
         self._over = False
@@ -73,6 +94,7 @@ class _PacedChannel:
     def request(self, request: RangeRequest) -> None:
         if not self._over:
             cost = round((request.length + HEAD_BYTES) * self._factor)
+            self._held.requests += 1
             self._traffic.pace(cost, lambda: self._ask(request))
 
     def close(self) -> None:
@@ -108,6 +130,7 @@ class _PacedChannel:
 
     def _ask(self, request: RangeRequest) -> bool:
         """Whether the request went out; a channel that is gone leaves its share to others."""
+        self._held.requests -= 1
         if self._over or self._inner is None:
             return False
         self._inner.request(request)

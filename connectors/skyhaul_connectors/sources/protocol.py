@@ -20,12 +20,14 @@ from skyhaul_schemas.plan import PinnedObject
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
     """One request for bytes [offset, offset + length) of a pinned object; length >= 1. `tag` is the
-    asker's and only ever compared and handed back."""
+    asker's and only ever compared and handed back. `whole`: the server is known to ignore ranges, so that
+    an answer with all of the object will do, too: the range is taken out of it."""
 
     object: PinnedObject
     offset: int
     length: int
     tag: int
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,15 @@ class LocalSource(Protocol):
 
     def local_path(self, obj: PinnedObject) -> str:
         """The file's path, after checking that size and version still hold. Raises CarriageError."""
+
+
+@runtime_checkable
+class HoldsBack(Protocol):
+    """A source behind a link that is paced or emulated."""
+
+    def holds_back(self) -> bool:
+        """Whether something of this source waits for its turn on the link now: a request for our own pace,
+        or bytes for an emulated link. Called on the loop's thread."""
 
 
 @runtime_checkable

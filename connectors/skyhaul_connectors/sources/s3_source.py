@@ -72,11 +72,12 @@ class S3Source(HttpSource):
         root: str,
         access: S3Access,
         *,
+        stored: bool = False,
         timeouts: Timeouts | None = None,
         receive_buffer: int | None = None,
     ) -> None:
         catalogue = S3Catalogue(files, root, access)
-        options = SignedOptions(access=access)
+        options = SignedOptions(access=access, stored=stored)
         super().__init__(name, catalogue, options, timeouts=timeouts, receive_buffer=receive_buffer)
         self._files = files
         self._access = access
@@ -99,9 +100,11 @@ def over_http(
     options: Mapping[str, Any],
     timeouts: Timeouts,
     receive_buffer: int | None,
+    stored: bool = False,
 ) -> S3Source | None:
     """`files` of the bucket and prefix `root` with its bytes hauled over our own client; None where only the
-    filesystem knows how (access points, directory buckets, options that change its requests)."""
+    filesystem knows how (access points, directory buckets, options that change its requests). stored:
+    whatever Content-Encoding objects are stored with."""
     bucket = root.partition("/")[0]
     known = s3_options(options)
     if known is None or not _BUCKET.fullmatch(bucket) or bucket.endswith(_EXPRESS):
@@ -110,4 +113,6 @@ def over_http(
     # Channels are dialled where the bucket answers; what fails here fails again, and is told, for a range.
     with suppress(CarriageError):
         access.renew()
-    return S3Source(name, files, root, access, timeouts=timeouts, receive_buffer=receive_buffer)
+    return S3Source(
+        name, files, root, access, stored=stored, timeouts=timeouts, receive_buffer=receive_buffer
+    )

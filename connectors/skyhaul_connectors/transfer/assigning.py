@@ -78,7 +78,7 @@ class Assigning:
         first, and none of a range that may still come in time (else small objects cost thrice). A quick
         link that has nothing to do copies what a slow one has asked for last: it would be found late last."""
         state = self._state
-        if state.queue.ready or not state.asks or now < self._next_hedge:
+        if state.queue.ready or not state.asks or now < self._next_hedge or state.whole:
             return
         self._next_hedge = now + _HEDGE_EVERY
         idle = [
@@ -127,7 +127,7 @@ class Assigning:
         """Ask the first idle channel for what is missing of the range, too."""
         gaps = ask.work.arrived.gaps(ask.cursor, ask.stop)
         if gaps:
-            piece = Piece(ask.work, ask.segment, gaps[0][0], gaps[-1][1], ask.spent, ask.tries)
+            piece = Piece(ask.work, ask.segment, gaps[0][0], gaps[-1][1], ask.spent, ask.tries, ask.doubted)
             self._state.send(piece, idle.pop(0), now, ask.copies)
 
     def _fill(self, lane: LaneState, channel: ChannelState, channels: int, now: float) -> bool:
@@ -139,6 +139,9 @@ class Assigning:
             if lane.outstanding >= lane.limit:
                 return False
             size = min(range_size(lane.estimate, channels, queue.waiting), queue.waiting)
+            if self._state.whole:
+                self._state.send(queue.take(), channel, now)
+                continue
             if lane.room is not None:
                 size = min(size, lane.limit - lane.outstanding)
             if not channel.answered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.sources.doubts import ODD, pause
 from skyhaul_connectors.transfer.lane import ChannelState, LaneState
 from skyhaul_connectors.transfer.retries import BUDGET, cost, made_progress, wait
 from skyhaul_connectors.transfer.source_state import SourceState
@@ -10,6 +11,7 @@ from skyhaul_connectors.transfer.work import Ask
 from skyhaul_schemas.errors import (
     CarriageError,
     Disposition,
+    RangesIgnored,
     RangeSpent,
     ServerBusy,
     ServerError,
@@ -17,6 +19,8 @@ from skyhaul_schemas.errors import (
 )
 
 _REFUSED_PAUSE = 60.0
+_REFUSALS = 6
+"""Connections in a row."""
 
 
 class Blame:
@@ -29,7 +33,8 @@ class Blame:
         """The ask ended with an error that is its own."""
         state = self._state
         lane = state.lanes[channel.lane]
-        alive = state.health.answered_at >= ask.asked_at
+        # A source that drips as a whole is slow, and its ranges are not to blame.
+        alive = state.health.answered_at >= ask.asked_at and not state.health.least.drips
         if isinstance(error, ServerBusy | ServerError):
             lane.alive_at = now
             state.health.answered(now)
@@ -39,7 +44,7 @@ class Blame:
         if ask.work.gone:
             return
         if error.disposition is Disposition.PERMANENT:
-            state.give_up(ask.work, error)
+            self._doubt(ask, error, channel, now)
         elif error.disposition is Disposition.DEFERRED:
             state.requeue(ask, ask.spent, ask.tries)
             state.defer_when_closed(now, error)
@@ -54,6 +59,28 @@ class Blame:
             )
             self._try_again(ask, error, spent, now)
 
+    def _doubt(self, ask: Ask, error: CarriageError, channel: ChannelState, now: float) -> None:
+        """An answer that would end the work: asked for again, as often as its class is doubted. What gives
+        nothing but odd answers from the start may sit behind this very connection, so that another one is
+        opened."""
+        state = self._state
+        state.lanes[channel.lane].alive_at = now
+        state.health.answered(now)
+        if isinstance(error, ODD):
+            state.health.complained(now, error)
+        if isinstance(error, RangesIgnored):
+            state.ignored_a_range()
+        tries = ask.doubted + 1
+        if tries >= state.doubts.tries(error):
+            state.doubts.true()
+            state.give_up(ask.work, error)
+            return
+        seconds = pause(tries)
+        not_before = now + seconds if seconds and not state.whole else 0.0
+        state.requeue(ask, ask.spent, ask.tries, not_before, doubted=tries)
+        if not channel.answered and channel.number in state.channels:
+            state.hang(channel)
+
     def _try_again(self, ask: Ask, error: CarriageError, spent: int, now: float) -> None:
         tries = ask.tries + 1
         if spent >= BUDGET:
@@ -63,14 +90,19 @@ class Blame:
                 RangeSpent(f"{self._state.name}: {place} failed {tries} times, the last time: {error}"),
             )
             return
-        pause = wait(tries, self._state.draw)
+        seconds = wait(tries, self._state.draw)
         if isinstance(error, TransientError) and error.retry_after is not None:
-            pause = max(pause, error.retry_after)
-        self._state.requeue(ask, spent, tries, now + pause if pause else 0.0)
+            seconds = max(seconds, error.retry_after)
+        self._state.requeue(ask, spent, tries, now + seconds if seconds else 0.0)
 
     def lane_refused(self, lane: LaneState, error: CarriageError, now: float) -> None:
-        """No connection is to be had at all (TLS, say), and no range is to blame. Other lanes may do; this
-        one is tried again in a minute. Where none is left the works end with the error."""
+        """No connection is to be had at all (TLS, say), and no range is to blame. One machine of many may
+        have another certificate: it takes some in a row. Other lanes may do; this one is tried again in a
+        minute. Where none is left the works end with the error."""
+        lane.refusals += 1
+        if lane.refusals < _REFUSALS:
+            return
+        lane.refusals = 0
         lane.refused = True
         lane.next_dial = now + _REFUSED_PAUSE
         if all(other.refused for other in self._state.lanes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.transfer.giving_way import GivingWay
 from skyhaul_connectors.transfer.lane import PROBES, LaneState
 from skyhaul_connectors.transfer.pace import range_size
 from skyhaul_connectors.transfer.source_state import SourceState
@@ -11,8 +12,9 @@ from skyhaul_connectors.transfer.source_state import SourceState
 class Dialling:
     """Opens and drops the channels of a source's lanes."""
 
-    def __init__(self, state: SourceState) -> None:
+    def __init__(self, state: SourceState, giving_way: GivingWay) -> None:
         self._state = state
+        self._giving_way = giving_way
 
     def watch(self, lane: LaneState, now: float) -> None:
         """Notice that the lane has gone silent; keep its concurrency informed."""
@@ -51,9 +53,12 @@ class Dialling:
     def redial(self, lane: LaneState) -> None:
         """A probe got through: what stayed silent is dropped, and `dial` opens anew."""
         since = lane.silent_since
+        works: set[int] = set()
         for channel in list(lane.channels.values()):
             if since is not None and not channel.probe and max(channel.last_at, channel.dialled_at) < since:
+                works.update(ask.work.key for ask in channel.asks)
                 self._state.hang(channel)
+        self._giving_way.dropped(works)
         for channel in lane.channels.values():
             channel.probe = False
         lane.wake(false_alarm=False)

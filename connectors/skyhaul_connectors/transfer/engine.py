@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TypeVar
 
@@ -43,6 +43,7 @@ DIRECT_READ = 16 * 1024 * 1024
 """Bytes of one direct read; longer ones go in turn, so that memory stays bounded."""
 
 _LOOK_EVERY = 0.1
+_DEMAND_EVERY = 1.0
 _FLUSH_WITHIN = 2.0
 _REREADS = 3
 
@@ -87,16 +88,18 @@ class EngineThread:
         self._soon(begin)
         return fetch
 
-    def backlog(self) -> int:
-        """Bytes accepted by `fetch` that have not arrived yet."""
-        return self._engine.backlog + sum(shard.waiting_bytes for shard in list(self._starting))
+    def backlog(self, source: str | None = None) -> int:
+        """Bytes accepted by `fetch` (of the source) that have not arrived yet."""
+        starting = (shard for shard in list(self._starting) if source in (None, shard.source))
+        return self._engine.backlog(source) + sum(shard.waiting_bytes for shard in starting)
 
-    def wait_hungry(self, low_water: int, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until the backlog is below `low_water` bytes and the spool has room;
-        whether that is so."""
+    def wait_hungry(self, low_water: int, timeout: float, source: str | None = None) -> bool:
+        """Wait up to `timeout` seconds until the backlog (of the source) is below `low_water` bytes and the
+        spool has room for it; whether that is so."""
         until = time.monotonic() + timeout
         while True:
-            if self.backlog() < low_water and self._engine.has_room and not self._starting:
+            starting = any(source in (None, shard.source) for shard in list(self._starting))
+            if not starting and self.backlog(source) < low_water and self._engine.has_room(source):
                 return True
             rest = until - time.monotonic()
             if rest <= 0:
@@ -202,23 +205,33 @@ class ShardFetch:
         self._proved = ProvedReads(self._direct)
         self._changed = threading.Condition()
         self._waiters = 0
+        self.while_blocked: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered where a call has to wait for bytes, left when it goes on."""
+        self.on_whole: Callable[[], None] = lambda: None
+        """Called from another thread when all is in, or the fetch ended; perhaps more than once."""
         shard.on_change = self._notify
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is to be waited for: all segments are in, or the fetch ended."""
+        return self._shard.error is not None or not self._shard.waiting_bytes
 
     def wait(self, segment: int, cancelled: Callable[[], bool] | None = None) -> None:
         """Block until the segment is in and verified. `cancelled` is asked ten times a second; Interrupted
         once it says so. Raises the CarriageError or StorageError with which the fetch ended."""
         shard = self._shard
-        asked = False
         if shard.is_in(segment):
             return
-        with self._waiting():
+        next_demand = 0.0
+        with self.while_blocked(), self._waiting():
             while not shard.is_in(segment):
                 if shard.error is not None:
                     raise shard.error
                 if cancelled is not None and cancelled():
                     raise Interrupted(f"shard {shard.number}: cancelled")
-                if not asked:
-                    asked = True
+                if time.monotonic() >= next_demand:
+                    # Again and again: whether others still move is seen when it is looked at.
+                    next_demand = time.monotonic() + _DEMAND_EVERY
                     self._engine._soon(lambda: self._engine._engine.demand(shard, segment))
                 self._changed.wait(_LOOK_EVERY)
 
@@ -272,7 +285,8 @@ class ShardFetch:
                 self._shard, obj, offset, length, answer.set_result, answer.set_exception, again=again
             )
         )
-        return answer.result()
+        with self.while_blocked():
+            return answer.result()
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -288,6 +302,8 @@ class ShardFetch:
         if self._waiters:
             with self._changed:
                 self._changed.notify_all()
+        if self.whole:
+            self.on_whole()
 
 
 def _closed() -> StorageError:

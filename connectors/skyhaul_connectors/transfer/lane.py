@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.links.shared import LinkState
-from skyhaul_connectors.transfer.pace import Concurrency, Estimate
+from skyhaul_connectors.transfer.pace import SMALLEST_RANGE, Concurrency, Estimate
 from skyhaul_connectors.transfer.work import Ask, Count, Work
 from skyhaul_schemas.linkterms import Role
 
@@ -48,6 +48,7 @@ class LaneState:
 
     role, and `needed` of an overflow link: see `roles`, which sets `standby`. ruled: its state may change at
     any time from outside. room(now): bytes that may be asked for beyond what is out; None is no limit.
+    paced: whether something waits for the link's pace.
 
     A lane with asks out and no byte for a second is *silent*: it is probed with new connections, and
     when one opens, those that stayed silent are dropped and opened anew, since waiting for a TCP stream
@@ -79,11 +80,13 @@ class LaneState:
         self.next_dial = float("-inf")
         self.failed_dials = 0
         self.refused = False
+        self.refusals = 0
         self.role: Role = "primary"
         self.ruled = False
         self.standby = False
         self.needed: Callable[[], bool] = lambda: False
         self.room: Callable[[float], float] | None = None
+        self.paced: Callable[[], bool] = lambda: False
         self._patience_for_bytes = FIRST_SILENCE
 
     def look(self, now: float) -> LinkState:
@@ -95,6 +98,11 @@ class LaneState:
 
     def phase(self, now: float) -> Phase:
         return self.look(now).phase
+
+    def held_back(self, now: float) -> bool:
+        """Whether our own pace, a cap or the link itself (an emulated one) keeps back what the source has or
+        would send."""
+        return self.paced() or (self.room is not None and self.room(now) < SMALLEST_RANGE)
 
     @property
     def usable(self) -> bool:

@@ -48,7 +48,7 @@ class TransferEngine:
         disk: Disk | None = None,
     ) -> None:
         self.settings = settings
-        self.resumed_bytes = 0
+        self.resumed = dict.fromkeys(sources, 0)
         self._loop = loop
         self._journal = journal
         self._checker = checker
@@ -66,9 +66,10 @@ class TransferEngine:
             journal,
             self._shards,
             self._want,
-            lambda: not self.missing,
+            lambda: not any(driver.scheduler.moves(loop.time()) for driver in self.drivers.values()),
             self._intake.lost,
             self._failed,
+            tuple(sources),
         )
         self.drivers = {
             name: SourceDriver(name, lanes, settings, loop, self._gave_up, self._idle)
@@ -203,15 +204,21 @@ class TransferEngine:
         return sum(driver.scheduler.missing for driver in self.drivers.values())
 
     @property
-    def backlog(self) -> int:
-        """Bytes that were asked for and have not arrived. Any thread. By bytes and not by segments: what is
-        left of a large segment must not look like a full link's work until its last byte is in."""
-        return self.missing + sum(shard.queued_bytes for shard in list(self._shards.values()))
+    def resumed_bytes(self) -> int:
+        """Found in the spool, sound, from runs before; `resumed` says it by source."""
+        return sum(self.resumed.values())
 
-    @property
-    def has_room(self) -> bool:
-        """Whether another shard makes sense now. Any thread."""
-        return self._room.free
+    def backlog(self, source: str | None = None) -> int:
+        """Bytes that were asked for (of the source) and have not arrived. Any thread. By bytes and not by
+        segments: what is left of a large segment must not look like a full link's work until its last byte
+        is in."""
+        missing = self.missing if source is None else self.drivers[source].scheduler.missing
+        shards = list(self._shards.values())
+        return missing + sum(shard.queued_bytes for shard in shards if source in (None, shard.source))
+
+    def has_room(self, source: str | None = None) -> bool:
+        """Whether another shard (of the source) makes sense now. Any thread."""
+        return self._room.free(source)
 
     @property
     def spool_bytes(self) -> int:
@@ -225,7 +232,7 @@ class TransferEngine:
         shard.spooled = spooled
         held = spooled.held.stretches()
         shard.durable = IntervalSet(held)
-        self.resumed_bytes += shard.durable.total
+        self.resumed[shard.source] += shard.durable.total
         shard.work = Work(
             shard.key,
             shard.key,

@@ -18,6 +18,7 @@ from skyhaul_connectors.links.schedule import Phase
 from skyhaul_connectors.transfer.assigning import Assigning
 from skyhaul_connectors.transfer.blame import Blame
 from skyhaul_connectors.transfer.dialling import Dialling
+from skyhaul_connectors.transfer.giving_way import GivingWay
 from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.intervals import Stretch
 from skyhaul_connectors.transfer.lane import LONG_SILENCE, PROBE_EVERY, LaneState
@@ -58,12 +59,14 @@ class SourceScheduler:
         self._state = SourceState(
             name, lanes, max_connections, health, wait_for_contact=wait_for_contact, seed=seed
         )
-        self._dialling = Dialling(self._state)
         self._assigning = Assigning(self._state)
         self._blame = Blame(self._state)
+        self._giving_way = GivingWay(self._state)
+        self._dialling = Dialling(self._state, self._giving_way)
         self._roles = Roles(self._state)
         self._state.judge_roles = self._roles.judge
         self._next_look = 0.0
+        self._next_count = 0.0
 
     @property
     def lanes(self) -> tuple[LaneState, ...]:
@@ -73,6 +76,20 @@ class SourceScheduler:
     def missing(self) -> int:
         """Bytes that are wanted and have not arrived."""
         return self._state.missing
+
+    def moves(self, now: float) -> bool:
+        """Whether something is wanted, and comes."""
+        return self._state.missing > 0 and self._state.health.moves(now)
+
+    @property
+    def rate(self) -> float | None:
+        """Bytes a second lately, all connections together; None before there is something to tell of."""
+        return self._state.health.least.now()
+
+    @property
+    def min_rate(self) -> float:
+        """Bytes a second that the source should bring."""
+        return self._state.health.least.rate
 
     # -- work
 
@@ -128,6 +145,7 @@ class SourceScheduler:
         lane.open_channels += 1
         lane.failed_dials = 0
         lane.refused = False
+        lane.refusals = 0
         lane.next_dial = min(lane.next_dial, now)
         lane.alive_at = now
         if timed:
@@ -144,13 +162,18 @@ class SourceScheduler:
             channel.pipelines = proved
             self.lanes[channel.lane].roomy[number] = channel
 
-    def wire(self, number: int, count: int) -> None:
-        """`count` bytes were read off the channel's connection."""
+    def wire(self, number: int, count: int, now: float) -> None:
+        """`count` bytes were read off the channel's connection: a sign of life, whatever they are (what a
+        channel keeps or passes over is not told of otherwise)."""
         channel = self._state.channels.get(number)
         if channel is None:
             return
         lane = self.lanes[channel.lane]
+        lane.alive_at = channel.last_at = now
         lane.counts.wire += count
+        if channel.asks and channel.asks[0].request.whole:
+            # What lies before the range in a whole object is let go by unseen.
+            self._state.health.received(now, count)
         work = channel.asks[0].work if channel.asks else channel.last_work
         if work is not None:
             work.count(lane.link).wire += count
@@ -184,6 +207,7 @@ class SourceScheduler:
         work = ask.work
         if work.gone:
             return []
+        work.fruitless = 0
         fresh = work.arrived.add(start, stop)
         repeated = work.took(lane.link, fresh, count)
         lane.counts.payload += count - repeated
@@ -204,6 +228,7 @@ class SourceScheduler:
         channel.reported = False
         self.lanes[channel.lane].calm()
         self._state.health.succeeded()
+        self._state.took_whole(ask)
 
     def failed(self, ask: Ask, error: CarriageError, now: float) -> None:
         """The answer was an error; the channel goes on, or its `closed` follows."""
@@ -249,9 +274,12 @@ class SourceScheduler:
         state = self._state
         self._roles.look(now)
         if state.missing:
+            if now >= self._next_count:
+                self._next_count = now + _TICK
+                state.health.look(now, counts=state.could_deliver(now))
             verdict = state.health.verdict(now, state.closed(now))
             if verdict is not None:
-                state.give_up_all(verdict)
+                state.give_up_source(verdict)
             state.defer_when_closed(now)
         state.queue.release(now)
         if state.missing:
@@ -260,6 +288,7 @@ class SourceScheduler:
             if now >= self._next_look:
                 self._next_look = now + _LOOK_ROUND
                 self._drop_stalled(now)
+                self._giving_way.look(now)
             if now >= state.health.paused_until:
                 for lane in state.lanes:
                     self._dialling.dial(lane, now)

@@ -24,10 +24,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class SourceLanes:
-    """The ways to one source, best first. `max_connections` holds over all of them together."""
+    """The ways to one source, best first. `max_connections` holds over all of them together. min_rate: bytes
+    a second that the source must bring as a mean over the patience; 0 asks for nothing."""
 
     lanes: tuple[Lane, ...]
     max_connections: int
+    min_rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

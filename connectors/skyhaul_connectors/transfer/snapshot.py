@@ -8,7 +8,7 @@ from typing import Literal
 from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.transfer.lane import LaneState
 from skyhaul_connectors.transfer.reactor import TransferEngine
-from skyhaul_connectors.transfer.stats import EngineStats, LinkStats
+from skyhaul_connectors.transfer.stats import EngineStats, LinkStats, SourceStats
 
 LEAST_LOW_WATER = 32 * 1024 * 1024
 LOW_WATER_SECONDS = 4.0
@@ -22,13 +22,27 @@ def snapshot(engine: TransferEngine, now: float) -> EngineStats:
         for lane, state in zip(driver.lanes.lanes, driver.scheduler.lanes, strict=True):
             lanes.setdefault(lane.link, []).append(state)
             shared[lane.link] = lane.shared
+    sources = {name: _source(engine, name, now) for name in engine.drivers}
     links = {name: _link(states, shared[name], now) for name, states in lanes.items()}
     goodput = sum(link.goodput for link in links.values()) / 8
     return EngineStats(
         links=links,
-        backlog=engine.backlog,
+        backlog=engine.backlog(),
         resumed_bytes=engine.resumed_bytes,
         spool_bytes=engine.spool_bytes,
+        low_water=max(LEAST_LOW_WATER, round(LOW_WATER_SECONDS * goodput)),
+        sources=sources,
+    )
+
+
+def _source(engine: TransferEngine, name: str, now: float) -> SourceStats:
+    scheduler = engine.drivers[name].scheduler
+    goodput = sum(lane.estimate.meter.rate(now) for lane in scheduler.lanes)
+    return SourceStats(
+        arrived_bytes=engine.resumed[name] + sum(lane.counts.payload for lane in scheduler.lanes),
+        rate=scheduler.rate,
+        min_rate=scheduler.min_rate,
+        waits=scheduler.missing > 0,
         low_water=max(LEAST_LOW_WATER, round(LOW_WATER_SECONDS * goodput)),
     )
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from skyhaul_connectors.links.shared import LinkState
-from skyhaul_connectors.sources.protocol import Channel, RangeRequest
+from skyhaul_connectors.sources.protocol import Channel, HoldsBack, RangeRequest
 from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.lane import LaneState
 from skyhaul_connectors.transfer.scheduler import SourceScheduler
@@ -39,7 +39,12 @@ class SourceDriver:
             name,
             [_state(number, lane, lanes.max_connections, loop) for number, lane in enumerate(lanes.lanes)],
             lanes.max_connections,
-            SourceHealth(name, patience=settings.patience, give_up_after=settings.give_up_after),
+            SourceHealth(
+                name,
+                patience=settings.patience,
+                give_up_after=settings.give_up_after,
+                min_rate=lanes.min_rate,
+            ),
             wait_for_contact=settings.wait_for_contact,
             seed=settings.seed,
         )
@@ -156,7 +161,7 @@ class SourceDriver:
         self.poke()
 
     def _wire(self, number: int, count: int) -> None:
-        self.scheduler.wire(number, count)
+        self.scheduler.wire(number, count, self._loop.time())
 
     def _closed(self, number: int, error: CarriageError | None) -> None:
         self._channels.pop(number, None)
@@ -207,6 +212,8 @@ class _ChannelOwner:
 def _state(number: int, lane: Lane, most: int, loop: asyncio.AbstractEventLoop) -> LaneState:
     state = LaneState(number, lane.link, most, _look(lane, loop))
     rules = lane.shared.rules if lane.shared is not None else None
+    if isinstance(lane.source, HoldsBack):
+        state.paced = lane.source.holds_back
     if lane.shared is not None and rules is not None:
         clock = lane.shared.clock
         state.role = rules.terms.role

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.sources.doubts import Doubts
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.intervals import IntervalSet
@@ -17,6 +18,9 @@ from skyhaul_schemas.errors import CapSpent, CarriageError, LinkClosed
 
 _ORPHANS = 256 * 1024
 """Bytes of asks that nobody wants any more, above which closing their channel is cheaper."""
+
+_IGNORED = 3
+"""Parts for which whole objects came, and none that came as a part, until objects are asked for whole."""
 
 
 class SourceState:
@@ -44,6 +48,9 @@ class SourceState:
         self.channels: dict[int, ChannelState] = {}
         self.actions: list[Action] = []
         self.missing = 0
+        self.doubts = Doubts()
+        self.ranges_known = False
+        self._ignored = 0
         self.judge_roles: Callable[[float], None] = lambda now: None
         self._numbers = itertools.count(1)
 
@@ -78,10 +85,47 @@ class SourceState:
         for work in [w for w in self.works.values() if w.missing]:
             self.give_up(work, error)
 
+    @property
+    def whole(self) -> bool:
+        """Whether objects are asked for in one piece: the source has ignored ranges so far."""
+        return self._ignored >= _IGNORED
+
+    def ignored_a_range(self) -> None:
+        """A whole object came for a part. A source that has sent parts does so by mistake."""
+        if not self.ranges_known:
+            self._ignored += 1
+        if self.whole:
+            # What was to wait its turn goes along with the rest of its object.
+            self.queue.release(float("inf"))
+
+    def took_whole(self, ask: Ask) -> None:
+        """The answer to the ask was whole."""
+        self.doubts.right(after_doubt=ask.doubted > 0)
+        if ask.stop - ask.start < ask.request.object.size and not ask.request.whole:
+            self.ranges_known = True
+            self._ignored = 0
+
+    def give_up_source(self, error: CarriageError) -> None:
+        """So do those whose rest waits for room: it would not come either. Nobody waits for what is out."""
+        for work in [w for w in self.works.values() if not w.arrived.covers(0, w.map.length)]:
+            self.give_up(work, error)
+        for channel in list(self.channels.values()):
+            if channel.asks:
+                self.hang(channel)
+
     def closed(self, now: float) -> bool:
         """Whether no lane that should carry has a contact."""
         self.judge_roles(now)
         return all(lane.standby or lane.phase(now) is Phase.CLOSED for lane in self.lanes)
+
+    def could_deliver(self, now: float) -> bool:
+        """Whether the source could send what is asked of it: a lane is up, and nothing here holds it back."""
+        if now < self.health.paused_until:
+            return False
+        return any(
+            not lane.standby and lane.phase(now) is Phase.UP and not lane.held_back(now)
+            for lane in self.lanes
+        )
 
     def defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
         """Where no lane has a contact (or the only one was `told` so), works are put off at once, unless
@@ -139,6 +183,7 @@ class SourceState:
             address.object_offset(piece.segment, piece.start),
             piece.stop - piece.start,
             tag,
+            self.whole,
         )
         lane = self.lanes[channel.lane]
         ask = Ask(
@@ -153,6 +198,7 @@ class SourceState:
             ahead=lane.outstanding,
             spent=piece.spent,
             tries=piece.tries,
+            doubted=piece.doubted,
             cursor=piece.start,
             copies=[] if copies is None else copies,
         )
@@ -182,8 +228,11 @@ class SourceState:
             lane.roomy[channel.number] = channel
         ask.copies.remove(ask)
 
-    def requeue(self, ask: Ask, spent: int, tries: int, not_before: float = 0.0) -> None:
-        """Put back what the ask leaves undone, less what its copies are out for."""
+    def requeue(
+        self, ask: Ask, spent: int, tries: int, not_before: float = 0.0, *, doubted: int | None = None
+    ) -> None:
+        """Put back what the ask leaves undone, less what its copies are out for. doubted: as it was, where
+        nothing else is said."""
         work = ask.work
         if work.gone:
             return
@@ -192,4 +241,5 @@ class SourceState:
             if other is not ask:
                 left.remove(other.cursor, other.stop)
         for start, stop in left:
-            self.queue.push(Piece(work, ask.segment, start, stop, spent, tries), not_before)
+            again = ask.doubted if doubted is None else doubted
+            self.queue.push(Piece(work, ask.segment, start, stop, spent, tries, again), not_before)

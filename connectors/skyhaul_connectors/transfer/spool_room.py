@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from skyhaul_connectors.transfer.admission import Admission
 from skyhaul_connectors.transfer.background import Background
@@ -12,9 +12,9 @@ from skyhaul_connectors.transfer.spool import OpenSpoolFile, Spool
 
 
 class SpoolRoom:
-    """The spool's limit, for the shards that are open (`shards`, by key).
+    """The spool's limit, for the shards that are open (`shards`, by key), of `sources`.
 
-    enter: told of each segment that may be fetched. idle: whether nothing that entered is missing.
+    enter: told of each segment that may be fetched. idle: whether nothing that entered comes in any more.
     lost: told of stretches that read wrong while room was made. failed: told of errors.
     """
 
@@ -28,8 +28,9 @@ class SpoolRoom:
         idle: Callable[[], bool],
         lost: Callable[[OpenShard, list[Stretch]], None],
         failed: Callable[[OpenShard, BaseException], None],
+        sources: Sequence[str],
     ) -> None:
-        self._admission = Admission(limit, spool.remnants)
+        self._admission = Admission(limit, spool.remnants, sources)
         self._spool = spool
         self._journal = journal
         self._shards = shards
@@ -39,10 +40,9 @@ class SpoolRoom:
         self._failed = failed
         self._punching = 0
 
-    @property
-    def free(self) -> bool:
-        """Whether another shard makes sense now."""
-        return self._admission.has_room
+    def free(self, source: str | None = None) -> bool:
+        """Whether another shard of the source makes sense now; None: of any."""
+        return self._admission.has_room(source)
 
     @property
     def taken(self) -> int:
@@ -52,7 +52,7 @@ class SpoolRoom:
     def add(self, shard: OpenShard, inside: list[int]) -> None:
         """The shard's segments queue up; those `inside` have bytes in the spool already."""
         lengths = [segment.length for segment in shard.map.segments]
-        self._admission.add(shard.key, lengths, inside, number=shard.number)
+        self._admission.add(shard.key, lengths, inside, number=shard.number, source=shard.source)
         for segment in sorted(shard.demanded):
             self._admission.demand(shard.key, segment)
 

@@ -28,9 +28,11 @@ class Count:
 class Work:
     """One shard's (or one direct read's) part in a source's queue, in positions of its address map.
 
-    order: less is served first. write: takes the bytes of a position. arrived: what was written.
-    again: what had been counted as payload before, and has to cross once more. missing: bytes that are
-    wanted and have not arrived. complete: called when all that is wanted has arrived.
+    order: less is served first, among works that are as far `behind`: how often it gave way to others, since
+    nothing came of it. fruitless: how often what was out for it was dropped without a byte.
+    write: takes the bytes of a position. arrived: what was written. again: what had been counted as payload
+    before, and has to cross once more. missing: bytes that are wanted and have not arrived. complete: called
+    when all that is wanted has arrived.
     """
 
     key: int
@@ -43,6 +45,8 @@ class Work:
     missing: int = 0
     complete: Callable[[], None] | None = None
     gone: bool = False
+    behind: int = 0
+    fruitless: int = 0
 
     def count(self, link: str) -> Count:
         found = self.counts.get(link)
@@ -68,7 +72,8 @@ class Work:
 
 @dataclass(slots=True, eq=False)
 class Piece:
-    """Positions [start, stop) of one segment that nobody has asked for. spent: of the retry budget."""
+    """Positions [start, stop) of one segment that nobody has asked for. spent: of the retry budget. tries: in
+    vain. doubted: odd answers in a row."""
 
     work: Work
     segment: int
@@ -76,6 +81,7 @@ class Piece:
     stop: int
     spent: int = 0
     tries: int = 0
+    doubted: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +100,7 @@ class Ask:
     ahead: int = 0
     spent: int = 0
     tries: int = 0
+    doubted: int = 0
     cursor: int = 0
     first_at: float | None = None
     last_at: float = 0.0

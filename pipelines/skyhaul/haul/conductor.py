@@ -1,8 +1,8 @@
 """The conductor: claims shards, keeps the link busy under the encoders' work, yields receipts.
 
 An adapter (a lot, or a splittable DoFn) hands in `claim()`, which gives the next shard or None. Shards
-are claimed as the transfer's backlog runs low, so the next shards' bytes arrive under this one's
-encoding; encoders are daemon threads that take shards in claim order.
+are claimed as their source's backlog runs low, so the next shards' bytes arrive under this one's
+encoding; encoders are daemon threads, to whom `encode_queue` deals the shards.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import partial
 
 from skyhaul.dataset.commits import is_committed, read_commit, read_failure, write_failure
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
+from skyhaul.haul.encode_queue import EncodeQueue
 from skyhaul.haul.in_place import open_proved
 from skyhaul.haul.receipts import Receipt
 from skyhaul.haul.site import Site
@@ -57,10 +58,11 @@ _ANY_BACKLOG = 1 << 62
 
 @dataclass(slots=True)
 class _Turn:
-    """One claim, and how many of its shards are open."""
+    """One claim, how many of its shards are open, and the source of the last one."""
 
     claim: Claim
     open: int = 0
+    source: str | None = None
 
 
 _ENCODER_NICENESS = 5
@@ -80,6 +82,14 @@ class _Claimed:
     fetch: ShardFetch | None = None
     segments: SegmentMap | None = None
     files: dict[int, FileChunkBytes] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        return self.shard.source
+
+    @property
+    def whole(self) -> bool:
+        return self.fetch is None or self.fetch.whole
 
 
 class ShardBug(SkyhaulError):
@@ -109,7 +119,8 @@ class Conductor:
         self._site = site
         self._workers = workers
         self._event = on_event or (lambda message: None)
-        self._todo: queue.SimpleQueue[_Claimed | None] = queue.SimpleQueue()
+        self._todo: EncodeQueue[_Claimed] = EncodeQueue(workers)
+        self._encoders: set[str] = set()
         self._done: queue.SimpleQueue[Receipt | BaseException] = queue.SimpleQueue()
         self._given_up: dict[str, SkyhaulError] = {}
         self._garbage: dict[str, int] = {}
@@ -119,19 +130,15 @@ class Conductor:
         """Claim until each of `claims` gives None or the haul is stopped; yield a receipt for each claimed
         shard, in the order in which they end. Several claims are taken in turn, so that sources behind
         different links are hauled side by side. Raises ShardBug and CommitConflict, which stop the run."""
-        threads = [
-            threading.Thread(target=self._encode_all, name=f"skyhaul-encoder-{i}", daemon=True)
-            for i in range(self._workers)
-        ]
-        for thread in threads:
-            thread.start()
+        for number in range(self._workers):
+            self._start_encoder(str(number))
         turns = [_Turn(claim) for claim in claims]
         taken: dict[int, _Turn] = {}
         try:
             while turns or taken:
                 while turns:
-                    turn = min(turns, key=lambda turn: turn.open)
-                    if not self._wants(len(taken), turn.open if len(claims) > 1 else None):
+                    turn = self._hungry(turns, taken)
+                    if turn is None:
                         break
                     shard = None if self._stopping() else turn.claim()
                     if shard is None:
@@ -141,9 +148,11 @@ class Conductor:
                     if early is not None:
                         yield early
                         continue
-                    self._todo.put(self._begin(shard))
+                    self._start_encoder(f"beside-{shard.source}")
+                    self._begin(shard)
                     taken[shard.number] = turn
                     turn.open += 1
+                    turn.source = shard.source
                 if not taken:
                     continue
                 receipt = self._next_done(wait_for_more=not turns)
@@ -154,8 +163,13 @@ class Conductor:
                 taken.pop(receipt.shard).open -= 1
                 yield receipt
         finally:
-            for _ in threads:
-                self._todo.put(None)
+            self._todo.end()
+
+    def _start_encoder(self, name: str) -> None:
+        """One for each place, and one for each source, whose shard may wait for bytes beside them."""
+        if name not in self._encoders:
+            self._encoders.add(name)
+            threading.Thread(target=self._encode_all, name=f"skyhaul-encoder-{name}", daemon=True).start()
 
     def _stopping(self) -> bool:
         return self._site.control.stopped() or self._disk_full
@@ -165,20 +179,26 @@ class Conductor:
             return self._done.get(timeout=1.0 if wait_for_more else 0.05)
         return None
 
-    def _wants(self, open_shards: int, own: int | None) -> bool:
-        """Whether the next shard should be claimed now. `own`: the open shards of the claim whose turn it
-        is; None where there is only one claim."""
-        if open_shards == 0 or self._stopping():
-            return True
+    def _hungry(self, turns: list[_Turn], taken: dict[int, _Turn]) -> _Turn | None:
+        """The claim from which the next shard should be taken now, if any: the first in need, by the number
+        of its open shards. What one source has claimed and does not get is no reason to claim less of
+        another."""
+        if not taken or self._stopping():
+            return turns[0]
         engine = self._site.engine
         if engine is None:
-            return open_shards < 2 * self._workers
-        if open_shards >= 4 * self._workers + 64:
-            return False
-        if own is not None and own <= self._workers:
+            return min(turns, key=_openness) if len(taken) < 2 * self._workers else None
+        stats = engine.stats()
+        sharing = len(turns) + len({id(turn) for turn in taken.values()} - {id(turn) for turn in turns})
+        most = max(self._workers + 1, (4 * self._workers + 64) // sharing)
+        for turn in sorted(turns, key=_openness):
+            own = stats.sources.get(turn.source) if turn.source is not None else None
             # Its link may be idle, however much others have to fetch.
-            return engine.wait_hungry(_ANY_BACKLOG, 0.0)
-        return engine.wait_hungry(engine.stats().low_water, 0.0)
+            few = sharing > 1 and turn.open <= self._workers
+            low_water = _ANY_BACKLOG if few or own is None else own.low_water
+            if turn.open < most and engine.wait_hungry(low_water, 0.0, None if own is None else turn.source):
+                return turn
+        return None
 
     def _settled(self, shard: Shard) -> Receipt | None:
         """A receipt without work: committed before, or its source has been given up."""
@@ -195,14 +215,16 @@ class Conductor:
         standing = read_commit(site.store, number)
         return standing is not None and not site.plan.outdates_commit(standing)
 
-    def _begin(self, shard: Shard) -> _Claimed:
+    def _begin(self, shard: Shard) -> None:
         site = self._site
         claimed = _Claimed(shard, _now(), site.in_place(shard.source))
         if claimed.local is None and shard.chunks:
             assert site.engine is not None
             claimed.segments = SegmentMap(shard, self._decoder_of)
             claimed.fetch = site.engine.fetch(shard.number, shard.source, claimed.segments.segments)
-        return claimed
+            claimed.fetch.while_blocked = lambda: self._todo.waiting(shard.source)
+            claimed.fetch.on_whole = self._todo.look
+        self._todo.put(claimed)
 
     def _decoder_of(self, chunk: Chunk) -> Decoder:
         return self._site.recipe.decoder(chunk.object.source, chunk.object.path)
@@ -210,13 +232,15 @@ class Conductor:
     def _encode_all(self) -> None:
         if self._site.engine is not None:
             _step_back()
-        while (claimed := self._todo.get()) is not None:
+        while (claimed := self._todo.take()) is not None:
             try:
                 self._done.put(self._encode(claimed))
             except CommitConflict as error:
                 self._done.put(error)
             except BaseException as error:  # noqa: BLE001  # handed to the haul's thread, which raises it
                 self._done.put(ShardBug(claimed.shard, error))
+            finally:
+                self._todo.done()
 
     def _encode(self, claimed: _Claimed) -> Receipt:
         shard, fetch = claimed.shard, claimed.fetch
@@ -325,7 +349,15 @@ class Conductor:
     def _receipt_of(self, shard: Shard, error: SkyhaulError) -> Receipt:
         """Put a shard off, or record its failure."""
         links = tuple(self._site.job.sources[shard.source].via)
-        told = Receipt(shard.number, shard.source, "failed", kind=error.kind, reason=str(error), links=links)
+        told = Receipt(
+            shard.number,
+            shard.source,
+            "failed",
+            kind=error.kind,
+            reason=str(error),
+            unhauled=shard.length,
+            links=links,
+        )
         if isinstance(error, DeferredError):
             if isinstance(error, SourceSilent):
                 self._given_up.setdefault(shard.source, error)
@@ -361,6 +393,10 @@ class Conductor:
         except StorageError as unwritable:
             self._event(f"shard {shard.number}: its failure could not be recorded: {unwritable}")
         return told
+
+
+def _openness(turn: _Turn) -> int:
+    return turn.open
 
 
 def claims_of(shards: Iterator[Shard]) -> Claim:

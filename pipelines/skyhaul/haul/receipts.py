@@ -28,6 +28,8 @@ class Receipt:
     reason: str = ""
     fresh: bool = True
     """False: it was committed before this haul came to it."""
+    unhauled: int = 0
+    """Source bytes of a shard that was put off or failed."""
     links: tuple[str, ...] = ()
     """The links that carried it; those that could have, where it was not committed."""
     set_aside: tuple[str, ...] = ()
@@ -49,6 +51,8 @@ class Tally:
     payload: int = 0
     wire: int = 0
     resent: int = 0
+    settled: dict[str, int] = field(default_factory=dict)
+    """By source: its bytes that this haul has done with, committed or not."""
     kinds: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     """Of deferred shards: the first reason of each kind that says more than its name."""
@@ -65,6 +69,9 @@ class Tally:
         if receipt.outcome == "deferred" and receipt.reason:
             self.reasons.setdefault(receipt.kind, receipt.reason)
         self.set_aside += receipt.set_aside
+        done = receipt.source_bytes + receipt.unhauled
+        if done:
+            self.settled[receipt.source] = self.settled.get(receipt.source, 0) + done
         if receipt.kind:
             self.kinds[receipt.kind] = self.kinds.get(receipt.kind, 0) + 1
         for name in ("source_bytes", "read", "written", "filtered", "rejected", "payload", "wire", "resent"):
@@ -77,6 +84,8 @@ class Tally:
             "payload", "wire", "resent",
         ):  # fmt: skip
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        for source, count in other.settled.items():
+            self.settled[source] = self.settled.get(source, 0) + count
         for kind, count in other.kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + count
         self.set_aside += other.set_aside

@@ -151,7 +151,8 @@ class Site:
             lanes.append(Lane(link=via, source=wrapped, route=route, shared=shared))
         if not lanes:
             lanes.append(Lane(link=PLAIN, source=source))
-        return SourceLanes(tuple(lanes), max(1, spec.max_connections // share))
+        # What the source has to bring is brought by all workers together.
+        return SourceLanes(tuple(lanes), max(1, spec.max_connections // share), spec.min_rate / 8 / share)
 
 
 def _by_tls(spec: SourceSpec) -> bool:

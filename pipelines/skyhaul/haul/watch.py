@@ -15,9 +15,11 @@ from skyhaul.dataset.commits import count_committed
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul.haul.config import HaulConfig
+from skyhaul.haul.eta import SourcePace, seconds_left
 from skyhaul.haul.progress import HaulObserver, LinkProgress, Progress
 from skyhaul.haul.receipts import Tally
 from skyhaul.haul.site import SITES, Site
+from skyhaul_connectors.transfer.stats import EngineStats
 from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.units import format_duration
@@ -88,6 +90,7 @@ class Watch:
         committed = tally.committed
         arrived = tally.source_bytes
         links: tuple[LinkProgress, ...] = ()
+        stats: EngineStats | None = None
         if site is not None and site.engine is not None:
             stats = site.engine.stats()
             arrived = max(arrived, sum(s.payload_bytes for s in stats.links.values()) + stats.resumed_bytes)
@@ -112,7 +115,7 @@ class Watch:
             arrived = (total - self._before.source_bytes_committed) * min(committed, left) // left
         done = min(total, self._before.source_bytes_committed + arrived)
         spent = time.monotonic() - self._since
-        eta = (total - done) / (arrived / spent) if arrived and spent > 1 and done < total else None
+        eta = seconds_left(arrived, spent, self._paces(stats)) if spent > 1 and phase == "hauling" else None
         self._observer.progress(
             Progress(
                 phase=phase,
@@ -130,6 +133,24 @@ class Watch:
                 eta=eta,
             )
         )
+
+    def _paces(self, stats: EngineStats | None) -> list[SourcePace]:
+        """What each source has left for this haul, and how it does."""
+        paces = []
+        for name, before in self._before.by_source.items():
+            left = before.source_bytes - before.source_bytes_committed - before.source_bytes_failed
+            seen = stats.sources.get(name) if stats is not None else None
+            if self._remote and self._site is None:
+                shards = max(1, self._before.shards_left)
+                paces.append(SourcePace(left - left * min(self._listed, shards) // shards, None, 0.0))
+                continue
+            had = self.tally.settled.get(name, 0)
+            if seen is None:
+                paces.append(SourcePace(left - had, None, 0.0))
+            else:
+                left -= max(had, seen.arrived_bytes)
+                paces.append(SourcePace(left, seen.rate if seen.waits else None, seen.min_rate))
+        return paces
 
     def _committed_elsewhere(self) -> int:
         """Shards that other processes committed since the haul began, as of the last listing."""

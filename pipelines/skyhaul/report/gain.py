@@ -12,15 +12,21 @@ from skyhaul_schemas.units import format_duration, format_size
 WINDOW = 600.0
 """Seconds of the past that tell the pace: long against the time between two commits."""
 
+STUCK = 60.0
+"""Seconds for which others went on without a source, until its rest is not reckoned by their pace."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gain:
     """Source bytes committed over the last `seconds`; left: source bytes that are neither committed nor
-    failed for good."""
+    failed for good. stuck: sources with bytes left of which nothing was committed, while others went on;
+    their bytes are stuck_left of those."""
 
     bytes: int
     seconds: float
     left: int
+    stuck: tuple[str, ...] = ()
+    stuck_left: int = 0
 
     @property
     def rate(self) -> float:
@@ -29,9 +35,11 @@ class Gain:
 
     @property
     def seconds_left(self) -> float | None:
-        """None while nothing was committed."""
+        """None while nothing was committed, or nothing is left but of sources that bring nothing."""
         if not self.left:
             return 0.0
+        if self.stuck:
+            return None
         return self.left / self.rate if self.rate else None
 
     def to_json(self) -> dict[str, Any]:
@@ -40,10 +48,15 @@ class Gain:
             "source_bytes": self.bytes,
             "seconds": round(self.seconds, 1),
             "seconds_left": None if left is None else round(left, 1),
+            "stuck": list(self.stuck),
         }
 
     def __str__(self) -> str:
         over = f"over the last {format_duration(self.seconds)}"
+        if self.stuck and self.rate:
+            rest = format_duration((self.left - self.stuck_left) / self.rate)
+            told = f"{format_size(self.rate)}/s {over}, nothing of {', '.join(self.stuck)}"
+            return told if self.left == self.stuck_left else f"{told}; about {rest} left without"
         if self.seconds_left is None:
             return f"nothing committed {over}"
         return f"{format_size(self.rate)}/s {over}, about {format_duration(self.seconds_left)} left"
@@ -56,11 +69,13 @@ class GainMeter:
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque()
         self._waited: tuple[float, int] | None = None
+        self._gained: dict[str, tuple[int, float]] = {}
 
     def look(self, now: float, seen: Survey) -> Gain | None:
         """The gain up to `now` (monotonic seconds); None at the first look."""
         committed = seen.source_bytes_committed
         looks = self._looks
+        stuck = self._stuck(now, seen)
         first = not looks
         if looks and self._waited is None and committed > looks[-1][1]:
             self._waited = looks[0]
@@ -74,4 +89,17 @@ class GainMeter:
         if before == committed and self._waited is not None and self._waited[0] > now - WINDOW:
             since, before = self._waited
         failed = sum(part.source_bytes_failed for part in seen.by_source.values())
-        return Gain(max(0, committed - before), now - since, max(0, seen.source_bytes - committed - failed))
+        left = max(0, seen.source_bytes - committed - failed)
+        return Gain(max(0, committed - before), now - since, left, tuple(stuck), sum(stuck.values()))
+
+    def _stuck(self, now: float, seen: Survey) -> dict[str, int]:
+        """Sources that have bytes left and gained none for long, while others did: how many bytes."""
+        for name, part in seen.by_source.items():
+            if self._gained.get(name, (-1, 0.0))[0] != part.source_bytes_committed:
+                self._gained[name] = (part.source_bytes_committed, now)
+        last = max((at for _, at in self._gained.values()), default=now)
+        return {
+            name: part.source_bytes - part.source_bytes_committed - part.source_bytes_failed
+            for name, part in sorted(seen.by_source.items())
+            if part.left and last - self._gained[name][1] >= STUCK
+        }
