@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from skyhaul_connectors.sources.file_names import check_reachable
 from skyhaul_schemas.block_digests import unpacked as unpacked_blocks
 from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
 from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
@@ -85,6 +86,7 @@ class Catalogue:
         self.sources = sorted(sources, key=str.encode)
         self._rank = {name: rank for rank, name in enumerate(self.sources)}
         self._spool = spool
+        check_reachable(str(spool), "spool")
         self._database = scratch_database(spool, _TABLES)
 
     def add_objects(self, objects: Iterable[PinnedObject]) -> None:
