@@ -13,7 +13,7 @@ SEED = 1
 PATTERNS = (
     "%d %b %Y %I:%M %p", "%Y-%m-%d %H:%M:%S.%f", "%A, %d %B %Y", "%Y%m%dT%H%M%S%z", "%y%j %H",
     "%a %b %d %H:%M:%S %Y", "%Y-W%W-%w", "%G-W%V-%u", "%d/%m/%y %H:%M", "%Y %U %a", "%I%p", "%b%d%Y%%",
-    "%H:%M:%S  %d.%m.%Y", "%G %V %A",
+    "%H:%M:%S  %d.%m.%Y", "%G %V %A", "%c", "%x %X",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def test_a_pattern_reads_what_strptime_reads_in_the_c_locale(pattern: str) -> No
             try:
                 expected = datetime.strptime(way, pattern)
             except ValueError:
-                with pytest.raises(ValueError, match="match"):
+                with pytest.raises(ValueError, match=r"match|unconverted|day|range"):
                     ours.parse(way)
                 continue
             assert ours.parse(way) == expected, way
@@ -45,7 +45,7 @@ def test_a_zone_is_utc_or_no_time() -> None:
         pattern.parse("2024-03-01 06:00 CET")
 
 
-@pytest.mark.parametrize("pattern", ["%c", "%Q", "%Y %Y", "%", "no directive", "%V"])
+@pytest.mark.parametrize("pattern", ["%Q", "%Y %Y", "%", "no directive", "%V"])
 def test_what_is_no_pattern_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="%|directive"):
+    with pytest.raises(ValueError, match=r"%|directive"):
         TimePattern(pattern)

@@ -44,14 +44,17 @@ _NAMES = {
     "p": "am|pm",
     "Z": "utc|gmt",
 }
+_WRITTEN_OUT = {"c": "%a %b %d %H:%M:%S %Y", "x": "%m/%d/%y", "X": "%H:%M:%S"}
+"""What the C locale writes for directives that mean something else in each language."""
+
 _DIRECTIVE = re.compile(r"%(.?)|(\s+)|([^%\s]+)", re.DOTALL)
 
 
 class TimePattern:
-    """One pattern. Raises ValueError where it is none, or holds %c, %x or %X, which mean something else in
-    each language."""
+    """One pattern. Raises ValueError where it is none."""
 
     def __init__(self, pattern: str) -> None:
+        pattern = re.sub(r"%(.)", lambda m: _WRITTEN_OUT.get(m[1], m[0]), pattern, flags=re.DOTALL)
         self._named: dict[str, None] = {}  # in the order of the pattern
         parts: list[str] = []
         for directive, space, text in _DIRECTIVE.findall(pattern):
@@ -84,7 +87,7 @@ class TimePattern:
     def _group(self, directive: str) -> str:
         known = _NUMBERS.get(directive) or _NAMES.get(directive)
         if known is None:
-            raise ValueError(f"no directive %{directive}; %c, %x and %X differ by language: write them out")
+            raise ValueError(f"there is no directive %{directive}")
         if directive in self._named:
             raise ValueError(f"%{directive} is there twice")
         self._named[directive] = None
