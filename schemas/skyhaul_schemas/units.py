@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
+from fractions import Fraction
 
 from skyhaul_schemas.printable import describe
 
@@ -20,12 +20,12 @@ _RATE = re.compile(rf"\s*{_NUMBER}\s*([kMmGgTt]?)(i?)(bit|b|B)(?:/s|ps)\s*")
 _DURATION = re.compile(rf"{_NUMBER}\s*(ms|us|s|m|h|d)\s*")
 _SHARE = re.compile(rf"\s*{_NUMBER}\s*(%?)\s*")
 _SECONDS = {
-    "us": Decimal("0.000001"),
-    "ms": Decimal("0.001"),
-    "s": Decimal(1),
-    "m": Decimal(60),
-    "h": Decimal(3600),
-    "d": Decimal(86400),
+    "us": Fraction("0.000001"),
+    "ms": Fraction("0.001"),
+    "s": Fraction(1),
+    "m": Fraction(60),
+    "h": Fraction(3600),
+    "d": Fraction(86400),
 }
 
 SIZE_LIMIT = 1 << 60
@@ -58,7 +58,7 @@ def parse_size(text: str | int) -> int:
         if match is None:
             raise NotAllowed(text, SIZES)
         base = 1024 if match[3] else 1000
-        size = round(Decimal(match[1]) * base ** _POWERS[(match[2] or "").lower()])
+        size = round(Fraction(match[1]) * base ** _POWERS[(match[2] or "").lower()])
     if not 0 <= size < SIZE_LIMIT:
         raise NotAllowed(text, SIZES)
     return size
@@ -71,7 +71,7 @@ def parse_rate(text: str | int | float) -> float:
         raise NotAllowed(text, RATES)
     base = 1024 if match[3] else 1000
     bits = 8 if match[4] == "B" else 1
-    rate = float(Decimal(match[1]) * base ** _POWERS[match[2].lower()] * bits)
+    rate = float(Fraction(match[1]) * base ** _POWERS[match[2].lower()] * bits)
     if rate <= 0:
         raise NotAllowed(text, RATES)
     return rate
@@ -86,7 +86,7 @@ def parse_duration(text: str | int | float) -> float:
         return 0.0
     if not parts or not isinstance(text, str) or "".join(p[0] for p in parts) != text.lstrip():
         raise NotAllowed(text, DURATIONS)
-    seconds = float(sum((Decimal(p[1]) * _SECONDS[p[2]] for p in parts), Decimal(0)))
+    seconds = float(sum((Fraction(p[1]) * _SECONDS[p[2]] for p in parts), Fraction(0)))
     if seconds > DURATION_LIMIT:
         raise NotAllowed(text, f"{DURATIONS}; at most 100 years")
     return seconds
@@ -100,8 +100,8 @@ def parse_share(text: str | int | float) -> float:
         match = _SHARE.fullmatch(text)
         if match is None:
             raise NotAllowed(text, SHARES)
-        # By Decimal, so that 1% and 0.01 are the same float, and thus the same plan.
-        share = float(Decimal(match[1]) / 100 if match[2] else Decimal(match[1]))
+        # By fractions, so that 1% and 0.01 are the same float, and thus the same plan.
+        share = float(Fraction(match[1]) / 100 if match[2] else Fraction(match[1]))
     else:
         share = float(text)
     if not 0 <= share <= 1:

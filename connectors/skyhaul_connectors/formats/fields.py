@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from skyhaul_connectors.formats.json_exact import integer_text
 from skyhaul_connectors.formats.json_quick import canonical
 from skyhaul_connectors.formats.melt import Measured
 from skyhaul_connectors.formats.printable import printable
@@ -207,7 +208,7 @@ def _identifier(value: Any) -> str:
     if type(value) is str:
         return value
     if type(value) is int:
-        return str(value)
+        return integer_text(value)
     raise Drift(f"{_kind(value)}, not a string or an integer")
 
 

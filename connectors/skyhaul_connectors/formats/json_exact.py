@@ -17,12 +17,18 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import orjson
 
 MAX_DIGITS = 4000
-"""Digits of one number; below Python's own limit on int(), so that the policy is ours."""
+"""Digits of one number, whatever limit on int() and str() the process has (PYTHONINTMAXSTRDIGITS)."""
+
+_PLAIN_DIGITS = 600
+"""Digits that no such limit may forbid: 640 is the least one."""
+
+_PLAIN_LIMIT = 10**_PLAIN_DIGITS
 
 BOM = b"\xef\xbb\xbf"
 
@@ -66,7 +72,7 @@ def canonical(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ",".join(map(canonical, value)) + "]"
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        return integer_text(value)
     return orjson.dumps(value).decode("utf-8")
 
 
@@ -93,7 +99,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise BadJson(f"a number of {len(digits)} characters")
-    return int(digits)
+    # A decimal is made from text, and becomes an int, without Python's limit on either.
+    return int(digits) if len(digits) <= _PLAIN_DIGITS else int(Decimal(digits))
+
+
+def integer_text(value: int) -> str:
+    """All decimal digits of an integer that `loads` gave."""
+    return str(value) if -_PLAIN_LIMIT < value < _PLAIN_LIMIT else str(Decimal(value))
 
 
 def _double(digits: str) -> float:

@@ -18,8 +18,6 @@ from skyhaul_connectors.formats.lines import LongLine, Rest, Window
 from skyhaul_connectors.formats.stream import PIECE, Broken, PeekedStream
 from skyhaul_schemas.records import RAW_CAP
 
-csv.field_size_limit(2**31 - 1)  # the process-wide default of 128 KiB is not ours; max_record bounds records
-
 _MOST_BYTES = 4
 """Of a character in an encoding that is decoded first."""
 
@@ -281,6 +279,8 @@ def _line(offset: int, raw: bytes, encoding: Encoding, cap: int) -> Line:
 
 
 def _reader(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
+    # The limit is the process's, 128 KiB by default, and anybody may set it; max_record bounds our records.
+    csv.field_size_limit(2**31 - 1)
     return csv.reader(
         lines,
         delimiter=dialect.delimiter,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, timezone
 
 from pydantic import Field, field_validator
 
 from skyhaul_connectors.formats.options import FormatOptions
 from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.time_pattern import TimePattern
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,7 +25,8 @@ LAST = _micros(datetime.max.replace(tzinfo=UTC) - _EPOCH)
 class TimeOptions(FormatOptions):
     """How times are written in a source.
 
-    time_format: strptime's pattern for `time` and `created`; without it ISO 8601 and RFC 3339. utc_offset:
+    time_format: strptime's pattern for `time` and `created`, with English names; without it ISO 8601 and
+    RFC 3339. utc_offset:
     of times that state none, as `+05:30`. time_columns: columns whose values, joined by spaces, are the time
     (`[YY, MM, DD, hh, mm]` with `time_format: "%Y %m %d %H %M"`).
     """
@@ -39,8 +40,8 @@ class TimeOptions(FormatOptions):
     def _pattern(cls, value: str | None) -> str | None:
         try:
             if value is not None:
-                datetime.strptime(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(value), value)
-        except (ValueError, re.error) as error:  # re's: a directive that is there twice
+                TimePattern(value)
+        except ValueError as error:
             raise ValueError(f"write a pattern of strptime that reads times ({error})") from None
         return value
 
@@ -56,6 +57,7 @@ class Times:
 
     def __init__(self, options: TimeOptions) -> None:
         self._format = options.time_format
+        self._pattern = TimePattern(self._format) if self._format is not None else None
         self._zone = zone_of(options.utc_offset)
 
     @property
@@ -71,10 +73,8 @@ class Times:
     def parse(self, text: str) -> int:
         """Microseconds since 1970, UTC. Raises ValueError: what was found, and why it is no time."""
         try:
-            if self._format is None:
-                moment = datetime.fromisoformat(text)
-            else:
-                moment = datetime.strptime(text, self._format)
+            read = datetime.fromisoformat if self._pattern is None else self._pattern.parse
+            moment = read(text)
         except ValueError:
             wanted = "ISO 8601 time" if self._format is None else f"time as {printable(self._format, 60)}"
             raise ValueError(f"{printable(text, 60)!r}, which is no {wanted}") from None

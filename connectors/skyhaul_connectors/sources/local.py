@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 from skyhaul_connectors.sources.checksums import LoadChecksums, with_checksums
+from skyhaul_connectors.sources.file_names import to_name, to_system
 from skyhaul_connectors.sources.globs import Selection, States
 from skyhaul_connectors.sources.left_out import (
     DANGLING,
@@ -57,7 +58,7 @@ class LocalFiles:
         timeouts: Timeouts | None = None,
     ) -> None:
         self._name = name
-        self._root = root or "."
+        self._root = to_system(root or ".")
         self._real_root = os.path.realpath(self._root)
         self._selection = Selection(patterns)
         self._checksums = checksums
@@ -75,7 +76,7 @@ class LocalFiles:
 
     def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
         if not os.path.isdir(self._root):
-            raise UsageError(f"source {self._name}: no folder {self._shown(self._root)}")
+            raise UsageError(f"source {self._name}: no folder {self._shown(to_name(self._root))}")
         missing = set(self._selection.exact())
         for obj in self._walk(left_out):
             missing.discard(obj.path)
@@ -122,10 +123,10 @@ class LocalFiles:
         self, folder: str, prefix: str, states: States, left_out: LeftOut
     ) -> Iterator[PinnedObject | tuple[str, str, States]]:
         """Objects of `folder`, and the folders below it in which something may match."""
-        with _translated(self._name, prefix or self._root), os.scandir(folder) as scan:
+        with _translated(self._name, prefix or to_name(self._root)), os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
         for entry in entries:
-            path = prefix + entry.name
+            path = prefix + to_name(entry.name)
             wanted = self._wanted(entry, path, states, left_out)
             if wanted is None:
                 continue
@@ -135,7 +136,7 @@ class LocalFiles:
     def _wanted(self, entry: os.DirEntry[str], path: str, states: States, left_out: LeftOut) -> States | None:
         """The states inside a folder that is entered, none for a file that is taken; None for others, which
         are counted where the patterns ask for them."""
-        name, select = entry.name, self._selection
+        name, select = to_name(entry.name), self._selection
         enters, takes = select.enter(states, name), select.takes(states, name)
         if not enters and not takes:
             hidden = select.hides(states, name), select.hides_folder(states, name)
@@ -195,8 +196,8 @@ class LocalFiles:
 
     def _explain_missing(self, path: str) -> None:
         """A file that was named without a glob, and was not taken."""
-        file = os.path.join(self._root, path)
-        shown = self._shown(file)
+        file = os.path.join(self._root, to_system(path))
+        shown = self._shown(to_name(file))
         if os.path.isdir(file):
             raise UsageError(
                 f"source {self._name}: {shown} is a folder; write {shown[1:-1]}/** for its files"
@@ -209,7 +210,7 @@ class LocalFiles:
 
     def _path_of(self, obj: PinnedObject) -> str:
         """Where the object lies; plans are input too, so a path that leaves the root is refused."""
-        path = os.path.join(self._root, obj.path)
+        path = os.path.join(self._root, to_system(obj.path))
         if fault_in_path(obj.path) or not self._is_below(os.path.realpath(path)):
             raise AccessRefused(f"{self._name}: {self._shown(obj.path)} does not lie below the source's root")
         return path

@@ -149,6 +149,7 @@ class _CsvRows:
 
     def row(self, text: str, place: str) -> Row | None:
         try:
+            csv.field_size_limit(2**31 - 1)  # the process's, which anybody may set
             cells = next(csv.reader([text], strict=True))
         except (csv.Error, StopIteration):
             raise UsageError(f"{place}: not CSV; a record is one line here") from None

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyhaul_connectors.sources.file_names import check_reachable
 from skyhaul_connectors.transfer import received
 from skyhaul_connectors.transfer.disk import Disk, storage_error
 from skyhaul_connectors.transfer.held import Change, Held
@@ -74,6 +75,7 @@ class Spool:
     """The spool of one plan, locked. Raises UsageError (in use), SpoolDamaged, DiskFull, StorageError."""
 
     def __init__(self, root: Path, plan: str, disk: Disk) -> None:
+        check_reachable(str(root), "spool")
         self.folder = root / folder_name(plan)
         self._disk = disk
         try:

@@ -10,6 +10,7 @@ import click
 
 from skyhaul.cli.crash import report_bug, report_thread_bug
 from skyhaul.cli.group import LateGroup, leave_on_sigterm
+from skyhaul.cli.utf8_mode import ensure_utf8_mode
 
 COMMANDS = (
     "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",
@@ -54,6 +55,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the program."""
+    ensure_utf8_mode()
     # Start-up makes hundreds of thousands of objects that stay: with Python's own threshold of 700 the
     # collector walks them over and over, a tenth of the CPU of a short haul.
     gc.set_threshold(50_000, 20, 50)

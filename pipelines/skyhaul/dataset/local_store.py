@@ -16,6 +16,7 @@ from skyhaul.dataset.files import LocalFiles
 from skyhaul.dataset.storage_errors import probe_error, storage_error
 from skyhaul.dataset.store import DatasetStore, Same
 from skyhaul.dataset.temporary import PREFIX, TemporaryFolder, clear_leftovers
+from skyhaul_connectors.sources.file_names import check_reachable
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.printable import printable
@@ -35,6 +36,7 @@ class LocalStore(DatasetStore):
         if not path or "\0" in path:
             raise UsageError(f"dataset {printable(url)!r} is no path")
         self.local_root = Path(os.path.abspath(path))
+        check_reachable(str(self.local_root), "dataset")
         self._lock = threading.Lock()
         self._temporary: TemporaryFolder | None = None
         if writable:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
+from skyhaul_connectors.sources.file_names import check_reachable
 from skyhaul_schemas.block_digests import unpacked as unpacked_blocks
 from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
 from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
@@ -113,6 +114,7 @@ class Catalogue:
         self.sources = sorted(sources, key=str.encode)
         self._rank = {name: rank for rank, name in enumerate(self.sources)}
         self._spool = spool
+        check_reachable(str(spool), "spool")
         self._database = scratch_database(spool, _TABLES)
         self._objects_in = RowSum()
         self._chunks_in = RowSum()

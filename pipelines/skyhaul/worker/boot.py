@@ -157,6 +157,7 @@ def harness_environment(arguments: argparse.Namespace, info: Any) -> Mapping[str
 
     environment = dict(os.environ)
     environment["WORKER_ID"] = arguments.id
+    environment["PYTHONUTF8"] = "1"  # file names are UTF-8 on every worker, whatever its locale
     environment["PIPELINE_OPTIONS_FILE"] = _write_options(json_format.MessageToJson(info.pipeline_options))
     environment["LOGGING_API_SERVICE_DESCRIPTOR"] = endpoint("logging_endpoint", arguments.logging_endpoint)
     environment["CONTROL_API_SERVICE_DESCRIPTOR"] = endpoint("control_endpoint", arguments.control_endpoint)
