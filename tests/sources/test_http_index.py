@@ -300,6 +300,9 @@ def test_a_page_that_was_cut_short_is_no_listing(page: str, monkeypatch: pytest.
     with SpelledServer({"/d/a": b"x"}, {"/d/": Page(page, headers={"Content-Length": ""})}) as server:
         with pytest.raises(ConnectionLost, match="index page"):
             listed(server, "/d/*")
+        server.pages["/d/"] = ""
+        with pytest.raises(MalformedAnswer, match="without a byte"):
+            listed(server, "/d/*")
         server.pages["/d/"] = Page('<html><a href="a">a</a></HTML>', headers={"Content-Length": ""})
         assert listed(server, "/d/*") == (["a"], {})
 

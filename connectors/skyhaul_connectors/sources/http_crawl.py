@@ -200,11 +200,11 @@ class Crawl(Finder):
 
 def _check_whole(answer: Answer, page: bytearray, place: str) -> None:
     """An answer that only the end of the connection ends may have been cut short."""
-    if not page:
-        raise ConnectionLost(f"{place}: an index page without a byte")
     states_end = answer.head.length is not None or answer.head.chunked
-    lower = bytes(page).lower() if not states_end else b""
-    if b"<html" in lower and b"</html" not in lower:
+    if not page and states_end:
+        raise MalformedAnswer(f"{place}: an index page without a byte; list the objects instead")
+    lower = bytes(page).lower() if not states_end else b"<html></html>"
+    if not page or (b"<html" in lower and b"</html" not in lower):
         raise ConnectionLost(f"{place}: the index page ends before its end")
 
 

@@ -11,6 +11,7 @@ A page is input from outside: a name that cannot name an object is refused.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -31,6 +32,8 @@ ELSEWHERE = "a link to another place than below its folder"
 OTHER_SCHEME = "a link that is neither http nor https"
 UNREADABLE = "a link that cannot be taken apart"
 NO_FILE = "neither a file nor a folder"
+_PLAIN = re.compile(r"[A-Za-z0-9_%~+-][A-Za-z0-9_%~+.-]*/?")
+"""A link to a child as most are written: it needs no resolving."""
 _NO_PLACES = frozenset(("about", "blob", "data", "javascript", "mailto", "tel"))
 """Schemes of links that lead to nothing that could be hauled."""
 
@@ -147,6 +150,9 @@ class _HtmlPage:
         self._go_on(target)
 
     def _take(self, base: HttpUrl, link: Link) -> None:
+        if _PLAIN.fullmatch(link.href) and not link.is_next and base == self._url:
+            self._take_child(link.href, link)
+            return
         try:
             target = base.resolved(link.href)
         except OtherScheme:
@@ -165,7 +171,7 @@ class _HtmlPage:
                 self._pass("?" + target.query.partition("=")[0], QUERY, always=True)
         elif (rest := self._below(target.path)) is not None:
             if rest.strip("/"):
-                self._take_child(target, rest, link)
+                self._take_child(rest, link, target)
         elif not self._is_above(target):
             self._pass(_tail(target.path), ELSEWHERE, is_folder=target.path.endswith("/"))
 
@@ -178,7 +184,8 @@ class _HtmlPage:
         if (target.path, target.query) != (self._url.path, self._url.query) and target.has_query:
             self.page.next_pages.append(target)
 
-    def _take_child(self, target: HttpUrl, rest: str, link: Link) -> None:
+    def _take_child(self, rest: str, link: Link, target: HttpUrl | None = None) -> None:
+        """A link to `rest` below the folder. target: where it leads, if that is not simply there."""
         is_folder = rest.endswith("/") or link.text_is_folder
         spelling = rest.removesuffix("/")
         try:
@@ -186,10 +193,10 @@ class _HtmlPage:
         except UnicodeDecodeError:
             raise MalformedAnswer(f"{self._place}: the name {printable(spelling)!r} is not UTF-8") from None
         _check_name(name, unquote(spelling), self._place)
-        if target.has_query:
+        if target is not None and target.has_query:
             self._pass(name, QUERY, is_folder=is_folder)
             return
-        if target.origin not in (self._url.origin, self._asked.origin):
+        if target is not None and target.origin not in (self._url.origin, self._asked.origin):
             self.page.foreign.add(target.origin)
         self._entries.setdefault((spelling, is_folder), IndexEntry(name, spelling, is_folder))
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from skyhaul_schemas.errors import MalformedAnswer
 
+if TYPE_CHECKING:
+    from resiliparse.parse.html import ElementNode
+
+_WITH_ADDRESS = frozenset(("a", "area", "base", "link"))
+_FOLDER = re.compile("/(?:[?#]|$)")
 _DROPPED = re.compile(r"[\t\r\n]")
 _EDGES = "".join(map(chr, range(0x21)))
 """Controls and the space, which are cut off both ends of an address (WHATWG URL, basic URL parser)."""
@@ -24,12 +30,11 @@ _REL = re.compile(r""";\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))""", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Link:
     """href: the address, cleaned as a browser cleans it, with what cannot stand in a URL percent-encoded.
-    is_next: the page says that it goes on there (`rel=next`). is_head: a `<link>`, which is no entry.
-    text_is_folder: what is shown for it ends in a slash, and the address does not."""
+    is_next: the page says that it goes on there (`rel=next`). text_is_folder: what is shown for it ends in
+    a slash, and the address does not."""
 
     href: str
     is_next: bool = False
-    is_head: bool = False
     text_is_folder: bool = False
 
 
@@ -43,32 +48,39 @@ class LinkPage:
 
 def html_links(page: bytes, content_type: str, place: str) -> LinkPage:
     """In the page's order. Raises MalformedAnswer for a page whose text cannot be told."""
-    from resiliparse.parse.html import HTMLParserException, HTMLTree
+    from resiliparse.parse.html import ElementNode, HTMLParserException, HTMLTree
 
     text, sure = _text_of(page, content_type, place)
     try:
         document = HTMLTree.parse(text).document
-        found = document.query_selector_all("a[href], area[href], link[href], base[href]") if document else []
     except HTMLParserException:
         raise MalformedAnswer(f"{place}: HTML that cannot be parsed") from None
     base: str | None = None
     links = []
-    for element in found:
-        href = element.getattr("href") or ""
+    # A walk: what a selector finds is searched for anew at each step through it.
+    for node in document or ():
+        if not isinstance(node, ElementNode) or node.tag not in _WITH_ADDRESS:
+            continue
+        href = node.getattr("href")
+        if href is None:
+            continue
         if not sure and not href.isascii():
             raise MalformedAnswer(f"{place}: a link that is neither ASCII nor, for sure, UTF-8")
         href = _cleaned(href)
-        is_next = "next" in (element.getattr("rel") or "").lower().split()
-        if element.tag == "base":
+        is_next = "next" in (node.getattr("rel") or "").lower().split()
+        if node.tag == "base":
             base = href if base is None else base
-        elif element.tag == "link":
-            if is_next:
-                links.append(Link(href, is_next=True, is_head=True))
-        else:
-            shown = (element.text or "").strip()
-            folder = shown.endswith("/") and not re.search("/(?:[?#]|$)", href)
-            links.append(Link(href, is_next, text_is_folder=folder))
+        elif node.tag != "link":
+            links.append(Link(href, is_next, _shows_folder(node) and not _FOLDER.search(href)))
+        elif is_next:
+            links.append(Link(href, is_next))
     return LinkPage(base, links)
+
+
+def _shows_folder(node: ElementNode) -> bool:
+    """Whether the link's own text, not that of elements in it, ends in a slash."""
+    last = node.last_child
+    return last is not None and last.tag == "#text" and (last.value or "").rstrip().endswith("/")
 
 
 def next_links(header: str) -> Iterator[str]:
