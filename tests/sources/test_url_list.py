@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,16 @@ def test_a_csv_list_names_its_columns(tmp_path: Path) -> None:
         rows = f"extra,size,path,url\r\nx,5,one.txt,{server.url}a.txt\r\n\r\n,,,{server.url}empty.txt\r\n"
         path.write_bytes(b"\xef\xbb\xbf" + rows.encode())
         assert [(o.path, o.size) for o in listed(path)] == [("empty.txt", 0), ("one.txt", 5)]
+
+
+def test_a_stated_size_of_0_is_asked_for_once_more(tmp_path: Path) -> None:
+    nothing = {"size": 0, "sha256": hashlib.sha256().hexdigest()}
+    with HostileServer(OBJECTS) as server:
+        (obj,) = listed(write_list(tmp_path, [{"url": server.url + "empty.txt", **nothing}]))
+        assert obj.size == 0
+        assert server.log
+        with pytest.raises(SourceChanged, match="the list says 0 bytes"):
+            listed(write_list(tmp_path, [{"url": server.url + "a.txt", **nothing}]))
 
 
 def test_a_size_that_the_server_denies_is_source_changed(tmp_path: Path) -> None:

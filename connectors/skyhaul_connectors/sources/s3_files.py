@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from skyhaul_connectors.sources.fsspec_errors import translated
+from skyhaul_connectors.sources.fsspec_pin import still_holds
 from skyhaul_connectors.sources.fsspec_source import FsspecFiles, Info
 from skyhaul_connectors.sources.left_out import MARKER, LeftOut
 from skyhaul_connectors.sources.object_names import fault_in_key, fault_in_path
@@ -58,6 +59,8 @@ class S3Files(FsspecFiles):
                 f"source {self._name}: {printable(obj.path)!r}: the store states no size and gives bytes;"
                 " leave it out"
             )
+        if obj.version and not still_holds(obj.version, found):
+            raise SourceChanged(f"{self.place(obj.path)} is another object now; plan again")
         if not found["size"]:
             if obj.path.endswith("/"):
                 left_out.add(obj.path, MARKER)
@@ -80,8 +83,8 @@ class S3Files(FsspecFiles):
             )
             async with answer["Body"] as body:
                 size = answer.get("ContentLength")
-                if not size and await body.read(1):
-                    size = None
+                if not size:
+                    size = None if await body.read(1) else 0
             return {**answer, "size": size}
 
         return self._done(asked())
