@@ -229,3 +229,29 @@ def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(UsageError, match="sftp:// needs a package") as caught:
         open_source("store", SourceSpec(url="sftp://host/x/*.txt"))
     assert "CANARY" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["**", "a.txt"])
+def test_an_object_that_states_no_bytes_and_has_some_is_refused(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    # As gateways do that do not know a size: what they list states 0.
+    memory = type(fsspec.filesystem("memory"))
+    ls, info = memory.ls, memory.info
+
+    def lying_ls(self: Any, *args: Any, **more: Any) -> Any:
+        return [{**found, "size": 0} for found in ls(self, *args, **more)]
+
+    def lying_info(self: Any, *args: Any, **more: Any) -> Any:
+        return {**info(self, *args, **more), "size": 0}
+
+    monkeypatch.setattr(memory, "ls", lying_ls)
+    monkeypatch.setattr(memory, "info", lying_info)
+    with pytest.raises(UsageError, match=r"'a\.txt' states a size of 0 and has bytes"):
+        list(opened(bucket, pattern).listing())
+
+
+@pytest.mark.parametrize("path", ["x//b.txt", "/a.txt", "x/../a.txt", "./a.txt", "x//"])
+def test_a_url_that_the_filesystem_would_fold_into_another_object_is_refused(bucket: str, path: str) -> None:
+    with pytest.raises(UsageError, match="folds"):
+        opened(bucket, path)

@@ -83,6 +83,16 @@ def test_what_is_no_object_is_counted_by_reason(ssh: SshServer) -> None:
     source.close()
 
 
+def test_a_name_that_is_no_utf8_is_refused_by_name(ssh: SshServer) -> None:
+    (ssh.folder / "latin").mkdir()
+    with open(os.fsencode(ssh.folder / "latin") + b"/caf\xe9.txt", "wb"):
+        pass
+    source = opened(ssh, "latin/*.txt")
+    with pytest.raises(UsageError, match=r"latin' has a name that is no UTF-8 \(b'caf\\xe9.txt'\)"):
+        list(source.listing())
+    source.close()
+
+
 def test_a_file_that_states_no_bytes_and_has_some_is_refused(ssh: SshServer) -> None:
     source = open_source("far", SourceSpec(url=f"{ssh.url}/proc/self/limits", options=ssh.options()))
     with pytest.raises(UsageError, match="states a size of 0 and has bytes"):

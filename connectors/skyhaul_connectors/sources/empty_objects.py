@@ -24,28 +24,29 @@ Again = Callable[[PinnedObject], PinnedObject | None]
 """The object as it is found to be; None where it is none. Raises CarriageError or UsageError."""
 
 
-def asked_again(objects: Iterable[PinnedObject], again: Again, at_once: int) -> Iterator[PinnedObject]:
-    """`objects`, those without bytes after `again`, which is called by `at_once` threads, or for 0 by this
-    one."""
+def asked_again(
+    objects: Iterable[PinnedObject], again: Again, at_once: Callable[[], int]
+) -> Iterator[PinnedObject]:
+    """`objects`, those without bytes after `again`. at_once: how many threads may call that, or 0 where this
+    one has to; asked for when it is needed."""
     waiting: deque[Future[PinnedObject | None]] = deque()
     pool: ThreadPoolExecutor | None = None
+    threads: int | None = None
     try:
         for obj in objects:
             if obj.size:
                 yield obj
                 continue
-            if not at_once:
-                found = again(obj)
-                if found is not None:
-                    yield found
+            threads = at_once() if threads is None else threads
+            if not threads:
+                yield from _found(again(obj))
                 continue
-            if pool is None:
-                pool = ThreadPoolExecutor(at_once, thread_name_prefix="ask-again")
+            pool = pool or ThreadPoolExecutor(threads, thread_name_prefix="ask-again")
             waiting.append(pool.submit(again, obj))
             if len(waiting) >= _AHEAD:
-                yield from _answered(waiting.popleft())
+                yield from _found(waiting.popleft().result())
         while waiting:
-            yield from _answered(waiting.popleft())
+            yield from _found(waiting.popleft().result())
     finally:
         for future in waiting:
             future.cancel()
@@ -53,10 +54,9 @@ def asked_again(objects: Iterable[PinnedObject], again: Again, at_once: int) -> 
             pool.shutdown()
 
 
-def _answered(future: Future[PinnedObject | None]) -> Iterator[PinnedObject]:
-    found = future.result()
-    if found is not None:
-        yield found
+def _found(obj: PinnedObject | None) -> Iterator[PinnedObject]:
+    if obj is not None:
+        yield obj
 
 
 def first_byte(filesystem: Any, path: str) -> bool:

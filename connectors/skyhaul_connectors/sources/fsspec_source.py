@@ -81,10 +81,12 @@ class FsspecFiles:
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         told = left_out if left_out is not None else LeftOut()
-        found = asked_again(
-            self._listing(told), lambda obj: self._again(obj, told), 0 if self._protocol in _SSH else AT_ONCE
-        )
+        found = asked_again(self._listing(told), lambda obj: self._again(obj, told), self._at_once)
         return with_checksums(found, self._checksums, Selection(self._patterns).matches, told)
+
+    def _at_once(self) -> int:
+        """Threads that may use the filesystem beside this one: others have one connection."""
+        return AT_ONCE if getattr(self.filesystem(), "async_impl", False) else 0
 
     def connect(self, events: ChannelEvents, route: Route) -> ReadingChannel:
         reader = _Reader(self)
@@ -241,6 +243,10 @@ class FsspecFiles:
         try:
             with translated(place):
                 yield from listed()
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{place} has a name that is no UTF-8 ({printable(repr(error.object[:200]))}); rename it"
+            ) from None
         except ObjectMissing:
             if folder:
                 raise
