@@ -22,6 +22,7 @@ from skyhaul.verify import VerifyReport, verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.self_digest import digested_line
 
 COMMIT = layout.commit_file(0)
 
@@ -59,7 +60,7 @@ def only(report: VerifyReport, code: str, words: str) -> None:
 def doctor(root: Path, change: Callable[[dict[str, Any]], None], path: str = COMMIT) -> None:
     record = json.loads((root / path).read_text())
     change(record)
-    (root / path).write_text(json.dumps(record))
+    (root / path).write_bytes(digested_line(record))
 
 
 def first_file(root: Path) -> Path:
@@ -304,9 +305,9 @@ def test_chunks_in_another_order(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ({"plan": "0" * 64}, "commit-of-another-plan", "committed under plan 0000000000000000"),
-        ({"source": "texts"}, "commit-of-another-source", "committed for source texts"),
-        ({"shard": 1}, "commit-misplaced", "its commit record is that of shard 1"),
+        ({"plan": "0" * 64}, "commit-of-another-plan", "it is of plan 0000000000000000"),
+        ({"source": "texts"}, "commit-of-another-source", "it is of source texts, and the shard of lines"),
+        ({"shard": 1}, "commit-misplaced", "it is the record of shard 1"),
         ({"extra": 1}, "commit-unreadable", "extra"),
     ],
 )

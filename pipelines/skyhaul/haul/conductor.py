@@ -16,7 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from skyhaul.dataset.commits import is_committed, read_failure, write_failure
+from skyhaul.dataset.commits import has_record, read_failure, write_failure
+from skyhaul.dataset.judging import Judge
+from skyhaul.dataset.standing import is_standing
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.haul.in_place import open_proved
 from skyhaul.haul.receipts import Receipt
@@ -28,6 +30,7 @@ from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoder
 from skyhaul_connectors.sources.protocol import LocalSource
 from skyhaul_connectors.transfer.engine import ShardFetch
+from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
 from skyhaul_schemas.errors import (
     CarriageError,
@@ -181,7 +184,10 @@ class Conductor:
 
     def _settled(self, shard: Shard) -> Receipt | None:
         """A receipt without work: committed before, or its source has been given up."""
-        if not self._site.config.mend and is_committed(self._site.store, shard.number):
+        store = self._site.store
+        if not self._site.config.mend and has_record(store, shard.number):
+            if not is_standing(Judge(self._site.plan), store, shard.number):
+                raise store.conflict(layout.commit_file(shard.number))
             return Receipt(shard.number, shard.source, "committed", fresh=False)
         error = self._given_up.get(shard.source)
         return None if error is None else self._receipt_of(shard, error)
@@ -297,6 +303,7 @@ class Conductor:
             written=record.records.written,
             filtered=record.records.filtered,
             rejected=record.records.rejected,
+            passed_over=record.records.passed_over,
             payload=total.payload_bytes,
             wire=total.wire_bytes,
             resent=total.resent_bytes,

@@ -12,8 +12,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.commits import clear_failure, committed_shards, failures
+from skyhaul.dataset.commits import clear_failure
 from skyhaul.dataset.shard_set import ShardSet
+from skyhaul.dataset.standing import failures, standing_shards
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.catalogue import Cut
@@ -86,7 +87,7 @@ def amend_from(
                 update.add(now, None, "left")
             else:
                 changes.add(now, planned)
-        committed = committed_shards(store)
+        committed = standing_shards(plan, store)
         for shard in plan.shards():
             for chunk in shard.chunks:
                 changes.saw(chunk, committed=shard.number in committed)
@@ -100,8 +101,8 @@ def amend_from(
 def clear_outdated(plan: Plan, store: DatasetStore) -> None:
     """Forget failures of shards as they were before an amendment, so that a haul takes the shards up."""
     if len(plan.generations) > 1:
-        for failure in list(failures(store)):
-            if failure.shard < plan.header.shards and plan.outdates(failure):
+        for failure in list(failures(plan, store)):
+            if plan.outdates(failure):
                 clear_failure(store, failure.shard)
 
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
-from skyhaul.verify.file_check import first_line
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas.plan import Shard
 
@@ -85,8 +85,8 @@ class RowsCheck:
                         self._add(code, f"{path}, rows {row} to {row + batch.num_rows - 1}: {message}", path)
                         return
                     row += batch.num_rows
-            except (pa.ArrowException, OSError) as error:
-                self._add("page-damaged", f"{path}, after row {row}: {first_line(error)}", path)
+            except PARQUET_ERRORS as error:
+                self._add("page-damaged", f"{path}, after row {row}: {said(error)}", path)
 
     def _add(self, code: str, message: str, path: str) -> None:
         self._report.add(code, message, path=path, shard=self._shard.number)
