@@ -166,8 +166,8 @@ class GroupSums(_Record):
     `_skyhaul/sealed/{group}.parquet`. By source: `committed` (shards), `objects` (counted with their first
     chunk), `source_bytes` and `by_source` (records). damaged: xxh3 (64 bits) of source, NUL and path of each
     damaged object, rising, so that an object is counted once however many groups it lies in. plans: (shard,
-    digest of its plan) of each shard whose record has another plan than the one before it. rows_sha256: over
-    the records' bytes, one after the other. None in what was sealed before there were these."""
+    digest of its plan) of each shard whose record has another plan than the one before it. pages: how many
+    bytes lie before the file's footer, and their sha256. None in what was sealed before there were these."""
 
     group: int
     records: RecordCounts
@@ -182,7 +182,7 @@ class GroupSums(_Record):
     by_source: dict[str, RecordCounts] | None = None
     empty_objects: dict[str, int] = {}
     plans: list[tuple[int, str]] | None = None
-    rows_sha256: Sha256 | None = None
+    pages: tuple[NonNegativeInt, Sha256] | None = None
 
 
 class FailureRecord(_ProvedRecord):

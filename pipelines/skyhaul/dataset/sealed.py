@@ -2,8 +2,7 @@
 
 One row a shard, rising: `shard`, and `record`, the commit record's bytes as they were. Whoever wants only the
 sums reads the footer. The key-value metadata `skyhaul` holds a `GroupSums` as JSON, `skyhaul.sha256` that
-JSON's digest in hex; the sums hold a digest of the rows, each record holds its own, and pages carry
-checksums.
+JSON's digest in hex; the sums hold a digest of the file's pages, and each record holds its own.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ CHECK_KEY = b"skyhaul.sha256"
 _ROWS_A_GROUP = 100
 """So that a single record is read without all the others."""
 _FOOTER_CAP = 64 * 1024 * 1024
+_PIECE = 1024 * 1024
 _PAGE_CAP = 64 * 1024 * 1024
 _RECORD = re.compile(rb'\{"shard":[^\n]{1,16777216}\}\n')
 
@@ -57,6 +57,7 @@ class SealedGroup:
                 thrift_container_size_limit=1_000_000,
             )
             self.sums = self._read_sums()
+            self._check_pages()
         except PARQUET_ERRORS as error:  # ValidationError is a ValueError
             self._file.close()
             raise self._failed(error) from error
@@ -93,8 +94,6 @@ class SealedGroup:
             found |= self._rows(rows)
         if list(found) != list(layout.shards_of(self.group)):
             raise self._damaged("it does not hold the shards of its group")
-        if self.sums.rows_sha256 not in (None, rows_digest(found)):
-            raise self._damaged("its records are not those that its footer was written for")
         return found
 
     def _rows(self, rows: int) -> dict[int, bytes]:
@@ -116,6 +115,19 @@ class SealedGroup:
         if not self._parquet.schema_arrow.equals(SCHEMA):
             raise self._damaged("its columns are not those of a sealed group; another version wrote it")
         return sums
+
+    def _check_pages(self) -> None:
+        """The digest is over the pages as they lie there, so that it costs no decoding."""
+        if self.sums.pages is None:
+            return
+        left, due = self.sums.pages
+        digest = hashlib.sha256()
+        self._file.seek(0)
+        while left and (data := self._file.read(min(left, _PIECE))):
+            digest.update(data)
+            left -= len(data)
+        if left or digest.hexdigest() != due:
+            raise self._damaged("its records are not those that its footer was written for")
 
     def _failed(self, error: Exception) -> StorageError:
         if isinstance(error, OSError) and error.errno is not None:
@@ -170,14 +182,6 @@ def _scanned(raw: bytes) -> dict[int, bytes]:
     return found
 
 
-def rows_digest(records: Mapping[int, bytes]) -> str:
-    """sha256 over the records' bytes, by shard, one after the other."""
-    digest = hashlib.sha256()
-    for number in sorted(records):
-        digest.update(records[number])
-    return digest.hexdigest()
-
-
 def sealed_groups(store: DatasetStore) -> list[int]:
     """The groups that are sealed, rising."""
     names = (path.rpartition("/")[2].removesuffix(".parquet") for path in store.list(layout.SEALED))
@@ -191,8 +195,6 @@ def is_sealed(store: DatasetStore, group: int) -> bool:
 def write_sealed(store: DatasetStore, records: Mapping[int, bytes], sums: GroupSums) -> NewFile:
     """The file of a full group, finished under a temporary name. Equal records give equal bytes.
     Raises DiskFull or StorageError."""
-    text = canonical_json(sums.model_dump())
-    check = hashlib.sha256(text).hexdigest()
     numbers = sorted(records)
     table = pa.table([numbers, [records[number] for number in numbers]], schema=SCHEMA)
     file = store.files.create(store.temp_path(".parquet"))
@@ -208,6 +210,10 @@ def write_sealed(store: DatasetStore, records: Mapping[int, bytes], sums: GroupS
             write_page_checksum=True,
         )
         writer.write_table(table, row_group_size=_ROWS_A_GROUP)
+        # All pages are written by now; what follows is the footer.
+        sums = sums.model_copy(update={"pages": (file.bytes, file.sha256)})
+        text = canonical_json(sums.model_dump(mode="json"))
+        check = hashlib.sha256(text).hexdigest()
         writer.add_key_value_metadata({SUMS_KEY: text, CHECK_KEY: check})
         writer.close()
         file.finish(sync=True)

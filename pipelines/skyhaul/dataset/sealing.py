@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from skyhaul.dataset.commits import numbers_in, same_commit
 from skyhaul.dataset.judging import Judge, Planned
-from skyhaul.dataset.sealed import SealedGroup, is_sealed, rows_digest, sealed_groups, write_sealed
+from skyhaul.dataset.sealed import SealedGroup, is_sealed, sealed_groups, write_sealed
 from skyhaul.dataset.side_by_side import each
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
@@ -57,7 +57,7 @@ def seal_group(judge: Judge, store: DatasetStore, group: int) -> bool:
         if verdict.record is None:
             return False
         sums.add(verdict.record)
-    file = write_sealed(store, found, sums.of_group(group, rows_digest(found)))
+    file = write_sealed(store, found, sums.of_group(group))
     with suppress(CommitConflict):
         # Another version of the Parquet library gives other bytes; what counts is compared below.
         store.publish(file.path, layout.sealed_file(group), file.sha256)

@@ -79,9 +79,8 @@ class CommitSums:
         for name, split in sums.splits.items():
             self._split(name, split)
 
-    def of_group(self, group: int, rows_sha256: str) -> GroupSums:
-        """The sums so far, of records that were added by shard, as those of a group. rows_sha256: of the
-        records."""
+    def of_group(self, group: int) -> GroupSums:
+        """The sums so far, of records that were added by shard, as those of a group."""
         return GroupSums(
             group=group,
             records=self.records(),
@@ -96,7 +95,6 @@ class CommitSums:
             by_source=self.by_source,
             empty_objects=self.empty_objects,
             plans=self._plans,
-            rows_sha256=rows_sha256,
         )
 
     def records(self) -> RecordCounts:

@@ -45,7 +45,7 @@ class RunSummary:
         word = {
             EXIT_OK: "all is committed",
             EXIT_FAILED: "finished, with failures or damage",
-            EXIT_DAMAGE: "finished, with commit records that are not of the plan",
+            EXIT_DAMAGE: "finished, with commit records that do not stand",
             EXIT_INCOMPLETE: "incomplete",
         }.get(self.exit_code, "interrupted")
         shards = f"{self.committed:,} of {run.shards_planned:,} shards"

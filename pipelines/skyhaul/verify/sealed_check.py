@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from skyhaul.dataset.commits import numbers_in, same_commit
 from skyhaul.dataset.judging import Judge
-from skyhaul.dataset.sealed import SealedGroup, rows_digest
+from skyhaul.dataset.sealed import SealedGroup
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul.verify.commit_check import WAY_OUT
@@ -69,10 +69,10 @@ class GroupRecords:
             # A record that cannot be read is told of when its shard's turn comes.
             with suppress(ValidationError):
                 added.add(CommitRecord.model_validate_json(data))
-        due = added.of_group(group, rows_digest(self._sealed))
+        due = added.of_group(group)
         # An earlier version left these out.
-        missing = [name for name in ("plans", "rows_sha256", "by_source") if getattr(sums, name) is None]
-        if due.model_copy(update=dict.fromkeys(missing)) != sums:
+        missing = [name for name in ("plans", "by_source") if getattr(sums, name) is None]
+        if due.model_copy(update={**dict.fromkeys(missing), "pages": sums.pages}) != sums:
             self._report.add("sealed-sums", f"{path}: its sums are not those of its records", path=path)
         self._check_beside(group, self._sealed)
 
