@@ -19,7 +19,7 @@ from skyhaul.dataset.commits import committed_groups, failed_numbers, number_of,
 from skyhaul.dataset.judging import Fault, Judge, Planned, Unfit
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, salvaged
 from skyhaul.dataset.shard_set import ShardSet
-from skyhaul.dataset.side_by_side import each
+from skyhaul.dataset.side_by_side import AT_ONCE, each
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, GroupSums
@@ -46,8 +46,15 @@ class Group:
 def judged_groups(plan: Planned, store: DatasetStore) -> Iterator[Group]:
     """All groups that have commit records, rising. Raises StorageError."""
     judge = Judge(plan)
-    for group, sealed in committed_groups(store):
-        yield judged_group(judge, store, group, sealed=sealed)
+    listed = list(committed_groups(store))
+    for start in range(0, len(listed), AT_ONCE):
+        groups = listed[start : start + AT_ONCE]
+        # Each takes a few calls, which a remote store answers side by side; in other groups the records do.
+        sealed = [group for group, seen_sealed in groups if seen_sealed]
+        found = each(store, sealed, lambda group: judged_group(judge, store, group, sealed=True))
+        judged = dict(zip(sealed, found, strict=True))
+        for group, _ in groups:
+            yield judged[group] if group in judged else judged_group(judge, store, group, sealed=False)
 
 
 def judged_group(judge: Judge, store: DatasetStore, number: int, *, sealed: bool) -> Group:

@@ -3,7 +3,7 @@ against the plan."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from skyhaul.dataset.delivery import Undelivered, delivered_nothing, first_reason
@@ -68,12 +68,12 @@ class Survey:
     by_source: dict[str, SourceSurvey]
     splits: dict[str, SplitSums]
     failed_by_kind: dict[str, int]
-    passed_over_by: dict[str, int]
-    unfit: tuple[Unfit, ...]
-    unfit_total: int
-    shards_blocked: int
-    records_present: int
-    undelivered: tuple[Undelivered, ...]
+    passed_over_by: dict[str, int] = field(default_factory=dict)
+    unfit: tuple[Unfit, ...] = ()
+    unfit_total: int = 0
+    shards_blocked: int = 0
+    records_present: int = 0
+    undelivered: tuple[Undelivered, ...] = ()
 
     @property
     def shards_to_haul(self) -> int:
