@@ -249,6 +249,21 @@ def test_records_are_found_in_a_sealed_file_without_its_footer(
     assert store.read_bytes(layout.sealed_file(0)) == sound
 
 
+def test_a_record_beside_a_sealed_group_that_says_otherwise_is_told_and_set_aside(
+    full: tuple[Plan, DatasetStore, bytes, Survey],
+) -> None:
+    plan, store, _, whole = full
+    store.create_bytes(layout.commit_file(3), another_plan(plan))
+    put_records(store, [plan.shard(4)])
+    seen = survey(plan, store)
+    assert (seen.shards_committed, seen.exit_code()) == (FULL, 4)
+    assert [(unfit.code, unfit.shard) for unfit in seen.unfit] == [("commit-twice", 3)]
+    assert [gone.path for gone in clear_misplaced(plan, store)] == [layout.commit_file(3)]
+    assert survey(plan, store) == whole
+    seal_full_groups(plan, store)
+    assert not store.exists(layout.commit_file(4))
+
+
 def test_what_does_not_stand_is_not_sealed(full: tuple[Plan, DatasetStore, bytes, Survey]) -> None:
     plan, store, _, whole = full
     store.remove(layout.sealed_file(0))

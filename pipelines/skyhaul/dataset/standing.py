@@ -15,7 +15,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from skyhaul.dataset.commits import committed_groups, failed_numbers, number_of, read_failure
+from skyhaul.dataset.commits import (
+    committed_groups,
+    failed_numbers,
+    number_of,
+    numbers_in,
+    read_failure,
+    same_commit,
+)
 from skyhaul.dataset.judging import Fault, Judge, Planned, Unfit
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, salvaged
 from skyhaul.dataset.shard_set import ShardSet
@@ -61,6 +68,7 @@ def judged_group(judge: Judge, store: DatasetStore, number: int, *, sealed: bool
     """One group. sealed: whether it was seen to be. Raises StorageError."""
     group = Group(number)
     if sealed and _judge_sealed(judge, store, group):
+        _judge_beside(store, group)
         return group
     paths = list(store.list(f"{layout.COMMITS}/{number:04d}"))
     found: dict[int, bytes | None] = {}
@@ -95,6 +103,20 @@ def judged_group(judge: Judge, store: DatasetStore, number: int, *, sealed: bool
         span = layout.shards_of(number)
         group.blocked = set(range(span.start, min(span.stop, judge.shards))) - group.records.keys()
     return group
+
+
+def _judge_beside(store: DatasetStore, group: Group) -> None:
+    """Note records beside a sealed file that stands, where they say otherwise; a crash leaves equal ones."""
+    beside = list(numbers_in(store, layout.COMMITS, group.number)) if group.sums is not None else []
+    if not beside:
+        return
+    with SealedGroup(store, group.number) as sealed:
+        kept = sealed.records()
+    for shard in beside:
+        data = _read(store, shard)
+        if data is not None and not same_commit(kept[shard], data):
+            why = f"{layout.sealed_file(group.number)} speaks for its group, and says otherwise"
+            group.unfit.append(Unfit("commit-twice", layout.commit_file(shard), shard, why, False))
 
 
 def _read(store: DatasetStore, shard: int) -> bytes | None:
