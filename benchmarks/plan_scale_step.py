@@ -87,7 +87,7 @@ def main(job: Path, step: str, committed: int) -> None:
                     fill(store, plan, committed)
                 elif step == "resume":
                     # The same, then all that is left, shard by shard.
-                    seal_full_groups(store)
+                    seal_full_groups(plan, store)
                     survey(plan, store)
                     left = Pending(store, 0, plan.header.shards, None).shards(plan)
                     found = {"first": next(left).number}

@@ -1,24 +1,55 @@
-"""Commit records, failure records and run records: the JSON of `_skyhaul/`."""
+"""Commit records, failure records and run records: the JSON of `_skyhaul/`.
+
+Each of the three holds its own `digest`, so that rot in it shows whatever it concerns. Those written before
+there was one have none, and are read all the same.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+
+from skyhaul_schemas.self_digest import check_digest, digested_line
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""64 hex digits."""
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class _ProvedRecord(_Record):
+    """A record that is a file of its own. digest: sha256 over its canonical JSON without this field; None in
+    a record that was written before there were digests, and in one that was not written yet."""
+
+    digest: Sha256 | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _proves_itself(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            check_digest(data)
+        return data
+
+    def to_line(self, *, indent: int | None = None) -> bytes:
+        """The record as it is kept: JSON with its digest, and a line end."""
+        return digested_line(self.model_dump(mode="json", exclude={"digest"}), indent=indent)
+
+    def kept(self) -> Self:
+        """The record as it is read back from what `to_line` gives."""
+        return type(self).model_validate_json(self.to_line())
+
+
 class CommittedFile(_Record):
     """One Parquet file of a shard; `path` is relative to the dataset, `raw_bytes` is uncompressed."""
 
     path: str
-    bytes: int
-    sha256: str
-    rows: int
-    raw_bytes: int
+    bytes: NonNegativeInt
+    sha256: Sha256
+    rows: NonNegativeInt
+    raw_bytes: NonNegativeInt
 
 
 class CommittedSource(_Record):
@@ -27,10 +58,10 @@ class CommittedSource(_Record):
     a rest of the object was unreadable."""
 
     object: str
-    ranges: list[tuple[int, int]]
-    sha256: str
+    ranges: list[tuple[NonNegativeInt, NonNegativeInt]]
+    sha256: Sha256
     damaged: bool = False
-    skipped: list[tuple[int, int]] = []
+    skipped: list[tuple[NonNegativeInt, NonNegativeInt]] = []
 
     @property
     def length(self) -> int:
@@ -44,19 +75,32 @@ class CommittedSource(_Record):
 
 
 class RecordCounts(_Record):
+    """Each record that was read is in one of the others. passed_over: what was read and by its kind is no
+    record (a redirect in a web archive); 0 in what was written before it was counted."""
+
     read: int
     written: int
     filtered: int
     rejected: int
+    passed_over: int = 0
 
     @model_validator(mode="after")
     def _conserved(self) -> RecordCounts:
-        if self.read != self.written + self.filtered + self.rejected:
+        if self.read != self.written + self.filtered + self.rejected + self.passed_over:
             raise ValueError(
                 f"records do not add up: read {self.read} is not written {self.written}"
-                f" + filtered {self.filtered} + rejected {self.rejected}"
+                f" + filtered {self.filtered} + rejected {self.rejected} + passed over {self.passed_over}"
             )
         return self
+
+    def plus(self, other: RecordCounts) -> RecordCounts:
+        return RecordCounts(**{name: value + getattr(other, name) for name, value in self})
+
+    def minus(self, other: RecordCounts) -> RecordCounts:
+        return RecordCounts(**{name: value - getattr(other, name) for name, value in self})
+
+
+NO_RECORDS = RecordCounts(read=0, written=0, filtered=0, rejected=0)
 
 
 class TransferCounts(_Record):
@@ -75,10 +119,19 @@ class TransferCounts(_Record):
         )
 
 
-class CommitRecord(_Record):
-    """`_skyhaul/commits/{group}/{shard}.json`; its presence is the commit."""
+class Place(_Record):
+    """Where the first of something lies, and why it was not taken. offset: bytes, in the object."""
 
-    shard: int
+    object: str
+    offset: NonNegativeInt
+    reason: str
+
+
+class CommitRecord(_ProvedRecord):
+    """`_skyhaul/commits/{group}/{shard}.json`; its presence is the commit, where it is of the plan.
+    filtered_by: by rule. passed_over_by: by reason; `passed_over_first` is the first of them."""
+
+    shard: NonNegativeInt
     plan: str
     source: str
     files: list[CommittedFile]
@@ -86,6 +139,8 @@ class CommitRecord(_Record):
     sources: list[CommittedSource]
     records: RecordCounts
     filtered_by: dict[str, int] = {}
+    passed_over_by: dict[str, int] = {}
+    passed_over_first: Place | None = None
     transfer: dict[str, TransferCounts]
     started: str
     finished: str
@@ -109,8 +164,10 @@ class SplitSums(_Record):
 class GroupSums(_Record):
     """What the commit records of one sealed group add up to; JSON in the key-value metadata `skyhaul` of
     `_skyhaul/sealed/{group}.parquet`. By source: `committed` (shards), `objects` (counted with their first
-    chunk) and `source_bytes`. damaged: xxh3 (64 bits) of source, NUL and path of each damaged object,
-    rising, so that an object is counted once however many groups it lies in."""
+    chunk), `source_bytes` and `by_source` (records). damaged: xxh3 (64 bits) of source, NUL and path of each
+    damaged object, rising, so that an object is counted once however many groups it lies in. plans: (shard,
+    digest of its plan) of each shard whose record has another plan than the one before it. pages: how many
+    bytes lie before the file's footer, and their sha256. None in what was sealed before there were these."""
 
     group: int
     records: RecordCounts
@@ -121,9 +178,14 @@ class GroupSums(_Record):
     transfer: dict[str, TransferCounts]
     splits: dict[str, SplitSums]
     damaged: list[int]
+    passed_over_by: dict[str, int] = {}
+    by_source: dict[str, RecordCounts] | None = None
+    empty_objects: dict[str, int] = {}
+    plans: list[tuple[int, str]] | None = None
+    pages: tuple[NonNegativeInt, Sha256] | None = None
 
 
-class FailureRecord(_Record):
+class FailureRecord(_ProvedRecord):
     """`_skyhaul/failures/{group}/{shard}.json`: the last failure. `final` failures wait for `replay`;
     others (a full disk, say) are tried again by the next `run`."""
 
@@ -138,7 +200,7 @@ class FailureRecord(_Record):
     at: str
 
 
-class RunRecord(_Record):
+class RunRecord(_ProvedRecord):
     """`_skyhaul/runs/{utc}-{id}.json`: what one haul did. Times are UTC, RFC 3339. set_aside: where files are
     kept that lay under names of shards and were of no commit (at most 1,000)."""
 

@@ -198,6 +198,12 @@ class DiskFull(StorageError):
     """No space left (ENOSPC or EDQUOT). What is committed is untouched."""
 
 
+class RecordDamaged(StorageError):
+    """A commit record or a sealed file that cannot be what was written. It proves nothing."""
+
+    exit_code = EXIT_DAMAGE
+
+
 class SpoolDamaged(StorageError):
     """The journal is rotten in its middle; it is not guessed at."""
 

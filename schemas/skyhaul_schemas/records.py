@@ -96,4 +96,7 @@ REJECTS_SCHEMA = pa.schema(
 )
 """`_skyhaul/rejects/...`: what could not be taken; `raw` is cut at `RAW_CAP` bytes."""
 
+EMPTY_OBJECT = "an empty object"
+"""Why an object of no bytes is passed over, whatever its format."""
+
 RAW_CAP = 4096

@@ -37,7 +37,9 @@ def test_plan_run_status_verify_and_run_again(job: Path) -> None:
     seen = json.loads(call("status", "--json", job).out)
     assert seen["exit_code"] == 0
     assert seen["objects"] == {"planned": 4, "committed": 4, "damaged": 0}
-    assert seen["records"]["read"] == seen["records"]["written"] + seen["records"]["rejected"]
+    counts = seen["records"]
+    assert counts["read"] == counts["written"] + counts["rejected"] + counts["passed_over"]
+    assert counts["passed_over_by"] == {"an empty object": 1}
 
     assert call("verify", job).code == 0
     assert call("verify", "--deep", job).code == 0

@@ -76,4 +76,4 @@ def put_records(store: DatasetStore, shards: Iterable[Shard]) -> None:
     for shard in shards:
         path = store.local_root / layout.commit_file(shard.number)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(record_of(shard).model_dump_json() + "\n")
+        path.write_bytes(record_of(shard).to_line())

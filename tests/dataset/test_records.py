@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.hauled import Hauled, plan_small
+from dataset.standing_of import failures
 from skyhaul.dataset.card import card, write_card
 from skyhaul.dataset.commits import (
     clear_failure,
     commits,
-    committed_shards,
-    failures,
     read_commit,
     read_failure,
+    recorded_numbers,
     write_commit,
     write_failure,
 )
@@ -69,7 +69,7 @@ def test_committed_shards_are_found_by_listing_groups(tmp_path: Path) -> None:
     numbers = [0, 3, 999, 1000, 54_321, 9_999_999, 10_000_000]
     for number in numbers:
         write_commit(store, record(number))
-    assert list(committed_shards(store)) == numbers
+    assert list(recorded_numbers(store)) == numbers
     assert [found.shard for found in commits(store)] == numbers
 
 
@@ -77,7 +77,9 @@ def test_a_damaged_record_is_named_and_not_guessed_at(tmp_path: Path) -> None:
     store = DatasetStore.open(str(tmp_path), writable=True)
     write_commit(store, record(7))
     (tmp_path / "_skyhaul/commits/0000/0000007.json").write_bytes(b'{"shard": 7')
-    with pytest.raises(StorageError, match=r"0000007\.json .* no commit record; run `skyhaul verify`"):
+    with pytest.raises(
+        StorageError, match=r"0000007\.json .* no commit record: .*`skyhaul replay --damaged`"
+    ):
         read_commit(store, 7)
     with pytest.raises(CommitConflict):
         write_commit(store, record(7))
@@ -142,7 +144,7 @@ def test_a_damaged_object_makes_a_finished_dataset_exit_3(hauled: Hauled) -> Non
     standing = read_commit(hauled.store, 0)
     assert standing is not None
     damaged = [source.model_copy(update={"damaged": True}) for source in standing.sources]
-    path.write_text(standing.model_copy(update={"sources": damaged}).model_dump_json())
+    path.write_bytes(standing.model_copy(update={"sources": damaged}).to_line())
     seen = survey(hauled.plan, hauled.store)
     assert seen.damaged_objects == len({source.object for source in damaged})
     assert seen.exit_code() == 3

@@ -15,13 +15,14 @@ from dataset.crashing import forked
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from skyhaul.dataset.commits import (
     commits,
-    committed_shards,
-    count_committed,
-    is_committed,
+    count_records,
+    has_record,
     read_commit,
+    recorded_numbers,
     write_commit,
 )
 from skyhaul.dataset.files import LocalFiles, Step
+from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.sealed import SealedGroup, sealed_groups
 from skyhaul.dataset.sealing import seal_full_groups, seal_group
 from skyhaul.dataset.store import DatasetStore
@@ -64,22 +65,22 @@ def test_status_commits_and_single_records_are_the_same_before_and_after(committ
     assert (before.shards_committed, before.shards_left) == (SHARDS - 3, 3)
     assert before.damaged_objects == 3
 
-    assert seal_full_groups(store) == 1
+    assert seal_full_groups(plan, store) == 1
     assert sealed_groups(store) == [0]
     assert [left_of(store, group) for group in range(2)] == [0, 7]
 
     assert survey(plan, store) == before
     assert list(commits(store)) == records
     assert read_commit(store, 77) == records[77]
-    assert (is_committed(store, 77), is_committed(store, 1_003)) == (True, False)
+    assert (has_record(store, 77), has_record(store, 1_003)) == (True, False)
     assert read_commit(store, 1_003) is None
-    assert count_committed(store) == len(committed_shards(store)) == SHARDS - 3
+    assert count_records(store) == len(list(recorded_numbers(store))) == SHARDS - 3
     assert not findings(store)
 
 
 def test_what_is_pending_is_found_without_reading_what_is_sealed(committed: Committed) -> None:
     plan, store = committed
-    seal_full_groups(store)
+    seal_full_groups(plan, store)
     asked: list[tuple[int, int | None]] = []
 
     class Asked:
@@ -111,7 +112,7 @@ def test_what_is_pending_is_found_without_reading_what_is_sealed(committed: Comm
 def test_a_late_worker_finds_its_shard_committed_or_is_refused(committed: Committed) -> None:
     plan, store = committed
     first = read_commit(store, 5)
-    seal_full_groups(store)
+    seal_full_groups(plan, store)
     late = record_of(plan.shard(5), finished="2026-02-02T00:00:00.000Z")
     assert write_commit(store, late) == first
     with pytest.raises(CommitConflict):
@@ -129,7 +130,7 @@ def test_a_record_that_is_created_while_its_group_is_sealed_is_taken_back(commit
 
         def before(self, step: Step, path: Path) -> None:
             if step == "link" and path.name == "0000005.json":
-                seal_full_groups(store)
+                seal_full_groups(plan, store)
 
     late = DatasetStore.open(store.url, writable=True, files=Overtaken())
     try:
@@ -146,20 +147,20 @@ def test_a_record_that_is_created_while_its_group_is_sealed_is_taken_back(commit
 
 def test_what_a_late_worker_left_is_cleared_by_the_next_haul(committed: Committed) -> None:
     plan, store = committed
-    seal_full_groups(store)
+    seal_full_groups(plan, store)
     put_records(store, [plan.shard(8), plan.shard(9)])
     other = record_of(plan.shard(10)).model_copy(update={"plan": "f" * 64})
     store.create_bytes(layout.commit_file(10), other.model_dump_json().encode())
     assert survey(plan, store).shards_committed == SHARDS - 3, "none is counted twice"
-    assert seal_full_groups(store) == 0
+    assert seal_full_groups(plan, store) == 0
     assert left_of(store, 0) == 1, "what says otherwise stays, for verify to tell"
     assert "commit-twice" in findings(store)
 
 
 def test_a_group_with_a_record_that_cannot_be_read_is_not_sealed(committed: Committed) -> None:
-    _, store = committed
+    plan, store = committed
     store.replace_bytes(layout.commit_file(3), b"{}")
-    assert seal_full_groups(store) == 0
+    assert seal_full_groups(plan, store) == 0
     assert left_of(store, 0) == 1_000
 
 
@@ -170,7 +171,7 @@ def test_two_that_seal_at_once_write_the_same(committed: Committed, tmp_path: Pa
     def work() -> None:
         os.read(ready, 1)
         other = DatasetStore.open(store.url, writable=True)
-        seal_full_groups(other)
+        seal_full_groups(plan, other)
         other.close()
 
     children = [forked(work) for _ in range(3)]
@@ -227,14 +228,14 @@ def test_a_kill_at_any_step_loses_no_record(committed: Committed, step: Step, at
     records = list(commits(store))
 
     def work() -> None:
-        seal_group(DatasetStore.open(store.url, writable=True, files=_Killed(step, at, when)), 0)
+        seal_group(Judge(plan), DatasetStore.open(store.url, writable=True, files=_Killed(step, at, when)), 0)
 
     assert forked(work)() == -signal.SIGKILL
     assert survey(plan, store) == before
     assert list(commits(store)) == records
     assert not findings(store)
     again = DatasetStore.open(store.url, writable=True)
-    seal_full_groups(again)
+    seal_full_groups(plan, again)
     again.close()
     assert sealed_groups(store) == [0]
     assert left_of(store, 0) == 0
@@ -244,7 +245,7 @@ def test_a_kill_at_any_step_loses_no_record(committed: Committed, step: Step, at
 
 def test_rot_in_a_sealed_file_is_found_and_never_read_as_a_record(committed: Committed) -> None:
     plan, store = committed
-    seal_full_groups(store)
+    seal_full_groups(plan, store)
     assert store.local_root is not None
     path = store.local_root / layout.sealed_file(0)
     sound = path.read_bytes()
@@ -261,8 +262,12 @@ def test_rot_in_a_sealed_file_is_found_and_never_read_as_a_record(committed: Com
     assert rotten > 40
     path.write_bytes(sound[:-200])
     assert "sealed-damaged" in findings(store)
-    with pytest.raises(StorageError):
-        survey(plan, store)
+    seen = survey(plan, store)
+    assert [unfit.code for unfit in seen.unfit] == ["sealed-damaged"]
+    assert seen.shards_committed == SHARDS - 3, (
+        "each record in it proves itself, and is found without a footer"
+    )
+    assert seen.exit_code() == 75, "others are left"
 
 
 def test_groups_are_sealed_while_a_haul_goes_on(tmp_path: Path) -> None:
@@ -270,7 +275,7 @@ def test_groups_are_sealed_while_a_haul_goes_on(tmp_path: Path) -> None:
     shards = list(plan.shards())
     put_records(store, shards[:990])
     sealed_when: list[int] = []
-    with Sealer(store, plan.header.shards) as sealer:
+    with Sealer(plan, store) as sealer:
         for shard in shards[990:1_050]:
             put_records(store, [shard])
             sealer.committed(shard.number)

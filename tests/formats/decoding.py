@@ -28,6 +28,10 @@ class Result:
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     damaged: bool = False
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """By reason."""
+    first_passed_over: int | None = None
+    """Offset of the first."""
 
     @property
     def texts(self) -> list[str]:
@@ -83,6 +87,10 @@ def decode_with(
             result.rows += step.batch.to_pylist()
             result.rejects += step.rejects
             result.damaged |= step.damaged
+            for passed in step.passed_over:
+                result.passed_over[passed.reason] = result.passed_over.get(passed.reason, 0) + passed.count
+                known = result.first_passed_over
+                result.first_passed_over = passed.offset if known is None else min(known, passed.offset)
     return result
 
 

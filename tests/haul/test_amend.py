@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.haul.living import Living
 
-from skyhaul.dataset.commits import committed_shards
+from dataset.standing_of import committed_shards
 from skyhaul.dataset.files import LocalFiles, Step
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.amend_plan import amend_plan

@@ -20,7 +20,8 @@ from tests.faults.http_faults import HttpFault
 from tests.haul.rig import data_digests
 
 from cli.program import call, spawn, start
-from skyhaul.dataset.commits import committed_shards, failures, read_commit
+from dataset.standing_of import committed_shards, failures
+from skyhaul.dataset.commits import read_commit
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
 from skyhaul.haul.in_place import open_proved

@@ -18,8 +18,9 @@ import yaml
 from tests.faults.hostile_http import HostileServer
 from tests.haul.rig import data_digests
 
+from dataset.standing_of import failures
 from skyhaul.certify import certify_dataset
-from skyhaul.dataset.commits import commits, failures, read_commit
+from skyhaul.dataset.commits import commits, read_commit
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.amend_plan import amend_plan

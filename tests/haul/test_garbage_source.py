@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.faults.hostile_http import HostileServer
 
-from skyhaul.dataset.commits import committed_shards, failures
+from dataset.standing_of import committed_shards, failures
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
 from skyhaul_schemas.jobfile import parse_job

@@ -10,6 +10,7 @@ from tests.haul.living import Living
 from tests.haul.rig import reject_digests
 
 from skyhaul_schemas import layout
+from skyhaul_schemas.self_digest import digested_line
 
 LINES = 60
 
@@ -85,13 +86,79 @@ def test_a_shard_that_comes_out_otherwise_than_committed_changes_nothing(living:
     record = living.dataset / layout.commit_file(0)
     stated = json.loads(record.read_text())
     stated["files"][0]["sha256"] = "0" * 64
-    record.write_text(json.dumps(stated))
+    record.write_bytes(digested_line(stated))
     before = path.read_bytes()
     done = living.program("replay", "--damaged")
     assert done.returncode == 4
     assert "ReplayDiffers" in done.stderr
     assert "nothing was replaced" in done.stderr
     assert path.read_bytes() == before
+
+
+def test_commit_records_that_do_not_stand_are_hauled_again_and_kept(living: Living) -> None:
+    """One of another shard, whose data is gone; one that rots, with its data and a part too many; an empty
+    one; one beyond the plan."""
+    data, rejects = living.files(), reject_digests(living.dataset)
+    first, second, third, fourth = (living.dataset / layout.commit_file(n) for n in (0, 1, 2, 700))
+    first.write_bytes(third.read_bytes())
+    for path in living.dataset.glob("data/0000/*-0000000-*"):
+        path.unlink()
+    second.write_bytes(second.read_bytes().replace(b'"wire_bytes":0', b'"wire_bytes":1'))
+    part = living.dataset / layout.data_file(1, "train", 0)
+    flip(part, 100)
+    part.with_name("train-0000001-005.parquet").write_bytes(b"stray")
+    third.write_bytes(b"")
+    fourth.write_bytes(b"{}")
+    status = living.program("status")
+    assert status.returncode == 4
+    assert "0000000.json stands for no shard: it is the record of shard 2; `skyhaul replay" in status.stdout
+    assert "and 1 more such files" in status.stdout
+    run = living.program("run", "--json", "-q")
+    assert run.returncode == 4, "it hauls what it can, and says that this is not all"
+    told = json.loads(run.stdout)
+    assert [unfit["code"] for unfit in told["unfit"]] == [
+        "commit-misplaced", "commit-unreadable", "commit-unreadable", "commit-unplanned",
+    ]  # fmt: skip
+    assert told["shards_left"] == 3
+    assert "skyhaul replay --damaged" in told["next"][0]
+    assert living.program("verify").returncode == 4
+    done = living.program("replay", "--damaged", "--json", "-q")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["left"] == []
+    assert {(file["shard"], file["haul"]) for file in told["mended"]} == {
+        (0, True), (1, True), (2, True), (700, False),
+    }  # fmt: skip
+    assert (living.files(), reject_digests(living.dataset)) == (data, rejects)
+    assert living.verify().exit_code() == 0
+    aside = living.dataset / layout.SET_ASIDE
+    assert (aside / f"{layout.commit_file(2)}.0").read_bytes() == b""
+    assert (aside / "data/0000/train-0000001-005.parquet.0").read_bytes() == b"stray"
+    assert (aside / f"{layout.commit_file(700)}.0").read_bytes() == b"{}"
+
+
+def test_a_rotten_record_of_a_source_that_changed_stays_where_it_is(living: Living) -> None:
+    record = living.dataset / layout.commit_file(0)
+    rotten = flip(record, 20)
+    for file in living.region.iterdir():
+        file.write_text("{}\n")
+    done = living.program("replay", "--damaged")
+    assert done.returncode == 4, done.stdout
+    assert record.read_bytes() == rotten
+    assert not (living.dataset / layout.SET_ASIDE).exists()
+
+
+def test_failure_and_run_records_that_rot_are_told_and_set_aside(living: Living) -> None:
+    (run,) = (living.dataset / layout.RUNS).glob("*.json")
+    run.write_bytes(run.read_bytes().replace(b'"seconds"', b'"secondz"'))
+    failure = living.dataset / layout.failure_file(0)
+    failure.parent.mkdir(parents=True)
+    failure.write_bytes(b"{}")
+    report = living.verify()
+    assert {finding.code for finding in report.findings} == {"run-unreadable", "failure-unreadable"}
+    assert living.program("replay", "--damaged").returncode == 0
+    assert living.verify().exit_code() == 0
+    assert (living.dataset / layout.SET_ASIDE / f"{layout.failure_file(0)}.0").read_bytes() == b"{}"
 
 
 def test_a_sound_dataset_is_left_alone(living: Living) -> None:

@@ -96,6 +96,12 @@ def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     value = json.loads(capsys.readouterr().out)
     assert value["exit_code"] == 75
     assert value["shards_left"] == 3
-    assert value["records"] == {"read": 1930, "written": 1905, "filtered": 0, "rejected": 25}
+    assert value["records"] == {
+        "read": 1930,
+        "written": 1905,
+        "filtered": 0,
+        "rejected": 25,
+        "passed_over": 0,
+    }
     assert value["links"][0]["utilisation"] == 0.957
     assert value["next"] == ["skyhaul run 'my job.yaml'"]

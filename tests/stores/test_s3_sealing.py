@@ -14,6 +14,7 @@ from object_store import BUCKET, ObjectStore
 from dataset.many_commits import record_of
 from planning.planned import Listing, job_for, pinned
 from skyhaul.dataset.commits import commits, write_commit
+from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.sealed import sealed_groups
 from skyhaul.dataset.sealing import seal_full_groups, seal_group
 from skyhaul.dataset.store import DatasetStore
@@ -44,8 +45,8 @@ def test_a_group_is_sealed_on_s3_and_nothing_is_lost(s3: ObjectStore, tmp_path: 
             before = survey(plan, store)
             records = list(commits(store))
             with ThreadPoolExecutor(2) as pool:
-                assert list(pool.map(lambda _: seal_group(store, 0), range(2))) == [True, True]
-            seal_full_groups(store)
+                assert list(pool.map(lambda _: seal_group(Judge(plan), store, 0), range(2))) == [True, True]
+            seal_full_groups(plan, store)
             assert sealed_groups(store) == [0]
             assert list(store.list(f"{layout.COMMITS}/0000")) == []
             assert survey(plan, store) == before

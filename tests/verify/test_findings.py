@@ -22,6 +22,7 @@ from skyhaul.verify import VerifyReport, verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.self_digest import digested_line
 
 COMMIT = layout.commit_file(0)
 
@@ -59,7 +60,7 @@ def only(report: VerifyReport, code: str, words: str) -> None:
 def doctor(root: Path, change: Callable[[dict[str, Any]], None], path: str = COMMIT) -> None:
     record = json.loads((root / path).read_text())
     change(record)
-    (root / path).write_text(json.dumps(record))
+    (root / path).write_bytes(digested_line(record))
 
 
 def first_file(root: Path) -> Path:
@@ -304,9 +305,9 @@ def test_chunks_in_another_order(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ({"plan": "0" * 64}, "commit-of-another-plan", "committed under plan 0000000000000000"),
-        ({"source": "texts"}, "commit-of-another-source", "committed for source texts"),
-        ({"shard": 1}, "commit-misplaced", "its commit record is that of shard 1"),
+        ({"plan": "0" * 64}, "commit-of-another-plan", "it is of plan 0000000000000000"),
+        ({"source": "texts"}, "commit-of-another-source", "it is of source texts, and the shard is"),
+        ({"shard": 1}, "commit-misplaced", "it is the record of shard 1"),
         ({"extra": 1}, "commit-unreadable", "extra"),
     ],
 )
@@ -486,6 +487,65 @@ def test_a_plan_that_covers_a_range_not_at_all(root: Path) -> None:
 def test_a_plan_that_cannot_be_trusted(root: Path) -> None:
     os.truncate(root / layout.SHARDS, 200)
     only(verified(root), "plan-damaged", layout.SHARDS)
+
+
+def test_a_name_in_a_footer_that_is_no_text_is_a_finding(root: Path) -> None:
+    path = first_file(root)
+    data = path.read_bytes()
+    at = data.index(b"provenance", len(data) - 8 - int.from_bytes(data[-8:-4], "little"))
+    path.write_bytes(data[:at] + b"\xff" + data[at + 1 :])
+    report = verified(root, deep=True)
+    assert codes(report) == {"file-digest", "file-unreadable"}
+    assert report.exit_code() == 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_byte_of_a_footer_brings_verify_down(root: Path, seed: int) -> None:
+    """Footers have no checksum, so that the reader meets what was changed in them."""
+    rng = random.Random(seed)
+    targets = [
+        first_file(root),
+        next((root / "_skyhaul/rejects").rglob("*.parquet")),
+        root / layout.OBJECTS,
+        root / layout.SHARDS,
+    ]
+    for path in targets:
+        sound = path.read_bytes()
+        footer = int.from_bytes(sound[-8:-4], "little") + 8
+        for _ in range(6):
+            data = bytearray(sound)
+            data[len(data) - 1 - rng.randrange(footer)] ^= 1 << rng.randrange(8)
+            path.write_bytes(data)
+            report = verified(root, deep=True)
+            assert report.findings or layout.PLAN in str(path), "a committed file is digested"
+        path.write_bytes(sound)
+
+
+def test_rot_in_failure_run_and_certificate_is_found(root: Path) -> None:
+    (root / layout.commit_file(0)).unlink()
+    record = FailureRecord(
+        shard=0, plan="p", source="lines", kind="K", reason="r", attempts=1, where="w", final=True, at="a"
+    )
+    kept = {layout.failure_file(0): record.to_line(indent=2), layout.CERTIFICATE: digested_line({"rows": 1})}
+    for path, data in kept.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(data)
+    assert verified(root).exit_code() == 3
+    doctored = {layout.failure_file(0): "failure-unreadable", layout.CERTIFICATE: "certificate-damaged"}
+    for path, code in doctored.items():
+        (root / path).write_bytes(kept[path].replace(b"1", b"2", 1))
+        only(verified(root), code, path)
+        (root / path).write_bytes(kept[path])
+
+
+def test_what_was_passed_over_adds_up_by_reason(root: Path) -> None:
+    def change(record: dict[str, Any]) -> None:
+        record["records"]["read"] += 2
+        record["records"]["passed_over"] += 2
+        record["passed_over_by"]["a link"] = 1
+
+    doctor(root, change)
+    only(verified(root), "counts-differ", "records passed over, its reasons count")
 
 
 def test_findings_are_counted_beyond_those_that_are_kept() -> None:

@@ -60,6 +60,7 @@ def arc_records(reader: ByteReader, max_record: int) -> Iterator[ArchiveRecord]:
             yield ArchiveRecord(start, len(line) + len(block), problem=problem, raw=raw, ends=True)
             return
         if url.startswith("filedesc:"):
+            yield ArchiveRecord(start, len(line) + size, "warcinfo", unwanted=True)
             continue
         moment = f"{date[:4]}-{date[4:6]}-{date[6:8]}T{date[8:10]}:{date[10:12]}:{date[12:]}Z"
         headers = {"warc-target-uri": url, "warc-date": moment, "content-type": kind}

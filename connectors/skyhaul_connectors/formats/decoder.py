@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from skyhaul_connectors.formats.options import FormatOptions
 from skyhaul_connectors.formats.printable import printable
-from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings, Reject
+from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings, PassedOver, Reject
 from skyhaul_schemas.errors import DecodeError, DriftError
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import RAW_CAP, decoded_schema
@@ -68,13 +68,14 @@ _REASON = 500
 
 
 class Account:
-    """Rejects and damage of one chunk, under the job's `on_damage` and `on_drift`."""
+    """Rejects, damage and what is passed over of one chunk, under the job's `on_damage` and `on_drift`."""
 
     def __init__(self, settings: DecodeSettings, chunk: Chunk) -> None:
         self._settings = settings
         self._object = chunk.object
         self._rejects: list[Reject] = []
         self._damaged = False
+        self._passed_over: dict[str, PassedOver] = {}
 
     def reject(self, offset: int, length: int, reason: str, raw: bytes) -> None:
         """A record whose bytes are bad. Raises DecodeError under `on_damage: fail`."""
@@ -100,10 +101,17 @@ class Account:
     def mark_damaged(self) -> None:
         self._damaged = True
 
+    def pass_over(self, offset: int, reason: str, count: int = 1) -> None:
+        """What was read and is no record; see PassedOver for what a reason may be."""
+        first = self._passed_over.get(reason)
+        self._passed_over[reason] = PassedOver(
+            reason, count + (first.count if first else 0), min(offset, first.offset) if first else offset
+        )
+
     def step(self, batch: pa.RecordBatch) -> Decoded:
-        """`batch` with all that was rejected since the last step."""
-        decoded = Decoded(batch, self._rejects, self._damaged)
-        self._rejects, self._damaged = [], False
+        """`batch` with all that was rejected or passed over since the last step."""
+        decoded = Decoded(batch, self._rejects, self._damaged, list(self._passed_over.values()))
+        self._rejects, self._damaged, self._passed_over = [], False, {}
         return decoded
 
     @property
@@ -113,7 +121,7 @@ class Account:
 
     @property
     def pending(self) -> bool:
-        return bool(self._rejects) or self._damaged
+        return bool(self._rejects or self._passed_over) or self._damaged
 
     def _add(self, offset: int, length: int, reason: str, raw: bytes) -> None:
         # A library's words may quote the object.

@@ -22,6 +22,7 @@ from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSetti
 from skyhaul_connectors.formats.stream import PlainStream
 from skyhaul_connectors.formats.whole_body import read_whole
 from skyhaul_schemas.job import Size
+from skyhaul_schemas.records import EMPTY_OBJECT
 
 
 class HtmlOptions(StreamOptions):
@@ -51,7 +52,9 @@ class HtmlDecoder(WholeObject):
         buffer = RowBuffer(self.settings, self.schema, account)
         stream = open_stream(data, self._options) or PlainStream(data, 0, data.chunk.object.size)
         raw = read_whole(stream, self._options.max_page, "max_page", account)
-        if raw:
+        if raw is not None and not raw:
+            account.pass_over(0, EMPTY_OBJECT)
+        elif raw:
             try:
                 row = self._fields.for_object(data.chunk.object.path).row(self._page(raw))
                 buffer.add(row, 0, len(raw))

@@ -33,6 +33,7 @@ from skyhaul_connectors.formats.stream import PlainStream
 from skyhaul_connectors.formats.whole_body import read_whole
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
+from skyhaul_schemas.records import EMPTY_OBJECT
 
 _ENDS = {"image/png": b"IEND\xaeB`\x82", "image/jpeg": b"\xff\xd9", "image/gif": b";"}
 _TAIL = 4096
@@ -115,7 +116,9 @@ class ImageDecoder(WholeObject):
     ) -> Iterator[Decoded]:
         buffer = RowBuffer(self.settings, self.schema, account)
         raw = self._read(data, account, self._options.max_image, "max_image")
-        if raw:
+        if raw is not None and not raw:
+            account.pass_over(0, EMPTY_OBJECT)
+        elif raw:
             try:
                 path = data.chunk.object.path
                 if self.captions is not None:

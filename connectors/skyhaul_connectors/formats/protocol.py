@@ -48,15 +48,31 @@ class Reject:
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """What was read and by its kind is no record: a redirect in a web archive, a folder in a tar. `count` of
+    them for one `reason`; `offset` is the first one's.
+
+    reason: of a small set that the format fixes (`a revisit record`), never a text out of the object, for it
+    is a key of each commit record. Each is counted where it begins, so that the counts do not depend on how
+    an object is cut. What is between records and no record of any kind (blank lines, comments, a header) is
+    not counted."""
+
+    reason: str
+    count: int
+    offset: int
+
+
 @dataclass(slots=True)
 class Decoded:
-    """One step of decoding: a batch with `decoded_schema(schema)` (may have no rows), and what was
-    rejected since the last step. `damaged` marks the object: its rest (one of the rejects) is unreadable.
-    Records read so far are the batch's rows plus the rejects."""
+    """One step of decoding: a batch with `decoded_schema(schema)` (may have no rows), what was rejected since
+    the last step, and what was passed over. `damaged` marks the object: its rest (one of the rejects) is
+    unreadable. Records read so far are the batch's rows, the rejects and what was passed over."""
 
     batch: pa.RecordBatch
     rejects: list[Reject] = field(default_factory=list)
     damaged: bool = False
+    passed_over: list[PassedOver] = field(default_factory=list)
 
 
 class Decoder(Protocol):

@@ -10,7 +10,8 @@ Names are never paths; fields may take a member's name as `@path`. Offsets are t
 decompressed stream): the member's data plus the record's place in it, so compressed members are not opened;
 compress the archive instead. A row of a table has its number for a place, and rows may be more than bytes:
 then the next member's records are placed behind them, so that no two records have one place. A member may
-have `max_member` bytes, a blob any number.
+have `max_member` bytes, a blob any number. Folders, links, devices and empty members are passed over, and
+counted.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from skyhaul_connectors.formats.tar_members import Member, members_of
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 from skyhaul_schemas.records import BLOB_PART_SIZE
+
+EMPTY_MEMBER = "an empty member"
 
 
 class TarOptions(StreamOptions):
@@ -90,6 +93,9 @@ class TarDecoder(WholeObject):
 
     def _sound(self, reader: ByteReader, account: Account) -> Iterator[Member]:
         for member in members_of(reader):
+            if member.passed_over is not None:
+                account.pass_over(member.offset, member.passed_over)
+                continue
             if member.problem is None:
                 yield member
                 continue
@@ -116,6 +122,8 @@ class TarDecoder(WholeObject):
         for member in self._sound(reader, account):
             body = self._body(reader, member, account)
             if not body:
+                if body is not None:
+                    account.pass_over(member.offset, EMPTY_MEMBER)
                 continue
             name = self._format or format_of(member.name, self.settings.schema)
             if name is None or name == "tar" or codec_of(member.name) is not None:
@@ -133,6 +141,8 @@ class TarDecoder(WholeObject):
                 for reject in step.rejects:
                     reason = f"{printable(member.name)}: {reject.reason}"
                     account.pass_on(place + reject.offset, reject.length, reason, reject.raw)
+                for passed in step.passed_over:
+                    account.pass_over(place + passed.offset, passed.reason, passed.count)
                 if step.damaged:
                     account.mark_damaged()
                 batch = self._placed(step.batch, place)
@@ -150,6 +160,8 @@ class TarDecoder(WholeObject):
         for member in self._sound(reader, account):
             name = member.name.rpartition("/")[2]
             parts = -(-member.size // BLOB_PART_SIZE)
+            if not parts:
+                account.pass_over(member.offset, EMPTY_MEMBER)
             kind = None
             for part in range(parts):
                 start = part * BLOB_PART_SIZE

@@ -25,7 +25,8 @@ _REGULAR = (b"0", b"\0", b"7")
 @dataclass(frozen=True, slots=True)
 class Member:
     """A regular file, whose `size` bytes are next in the reader at `offset`; or (`problem`) a stretch that is
-    none. `ends`: nothing after it can be read."""
+    none. `ends`: nothing after it can be read. `passed_over`: why it is no file, and nothing is wrong with
+    it."""
 
     name: str
     offset: int
@@ -33,11 +34,23 @@ class Member:
     problem: str | None = None
     raw: bytes = b""
     ends: bool = False
+    passed_over: str | None = None
+
+
+_NO_FILES = {
+    b"1": "a link",
+    b"2": "a link",
+    b"3": "a device or pipe",
+    b"4": "a device or pipe",
+    b"5": "a folder",
+    b"6": "a device or pipe",
+}
+"""Type flags of POSIX ustar."""
 
 
 def members_of(reader: ByteReader) -> Iterator[Member]:
-    """The regular files, in order; folders, links and devices are passed over. The caller may read of a
-    member what it likes before it asks for the next. What the stream raises comes through."""
+    """The members, in order; those that are no regular files say so. The caller may read of a member what it
+    likes before it asks for the next. What the stream raises comes through."""
     extended: dict[str, bytes] = {}
     everywhere: dict[str, bytes] = {}
     ended = False
@@ -92,14 +105,21 @@ def _member(
         yield Member(name, offset, size, "a sparse file, which is not read", block[:RAW_CAP])
     elif kind in _REGULAR and not name.endswith("/"):
         yield Member(name, offset, size)
-    elif kind in b"123456":
-        size = 0  # links, devices and folders have no data, whatever their size says
+    else:
+        yield Member(name, offset, 0, passed_over=_no_file(name, kind))
+        if kind in b"123456":
+            size = 0  # links, devices and folders have no data, whatever their size says
     left = offset + size - reader.offset
     missing = left - reader.skip(left) if left > 0 else 0
     if missing:
         yield Member(name, offset, size - missing, "truncated: the archive ends inside a member", ends=True)
         return
     reader.skip(-size % _BLOCK)
+
+
+def _no_file(name: str, kind: bytes) -> str:
+    # Archives of before POSIX mark a folder by its name alone.
+    return "a folder" if kind in _REGULAR and name.endswith("/") else _NO_FILES.get(kind, "no regular file")
 
 
 def _skip_sparse_map(reader: ByteReader, block: bytes) -> None:

@@ -3,7 +3,8 @@
 `encoding` names any text encoding that Python knows; without it an object is UTF-8, or what its byte order
 mark says (UTF-8, UTF-16, UTF-32); `detect` asks charset-normalizer where UTF-8 does not fit. The mark is no
 part of the text. Bytes that the encoding does not allow reject the record; nothing is replaced. An empty
-object gives no record, nor does one of ASCII white space only.
+object gives no record, nor does one of ASCII white space only: with `unit: object` they are counted as passed
+over.
 
 `unit: object` makes one record an object, at most `max_record` bytes long; offset and length are the
 object's. `unit: paragraph` makes one record a paragraph, a run of lines that are not blank, line ends inside
@@ -37,8 +38,11 @@ from skyhaul_connectors.formats.whole_body import read_whole
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.records import EMPTY_OBJECT
 
 _BLANK = " \t\r\n\x0b\x0c"
+
+BLANK_OBJECT = "an object of white space only"
 
 COLUMNS = ("body", "encoding", "@path", "@name", "@stem")
 """What `fields` may name: the text, its encoding, and what stands for the object."""
@@ -107,12 +111,15 @@ class TextDecoder(WholeObject):
 
     def _object(self, data: ChunkBytes, stream: Stream | None, account: Account) -> Iterator[Decoded]:
         raw = self._read(data, stream, account)
-        if raw is not None and raw:
+        if raw:
             batch = _Rows(self, data, account)
-            batch.add(0, raw, self._encoding(raw))
+            if not batch.add(0, raw, self._encoding(raw)):
+                account.pass_over(0, BLANK_OBJECT)
             yield from batch.buffer.rest()
-        elif account.pending:
-            yield account.step(self.empty())
+            return
+        if raw is not None:
+            account.pass_over(0, EMPTY_OBJECT)
+        yield account.step(self.empty())
 
     def _read(self, data: ChunkBytes, stream: Stream | None, account: Account) -> bytes | None:
         """The whole object, or None after it was rejected."""
@@ -199,14 +206,17 @@ class _Rows:
         self._fields = decoder.fields.for_object(data.chunk.object.path)
         self.buffer = RowBuffer(decoder.settings, decoder.schema, account)
 
-    def add(self, offset: int, raw: bytes, encoding: Encoding) -> None:
+    def add(self, offset: int, raw: bytes, encoding: Encoding) -> bool:
+        """Take a record or reject it; False: it is white space only, and neither."""
         try:
             text = encoding.text(raw)
         except BadText as bad:
             self._account.reject(offset, len(raw), str(bad), raw)
-            return
+            return True
         if text.strip(_BLANK) if isinstance(text, str) else text.strip(_BLANK.encode("ascii")):
             self.take(offset, len(raw), text, encoding)
+            return True
+        return False
 
     def take(self, offset: int, length: int, text: str | bytes, encoding: Encoding) -> None:
         record: dict[str, str | bytes] = {"body": text}

@@ -2,9 +2,10 @@
 
 Taken are `response` records of HTML and plain text, `conversion` records (WET) and `resource` records of
 text; requests, metadata, revisits and what is no text (images, say) are no documents and are passed over, as
-are responses whose status is not 2xx, unless `statuses: all`. HTML becomes its main text (`html_text`), other
-text is decoded strictly. A record that cannot be taken is rejected; a record that is damaged costs itself.
-Segments of a record (WARC 1.1, section 7) are rejected one by one: they are not put together.
+are responses whose status is not 2xx, unless `statuses: all`; they are counted by reason. HTML becomes its
+main text (`html_text`), other text is decoded strictly. A record that cannot be taken is rejected; a record
+that is damaged costs itself. Segments of a record (WARC 1.1, section 7) are rejected one by one: they are not
+put together.
 
 Columns: text, id (WARC-Record-ID), url, created (WARC-Date), language (as stated: WARC-Identified-Content-
 Language, Content-Language or the page), and for `metadata`: type, status, content_type, title, digest,
@@ -42,6 +43,14 @@ _HTML = ("text/html", "application/xhtml+xml")
 _TYPES = frozenset({"response", "conversion", "resource", "continuation"})
 
 
+_KINDS = {kind: f"a {kind} record" for kind in ("warcinfo", "request", "metadata", "revisit")}
+_FAMILIES = frozenset({"application", "audio", "font", "image", "message", "model", "multipart", "video"})
+
+
+class NoDocument(Exception):
+    """A record that is sound and no document; the message is the reason, one of a small set."""
+
+
 class WarcOptions(StreamOptions):
     """extract: the page's main content, or all its text. statuses: which responses are documents. max_record:
     bytes of a record at most. max_page: bytes of an HTML page at most. digests: whether block digests are
@@ -75,6 +84,8 @@ class WarcDecoder(WholeObject):
             if record.problem is not None:
                 tell = account.damage if record.ends else account.reject
                 tell(record.offset, record.length, record.problem, record.raw)
+            elif record.unwanted:
+                account.pass_over(record.offset, _KINDS.get(record.type, "a record of another type"))
             else:
                 self._take(record, fields, account, buffer)
             if buffer.full:
@@ -104,16 +115,17 @@ class WarcDecoder(WholeObject):
     def _take(self, record: ArchiveRecord, fields: FieldMap, account: Account, buffer: RowBuffer) -> None:
         try:
             document = self._document(record)
-            if document is not None:
-                row = fields.row(document)
-                buffer.add(row, record.offset, record.length, len(document["text"]))
+            row = fields.row(document)
+            buffer.add(row, record.offset, record.length, len(document["text"]))
+        except NoDocument as no:
+            account.pass_over(record.offset, str(no))
         except (BadMessage, BadPage, BadText) as bad:
             account.reject(record.offset, record.length, str(bad), record.raw)
         except Drift as drift:
             account.drift(record.offset, record.length, str(drift), record.raw)
 
-    def _document(self, record: ArchiveRecord) -> dict[str, Any] | None:
-        """The record's columns; None where it is no document. Raises BadMessage, BadPage, BadText."""
+    def _document(self, record: ArchiveRecord) -> dict[str, Any]:
+        """The record's columns. Raises NoDocument, BadMessage, BadPage, BadText."""
         headers = record.headers or {}
         if self._options.digests and not matches(headers.get("warc-block-digest"), record.block):
             raise BadText("the block is not what its WARC-Block-Digest states")
@@ -135,7 +147,7 @@ class WarcDecoder(WholeObject):
             cut = "truncated" in document
             response = parse_response(record.block, self._options.max_record, cut=cut)
             if self._options.statuses == "success" and not 200 <= response.status < 300:
-                return None
+                raise NoDocument(f"a response of status {response.status}")
             document["status"] = response.status
             if response.is_short and not cut:
                 document["truncated"] = "unspecified"
@@ -143,7 +155,7 @@ class WarcDecoder(WholeObject):
             body, content_type = response.body, response.headers.get("content-type", "")
         return self._with_text(document, body, content_type)
 
-    def _with_text(self, document: dict[str, Any], body: bytes, content_type: str) -> dict[str, Any] | None:
+    def _with_text(self, document: dict[str, Any], body: bytes, content_type: str) -> dict[str, Any]:
         media_type = content_type.partition(";")[0].strip().lower()
         if not media_type:
             media_type = "text/html" if body[:512].lstrip()[:5].lower() in (b"<!doc", b"<html") else ""
@@ -159,9 +171,18 @@ class WarcDecoder(WholeObject):
                 document["title"] = page.title
             return document
         if not media_type.startswith("text/"):
-            return None
+            raise NoDocument(_no_text(media_type))
         document["text"] = _strictly(body, charset)
         return document
+
+
+def _no_text(media_type: str) -> str:
+    """Why what has this type is no document. Archives state any type, so that only the known families of RFC
+    6838 are told apart."""
+    if not media_type:
+        return "no content type"
+    family = media_type.partition("/")[0]
+    return f"no text: {family}/*" if family in _FAMILIES else "no text: another content type"
 
 
 def _begins(member: bytes) -> bool:

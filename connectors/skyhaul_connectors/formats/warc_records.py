@@ -29,10 +29,11 @@ _NEXT = b"\nWARC/"
 
 @dataclass(frozen=True, slots=True)
 class ArchiveRecord:
-    """One record that is wanted, or a stretch that is none (`problem`).
+    """One record, or a stretch that is none (`problem`).
 
     type: `response`, `conversion`, `resource`, …; headers: by lower-case name. `ends`: nothing after it could
-    be read. raw: the beginning of what is rejected.
+    be read. raw: the beginning of what is rejected. unwanted: its headers say that it is not wanted, and it
+    comes without its block.
     """
 
     offset: int
@@ -43,10 +44,11 @@ class ArchiveRecord:
     problem: str | None = None
     raw: bytes = b""
     ends: bool = False
+    unwanted: bool = False
 
 
 def warc_records(reader: ByteReader, wanted: Wanted, max_record: int) -> Iterator[ArchiveRecord]:
-    """The wanted records and all stretches that are none. What the stream raises comes through."""
+    """The records and all stretches that are none. What the stream raises comes through."""
     while _to_next_line(reader):
         start = reader.begin()
         if not reader.peek(5).startswith(b"WARC/"):
@@ -64,9 +66,7 @@ def warc_records(reader: ByteReader, wanted: Wanted, max_record: int) -> Iterato
             )
             yield _passed_over(reader, start, head, problem)
             continue
-        record = _body(reader, start, head, headers, int(length), wanted, max_record)
-        if record is not None:
-            yield record
+        yield _body(reader, start, head, headers, int(length), wanted, max_record)
 
 
 def _body(
@@ -77,9 +77,9 @@ def _body(
     size: int,
     wanted: Wanted,
     max_record: int,
-) -> ArchiveRecord | None:
+) -> ArchiveRecord:
     if size > max_record:
-        return _too_large(reader, start, head, size, wanted(headers), max_record)
+        return _too_large(reader, start, head, headers, size, wanted(headers), max_record)
     # Also what is not wanted is taken: where its length is wrong, there are other records in it.
     block = reader.gather(size)
     if len(block) < size or not _at_border(reader):
@@ -91,15 +91,26 @@ def _body(
             return _truncated(reader, start, raw, size - len(block))
         return _passed_over(reader, start, raw, "Content-Length is not the record's end")
     if not wanted(headers):
-        return None
+        return _unwanted(start, head, headers, size)
     raw = (head + block[:RAW_CAP])[:RAW_CAP]
     kind = headers.get("warc-type", "").lower()
     return ArchiveRecord(start, len(head) + size, kind, headers, block, raw=raw)
 
 
+def _unwanted(start: int, head: bytes, headers: Mapping[str, str], size: int) -> ArchiveRecord:
+    kind = headers.get("warc-type", "").lower()
+    return ArchiveRecord(start, len(head) + size, kind, headers, unwanted=True)
+
+
 def _too_large(
-    reader: ByteReader, start: int, head: bytes, size: int, is_wanted: bool, max_record: int
-) -> ArchiveRecord | None:
+    reader: ByteReader,
+    start: int,
+    head: bytes,
+    headers: Mapping[str, str],
+    size: int,
+    is_wanted: bool,
+    max_record: int,
+) -> ArchiveRecord:
     """Pass over a block that is not held in memory.
 
     From where another record seems to begin in it, up to `max_record` bytes are held. If the block's end is
@@ -123,7 +134,7 @@ def _too_large(
     if not _at_border(reader):
         return _passed_over(reader, start, raw, "Content-Length is not the record's end")
     if not is_wanted:
-        return None
+        return _unwanted(start, head, headers, size)
     problem = f"a record of {size} bytes, more than max_record of {max_record}"
     return ArchiveRecord(start, len(head) + size, problem=problem, raw=raw[:RAW_CAP])
 

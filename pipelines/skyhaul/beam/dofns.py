@@ -15,7 +15,7 @@ from skyhaul.haul.conductor import Claim, Conductor, claims_of
 from skyhaul.haul.config import HaulConfig, Lot
 from skyhaul.haul.dealing import deal_lots
 from skyhaul.haul.pending import Pending
-from skyhaul.haul.receipts import Receipt
+from skyhaul.haul.receipts import COUNTED, Receipt
 from skyhaul.haul.sealer import Sealer
 from skyhaul.haul.site import SITES, Site
 from skyhaul_schemas.plan import Shard
@@ -44,7 +44,7 @@ class _Hauling(beam.DoFn):
 
     def _conduct(self, site: Site, *claims: Claim) -> Iterator[Receipt]:
         conductor = Conductor(site, self._config.workers, on_event=_LOG.warning)
-        with Sealer(site.store, site.plan.header.shards) as sealer:
+        with Sealer(site.plan, site.store) as sealer:
             for receipt in conductor.haul(*claims):
                 site.tally.add(receipt)
                 _count(receipt)
@@ -119,7 +119,7 @@ def _count(receipt: Receipt) -> None:
     Metrics.counter("skyhaul", f"shards_{receipt.outcome}").inc()
     if receipt.kind:
         Metrics.counter("skyhaul", f"{receipt.outcome}_{receipt.kind}").inc()
-    for name in ("source_bytes", "read", "written", "filtered", "rejected", "payload", "wire", "resent"):
+    for name in COUNTED:
         value = getattr(receipt, name)
         if value:
             Metrics.counter("skyhaul", name).inc(value)

@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import pyarrow as pa
-
 from skyhaul.certify.agreement import disagreement
 from skyhaul.certify.certificate import Certificate
 from skyhaul.certify.engines import ENGINES
@@ -21,6 +19,7 @@ from skyhaul.certify.reading import Reading, Request, schema_of
 from skyhaul.certify.running import EngineFailed, missing, run_engine
 from skyhaul.certify.same_bytes import other_encoder, reencoded_differently
 from skyhaul.dataset.commits import commits, read_commit
+from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
@@ -104,17 +103,23 @@ def _verified(report: VerifyReport, certificate: Certificate) -> None:
 def _check_footers(store: DatasetStore, certificate: Certificate) -> ShardSet:
     """The committed shards that have rows."""
     footers = Footers()
+    unreadable: list[str] = []
 
     def taken() -> list[int]:
         numbers = []
         for record in commits(store):
             for file in record.files:
-                footers.add(store, file.path)
+                try:
+                    footers.add(store, file.path)
+                except PARQUET_ERRORS as error:
+                    unreadable.append(f"{file.path} cannot be read ({said(error)})")
             if record.files:
                 numbers.append(record.shard)
         return numbers
 
     committed = ShardSet(taken())
+    if unreadable:
+        certificate.add("footers", unreadable[0], "")
     prints = sorted(footers.fingerprints)
     certificate.schema_fingerprint = prints[0] if len(prints) == 1 else ""
     certificate.add(
@@ -183,8 +188,8 @@ def _check_same_bytes(
             return
         try:
             wrong = reencoded_differently(store, header, record, folder / "encoded")
-        except (OSError, pa.ArrowException) as error:
-            wrong = f"shard {number} ({printable(str(error))})"
+        except PARQUET_ERRORS as error:
+            wrong = f"shard {number} ({said(error)})"
         if wrong is not None:
             certificate.add(name, f"{wrong} comes out with other bytes when its rows are encoded again", "")
             return

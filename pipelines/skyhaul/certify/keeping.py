@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 
 from skyhaul.certify.certificate import Certificate
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.plan_file import Plan
 from skyhaul_schemas import layout
+from skyhaul_schemas.self_digest import digested_line
 
 
 def keep_certificate(store: DatasetStore, certificate: Certificate) -> None:
     """Write it, or take an earlier one away where the dataset is not certified, or its plan is another one by
-    now: it would speak of what is no longer so. Raises StorageError."""
+    now: it would speak of what is no longer so. It holds its own digest (`skyhaul_schemas.self_digest`).
+    Raises StorageError."""
     if certificate.certified:
-        store.replace_bytes(layout.CERTIFICATE, f"{json.dumps(certificate.to_json(), indent=2)}\n".encode())
+        store.replace_bytes(layout.CERTIFICATE, digested_line(certificate.to_json(), indent=2))
         # Looked at once it is there: whoever adds a generation takes certificates away once that is there.
         with closing(Plan.open(store)) as plan:
             if plan.header.digest != certificate.plan:

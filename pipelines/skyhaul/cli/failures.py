@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from skyhaul.cli.group import SkyhaulCommand
@@ -29,10 +31,11 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str) -> int:
-    from skyhaul.dataset.commits import failures
+    from skyhaul.dataset.standing import failures
+    from skyhaul.planning.plan_file import Plan
     from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK
 
-    with open_dataset(job) as store:
-        records = sorted(failures(store), key=lambda record: record.shard)
+    with open_dataset(job) as store, closing(Plan.open(store)) as plan:
+        records = list(failures(plan, store))
     session.output.failures(records, target=named(job))
     return EXIT_FAILED if records else EXIT_OK

@@ -71,6 +71,8 @@ def haul_and_report(
             committed=outcome.survey.shards_committed,
             uses=watcher.meter.uses(),
             messages=outcome.messages,
+            undelivered=outcome.survey.undelivered,
+            unfit=outcome.survey.unfit,
         )
     )
     return outcome.exit_code

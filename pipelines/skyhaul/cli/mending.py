@@ -31,16 +31,17 @@ def mend_and_report(
     from skyhaul.haul.api import haul
     from skyhaul.report.mending import Mending
 
+    gone = _cleared(store, shards)
     found = _broken(session, store, shards)
-    mendable = frozenset(file.shard for file in found if file.mendable)
+    mendable = frozenset(file.shard for file in found if file.shard is not None)
+    mendable |= _unsealed(store, gone, shards)
     deferred = 0
-    code = EXIT_OK
+    code = _code(store) if gone else EXIT_OK
     if mendable:
         with progress_of(session) as watcher:
             outcome = haul(loaded, store, replace(options, only=mendable), watcher)
         deferred, code = outcome.run.shards_deferred, outcome.exit_code
     left = _broken(session, store, mendable) if mendable else []
-    left += [file for file in found if not file.mendable]
     if left:
         code = EXIT_INCOMPLETE if deferred else EXIT_DAMAGE
     still = {file.path for file in left}
@@ -48,12 +49,45 @@ def mend_and_report(
         Mending(
             target=named(target),
             dataset=store.place,
-            mended=tuple(file for file in found if file.path not in still),
+            mended=(*gone, *(file for file in found if file.path not in still)),
             left=tuple(left),
             exit_code=code,
         )
     )
     return code
+
+
+def _cleared(store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
+    from skyhaul.planning.plan_file import Plan
+    from skyhaul.verify.damage import clear_misplaced
+
+    with closing(Plan.open(store)) as plan:
+        return clear_misplaced(plan, store, shards)
+
+
+def _unsealed(store: DatasetStore, gone: list[BrokenFile], only: frozenset[int]) -> frozenset[int]:
+    """Shards whose commit record was lost with the sealed file of their group."""
+    from skyhaul.dataset.commits import recorded_in
+    from skyhaul.planning.plan_file import Plan
+    from skyhaul_schemas import layout
+
+    with closing(Plan.open(store)) as plan:
+        planned = plan.header.shards
+    lost: set[int] = set()
+    for file in gone:
+        if file.path.startswith(f"{layout.SEALED}/"):
+            group = int(file.path.rpartition("/")[2].removesuffix(".parquet"))
+            span = layout.shards_of(group)
+            lost |= set(range(span.start, min(span.stop, planned))) - recorded_in(store, group)
+    return frozenset(lost & only if only else lost)
+
+
+def _code(store: DatasetStore) -> int:
+    from skyhaul.dataset.survey import survey
+    from skyhaul.planning.plan_file import Plan
+
+    with closing(Plan.open(store)) as plan:
+        return survey(plan, store).exit_code()
 
 
 def _broken(session: Session, store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
@@ -71,4 +105,4 @@ def _broken(session: Session, store: DatasetStore, shards: frozenset[int]) -> li
             spent = time.monotonic() - begun
             watcher.progress(counting(VERIFYING, elapsed=spent, size=size, count=plan.header.shards))
 
-        return list(broken_files(store, plan.header.shards, read, shards))
+        return list(broken_files(plan, store, read, shards))

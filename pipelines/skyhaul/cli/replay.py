@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 
 import click
 
@@ -20,8 +21,9 @@ Shards that fail for good (an object that is gone, a server that refuses) are le
 `skyhaul run`. Once the cause is mended, replay takes them up.
 
 --damaged digests every committed file, and hauls the shards of those that are broken or gone again. A file
-is replaced only once its shard has come out with the digests of its commit record; what was there is kept
-under _skyhaul/set-aside.
+is replaced only once its shard has come out with the digests of its commit record. It also mends commit
+records that are damaged, or of another plan or shard: what can be told without hauling is set aside at
+once, the rest once the shard has been hauled again. What was there is kept under _skyhaul/set-aside.
 
 \b
 Examples:
@@ -67,8 +69,9 @@ def command(
     wait: bool,
 ) -> int:
     with open_job(job) as (loaded, store):
-        from skyhaul.dataset.commits import failures
+        from skyhaul.dataset.standing import failures
         from skyhaul.haul.api import HaulOptions
+        from skyhaul.planning.plan_file import Plan
 
         session = ctx.ensure_object(Session)
         if damaged:
@@ -86,7 +89,10 @@ def command(
                 mend=True,
             )
             return mend_and_report(session, job, loaded, store, options, frozenset(shards))
-        failed = {record.shard: record.kind for record in failures(store)}
+        failed: dict[int, str] = {}
+        if Plan.exists(store):
+            with closing(Plan.open(store)) as plan:
+                failed = {record.shard: record.kind for record in failures(plan, store)}
         options = HaulOptions(
             workers=workers,
             runner=runner,

@@ -27,7 +27,8 @@ Examples:
 Exit codes:
   0   all is committed
   2   bad usage or job file, no dataset or no plan
-  3   nothing is left, with failed shards or damaged objects
+  3   nothing is left, with failed shards or damaged objects, or a source delivered nothing
+  4   commit records that are not of the plan stand in the way; the lines name them
   75  shards are left
 """
 
@@ -59,7 +60,7 @@ def command(session: Session, job: str, watch: bool, every: float) -> int:
                 seen = survey(plan, store)
                 gain = meter.look(time.monotonic(), seen)
                 session.output.status(seen, plan.header, dataset=store.place, target=named(job), gain=gain)
-            if not watch or not seen.shards_left or reader_left():
+            if not watch or not seen.shards_to_haul or reader_left():
                 return seen.exit_code()
             time.sleep(every)
             if not session.as_json:

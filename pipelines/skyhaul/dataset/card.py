@@ -13,8 +13,9 @@ import pyarrow as pa
 import yaml
 
 from skyhaul.dataset.croissant import write_croissant
+from skyhaul.dataset.judging import Planned
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.survey import Planned, Survey
+from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.printable import printable
@@ -105,6 +106,7 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
     )
     opening = "".join(_OPENING.format(split=split) for split in list(seen.splits)[:1])
     filtered = ", ".join(f"`{printable(rule)}` {count:,}" for rule, count in seen.filtered_by.items())
+    passed = ", ".join(f"{printable(reason)} {count:,}" for reason, count in seen.passed_over_by.items())
     return (
         f"# {job.about.title or job.name}\n\n{_about(job)}"
         f"{rows:,} rows of schema `{job.schema_}` in Parquet, hauled by skyhaul.\n\n"
@@ -113,10 +115,12 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
         f"{opening}"
         f"Records: {seen.records.read:,} read, {seen.records.written:,} written,"
         f" {seen.records.filtered:,} filtered, {seen.records.rejected:,} rejected"
-        f" (with their reasons under `{layout.REJECTS}/`). Each row's `provenance` names the object, its"
-        f" version, and the bytes that the row came from.\n\n"
+        f" (with their reasons under `{layout.REJECTS}/`), {seen.records.passed_over:,} passed over."
+        f" Each row's `provenance` names the object, its version, and the bytes that the row came from.\n\n"
         f"{f'Filtered by rule: {filtered}.' if filtered else ''}"
         f"{chr(10) * 2 if filtered else ''}"
+        f"{f'Passed over, for they are no records by their kind: {passed}.' if passed else ''}"
+        f"{chr(10) * 2 if passed else ''}"
         f"Plan `{header.digest}`. `skyhaul verify` on this folder proves that each planned byte is accounted"
         f" for, and that each file is as it was committed.\n"
     )

@@ -1,7 +1,8 @@
 """Commit and failure records: what is true of a dataset's shards.
 
-A commit record's presence is the commit. It is created, never replaced; one that stands already and says
-the same of the same plan (times, traffic and versions aside) is as good as ours.
+A commit record is the commit, where it is of the shard and of the plan (`skyhaul.dataset.standing` holds all
+of them against it). It is created, never replaced; one that is there already and says the same of the same
+plan (times, traffic and versions aside) is as good as ours.
 
 The records of a full group may be sealed into one file (`skyhaul.dataset.sealing`), which is there before the
 first of them is removed. So whoever looks for a record looks for it first, and for the sealed file then.
@@ -16,15 +17,14 @@ from contextlib import closing, suppress
 from pydantic import ValidationError
 
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, sealed_groups
-from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.sums import CommitSums
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.errors import RecordDamaged, StorageError
+from skyhaul_schemas.printable import printable
 
-_NUMBERED = re.compile(r"(?:.*/)?(\d{7,9})\.json")
-_INCIDENTAL = {"transfer", "started", "finished", "versions"}
+_NUMBERED = re.compile(r"(.*)/(\d{4,6})/(\d{7,9})\.json", re.ASCII)
+_INCIDENTAL = {"transfer", "started", "finished", "versions", "digest"}
 
 
 def same_commit(standing: bytes, ours: bytes) -> bool:
@@ -40,7 +40,8 @@ def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
     """Commit a shard whose files are in place; the record that stands, ours or an equal one that was there.
     Raises CommitConflict where a record says otherwise."""
     path = layout.commit_file(record.shard)
-    data = record.model_dump_json().encode() + b"\n"
+    record = record.kept()
+    data = record.to_line()
     kept = _sealed_record(store, record.shard)
     if kept is not None:
         # It was committed before, and sealed: we come late.
@@ -73,7 +74,7 @@ def _equal(store: DatasetStore, shard: int, kept: bytes, ours: bytes) -> CommitR
 
 
 def read_commit(store: DatasetStore, shard: int) -> CommitRecord | None:
-    """None: not committed. Raises StorageError for a record that cannot be read."""
+    """None: there is no record. Raises RecordDamaged for one that is none, StorageError."""
     with closing(CommitReader(store)) as reader:
         return reader.read(shard)
 
@@ -93,7 +94,7 @@ class CommitReader:
             self._sealed = None
 
     def data(self, shard: int) -> bytes | None:
-        """The record's bytes; None: not committed. Raises StorageError."""
+        """The record's bytes; None: there is none. Raises RecordDamaged, StorageError."""
         group = layout.group_of(shard)
         if self._sealed is None or self._sealed.group != group:
             try:
@@ -111,7 +112,7 @@ class CommitReader:
         return self._kept[shard]
 
     def read(self, shard: int) -> CommitRecord | None:
-        """None: not committed. Raises StorageError for a record that cannot be read."""
+        """None: there is no record. Raises RecordDamaged for one that is none, StorageError."""
         data = self.data(shard)
         return None if data is None else _parsed(self._store, shard, data)
 
@@ -120,81 +121,67 @@ def _parsed(store: DatasetStore, shard: int, data: bytes) -> CommitRecord:
     try:
         return CommitRecord.model_validate_json(data)
     except ValidationError as error:
-        raise StorageError(
-            f"{layout.commit_file(shard)} in dataset {store.place} is no commit record; run `skyhaul verify`"
+        raise RecordDamaged(
+            f"{layout.commit_file(shard)} in dataset {store.place} is no commit record:"
+            f" {what_is_wrong(error)}; `skyhaul replay --damaged` hauls its shard again"
         ) from error
 
 
-def is_committed(store: DatasetStore, shard: int) -> bool:
+def what_is_wrong(error: ValidationError) -> str:
+    """The first thing that a record's JSON has against it, in one line."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    said = first["msg"].removeprefix("Value error, ")
+    return printable(f"{where}: {said}" if where else said[:1].lower() + said[1:])
+
+
+def has_record(store: DatasetStore, shard: int) -> bool:
+    """Whether a commit record is there, whatever it says."""
     return store.exists(layout.commit_file(shard)) or is_sealed(store, layout.group_of(shard))
 
 
-def committed_shards(store: DatasetStore) -> ShardSet:
-    """The shards that are committed, by listing group after group."""
-    return ShardSet(committed_numbers(store))
-
-
-def committed_numbers(store: DatasetStore) -> Iterator[int]:
-    """The committed shards, rising."""
+def recorded_numbers(store: DatasetStore) -> Iterator[int]:
+    """The shards that have a commit record, whatever it says, rising."""
     for group, sealed in committed_groups(store):
-        yield from layout.shards_of(group) if sealed else sorted(committed_in(store, group))
+        yield from layout.shards_of(group) if sealed else sorted(recorded_in(store, group))
 
 
 def committed_groups(store: DatasetStore) -> Iterator[tuple[int, bool]]:
     """(group, whether it is sealed) of the groups with commits, rising. One that is sealed meanwhile may be
-    told of as it was: `committed_in` and `CommitReader` know."""
+    told of as it was: `recorded_in` and `CommitReader` know."""
     folders = {int(name) for name in store.folders(layout.COMMITS) if name.isdecimal()}
     sealed = set(sealed_groups(store))
     for group in sorted(folders | sealed):
         yield group, group in sealed
 
 
-def committed_in(store: DatasetStore, group: int) -> frozenset[int]:
-    """The committed shards of one group."""
+def recorded_in(store: DatasetStore, group: int) -> frozenset[int]:
+    """The shards of one group that have a commit record, whatever it says."""
     found = frozenset(numbers_in(store, layout.COMMITS, group))
     full = layout.shards_of(group)
     return frozenset(full) if len(found) < len(full) and is_sealed(store, group) else found
 
 
-def count_committed(store: DatasetStore) -> int:
-    """How many shards are committed; reads no record."""
+def count_records(store: DatasetStore) -> int:
+    """How many commit records there are, whatever they say; reads none."""
     return sum(
-        len(layout.shards_of(group) if sealed else committed_in(store, group))
+        len(layout.shards_of(group) if sealed else recorded_in(store, group))
         for group, sealed in committed_groups(store)
     )
 
 
 def commits(store: DatasetStore) -> Iterator[CommitRecord]:
-    """All commit records, by shard. Raises StorageError for one that cannot be read."""
+    """All commit records, by shard. Raises RecordDamaged for one that is none, StorageError."""
     with closing(CommitReader(store)) as reader:
-        for shard in committed_numbers(store):
+        for shard in recorded_numbers(store):
             record = reader.read(shard)
             if record is not None:
                 yield record
 
 
-def sums_of(store: DatasetStore) -> CommitSums:
-    """What all commit records add up to; of sealed groups only the sums are read. Raises StorageError."""
-    sums = CommitSums()
-    with closing(CommitReader(store)) as reader:
-        for group, sealed in committed_groups(store):
-            found = () if sealed else committed_in(store, group)
-            if sealed or (len(found) == len(layout.shards_of(group)) and is_sealed(store, group)):
-                with SealedGroup(store, group) as kept:
-                    sums.add_group(kept.sums)
-                continue
-            for shard in sorted(found):
-                record = reader.read(shard)
-                if record is not None:
-                    sums.add(record)
-    return sums
-
-
 def write_failure(store: DatasetStore, failure: FailureRecord) -> None:
     """Put down the last failure of a shard."""
-    store.replace_bytes(
-        layout.failure_file(failure.shard), failure.model_dump_json(indent=2).encode() + b"\n"
-    )
+    store.replace_bytes(layout.failure_file(failure.shard), failure.to_line(indent=2))
 
 
 def clear_failure(store: DatasetStore, shard: int) -> None:
@@ -204,19 +191,12 @@ def clear_failure(store: DatasetStore, shard: int) -> None:
 
 
 def read_failure(store: DatasetStore, shard: int) -> FailureRecord | None:
-    """None: no failure, or none that can be read; the shard is then simply tried again."""
+    """None: no failure, or none of this shard that can be read; the shard is then simply tried again."""
     try:
-        return FailureRecord.model_validate_json(store.read_bytes(layout.failure_file(shard)))
+        failure = FailureRecord.model_validate_json(store.read_bytes(layout.failure_file(shard)))
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def failures(store: DatasetStore) -> Iterator[FailureRecord]:
-    """The last failure of each shard that is not committed, by shard."""
-    for shard in failed_numbers(store):
-        failure = read_failure(store, shard)
-        if failure is not None and not is_committed(store, shard):
-            yield failure
+    return failure if failure.shard == shard else None
 
 
 def failed_numbers(store: DatasetStore) -> Iterator[int]:
@@ -226,8 +206,17 @@ def failed_numbers(store: DatasetStore) -> Iterator[int]:
 
 
 def numbers_in(store: DatasetStore, folder: str, group: int) -> Iterator[int]:
-    """Shard numbers of the records in one group's folder of `folder` (COMMITS or FAILURES), rising."""
+    """Shard numbers of the records in one group's folder of `folder` (COMMITS or FAILURES), rising; what has
+    another name or is of another group is left out."""
     for path in store.list(f"{folder}/{group:04d}"):
-        match = _NUMBERED.fullmatch(path)
-        if match:
-            yield int(match[1])
+        shard = number_of(path)
+        if shard is not None and path == f"{folder}/{group:04d}/{shard:07d}.json":
+            yield shard
+
+
+def number_of(path: str) -> int | None:
+    """The number that the path of a commit or failure record states, where it lies in its group's folder."""
+    match = _NUMBERED.fullmatch(path)
+    if match is None or int(match[2]) != layout.group_of(int(match[3])):
+        return None
+    return int(match[3])

@@ -13,9 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from skyhaul.dataset.commits import commits
+from skyhaul.dataset.judging import Planned
+from skyhaul.dataset.standing import standing_commits
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.survey import Planned, Survey
+from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.job import Job
 from skyhaul_schemas.records import shard_schema
@@ -92,7 +93,7 @@ def _pieces(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> Itera
     for split in seen.splits:
         yield f"{comma}  {_line(_file_set(split))}"
         comma = ",\n"
-    for record in commits(store):
+    for record in standing_commits(plan, store):
         for file in record.files:
             yield f"{comma}  {_line(_file_object(file.path, file.bytes, file.sha256))}"
             comma = ",\n"

@@ -16,7 +16,7 @@ def write_run(store: DatasetStore, started: datetime, run: RunRecord) -> str:
     """Put down one haul; the record's path. `started` names it, so that records sort by time."""
     utc = f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     path = layout.run_file(utc, run.id.removeprefix(f"{utc}-"))
-    store.replace_bytes(path, run.model_dump_json(indent=2).encode() + b"\n")
+    store.replace_bytes(path, run.to_line(indent=2))
     return path
 
 

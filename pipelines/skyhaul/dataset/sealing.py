@@ -7,32 +7,24 @@ seals next removes what is left over. Two that seal at once write equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from skyhaul.dataset.commits import numbers_in, same_commit
+from skyhaul.dataset.judging import Judge, Planned
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, sealed_groups, write_sealed
+from skyhaul.dataset.side_by_side import each
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul.dataset.unsealing import put_records
 from skyhaul_schemas import layout
-from skyhaul_schemas.commit import CommitRecord
-from skyhaul_schemas.errors import CommitConflict
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-_AT_ONCE = 16
-"""Calls to a remote store that go on side by side."""
+from skyhaul_schemas.errors import CommitConflict, RecordDamaged
 
 
-def seal_full_groups(store: DatasetStore, stop: Callable[[], bool] = lambda: False) -> int:
+def seal_full_groups(plan: Planned, store: DatasetStore, stop: Callable[[], bool] = lambda: False) -> int:
     """Seal every group that is full, and remove what an interrupted sealing left; how many were sealed.
     stop: asked before each group. Raises CommitConflict, StorageError."""
+    judge = Judge(plan)
     folders = [int(name) for name in store.folders(layout.COMMITS) if name.isdecimal()]
     known = set(sealed_groups(store))
     count = 0
@@ -41,14 +33,14 @@ def seal_full_groups(store: DatasetStore, stop: Callable[[], bool] = lambda: Fal
             break
         if group in known:
             _clear(store, group)
-        elif seal_group(store, group):
+        elif seal_group(judge, store, group):
             count += 1
     return count
 
 
-def seal_group(store: DatasetStore, group: int) -> bool:
-    """Seal `group` if each of its shards is committed, and none of its records is damaged; whether it is
-    sealed now. Raises CommitConflict where it was sealed with other records, StorageError."""
+def seal_group(judge: Judge, store: DatasetStore, group: int) -> bool:
+    """Seal `group` if each of its shards has a commit record that `judge` finds nothing against; whether it
+    is sealed now. Raises CommitConflict where it was sealed with other records, StorageError."""
     numbers = list(numbers_in(store, layout.COMMITS, group))
     if numbers != list(layout.shards_of(group)):
         if is_sealed(store, group):
@@ -56,19 +48,16 @@ def seal_group(store: DatasetStore, group: int) -> bool:
             return True
         return False
     try:
-        found = dict(_all(store, numbers, lambda shard: (shard, store.read_bytes(layout.commit_file(shard)))))
+        found = dict(each(store, numbers, lambda shard: (shard, store.read_bytes(layout.commit_file(shard)))))
     except FileNotFoundError:
         # Another process has sealed the group meanwhile, and removes its records.
         return is_sealed(store, group)
     sums = CommitSums()
     for shard, data in found.items():
-        try:
-            record = CommitRecord.model_validate_json(data)
-        except ValidationError:
+        verdict = judge.parsed(shard, data)
+        if verdict.record is None:
             return False
-        if record.shard != shard:
-            return False
-        sums.add(record)
+        sums.add(verdict.record)
     file = write_sealed(store, found, sums.of_group(group))
     with suppress(CommitConflict):
         # Another version of the Parquet library gives other bytes; what counts is compared below.
@@ -89,8 +78,12 @@ def _clear(store: DatasetStore, group: int) -> None:
     numbers = list(numbers_in(store, layout.COMMITS, group))
     if not numbers:
         return
-    with SealedGroup(store, group) as sealed:
-        kept = sealed.records() if len(numbers) > 1 else {shard: sealed.record(shard) for shard in numbers}
+    try:
+        with SealedGroup(store, group) as sealed:
+            kept = sealed.records() if len(numbers) > 1 else {n: sealed.record(n) for n in numbers}
+    except RecordDamaged:
+        # What lies beside it may be all that there is.
+        return
 
     def left(shard: int) -> tuple[int, bytes | None]:
         try:
@@ -98,7 +91,7 @@ def _clear(store: DatasetStore, group: int) -> None:
         except FileNotFoundError:
             return shard, None
 
-    found = _all(store, numbers, left)
+    found = each(store, numbers, left)
     left_over = {n: data for n, data in found if data is not None and same_commit(kept[n], data)}
     _remove(store, left_over)
     if left_over and not is_sealed(store, group):
@@ -106,13 +99,5 @@ def _clear(store: DatasetStore, group: int) -> None:
 
 
 def _remove(store: DatasetStore, numbers: Iterable[int]) -> None:
-    for _ in _all(store, numbers, lambda shard: store.remove(layout.commit_file(shard))):
+    for _ in each(store, numbers, lambda shard: store.remove(layout.commit_file(shard))):
         pass
-
-
-def _all(store: DatasetStore, items: Iterable[T], call: Callable[[T], R]) -> Iterator[R]:
-    """`call` of each item, in their order; side by side where each call is a round trip."""
-    if store.local_root is not None:
-        return map(call, items)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return iter(list(pool.map(call, items)))

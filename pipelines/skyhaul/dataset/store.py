@@ -173,7 +173,8 @@ class DatasetStore(ABC):
     def conflict(self, path: str) -> CommitConflict:
         return CommitConflict(
             f"{path} in dataset {self.place} exists with other bytes: another plan or another encoder"
-            " wrote it; run `skyhaul verify`, or choose another `dataset`"
+            " wrote it; `skyhaul verify` says what is wrong, `skyhaul replay --damaged` sets aside what is"
+            " not of the plan"
         )
 
 

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 import xxhash
 
-from skyhaul_schemas.commit import CommitRecord, GroupSums, RecordCounts, SplitSums, TransferCounts
+from skyhaul_schemas.commit import (
+    NO_RECORDS,
+    CommitRecord,
+    GroupSums,
+    RecordCounts,
+    SplitSums,
+    TransferCounts,
+)
+from skyhaul_schemas.records import EMPTY_OBJECT
 
 DATA_FILE = re.compile(r"data/(\d{4,})/([a-z][a-z0-9_]*)-(\d{7,})-(\d{3,})\.parquet")
 """Group, split, shard and part of a data file's path."""
@@ -17,14 +25,17 @@ class CommitSums:
     """What the commit records added so far come to. A damaged object is remembered by a hash of its name."""
 
     def __init__(self) -> None:
-        self.read = self.written = self.filtered = self.rejected = 0
+        self.by_source: dict[str, RecordCounts] = {}
+        self.empty_objects: dict[str, int] = {}
         self.committed: dict[str, int] = {}
         self.objects: dict[str, int] = {}
         self.source_bytes: dict[str, int] = {}
         self.filtered_by: dict[str, int] = {}
+        self.passed_over_by: dict[str, int] = {}
         self.transfer: dict[str, TransferCounts] = {}
         self.splits: dict[str, SplitSums] = {}
         self.damaged: set[int] = set()
+        self._plans: list[tuple[int, str]] = []
 
     @property
     def shards(self) -> int:
@@ -32,7 +43,13 @@ class CommitSums:
 
     def add(self, record: CommitRecord) -> None:
         name = record.source
-        self._count(record.records)
+        self._count(name, record.records)
+        empty = record.passed_over_by.get(EMPTY_OBJECT, 0)
+        if empty:
+            _gain(self.empty_objects, {name: empty})
+        _gain(self.passed_over_by, record.passed_over_by)
+        if not self._plans or self._plans[-1][1] != record.plan:
+            self._plans.append((record.shard, record.plan))
         _gain(self.committed, {name: 1})
         begun = sum(source.is_first for source in record.sources)
         _gain(self.objects, {name: begun})
@@ -48,7 +65,11 @@ class CommitSums:
                 self._split(match[2], own)
 
     def add_group(self, sums: GroupSums) -> None:
-        self._count(sums.records)
+        """Add what a sealed group comes to. One that does not tell its records by source has one source."""
+        for name, counts in (sums.by_source or dict.fromkeys(sums.committed, sums.records)).items():
+            self._count(name, counts)
+        _gain(self.empty_objects, sums.empty_objects)
+        _gain(self.passed_over_by, sums.passed_over_by)
         _gain(self.committed, sums.committed)
         _gain(self.objects, sums.objects)
         _gain(self.source_bytes, sums.source_bytes)
@@ -59,7 +80,7 @@ class CommitSums:
             self._split(name, split)
 
     def of_group(self, group: int) -> GroupSums:
-        """The sums so far as those of a group."""
+        """The sums so far, of records that were added by shard, as those of a group."""
         return GroupSums(
             group=group,
             records=self.records(),
@@ -70,18 +91,20 @@ class CommitSums:
             transfer=self.transfer,
             splits=self.splits,
             damaged=sorted(self.damaged),
+            passed_over_by=self.passed_over_by,
+            by_source=self.by_source,
+            empty_objects=self.empty_objects,
+            plans=self._plans,
         )
 
     def records(self) -> RecordCounts:
-        return RecordCounts(
-            read=self.read, written=self.written, filtered=self.filtered, rejected=self.rejected
-        )
+        total = NO_RECORDS
+        for counts in self.by_source.values():
+            total = total.plus(counts)
+        return total
 
-    def _count(self, records: RecordCounts) -> None:
-        self.read += records.read
-        self.written += records.written
-        self.filtered += records.filtered
-        self.rejected += records.rejected
+    def _count(self, source: str, records: RecordCounts) -> None:
+        self.by_source[source] = self.by_source.get(source, NO_RECORDS).plus(records)
 
     def _carried(self, transfer: Mapping[str, TransferCounts]) -> None:
         for link, counts in transfer.items():

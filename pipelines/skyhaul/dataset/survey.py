@@ -1,31 +1,27 @@
-"""What a dataset holds of its plan: committed, failed, left; read from commit and failure records."""
+"""What a dataset holds of its plan: committed, failed, left; read from commit and failure records, each held
+against the plan."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from skyhaul.dataset.commits import failures, sums_of
+from skyhaul.dataset.delivery import Undelivered, delivered_nothing, first_reason
+from skyhaul.dataset.judging import Planned, Unfit
+from skyhaul.dataset.standing import failures, judged_groups
 from skyhaul.dataset.store import DatasetStore
-from skyhaul_schemas.commit import FailureRecord, RecordCounts, SplitSums, TransferCounts
-from skyhaul_schemas.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
-from skyhaul_schemas.plan import PlanHeader, Shard
+from skyhaul.dataset.sums import CommitSums
+from skyhaul_schemas.commit import NO_RECORDS, RecordCounts, SplitSums, TransferCounts
+from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 
-
-class Planned(Protocol):
-    """What a survey needs of a plan."""
-
-    @property
-    def header(self) -> PlanHeader: ...
-
-    def shard(self, number: int) -> Shard: ...
-
-    def outdates(self, failure: FailureRecord) -> bool: ...
+UNFIT_CAP = 100
+"""Unfit records kept; more are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSurvey:
-    """One source's share. `left` counts shards neither committed nor failed for good."""
+    """One source's share. `left` counts shards neither committed nor failed for good. records: of what is
+    committed."""
 
     shards: int = 0
     committed: int = 0
@@ -35,6 +31,7 @@ class SourceSurvey:
     source_bytes_failed: int = 0
     objects: int = 0
     objects_committed: int = 0
+    records: RecordCounts = NO_RECORDS
 
     @property
     def left(self) -> int:
@@ -48,6 +45,10 @@ class Survey:
     shards_failed: failed for good, waiting for `replay`. shards_to_retry: the last try failed (a full disk,
     say), the next run takes them up; they are among shards_left. objects_committed counts an object with
     its first chunk. dataset_bytes: of the committed data files. transfer: by link, of what is committed.
+    unfit: files in the place of commit records that stand for no shard, UNFIT_CAP at most of `unfit_total`.
+    shards_blocked: those of shards_left that cannot be committed while such a file lies in their place.
+    records_present: files' worth of commit records, whatever they say. undelivered: sources with nothing left
+    of whose records none was written or filtered.
     """
 
     shards: int
@@ -67,12 +68,26 @@ class Survey:
     by_source: dict[str, SourceSurvey]
     splits: dict[str, SplitSums]
     failed_by_kind: dict[str, int]
+    passed_over_by: dict[str, int] = field(default_factory=dict)
+    unfit: tuple[Unfit, ...] = ()
+    unfit_total: int = 0
+    shards_blocked: int = 0
+    records_present: int = 0
+    undelivered: tuple[Undelivered, ...] = ()
+
+    @property
+    def shards_to_haul(self) -> int:
+        """Those left that the next run can take up."""
+        return max(0, self.shards_left - self.shards_blocked)
 
     def exit_code(self) -> int:
-        """75 while shards are left, then 3 for failed shards or damaged objects, else 0."""
-        if self.shards_left:
+        """75 while there are shards to haul, 4 for commit records that stand for none, 3 for failed shards,
+        damaged objects or a source that delivered nothing, else 0."""
+        if self.shards_to_haul:
             return EXIT_INCOMPLETE
-        return EXIT_FAILED if self.shards_failed or self.damaged_objects else EXIT_OK
+        if self.unfit_total or self.shards_left:
+            return EXIT_DAMAGE
+        return EXIT_FAILED if self.shards_failed or self.damaged_objects or self.undelivered else EXIT_OK
 
     def objects_since(self, earlier: Survey) -> int:
         """Objects committed since `earlier`."""
@@ -87,6 +102,7 @@ class Survey:
                 "failed": self.shards_failed,
                 "left": self.shards_left,
                 "to_retry": self.shards_to_retry,
+                "blocked": self.shards_blocked,
             },
             "objects": {
                 "planned": self.objects,
@@ -95,7 +111,14 @@ class Survey:
             },
             "source_bytes": {"planned": self.source_bytes, "committed": self.source_bytes_committed},
             "dataset_bytes": self.dataset_bytes,
-            "records": {**self.records.model_dump(), "filtered_by": self.filtered_by},
+            "records": {
+                **self.records.model_dump(),
+                "filtered_by": self.filtered_by,
+                "passed_over_by": self.passed_over_by,
+            },
+            "unfit_total": self.unfit_total,
+            "unfit": [asdict(unfit) for unfit in self.unfit],
+            "undelivered": [source.as_json() for source in self.undelivered],
             "transfer": {link: counts.model_dump() for link, counts in sorted(self.transfer.items())},
             "failed_by_class": self.failed_by_kind,
             "sources": {
@@ -109,6 +132,7 @@ class Survey:
                     "source_bytes": part.source_bytes,
                     "source_bytes_committed": part.source_bytes_committed,
                     "source_bytes_failed": part.source_bytes_failed,
+                    "records": part.records.model_dump(),
                 }
                 for name, part in sorted(self.by_source.items())
             },
@@ -124,16 +148,44 @@ class Survey:
         }
 
 
+_SHOWN = 3
+
+
+def unfit_lines(seen: Survey) -> list[str]:
+    """What is unfit, for people: a line for each of the first, with the way out."""
+    way_out = "`skyhaul replay --damaged` sets it aside"
+    lines = [
+        f"{unfit}; {way_out}" + (" and hauls what it stood in the way of" if unfit.planned else "")
+        for unfit in seen.unfit[:_SHOWN]
+    ]
+    more = seen.unfit_total - len(lines)
+    if more:
+        lines.append(f"and {more:,} more such files; `skyhaul verify` names them")
+    return lines
+
+
 def survey(plan: Planned, store: DatasetStore) -> Survey:
-    """Add up the records of the dataset; of sealed groups only the sums are read. Raises StorageError."""
-    tally = sums_of(store)
+    """Add up the commit records that stand; of sealed groups only the sums are read. Raises StorageError."""
+    tally = CommitSums()
+    unfit: list[Unfit] = []
+    total = present = 0
+    blocked: set[int] = set()
+    for group in judged_groups(plan, store):
+        if group.sums is not None:
+            tally.add_group(group.sums)
+        for number in sorted(group.records):
+            tally.add(group.records[number])
+        unfit += group.unfit[: UNFIT_CAP - len(unfit)]
+        total += len(group.unfit)
+        blocked |= group.blocked
+        present += group.present
     header = plan.header
     failed = to_retry = 0
     failed_by_kind: dict[str, int] = {}
     failed_by_source: dict[str, int] = {}
     bytes_failed: dict[str, int] = {}
-    for failure in failures(store):
-        if failure.shard >= header.shards or plan.outdates(failure):
+    for failure in failures(plan, store):
+        if plan.outdates(failure) or failure.shard in blocked:
             continue
         failed_by_kind[failure.kind] = failed_by_kind.get(failure.kind, 0) + 1
         if not failure.final:
@@ -143,6 +195,20 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
         shard = plan.shard(failure.shard)
         failed_by_source[shard.source] = failed_by_source.get(shard.source, 0) + 1
         bytes_failed[shard.source] = bytes_failed.get(shard.source, 0) + shard.length
+    by_source = {
+        name: SourceSurvey(
+            shards=counts["shards"],
+            committed=tally.committed.get(name, 0),
+            failed=failed_by_source.get(name, 0),
+            source_bytes=counts["bytes"],
+            source_bytes_committed=tally.source_bytes.get(name, 0),
+            source_bytes_failed=bytes_failed.get(name, 0),
+            objects=counts["objects"],
+            objects_committed=tally.objects.get(name, 0),
+            records=tally.by_source.get(name, NO_RECORDS),
+        )
+        for name, counts in header.by_source.items()
+    }
     return Survey(
         shards=header.shards,
         shards_committed=tally.shards,
@@ -158,19 +224,17 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
         records=tally.records(),
         filtered_by=dict(sorted(tally.filtered_by.items())),
         transfer=dict(sorted(tally.transfer.items())),
-        by_source={
-            name: SourceSurvey(
-                shards=counts["shards"],
-                committed=tally.committed.get(name, 0),
-                failed=failed_by_source.get(name, 0),
-                source_bytes=counts["bytes"],
-                source_bytes_committed=tally.source_bytes.get(name, 0),
-                source_bytes_failed=bytes_failed.get(name, 0),
-                objects=counts["objects"],
-                objects_committed=tally.objects.get(name, 0),
-            )
-            for name, counts in header.by_source.items()
-        },
+        by_source=by_source,
         splits=dict(sorted(tally.splits.items())),
         failed_by_kind=dict(sorted(failed_by_kind.items())),
+        passed_over_by=dict(sorted(tally.passed_over_by.items())),
+        unfit=tuple(unfit),
+        unfit_total=total,
+        shards_blocked=len(blocked),
+        records_present=present,
+        undelivered=tuple(
+            first_reason(plan, store, name, part.records)
+            for name, part in sorted(by_source.items())
+            if not part.left and delivered_nothing(part.records, tally.empty_objects.get(name, 0))
+        ),
     )

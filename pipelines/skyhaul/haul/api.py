@@ -18,7 +18,7 @@ from skyhaul.dataset.card import write_card
 from skyhaul.dataset.runs import write_run
 from skyhaul.dataset.sealing import seal_full_groups
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.survey import Survey, survey
+from skyhaul.dataset.survey import Survey, survey, unfit_lines
 from skyhaul.haul.config import HaulConfig
 from skyhaul.haul.control import HaulControl
 from skyhaul.haul.links import check_ledger, check_links
@@ -34,7 +34,7 @@ from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.publishing import keep_job
 from skyhaul.planning.recipe import Recipe
 from skyhaul_schemas import layout
-from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
+from skyhaul_schemas.commit import RunRecord, TransferCounts
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, SkyhaulError, StorageError
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.linkterms import due_at
@@ -94,7 +94,7 @@ def haul(
         store.probe()
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
-        _seal(store, control, watcher)
+        _seal(plan, store, control, watcher)
         before = survey(plan, store)
         config = HaulConfig(
             run=f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
@@ -119,7 +119,7 @@ def haul(
         lasting: SkyhaulError | None = None
         if _pending(before, options.only):
             state, tally, lasting = _run(config, options, control, watcher, header, before, begun)
-            _seal(store, control, watcher)
+            _seal(plan, store, control, watcher)
         plan = _as_it_is(plan, store, watcher)
         after = survey(plan, store)
     if lasting is not None and after.shards_left and caught.signum is None:
@@ -140,11 +140,11 @@ def _as_it_is(plan: Plan, store: DatasetStore, watcher: HaulObserver) -> Plan:
     return now
 
 
-def _seal(store: DatasetStore, control: HaulControl, watcher: HaulObserver) -> None:
+def _seal(plan: Plan, store: DatasetStore, control: HaulControl, watcher: HaulObserver) -> None:
     """Full groups that no worker saw become full, or whose sealing was interrupted. It only saves time, so a
     haul does not fail by it."""
     try:
-        seal_full_groups(store, control.stopped)
+        seal_full_groups(plan, store, control.stopped)
     except StorageError as error:
         watcher.event(f"full groups of commit records are not sealed: {error}")
 
@@ -153,12 +153,16 @@ def _recorded(
     outcome: HaulOutcome, store: DatasetStore, plan: Plan, loaded: LoadedJob, started: datetime
 ) -> HaulOutcome:
     """Write the card and the run record. Where the disk is full the outcome says so: both are hints."""
+    messages = list(outcome.messages)
     try:
         write_card(store, plan, outcome.survey, loaded.job)
+    except StorageError as error:
+        messages.append(f"card not written: {error}")
+    try:
         write_run(store, started, outcome.run)
     except StorageError as error:
-        return replace(outcome, messages=(*outcome.messages, f"card or run record not written: {error}"))
-    return outcome
+        messages.append(f"run record not written: {error}")
+    return replace(outcome, messages=tuple(messages))
 
 
 def _plan(
@@ -199,7 +203,7 @@ def _due(loaded: LoadedJob, options: HaulOptions, started: float) -> float | Non
 
 
 def _pending(before: Survey, only: frozenset[int] | None) -> bool:
-    return before.shards_left > 0 if only is None else bool(only)
+    return before.shards_to_haul > 0 if only is None else bool(only)
 
 
 def _run(
@@ -288,7 +292,7 @@ def _reconcile(
 ) -> HaulOutcome:
     fresh = after.shards_committed - before.shards_committed
     messages: list[str] = []
-    lost = after.shards_left - tally.deferred
+    lost = after.shards_to_haul - tally.deferred
     if tally.deferred:
         why = ", ".join(f"{kind} {count}" for kind, count in sorted(tally.kinds.items()))
         messages.append(f"{tally.deferred} shards put off ({why}); run the same command again")
@@ -309,9 +313,11 @@ def _reconcile(
         messages.append(
             f"{after.damaged_objects} objects are damaged; see the rejects under _skyhaul/rejects"
         )
+    messages.extend(str(source) for source in after.undelivered)
+    messages.extend(unfit_lines(after))
     if caught.exit_code is not None and exit_code == EXIT_INCOMPLETE:
         exit_code = caught.exit_code
-    outcomes = {0: "done", 3: "failed", EXIT_INCOMPLETE: "incomplete"}
+    outcomes = {0: "done", 3: "failed", 4: "failed", EXIT_INCOMPLETE: "incomplete"}
     run = RunRecord(
         id=config.run,
         plan=header.digest,
@@ -328,12 +334,7 @@ def _reconcile(
         objects=after.objects_since(before),
         source_bytes=after.source_bytes_committed - before.source_bytes_committed,
         dataset_bytes=after.dataset_bytes,
-        records=RecordCounts(
-            read=after.records.read - before.records.read,
-            written=after.records.written - before.records.written,
-            filtered=after.records.filtered - before.records.filtered,
-            rejected=after.records.rejected - before.records.rejected,
-        ),
+        records=after.records.minus(before.records),
         damaged_objects=after.damaged_objects,
         transfer=_difference(after.transfer, before.transfer),
         deferred_because=dict(tally.kinds) if tally.deferred else {},

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from skyhaul.dataset.commits import is_committed, read_commit, read_failure, write_failure
+from skyhaul.dataset.commits import has_record, read_commit, read_failure, write_failure
+from skyhaul.dataset.judging import Judge
+from skyhaul.dataset.standing import is_standing
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.haul.encode_queue import EncodeQueue
 from skyhaul.haul.in_place import open_proved
@@ -30,6 +32,7 @@ from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoder
 from skyhaul_connectors.sources.protocol import LocalSource
 from skyhaul_connectors.transfer.engine import ShardFetch
+from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
 from skyhaul_schemas.errors import (
     CarriageError,
@@ -38,6 +41,7 @@ from skyhaul_schemas.errors import (
     DeferredError,
     DiskFull,
     PlanAmended,
+    RecordDamaged,
     ReplayDiffers,
     SkyhaulError,
     SourceFailing,
@@ -208,12 +212,19 @@ class Conductor:
         return None if error is None else self._receipt_of(shard, error)
 
     def _is_committed(self, number: int) -> bool:
-        """As it is planned now."""
+        """As it is planned now. Raises CommitConflict for a record that stands for nothing, which a commit
+        would meet; one that an amendment has overtaken is none: the commit sets it aside."""
         site = self._site
-        if not site.plan.is_amended(number):
-            return is_committed(site.store, number)
-        standing = read_commit(site.store, number)
-        return standing is not None and not site.plan.outdates_commit(standing)
+        if not has_record(site.store, number):
+            return False
+        if is_standing(Judge(site.plan), site.store, number):
+            return True
+        if site.plan.is_amended(number):
+            with suppress(RecordDamaged):
+                found = read_commit(site.store, number)
+                if found is None or site.plan.outdates_commit(found):
+                    return False
+        raise site.store.conflict(layout.commit_file(number))
 
     def _begin(self, shard: Shard) -> None:
         site = self._site
@@ -339,6 +350,7 @@ class Conductor:
             written=record.records.written,
             filtered=record.records.filtered,
             rejected=record.records.rejected,
+            passed_over=record.records.passed_over,
             payload=total.payload_bytes,
             wire=total.wire_bytes,
             resent=total.resent_bytes,

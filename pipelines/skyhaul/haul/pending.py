@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from skyhaul.dataset.commits import committed_in, numbers_in, read_failure
+from skyhaul.dataset.commits import numbers_in, read_failure, recorded_in
 from skyhaul.dataset.sealed import is_sealed
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
@@ -19,8 +19,9 @@ class Planned(Protocol):
 
 
 class Pending:
-    """Shards of [first, stop) that are neither committed nor failed for good; in a replay (`only`) those
-    that were asked for, which are committed where broken files of theirs are mended (`mend`).
+    """Shards of [first, stop) that have no commit record and have not failed for good; in a replay (`only`)
+    those that were asked for, which have one where what is broken of them is mended (`mend`). A record that
+    does not stand for its shard keeps it from being committed, so that it is not taken up either.
 
     Looked up in the dataset group by group, when a group's turn comes: hauling begins without looking at
     all of them, and of a sealed group neither records nor plan are read. A commit that appears later is
@@ -70,4 +71,4 @@ class Pending:
                 failure = read_failure(self._store, shard) if shard in wanted else None
                 if failure is not None and failure.final:
                     wanted.discard(shard)
-        return wanted - committed_in(self._store, group)
+        return wanted - recorded_in(self._store, group)

@@ -7,6 +7,11 @@ from typing import Literal
 
 Outcome = Literal["committed", "failed", "deferred"]
 
+COUNTED = (
+    "source_bytes", "read", "written", "filtered", "rejected", "passed_over", "payload", "wire", "resent",
+)  # fmt: skip
+"""What receipts count beside shards."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -21,6 +26,7 @@ class Receipt:
     written: int = 0
     filtered: int = 0
     rejected: int = 0
+    passed_over: int = 0
     payload: int = 0
     wire: int = 0
     resent: int = 0
@@ -48,6 +54,7 @@ class Tally:
     written: int = 0
     filtered: int = 0
     rejected: int = 0
+    passed_over: int = 0
     payload: int = 0
     wire: int = 0
     resent: int = 0
@@ -74,15 +81,12 @@ class Tally:
             self.settled[receipt.source] = self.settled.get(receipt.source, 0) + done
         if receipt.kind:
             self.kinds[receipt.kind] = self.kinds.get(receipt.kind, 0) + 1
-        for name in ("source_bytes", "read", "written", "filtered", "rejected", "payload", "wire", "resent"):
+        for name in COUNTED:
             setattr(self, name, getattr(self, name) + getattr(receipt, name))
 
     def merge(self, other: Tally) -> Tally:
         """Add another tally to this one, and return this one."""
-        for name in (
-            "committed", "failed", "deferred", "source_bytes", "read", "written", "filtered", "rejected",
-            "payload", "wire", "resent",
-        ):  # fmt: skip
+        for name in ("committed", "failed", "deferred", *COUNTED):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for source, count in other.settled.items():
             self.settled[source] = self.settled.get(source, 0) + count

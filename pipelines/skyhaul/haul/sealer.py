@@ -7,7 +7,8 @@ import queue
 import threading
 from types import TracebackType
 
-from skyhaul.dataset.commits import committed_in
+from skyhaul.dataset.commits import recorded_in
+from skyhaul.dataset.judging import Judge, Planned
 from skyhaul.dataset.sealing import seal_group
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
@@ -26,11 +27,12 @@ class Sealer:
     part in the group it may never seem so: the driver seals it in the end. Sealing is no condition of
     anything, so a store that fails only ends it."""
 
-    def __init__(self, store: DatasetStore, shards: int) -> None:
+    def __init__(self, plan: Planned, store: DatasetStore) -> None:
+        self._judge = Judge(plan)
         self._store = store
         self._told: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        if shards >= GROUP_SIZE:
+        if self._judge.shards >= GROUP_SIZE:
             self._thread = threading.Thread(target=self._seal, name="skyhaul-sealer", daemon=True)
 
     def __enter__(self) -> Sealer:
@@ -55,10 +57,10 @@ class Sealer:
             while (shard := self._told.get()) is not None:
                 group = layout.group_of(shard)
                 missing[group] = missing[group] - 1 if group in missing else self._missing(group)
-                if missing[group] <= 0 and not seal_group(self._store, group):
+                if missing[group] <= 0 and not seal_group(self._judge, self._store, group):
                     missing[group] = self._missing(group)
         except SkyhaulError as error:
             _LOG.warning("full groups of commit records are not sealed: %s", error)
 
     def _missing(self, group: int) -> int:
-        return GROUP_SIZE - len(committed_in(self._store, group))
+        return GROUP_SIZE - len(recorded_in(self._store, group))

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
-from skyhaul.dataset.commits import count_committed
+from skyhaul.dataset.commits import count_records
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul.haul.config import HaulConfig
@@ -160,10 +160,10 @@ class Watch:
             with suppress(SkyhaulError, OSError):
                 store = DatasetStore.open(self._config.dataset, writable=False)
                 try:
-                    committed = count_committed(store)
+                    present = count_records(store)
                 finally:
                     store.close()
-                fresh = committed - self._before.shards_committed
+                fresh = present - self._before.records_present
                 if fresh > self._listed:
                     self._listed = fresh
                     self._last_commit = now

@@ -13,8 +13,9 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.commits import committed_in, committed_shards, read_commit
+from skyhaul.dataset.commits import read_commit, recorded_in
 from skyhaul.dataset.shard_set import ShardSet
+from skyhaul.dataset.standing import standing_shards
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.catalogue import Cut
 from skyhaul.planning.changes import Changes
@@ -84,7 +85,7 @@ def amend_from(
                 else:
                     changes.add(now, planned)
             update.leave_out(planner.left_out(), planner.unchecked())
-            committed = committed_shards(store)
+            committed = standing_shards(plan, store)
             for shard in plan.shards():
                 for chunk in shard.chunks:
                     changes.saw(chunk, committed=shard.number in committed)
@@ -157,7 +158,7 @@ class _Amendment:
         """Raise PlanMismatch where a haul elsewhere has committed a shard that is being amended."""
         taken = []
         for group, shards in itertools.groupby(self._update.amended, key=layout.group_of):
-            for shard in sorted(committed_in(self._store, group).intersection(shards)):
+            for shard in sorted(recorded_in(self._store, group).intersection(shards)):
                 record = read_commit(self._store, shard)
                 if record is not None and record.plan == self._plan.digest_of(shard):
                     taken.append(shard)

@@ -17,8 +17,9 @@ from contextlib import closing, suppress
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits import CommitReader, clear_failure, committed_in, failures
+from skyhaul.dataset.commits import CommitReader, clear_failure, recorded_in
 from skyhaul.dataset.sealed import is_sealed
+from skyhaul.dataset.standing import failures
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.dataset.unsealing import unseal_group
@@ -31,8 +32,8 @@ from skyhaul_schemas.errors import StorageError
 def clear_outdated(plan: Plan, store: DatasetStore) -> None:
     """Forget failures of shards as they were before an amendment, so that a haul takes the shards up."""
     if len(plan.generations) > 1:
-        for failure in list(failures(store)):
-            if failure.shard < plan.header.shards and plan.outdates(failure):
+        for failure in list(failures(plan, store)):
+            if plan.outdates(failure):
                 clear_failure(store, failure.shard)
 
 
@@ -44,7 +45,7 @@ def set_outdated_aside(plan: Plan, store: DatasetStore, only: Iterable[int] | No
     for shard in plan.amended() if only is None else only:
         by_group.setdefault(layout.group_of(shard), []).append(shard)
     for group in sorted(by_group):
-        wanted = committed_in(store, group).intersection(by_group[group])
+        wanted = recorded_in(store, group).intersection(by_group[group])
         if wanted:
             yield from _in_group(plan, store, group, wanted)
 

@@ -101,6 +101,18 @@ class Plan:
         """The digest of the generation that holds shard `number` now. Reads nothing."""
         return self._holder(number).header.digest
 
+    def digests(self, first: int, stop: int) -> list[tuple[int, str]]:
+        """(shard, `digest_of` it) of each of first <= number < stop whose digest is not that of the shard
+        before it. Reads nothing."""
+        if len(self.generations) == 1:
+            return [(first, self.header.digest)] if first < stop else []
+        found: list[tuple[int, str]] = []
+        for number in range(first, stop):
+            digest = self.digest_of(number)
+            if not found or found[-1][1] != digest:
+                found.append((number, digest))
+        return found
+
     def shard(self, number: int) -> Shard:
         """Shard `number`. Raises UsageError where the plan has none of it, PlanDamaged."""
         return next(self._holder(number).shards(number, number + 1))

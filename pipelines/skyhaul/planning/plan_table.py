@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.planning.plan_writer import CHECK_KEY, HEADER_KEY
 from skyhaul_schemas.errors import PlanDamaged, StorageError
-from skyhaul_schemas.printable import printable
 
 FOOTER_CAP = 128 * 1024 * 1024
 """Bytes; ten million chunks have a footer of about 1 MB."""
@@ -37,14 +37,15 @@ class PlanTable:
                 thrift_string_size_limit=HEADER_CAP,
                 thrift_container_size_limit=4_000_000,
             )
-        except (pa.ArrowException, OSError) as error:
+            self._metadata = self._parquet.metadata
+            proper = self._parquet.schema_arrow.equals(schema)
+            self.groups: int = self._metadata.num_row_groups
+            self.total: int = self._metadata.num_rows
+            extra = self._metadata.metadata or {}
+        except PARQUET_ERRORS as error:
             raise self._failed(error) from error
-        self._metadata = self._parquet.metadata
-        if not self._parquet.schema_arrow.equals(schema):
+        if not proper:
             raise PlanDamaged(f"{name}: its columns are not those of a plan; another version wrote it")
-        self.groups: int = self._metadata.num_row_groups
-        self.total: int = self._metadata.num_rows
-        extra = self._metadata.metadata or {}
         self.header: bytes = extra.get(HEADER_KEY, b"")
         if hashlib.sha256(self.header).hexdigest().encode() != extra.get(CHECK_KEY):
             raise PlanDamaged(f"{name}: its header does not match its checksum")
@@ -54,16 +55,22 @@ class PlanTable:
 
     def read(self, group: int, columns: list[str] | None = None) -> pa.Table:
         """One row group. Raises PlanDamaged or StorageError."""
-        facts = self._metadata.row_group(group)
-        if facts.num_rows > GROUP_ROWS_CAP or facts.total_byte_size > GROUP_BYTES_CAP:
-            raise PlanDamaged(f"{self._name}: row group {group} is larger than any that skyhaul writes")
         try:
-            return self._parquet.read_row_group(group, columns=columns, use_threads=False)
-        except (pa.ArrowException, OSError) as error:
+            facts = self._metadata.row_group(group)
+            too_large = facts.num_rows > GROUP_ROWS_CAP or facts.total_byte_size > GROUP_BYTES_CAP
+            if not too_large:
+                return self._parquet.read_row_group(group, columns=columns, use_threads=False)
+        except PARQUET_ERRORS as error:
             raise self._failed(error) from error
+        raise PlanDamaged(f"{self._name}: row group {group} is larger than any that skyhaul writes")
 
     def rows(self, group: int) -> Iterator[dict[str, Any]]:
-        yield from self.read(group).to_pylist()
+        table = self.read(group)
+        try:
+            rows: list[dict[str, Any]] = table.to_pylist()
+        except PARQUET_ERRORS as error:
+            raise self._failed(error) from error
+        yield from rows
 
     def close(self) -> None:
         self._parquet.close(force=True)
@@ -83,13 +90,16 @@ class PlanTable:
             raise PlanDamaged(f"{self._name}: it is no whole Parquet file")
 
     def _bounds(self, group: int) -> tuple[int, int]:
-        statistics = self._metadata.row_group(group).column(0).statistics
-        if statistics is None or not statistics.has_min_max:
-            raise PlanDamaged(f"{self._name}: row group {group} has no statistics")
-        return int(statistics.min), int(statistics.max)
+        try:
+            statistics = self._metadata.row_group(group).column(0).statistics
+            if statistics is not None and statistics.has_min_max:
+                return int(statistics.min), int(statistics.max)
+        except PARQUET_ERRORS as error:
+            raise self._failed(error) from error
+        raise PlanDamaged(f"{self._name}: row group {group} has no statistics")
 
     def _failed(self, error: Exception) -> PlanDamaged | StorageError:
-        text = printable(str(error).partition("\n")[0])
+        text = said(error)
         # Arrow reports rotten pages as OSError too, but only the system gives it a number.
         if isinstance(error, OSError) and error.errno is not None:
             return StorageError(f"{self._name} cannot be read: {error.strerror or text}")

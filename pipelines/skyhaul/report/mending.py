@@ -10,6 +10,7 @@ from typing import Any
 from skyhaul.report.table import columns, plural
 from skyhaul.verify.damage import BrokenFile
 from skyhaul_schemas import layout
+from skyhaul_schemas.errors import EXIT_INCOMPLETE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +35,25 @@ class Mending:
         if not self.mended and not self.left:
             yield f"nothing is damaged: every committed file of {self.dataset} is as it was committed"
             return
-        if self.mended:
-            shards = len({file.shard for file in self.mended})
-            yield f"mended: {plural(len(self.mended), 'file')} of {plural(shards, 'shard')}"
-            yield from _table(self.mended)
-            if any(file.fault != "it is gone" for file in self.mended):
-                yield f"  what was there is kept under {layout.SET_ASIDE}"
+        gone = tuple(file for file in self.mended if not file.haul)
+        mended = tuple(file for file in self.mended if file.haul)
+        if gone:
+            yield f"set aside: {plural(len(gone), 'file')}"
+            yield from _table(gone)
+        if mended:
+            shards = len({file.shard for file in mended})
+            yield f"mended: {plural(len(mended), 'file')} of {plural(shards, 'shard')}"
+            yield from _table(mended)
+        if any(file.fault != "it is gone" for file in self.mended):
+            yield f"  what was there is kept under {layout.SET_ASIDE}"
         if self.left:
             yield f"still damaged: {plural(len(self.left), 'file')}"
             yield from _table(self.left)
-        yield f"next: skyhaul verify {shlex.quote(self.target)}"
+        step = "run" if self.exit_code == EXIT_INCOMPLETE else "verify"
+        yield f"next: skyhaul {step} {shlex.quote(self.target)}"
 
 
 def _table(files: tuple[BrokenFile, ...]) -> Iterator[str]:
-    rows = [(str(file.shard), file.path, file.fault) for file in files]
+    rows = [("" if file.shard is None else str(file.shard), file.path, file.fault) for file in files]
     for line in columns(("shard", "file", "found"), rows, right="r--"):
         yield f"  {line}"

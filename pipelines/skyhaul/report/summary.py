@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from skyhaul.dataset.delivery import Undelivered
+from skyhaul.dataset.judging import Unfit
 from skyhaul.report.link_use import LinkUse
 from skyhaul.report.table import plural
 from skyhaul_schemas.commit import RunRecord
-from skyhaul_schemas.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
+from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 from skyhaul_schemas.units import format_duration, format_rate, format_size
 
 
@@ -26,6 +28,8 @@ class RunSummary:
     committed: int
     uses: tuple[LinkUse, ...]
     messages: tuple[str, ...]
+    undelivered: tuple[Undelivered, ...] = ()
+    unfit: tuple[Unfit, ...] = ()
 
     @property
     def idle(self) -> bool:
@@ -38,9 +42,12 @@ class RunSummary:
             return (
                 f"all is committed: {run.shards_planned:,} of {run.shards_planned:,} shards; nothing to haul"
             )
-        word = {EXIT_OK: "all is committed", EXIT_FAILED: "finished, with failures or damage"}.get(
-            self.exit_code, "incomplete" if self.exit_code == EXIT_INCOMPLETE else "interrupted"
-        )
+        word = {
+            EXIT_OK: "all is committed",
+            EXIT_FAILED: "finished, with failures or damage",
+            EXIT_DAMAGE: "finished, with commit records that do not stand",
+            EXIT_INCOMPLETE: "incomplete",
+        }.get(self.exit_code, "interrupted")
         shards = f"{self.committed:,} of {run.shards_planned:,} shards"
         return f"{word}: {shards}, after {format_duration(run.seconds)}"
 
@@ -62,11 +69,12 @@ class RunSummary:
         if run.transfer:
             rows += [("wire bytes", format_size(wire)), ("re-sent bytes", format_size(resent))]
         filtered = f"{records.filtered:,} filtered, " if records.filtered else ""
+        passed_over = f", {records.passed_over:,} passed over" if records.passed_over else ""
         rows += [
             (
                 "records",
                 f"{records.read:,} read, {records.written:,} written, {filtered}"
-                f"{records.rejected:,} rejected",
+                f"{records.rejected:,} rejected{passed_over}",
             ),
             ("shards", _shards(run)),
             ("time", format_duration(run.seconds)),
@@ -83,6 +91,8 @@ class RunSummary:
                 f"skyhaul verify {job}",
                 f"python examples/open_for_training.py {shlex.quote(self.dataset)}",
             ]
+        if self.exit_code == EXIT_DAMAGE:
+            return [f"skyhaul replay --damaged {job}", f"skyhaul verify {job}"]
         if self.exit_code != EXIT_FAILED:
             return [f"skyhaul run {job}"]
         steps = [f"skyhaul verify {job}"]
@@ -93,7 +103,9 @@ class RunSummary:
     def as_json(self) -> dict[str, Any]:
         return {
             "exit_code": self.exit_code,
-            **self.run.model_dump(mode="json"),
+            **self.run.model_dump(mode="json", exclude={"digest"}),
+            "undelivered": [source.as_json() for source in self.undelivered],
+            "unfit": [asdict(unfit) for unfit in self.unfit],
             "dataset": self.dataset,
             "committed": self.committed,
             "links": [asdict(use) for use in self.uses],

@@ -93,6 +93,8 @@ class TextOutput(Output):
     def status(
         self, seen: Survey, header: PlanHeader, *, dataset: str, target: str, gain: Gain | None = None
     ) -> None:
+        from skyhaul.dataset.survey import unfit_lines
+
         retry = f" ({seen.shards_to_retry:,} after a failure)" if seen.shards_to_retry else ""
         say(
             f"{header.name}: {seen.shards_committed:,} of {plural(seen.shards, 'shard')} committed,"
@@ -108,7 +110,7 @@ class TextOutput(Output):
             (
                 "records",
                 f"{records.read:,} read, {records.written:,} written, {records.filtered:,} filtered,"
-                f" {records.rejected:,} rejected",
+                f" {records.rejected:,} rejected, {records.passed_over:,} passed over",
             ),
             ("dataset", f"{dataset}, {format_size(seen.dataset_bytes)}"),
         ]
@@ -126,6 +128,8 @@ class TextOutput(Output):
             say(f"  {line}")
         for line in unchecked_lines(header.unchecked, header.unchecked_names):
             say(f"  {line}")
+        for told in (*map(str, seen.undelivered), *unfit_lines(seen)):
+            say(printable(told))
         for i, step in enumerate(_after(seen, target)):
             say(("next: " if i == 0 else "      ") + printable(step))
 
@@ -156,12 +160,17 @@ class TextOutput(Output):
         kept = len(report.findings)
         if report.findings_total > kept:
             say(f"and {report.findings_total - kept:,} findings more")
+        for source in report.undelivered:
+            say(printable(str(source)))
+        if report.without_digest:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.without_digest.items()))
+            say(f"without a digest of their own, so that rot in them shows only elsewhere: {kinds}")
         say(_verdict(report))
         depth = "every page read" if report.pages_read else "pages not read; --deep does"
         say(
             f"  {plural(report.files, 'file')}, {format_size(report.bytes)}, {plural(report.rows, 'row')},"
-            f" {plural(report.rejects, 'reject')}, {report.shards_committed:,} of"
-            f" {plural(report.shards, 'shard')}; {depth}"
+            f" {plural(report.rejects, 'reject')}, {report.passed_over:,} passed over,"
+            f" {report.shards_committed:,} of {plural(report.shards, 'shard')}; {depth}"
         )
 
     def certificate(self, certificate: Certificate, *, target: str) -> None:
@@ -279,6 +288,8 @@ def _verdict(report: VerifyReport) -> str:
 
 def _after(seen: Survey, target: str) -> list[str]:
     job = shlex.quote(target)
+    if seen.unfit_total:
+        return [f"skyhaul replay --damaged {job}", *([f"skyhaul run {job}"] if seen.shards_to_haul else [])]
     if seen.shards_left:
         return [f"skyhaul run {job}"]
     if seen.shards_failed:

@@ -15,6 +15,7 @@ from skyhaul.shards.ceiling import RejectWatch
 from skyhaul.shards.commit import commit_shard
 from skyhaul.shards.digesting import DigestedChunk
 from skyhaul.shards.parquet import Compression, FinishedFile
+from skyhaul.shards.passing_over import PassingOver
 from skyhaul.shards.recipe import EncodeRecipe
 from skyhaul.shards.rejects import RejectsFile
 from skyhaul.shards.rows import ShardRows
@@ -79,6 +80,7 @@ def encode_shard(
     rows = ShardRows(store, shard.number, recipe, transforms)
     watch = RejectWatch(shard, ceiling)
     rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
+    passed_over = PassingOver()
     versions = {
         "skyhaul": _release(),
         "skyhaul.shards": str(ENCODER_VERSION),
@@ -91,6 +93,7 @@ def encode_shard(
             versions.update(decoder.fingerprint)
             members = [DigestedChunk(open_chunk(chunk)) for chunk in chunks]
             damaged: set[int] = set()
+            passed_over.begin(decoder, chunks)
             for place, step in decode_together(decoder, members):
                 if cancelled():
                     raise Interrupted(f"shard {shard.number} was interrupted")
@@ -98,10 +101,12 @@ def encode_shard(
                 obj = chunks[place].object
                 rows.add(step.batch, obj)
                 rejects.add(obj, step.rejects)
+                passed_over.add(place, step)
                 watch.note(obj, step.rejects)
                 watch.check(rows.read + rejects.count, rejects.count, ended=False)
                 if step.damaged:
                     damaged.add(place)
+            passed_over.end()
             for place, (chunk, data) in enumerate(zip(chunks, members, strict=True)):
                 sources.append(_taken(chunk, data, place in damaged))
                 done_with(chunk)
@@ -119,12 +124,15 @@ def encode_shard(
             rejects=next((finished.entry for finished in rejects.files.finished), None),
             sources=sources,
             records=RecordCounts(
-                read=rows.read + rejects.count,
+                read=rows.read + rejects.count + passed_over.count,
                 written=sum(finished.entry.rows for finished in files),
                 filtered=sum(rows.filtered_by.values()),
                 rejected=rejects.count,
+                passed_over=passed_over.count,
             ),
             filtered_by=dict(sorted(rows.filtered_by.items())),
+            passed_over_by=dict(sorted(passed_over.by_reason.items())),
+            passed_over_first=passed_over.first,
             transfer=transfer(),
             started=started,
             finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -1,21 +1,25 @@
 """A committed shard, hauled again because files of it are broken: put them right, or change nothing.
 
 What was hauled anew has to say the same as the commit record, digest by digest, before any file is touched.
-A broken file is then replaced in one step, and kept under another name.
+A broken file is then replaced in one step, and kept under another name. Where it is the commit record that is
+broken, or none of this shard and plan, there is nothing to compare with: the plan has pinned what was hauled,
+and it takes the place of what lies there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from skyhaul.dataset.commits import read_commit
+from skyhaul.dataset.commits import clear_failure, has_record, read_commit, write_commit
 from skyhaul.dataset.intact import fault_in_file
+from skyhaul.dataset.set_aside import keep_aside, move_aside, name_aside
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards.commit import CommitGuard, commit_shard
 from skyhaul.shards.parquet import FinishedFile
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
-from skyhaul_schemas.errors import ReplayDiffers
+from skyhaul_schemas.errors import RecordDamaged, ReplayDiffers
 from skyhaul_schemas.printable import printable
 
 
@@ -23,21 +27,65 @@ def mend_shard(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
 ) -> CommitRecord:
     """Replace what is broken of the shard by the `files` that `record` speaks of; the record that stands.
-    Raises ReplayDiffers, StorageError. A shard without a commit record is committed."""
-    standing = read_commit(store, record.shard)
-    if standing is None:
+    Raises ReplayDiffers, PlanAmended, StorageError. A shard without a commit record of its own is
+    committed."""
+    guard = guard or CommitGuard()
+    try:
+        standing = read_commit(store, record.shard)
+    except RecordDamaged:
+        standing = None
+    if not has_record(store, record.shard):
         return commit_shard(store, record, files, guard)
+    if standing is None or _identity(standing) != _identity(record):
+        return _commit_over(store, record, files, guard)
     difference = next(_differences(standing, record), None)
     if difference is not None:
         raise ReplayDiffers(
             f"shard {record.shard} of source {record.source} comes out otherwise than it was committed:"
             f" {difference}; nothing was replaced"
         )
+    _replace_broken(store, files)
+    return standing
+
+
+def _identity(record: CommitRecord) -> tuple[int, str, str]:
+    return record.shard, record.plan, record.source
+
+
+def _replace_broken(store: DatasetStore, files: Sequence[FinishedFile]) -> None:
     for finished in files:
         if fault_in_file(store, finished.entry) is not None:
             entry = finished.entry
-            store.replace_file(finished.file.path, entry.path, entry.sha256, _aside(store, entry.path))
+            store.replace_file(finished.file.path, entry.path, entry.sha256, name_aside(store, entry.path))
+
+
+def _commit_over(
+    store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard
+) -> CommitRecord:
+    """Commit the shard in the place of whatever lies there under its names."""
+    guard.check()
+    _replace_broken(store, files)
+    ours = {finished.entry.path for finished in files}
+    for path in _files_of(store, record.shard):
+        if path not in ours:
+            move_aside(store, path)
+    if has_record(store, record.shard):
+        keep_aside(store, layout.commit_file(record.shard))
+        store.replace_bytes(layout.commit_file(record.shard), record.to_line())
+    standing = write_commit(store, record)
+    guard.check()
+    clear_failure(store, record.shard)
     return standing
+
+
+def _files_of(store: DatasetStore, shard: int) -> Iterator[str]:
+    """The data files and rejects that lie under the shard's names."""
+    for path in list(store.list(f"{layout.DATA}/{layout.group_of(shard):04d}")):
+        match = DATA_FILE.fullmatch(path)
+        if match and int(match[3]) == shard:
+            yield path
+    if store.exists(layout.rejects_file(shard)):
+        yield layout.rejects_file(shard)
 
 
 def _differences(standing: CommitRecord, ours: CommitRecord) -> Iterator[str]:
@@ -57,15 +105,9 @@ def _differences(standing: CommitRecord, ours: CommitRecord) -> Iterator[str]:
             yield f"{file.path} has sha256 {file.sha256[:16]}, its commit record says {before.sha256[:16]}"
     for path in names:
         yield f"{path} is not there"
-    if (standing.records, standing.filtered_by, standing.source) != (
-        ours.records, ours.filtered_by, ours.source,
-    ):  # fmt: skip
+    counts = ours.records
+    if standing.digest is None:
+        # Written before it was counted what is passed over.
+        counts = counts.model_copy(update={"read": counts.read - counts.passed_over, "passed_over": 0})
+    if (standing.records, standing.filtered_by) != (counts, ours.filtered_by):
         yield "its counts of records are others"
-
-
-def _aside(store: DatasetStore, path: str) -> str:
-    """A name for what is replaced that nothing has."""
-    number = 0
-    while store.exists(f"{layout.SET_ASIDE}/{path}.{number}"):
-        number += 1
-    return f"{layout.SET_ASIDE}/{path}.{number}"

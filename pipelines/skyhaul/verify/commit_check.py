@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pydantic import ValidationError
-
+from skyhaul.dataset.judging import Judge
 from skyhaul.verify.ranges import differences
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas import layout
@@ -16,40 +15,28 @@ from skyhaul_schemas.plan import Shard
 _SPLIT = re.compile(r"data/\d{4,}/([a-z][a-z0-9_]*)-\d{7,}-\d{3,}\.parquet")
 
 
-def parse_commit(data: bytes, shard: int, report: VerifyReport) -> CommitRecord | None:
-    """The record, or None with a finding that says what is wrong with it."""
-    path = layout.commit_file(shard)
-    try:
-        return CommitRecord.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        code = "counts-differ" if "do not add up" in first["msg"] else "commit-unreadable"
-        at = f" at {where}" if where else ""
-        report.add(
-            code, f"commit record of shard {shard}{at}: {first['msg'].lower()}", path=path, shard=shard
-        )
-        return None
+WAY_OUT = "`skyhaul replay --damaged` mends it"
 
 
-def check_commit(record: CommitRecord, shard: Shard, plan: str, report: VerifyReport) -> None:
-    """Add findings for a record that is another shard's or plan's, or whose sources are not the shard's."""
+def judge_commit(data: bytes, shard: int, judge: Judge, report: VerifyReport) -> CommitRecord | None:
+    """The record, or None with a finding that says why it does not stand for the shard."""
+    verdict = judge.parsed(shard, data)
+    if verdict.fault is not None:
+        path = layout.commit_file(shard)
+        message = f"commit record of shard {shard}: {verdict.fault.why}; {WAY_OUT}"
+        report.add(verdict.fault.code, message, path=path, shard=shard)
+    elif verdict.record is not None and verdict.record.digest is None:
+        report.no_digest("commit records")
+    return verdict.record
+
+
+def check_commit(record: CommitRecord, shard: Shard, report: VerifyReport) -> None:
+    """Add findings for a record of the shard whose sources, names or counts are not right."""
     path = layout.commit_file(shard.number)
 
     def add(code: str, message: str) -> None:
         report.add(code, f"shard {shard.number}: {message}", path=path, shard=shard.number)
 
-    if record.shard != shard.number:
-        add("commit-misplaced", f"its commit record is that of shard {record.shard}")
-        return
-    if record.plan != plan:
-        add(
-            "commit-of-another-plan", f"committed under plan {record.plan[:16]}, the dataset's is {plan[:16]}"
-        )
-        return
-    if record.source != shard.source:
-        add("commit-of-another-source", f"committed for source {record.source}, planned for {shard.source}")
-        return
     for code, message in _source_differences(record, shard):
         add(code, message)
     for message in _misnamed(record):
@@ -63,6 +50,10 @@ def check_commit(record: CommitRecord, shard: Shard, plan: str, report: VerifyRe
     filtered = sum(record.filtered_by.values())
     if record.records.filtered != filtered:
         add("counts-differ", f"{record.records.filtered} records filtered, its rules took {filtered}")
+    passed_over = sum(record.passed_over_by.values())
+    if record.records.passed_over != passed_over:
+        said = f"{record.records.passed_over} records passed over, its reasons count {passed_over}"
+        add("counts-differ", said)
 
 
 def _source_differences(record: CommitRecord, shard: Shard) -> Iterator[tuple[str, str]]:

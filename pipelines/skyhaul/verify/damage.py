@@ -1,48 +1,131 @@
-"""Committed files that are broken: what `skyhaul replay --damaged` hauls again."""
+"""What of a dataset is broken: what `skyhaul replay --damaged` puts right."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 
-from skyhaul.dataset.commits import CommitReader, committed_numbers
+from pydantic import ValidationError
+
+from skyhaul.dataset.commits import failed_numbers, what_is_wrong
 from skyhaul.dataset.intact import fault_in_file
+from skyhaul.dataset.judging import Judge
+from skyhaul.dataset.sealed import SealedGroup, is_sealed, salvaged
+from skyhaul.dataset.set_aside import move_aside
+from skyhaul.dataset.standing import judged_groups, standing_commits
 from skyhaul.dataset.store import DatasetStore
+from skyhaul.planning.plan_file import Plan
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.commit import FailureRecord, RunRecord
+from skyhaul_schemas.errors import RecordDamaged
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenFile:
-    """mendable: hauling the shard again can put it right."""
+    """shard: None where it is of none. haul: whether the shard has to be hauled again to put it right;
+    else it was set aside at once."""
 
-    shard: int
+    shard: int | None
     path: str
     fault: str
-    mendable: bool = True
+    haul: bool = True
+
+
+def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = frozenset()) -> list[BrokenFile]:
+    """Set aside what needs no hauling to be told from what stands: sealed files that do not, once the records
+    in them that do are files of their own again; commit records of no shard of the plan; failure and run
+    records that cannot be read. What was set aside. only: commit records of these shards, if any.
+    Raises StorageError."""
+    gone: list[BrokenFile] = []
+    judge = Judge(plan)
+    for group in judged_groups(plan, store):
+        sealed = layout.sealed_file(group.number)
+        for unfit in group.unfit:
+            if only and not only & set(layout.shards_of(group.number)):
+                continue
+            if unfit.path == sealed:
+                _unseal(judge, store, group.number)
+            elif unfit.planned or (only and unfit.shard not in only):
+                continue
+            else:
+                move_aside(store, unfit.path)
+            gone.append(BrokenFile(unfit.shard, unfit.path, unfit.why, haul=False))
+        if group.sums is not None and (not only or only & set(layout.shards_of(group.number))):
+            gone += _unseal_rotten(judge, store, group.number)
+    if not only:
+        gone += _unreadable(store)
+    return gone
+
+
+def _unseal_rotten(judge: Judge, store: DatasetStore, group: int) -> list[BrokenFile]:
+    """A sealed group whose footer stands, and whose rows do not."""
+    try:
+        with SealedGroup(store, group) as sealed:
+            rows = sealed.records()
+        fault = next((v.fault for n, data in rows.items() if (v := judge.parsed(n, data)).fault), None)
+        why = None if fault is None else fault.why
+    except RecordDamaged as error:
+        why = str(error).partition(" is damaged: ")[2] or str(error)
+    if why is None:
+        return []
+    _unseal(judge, store, group)
+    return [BrokenFile(None, layout.sealed_file(group), why, haul=False)]
+
+
+def _unseal(judge: Judge, store: DatasetStore, group: int) -> None:
+    """Make files of the records in a sealed file that stand, then set it aside."""
+    for shard, data in salvaged(store, group).items():
+        path = layout.commit_file(shard)
+        if judge.parsed(shard, data).record is not None and not store.exists(path):
+            store.create_bytes(path, data)
+    if is_sealed(store, group):
+        move_aside(store, layout.sealed_file(group))
+
+
+def _unreadable(store: DatasetStore) -> list[BrokenFile]:
+    gone = []
+    for path, shard, fault in unreadable_records(store):
+        move_aside(store, path)
+        gone.append(BrokenFile(shard, path, fault, haul=False))
+    return gone
+
+
+def unreadable_records(store: DatasetStore) -> Iterator[tuple[str, int | None, str]]:
+    """(path, shard, what is wrong) of failure and run records that are none. Raises StorageError."""
+    for shard in list(failed_numbers(store)):
+        path = layout.failure_file(shard)
+        with suppress(FileNotFoundError):
+            try:
+                record = FailureRecord.model_validate_json(store.read_bytes(path))
+            except ValidationError as error:
+                yield path, shard, f"it is no failure record ({what_is_wrong(error)})"
+                continue
+            if record.shard != shard:
+                yield path, shard, f"it is the failure record of shard {record.shard}"
+    for path in list(store.list(layout.RUNS)):
+        if path.endswith(".json"):
+            with suppress(FileNotFoundError):
+                try:
+                    RunRecord.model_validate_json(store.read_bytes(path))
+                except ValidationError as error:
+                    yield path, None, f"it is no run record ({what_is_wrong(error)})"
 
 
 def broken_files(
-    store: DatasetStore, shards: int, read: Callable[[int], None], only: frozenset[int] = frozenset()
+    plan: Plan, store: DatasetStore, read: Callable[[int], None], only: frozenset[int] = frozenset()
 ) -> Iterator[BrokenFile]:
-    """Broken files of the committed shards below `shards` (`only` these, if any), by shard; every file is
-    read. read: called with the bytes just digested."""
-    with closing(CommitReader(store)) as reader:
-        for shard in committed_numbers(store):
-            if shard >= shards:
-                return
-            if only and shard not in only:
-                continue
-            try:
-                record = reader.read(shard)
-            except StorageError:
-                path = layout.commit_file(shard)
-                yield BrokenFile(shard, path, "it is no commit record", mendable=False)
-                continue
-            if record is None:
-                continue
-            for entry in [*record.files, *([record.rejects] if record.rejects else [])]:
-                fault = fault_in_file(store, entry, read)
-                if fault is not None:
-                    yield BrokenFile(shard, entry.path, fault)
+    """Commit records in the place of shards of the plan for which they do not stand, and broken files of
+    those that stand (`only` of these shards, if any); every file is read. read: called with the bytes just
+    digested. Raises StorageError."""
+    for group in judged_groups(plan, store):
+        for unfit in group.unfit:
+            if unfit.planned and unfit.shard is not None and (not only or unfit.shard in only):
+                yield BrokenFile(unfit.shard, unfit.path, unfit.why)
+    for record in standing_commits(plan, store):
+        if only and record.shard not in only:
+            continue
+        for entry in [*record.files, *([record.rejects] if record.rejects else [])]:
+            fault = fault_in_file(store, entry, read)
+            if fault is not None:
+                yield BrokenFile(record.shard, entry.path, fault)

@@ -6,13 +6,16 @@ import itertools
 from collections.abc import Callable
 from contextlib import closing
 
-from skyhaul.dataset.commits import committed_numbers, read_failure
+from skyhaul.dataset.commits import read_failure
+from skyhaul.dataset.delivery import delivered_nothing, first_reason
+from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.plan_file import Plan
 from skyhaul.shards.splits import SplitRule
-from skyhaul.verify.commit_check import check_commit, parse_commit
+from skyhaul.verify.commit_check import check_commit, judge_commit
 from skyhaul.verify.file_check import check_file
+from skyhaul.verify.other_records import check_other_records
 from skyhaul.verify.partition import Partition
 from skyhaul.verify.plan_check import check_plan_rows
 from skyhaul.verify.report import VerifyReport
@@ -20,10 +23,10 @@ from skyhaul.verify.rows_check import RowsCheck
 from skyhaul.verify.sealed_check import GroupRecords
 from skyhaul.verify.strays import StrayCheck
 from skyhaul_schemas import layout
-from skyhaul_schemas.commit import CommitRecord
+from skyhaul_schemas.commit import NO_RECORDS, CommitRecord, RecordCounts
 from skyhaul_schemas.errors import PlanDamaged
 from skyhaul_schemas.plan import Shard
-from skyhaul_schemas.records import REJECTS_SCHEMA, shard_schema
+from skyhaul_schemas.records import EMPTY_OBJECT, REJECTS_SCHEMA, shard_schema
 
 Progress = Callable[[VerifyReport], None]
 """Called with the report as it grows."""
@@ -54,7 +57,11 @@ class _Verification:
         self._rule = SplitRule(header.job["shards"]["splits"])
         self._seed = int(header.job["seed"])
         self._strays = StrayCheck(store, header.shards, report)
-        self._records = GroupRecords(store, report)
+        self._judge = Judge(plan)
+        self._records = GroupRecords(store, self._judge, report)
+        self._counts: dict[str, RecordCounts] = {}
+        self._empty: dict[str, int] = {}
+        self._open_sources: set[str] = set()
         self._damaged: set[int] = set()
         report.plan = header.digest
         report.shards = header.shards
@@ -73,15 +80,13 @@ class _Verification:
         for code, message in self._partition.explain(self._plan, suspects) if suspects else ():
             self._report.add(code, message, path=layout.SHARDS)
         self._strays.check_folders()
-        for number in committed_numbers(self._store):
-            if number >= self._report.shards:
-                self._report.add(
-                    "commit-unplanned",
-                    f"shard {number} is committed, but the plan ends with shard {self._report.shards - 1}",
-                    path=layout.commit_file(number),
-                    shard=number,
-                )
+        check_other_records(self._store, self._judge, self._report)
         self._report.damaged_objects = len(self._damaged)
+        self._report.undelivered = [
+            first_reason(self._plan, self._store, name, counts)
+            for name, counts in sorted(self._counts.items())
+            if name not in self._open_sources and delivered_nothing(counts, self._empty.get(name, 0))
+        ]
 
     def _check_shard(self, shard: Shard) -> None:
         for chunk in shard.chunks:
@@ -89,18 +94,26 @@ class _Verification:
         committed, data = self._records.find(shard.number)
         if not committed:
             failure = read_failure(self._store, shard.number)
-            self._report.shards_failed += (
-                failure is not None and failure.final and not self._plan.outdates(failure)
-            )
+            failed = failure is not None and failure.final and not self._plan.outdates(failure)
+            self._report.shards_failed += failed
+            if not failed:
+                self._open_sources.add(shard.source)
+            if failure is not None and failure.digest is None:
+                self._report.no_digest("failure records")
             return
-        self._report.shards_committed += 1
-        record = None if data is None else parse_commit(data, shard.number, self._report)
+        record = None if data is None else judge_commit(data, shard.number, self._judge, self._report)
         self._strays.committed(shard.number, record)
         if record is None:
+            self._open_sources.add(shard.source)
             return
-        check_commit(record, shard, shard.plan, self._report)
+        self._report.shards_committed += 1
+        check_commit(record, shard, self._report)
         self._report.rows += record.records.written
         self._report.rejects += record.records.rejected
+        self._report.passed_over += record.records.passed_over
+        self._counts[shard.source] = self._counts.get(shard.source, NO_RECORDS).plus(record.records)
+        empty = self._empty.get(shard.source, 0) + record.passed_over_by.get(EMPTY_OBJECT, 0)
+        self._empty[shard.source] = empty
         self._damaged |= {hash((shard.source, s.object)) for s in record.sources if s.damaged}
         self._check_files(record, shard)
 

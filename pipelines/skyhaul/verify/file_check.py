@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas.commit import CommittedFile
@@ -43,7 +44,7 @@ def check_file(
     except FileNotFoundError:
         add("file-missing", f"it is gone; shard {shard} was committed with it")
     except (StorageError, OSError) as error:
-        add("file-unreadable", f"it cannot be read: {first_line(error)}")
+        add("file-unreadable", f"it cannot be read: {said(error)}")
     return False
 
 
@@ -63,13 +64,13 @@ def _check_footer(
         try:
             parquet = pq.ParquetFile(file)
             found, footer = parquet.schema_arrow, parquet.metadata
-        except (pa.ArrowException, OSError) as error:
-            add("file-unreadable", f"it cannot be read as Parquet: {first_line(error)}")
+            raw = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
+        except PARQUET_ERRORS as error:
+            add("file-unreadable", f"it cannot be read as Parquet: {said(error)}")
             return False
         if not found.equals(schema):
             add("schema-differs", f"its schema is not the dataset's: {_schema_difference(found, schema)}")
             return False
-        raw = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
     if footer.num_rows != entry.rows:
         add("counts-differ", f"it holds {footer.num_rows} rows, its commit record says {entry.rows}")
     if raw != entry.raw_bytes:
@@ -85,7 +86,3 @@ def _schema_difference(found: pa.Schema, schema: pa.Schema) -> str:
         if not found.field(index).equals(field):
             return f"column {field.name} is {found.field(index).type}, not {field.type}"
     return "it has other columns, or in another order"
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from skyhaul.dataset.delivery import Undelivered
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 from skyhaul_schemas.printable import printable
 
@@ -28,7 +29,9 @@ class Finding:
 @dataclass(slots=True)
 class VerifyReport:
     """Counts of what was proved, and findings. bytes: of the files that were digested. pages_read: whether
-    every page was read (`deep`)."""
+    every page was read (`deep`). undelivered: sources with nothing left of whose records none was written or
+    filtered. without_digest: by kind, records that an earlier version wrote without a digest of their
+    own."""
 
     plan: str = ""
     pages_read: bool = False
@@ -41,6 +44,9 @@ class VerifyReport:
     bytes: int = 0
     rows: int = 0
     rejects: int = 0
+    passed_over: int = 0
+    undelivered: list[Undelivered] = field(default_factory=list)
+    without_digest: dict[str, int] = field(default_factory=dict)
     findings_total: int = 0
     findings: list[Finding] = field(default_factory=list)
 
@@ -53,6 +59,10 @@ class VerifyReport:
         self.findings_total += 1
         if len(self.findings) < FINDINGS_CAP:
             self.findings.append(Finding(code, printable(message), path, shard))
+
+    def no_digest(self, kind: str) -> None:
+        """A record that proves nothing of itself."""
+        self.without_digest[kind] = self.without_digest.get(kind, 0) + 1
 
     def exit_code(self) -> int:
         """4 for damage; of a sound dataset 75 while shards are left, then 3 for failed shards or damaged
@@ -79,6 +89,9 @@ class VerifyReport:
             "bytes": self.bytes,
             "rows": self.rows,
             "rejects": self.rejects,
+            "passed_over": self.passed_over,
+            "undelivered": [source.as_json() for source in self.undelivered],
+            "without_digest": self.without_digest,
             "findings_total": self.findings_total,
             "findings": [asdict(finding) for finding in self.findings],
         }

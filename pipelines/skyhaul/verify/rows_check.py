@@ -8,6 +8,7 @@ split that its id is dealt to; and chunks of different shards do not overlap.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
-from skyhaul.verify.file_check import first_line
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas.plan import Shard
 
@@ -75,18 +76,24 @@ class RowsCheck:
         the first rows that are wrong."""
         with self._store.open_input(path) as file:
             row = 0
-            try:
-                for batch in _batches(
-                    pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
-                ):
+            batches = _batches(file)
+            while True:
+                try:
+                    batch = next(batches, None)
+                except PARQUET_ERRORS as error:
+                    self._add("page-damaged", f"{path}, after row {row}: {said(error)}", path)
+                    return
+                if batch is None:
+                    return
+                try:
                     wrong = None if split is None else self._wrong(batch, split)
-                    if wrong is not None:
-                        code, message = wrong
-                        self._add(code, f"{path}, rows {row} to {row + batch.num_rows - 1}: {message}", path)
-                        return
-                    row += batch.num_rows
-            except (pa.ArrowException, OSError) as error:
-                self._add("page-damaged", f"{path}, after row {row}: {first_line(error)}", path)
+                except pa.ArrowException as error:
+                    wrong = ("page-damaged", said(error))
+                if wrong is not None:
+                    code, message = wrong
+                    self._add(code, f"{path}, rows {row} to {row + batch.num_rows - 1}: {message}", path)
+                    return
+                row += batch.num_rows
 
     def _add(self, code: str, message: str, path: str) -> None:
         self._report.add(code, message, path=path, shard=self._shard.number)
@@ -140,7 +147,8 @@ class RowsCheck:
                 found[row] -= 1
 
 
-def _batches(parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:
     """Group by group, because a batch across row groups of large rows would not be bounded."""
+    parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
     for group in range(parquet.num_row_groups):
         yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])

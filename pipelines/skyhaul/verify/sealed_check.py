@@ -7,9 +7,11 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from skyhaul.dataset.commits import numbers_in, same_commit
+from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.sealed import SealedGroup
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
+from skyhaul.verify.commit_check import WAY_OUT
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
@@ -17,11 +19,12 @@ from skyhaul_schemas.errors import StorageError
 
 
 class GroupRecords:
-    """Adds findings for a sealed group that is damaged, whose sums are not those of its records, or beside
-    which lie records that say otherwise."""
+    """Adds findings for a sealed group that is damaged or not of the plan, whose sums are not those of its
+    records, or beside which lie records that say otherwise."""
 
-    def __init__(self, store: DatasetStore, report: VerifyReport) -> None:
+    def __init__(self, store: DatasetStore, judge: Judge, report: VerifyReport) -> None:
         self._store = store
+        self._judge = judge
         self._report = report
         self._group = -1
         self._sealed: dict[int, bytes] | None = None
@@ -53,14 +56,23 @@ class GroupRecords:
             return
         except StorageError as error:
             self._damaged = True
-            self._report.add("sealed-damaged", str(error), path=path)
+            self._report.add("sealed-damaged", f"{error}; {WAY_OUT}", path=path)
             return
+        if sums.plans is not None:
+            fault = self._judge.fault_of_sealed(group, sums)
+            if fault is not None:
+                self._report.add(fault.code, f"{path}: {fault.why}; {WAY_OUT}", path=path)
+        else:
+            self._report.no_digest("sealed files")
         added = CommitSums()
         for data in self._sealed.values():
             # A record that cannot be read is told of when its shard's turn comes.
             with suppress(ValidationError):
                 added.add(CommitRecord.model_validate_json(data))
-        if added.of_group(group) != sums:
+        due = added.of_group(group)
+        # An earlier version left these out.
+        missing = [name for name in ("plans", "by_source") if getattr(sums, name) is None]
+        if due.model_copy(update={**dict.fromkeys(missing), "pages": sums.pages}) != sums:
             self._report.add("sealed-sums", f"{path}: its sums are not those of its records", path=path)
         self._check_beside(group, self._sealed)
 
@@ -72,7 +84,7 @@ class GroupRecords:
                 if not same_commit(sealed.get(shard, b""), self._store.read_bytes(path)):
                     self._report.add(
                         "commit-twice",
-                        f"{path} says otherwise than {layout.sealed_file(group)}, which counts",
+                        f"{path} says otherwise than {layout.sealed_file(group)}, which counts; {WAY_OUT}",
                         path=path,
                         shard=shard,
                     )

@@ -1,0 +1,22 @@
+"""What stands in a dataset, for tests that have no plan at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from skyhaul.dataset import standing
+from skyhaul.dataset.shard_set import ShardSet
+from skyhaul.dataset.store import DatasetStore
+from skyhaul.planning.plan_file import Plan
+from skyhaul_schemas.commit import FailureRecord
+
+
+def committed_shards(store: DatasetStore) -> ShardSet:
+    with closing(Plan.open(store)) as plan:
+        return standing.standing_shards(plan, store)
+
+
+def failures(store: DatasetStore) -> Iterator[FailureRecord]:
+    with closing(Plan.open(store)) as plan:
+        yield from standing.failures(plan, store)
