@@ -133,7 +133,7 @@ class SourceSilent(DeferredError):
 
 
 class Interrupted(DeferredError):
-    """The haul was asked to stop (SIGINT or SIGTERM)."""
+    """The haul was asked to stop (SIGINT, SIGTERM or SIGHUP)."""
 
 
 class PlanAmended(DeferredError):
@@ -185,17 +185,40 @@ class ChecksumMismatch(CarriageError):
 
 
 class StorageError(SkyhaulError):
-    """The spool or the dataset could not be written or read. The next run tries the shard again."""
+    """The spool, the dataset or another disk of ours did not do what was asked. The next run tries again."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
+class DiskFull(StorageError):
+    """No space left (ENOSPC, EDQUOT or EFBIG). What is committed is untouched."""
+
+
+class TooManyOpenFiles(StorageError):
+    """The limit on open files is reached (EMFILE or ENFILE)."""
+
+
+class StorageReadOnly(StorageError):
+    """A filesystem became read-only while it was used (EROFS)."""
+
+
+class StorageRefused(StorageError, UsageError):
+    """A place that this user may not write to, or that cannot be one (EACCES, EPERM, a file where a folder
+    should be; EROFS from the start). Trying again changes nothing."""
+
+    exit_code = EXIT_USAGE
+
+
+class RecordDamaged(StorageError):
+    """A file of the dataset that says what was done is not what it was."""
 
     exit_code = EXIT_FAILED
 
 
-class DiskFull(StorageError):
-    """No space left (ENOSPC or EDQUOT). What is committed is untouched."""
-
-
 class SpoolDamaged(StorageError):
     """The journal is rotten in its middle; it is not guessed at."""
+
+    exit_code = EXIT_FAILED
 
 
 class CommitConflict(SkyhaulError):

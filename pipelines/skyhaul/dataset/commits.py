@@ -21,7 +21,7 @@ from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.errors import RecordDamaged, StorageError
 
 _NUMBERED = re.compile(r"(?:.*/)?(\d{7,9})\.json")
 _INCIDENTAL = {"transfer", "started", "finished", "versions"}
@@ -120,7 +120,7 @@ def _parsed(store: DatasetStore, shard: int, data: bytes) -> CommitRecord:
     try:
         return CommitRecord.model_validate_json(data)
     except ValidationError as error:
-        raise StorageError(
+        raise RecordDamaged(
             f"{layout.commit_file(shard)} in dataset {store.place} is no commit record; run `skyhaul verify`"
         ) from error
 

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from skyhaul.dataset.files import NewFile
+from skyhaul.dataset.storage_errors import storage_error
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import GroupSums
 from skyhaul_schemas.digested import canonical_json
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.errors import RecordDamaged, StorageError
 from skyhaul_schemas.printable import printable
 
 SCHEMA = pa.schema(
@@ -109,11 +110,11 @@ class SealedGroup:
 
     def _failed(self, error: Exception) -> StorageError:
         if isinstance(error, OSError) and error.errno is not None:
-            return StorageError(f"{self._path} in dataset {self._place} cannot be read: {error.strerror}")
+            return storage_error(error, "read", f"{self._path} in dataset {self._place}")
         return self._damaged(printable(str(error).partition("\n")[0]))
 
     def _damaged(self, why: str) -> StorageError:
-        return StorageError(
+        return RecordDamaged(
             f"{self._path} in dataset {self._place} is damaged: {why}; restore it from a copy of the dataset"
         )
 

@@ -34,7 +34,7 @@ from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.publishing import keep_job
 from skyhaul.planning.recipe import Recipe
 from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
-from skyhaul_schemas.errors import EXIT_INCOMPLETE, SkyhaulError, StorageError
+from skyhaul_schemas.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK, SkyhaulError, StorageError
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.linkterms import due_at
 from skyhaul_schemas.plan import PlanHeader
@@ -90,7 +90,7 @@ def haul(
         store.probe()
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
-        _seal(store, control, watcher)
+        unsealed = _seal(store, control, watcher)
         before = survey(plan, store)
         config = HaulConfig(
             run=f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
@@ -115,35 +115,51 @@ def haul(
         lasting: SkyhaulError | None = None
         if _pending(before, options.only):
             state, tally, lasting = _run(config, options, control, watcher, header, before, begun)
-            _seal(store, control, watcher)
+            unsealed = _seal(store, control, watcher)
         after = survey(plan, store)
     if lasting is not None and after.shards_left and caught.signum is None:
         plan.close()
         raise lasting
     outcome = _reconcile(config, options, before, after, caught, tally, state, started, begun, header)
     plan.close()
-    return _recorded(outcome, store, plan, loaded, started)
+    return _recorded(outcome, store, plan, loaded, started, unsealed)
 
 
-def _seal(store: DatasetStore, control: HaulControl, watcher: HaulObserver) -> None:
-    """Full groups that no worker saw become full, or whose sealing was interrupted. It only saves time, so a
-    haul does not fail by it."""
+def _seal(store: DatasetStore, control: HaulControl, watcher: HaulObserver) -> StorageError | None:
+    """Full groups that no worker saw become full, or whose sealing was interrupted. No shard fails by it;
+    what prevented it is returned, since the next run has to make up for it."""
     try:
         seal_full_groups(store, control.stopped)
     except StorageError as error:
         watcher.event(f"full groups of commit records are not sealed: {error}")
+        return error
+    return None
 
 
 def _recorded(
-    outcome: HaulOutcome, store: DatasetStore, plan: Plan, loaded: LoadedJob, started: datetime
+    outcome: HaulOutcome,
+    store: DatasetStore,
+    plan: Plan,
+    loaded: LoadedJob,
+    started: datetime,
+    unsealed: StorageError | None,
 ) -> HaulOutcome:
-    """Write the card and the run record. Where the disk is full the outcome says so: both are hints."""
+    """Write the card and the run record. Nothing rests on them, but a dataset whose card is of another day is
+    not done: the next run writes it."""
+    if unsealed is not None:
+        outcome = _unfinished(outcome, unsealed, "full groups of commit records are not sealed")
     try:
         write_card(store, plan, outcome.survey, loaded.job)
         write_run(store, started, outcome.run)
     except StorageError as error:
-        return replace(outcome, messages=(*outcome.messages, f"card or run record not written: {error}"))
+        return _unfinished(outcome, error, "card or run record not written")
     return outcome
+
+
+def _unfinished(outcome: HaulOutcome, error: StorageError, what: str) -> HaulOutcome:
+    """The outcome where something beside the shards was left undone. 75 and interruptions stay."""
+    code = error.exit_code if outcome.exit_code in (EXIT_OK, EXIT_FAILED) else outcome.exit_code
+    return replace(outcome, exit_code=code, messages=(*outcome.messages, f"{what}: {error}"))
 
 
 def _plan(

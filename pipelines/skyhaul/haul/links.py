@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,9 @@ from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.links.sharing import Sharing
 from skyhaul_connectors.links.slots import SlotSharing
 from skyhaul_connectors.links.terms import LinkTerms
-from skyhaul_schemas.errors import StorageError, UsageError
+from skyhaul_schemas.errors import StorageReadOnly, UsageError
 from skyhaul_schemas.job import Job, LinkSpec
+from skyhaul_schemas.storage_errors import from_the_start
 
 
 def open_links(job: Job, epoch: float, store: DatasetStore) -> dict[str, SharedLink]:
@@ -50,10 +52,21 @@ def check_links(job: Job) -> None:
 
 
 def ledger_path(job: Job, env: Mapping[str, str]) -> Path:
-    """Where the bytes of links with a cap or a price are counted."""
+    """Where the bytes of links with a cap or a price are counted. Raises UsageError where that is nowhere."""
     if job.ledger is not None:
         return Path(job.ledger)
-    return default_ledger(env.get("XDG_STATE_HOME"), Path.home())
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and no entry of this user in passwd
+        state = env.get("XDG_STATE_HOME")
+        if not (state and Path(state).is_absolute()):
+            raise UsageError(
+                "the ledger of links with a cap or a price has no place: there is no XDG_STATE_HOME and no"
+                f" HOME, and user {os.getuid()} has no entry in passwd; set one of the two, or name a file"
+                " with the job's `ledger`"
+            ) from None
+        home = Path(state)
+    return default_ledger(env.get("XDG_STATE_HOME"), home)
 
 
 def check_ledger(job: Job, env: Mapping[str, str]) -> None:
@@ -62,5 +75,5 @@ def check_ledger(job: Job, env: Mapping[str, str]) -> None:
     if any(LinkTerms.of(name, spec).metered for name, spec in job.links.items() if name in used):
         try:
             Ledger(ledger_path(job, env)).close()
-        except StorageError as error:
-            raise UsageError(str(error)) from error
+        except StorageReadOnly as error:
+            raise from_the_start(error) from error

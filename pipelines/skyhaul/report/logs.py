@@ -59,6 +59,7 @@ def start_logging(*, log_format: str, quiet: bool, verbose: bool) -> None:
 
     Called before Beam is imported, and with `force`, because Beam configures the root logger too.
     """
+    logging.raiseExceptions = False  # a stderr that is full or gone must not fill up with tracebacks
     handler = _StderrNow()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     # Others' warnings are for us, not for users: Beam warns of cloud clients that a haul does not need.

@@ -10,7 +10,7 @@ from skyhaul.dataset.commits import CommitReader, committed_numbers
 from skyhaul.dataset.intact import fault_in_file
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.errors import RecordDamaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def broken_files(
                 continue
             try:
                 record = reader.read(shard)
-            except StorageError:
+            except RecordDamaged:
                 path = layout.commit_file(shard)
                 yield BrokenFile(shard, path, "it is no commit record", mendable=False)
                 continue

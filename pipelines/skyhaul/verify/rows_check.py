@@ -8,6 +8,7 @@ split that its id is dealt to; and chunks of different shards do not overlap.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from skyhaul.shards.splits import SplitRule, object_key, row_hashes
 from skyhaul.verify.file_check import first_line
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas.plan import Shard
+from skyhaul_schemas.storage_errors import passing_raised
 
 _BATCH_ROWS = 4096
 _RANK_SHIFT = 48
@@ -76,9 +78,7 @@ class RowsCheck:
         with self._store.open_input(path) as file:
             row = 0
             try:
-                for batch in _batches(
-                    pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
-                ):
+                for batch in _batches(file, path):
                     wrong = None if split is None else self._wrong(batch, split)
                     if wrong is not None:
                         code, message = wrong
@@ -140,7 +140,9 @@ class RowsCheck:
                 found[row] -= 1
 
 
-def _batches(parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _batches(file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
     """Group by group, because a batch across row groups of large rows would not be bounded."""
-    for group in range(parquet.num_row_groups):
-        yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])
+    with passing_raised(f"cannot read {path}"):
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+        for group in range(parquet.num_row_groups):
+            yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])

@@ -13,7 +13,7 @@ from skyhaul.dataset.sums import CommitSums
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.errors import RecordDamaged
 
 
 class GroupRecords:
@@ -51,7 +51,7 @@ class GroupRecords:
                 self._sealed, sums = sealed.records(), sealed.sums
         except FileNotFoundError:
             return
-        except StorageError as error:
+        except RecordDamaged as error:
             self._damaged = True
             self._report.add("sealed-damaged", str(error), path=path)
             return
