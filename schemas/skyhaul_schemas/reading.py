@@ -41,9 +41,10 @@ def read_start(path: str | Path, limit: int) -> bytes:
 def _part(descriptor: int, length: int, piped: bool, *, begun: bool) -> bytes:
     """The next bytes; none at the end. A pipe that nobody has opened for writing yet reads as ended."""
     until = time.monotonic() + PIPE_WAIT
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
     while True:
-        ready = not piped or select.select([descriptor], [], [], max(0.0, until - time.monotonic()))[0]
-        if not ready:
+        if piped and not waiting.poll(max(0.0, until - time.monotonic()) * 1000):
             raise ValueError(f"it is a pipe, and nothing was written to it for {PIPE_WAIT:g} s")
         try:
             part = os.read(descriptor, length)

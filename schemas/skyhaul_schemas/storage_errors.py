@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ _TABLE: dict[int, tuple[type[StorageError], str]] = {
     ),
     errno.EROFS: (StorageReadOnly, f"the filesystem is read-only; remount it for writing and {AGAIN}"),
     errno.EIO: (StorageError, f"Input/output error; look at the disk, then {AGAIN}"),
-    errno.ENOMEM: (StorageError, f"not enough memory; free some, or lower --workers, and {AGAIN}"),
+    errno.ENOMEM: (StorageError, f"not enough memory; free some, raise the limit (ulimit -v), or lower --workers, and {AGAIN}"),
     errno.EAGAIN: (
         StorageError,
         f"no more processes or threads are allowed (ulimit -u, or the container's); raise that and {AGAIN}",
@@ -74,6 +75,7 @@ _ANYWHERE = {
 _SQLITE = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_CANTOPEN: errno.EIO,
     sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_PERM: errno.EACCES,
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
@@ -81,8 +83,17 @@ _SQLITE = {
 }
 """Primary result codes of SQLite (https://sqlite.org/rescode.html) as the errno that says the same."""
 
+_VAGUE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
+"""Codes that stand for several errno values."""
+
+_PROBE = 64 * 1024
+"""Bytes that are written to learn why a database takes none: more than a filesystem keeps in an inode."""
+
 _NO_THREAD = "can't start new thread"
 """CPython's RuntimeError for EAGAIN of pthread_create."""
+
+_NO_ROOM_TO_LOAD = ("Cannot allocate memory", "failed to map segment", "cannot create shared object")
+"""Of the dynamic linker (glibc's dl-load.c)."""
 
 _NO_TEMPORARY = "No usable temporary directory"
 """Of `tempfile`, where it could write to none of its folders."""
@@ -128,19 +139,13 @@ def unusable(error: OSError, what: str, way_out: str = "") -> SkyhaulError:
 
 
 def from_the_start(error: StorageError) -> StorageError:
-    """The same where nothing was done yet: what is read-only now was not remounted, and stays so."""
-    if isinstance(error, StorageReadOnly):
+    """The same where nothing was done yet: what is read-only now was not remounted, and stays so; and what
+    nobody knows to pass is a matter of the place."""
+    cause = error.__cause__
+    unknown = type(error) is StorageError and isinstance(cause, OSError) and not is_passing(cause)
+    if unknown or isinstance(error, StorageReadOnly):
         return StorageRefused(str(error))
     return error
-
-
-@contextmanager
-def refused_from_the_start() -> Iterator[None]:
-    """`from_the_start` of what the block raises."""
-    try:
-        yield
-    except StorageReadOnly as error:
-        raise from_the_start(error) from error
 
 
 def errno_of(error: BaseException, path: os.PathLike[str] | str | None = None) -> int | None:
@@ -151,10 +156,12 @@ def errno_of(error: BaseException, path: os.PathLike[str] | str | None = None) -
     if not isinstance(code, int):
         return None
     primary = code & 0xFF
-    if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-        # SQLite keeps the system's own word to itself; the same call tells it again.
-        return _why_not_open(None if path is None else os.fspath(path)) or _SQLITE.get(primary, errno.EIO)
-    return _SQLITE.get(primary)
+    known = _SQLITE.get(primary)
+    if path is None or primary not in _VAGUE:
+        return known
+    # SQLite keeps the system's own word to itself; a little work beside the database tells it again.
+    place = os.fspath(path)
+    return _why_not_open(place) or _why_not_open(f"{place}-probe-{os.getpid()}") or known
 
 
 def _why_not_open(path: str | None) -> int | None:
@@ -166,7 +173,7 @@ def _why_not_open(path: str | None) -> int | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         try:
             if not there:
-                os.write(descriptor, b"\0")
+                os.write(descriptor, bytes(_PROBE))
         finally:
             os.close(descriptor)
             if not there:
@@ -185,6 +192,11 @@ def of_environment(error: BaseException) -> SkyhaulError | None:
         case BaseExceptionGroup():
             return next(filter(None, map(of_environment, error.exceptions)), None)
         case MemoryError():
+            return StorageError(_TABLE[errno.ENOMEM][1])
+        case ImportError() if any(words in str(error) for words in _NO_ROOM_TO_LOAD):
+            return StorageError(_TABLE[errno.ENOMEM][1])
+        case SystemError() if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            # CPython's own word where it runs out of memory in places that do not look for it.
             return StorageError(_TABLE[errno.ENOMEM][1])
         case RuntimeError() if str(error).startswith(_NO_THREAD):
             return StorageError(_TABLE[errno.EAGAIN][1])

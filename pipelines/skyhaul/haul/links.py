@@ -17,7 +17,7 @@ from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.links.sharing import Sharing
 from skyhaul_connectors.links.slots import SlotSharing
 from skyhaul_connectors.links.terms import LinkTerms
-from skyhaul_schemas.errors import StorageReadOnly, UsageError
+from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.job import Job, LinkSpec
 from skyhaul_schemas.storage_errors import from_the_start
 
@@ -75,5 +75,5 @@ def check_ledger(job: Job, env: Mapping[str, str]) -> None:
     if any(LinkTerms.of(name, spec).metered for name, spec in job.links.items() if name in used):
         try:
             Ledger(ledger_path(job, env)).close()
-        except StorageReadOnly as error:
+        except StorageError as error:
             raise from_the_start(error) from error
