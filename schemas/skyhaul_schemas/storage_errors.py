@@ -47,9 +47,12 @@ _TABLE: dict[int, tuple[type[StorageError], str]] = {
         TooManyOpenFiles,
         f"too many open files on this machine; close some, or raise fs.file-max, and {AGAIN}",
     ),
-    errno.EROFS: (StorageReadOnly, f"the filesystem is read-only; remount it for writing and {AGAIN}"),
+    errno.EROFS: (StorageReadOnly, f"Read-only file system; remount it for writing and {AGAIN}"),
     errno.EIO: (StorageError, f"Input/output error; look at the disk, then {AGAIN}"),
-    errno.ENOMEM: (StorageError, f"not enough memory; free some, raise the limit (ulimit -v), or lower --workers, and {AGAIN}"),
+    errno.ENOMEM: (
+        StorageError,
+        f"not enough memory; free some, raise the limit (ulimit -v), or lower --workers, and {AGAIN}",
+    ),
     errno.EAGAIN: (
         StorageError,
         f"no more processes or threads are allowed (ulimit -u, or the container's); raise that and {AGAIN}",

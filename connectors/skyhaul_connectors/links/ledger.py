@@ -121,6 +121,15 @@ class Ledger:
         self._mine[account] = (cycle, granted)
         return Grant(granted, last)
 
+    def restore(self, account: str, cycle: str, known: Used) -> None:
+        """Book what was known of the cycle before and is known no longer."""
+        with self._translated("written"), self._transaction():
+            row = self._db.execute(
+                "SELECT counted, free FROM used WHERE account = ? AND cycle = ?", (account, cycle)
+            ).fetchone()
+            counted, free = row or (0, 0)
+            self._book(account, cycle, max(0, known.counted - counted), max(0, known.free - free))
+
     def close(self) -> None:
         """Give back what is leased and was not settled away. Settle before."""
         with self._translated("written"):
@@ -238,7 +247,7 @@ class Ledger:
                 ) from error
             found = storage_error(error, f"the ledger {shown} cannot be {done}", self.path)
             if isinstance(found, StorageRefused):
-                found = StorageRefused(f"{found}; the job's `ledger` names another file")
+                found = StorageRefused(f"{found}, or name another file with the job's `ledger`")
             raise found from error
 
 

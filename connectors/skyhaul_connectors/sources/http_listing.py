@@ -238,10 +238,9 @@ class Pinning:
                 for _ in range(self._connections):
                     tasks.create_task(self._pin_all())
         except BaseExceptionGroup as group:
+            # An error of ours is what a user can do something about, whatever else went wrong beside it.
             ours = group.subgroup(SkyhaulError)
-            if ours is None:
-                raise
-            raise _first(ours) from None
+            raise _first(group if ours is None else ours) from None
 
     async def _find(self) -> None:
         await self._finder.find(self._found)
@@ -295,9 +294,8 @@ def streamed(name: str, batches: AsyncIterator[Sequence[PinnedObject]]) -> Itera
         thread.close()
 
 
-def _first(errors: BaseExceptionGroup[BaseException]) -> SkyhaulError:
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, SkyhaulError)
     return error

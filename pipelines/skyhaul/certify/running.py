@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -34,6 +35,10 @@ def missing(engine: Engine) -> str | None:
         return f"{engine.package} is not installed: pip install 'skyhaul[{engine.extra}]'"
     if engine.package != "pyspark":
         return None
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return f"Spark needs an entry of its user in passwd, and user {os.getuid()} has none"
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java is None:

@@ -12,6 +12,7 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from skyhaul.dataset.card import write_card
@@ -33,8 +34,10 @@ from skyhaul.planning.make_plan import check_plan, make_plan
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.publishing import keep_job
 from skyhaul.planning.recipe import Recipe
+from skyhaul_connectors.transfer.spool_probe import probe_spool
 from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
 from skyhaul_schemas.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK, SkyhaulError, StorageError
+from skyhaul_schemas.job import Job, ListedUrls
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.linkterms import due_at
 from skyhaul_schemas.plan import PlanHeader
@@ -88,6 +91,8 @@ def haul(
         if options.runner == IN_PROCESS:
             check_ledger(loaded.job, os.environ)
         store.probe()
+        if options.runner == IN_PROCESS and _fetches(loaded.job):
+            probe_spool(Path(loaded.job.spool))
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
         unsealed = _seal(store, control, watcher)
@@ -190,6 +195,15 @@ def _plan(
 
 def _planning(objects: int, size: int, elapsed: float) -> Progress:
     return Progress("planning", elapsed, size, 0, objects, 0, 0, 0, 0, 0, 0, (), None)
+
+
+def _fetches(job: Job) -> bool:
+    """Whether any source comes over a network or a link, and so through the spool."""
+    for spec in job.sources.values():
+        urls = [spec.url.root or spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
+        if spec.via or any("://" in url and not url.startswith("file://") for url in urls):
+            return True
+    return False
 
 
 def _due(loaded: LoadedJob, options: HaulOptions, started: float) -> float | None:

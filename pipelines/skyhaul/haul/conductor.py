@@ -124,6 +124,7 @@ class Conductor:
         self._given_up: dict[str, SkyhaulError] = {}
         self._garbage: dict[str, int] = {}
         self._disk_lost = False
+        self._told: set[str] = set()
         # A shard's spool file is open as long as the shard is.
         files = site.files.shards if site.files is not None else _MANY
         self._most_open = max(1, min(4 * workers + _AHEAD, files))
@@ -314,7 +315,10 @@ class Conductor:
     def _note_storage(self, shard: Shard, error: StorageError) -> None:
         """The shard is as good as before, so that it is put off and no failure of its own. Where a disk takes
         nothing any more, further shards would cross the link for nothing."""
-        self._event(f"shard {shard.number} of {shard.source} put off: {error.kind}: {error}")
+        if error.kind not in self._told:
+            # The others are counted in the summary.
+            self._told.add(error.kind)
+            self._event(f"shard {shard.number} of {shard.source} put off: {error.kind}: {error}")
         self._storage_failed += 1
         lasting = isinstance(error, DiskFull | StorageReadOnly)
         if lasting or self._storage_failed >= _STORAGE_TRIES:

@@ -14,7 +14,7 @@ from skyhaul.haul.control import HaulControl
 from skyhaul.haul.dealing import linked_sources
 from skyhaul.haul.heap import use_one_heap
 from skyhaul.haul.link_keeper import LinkKeeper
-from skyhaul.haul.links import ledger_path, open_links
+from skyhaul.haul.links import ledger_path, metered_links, open_links
 from skyhaul.haul.receipts import Tally
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.plan_file import Plan
@@ -137,7 +137,7 @@ class Site:
             return LinkKeeper(
                 self.links,
                 self.engine,
-                ledger=ledger_path(self.job, os.environ),
+                ledger=ledger_path(self.job, os.environ) if metered_links(self.job) else None,
                 folder=self._spool_folder,
                 run=self.config.run,
                 groups=groups,

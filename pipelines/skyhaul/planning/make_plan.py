@@ -15,6 +15,7 @@ from skyhaul.planning.publishing import publish, refuse_foreign
 from skyhaul.planning.routes import planning_route
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
+from skyhaul_connectors.transfer.spool_probe import probe_spool
 from skyhaul_schemas.digested import digested_part, job_difference
 from skyhaul_schemas.errors import PlanMismatch, UsageError
 from skyhaul_schemas.job import Job
@@ -73,6 +74,7 @@ def plan_sources(
     """`make_plan` for sources that are open; patterns: see `selections`."""
     refuse_foreign(store)
     store.probe()
+    probe_spool(Path(loaded.job.spool))
     part = digested_part(loaded.job, patterns)
     refuse_secrets(loaded, patterns)
     with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:
