@@ -24,7 +24,7 @@ from skyhaul_connectors.sources.globs import Selection, States
 from skyhaul_connectors.sources.http_url import HttpUrl
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.printable import printable
+from skyhaul_schemas.printable import json_printable, printable
 
 BLOCK = 1 << 20
 """Bytes, at the least."""
@@ -86,7 +86,9 @@ def _line(path: str, future: Future[dict[str, Any] | str], skip: Skip) -> Iterat
     if isinstance(found, str):
         skip(path, found)
     else:
-        yield IndexLine(json.dumps(found, ensure_ascii=False, separators=(",", ":")), found["size"])
+        yield IndexLine(
+            json_printable(json.dumps(found, ensure_ascii=False, separators=(",", ":"))), found["size"]
+        )
 
 
 def _entry(folder: str, path: str, settings: IndexSettings) -> dict[str, Any] | str:
