@@ -152,6 +152,18 @@ class AccessRefused(CarriageError):
     """The source does not let us read (401, 403, or file permissions)."""
 
 
+class NotSetUp(AccessRefused, UsageError):
+    """What access needs is not here: a profile, a key, a file of credentials. Nobody was asked yet."""
+
+    exit_code = EXIT_USAGE
+
+
+class NoSuchBucket(ObjectMissing, UsageError):
+    """The store has no bucket of the name."""
+
+    exit_code = EXIT_USAGE
+
+
 class RangeRefused(CarriageError):
     """The server did not answer the range that was asked: 200, 416, or another Content-Range."""
 

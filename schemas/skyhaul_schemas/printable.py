@@ -11,8 +11,8 @@ FOUND_CAP = 80
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""Letters and marks that are drawn as nothing: Default_Ignorable_Code_Point (Unicode's DerivedCoreProperties.txt)
-outside the categories that `str.isprintable` leaves out by itself."""
+"""Letters and marks that are drawn as nothing: Default_Ignorable_Code_Point (Unicode's
+DerivedCoreProperties.txt) outside the categories that `str.isprintable` leaves out by itself."""
 
 
 def printable(text: str) -> str:
@@ -29,8 +29,8 @@ def printable(text: str) -> str:
 
 
 def json_printable(text: str) -> str:
-    """JSON text with the same characters as JSON's own escapes, so that it still says the same. Line ends between
-    values stay."""
+    """JSON text with the same characters as JSON's own escapes, so that it still says the same. Line ends
+    between values stay."""
     if text.isascii():
         return text
     return "".join(c if c.isascii() or _is_seen(c) else _json_escape(c) for c in text)

@@ -12,6 +12,8 @@ from skyhaul_schemas.errors import (
     AccessRefused,
     CarriageError,
     ConnectionLost,
+    NoSuchBucket,
+    NotSetUp,
     ObjectMissing,
     SourceChanged,
     StalledError,
@@ -35,6 +37,35 @@ _NO_ENTRY = frozenset(
 """paramiko's, by name."""
 
 
+_NOT_SET_UP = frozenset(
+    {
+        "ConfigNotFound", "ConfigParseError", "CredentialRetrievalError", "InvalidConfigError",
+        "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "SSOTokenLoadError",
+        "TokenRetrievalError", "UnauthorizedSSOTokenError", "DefaultCredentialsError",
+    }
+)  # fmt: skip
+"""botocore's and google-auth's, by name: this machine lacks what a store would be asked with."""
+
+
+def is_not_set_up(error: BaseException | None) -> bool:
+    """Whether a profile, a key or credentials are missing here; looks at causes too."""
+    while error is not None:
+        if type(error).__name__ in _NOT_SET_UP:
+            return True
+        error = error.__cause__
+    return False
+
+
+def is_no_bucket(error: BaseException | None) -> bool:
+    """Whether the store said that it has no such bucket (S3's NoSuchBucket)."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict) and response.get("Error", {}).get("Code") == "NoSuchBucket":
+            return True
+        error = error.__cause__
+    return False
+
+
 def foreign_errors() -> tuple[type[Exception], ...]:
     """What filesystems raise when something is wrong outside."""
     found: list[type[Exception]] = [OSError, EOFError]
@@ -56,6 +87,12 @@ def translated(place: str) -> Iterator[None]:
 
 def as_carriage(place: str, error: Exception) -> CarriageError:
     name = type(error).__name__
+    if is_not_set_up(error):
+        return NotSetUp(
+            f"{place}: no credentials here ({name}); set up the profile, key or credentials that it names"
+        )
+    if is_no_bucket(error):
+        return NoSuchBucket(f"{place}: no such bucket")
     if isinstance(error, FileNotFoundError):
         return ObjectMissing(f"{place}: gone")
     if name == "BadHostKeyException":

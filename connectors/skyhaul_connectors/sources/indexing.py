@@ -86,9 +86,8 @@ def _line(path: str, future: Future[dict[str, Any] | str], skip: Skip) -> Iterat
     if isinstance(found, str):
         skip(path, found)
     else:
-        yield IndexLine(
-            json_printable(json.dumps(found, ensure_ascii=False, separators=(",", ":"))), found["size"]
-        )
+        text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        yield IndexLine(json_printable(text), found["size"])
 
 
 def _entry(folder: str, path: str, settings: IndexSettings) -> dict[str, Any] | str:

@@ -43,8 +43,8 @@ from skyhaul_schemas.errors import (
     SourceSilent,
     StorageError,
     StorageReadOnly,
-    StorageRefused,
     TooManyRejects,
+    UsageError,
 )
 from skyhaul_schemas.plan import Chunk, Shard
 from skyhaul_schemas.storage_errors import of_environment
@@ -220,7 +220,7 @@ class Conductor:
         while (claimed := self._todo.get()) is not None:
             try:
                 self._done.put(self._encode(claimed))
-            except (CommitConflict, StorageRefused) as error:
+            except (CommitConflict, UsageError) as error:
                 self._done.put(error)
             except BaseException as error:  # noqa: BLE001  # handed to the haul's thread, which raises it
                 self._done.put(ShardBug(claimed.shard, error))
@@ -258,9 +258,9 @@ class Conductor:
         return self._committed(shard, record)
 
     def _put_by(self, claimed: _Claimed, error: SkyhaulError) -> Receipt:
-        """What arrived of the shard stays for the next try. Raises StorageRefused: no shard fares better."""
+        """What arrived of the shard stays for the next try. Raises UsageError: no shard fares better."""
         try:
-            if isinstance(error, StorageRefused):
+            if isinstance(error, UsageError):
                 raise error
             return self._receipt_of(claimed.shard, error)
         finally:
