@@ -29,6 +29,7 @@ import pyarrow as pa
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.stream import Broken
 from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.storage_errors import is_passing
 
 MEMORY = 3 * 1024**3
 """Bytes of address space of a child; pyarrow alone maps about 1 GiB of it."""
@@ -120,7 +121,7 @@ class _Child:
             name = signal.Signals(-code).name
             return Broken(f"crashes its reader ({name}: {why})" if why else f"crashes its reader ({name})")
         last = next((printable(line) for line in reversed(lines) if line.strip()), "out of memory?")
-        return StorageError(f"the reader process ended with {code} ({last})")
+        return StorageError(f"the reader process ended with {code} ({last}); run the same command again")
 
 
 def _send(stream: IO[bytes], kind: bytes, body: bytes | pa.Buffer) -> None:
@@ -158,8 +159,12 @@ def _serve(tasks: dict[str, Task], source: IO[bytes], sink: IO[bytes], cpu_secon
         try:
             _answer(tasks[task["do"]](task, read), sink)
         except MemoryError:
+            if resource.getrlimit(resource.RLIMIT_AS)[0] < MEMORY:
+                raise  # less than we allow it: the machine's fault, not the file's
             _send(sink, b"e", f"needs more memory than {MEMORY} bytes to read".encode())
         except _REFUSALS as error:
+            if isinstance(error, OSError) and is_passing(error):
+                raise
             # The library's own words for what is wrong with the file; nothing of ours raises these here.
             said = " ".join(str(error).split())[:300]
             if isinstance(error, LookupError) or not said:
@@ -188,6 +193,9 @@ def main(module: str, memory: int, cpu_seconds: int) -> None:
     tasks = importlib.import_module(module).TASKS
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
+    if allowed != resource.RLIM_INFINITY:
+        memory = min(memory, allowed)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(BrokenPipeError):

@@ -246,7 +246,7 @@ class Conductor:
             return self._put_by(claimed, error)
         except Exception as error:
             # Memory, threads and open files run out anywhere.
-            found = of_environment(error)
+            found = None if isinstance(error, CommitConflict) else of_environment(error)
             if found is None:
                 raise
             return self._put_by(claimed, found)
