@@ -121,6 +121,15 @@ def is_passing(error: OSError | sqlite3.Error) -> bool:
     return known is not None and known[0].exit_code == EXIT_INCOMPLETE
 
 
+def passing_in(text: str) -> OSError | None:
+    """The system's error that another program's last words name, if it is one that may not come again."""
+    for number in _ANYWHERE:
+        error = OSError(number, os.strerror(number))
+        if is_passing(error) and os.strerror(number) in text:
+            return error
+    return None
+
+
 @contextmanager
 def passing_raised(what: str) -> Iterator[None]:
     """Where an OSError would be held against what is read (a file, an object): what says nothing of it, and
@@ -175,8 +184,9 @@ def _why_not_open(path: str | None) -> int | None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         try:
-            if not there:
-                os.write(descriptor, bytes(_PROBE))
+            left = 0 if there else _PROBE
+            while left:
+                left -= os.write(descriptor, bytes(left))
         finally:
             os.close(descriptor)
             if not there:

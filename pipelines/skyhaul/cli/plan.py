@@ -40,7 +40,7 @@ Exit codes:
   0   there is a plan, or it was extended or amended as far as there was anything to do
   2   bad usage or job file, a dataset that cannot be written or is another job's
   3   a source refuses to be listed
-  75  a source could not be reached; run the same command again
+  75  a source could not be reached, or a disk is full or fails; run the same command again
 """
 
 

@@ -28,7 +28,7 @@ Exit codes:
   0   all is committed
   2   bad usage or job file, no dataset or no plan
   3   nothing is left, with failed shards or damaged objects
-  75  shards are left
+  75  shards are left, or the dataset could not be read
 """
 
 
