@@ -97,6 +97,10 @@ class StalledError(TransientError):
     """No byte within the idle deadline, or fewer than the minimum rate, or the total deadline passed."""
 
 
+class ReadFailed(TransientError):
+    """This machine could not read, for a reason that says nothing of the object (EIO, EMFILE, ENOMEM)."""
+
+
 class ServerBusy(TransientError):
     """429 or 503: the server asks for patience."""
 
@@ -130,6 +134,10 @@ class BudgetSpent(DeferredError):
 
 class SourceSilent(DeferredError):
     """Nothing came from the source for longer than `patience`."""
+
+
+class SourceUnread(DeferredError):
+    """This machine could not read an object, again and again, for a reason that says nothing of it."""
 
 
 class Interrupted(DeferredError):

@@ -16,6 +16,7 @@ from skyhaul.dataset.commits import failures
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
+from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.plan_file import Plan
 from skyhaul.verify import verify_dataset
 from skyhaul_connectors.transfer.disk import PosixDisk
@@ -195,3 +196,21 @@ def test_verify_that_cannot_read_says_nothing_of_the_files(tmp_path: Path) -> No
             assert caught.value.exit_code == 75
         assert verify_dataset(store, deep=True).exit_code() == 0
     assert data_digests(tmp_path / "out") == digests
+
+
+def _of_the_region(arguments: object) -> bool:
+    return "/region/" in str(arguments)
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["in place", "over a link"])
+def test_a_source_that_this_machine_cannot_read_now_is_put_off(link: bool, tmp_path: Path) -> None:
+    path = write_haul(tmp_path, link=link)
+    loaded = load_job(path, {})
+    with closing(DatasetStore.open(loaded.job.dataset, writable=True)) as store:
+        make_plan(loaded, store)
+    with failing(os, "open", errno.EMFILE, _of_the_region):
+        code, words = code_of(path)
+    assert code == 75, words
+    assert "oo many open files" in words
+    assert left_by(tmp_path) == (75, 75, 0)
+    assert code_of(path)[0] == 0

@@ -25,6 +25,7 @@ from skyhaul_schemas.storage_errors import (
     from_the_start,
     is_passing,
     of_environment,
+    passing_in,
     passing_raised,
     storage_error,
     unusable,
@@ -169,3 +170,10 @@ def test_only_what_says_nothing_of_a_file_is_raised_past_its_judge() -> None:
         raise OSError("rotten page")
     assert is_passing(OSError(errno.EIO, "x"))
     assert not is_passing(OSError(errno.EACCES, "x"))
+
+
+def test_another_programs_last_words_may_name_what_the_machine_lacks() -> None:
+    found = passing_in("OSError: [Errno 28] No space left on device: '/x'")
+    assert found is not None
+    assert found.errno == errno.ENOSPC
+    assert passing_in("ValueError: Permission denied") is None

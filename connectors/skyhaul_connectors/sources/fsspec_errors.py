@@ -4,6 +4,7 @@ errno are repeated: their texts may hold URLs with signatures."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from skyhaul_schemas.errors import (
     NoSuchBucket,
     NotSetUp,
     ObjectMissing,
+    ReadFailed,
     SourceChanged,
     StalledError,
 )
@@ -106,6 +108,8 @@ def as_carriage(place: str, error: Exception) -> CarriageError:
         return SourceChanged(f"{place}: no longer the version that the plan pinned")
     if isinstance(error, TimeoutError):
         return StalledError(f"{place}: no answer in time")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return ReadFailed(f"{place}: {os.strerror(error.errno)}")
     if isinstance(error, OSError) and error.errno:
         return ConnectionLost(f"{place}: {os.strerror(error.errno)}")
     return ConnectionLost(f"{place}: {name}")
