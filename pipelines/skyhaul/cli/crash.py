@@ -13,12 +13,17 @@ from types import TracebackType
 from skyhaul.report.scrub import scrubbed
 from skyhaul.report.stdio import complain
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import of_environment
 
 
 def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """`sys.excepthook`: the interpreter then exits with 1. Ctrl-C keeps its own way."""
     if not isinstance(error, Exception):
         sys.__excepthook__(kind, error, trace)
+        return
+    found = of_environment(error)
+    if found is not None:
+        complain(scrubbed(str(found)))
         return
     text = scrubbed("".join(traceback.format_exception(kind, error, trace)))
     what = printable(scrubbed(f"this is a bug: {kind.__name__}: {error}"))

@@ -36,7 +36,8 @@ def fault_in_file(
         return "it is gone"
     except (StorageError, OSError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
-        if isinstance(cause, OSError) and cause.errno != errno.EIO and is_passing(cause):
+        passing = isinstance(cause, OSError) and cause.errno != errno.EIO and is_passing(cause)
+        if isinstance(cause, OSError) and (passing or isinstance(cause, PermissionError)):
             # It says nothing of the file; hauling the shard again would be for nothing.
             raise storage_error(cause, "read", entry.path) from error
         return f"it cannot be read: {error}"

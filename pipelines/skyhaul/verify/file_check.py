@@ -44,7 +44,7 @@ def check_file(
     except FileNotFoundError:
         add("file-missing", f"it is gone; shard {shard} was committed with it")
     except StorageError as error:
-        if error.exit_code == EXIT_INCOMPLETE:
+        if error.exit_code == EXIT_INCOMPLETE or isinstance(error.__cause__, PermissionError):
             raise  # it says nothing of the file
         add("file-unreadable", f"it cannot be read: {first_line(error)}")
     except OSError as error:
