@@ -141,7 +141,11 @@ def _receive(stream: IO[bytes]) -> tuple[bytes, bytes]:
     return kind, body
 
 
-def _serve(tasks: dict[str, Task], source: IO[bytes], sink: IO[bytes], cpu_seconds: int) -> None:
+def _serve(
+    tasks: dict[str, Task], source: IO[bytes], sink: IO[bytes], cpu_seconds: int, *, starved: bool
+) -> None:
+    """starved: this machine gives the child less memory than we allow it."""
+
     def read(offset: int, length: int) -> bytes:
         _send(sink, b"r", _SPAN.pack(offset, length))
         return _receive(source)[1]
@@ -159,8 +163,8 @@ def _serve(tasks: dict[str, Task], source: IO[bytes], sink: IO[bytes], cpu_secon
         try:
             _answer(tasks[task["do"]](task, read), sink)
         except MemoryError:
-            if resource.getrlimit(resource.RLIMIT_AS)[0] < MEMORY:
-                raise  # less than we allow it: the machine's fault, not the file's
+            if starved:
+                raise  # the machine's fault, not the file's
             _send(sink, b"e", f"needs more memory than {MEMORY} bytes to read".encode())
         except _REFUSALS as error:
             if isinstance(error, OSError) and is_passing(error):
@@ -194,12 +198,12 @@ def main(module: str, memory: int, cpu_seconds: int) -> None:
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
-    if allowed != resource.RLIM_INFINITY:
-        memory = min(memory, allowed)
+    starved = allowed != resource.RLIM_INFINITY and allowed < memory
+    memory = allowed if starved else memory
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(BrokenPipeError):
-        _serve(tasks, sys.stdin.buffer, sys.stdout.buffer, cpu_seconds)
+        _serve(tasks, sys.stdin.buffer, sys.stdout.buffer, cpu_seconds, starved=starved)
 
 
 if __name__ == "__main__":
