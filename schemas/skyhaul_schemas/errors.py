@@ -97,6 +97,10 @@ class StalledError(TransientError):
     """No byte within the idle deadline, or fewer than the minimum rate, or the total deadline passed."""
 
 
+class ReadFailed(TransientError):
+    """This machine could not read, for a reason that says nothing of the object (EIO, EMFILE, ENOMEM)."""
+
+
 class ServerBusy(TransientError):
     """429 or 503: the server asks for patience."""
 
@@ -132,8 +136,12 @@ class SourceSilent(DeferredError):
     """Nothing came from the source for longer than `patience`."""
 
 
+class SourceUnread(DeferredError):
+    """This machine could not read an object, again and again, for a reason that says nothing of it."""
+
+
 class Interrupted(DeferredError):
-    """The haul was asked to stop (SIGINT or SIGTERM)."""
+    """The haul was asked to stop (SIGINT, SIGTERM or SIGHUP)."""
 
 
 class PlanAmended(DeferredError):
@@ -150,6 +158,18 @@ class ObjectMissing(CarriageError):
 
 class AccessRefused(CarriageError):
     """The source does not let us read (401, 403, or file permissions)."""
+
+
+class NotSetUp(AccessRefused, UsageError):
+    """What access needs is not here: a profile, a key, a file of credentials. Nobody was asked yet."""
+
+    exit_code = EXIT_USAGE
+
+
+class NoSuchBucket(ObjectMissing, UsageError):
+    """The store has no bucket of the name."""
+
+    exit_code = EXIT_USAGE
 
 
 class RangeRefused(CarriageError):
@@ -189,13 +209,28 @@ class ChecksumMismatch(CarriageError):
 
 
 class StorageError(SkyhaulError):
-    """The spool or the dataset could not be written or read. The next run tries the shard again."""
+    """The spool, the dataset or another disk of ours did not do what was asked. The next run tries again."""
 
-    exit_code = EXIT_FAILED
+    exit_code = EXIT_INCOMPLETE
 
 
 class DiskFull(StorageError):
-    """No space left (ENOSPC or EDQUOT). What is committed is untouched."""
+    """No space left (ENOSPC, EDQUOT or EFBIG). What is committed is untouched."""
+
+
+class TooManyOpenFiles(StorageError):
+    """The limit on open files is reached (EMFILE or ENFILE)."""
+
+
+class StorageReadOnly(StorageError):
+    """A filesystem became read-only while it was used (EROFS)."""
+
+
+class StorageRefused(StorageError, UsageError):
+    """A place that this user may not write to, or that cannot be one (EACCES, EPERM, a file where a folder
+    should be; EROFS from the start). Trying again changes nothing."""
+
+    exit_code = EXIT_USAGE
 
 
 class RecordDamaged(StorageError):
@@ -206,6 +241,8 @@ class RecordDamaged(StorageError):
 
 class SpoolDamaged(StorageError):
     """The journal is rotten in its middle; it is not guessed at."""
+
+    exit_code = EXIT_FAILED
 
 
 class CommitConflict(SkyhaulError):

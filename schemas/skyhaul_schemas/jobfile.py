@@ -21,6 +21,8 @@ from skyhaul_schemas.job import AboutSpec, Job, LinkSpec, ShardsSpec, SourceSpec
 from skyhaul_schemas.jobyaml import TEXT_CAP, Problem, Tree, Where, read_tree, refuse
 from skyhaul_schemas.literal_secrets import literal_secret
 from skyhaul_schemas.printable import describe, printable
+from skyhaul_schemas.reading import read_start
+from skyhaul_schemas.storage_errors import unusable
 from skyhaul_schemas.transforms import TransformSpec
 from skyhaul_schemas.units import NotAllowed
 
@@ -55,15 +57,15 @@ def load_job(path: str | Path, env: Mapping[str, str]) -> LoadedJob:
     path = Path(path)
     shown = printable(str(path))
     try:
-        with path.open("rb") as file:
-            raw = file.read(TEXT_CAP + 1)
+        raw = read_start(path, TEXT_CAP + 1)
     except FileNotFoundError:
         raise UsageError(f"{shown}: no such file; name a job file (YAML) or a dataset folder") from None
     except IsADirectoryError:
         raise UsageError(f"{shown}: is a folder; name a job file (YAML)") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise UsageError(f"{shown}: cannot be read: {reason}") from None
+    except OSError as error:
+        raise unusable(error, f"{shown}: cannot be read") from None
+    except ValueError as error:
+        raise UsageError(f"{shown}: cannot be read: {error}") from None
     if len(raw) > TEXT_CAP:
         raise UsageError(f"{shown}: found more than {TEXT_CAP} bytes, allowed: at most that")
     try:

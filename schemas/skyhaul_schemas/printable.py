@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
+import re
+
 FOUND_CAP = 80
 """Characters of a found value that a message shows."""
 
 
-def printable(text: str) -> str:
-    """`text` with control, format and separator characters, and lone surrogates, as backslash escapes.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that are drawn as nothing: Default_Ignorable_Code_Point (Unicode's
+DerivedCoreProperties.txt) outside the categories that `str.isprintable` leaves out by itself."""
 
-    A name that comes from a source can thus neither forge a second log line nor steer a terminal.
+
+def printable(text: str) -> str:
+    """`text` with everything that cannot be seen as backslash escapes: control and format characters (those
+    for the direction of writing and of no width among them), separators but the plain space, letters that
+    are drawn as nothing, lone surrogates, and what Unicode has not assigned.
+
+    A name that comes from a source can thus neither forge a second log line, nor steer a terminal, nor look
+    like another name.
     """
-    if text.isprintable():
+    if text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None):
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(map(_seen, text))
+
+
+def json_printable(text: str) -> str:
+    """JSON text with the same characters as JSON's own escapes, so that it still says the same. Line ends
+    between values stay."""
+    if text.isascii():
+        return text
+    return "".join(c if c.isascii() or _is_seen(c) else _json_escape(c) for c in text)
+
+
+def _is_seen(c: str) -> bool:
+    return c.isprintable() and _UNSEEN.match(c) is None
+
+
+def _seen(c: str) -> str:
+    if c.isascii() and c.isprintable():
+        return c
+    return c if _is_seen(c) else c.encode("unicode_escape").decode("ascii")
+
+
+def _json_escape(c: str) -> str:
+    units = c.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def describe(value: object) -> str:

@@ -1,9 +1,12 @@
-"""Ctrl-C and SIGTERM end a haul in order: what has arrived stays, and the same command goes on."""
+"""Ctrl-C, SIGTERM and SIGHUP end a haul in order: what has arrived stays, and the same command goes on."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,9 +14,13 @@ import pytest
 
 from cli.jobs import write_job, write_texts
 from cli.program import call, start
+from skyhaul.haul.control import HaulControl
+from skyhaul.haul.signals import stop_on_signals
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
 def test_an_interrupted_haul_says_so_and_the_same_command_finishes_it(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
@@ -46,3 +53,35 @@ def test_an_interrupted_haul_says_so_and_the_same_command_finishes_it(
     )
     assert call("run", "-q", faster).code == 0
     assert call("verify", "--deep", job).code == 0
+
+
+SIGNALLED = """
+import os, signal, sys
+{before}
+from skyhaul.cli import main
+from skyhaul.cli.group import leave_on_signals
+leave_on_signals()
+os.kill(os.getpid(), signal.SIGHUP)
+sys.exit(5)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "code"),
+    [("", 143), ("signal.signal(signal.SIGHUP, signal.SIG_IGN)", 5)],
+    ids=["plain", "nohup"],
+)
+def test_a_hangup_outside_a_haul_is_as_sigterm_and_nohup_outlives_it(before: str, code: int) -> None:
+    program = SIGNALLED.format(before=before)
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == code
+
+
+def test_a_haul_under_nohup_leaves_the_hangup_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals(HaulControl()) as caught:
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert caught.exit_code is None
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -14,6 +14,7 @@ from dataset.hauled import JOB, Hauled, plan_small, write_region
 from skyhaul.dataset import croissant
 from skyhaul.dataset.card import card, write_card
 from skyhaul.dataset.survey import survey
+from skyhaul_schemas import layout
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.jobfile import digested_part, parse_job
 
@@ -152,3 +153,17 @@ def test_a_bad_key_day_or_licence_is_refused(line: str, said: str) -> None:
 def test_a_licence_is_an_identifier_or_a_url(licence: str) -> None:
     text = JOB.format(dataset="d", spool="s", region="r") + f"about: {{licence: '{licence}'}}\n"
     assert parse_job(text, "job.yaml", {}).job.about.licence == licence
+
+
+def test_what_cannot_be_seen_in_a_title_is_an_escape_in_card_and_description(tmp_path: Path) -> None:
+    about = 'about:\n  title: "a\\u202Eb\\u200Bc"\n  description: "one\\u2066\\ntwo"\n'
+    hauled = finished(tmp_path, write_region(tmp_path / "region"), JOB + about)
+    job = hauled.loaded.job
+    text = card(hauled.plan, survey(hauled.plan, hauled.store), job)
+    write_card(hauled.store, hauled.plan, survey(hauled.plan, hauled.store), job)
+    described = hauled.store.read_bytes(layout.CROISSANT).decode()
+    for hidden in ("\u202e", "\u200b", "\u2066"):
+        assert hidden not in text
+        assert hidden not in described
+    assert "# a\\u202eb\\u200bc" in text
+    assert json.loads(described)["name"]

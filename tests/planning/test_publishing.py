@@ -172,7 +172,7 @@ def _is_link(descriptor: str) -> bool:
 def test_a_full_spool_is_a_full_disk(tmp_path: Path) -> None:
     held = Catalogue(["s"], tmp_path)
     held._database.execute("PRAGMA max_page_count = 20")
-    with pytest.raises(DiskFull, match="no space left to sort the plan; make room, or move `spool`"):
+    with pytest.raises(DiskFull, match="the plan cannot be sorted: no space left; make room"):
         held.add_objects(pinned("s", f"{n:060d}", 1) for n in range(20_000))
     held.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound
 
 from skyhaul_connectors.sources.fsspec_errors import as_carriage
 from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
@@ -21,7 +22,10 @@ from skyhaul_schemas.errors import (
     AccessRefused,
     CarriageError,
     ConnectionLost,
+    NoSuchBucket,
+    NotSetUp,
     ObjectMissing,
+    ReadFailed,
     SourceChanged,
     StalledError,
     UsageError,
@@ -185,12 +189,22 @@ def test_a_size_that_is_none_is_not_believed(size: object) -> None:
     assert size_in({"size": size}) is None
 
 
+def _no_bucket() -> Exception:
+    error = FileNotFoundError("the bucket CANARY does not exist")
+    error.__cause__ = ClientError({"Error": {"Code": "NoSuchBucket"}}, "ListObjectsV2")
+    return error
+
+
 @pytest.mark.parametrize(
     ("raised", "error"),
     [
         (FileNotFoundError(2, "CANARY"), ObjectMissing),
         (PermissionError(13, "CANARY"), AccessRefused),
         (TimeoutError("CANARY"), StalledError),
+        (OSError(24, "CANARY"), ReadFailed),
+        (NoCredentialsError(), NotSetUp),
+        (ProfileNotFound(profile="CANARY"), NotSetUp),
+        (_no_bucket(), NoSuchBucket),
         (ConnectionResetError(104, "CANARY"), ConnectionLost),
         (OSError("https://CANARY@host/?sig=CANARY"), ConnectionLost),
     ],
@@ -199,6 +213,7 @@ def test_foreign_errors_become_ours_without_their_text(raised: Exception, error:
     found = as_carriage("store: 'a'", raised)
     assert type(found) is error
     assert "CANARY" not in str(found)
+    assert (found.exit_code == 2) == isinstance(found, UsageError) == (error in (NotSetUp, NoSuchBucket))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import os
 from types import TracebackType
 
 from skyhaul_connectors.formats.printable import printable
-from skyhaul_schemas.errors import AccessRefused, ObjectMissing, SourceChanged, StorageError
+from skyhaul_schemas.errors import AccessRefused, ObjectMissing, SourceChanged
 from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.storage_errors import storage_error
 
 
 def whole(size: int, path: str = "memory", *, source: str = "memory") -> Chunk:
@@ -63,9 +64,7 @@ class FileChunkBytes:
             try:
                 part = os.pread(file, length, offset)
             except OSError as error:
-                raise StorageError(
-                    f"{printable(self._path)}: cannot be read at {offset}: {error.strerror}"
-                ) from error
+                raise storage_error(error, f"{printable(self._path)}: cannot be read at {offset}") from error
             if not part:
                 raise SourceChanged(
                     f"{printable(self._path)}: ends at {offset}, was planned with {size} bytes"
@@ -115,7 +114,7 @@ class FileChunkBytes:
             except PermissionError:
                 raise AccessRefused(f"{printable(self._path)}: permission denied") from None
             except OSError as error:
-                raise StorageError(f"{printable(self._path)}: cannot be opened: {error.strerror}") from error
+                raise storage_error(error, f"{printable(self._path)}: cannot be opened") from error
             self.check()
         return self._file
 
@@ -125,9 +124,7 @@ class FileChunkBytes:
         try:
             more = os.pread(self._open(), 1, size)
         except OSError as error:
-            raise StorageError(
-                f"{printable(self._path)}: cannot be read at {size}: {error.strerror}"
-            ) from error
+            raise storage_error(error, f"{printable(self._path)}: cannot be read at {size}") from error
         if more:
             raise SourceChanged(
                 f"{printable(self._path)}: states {size} bytes and has more; haul a copy, or leave it out"

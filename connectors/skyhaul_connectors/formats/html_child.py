@@ -81,7 +81,9 @@ class _Child:
             return BadPage(f"takes more than {CPU_SECONDS} s of CPU time to read")
         if code in _CRASHES:
             return BadPage(f"crashes the HTML parser ({signal.Signals(-code).name})")
-        return StorageError(f"the reader of HTML pages ended with {code} (out of memory?)")
+        return StorageError(
+            f"the reader of HTML pages ended with {code} (out of memory?); run the same command again"
+        )
 
 
 def _send(stream: IO[bytes], head: bytes, body: bytes) -> None:
@@ -102,7 +104,9 @@ def _receive(stream: IO[bytes]) -> tuple[bytes, bytes]:
 
 
 def _serve(source: IO[bytes], sink: IO[bytes], cpu_seconds: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
+    memory = MEMORY if allowed == resource.RLIM_INFINITY else min(MEMORY, allowed)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while True:
         try:
@@ -121,6 +125,8 @@ def _serve(source: IO[bytes], sink: IO[bytes], cpu_seconds: int) -> None:
         except BadPage as bad:
             found = {"bad": str(bad)}
         except MemoryError:
+            if memory < MEMORY:
+                raise  # less than we allow it: the machine's fault, not the page's
             found = {"bad": f"needs more than {MEMORY} bytes of memory to read"}
         _send(sink, json.dumps(found).encode(), text)
 

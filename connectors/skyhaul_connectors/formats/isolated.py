@@ -29,6 +29,7 @@ import pyarrow as pa
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.stream import Broken
 from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.storage_errors import is_passing
 
 MEMORY = 3 * 1024**3
 """Bytes of address space of a child; pyarrow alone maps about 1 GiB of it."""
@@ -120,7 +121,7 @@ class _Child:
             name = signal.Signals(-code).name
             return Broken(f"crashes its reader ({name}: {why})" if why else f"crashes its reader ({name})")
         last = next((printable(line) for line in reversed(lines) if line.strip()), "out of memory?")
-        return StorageError(f"the reader process ended with {code} ({last})")
+        return StorageError(f"the reader process ended with {code} ({last}); run the same command again")
 
 
 def _send(stream: IO[bytes], kind: bytes, body: bytes | pa.Buffer) -> None:
@@ -140,7 +141,11 @@ def _receive(stream: IO[bytes]) -> tuple[bytes, bytes]:
     return kind, body
 
 
-def _serve(tasks: dict[str, Task], source: IO[bytes], sink: IO[bytes], cpu_seconds: int) -> None:
+def _serve(
+    tasks: dict[str, Task], source: IO[bytes], sink: IO[bytes], cpu_seconds: int, *, starved: bool
+) -> None:
+    """starved: this machine gives the child less memory than we allow it."""
+
     def read(offset: int, length: int) -> bytes:
         _send(sink, b"r", _SPAN.pack(offset, length))
         return _receive(source)[1]
@@ -158,8 +163,12 @@ def _serve(tasks: dict[str, Task], source: IO[bytes], sink: IO[bytes], cpu_secon
         try:
             _answer(tasks[task["do"]](task, read), sink)
         except MemoryError:
+            if starved:
+                raise  # the machine's fault, not the file's
             _send(sink, b"e", f"needs more memory than {MEMORY} bytes to read".encode())
         except _REFUSALS as error:
+            if isinstance(error, OSError) and is_passing(error):
+                raise
             # The library's own words for what is wrong with the file; nothing of ours raises these here.
             said = " ".join(str(error).split())[:300]
             if isinstance(error, LookupError) or not said:
@@ -188,10 +197,13 @@ def main(module: str, memory: int, cpu_seconds: int) -> None:
     tasks = importlib.import_module(module).TASKS
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[1]
+    starved = allowed != resource.RLIM_INFINITY and allowed < memory
+    memory = allowed if starved else memory
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(BrokenPipeError):
-        _serve(tasks, sys.stdin.buffer, sys.stdout.buffer, cpu_seconds)
+        _serve(tasks, sys.stdin.buffer, sys.stdout.buffer, cpu_seconds, starved=starved)
 
 
 if __name__ == "__main__":

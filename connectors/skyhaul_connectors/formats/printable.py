@@ -1,14 +1,10 @@
-"""Names and values from outside, made safe for one line of a message."""
+"""Names and values from outside in the messages of decoders: printable, and short."""
 
 from __future__ import annotations
 
+from skyhaul_schemas import printable as rules
+
 
 def printable(text: str, limit: int = 200) -> str:
-    """`text` with control characters and lone surrogates escaped, cut at `limit` characters."""
-    shown = text if len(text) <= limit else text[: limit - 1] + "…"
-    if shown.isprintable():
-        return shown
-    return "".join(
-        c if c.isprintable() or c == " " else c.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for c in shown
-    )
+    """`text` as `skyhaul_schemas.printable` shows it, cut at `limit` characters."""
+    return rules.printable(text if len(text) <= limit else text[: limit - 1] + "…")

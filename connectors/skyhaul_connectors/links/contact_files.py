@@ -12,7 +12,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
@@ -20,6 +19,8 @@ from typing import Any
 from skyhaul_connectors.links.contacts import Contact, ContactTable
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.reading import read_start
+from skyhaul_schemas.storage_errors import unusable
 from skyhaul_schemas.units import parse_duration, parse_rate
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -49,14 +50,11 @@ def load_contacts(spec: str) -> ContactTable:
 
 def _read(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                raise UsageError(
-                    f"contact plan {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB"
-                )
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_start(path, MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"contact plan {printable(path)} cannot be read: {error.strerror}") from error
+        raise unusable(error, f"contact plan {printable(path)} cannot be read") from error
+    except ValueError as error:
+        raise UsageError(f"contact plan {printable(path)} cannot be read: {error}") from None
     if len(data) > MAX_FILE_BYTES:
         raise UsageError(f"contact plan {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
     try:

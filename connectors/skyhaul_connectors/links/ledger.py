@@ -19,7 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.errors import StorageRefused
+from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import storage_error
 
 FORMAT = 1
 
@@ -31,6 +33,8 @@ CREATE TABLE leases (holder TEXT NOT NULL, account TEXT NOT NULL, cycle TEXT NOT
 """
 
 _WAIT = 30.0
+
+_NO_LEDGER = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,15 @@ class Ledger:
         self._mine[account] = (cycle, granted)
         return Grant(granted, last)
 
+    def restore(self, account: str, cycle: str, known: Used) -> None:
+        """Book what was known of the cycle before and is known no longer."""
+        with self._translated("written"), self._transaction():
+            row = self._db.execute(
+                "SELECT counted, free FROM used WHERE account = ? AND cycle = ?", (account, cycle)
+            ).fetchone()
+            counted, free = row or (0, 0)
+            self._book(account, cycle, max(0, known.counted - counted), max(0, known.free - free))
+
     def close(self) -> None:
         """Give back what is leased and was not settled away. Settle before."""
         with self._translated("written"):
@@ -151,9 +164,9 @@ class Ledger:
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {FORMAT}")
             elif version != FORMAT:
-                raise StorageError(
-                    f"the ledger {str(self.path)!r} has format {version}, this skyhaul knows {FORMAT};"
-                    " name another file with the job's `ledger`"
+                raise StorageRefused(
+                    f"the ledger {printable(str(self.path))!r} has format {version}, this skyhaul knows"
+                    f" {FORMAT}; name another file with the job's `ledger`"
                 )
 
     def _book(self, account: str, cycle: str, counted: int, free: int) -> None:
@@ -226,11 +239,16 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise StorageError(
-                f"the ledger {str(self.path)!r} cannot be {done}: {reason};"
-                " put it right, or name another file with the job's `ledger`"
-            ) from error
+            shown = repr(printable(str(self.path)))
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_LEDGER:
+                raise StorageRefused(
+                    f"the ledger {shown} cannot be {done}: {error};"
+                    " put it right, or name another file with the job's `ledger`"
+                ) from error
+            found = storage_error(error, f"the ledger {shown} cannot be {done}", self.path)
+            if isinstance(found, StorageRefused):
+                found = StorageRefused(f"{found}, or name another file with the job's `ledger`")
+            raise found from error
 
 
 _locks: weakref.WeakSet[Ledger] = weakref.WeakSet()

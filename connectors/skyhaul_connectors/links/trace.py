@@ -8,7 +8,6 @@ Delay (LeoCC `delay`): one integer of milliseconds a line, one line each 10 ms; 
 from __future__ import annotations
 
 import bisect
-import os
 from array import array
 from dataclasses import dataclass
 
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.reading import read_start
+from skyhaul_schemas.storage_errors import unusable
 
 PACKET_BYTES = 1500
 DELAY_STEP = 0.010
@@ -118,12 +119,14 @@ def load_delay_trace(path: str) -> DelayTrace:
 
 def _integers(path: str) -> NDArray[np.int64]:
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
-                raise UsageError(f"trace {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
-            lines = file.read(MAX_FILE_BYTES + 1).splitlines()
+        data = read_start(path, MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"trace {printable(path)} cannot be read: {error.strerror}") from error
+        raise unusable(error, f"trace {printable(path)} cannot be read") from error
+    except ValueError as error:
+        raise UsageError(f"trace {printable(path)} cannot be read: {error}") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise UsageError(f"trace {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
+    lines = data.splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:

@@ -4,6 +4,7 @@ errno and the code of the store's own are repeated: their texts may hold URLs wi
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -15,7 +16,10 @@ from skyhaul_schemas.errors import (
     AccessRefused,
     CarriageError,
     ConnectionLost,
+    NoSuchBucket,
+    NotSetUp,
     ObjectMissing,
+    ReadFailed,
     SourceChanged,
     StalledError,
 )
@@ -42,6 +46,35 @@ _NO_ENTRY = frozenset(
 """paramiko's, by name."""
 
 
+_NOT_SET_UP = frozenset(
+    {
+        "ConfigNotFound", "ConfigParseError", "CredentialRetrievalError", "InvalidConfigError",
+        "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "SSOTokenLoadError",
+        "TokenRetrievalError", "UnauthorizedSSOTokenError", "DefaultCredentialsError",
+    }
+)  # fmt: skip
+"""botocore's and google-auth's, by name: this machine lacks what a store would be asked with."""
+
+
+def is_not_set_up(error: BaseException | None) -> bool:
+    """Whether a profile, a key or credentials are missing here; looks at causes too."""
+    while error is not None:
+        if type(error).__name__ in _NOT_SET_UP:
+            return True
+        error = error.__cause__
+    return False
+
+
+def is_no_bucket(error: BaseException | None) -> bool:
+    """Whether the store said that it has no such bucket (S3's NoSuchBucket)."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict) and response.get("Error", {}).get("Code") == "NoSuchBucket":
+            return True
+        error = error.__cause__
+    return False
+
+
 def foreign_errors() -> tuple[type[Exception], ...]:
     """What filesystems raise when something is wrong outside."""
     found: list[type[Exception]] = [OSError, EOFError]
@@ -63,6 +96,12 @@ def translated(place: str) -> Iterator[None]:
 
 def as_carriage(place: str, error: Exception) -> CarriageError:
     name = type(error).__name__
+    if is_not_set_up(error):
+        return NotSetUp(
+            f"{place}: no credentials here ({name}); set up the profile, key or credentials that it names"
+        )
+    if is_no_bucket(error):
+        return NoSuchBucket(f"{place}: no such bucket")
     if isinstance(error, FileNotFoundError):
         return ObjectMissing(f"{place}: gone")
     if name == "BadHostKeyException":
@@ -79,6 +118,8 @@ def as_carriage(place: str, error: Exception) -> CarriageError:
         return SourceChanged(f"{place}: no longer the version that the plan pinned")
     if isinstance(error, TimeoutError):
         return StalledError(f"{place}: no answer in time")
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return ReadFailed(f"{place}: {os.strerror(error.errno)}")
     if isinstance(error, OSError) and error.errno:
         said = f" ({code})" if code else ""
         return ConnectionLost(f"{place}: {os.strerror(error.errno)}{said}")

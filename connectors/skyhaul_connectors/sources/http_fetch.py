@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from typing import IO
@@ -14,22 +17,30 @@ from skyhaul_connectors.sources.http_options import HttpOptions
 from skyhaul_connectors.sources.http_url import HttpUrl
 from skyhaul_connectors.sources.loop_thread import LoopThread
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import SkyhaulError, UsageError
+from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import of_environment, storage_error, unusable
 
 
 def fetched(source: str, url: HttpUrl, options: HttpOptions, timeouts: Timeouts, cap: int) -> IO[bytes]:
     """The document, at most `cap` bytes. Blocks. Raises CarriageError."""
     thread = LoopThread(f"fetch for {source}")
-    file = tempfile.TemporaryFile(prefix="skyhaul-")  # noqa: SIM115 -- handed to the caller
     try:
-        thread.run(_fetch(source, url, options, timeouts, cap, file))
-    except SkyhaulError:
-        file.close()
-        raise
+        file = tempfile.TemporaryFile(prefix="skyhaul-")  # noqa: SIM115 -- handed to the caller
+        try:
+            thread.run(_fetch(source, url, options, timeouts, cap, file))
+            file.seek(0)
+        except BaseException:
+            with contextlib.suppress(OSError):  # what is buffered may not fit either
+                file.close()
+            raise
+    except OSError as error:
+        found = of_environment(error)
+        if found is None:
+            raise
+        raise storage_error(error, f"source {source}: the temporary copy of {url} (TMPDIR)") from error
     finally:
         thread.close()
-    file.seek(0)
     return file
 
 
@@ -48,7 +59,10 @@ async def _once(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, f
     file.truncate()
 
     def write(data: memoryview) -> None:
-        file.write(data)
+        try:
+            file.write(data)
+        except OSError as error:
+            raise storage_error(error, f"source {source}: the temporary copy of {url} (TMPDIR)") from error
 
     answer = await documents.get(url, cap=cap, take=write)
     if answer.head.status != 200:
@@ -56,11 +70,17 @@ async def _once(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, f
 
 
 def opened(what: str, path: str) -> IO[bytes]:
-    """A local document. Raises UsageError."""
+    """A local document, a file: a pipe could be read only once, and might never end. Raises UsageError."""
+    what = f"{what} {printable(path)!r} cannot be read"
     try:
-        return open(path, "rb")
+        # Without O_NONBLOCK the opening of a pipe that nobody writes to would not end.
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     except OSError as error:
-        raise UsageError(f"{what} {printable(path)!r} cannot be read: {error.strerror}") from None
+        raise unusable(error, what) from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise UsageError(f"{what}: it is a pipe or a device, not a file")
+    return file
 
 
 def lines_of(file: IO[bytes], cap: int) -> Iterator[bytes]:

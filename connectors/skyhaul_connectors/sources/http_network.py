@@ -7,6 +7,7 @@ environment. There is no way to switch that off.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import os
 import socket
@@ -160,7 +161,11 @@ class Network:
         failure: OSError | None = None
         usable = [a for a in addresses if _can_bind(route.bind, a[0])]
         for index, (family, address) in enumerate(usable):
-            connection = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                connection = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:
+                failure = error
+                continue
             try:
                 connection.setblocking(False)
                 self._prepare(connection, family, route)
@@ -231,6 +236,8 @@ def _can_bind(bind: str | None, family: socket.AddressFamily) -> bool:
 def _reason(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{os.strerror(error.errno)}; raise the limit (ulimit -n) or lower max_connections"
     return os.strerror(error.errno) if error.errno else type(error).__name__
 
 

@@ -10,6 +10,7 @@ block is as long as what is left. Lines are sorted by the UTF-8 bytes of `path`.
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,8 @@ from skyhaul_connectors.sources.globs import Selection, States
 from skyhaul_connectors.sources.http_url import HttpUrl
 from skyhaul_connectors.sources.object_names import fault_in_path
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.printable import printable
+from skyhaul_schemas.printable import json_printable, printable
+from skyhaul_schemas.storage_errors import storage_error
 
 BLOCK = 1 << 20
 """Bytes, at the least."""
@@ -86,7 +88,8 @@ def _line(path: str, future: Future[dict[str, Any] | str], skip: Skip) -> Iterat
     if isinstance(found, str):
         skip(path, found)
     else:
-        yield IndexLine(json.dumps(found, ensure_ascii=False, separators=(",", ":")), found["size"])
+        text = json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        yield IndexLine(json_printable(text), found["size"])
 
 
 def _entry(folder: str, path: str, settings: IndexSettings) -> dict[str, Any] | str:
@@ -98,6 +101,8 @@ def _entry(folder: str, path: str, settings: IndexSettings) -> dict[str, Any] | 
                 digests = _digests(file.readinto, before.st_size, settings.blocks)
                 after = os.fstat(file.fileno())
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise storage_error(error, "reading the folder") from error  # it says nothing of this file
             return f"cannot be read: {error.strerror}"
         same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
         if same and digests:

@@ -35,11 +35,13 @@ from skyhaul_schemas.errors import (
     CarriageError,
     ConnectionLost,
     ObjectMissing,
+    ReadFailed,
     SourceChanged,
     UsageError,
 )
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import is_passing
 
 _OPEN_FILES = 16
 """Files kept open for reading by ranges; a path is opened again beyond that."""
@@ -302,4 +304,5 @@ def _translated(source: str, path: str) -> Iterator[None]:
 
 
 def _as_carriage(source: str, shown: str, error: OSError) -> CarriageError:
-    return ConnectionLost(f"{source}: {shown} cannot be read: {os.strerror(error.errno or errno.EIO)}")
+    kind = ReadFailed if is_passing(error) else ConnectionLost
+    return kind(f"{source}: {shown} cannot be read: {os.strerror(error.errno or errno.EIO)}")

@@ -16,6 +16,7 @@ from skyhaul_connectors.sources.http_patterns import select
 from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
 from skyhaul_connectors.sources.local import LocalFiles
 from skyhaul_connectors.sources.object_names import refuse_folded
+from skyhaul_connectors.sources.open_files import affordable
 from skyhaul_connectors.sources.protocol import Route, Source
 from skyhaul_connectors.sources.synthetic import SCHEME, Rule, SyntheticSource
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -194,7 +195,7 @@ def _http(
             name,
             select(name, urls),
             options,
-            connections=spec.max_connections,
+            connections=affordable(spec.max_connections),
             timeouts=timeouts,
             checksums=sums,
         )
@@ -209,7 +210,7 @@ def _http(
             options,
             own=frozenset(url.origin for url in urls),
             from_afar=False,
-            connections=spec.max_connections,
+            connections=affordable(spec.max_connections),
             timeouts=timeouts,
             checksums=sums,
         )
@@ -250,7 +251,7 @@ def _listed(
         options,
         own=frozenset(own) or options.headers_for,
         from_afar=afar is not None and root is None,
-        connections=spec.max_connections,
+        connections=affordable(spec.max_connections),
         timeouts=timeouts,
         checksums=_checksums(name, spec, options, timeouts),
         root=root,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from skyhaul_schemas.errors import UsageError
@@ -24,8 +24,16 @@ def with_known_hosts(source: str, options: Mapping[str, Any], connect: float, id
     for name in ("timeout", "banner_timeout", "auth_timeout"):
         taken.setdefault(name, connect)
     taken.setdefault("channel_timeout", idle)
-    if isinstance(taken.get("key_filename"), str):
-        taken["key_filename"] = str(Path(taken["key_filename"]).expanduser())
+    keys = taken.get("key_filename")
+    if isinstance(keys, str | list):
+        names = [keys] if isinstance(keys, str) else keys
+        paths = [os.path.expanduser(str(name)) for name in names]
+        for path in paths:
+            if not os.path.isfile(path):
+                raise UsageError(
+                    f"source {source}: options.key_filename: there is no file {printable(path)!r}"
+                )
+        taken["key_filename"] = paths[0] if isinstance(keys, str) else paths
     return taken
 
 
@@ -36,7 +44,7 @@ def _policy(source: str, files: Any) -> Any:
     known = paramiko.HostKeys()
     for path in named or [OWN, SYSTEM]:
         try:
-            known.load(str(Path(path).expanduser()))
+            known.load(os.path.expanduser(path))
         except OSError as error:
             if named:
                 raise UsageError(

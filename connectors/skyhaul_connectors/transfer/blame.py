@@ -13,8 +13,10 @@ from skyhaul_schemas.errors import (
     Disposition,
     RangesIgnored,
     RangeSpent,
+    ReadFailed,
     ServerBusy,
     ServerError,
+    SourceUnread,
     TransientError,
 )
 
@@ -85,9 +87,9 @@ class Blame:
         tries = ask.tries + 1
         if spent >= BUDGET:
             place = f"{ask.request.object.path!r} at {ask.request.offset}"
+            kind = SourceUnread if isinstance(error, ReadFailed) else RangeSpent
             self._state.give_up(
-                ask.work,
-                RangeSpent(f"{self._state.name}: {place} failed {tries} times, the last time: {error}"),
+                ask.work, kind(f"{self._state.name}: {place} failed {tries} times, the last time: {error}")
             )
             return
         seconds = wait(tries, self._state.draw)

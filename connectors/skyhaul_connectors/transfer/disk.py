@@ -12,10 +12,11 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from skyhaul_schemas.errors import DiskFull, StorageError
+from skyhaul_schemas import storage_errors as errors_of_storage
+from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.printable import printable
 
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01  # linux/falloc.h
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Disk(Protocol):
@@ -129,8 +130,5 @@ _fallocate = _find_fallocate()
 
 
 def storage_error(error: OSError, doing: str, path: Path | str) -> StorageError:
-    """DiskFull where the disk is full, else StorageError; one line that names `path`."""
-    place = os.fspath(path)
-    if error.errno in _FULL:
-        return DiskFull(f"no space left {doing} {place!r}; free some, or move the spool to another disk")
-    return StorageError(f"{doing} {place!r} failed: {error.strerror or error}")
+    """The error of ours for a step on `path`; see `skyhaul_schemas.storage_errors`."""
+    return errors_of_storage.storage_error(error, f"{doing} {printable(os.fspath(path))!r} failed")

@@ -20,7 +20,9 @@ from xxhash import xxh3_64_digest
 
 from skyhaul_connectors.transfer.held import BLOCK, Change, Held
 from skyhaul_schemas.commit import TransferCounts
-from skyhaul_schemas.errors import DiskFull, SkyhaulError, SpoolDamaged, StorageError
+from skyhaul_schemas.errors import SkyhaulError, SpoolDamaged
+from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import storage_error
 
 FORMAT = 1
 """`user_version` of the database. A journal of another format is refused, not migrated."""
@@ -218,8 +220,8 @@ class Journal:
 
     def _damaged(self, why: str) -> SpoolDamaged:
         return SpoolDamaged(
-            f"the journal {str(self.path)!r} is damaged: {why}; remove the folder"
-            f" {str(self.path.parent)!r} to fetch its partial transfers again"
+            f"the journal {self._shown} is damaged: {why}; remove the folder"
+            f" {printable(str(self.path.parent))!r} to fetch its partial transfers again"
         )
 
     @contextmanager
@@ -229,16 +231,18 @@ class Journal:
         except sqlite3.DatabaseError as error:
             raise self._error(error, doing) from error
         except OSError as error:
-            raise StorageError(f"{doing} the journal {str(self.path)!r} failed: {error.strerror}") from error
+            raise storage_error(error, f"{doing} the journal {self._shown} failed") from error
 
     def _error(self, error: sqlite3.DatabaseError, doing: str) -> SkyhaulError:
         code = getattr(error, "sqlite_errorcode", None)
         primary = code & 0xFF if isinstance(code, int) else None
-        if primary == sqlite3.SQLITE_FULL:
-            return DiskFull(f"no space left {doing} the journal {str(self.path)!r}; free some")
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return self._damaged(str(error))
-        return StorageError(f"{doing} the journal {str(self.path)!r} failed: {error}")
+        return storage_error(error, f"{doing} the journal {self._shown} failed", self.path)
+
+    @property
+    def _shown(self) -> str:
+        return repr(printable(str(self.path)))
 
 
 def _seal(*values: object) -> bytes:

@@ -13,6 +13,7 @@ from skyhaul_schemas.errors import (
     CarriageError,
     ConnectionLost,
     Disposition,
+    ReadFailed,
     ServerBusy,
     ServerError,
     StalledError,
@@ -35,6 +36,8 @@ def cost(error: CarriageError, *, first_of_channel: bool, source_alive: bool, li
         return 0
     if isinstance(error, ServerBusy):
         return 0
+    if isinstance(error, ReadFailed):
+        return BUDGET // 3  # no network is in between: it does not go better for waiting
     if isinstance(error, ServerError):
         return 1
     if isinstance(error, StalledError):

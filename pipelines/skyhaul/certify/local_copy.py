@@ -10,7 +10,7 @@ from skyhaul.dataset.commits import commits
 from skyhaul.dataset.storage_errors import storage_error
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas.commit import CommittedFile
-from skyhaul_schemas.errors import StorageError, UsageError
+from skyhaul_schemas.errors import DiskFull, RecordDamaged
 from skyhaul_schemas.units import format_size
 
 CARD = "README.md"
@@ -21,15 +21,15 @@ def on_local_disk(store: DatasetStore, folder: Path, size: int) -> Path:
     """The dataset's folder; for a dataset elsewhere a copy in `folder` of what an engine reads: the data
     files, each held against its commit record's digest on the way, and the card. `size`: their bytes.
 
-    Raises UsageError where the disk has no room, and StorageError.
+    Raises DiskFull and StorageError.
     """
     if store.local_root is not None:
         return store.local_root
     free = shutil.disk_usage(folder).free
     if free < size:
-        raise UsageError(
+        raise DiskFull(
             f"dataset {store.place}: the engines need a copy of {format_size(size)}, and {folder.parent} has"
-            f" {format_size(free)} left; set TMPDIR to a larger disk"
+            f" {format_size(free)} left; make room, or set TMPDIR to a larger disk"
         )
     copy = folder / "copy"
     try:
@@ -51,7 +51,7 @@ def _fetch(store: DatasetStore, file: CommittedFile, path: Path) -> None:
             digest.update(block)
             copy.write(block)
     if digest.hexdigest() != file.sha256:
-        raise StorageError(
+        raise RecordDamaged(
             f"{file.path} in dataset {store.place} is no longer what its commit record says;"
             " run `skyhaul verify`, then `skyhaul replay --damaged`"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from skyhaul.certify.engines import Engine
 from skyhaul.certify.reading import Reading, Request
+from skyhaul_schemas.storage_errors import passing_in, storage_error
 
 JAVA_NEEDED = 17
 """The oldest Java that Spark 4 runs on."""
@@ -34,6 +36,10 @@ def missing(engine: Engine) -> str | None:
         return f"{engine.package} is not installed: pip install 'skyhaul[{engine.extra}]'"
     if engine.package != "pyspark":
         return None
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        return f"Spark needs an entry of its user in passwd, and user {os.getuid()} has none"
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java is None:
@@ -48,7 +54,8 @@ def missing(engine: Engine) -> str | None:
 
 def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) -> Reading:
     """What `engine` reads. sandbox: an empty folder for all that it writes, and its working directory.
-    limit: seconds. Raises EngineFailed. The engine's processes have ended when this returns."""
+    limit: seconds. Raises EngineFailed, and StorageError where this machine is short of something. The
+    engine's processes have ended when this returns."""
     ask, answer = sandbox / "request.json", sandbox / "answer.json"
     ask.write_text(json.dumps(asdict(request)), encoding="utf-8")
     stderr = sandbox / "stderr"
@@ -73,7 +80,12 @@ def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) ->
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if code or not answer.exists():
-        raise EngineFailed(f"ended with {code}: {_last_line(stderr)}")
+        said = _last_line(stderr)
+        lacking = passing_in(said)
+        if lacking is not None:
+            # No word on the dataset: the certificate can say neither that it holds nor that it does not.
+            raise storage_error(lacking, f"reading with {engine.name} failed")
+        raise EngineFailed(f"ended with {code}: {said}")
     return Reading.from_json(json.loads(answer.read_text(encoding="utf-8")))
 
 

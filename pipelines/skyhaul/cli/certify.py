@@ -34,10 +34,10 @@ Examples:
 \b
 Exit codes:
   0   all holds, and the certificate is written
-  2   bad usage or job file, no dataset, or no room for a copy
+  2   bad usage or job file, or no dataset
   3   all holds, with failed shards or damaged objects
   4   something does not hold; no certificate is left
-  75  the dataset is not finished
+  75  the dataset is not finished, or this machine lacks room, memory or files for a check
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from types import TracebackType
 from skyhaul.report.scrub import scrubbed
 from skyhaul.report.stdio import complain
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import of_environment
 
 
 def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -19,13 +21,18 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
     if not isinstance(error, Exception):
         sys.__excepthook__(kind, error, trace)
         return
+    found = of_environment(error)
+    if found is not None:
+        complain(scrubbed(str(found)))
+        return
     text = scrubbed("".join(traceback.format_exception(kind, error, trace)))
     what = printable(scrubbed(f"this is a bug: {kind.__name__}: {error}"))
     if {"-v", "--verbose"} & set(sys.argv[1:]):
-        sys.stderr.write(text)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
         complain(what)
     else:
-        complain(f"{what}; the traceback is in {_keep(text)}")
+        complain(f"{what}; {_kept(text)}")
 
 
 def report_thread_bug(args: threading.ExceptHookArgs) -> None:
@@ -39,9 +46,12 @@ def report_thread_bug(args: threading.ExceptHookArgs) -> None:
         report_bug(args.exc_type, args.exc_value, args.exc_traceback)
 
 
-def _keep(text: str) -> str:
-    """Write the traceback where only this user can read it; returns the path."""
-    descriptor, path = tempfile.mkstemp(prefix="skyhaul-bug-", suffix=".txt")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    return path
+def _kept(text: str) -> str:
+    """Write the traceback where only this user can read it; says where it is."""
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="skyhaul-bug-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError as error:
+        return f"the traceback could not be kept ({error.strerror or error}); -v shows it"
+    return f"the traceback is in {path}"

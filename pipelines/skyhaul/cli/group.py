@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import click
 
 from skyhaul.cli.session import Session
-from skyhaul.report.stdio import complain
-from skyhaul_schemas.errors import EXIT_SIGINT, EXIT_USAGE, SkyhaulError
+from skyhaul.report.stdio import complain, give_up_stdout
+from skyhaul_schemas.errors import EXIT_SIGINT, EXIT_SIGTERM, EXIT_USAGE, SkyhaulError
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import of_environment
 
 BEAM_ARGS = "skyhaul.beam_args"
 """Where the context keeps what stood after `--`."""
@@ -73,12 +75,26 @@ class LateGroup(click.Group):
         session = extra.setdefault("obj", Session())
         extra["standalone_mode"] = False
         try:
-            code = super().main(*args, **extra) or 0
+            code = self._ended(session, *args, **extra)
+        except Exception as error:
+            found = of_environment(error)
+            if found is None:
+                raise
+            complain(str(found), session.log_format)
+            code = found.exit_code
+        sys.exit(code)
+
+    def _ended(self, session: Session, *args: Any, **extra: Any) -> int:
+        code = 0
+        try:
+            with _text_on_stdout():
+                code = super().main(*args, **extra) or 0
         except SkyhaulError as error:
             complain(str(error), session.log_format)
             code = error.exit_code
         except click.exceptions.NoArgsIsHelpError as error:
-            print(error.format_message(), file=sys.stderr)
+            with contextlib.suppress(OSError, ValueError):
+                print(error.format_message(), file=sys.stderr)
             code = EXIT_USAGE
         except click.ClickException as error:
             complain(_one_line(error), session.log_format)
@@ -86,16 +102,44 @@ class LateGroup(click.Group):
         except click.Abort:
             complain("interrupted", session.log_format)
             code = EXIT_SIGINT
-        sys.exit(code)
+        return code
 
 
-def leave_on_sigterm() -> None:
-    """Turn SIGTERM into an orderly exit with 143; a haul puts its own handler in place while it runs."""
+@contextlib.contextmanager
+def _text_on_stdout() -> Iterator[None]:
+    """click prints help and versions itself; where that cannot be written, nothing else was to be done."""
+    try:
+        yield
+    except OSError as error:
+        if not _is_stdout(error):
+            raise
+        give_up_stdout(error)
 
-    def leave(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, leave)
+def _is_stdout(error: OSError) -> bool:
+    """Whether the last thing that failed was a write to stdout, which no name of a file tells."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename == click.utils.__file__
+
+
+def leave_on_signals() -> None:
+    """Turn SIGTERM and SIGHUP into an orderly exit with 143; a haul puts its own handlers in place while it
+    runs. Under `nohup` SIGHUP stays ignored."""
+
+    def leave(_number: int, _frame: object) -> None:
+        sys.exit(EXIT_SIGTERM)
+
+    for number in stopping_signals():
+        signal.signal(number, leave)
+
+
+def stopping_signals() -> tuple[signal.Signals, ...]:
+    """SIGTERM, and SIGHUP unless this process was started to outlive its terminal."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return (signal.SIGTERM,)
+    return signal.SIGTERM, signal.SIGHUP
 
 
 def _one_line(error: click.ClickException) -> str:

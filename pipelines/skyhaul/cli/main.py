@@ -9,8 +9,10 @@ import threading
 import click
 
 from skyhaul.cli.crash import report_bug, report_thread_bug
-from skyhaul.cli.group import LateGroup, leave_on_sigterm
+from skyhaul.cli.group import LateGroup, leave_on_signals
 from skyhaul.cli.utf8_mode import ensure_utf8_mode
+from skyhaul.report.stdio import open_standard_streams
+from skyhaul_connectors.sources.open_files import raise_limit
 
 COMMANDS = (
     "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",
@@ -34,9 +36,9 @@ a dataset folder or URL.
 \b
 Exit codes:
   0    all is committed                  75   incomplete, run again: link closed, time budget
-  1    a bug                                  spent, or a source is silent
+  1    a bug                                  spent, source silent, disk full or failing
   2    bad usage, job file or dataset    130  interrupted by Ctrl-C
-  3    finished, with failed shards or   143  interrupted by SIGTERM
+  3    finished, with failed shards or   143  interrupted by SIGTERM or SIGHUP
        damaged objects
   4    verify found damage, or certify a miss
 """
@@ -59,9 +61,11 @@ def main() -> None:
     # Start-up makes hundreds of thousands of objects that stay: with Python's own threshold of 700 the
     # collector walks them over and over, a tenth of the CPU of a short haul.
     gc.set_threshold(50_000, 20, 50)
+    open_standard_streams()
     sys.excepthook = report_bug
     threading.excepthook = report_thread_bug
-    leave_on_sigterm()
+    leave_on_signals()
+    raise_limit()
     try:
         cli.main(prog_name="skyhaul")
     finally:

@@ -40,7 +40,7 @@ Exit codes:
   2   bad usage or job file, a dataset that cannot be written or is another job's; another process planned,
       extended or amended it otherwise at the same time, or hauled what was being amended: run it again
   3   a source refuses to be listed
-  75  a source could not be reached; run the same command again
+  75  a source could not be reached, or a disk is full or fails; run the same command again
 """
 
 

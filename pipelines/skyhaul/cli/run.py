@@ -28,8 +28,9 @@ Exit codes:
   2    bad usage or job file, a dataset that cannot be written or is another job's
   3    finished, with failed shards or damaged objects, or a source with nothing left delivered nothing
   4    finished but for commit records that are not of the plan; `skyhaul replay --damaged` mends it
-  75   incomplete, run again: a link closed, the time budget is spent, a source is silent
-  130  interrupted by Ctrl-C; 143 by SIGTERM. What has arrived is kept
+  75   incomplete, run again: a link closed, the time budget is spent, a source is silent, a disk is full
+       or fails, or too many files are open
+  130  interrupted by Ctrl-C; 143 by SIGTERM or SIGHUP. What has arrived is kept
 """
 
 

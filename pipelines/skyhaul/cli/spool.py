@@ -32,9 +32,9 @@ Examples:
 
 \b
 Exit codes:
-  0  the spools were listed, and removed where that was asked for
-  2  bad usage or job file
-  3  a spool could not be read or removed
+  0   the spools were listed, and removed where that was asked for
+  2   bad usage or job file, or a spool that this user may not remove
+  75  a spool could not be read or removed; run the same command again
 """
 
 

@@ -29,7 +29,7 @@ Exit codes:
   2   bad usage or job file, no dataset or no plan
   3   nothing is left, with failed shards or damaged objects, or a source delivered nothing
   4   commit records that are not of the plan stand in the way; the lines name them
-  75  shards are left
+  75  shards are left, or the dataset could not be read
 """
 
 

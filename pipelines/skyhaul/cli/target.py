@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from skyhaul.cli.lean_start import import_arrow
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import unusable
 
 if TYPE_CHECKING:
     from skyhaul.dataset.store import DatasetStore
@@ -56,12 +57,16 @@ def named(target: str) -> str:
 
 
 def _is_dataset(target: str) -> bool:
-    return "://" in target or Path(target).is_dir()
+    return "://" in target or os.path.isdir(target)
 
 
 def _load(target: str) -> LoadedJob:
-    if not Path(target).exists():
-        raise UsageError(f"{printable(target)}: there is no such job file or dataset folder")
+    try:
+        os.stat(target)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise UsageError(f"{printable(target)}: there is no such job file or dataset folder") from None
+    except OSError as error:
+        raise unusable(error, f"{printable(target)}: cannot be read") from None
     import_arrow()
     from skyhaul_schemas.jobfile import load_job
 

@@ -29,7 +29,7 @@ Exit codes:
   2   bad usage or job file, or no dataset
   3   sound, with failed shards or damaged objects
   4   damage was found
-  75  sound so far, but not finished
+  75  sound so far, but not finished; or something could not be read, which says nothing of it
 """
 
 

@@ -47,7 +47,7 @@ def write_card(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> No
 def card(plan: Planned, seen: Survey, job: Job) -> str:
     """The card's text."""
     header: dict[str, Any] = {
-        "pretty_name": job.about.title or job.name,
+        "pretty_name": printable(job.about.title or job.name),
         **_licence(job.about.licence),
         "tags": ["skyhaul"],
     }
@@ -84,7 +84,8 @@ def _about(job: Job) -> str:
         ("Published", about.published), ("To be cited as", about.citation), ("Opt-out", about.opt_out),
     )  # fmt: skip
     lines = "".join(f"- {label}: {printable(value)}\n" for label, value in said if value)
-    description = f"{about.description.strip()}\n\n" if about.description else ""
+    told = "\n".join(map(printable, about.description.strip().splitlines())) if about.description else ""
+    description = f"{told}\n\n" if told else ""
     return description + (f"{lines}\n" if lines else "")
 
 
@@ -108,7 +109,7 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
     filtered = ", ".join(f"`{printable(rule)}` {count:,}" for rule, count in seen.filtered_by.items())
     passed = ", ".join(f"{printable(reason)} {count:,}" for reason, count in seen.passed_over_by.items())
     return (
-        f"# {job.about.title or job.name}\n\n{_about(job)}"
+        f"# {printable(job.about.title or job.name)}\n\n{_about(job)}"
         f"{rows:,} rows of schema `{job.schema_}` in Parquet, hauled by skyhaul.\n\n"
         f"| split | rows | files | size | uncompressed |\n| --- | ---: | ---: | ---: | ---: |\n{splits}\n"
         f"| source | objects | source bytes | shards committed |\n| --- | ---: | ---: | ---: |\n{sources}\n"
@@ -127,4 +128,4 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
 
 
 def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |\n"
+    return f"| {' | '.join(map(printable, cells))} |\n"

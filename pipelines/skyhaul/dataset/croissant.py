@@ -19,6 +19,7 @@ from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.job import Job
+from skyhaul_schemas.printable import json_printable
 from skyhaul_schemas.records import shard_schema
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -87,7 +88,7 @@ def write_croissant(store: DatasetStore, plan: Planned, seen: Survey, job: Job) 
 
 def _pieces(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> Iterator[str]:
     """The text, a line for each file."""
-    head = json.dumps(_head(plan, seen, job), indent=1, ensure_ascii=False)
+    head = json_printable(json.dumps(_head(plan, seen, job), indent=1, ensure_ascii=False))
     yield f'{head.removesuffix("}").rstrip()},\n "distribution": ['
     comma = "\n"
     for split in seen.splits:
@@ -98,11 +99,11 @@ def _pieces(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> Itera
             yield f"{comma}  {_line(_file_object(file.path, file.bytes, file.sha256))}"
             comma = ",\n"
     sets = [_record_set(split, job.schema_) for split in seen.splits]
-    yield f'\n ],\n "recordSet": {json.dumps(sets, indent=1, ensure_ascii=False)}\n}}\n'
+    yield f'\n ],\n "recordSet": {json_printable(json.dumps(sets, indent=1, ensure_ascii=False))}\n}}\n'
 
 
 def _line(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json_printable(json.dumps(value, ensure_ascii=False))
 
 
 def _head(plan: Planned, seen: Survey, job: Job) -> dict[str, Any]:

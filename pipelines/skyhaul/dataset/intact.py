@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable
 
+from skyhaul.dataset.storage_errors import storage_error
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas.commit import CommittedFile
 from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.storage_errors import is_passing
 
 _BLOCK = 4 * 1024 * 1024
 
@@ -32,5 +35,10 @@ def fault_in_file(
     except FileNotFoundError:
         return "it is gone"
     except (StorageError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        passing = isinstance(cause, OSError) and cause.errno != errno.EIO and is_passing(cause)
+        if isinstance(cause, OSError) and (passing or isinstance(cause, PermissionError)):
+            # It says nothing of the file; hauling the shard again would be for nothing.
+            raise storage_error(cause, "read", entry.path) from error
         return f"it cannot be read: {error}"
     return None if digest.hexdigest() == entry.sha256 else "its sha256 is not that of its commit record"

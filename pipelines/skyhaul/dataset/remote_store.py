@@ -38,9 +38,9 @@ from skyhaul.dataset.storage_errors import probe_error, storage_error
 from skyhaul.dataset.store import DatasetStore, Same, shown
 from skyhaul.dataset.temporary import TemporaryFolder, clear_leftovers
 from skyhaul.dataset.upload import Upload, takes_mode
-from skyhaul_connectors.sources.fsspec_errors import store_words
+from skyhaul_connectors.sources.fsspec_errors import is_not_set_up, store_words
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import StorageError, UsageError
+from skyhaul_schemas.errors import StorageError, StorageRefused, UsageError
 from skyhaul_schemas.printable import printable
 
 T = TypeVar("T")
@@ -206,6 +206,11 @@ class RemoteStore(DatasetStore):
             except PermissionError as error:
                 raise storage_error(error, doing, self._named(path)) from error
             except _foreign_errors() as error:
+                if is_not_set_up(error):
+                    raise StorageRefused(
+                        f"dataset {self.place}: no credentials here ({printable(str(error))}); set up the"
+                        " profile, key or credentials that it needs"
+                    ) from error
                 raise _AnswerLost from error
 
         try:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from skyhaul.dataset.files import NewFile
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
+from skyhaul.dataset.storage_errors import storage_error
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, GroupSums
@@ -131,7 +132,7 @@ class SealedGroup:
 
     def _failed(self, error: Exception) -> StorageError:
         if isinstance(error, OSError) and error.errno is not None:
-            return StorageError(f"{self._path} in dataset {self._place} cannot be read: {error.strerror}")
+            return storage_error(error, "read", f"{self._path} in dataset {self._place}")
         if isinstance(error, ValidationError):
             return self._damaged("its sums are none")
         return self._damaged(said(error))
@@ -158,7 +159,7 @@ def salvaged(store: DatasetStore, group: int) -> dict[int, bytes]:
                         found.setdefault(number, record)
     except PARQUET_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise StorageError(f"{layout.sealed_file(group)} cannot be read: {error.strerror}") from error
+            raise storage_error(error, "read", layout.sealed_file(group)) from error
     if len(found) < len(layout.shards_of(group)):
         found = {**_scanned(store.read_bytes(layout.sealed_file(group))), **found}
     return {number: record for number, record in found.items() if number in layout.shards_of(group)}

@@ -1,36 +1,29 @@
-"""What the operating system says of a dataset's storage, as errors of ours: translated once, here."""
+"""What the operating system says of a dataset's storage, in words that name the dataset."""
 
 from __future__ import annotations
 
-import errno
-
-from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
+from skyhaul_schemas import storage_errors
+from skyhaul_schemas.errors import StorageError, StorageReadOnly, StorageRefused, UsageError
 from skyhaul_schemas.printable import printable
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def storage_error(error: OSError, doing: str, path: object) -> StorageError:
-    """The error of a haul: DiskFull for ENOSPC and EDQUOT, StorageError for the rest."""
-    place = f"cannot {doing} {printable(str(path))}"
-    if error.errno in _FULL:
-        quota = " (disk quota)" if error.errno == errno.EDQUOT else ""
-        return DiskFull(f"{place}: no space left{quota}; make room and run the same command again")
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return StorageError(f"{place}: too many open files; raise the limit (ulimit -n) or lower --workers")
-    reason = error.strerror or str(error) or type(error).__name__
-    return StorageError(f"{place}: {printable(reason)}")
+    """The error of ours for a step on `path`; see `skyhaul_schemas.storage_errors`."""
+    return storage_errors.storage_error(error, f"cannot {doing} {printable(str(path))}")
 
 
 def probe_error(error: OSError, place: str) -> UsageError | StorageError:
-    """The error of a probe: a store that cannot be written is a matter of usage."""
-    if error.errno in _UNWRITABLE or isinstance(error, PermissionError):
-        why = "it is read-only" if error.errno == errno.EROFS else "permission denied"
-        return UsageError(f"dataset {place} cannot be written: {why}; choose another `dataset`")
+    """The error of a probe: a store that cannot be written is a matter of usage, one that is full is not."""
+    what = f"dataset {place} cannot be written"
     if isinstance(error, FileExistsError | NotADirectoryError):
         return UsageError(f"dataset {place} is not a folder; choose another `dataset`")
-    if error.errno in _FULL:
-        return storage_error(error, "write", place)
+    found = storage_errors.storage_error(error, what)
+    if isinstance(found, StorageReadOnly):
+        return UsageError(f"{what}: it is read-only; choose another `dataset`")
+    if isinstance(found, StorageRefused):
+        why = "permission denied" if isinstance(error, PermissionError) else error.strerror
+        return UsageError(f"{what}: {why}; choose another `dataset`")
+    if storage_errors.is_passing(error):
+        return found
     reason = error.strerror or str(error) or type(error).__name__
-    return UsageError(f"dataset {place} cannot be written: {printable(reason)}; choose another `dataset`")
+    return UsageError(f"{what}: {printable(reason)}; choose another `dataset`")

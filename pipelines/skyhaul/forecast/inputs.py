@@ -53,9 +53,9 @@ def is_dated(profile: LinkProfile) -> bool:
 def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str, int]:
     """By link: bytes that count in the cycle of `at`, as the ledger has it, which may not be there yet.
     Raises StorageError."""
-    path = ledger_path(job, os.environ)
     metered = {name: link for name, link in terms.items() if link.metered}
-    if not metered or not path.exists():
+    path = ledger_path(job, os.environ) if metered else None
+    if path is None or not path.exists():
         return {}
     with closing(Ledger(path)) as ledger:
         return {name: ledger.used(t.account, t.cycle(at).name).counted for name, t in metered.items()}

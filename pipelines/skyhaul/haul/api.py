@@ -12,6 +12,7 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from skyhaul.dataset.card import write_card
@@ -33,9 +34,11 @@ from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.publishing import keep_job
 from skyhaul.planning.recipe import Recipe
+from skyhaul_connectors.transfer.spool_probe import probe_spool
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import RunRecord, TransferCounts
-from skyhaul_schemas.errors import EXIT_INCOMPLETE, SkyhaulError, StorageError
+from skyhaul_schemas.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK, SkyhaulError, StorageError
+from skyhaul_schemas.job import Job, ListedUrls
 from skyhaul_schemas.jobfile import LoadedJob
 from skyhaul_schemas.linkterms import due_at
 from skyhaul_schemas.plan import PlanHeader
@@ -92,9 +95,11 @@ def haul(
         if options.runner == IN_PROCESS:
             check_ledger(loaded.job, os.environ)
         store.probe()
+        if options.runner == IN_PROCESS and _fetches(loaded.job):
+            probe_spool(Path(loaded.job.spool))
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
-        _seal(plan, store, control, watcher)
+        unsealed = _seal(plan, store, control, watcher)
         before = survey(plan, store)
         config = HaulConfig(
             run=f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
@@ -119,7 +124,7 @@ def haul(
         lasting: SkyhaulError | None = None
         if _pending(before, options.only):
             state, tally, lasting = _run(config, options, control, watcher, header, before, begun)
-            _seal(plan, store, control, watcher)
+            unsealed = _seal(plan, store, control, watcher)
         plan = _as_it_is(plan, store, watcher)
         after = survey(plan, store)
     if lasting is not None and after.shards_left and caught.signum is None:
@@ -127,7 +132,7 @@ def haul(
         raise lasting
     outcome = _reconcile(config, options, before, after, caught, tally, state, started, begun, plan.header)
     plan.close()
-    return _recorded(outcome, store, plan, loaded, started)
+    return _recorded(outcome, store, plan, loaded, started, unsealed)
 
 
 def _as_it_is(plan: Plan, store: DatasetStore, watcher: HaulObserver) -> Plan:
@@ -140,29 +145,46 @@ def _as_it_is(plan: Plan, store: DatasetStore, watcher: HaulObserver) -> Plan:
     return now
 
 
-def _seal(plan: Plan, store: DatasetStore, control: HaulControl, watcher: HaulObserver) -> None:
-    """Full groups that no worker saw become full, or whose sealing was interrupted. It only saves time, so a
-    haul does not fail by it."""
+def _seal(
+    plan: Plan, store: DatasetStore, control: HaulControl, watcher: HaulObserver
+) -> StorageError | None:
+    """Full groups that no worker saw become full, or whose sealing was interrupted. No shard fails by it;
+    what prevented it is returned, since the next run has to make up for it."""
     try:
         seal_full_groups(plan, store, control.stopped)
     except StorageError as error:
         watcher.event(f"full groups of commit records are not sealed: {error}")
+        return error
+    return None
 
 
 def _recorded(
-    outcome: HaulOutcome, store: DatasetStore, plan: Plan, loaded: LoadedJob, started: datetime
+    outcome: HaulOutcome,
+    store: DatasetStore,
+    plan: Plan,
+    loaded: LoadedJob,
+    started: datetime,
+    unsealed: StorageError | None,
 ) -> HaulOutcome:
-    """Write the card and the run record. Where the disk is full the outcome says so: both are hints."""
-    messages = list(outcome.messages)
+    """Write the card and the run record. Nothing rests on them, but a dataset whose card is of another day is
+    not done: the next run writes it."""
+    if unsealed is not None:
+        outcome = _unfinished(outcome, unsealed, "full groups of commit records are not sealed")
     try:
         write_card(store, plan, outcome.survey, loaded.job)
     except StorageError as error:
-        messages.append(f"card not written: {error}")
+        outcome = _unfinished(outcome, error, "card not written")
     try:
         write_run(store, started, outcome.run)
     except StorageError as error:
-        messages.append(f"run record not written: {error}")
-    return replace(outcome, messages=tuple(messages))
+        return _unfinished(outcome, error, "run record not written")
+    return outcome
+
+
+def _unfinished(outcome: HaulOutcome, error: StorageError, what: str) -> HaulOutcome:
+    """The outcome where something beside the shards was left undone. 75 and interruptions stay."""
+    code = error.exit_code if outcome.exit_code in (EXIT_OK, EXIT_FAILED) else outcome.exit_code
+    return replace(outcome, exit_code=code, messages=(*outcome.messages, f"{what}: {error}"))
 
 
 def _plan(
@@ -195,6 +217,15 @@ def _plan(
 
 def _planning(objects: int, size: int, elapsed: float) -> Progress:
     return Progress("planning", elapsed, size, 0, objects, 0, 0, 0, 0, 0, 0, (), None)
+
+
+def _fetches(job: Job) -> bool:
+    """Whether any source comes over a network or a link, and so through the spool."""
+    for spec in job.sources.values():
+        urls = [spec.url.root or spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
+        if spec.via or any("://" in url and not url.startswith("file://") for url in urls):
+            return True
+    return False
 
 
 def _due(loaded: LoadedJob, options: HaulOptions, started: float) -> float | None:

@@ -35,6 +35,7 @@ from skyhaul_connectors.transfer.engine import ShardFetch
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
 from skyhaul_schemas.errors import (
+    EXIT_INCOMPLETE,
     CarriageError,
     CommitConflict,
     DecodeError,
@@ -47,9 +48,12 @@ from skyhaul_schemas.errors import (
     SourceFailing,
     SourceSilent,
     StorageError,
+    StorageReadOnly,
     TooManyRejects,
+    UsageError,
 )
 from skyhaul_schemas.plan import Chunk, Shard
+from skyhaul_schemas.storage_errors import of_environment
 
 Claim = Callable[[], Shard | None]
 
@@ -57,7 +61,10 @@ IN_PLACE = "local"
 """The link name in the transfer counts of a source that is read in place."""
 
 
-_ANY_BACKLOG = 1 << 62
+_ANY_BACKLOG = _MANY = 1 << 62
+
+_AHEAD = 64
+"""Small shards that are claimed ahead, so that a link has enough to fetch at a time."""
 
 
 @dataclass(slots=True)
@@ -76,6 +83,10 @@ _ENCODER_NICENESS = 5
 _GARBAGE = 3
 """Shards of a source, one after the other, above its ceiling on rejects: chunks are dealt to shards by a
 hash, so each is a sample of the source, and the rest need not cross the link to be refused, too."""
+
+
+_STORAGE_TRIES = 3
+"""Shards that a disk of ours lost, with no commit between them, after which no more are claimed."""
 
 
 @dataclass(slots=True)
@@ -128,7 +139,12 @@ class Conductor:
         self._done: queue.SimpleQueue[Receipt | BaseException] = queue.SimpleQueue()
         self._given_up: dict[str, SkyhaulError] = {}
         self._garbage: dict[str, int] = {}
-        self._disk_full = False
+        self._disk_lost = False
+        self._told: set[str] = set()
+        # A shard's spool file is open as long as the shard is.
+        files = site.files.shards if site.files is not None else _MANY
+        self._most_open = max(1, min(4 * workers + _AHEAD, files))
+        self._storage_failed = 0
 
     def haul(self, *claims: Claim) -> Iterator[Receipt]:
         """Claim until each of `claims` gives None or the haul is stopped; yield a receipt for each claimed
@@ -176,7 +192,7 @@ class Conductor:
             threading.Thread(target=self._encode_all, name=f"skyhaul-encoder-{name}", daemon=True).start()
 
     def _stopping(self) -> bool:
-        return self._site.control.stopped() or self._disk_full
+        return self._site.control.stopped() or self._disk_lost
 
     def _next_done(self, wait_for_more: bool) -> Receipt | BaseException | None:
         with suppress(queue.Empty):
@@ -192,6 +208,8 @@ class Conductor:
         engine = self._site.engine
         if engine is None:
             return min(turns, key=_openness) if len(taken) < 2 * self._workers else None
+        if len(taken) >= self._most_open:
+            return None
         stats = engine.stats()
         sharing = len(turns) + len({id(turn) for turn in taken.values()} - {id(turn) for turn in turns})
         most = max(self._workers + 1, (4 * self._workers + 64) // sharing)
@@ -246,7 +264,7 @@ class Conductor:
         while (claimed := self._todo.take()) is not None:
             try:
                 self._done.put(self._encode(claimed))
-            except CommitConflict as error:
+            except (CommitConflict, UsageError) as error:
                 self._done.put(error)
             except BaseException as error:  # noqa: BLE001  # handed to the haul's thread, which raises it
                 self._done.put(ShardBug(claimed.shard, error))
@@ -273,10 +291,13 @@ class Conductor:
                 settle=partial(settle, guard=guard),
             )
         except (CarriageError, StorageError, DecodeError, ReplayDiffers) as error:
-            receipt = self._receipt_of(shard, error)
-            if fetch is not None:
-                fetch.release(keep=True)
-            return receipt
+            return self._put_by(claimed, error)
+        except Exception as error:
+            # Memory, threads and open files run out anywhere.
+            found = None if isinstance(error, CommitConflict) else of_environment(error)
+            if found is None:
+                raise
+            return self._put_by(claimed, found)
         finally:
             for path, kept in guard.moved.items():
                 self._event(f"{path} was left by an earlier haul and is not committed: it is kept as {kept}")
@@ -285,6 +306,16 @@ class Conductor:
         if fetch is not None:
             fetch.release(keep=False)
         return replace(self._committed(shard, record), set_aside=tuple(guard.moved.values()))
+
+    def _put_by(self, claimed: _Claimed, error: SkyhaulError) -> Receipt:
+        """What arrived of the shard stays for the next try. Raises UsageError: no shard fares better."""
+        try:
+            if isinstance(error, UsageError):
+                raise error
+            return self._receipt_of(claimed.shard, error)
+        finally:
+            if claimed.fetch is not None:
+                claimed.fetch.release(keep=True)
 
     def _guard(self, shard: Shard) -> CommitGuard:
         """An amendment of the plan while this haul runs must not meet the shard as it was."""
@@ -336,8 +367,21 @@ class Conductor:
                 f" this one was not fetched; the last of them: {error}"
             )
 
+    def _note_storage(self, shard: Shard, error: StorageError) -> None:
+        """The shard is as good as before, so that it is put off and no failure of its own. Where a disk takes
+        nothing any more, further shards would cross the link for nothing."""
+        if error.kind not in self._told:
+            # The others are counted in the summary.
+            self._told.add(error.kind)
+            self._event(f"shard {shard.number} of {shard.source} put off: {error.kind}: {error}")
+        self._storage_failed += 1
+        lasting = isinstance(error, DiskFull | StorageReadOnly)
+        if lasting or self._storage_failed >= _STORAGE_TRIES:
+            self._disk_lost = True
+
     def _committed(self, shard: Shard, record: CommitRecord) -> Receipt:
         self._garbage.pop(shard.source, None)
+        self._storage_failed = 0
         total = TransferCounts()
         for counts in record.transfer.values():
             total = total.plus(counts)
@@ -378,8 +422,9 @@ class Conductor:
             self._given_up.setdefault(shard.source, error)
         if isinstance(error, TooManyRejects):
             self._note_garbage(shard.source, error)
-        if isinstance(error, DiskFull):
-            self._disk_full = True
+        if isinstance(error, StorageError) and error.exit_code == EXIT_INCOMPLETE:
+            self._note_storage(shard, error)
+            return replace(told, outcome="deferred")
         over = f" over {', '.join(links)}" if links else ""
         self._event(f"shard {shard.number} of {shard.source}{over} failed: {error.kind}: {error}")
         if self._site.config.mend:

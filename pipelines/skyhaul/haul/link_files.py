@@ -16,8 +16,8 @@ from typing import Any
 
 from skyhaul_connectors.transfer.spool import folder_name
 from skyhaul_connectors.transfer.spool_lock import is_locked
-from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import storage_error
 
 STATE, RATES = "links.json", "rates.json"
 
@@ -39,7 +39,7 @@ def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink()
-        raise StorageError(f"{printable(str(folder / name))} cannot be written: {error.strerror}") from None
+        raise storage_error(error, f"{printable(str(folder / name))} cannot be written") from None
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from skyhaul.haul import link_files
 from skyhaul_connectors.links.deadline import Help, Prospect, SeenRate, capacity
 from skyhaul_connectors.links.ledger import Ledger
+from skyhaul_connectors.links.ledger_marks import LedgerMarks
 from skyhaul_connectors.links.shared import SharedLink
 from skyhaul_connectors.transfer.engine import EngineStats, EngineThread
 from skyhaul_schemas.errors import DeferredError, LedgerUnwritable, StorageError
@@ -35,13 +36,15 @@ old one would go on coming for seconds."""
 class _Metering:
     """One link's account, and what of its bytes the ledger knows."""
 
-    def __init__(self, shared: SharedLink, path: Path) -> None:
+    def __init__(self, shared: SharedLink, path: Path, spool: Path) -> None:
         assert shared.rules is not None
         assert shared.rules.allowance is not None
         self._shared = shared
         self._terms = shared.rules.terms
         self._allowance = shared.rules.allowance
         self._ledger = Ledger(path)
+        self._marks = LedgerMarks(path, spool)
+        self._noted = float("-inf")
         self._counted = 0
         self._free = 0
         self._leased = 0
@@ -74,6 +77,9 @@ class _Metering:
         if cap is not None:
             allowance.limit = counted + grant.bytes
             allowance.exhausted = grant.last
+        if last or now - self._noted >= _SECOND:
+            self._noted = now
+            self._marks.note(self._terms.account, cycle, self._ledger.used(self._terms.account, cycle))
 
     def left(self) -> float:
         """Bytes that the cap leaves in this cycle."""
@@ -90,15 +96,16 @@ class _Metering:
 
 class LinkKeeper:
     """A thread of the site's. `groups`: sources that share links, each with its links and the source bytes
-    that were left when the haul began. due: Unix seconds, None without a deadline. Raises StorageError on
-    construction where the ledger cannot be used."""
+    that were left when the haul began. ledger: None where no link is
+    metered. due: Unix seconds, None without a deadline. Raises StorageError on construction where the ledger
+    cannot be used."""
 
     def __init__(
         self,
         links: Mapping[str, SharedLink],
         engine: EngineThread,
         *,
-        ledger: Path,
+        ledger: Path | None,
         folder: Path,
         run: str,
         groups: list[tuple[frozenset[str], int]],
@@ -120,7 +127,8 @@ class LinkKeeper:
         self._metered: dict[str, _Metering] = {}
         for name, link in self._links.items():
             if link.rules is not None and link.rules.allowance is not None:
-                self._metered[name] = _Metering(link, ledger)
+                assert ledger is not None, "a link with an allowance is metered"
+                self._metered[name] = _Metering(link, ledger, folder.parent)
                 self._metered[name].settle()
         self._look_ahead(engine.stats())
         self._thread = threading.Thread(target=self._keep, name="skyhaul-links", daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -11,10 +12,11 @@ from typing import Any
 
 from skyhaul.haul import link_files
 from skyhaul.haul.link_view import LinkView
-from skyhaul.haul.links import ledger_path
+from skyhaul.haul.links import ledger_path, lost_by_ledger, metered_links
 from skyhaul_connectors.links.allowance import LEAST
 from skyhaul_connectors.links.contact_files import load_contacts
 from skyhaul_connectors.links.ledger import Ledger, Used
+from skyhaul_connectors.links.ledger_marks import LedgerMarks
 from skyhaul_connectors.links.presets import profile_from
 from skyhaul_connectors.links.rules import moment
 from skyhaul_connectors.links.terms import LinkTerms
@@ -23,6 +25,8 @@ from skyhaul_schemas.job import Job, LinkSpec
 from skyhaul_schemas.linkterms import parse_pace
 from skyhaul_schemas.printable import describe
 from skyhaul_schemas.units import NotAllowed
+
+_LOG = logging.getLogger("skyhaul.haul")
 
 AS_THE_JOB_SAYS = "job"
 
@@ -43,7 +47,7 @@ def survey_links(job: Job, folders: Iterable[Path]) -> list[LinkView]:
     for source, spec in job.sources.items():
         for name in spec.via:
             via.setdefault(name, []).append(source)
-    ledgers = _Ledgers(ledger_path(job, os.environ))
+    ledgers = _Ledgers(job)
     try:
         return [
             _view(name, job.links[name], tuple(sources), said.get(name), rates.get(name), ledgers)
@@ -87,20 +91,27 @@ def set_rates(job: Job, folders: list[Path], wishes: Iterable[str]) -> None:
 class _Ledgers:
     """The ledger, opened when it is first needed, and only if it is there."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, job: Job) -> None:
+        self._job = job
         self._ledger: Ledger | None = None
 
     def used(self, account: str, cycle: str) -> Used:
         if self._ledger is None:
-            if not self._path.exists():
+            path = ledger_path(self._job, os.environ)
+            if not path.exists() and not any(mark.exists() for mark in _marks(self._job, path)):
                 return Used()
-            self._ledger = Ledger(self._path)
+            self._ledger = Ledger(path)
+            for lost in lost_by_ledger(self._job, metered_links(self._job), self._ledger).values():
+                _LOG.warning("%s; the next haul counts it again", lost)
         return self._ledger.used(account, cycle)
 
     def close(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
+
+
+def _marks(job: Job, ledger: Path) -> list[Path]:
+    return LedgerMarks(ledger, Path(job.spool)).paths
 
 
 def _view(

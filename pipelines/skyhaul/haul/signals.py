@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: let go of everything, keep what has arrived, and say so by the exit code."""
+"""SIGINT, SIGTERM and SIGHUP: let go of everything, keep what has arrived, and say so by the exit code."""
 
 from __future__ import annotations
 
@@ -18,16 +18,14 @@ class Caught:
 
     def __init__(self) -> None:
         self.signum: int | None = None
-
-    @property
-    def exit_code(self) -> int | None:
-        return None if self.signum is None else 128 + self.signum
+        self.exit_code: int | None = None
 
 
 @contextmanager
 def stop_on_signals(control: HaulControl) -> Iterator[Caught]:
-    """Within, the first SIGINT or SIGTERM stops `control`; a second one ends the process at once, as
-    does a stop that takes longer than 9 s. Outside the main thread signals stay with the caller."""
+    """Within, the first SIGINT, SIGTERM or SIGHUP stops `control`; a second one ends the process at once, as
+    does a stop that takes longer than 9 s. SIGHUP counts as SIGTERM, and stays ignored where it was
+    (`nohup`). Outside the main thread signals stay with the caller."""
     caught = Caught()
     last: list[threading.Timer] = []
     if threading.current_thread() is not threading.main_thread():
@@ -35,19 +33,23 @@ def stop_on_signals(control: HaulControl) -> Iterator[Caught]:
         return
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        if caught.signum is not None:
-            os._exit(128 + signum)
-        caught.signum = signum
-        timer = threading.Timer(9.0, os._exit, (128 + signum,))
+        code = 128 + (signal.SIGTERM if signum == signal.SIGHUP else signum)
+        if caught.exit_code is not None:
+            os._exit(code)
+        caught.signum, caught.exit_code = signum, code
+        timer = threading.Timer(9.0, os._exit, (code,))
         timer.daemon = True
         timer.start()
         last.append(timer)
         # The listeners take locks that the interrupted frame may hold: not here.
         reason = Interrupted(f"stopped by {signal.Signals(signum).name}; run the same command again to go on")
-        reason.exit_code = 128 + signum  # type: ignore[misc]  # one error's own exit code
+        reason.exit_code = code  # type: ignore[misc]  # one error's own exit code
         threading.Thread(target=control.stop, args=(reason,), daemon=True).start()
 
-    earlier = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    earlier = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield caught
     finally:

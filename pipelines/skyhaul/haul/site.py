@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from skyhaul.dataset.store import DatasetStore
@@ -13,7 +14,7 @@ from skyhaul.haul.control import HaulControl
 from skyhaul.haul.dealing import linked_sources
 from skyhaul.haul.heap import use_one_heap
 from skyhaul.haul.link_keeper import LinkKeeper
-from skyhaul.haul.links import ledger_path, open_links
+from skyhaul.haul.links import ledger_path, metered_links, open_links
 from skyhaul.haul.receipts import Tally
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.plan_file import Plan
@@ -21,14 +22,16 @@ from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.routes import planning_route, route_over
 from skyhaul_connectors.sources.emulated import EmulatedSource
 from skyhaul_connectors.sources.metered import MeteredSource
+from skyhaul_connectors.sources.open_files import FileBudget, file_budget
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.paced import PacedSource
 from skyhaul_connectors.sources.protocol import LocalSource, Source
 from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, SourceLanes
 from skyhaul_connectors.transfer.spool import folder_name
-from skyhaul_schemas.errors import BudgetSpent, SpoolInUse
+from skyhaul_schemas.errors import BudgetSpent, SpoolInUse, StorageReadOnly
 from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
 from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.storage_errors import from_the_start
 
 PLAIN = "net"
 """The link name of a source that names no `via`."""
@@ -55,6 +58,7 @@ class Site:
         }
         self.links = open_links(self.job, config.epoch, self.store)
         self._spool_folder = Path(self.job.spool)
+        self.files: FileBudget | None = None
         self.engine = self._engine(share)
         self._keeper = self._keep_links()
         self.tally = Tally()
@@ -92,6 +96,12 @@ class Site:
         lanes = {name: self._lanes(name, share) for name in self.sources if self.in_place(name) is None}
         if not lanes:
             return None
+        self.files = file_budget(self.config.workers)
+        most = max(1, self.files.connections // len(lanes))
+        lanes = {
+            name: replace(lane, max_connections=min(lane.max_connections, most))
+            for name, lane in lanes.items()
+        }
         # Workers of one machine that haul side by side (or one that a runner has given up, but that still
         # goes) need a spool each. The lowest that is free: so what a lost worker left is taken up again.
         places = WORKERS_A_MACHINE if self.config.remote else 1
@@ -110,6 +120,9 @@ class Site:
             except SpoolInUse:
                 if place == places - 1:
                     raise
+            except StorageReadOnly as error:
+                # The driver has looked at its own machine's spool before; a worker's is looked at here.
+                raise from_the_start(error) if self.config.remote else error from None
         raise AssertionError("every place was tried")
 
     def _keep_links(self) -> LinkKeeper | None:
@@ -124,7 +137,7 @@ class Site:
             return LinkKeeper(
                 self.links,
                 self.engine,
-                ledger=ledger_path(self.job, os.environ),
+                ledger=ledger_path(self.job, os.environ) if metered_links(self.job) else None,
                 folder=self._spool_folder,
                 run=self.config.run,
                 groups=groups,

@@ -18,9 +18,10 @@ from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
 from skyhaul_connectors.sources.file_names import check_reachable
 from skyhaul_schemas.block_digests import unpacked as unpacked_blocks
-from skyhaul_schemas.errors import DiskFull, StorageError, UsageError
+from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import storage_error, unusable
 
 CACHE_BYTES = 32 * 1024 * 1024
 """Bytes of SQLite's page cache, and of one sorted run of a sort."""
@@ -182,8 +183,8 @@ def scratch_database(spool: Path, tables: str) -> sqlite3.Connection:
     try:
         spool.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(
-            f"spool {printable(str(spool))} cannot be made: {error.strerror}; choose another `spool`"
+        raise unusable(
+            error, f"spool {printable(str(spool))} cannot be made", "choose another `spool`"
         ) from None
     with stored(spool):
         # Manual transactions: one for all, never committed, for nothing here outlives the process.
@@ -204,7 +205,6 @@ def stored(spool: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        place = f"spool {printable(str(spool))}"
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            raise DiskFull(f"{place}: no space left to sort the plan; make room, or move `spool`") from error
-        raise StorageError(f"{place}: the plan cannot be sorted: {error}") from error
+        # The database has no name, so a file of the same folder tells why it cannot be opened.
+        what = f"spool {printable(str(spool))}: the plan cannot be sorted"
+        raise storage_error(error, what, spool / ".probe") from error

@@ -16,6 +16,7 @@ from skyhaul.planning.routes import planning_route
 from skyhaul.planning.settling import settle_plan
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
+from skyhaul_connectors.transfer.spool_probe import probe_spool
 from skyhaul_schemas import layout
 from skyhaul_schemas.digested import digested_part, job_difference
 from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
@@ -117,6 +118,7 @@ def plan_sources(
     """`make_plan` for sources that are open; patterns: see `selections`."""
     refuse_foreign(store)
     store.probe()
+    probe_spool(Path(loaded.job.spool))
     part = digested_part(loaded.job, patterns)
     refuse_secrets(loaded, patterns)
     with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:

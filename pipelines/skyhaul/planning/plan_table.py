@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
+from skyhaul.dataset.storage_errors import storage_error
 from skyhaul.planning.plan_writer import CHECK_KEY, HEADER_KEY
 from skyhaul_schemas.errors import PlanDamaged, StorageError
 
@@ -102,5 +103,5 @@ class PlanTable:
         text = said(error)
         # Arrow reports rotten pages as OSError too, but only the system gives it a number.
         if isinstance(error, OSError) and error.errno is not None:
-            return StorageError(f"{self._name} cannot be read: {error.strerror or text}")
+            return storage_error(error, "read", self._name)
         return PlanDamaged(f"{self._name} is damaged: {text}")

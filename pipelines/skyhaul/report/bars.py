@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -32,16 +33,19 @@ class BarProgress(ProgressReport):
         )
 
     def __enter__(self) -> BarProgress:
-        self._live.start()
+        with suppress(OSError):
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        with suppress(OSError):
+            self._live.stop()
 
     def _show(self, progress: Progress) -> None:
-        self._live.update(drawing(progress), refresh=True)
+        with suppress(OSError):  # the terminal may be gone, which is no end of the haul
+            self._live.update(drawing(progress), refresh=True)
 
 
 def drawing(progress: Progress) -> RenderableType:

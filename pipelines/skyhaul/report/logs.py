@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from skyhaul.report.scrub import scrubbed
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.storage_errors import of_environment
 
 OUR_LOGGERS = ("skyhaul", "skyhaul_connectors", "skyhaul_schemas")
 
@@ -59,13 +60,22 @@ def start_logging(*, log_format: str, quiet: bool, verbose: bool) -> None:
 
     Called before Beam is imported, and with `force`, because Beam configures the root logger too.
     """
+    logging.raiseExceptions = False  # a stderr that is full or gone must not fill up with tracebacks
     handler = _StderrNow()
+    handler.addFilter(_told_elsewhere)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     # Others' warnings are for us, not for users: Beam warns of cloud clients that a haul does not need.
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, handlers=[handler], force=True)
     ours = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     for name in OUR_LOGGERS:
         logging.getLogger(name).setLevel(ours)
+
+
+def _told_elsewhere(record: logging.LogRecord) -> bool:
+    """False for Beam's words about an error of ours, which ends the command and is told there, once."""
+    error = record.exc_info[1] if record.exc_info else None
+    beams = record.name.partition(".")[0] == "apache_beam"
+    return not (beams and isinstance(error, Exception) and of_environment(error) is not None)
 
 
 def _message(record: logging.LogRecord) -> str:

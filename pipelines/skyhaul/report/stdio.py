@@ -1,8 +1,9 @@
-"""stdout and stderr as a program in a pipeline meets them: readers that left, errors in one line."""
+"""stdin, stdout and stderr as a program meets them: closed, full, without a reader; errors in one line."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -13,14 +14,56 @@ from skyhaul_schemas.printable import printable
 _left = threading.Event()
 
 
+def open_standard_streams() -> None:
+    """To be called first. A descriptor below 3 that is closed would be given to the next file that is opened,
+    a shard say, and whatever is printed would go into it; so they are opened on /dev/null (stdout for
+    reading, so that `say` learns of it). And no text may fail for a character that the locale's encoding does
+    not have."""
+    for descriptor, name, mode in (
+        (0, "stdin", os.O_RDONLY),
+        (1, "stdout", os.O_RDONLY),
+        (2, "stderr", os.O_WRONLY),
+    ):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            _to_null(descriptor, mode)
+        if getattr(sys, name) is None:  # closed when Python started
+            setattr(sys, name, open(descriptor, "r" if descriptor == 0 else "w", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _to_null(descriptor: int, mode: int) -> None:
+    opened = os.open(os.devnull, mode)
+    if opened != descriptor:
+        os.dup2(opened, descriptor)
+        os.close(opened)
+
+
 def say(text: str = "") -> None:
-    """Write a line to stdout, at once. A reader that has left (`| head`) is no error: the work and its exit
-    code matter more, so the rest of the output goes nowhere."""
+    """Write a line to stdout, at once. A reader that has left (`| head`) is no error, nor is a full disk: the
+    work and its exit code matter more, so the rest of the output goes nowhere."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        give_up_stdout(error)
+    except ValueError:  # closed meanwhile
         _left.set()
+
+
+def give_up_stdout(error: OSError) -> None:
+    """Let what is still to be said go nowhere, and tell why, once; a reader that has left knows."""
+    if not _left.is_set() and not isinstance(error, BrokenPipeError):
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror or error
+        complain(f"stdout: {why}; the result is not shown, the exit code holds")
+    _left.set()
+    with contextlib.suppress(OSError, ValueError):
+        _to_null(sys.stdout.fileno(), os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
 
 
 def reader_left() -> bool:
@@ -31,7 +74,7 @@ def reader_left() -> bool:
 def complain(message: str, log_format: str = "text") -> None:
     """Write `skyhaul: error: ...` to stderr, or a JSON line, for each line of `message`: an error may list
     several things, and whoever quotes from outside has made it printable."""
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(OSError, ValueError):
         for text in map(printable, message.split("\n")):
             line = f"skyhaul: error: {text}"
             if log_format == "json":

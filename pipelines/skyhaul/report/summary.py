@@ -12,8 +12,16 @@ from skyhaul.dataset.judging import Unfit
 from skyhaul.report.link_use import LinkUse
 from skyhaul.report.table import plural
 from skyhaul_schemas.commit import RunRecord
-from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
+from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK, EXIT_USAGE
 from skyhaul_schemas.units import format_duration, format_rate, format_size
+
+_HEADLINES = {
+    EXIT_OK: "all is committed",
+    EXIT_USAGE: "not all could be written",
+    EXIT_FAILED: "finished, with failures or damage",
+    EXIT_DAMAGE: "finished, with commit records that do not stand",
+    EXIT_INCOMPLETE: "incomplete",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,7 @@ class RunSummary:
             return (
                 f"all is committed: {run.shards_planned:,} of {run.shards_planned:,} shards; nothing to haul"
             )
-        word = {
-            EXIT_OK: "all is committed",
-            EXIT_FAILED: "finished, with failures or damage",
-            EXIT_DAMAGE: "finished, with commit records that do not stand",
-            EXIT_INCOMPLETE: "incomplete",
-        }.get(self.exit_code, "interrupted")
+        word = _HEADLINES.get(self.exit_code, "interrupted")
         shards = f"{self.committed:,} of {run.shards_planned:,} shards"
         return f"{word}: {shards}, after {format_duration(run.seconds)}"
 

@@ -8,9 +8,9 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from skyhaul.report import stdio
 from skyhaul.report.left_out import left_out_lines, unchecked_lines
 from skyhaul.report.output import Output
-from skyhaul.report.stdio import say
 from skyhaul.report.table import columns, labelled, plural
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_duration, format_rate, format_size
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from skyhaul_connectors.links.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
     from skyhaul_schemas.plan import PlanHeader
+
+
+def say(text: str) -> None:
+    """A line on stdout. Whatever it quotes from outside is made printable, last of all here."""
+    stdio.say(printable(text))
 
 
 class TextOutput(Output):

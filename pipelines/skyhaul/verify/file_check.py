@@ -12,7 +12,8 @@ from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas.commit import CommittedFile
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.errors import EXIT_INCOMPLETE, StorageError
+from skyhaul_schemas.storage_errors import passing_raised
 
 _BLOCK = 4 * 1024 * 1024
 
@@ -43,14 +44,18 @@ def check_file(
         return _check_footer(store, entry, schema, add)
     except FileNotFoundError:
         add("file-missing", f"it is gone; shard {shard} was committed with it")
-    except (StorageError, OSError) as error:
+    except StorageError as error:
+        if error.exit_code == EXIT_INCOMPLETE or isinstance(error.__cause__, PermissionError):
+            raise  # it says nothing of the file
+        add("file-unreadable", f"it cannot be read: {said(error)}")
+    except OSError as error:
         add("file-unreadable", f"it cannot be read: {said(error)}")
     return False
 
 
 def _digest(store: DatasetStore, path: str, read: Read) -> str:
     digest = hashlib.sha256()
-    with store.open_input(path) as file:
+    with store.open_input(path) as file, passing_raised(f"cannot read {path}"):
         while block := file.read(_BLOCK):
             digest.update(block)
             read(len(block))
@@ -62,7 +67,8 @@ def _check_footer(
 ) -> bool:
     with store.open_input(entry.path) as file:
         try:
-            parquet = pq.ParquetFile(file)
+            with passing_raised(f"cannot read {entry.path}"):
+                parquet = pq.ParquetFile(file)
             found, footer = parquet.schema_arrow, parquet.metadata
             raw = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))
         except PARQUET_ERRORS as error:

@@ -21,6 +21,7 @@ from skyhaul.dataset.store import DatasetStore
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas.plan import Shard
+from skyhaul_schemas.storage_errors import passing_raised
 
 _BATCH_ROWS = 4096
 _RANK_SHIFT = 48
@@ -76,7 +77,7 @@ class RowsCheck:
         the first rows that are wrong."""
         with self._store.open_input(path) as file:
             row = 0
-            batches = _batches(file)
+            batches = _batches(file, path)
             while True:
                 try:
                     batch = next(batches, None)
@@ -147,8 +148,9 @@ class RowsCheck:
                 found[row] -= 1
 
 
-def _batches(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+def _batches(file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
     """Group by group, because a batch across row groups of large rows would not be bounded."""
-    parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
-    for group in range(parquet.num_row_groups):
-        yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])
+    with passing_raised(f"cannot read {path}"):
+        parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+        for group in range(parquet.num_row_groups):
+            yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])

@@ -15,7 +15,7 @@ from skyhaul.verify.commit_check import WAY_OUT
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
-from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.errors import RecordDamaged
 
 
 class GroupRecords:
@@ -54,7 +54,7 @@ class GroupRecords:
                 self._sealed, sums = sealed.records(), sealed.sums
         except FileNotFoundError:
             return
-        except StorageError as error:
+        except RecordDamaged as error:
             self._damaged = True
             self._report.add("sealed-damaged", f"{error}; {WAY_OUT}", path=path)
             return

@@ -180,11 +180,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     stopped_by: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        stopped_by.append(number)
+        stopped_by.append(signal.SIGTERM if number == signal.SIGHUP else number)
         pool.close()
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, stop)
     try:
         server, port = start_server(pool, arguments.service_port)
     except SkyhaulError as error:

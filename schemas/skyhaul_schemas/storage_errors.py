@@ -1,0 +1,239 @@
+"""What the operating system and SQLite say of a disk, as errors of ours: the one table of errno values.
+
+Whether a haul ends with 75 (run it again) or with 2 (something has to be changed first) is decided here and
+nowhere else. A disk that is full, fails, was remounted read-only or a process that has no more files, memory,
+threads or processes may do better next time: 75. A place that this user may not write to will not: 2.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from skyhaul_schemas.errors import (
+    EXIT_INCOMPLETE,
+    DiskFull,
+    SkyhaulError,
+    StorageError,
+    StorageReadOnly,
+    StorageRefused,
+    TooManyOpenFiles,
+    UsageError,
+)
+from skyhaul_schemas.printable import printable
+
+AGAIN = "run the same command again"
+
+_FULL = f"no space left; make room and {AGAIN}"
+
+_TABLE: dict[int, tuple[type[StorageError], str]] = {
+    errno.ENOSPC: (DiskFull, _FULL),
+    errno.EDQUOT: (DiskFull, f"no space left (disk quota); make room and {AGAIN}"),
+    errno.EFBIG: (
+        DiskFull,
+        "no space left: a file would be larger than its limit (ulimit -f, or the filesystem's); raise it and"
+        f" {AGAIN}",
+    ),
+    errno.EMFILE: (
+        TooManyOpenFiles,
+        "too many open files; raise the limit (ulimit -n), or lower max_connections or --workers,"
+        f" and {AGAIN}",
+    ),
+    errno.ENFILE: (
+        TooManyOpenFiles,
+        f"too many open files on this machine; close some, or raise fs.file-max, and {AGAIN}",
+    ),
+    errno.EROFS: (StorageReadOnly, f"Read-only file system; remount it for writing and {AGAIN}"),
+    errno.EIO: (StorageError, f"Input/output error; look at the disk, then {AGAIN}"),
+    errno.ENOMEM: (
+        StorageError,
+        f"not enough memory; free some, raise the limit (ulimit -v), or lower --workers, and {AGAIN}",
+    ),
+    errno.EAGAIN: (
+        StorageError,
+        f"no more processes or threads are allowed (ulimit -u, or the container's); raise that and {AGAIN}",
+    ),
+    errno.EACCES: (StorageRefused, "permission denied; let this user write there, or choose another place"),
+    errno.EPERM: (
+        StorageRefused,
+        "Operation not permitted; let this user write there, or choose another place",
+    ),
+    errno.ENOTDIR: (StorageRefused, "Not a directory; choose another place"),
+    errno.EISDIR: (StorageRefused, "Is a directory; choose another place"),
+    errno.EEXIST: (StorageRefused, "File exists; choose another place"),
+    errno.ELOOP: (StorageRefused, "Too many levels of symbolic links; choose another place"),
+    errno.ENAMETOOLONG: (StorageRefused, "File name too long; choose a shorter place"),
+}
+
+_ANYWHERE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.EIO, errno.ENOMEM,
+    errno.EACCES, errno.EPERM,
+}  # fmt: skip
+"""What an environment may do to any call: never a bug of ours, wherever it comes up."""
+
+_SQLITE = {
+    sqlite3.SQLITE_FULL: errno.ENOSPC,
+    sqlite3.SQLITE_IOERR: errno.EIO,
+    sqlite3.SQLITE_CANTOPEN: errno.EIO,
+    sqlite3.SQLITE_READONLY: errno.EROFS,
+    sqlite3.SQLITE_PERM: errno.EACCES,
+    sqlite3.SQLITE_NOMEM: errno.ENOMEM,
+    sqlite3.SQLITE_NOLFS: errno.EFBIG,
+}
+"""Primary result codes of SQLite (https://sqlite.org/rescode.html) as the errno that says the same."""
+
+_VAGUE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
+"""Codes that stand for several errno values."""
+
+_PROBE = 64 * 1024
+"""Bytes that are written to learn why a database takes none: more than a filesystem keeps in an inode."""
+
+_NO_THREAD = "can't start new thread"
+"""CPython's RuntimeError for EAGAIN of pthread_create."""
+
+_NO_ROOM_TO_LOAD = ("Cannot allocate memory", "failed to map segment", "cannot create shared object")
+"""Of the dynamic linker (glibc's dl-load.c)."""
+
+_NO_TEMPORARY = "No usable temporary directory"
+"""Of `tempfile`, where it could write to none of its folders."""
+
+
+def storage_error(
+    error: OSError | sqlite3.Error, what: str, path: os.PathLike[str] | str | None = None
+) -> StorageError:
+    """The error of ours for `error`. what: a clause that names the step and the place, such as `cannot write
+    /data/x`. path: the database's, where SQLite does not say why it cannot open it."""
+    number = errno_of(error, path)
+    kind, reason = _TABLE.get(number, (StorageError, "")) if number is not None else (StorageError, "")
+    if not reason:
+        said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        reason = f"{printable(' '.join(str(said).split()))}; put it right and {AGAIN}"
+    return kind(f"{what}: {reason}")
+
+
+def is_passing(error: OSError | sqlite3.Error) -> bool:
+    """Whether `error` is one that the table knows, and that may not come again."""
+    known = _TABLE.get(errno_of(error) or 0)
+    return known is not None and known[0].exit_code == EXIT_INCOMPLETE
+
+
+def passing_in(text: str) -> OSError | None:
+    """The system's error that another program's last words name, if it is one that may not come again."""
+    for number in _ANYWHERE:
+        error = OSError(number, os.strerror(number))
+        if is_passing(error) and os.strerror(number) in text:
+            return error
+    return None
+
+
+@contextmanager
+def passing_raised(what: str) -> Iterator[None]:
+    """Where an OSError would be held against what is read (a file, an object): what says nothing of it, and
+    may go better another time, is raised as StorageError."""
+    try:
+        yield
+    except (OSError, MemoryError) as error:
+        found = of_environment(error)
+        if found is not None and found.exit_code == EXIT_INCOMPLETE:
+            raise storage_error(error, what) if isinstance(error, OSError) else found from error
+        raise
+
+
+def unusable(error: OSError, what: str, way_out: str = "") -> SkyhaulError:
+    """For a file or folder that the job names: UsageError, unless another try may go better."""
+    if is_passing(error) and error.errno != errno.EROFS:
+        return storage_error(error, what)
+    return UsageError(f"{what}: {error.strerror or type(error).__name__}{way_out and '; '}{way_out}")
+
+
+def from_the_start(error: StorageError) -> StorageError:
+    """The same where nothing was done yet: what is read-only now was not remounted, and stays so; and what
+    nobody knows to pass is a matter of the place."""
+    cause = error.__cause__
+    unknown = type(error) is StorageError and isinstance(cause, OSError) and not is_passing(cause)
+    if unknown or isinstance(error, StorageReadOnly):
+        return StorageRefused(str(error))
+    return error
+
+
+def errno_of(error: BaseException, path: os.PathLike[str] | str | None = None) -> int | None:
+    """The errno behind an OSError or an SQLite error; None where there is none."""
+    if isinstance(error, OSError):
+        return error.errno
+    code = getattr(error, "sqlite_errorcode", None)
+    if not isinstance(code, int):
+        return None
+    primary = code & 0xFF
+    known = _SQLITE.get(primary)
+    if path is None or primary not in _VAGUE:
+        return known
+    # SQLite keeps the system's own word to itself; a little work beside the database tells it again.
+    place = os.fspath(path)
+    return _why_not_open(place) or _why_not_open(f"{place}-probe-{os.getpid()}") or known
+
+
+def _why_not_open(path: str | None) -> int | None:
+    """The errno of writing a little to `path`; None where that goes well."""
+    if path is None:
+        return None
+    there = os.path.lexists(path)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        try:
+            left = 0 if there else _PROBE
+            while left:
+                left -= os.write(descriptor, bytes(left))
+        finally:
+            os.close(descriptor)
+            if not there:
+                os.unlink(path)
+    except OSError as error:
+        return error.errno
+    return None
+
+
+def of_environment(error: BaseException) -> SkyhaulError | None:
+    """The error of ours for what nobody translated, where the environment and no bug is to blame; else None.
+    Looks into groups: the first that says anything counts."""
+    match error:
+        case SkyhaulError():
+            return error
+        case BaseExceptionGroup():
+            return next(filter(None, map(of_environment, error.exceptions)), None)
+        case MemoryError():
+            return StorageError(_TABLE[errno.ENOMEM][1])
+        case ImportError() if any(words in str(error) for words in _NO_ROOM_TO_LOAD):
+            return StorageError(_TABLE[errno.ENOMEM][1])
+        case SystemError() if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            # CPython's own word where it runs out of memory in places that do not look for it.
+            return StorageError(_TABLE[errno.ENOMEM][1])
+        case RuntimeError() if str(error).startswith(_NO_THREAD):
+            return StorageError(_TABLE[errno.EAGAIN][1])
+        case BlockingIOError() if error.errno == errno.EAGAIN:
+            return StorageError(_TABLE[errno.EAGAIN][1])
+        case FileNotFoundError() if str(error.strerror).startswith(_NO_TEMPORARY):
+            return _no_temporary()
+        case OSError() | sqlite3.Error() if errno_of(error) in _ANYWHERE:
+            return storage_error(error, _place(error))
+    return None
+
+
+def _place(error: OSError | sqlite3.Error) -> str:
+    if isinstance(error, sqlite3.Error):
+        return "a temporary database (TMPDIR names its folder)"
+    name = error.filename
+    return (
+        "a file" if name is None else printable(os.fsdecode(name) if isinstance(name, bytes) else str(name))
+    )
+
+
+def _no_temporary() -> StorageError:
+    """tempfile tries some folders and does not say what was wrong with them."""
+    folder = os.environ.get("TMPDIR") or "/tmp"
+    number = _why_not_open(os.path.join(folder, f".skyhaul-{os.getpid()}")) or errno.EACCES
+    what = "no folder for temporary files can be used (TMPDIR names one)"
+    return storage_error(OSError(number, os.strerror(number)), what)
