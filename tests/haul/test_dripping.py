@@ -38,7 +38,9 @@ def server() -> Iterator[HostileServer]:
         yield running
 
 
-def job(folder: Path, server: HostileServer, more: str = "", only: str = "ab") -> LoadedJob:
+def job(
+    folder: Path, server: HostileServer, more: str = "", only: str = "ab", patience: str = "4s"
+) -> LoadedJob:
     sources = "".join(
         f"  {side}: {{url: '{server.url}{side}/*.bin', format: binary, max_connections: 4}}\n"
         for side in only
@@ -49,7 +51,7 @@ name: dripping
 dataset: {folder / "out"}
 spool: {folder / "spool"}
 schema: blob
-patience: 4s
+patience: {patience}
 sources:
 {sources}
 shards: {{target_size: 100kB}}
@@ -95,7 +97,7 @@ def test_a_source_in_front_holds_up_no_other(
 def test_an_object_in_front_holds_up_no_other_of_its_source(
     fault: HttpFault, server: HostileServer, tmp_path: Path
 ) -> None:
-    loaded = job(tmp_path, server, only="b", more="")
+    loaded = job(tmp_path, server, only="b", patience="12s")
     store = planned(tmp_path, loaded)
     plan = Plan.open(store)
     first = plan.shard(0).chunks[0].object.path

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.report.snapshots import survey_of
 
+from skyhaul.dataset.survey import SourceSurvey
 from skyhaul.report.gain import WINDOW, Gain, GainMeter
 
 
@@ -61,3 +62,21 @@ def test_the_pace_is_that_of_the_last_ten_minutes() -> None:
     looks = [*hasty, *((10.0 + second, 450) for second in range(0, 590, 10))]
     assert at_pace(looks) == Gain(400, 589.0, 550)
     assert at_pace([*looks, (10.0 + WINDOW, 460)]) == Gain(10, 600.0, 540)
+
+
+def test_a_source_of_which_nothing_is_committed_is_named_and_not_reckoned_by_the_others_pace() -> None:
+    meter = GainMeter()
+    gain = None
+    for second in range(0, 200, 10):
+        going = SourceSurvey(shards=9, source_bytes=9000, source_bytes_committed=10 * second)
+        stuck = SourceSurvey(shards=2, source_bytes=1000)
+        seen = survey_of(source_bytes=10_000, source_bytes_committed=10 * second)
+        gain = meter.look(float(second), replace(seen, by_source={"good": going, "slow": stuck}))
+        if second < 60:
+            assert gain is None or not gain.stuck
+    assert gain is not None
+    assert (gain.stuck, gain.stuck_left) == (("slow",), 1000)
+    assert gain.seconds_left is None
+    assert gain.to_json()["stuck"] == ["slow"]
+    assert "nothing of slow; about" in str(gain)
+    assert str(gain).endswith("left without")

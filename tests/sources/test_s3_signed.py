@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gzip
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,7 @@ from object_store import BUCKET, REGION, ObjectStore
 
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_schemas.errors import AccessRefused, CarriageError, SourceChanged
+from skyhaul_schemas.errors import AccessRefused, CarriageError, MalformedAnswer, SourceChanged
 from skyhaul_schemas.job import SourceSpec
 from skyhaul_schemas.plan import KEY, PinnedObject
 from sources.recording import fetch, first_opening
@@ -67,6 +68,44 @@ def test_ranges_go_through_our_own_client_and_are_retried_by_it(
         assert source.read_now(obj, 5, 10) == b"5678901234"
         assert proxy.lost == 1
         source.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+    ],
+    ids=["404", "412", "416", "a page of HTML"],
+)
+def test_odd_answers_to_signed_ranges_are_asked_for_again(
+    answer: bytes, prefix: str, options: dict[str, Any], store: ObjectStore
+) -> None:
+    put(options, f"{prefix}/one.txt", b"0123456789" * 1000)
+    with lossy(store.endpoint) as proxy:
+        source = opened(prefix, {**options, "endpoint_url": proxy.endpoint})
+        (obj,) = source.listing()
+        proxy.lose("User-Agent: skyhaul", 2, answer)
+        assert source.read_now(obj, 5, 10) == b"5678901234"
+        assert proxy.lost == 2
+        source.close()
+
+
+def test_an_object_that_is_stored_with_an_encoding_is_read_as_it_is_stored(
+    prefix: str, options: dict[str, Any]
+) -> None:
+    data = gzip.compress(b"0123456789" * 1000, mtime=0)
+    fsspec.filesystem("s3", **options).pipe_file(f"{prefix}/one.gz", data, ContentEncoding="gzip")
+    source = opened(prefix, options)
+    (obj,) = source.listing()
+    with pytest.raises(MalformedAnswer, match="content_encoding: stored"):
+        source.read_now(obj, 0, len(data))
+    source.close()
+    source = opened(prefix, {**options, "content_encoding": "stored"})
+    assert source.read_now(obj, 0, len(data)) == data
+    source.close()
 
 
 def test_channels_are_dialled_to_the_bucket_before_anything_is_asked(

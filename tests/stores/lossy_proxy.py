@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 class LossyProxy:
-    """Loses the answers to the next `losing` requests whose first bytes hold `marker`."""
+    """Loses the answers to the next `losing` requests whose first bytes hold `marker`, or gives another."""
 
     def __init__(self, upstream: str) -> None:
         parts = urlsplit(upstream)
@@ -20,12 +20,14 @@ class LossyProxy:
         self._lock = threading.Lock()
         self._marker = b""
         self._losing = 0
+        self._instead = b""
         self.lost = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def lose(self, marker: str, times: int) -> None:
+    def lose(self, marker: str, times: int, instead: bytes = b"") -> None:
         with self._lock:
             self._marker, self._losing, self.lost = marker.encode(), times, 0
+            self._instead = instead
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -46,6 +48,8 @@ class LossyProxy:
                 if doomed.is_set() and not data.startswith(b"HTTP/1.1 100"):
                     # The server has answered: it is done, and the client will not know. A close alone
                     # sends nothing while the other thread still reads from this socket.
+                    if self._instead:
+                        client.sendall(self._instead)
                     client.shutdown(socket.SHUT_RDWR)
                     return
                 client.sendall(data)

@@ -20,7 +20,7 @@ from skyhaul_connectors.sources.memory import MemorySource
 from skyhaul_connectors.sources.paced import PacedSource
 from skyhaul_connectors.transfer.least_rate import LeastRate
 from skyhaul_connectors.transfer.settings import Lane, SourceLanes
-from skyhaul_schemas.errors import SourceSilent
+from skyhaul_schemas.errors import RangeRefused, RangeSpent, SourceFailing, SourceSilent
 
 from .rig import Rig, behind, emulated_link, over, random_objects, whole_segments
 
@@ -189,6 +189,22 @@ def test_nor_are_closed_contacts(tmp_path: Path) -> None:
         shard = rig.engine.fetch(0, "m", whole_segments(source))
         assert await rig.contents(shard) == list(OBJECTS.values())
         assert now() > 300.0
+        rig.engine.close()
+
+    at_once(main())
+
+
+@pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.REFUSE])
+def test_a_source_that_only_answers_wrong_fails_and_is_not_taken_for_slow(
+    kind: FaultKind, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        source = MemorySource("m", OBJECTS, latency=0.05, faults=lambda request, attempt: Fault(kind))
+        rig = Rig(tmp_path, asking(over(source, 4)), patience=5.0)
+        shard = rig.engine.fetch(0, "m", whole_segments(source))
+        with pytest.raises((SourceFailing, RangeSpent, RangeRefused)):
+            await rig.all_in(shard)
+        assert now() <= 120.0
         rig.engine.close()
 
     at_once(main())

@@ -67,7 +67,7 @@ class Blame:
         opened."""
         state = self._state
         state.lanes[channel.lane].alive_at = now
-        state.health.answered(now)
+        state.health.doubted(now)
         if isinstance(error, ODD):
             state.health.complained(now, error)
         if isinstance(error, RangesIgnored):

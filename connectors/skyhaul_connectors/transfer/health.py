@@ -15,6 +15,8 @@ _MARGIN = 0.95
 _RETRIAL = 10.0
 _PROGRESS = 16 * 1024
 _STUCK = 10.0
+_DOUBTED = 4.0
+"""Seconds after an odd answer in which the next one is on its way: twice the longest pause."""
 
 
 class SourceHealth:
@@ -37,6 +39,7 @@ class SourceHealth:
         self._since = 0.0
         self._failing_since: float | None = None
         self._complained_at = float("-inf")
+        self._doubted_at = float("-inf")
         self._last_error: CarriageError | None = None
         self._connect_error: CarriageError | None = None
         self._found_silent = False
@@ -90,6 +93,11 @@ class SourceHealth:
                 self._busy_in_a_row += 1
                 self.paused_until = now + asked
 
+    def doubted(self, now: float) -> None:
+        """The source gave an answer that is asked for again."""
+        self.answered(now)
+        self._doubted_at = now
+
     def connect_failed(self, error: CarriageError) -> None:
         self._connect_error = error
 
@@ -99,8 +107,10 @@ class SourceHealth:
 
     def look(self, now: float, *, counts: bool) -> None:
         """counts: whether since the last look the source could have delivered what was asked for: a link was
-        up, and neither a pace nor a cap of ours, nor a pause that the server asked for, held us back."""
-        self.least.look(now, counts=counts)
+        up, and neither a pace nor a cap of ours, nor a pause that the server asked for, held us back. Where
+        it answers with errors, or oddly, other clocks and budgets run."""
+        errs = self._failing_clock() is not None or now - self._doubted_at < _DOUBTED
+        self.least.look(now, counts=counts and not errs)
 
     def verdict(self, now: float, closed: bool) -> CarriageError | None:
         """SourceFailing or SourceSilent once it has come to that."""
