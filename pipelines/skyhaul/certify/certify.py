@@ -26,6 +26,7 @@ from skyhaul.dataset.survey import Survey, survey
 from skyhaul.planning.plan_file import Plan
 from skyhaul.verify import verify_dataset
 from skyhaul.verify.report import VerifyReport
+from skyhaul_schemas import layout
 from skyhaul_schemas.job import FILE_LIMIT, ROW_GROUP_LIMIT
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
@@ -89,10 +90,12 @@ def certify_dataset(
 
 
 def _verified(report: VerifyReport, certificate: Certificate) -> None:
-    findings = [str(finding) for finding in report.findings]
+    # An earlier certificate that rots is made anew.
+    findings = [str(finding) for finding in report.findings if finding.path != layout.CERTIFICATE]
     wrong = None
     if findings:
-        more = f" and {report.findings_total - 1:,} more" if report.findings_total > 1 else ""
+        total = report.findings_total - (len(report.findings) - len(findings))
+        more = f" and {total - 1:,} more" if total > 1 else ""
         wrong = f"{findings[0]}{more}; see `skyhaul verify --deep`"
     certificate.add(
         "verified",
