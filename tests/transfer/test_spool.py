@@ -372,3 +372,18 @@ def test_a_real_write_beyond_what_the_system_allows_is_disk_full(tmp_path: Path)
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "full\n"
+
+
+def test_the_names_of_the_spools_folders_are_synced_also_where_they_are_there(tmp_path: Path) -> None:
+    """Whoever made them may have been killed before; what lies below a lost name is lost."""
+    synced: list[Path] = []
+
+    class Noting(PosixDisk):
+        def sync_folder(self, path: Path) -> None:
+            synced.append(path)
+            super().sync_folder(path)
+
+    for _ in range(2):
+        Spool(tmp_path / "spool", PLAN, Noting()).close()
+        assert synced == [tmp_path, tmp_path / "spool"]
+        synced.clear()

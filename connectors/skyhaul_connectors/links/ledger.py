@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyhaul_connectors.links.lasting_folder import make_lasting
 from skyhaul_schemas.errors import StorageRefused
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import storage_error
@@ -66,7 +67,7 @@ class Ledger:
         self._lock: int | None = None
         self._mine: dict[str, tuple[str, int]] = {}
         with self._translated("opened"):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_lasting(path.parent, mode=0o700)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_WAIT)
             try:
                 self._open()

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+from skyhaul_connectors.links.lasting_folder import sync_folder
 from skyhaul_schemas import storage_errors as errors_of_storage
 from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.printable import printable
@@ -96,11 +97,7 @@ class PosixDisk:
             os.close(fd)
 
     def sync_folder(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_folder(path)
 
 
 _datasync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync

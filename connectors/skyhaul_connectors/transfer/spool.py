@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from skyhaul_connectors.links.lasting_folder import make_lasting
 from skyhaul_connectors.sources.file_names import check_reachable
 from skyhaul_connectors.transfer import received
 from skyhaul_connectors.transfer.disk import Disk, storage_error
@@ -79,7 +80,8 @@ class Spool:
         self.folder = root / folder_name(plan)
         self._disk = disk
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            # A file below a folder whose name is lost is lost too, whatever of it was synced.
+            make_lasting(self.folder, ours=2, sync=disk.sync_folder)
         except OSError as error:
             raise storage_error(error, "making the spool folder", self.folder) from error
         self._lock = SpoolLock(self.folder)
@@ -201,7 +203,11 @@ class Spool:
 
     def _remove_strays(self) -> None:
         """Files that no journal row names: a crash came between the file and the row."""
-        for path in (p for suffix in (SUFFIX, received.SUFFIX) for p in self.folder.glob(f"*{suffix}")):
+        try:
+            paths = [path for path in self.folder.iterdir() if path.suffix in (SUFFIX, received.SUFFIX)]
+        except OSError as error:
+            raise storage_error(error, "listing the spool folder", self.folder) from error
+        for path in paths:
             if not (path.stem.isdigit() and int(path.stem) in self.remnants):
                 with suppress(OSError):
                     self._disk.unlink(path)

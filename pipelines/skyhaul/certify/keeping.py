@@ -21,5 +21,7 @@ def keep_certificate(store: DatasetStore, certificate: Certificate) -> None:
         with closing(Plan.open(store)) as plan:
             if plan.header.digest != certificate.plan:
                 store.remove(layout.CERTIFICATE)
+                store.sync_folder(layout.CONTROL)
     else:
         store.remove(layout.CERTIFICATE)
+        store.sync_folder(layout.CONTROL)

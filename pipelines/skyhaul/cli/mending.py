@@ -28,9 +28,12 @@ def mend_and_report(
     shards: frozenset[int],
 ) -> int:
     """shards: only these, where there are any. Returns the exit code."""
+    from skyhaul.dataset.inherited import sync_inherited
     from skyhaul.haul.api import haul
     from skyhaul.report.mending import Mending
 
+    # A file that a killed process has put right is found whole; a power cut could bring the broken one back.
+    sync_inherited(store, files=True)
     gone = _cleared(store, shards)
     found = _broken(session, store, shards)
     mendable = frozenset(file.shard for file in found if file.shard is not None)

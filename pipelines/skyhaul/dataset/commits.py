@@ -54,6 +54,7 @@ def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
         return record
     # It was sealed, and the record that was there removed, while we were creating ours.
     standing = _equal(store, record.shard, kept, data)
+    store.sync_folder(layout.SEALED)
     store.remove(path)
     return standing
 

@@ -32,6 +32,10 @@ class LocalFiles:
     """Named file operations. Raise DiskFull or StorageError; FileExistsError and FileNotFoundError pass
     through, for they are answers rather than failures."""
 
+    _root: Path | None = None
+    _lasting: frozenset[Path] = frozenset()
+    """Folders whose names this process has synced, or seen synced."""
+
     def before(self, step: Step, path: Path) -> None:
         """Called before each step; for fault injection."""
 
@@ -115,14 +119,32 @@ class LocalFiles:
             finally:
                 os.close(descriptor)
 
+    def keep(self, root: Path) -> None:
+        """From now on `make_folders` knows `root` and what is below it as ours."""
+        self._root, self._lasting = root, frozenset()
+
     def make_folders(self, path: Path) -> None:
-        """`path` and its parents; each new one is synced into its parent."""
-        if path.is_dir():
+        """`path` and its parents; each new one is synced into its parent. So is each of ours, once, where it
+        is there already: who made it may have been killed before it came to that."""
+        ours = self._root is not None and (path == self._root or self._root in path.parents)
+        if path.is_dir() and (not ours or path in self._lasting):
             return
-        self.make_folders(path.parent)
-        with self.step("make-folder", path):
-            path.mkdir(exist_ok=True)
-        self.fsync_folder(path.parent)
+        if path == self._root and path.is_dir():
+            self._sync_name(path)
+        else:
+            self.make_folders(path.parent)
+            with self.step("make-folder", path):
+                path.mkdir(exist_ok=True)
+            self.fsync_folder(path.parent)
+        self._lasting = self._lasting | {path}
+
+    def _sync_name(self, root: Path) -> None:
+        try:
+            self.fsync_folder(root.parent)
+        except StorageError as error:
+            # A root in a folder that only others may list: they have made it.
+            if not isinstance(error.__cause__, PermissionError):
+                raise
 
 
 class NewFile:

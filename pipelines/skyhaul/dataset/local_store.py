@@ -37,6 +37,7 @@ class LocalStore(DatasetStore):
             raise UsageError(f"dataset {printable(url)!r} is no path")
         self.local_root = Path(os.path.abspath(path))
         check_reachable(str(self.local_root), "dataset")
+        files.keep(self.local_root)
         self._lock = threading.Lock()
         self._temporary: TemporaryFolder | None = None
         if writable:
@@ -76,6 +77,10 @@ class LocalStore(DatasetStore):
 
     def remove(self, path: str) -> None:
         self.files.unlink(self.local_root / path)
+
+    def sync_folder(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            self.files.fsync_folder(self.local_root / path)
 
     def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:
         self.files.fsync(local_path)
@@ -205,8 +210,12 @@ class LocalStore(DatasetStore):
     def probe(self) -> None:
         target = self.local_root / layout.CONTROL
         try:
-            target.mkdir(parents=True, exist_ok=True)
+            self.files.make_folders(target)
             folder = TemporaryFolder(target)
+        except StorageError as error:
+            if isinstance(error.__cause__, OSError):
+                raise probe_error(error.__cause__, self.place) from error
+            raise
         except OSError as error:
             raise probe_error(error, self.place) from error
         try:

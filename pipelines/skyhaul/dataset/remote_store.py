@@ -187,6 +187,9 @@ class RemoteStore(DatasetStore):
     def digest(self, path: str) -> str:
         return self._call("read", path, lambda: self._digest(path))
 
+    def sync_folder(self, path: str) -> None:
+        """Nothing: an object store has no folders, and what it answered to lasts."""
+
     def _digest(self, path: str) -> str:
         digest = hashlib.sha256()
         self._fs.invalidate_cache()

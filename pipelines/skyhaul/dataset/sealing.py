@@ -99,5 +99,8 @@ def _clear(store: DatasetStore, group: int) -> None:
 
 
 def _remove(store: DatasetStore, numbers: Iterable[int]) -> None:
+    """Remove records that the sealed file holds. Who put it there may have been killed before its name was
+    synced: a power cut could take the name, and leave the removals."""
+    store.sync_folder(layout.SEALED)
     for _ in each(store, numbers, lambda shard: store.remove(layout.commit_file(shard))):
         pass

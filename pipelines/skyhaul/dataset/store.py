@@ -92,7 +92,12 @@ class DatasetStore(ABC):
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """None there is fine."""
+        """None there is fine. After a power cut it may be back, unless its folder was synced."""
+
+    @abstractmethod
+    def sync_folder(self, path: str) -> None:
+        """What was put directly into the folder `path` or taken from it, by whomever, lasts once this
+        returns. Where there is no such folder, nothing is done."""
 
     @abstractmethod
     def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:

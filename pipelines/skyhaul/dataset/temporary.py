@@ -12,6 +12,8 @@ import secrets
 import shutil
 from pathlib import Path
 
+from skyhaul_connectors.links.lasting_folder import sync_folder
+
 PREFIX = "tmp-"
 _LOCK = "lock"
 
@@ -30,10 +32,15 @@ class TemporaryFolder:
                 return
 
     def remove(self) -> None:
-        """Remove the folder, unless it came from a parent by fork."""
-        if os.getpid() == self.owner:
-            shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._descriptor)
+        """Remove the folder, unless it came from a parent by fork. What the system does not let go of stays,
+        with the lock, for the next process."""
+        try:
+            if os.getpid() == self.owner:
+                _empty(self.path)
+        except OSError:
+            return
+        finally:
+            os.close(self._descriptor)
 
 
 def _locked(folder: Path) -> int | None:
@@ -53,6 +60,12 @@ def _locked(folder: Path) -> int | None:
     if os.fstat(descriptor).st_nlink == 0:
         os.close(descriptor)
         return None
+    try:
+        # A power cut that took the lock's name, and left files, would leave a folder that nobody clears.
+        sync_folder(folder)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
@@ -79,16 +92,24 @@ def _clear(folder: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The lock file goes last: should this process die here, the next one clears the rest.
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            elif entry.name != _LOCK:
-                os.unlink(entry.path)
-        (folder / _LOCK).unlink(missing_ok=True)
-        folder.rmdir()
+        _empty(folder)
     except OSError:
         return False
     finally:
         os.close(descriptor)
     return True
+
+
+def _empty(folder: Path) -> None:
+    """Remove the folder and what is in it; the lock file last: should this process die or fail on its way,
+    or the power, the next one clears the rest. Raises OSError."""
+    entries = list(os.scandir(folder))
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        elif entry.name != _LOCK:
+            os.unlink(entry.path)
+    if any(entry.name != _LOCK for entry in entries):
+        sync_folder(folder)
+    (folder / _LOCK).unlink(missing_ok=True)
+    folder.rmdir()

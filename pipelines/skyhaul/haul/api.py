@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from skyhaul.dataset.card import write_card
+from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.runs import write_run
 from skyhaul.dataset.sealing import seal_full_groups
 from skyhaul.dataset.store import DatasetStore
@@ -97,6 +98,7 @@ def haul(
         store.probe()
         if options.runner == IN_PROCESS and _fetches(loaded.job):
             probe_spool(Path(loaded.job.spool))
+        sync_inherited(store)
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
         unsealed = _seal(plan, store, control, watcher)

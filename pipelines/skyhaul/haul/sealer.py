@@ -13,7 +13,6 @@ from skyhaul.dataset.sealing import seal_group
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import SkyhaulError
-from skyhaul_schemas.plan import GROUP_SIZE
 
 _LOG = logging.getLogger("skyhaul.haul")
 
@@ -32,7 +31,7 @@ class Sealer:
         self._store = store
         self._told: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        if self._judge.shards >= GROUP_SIZE:
+        if self._judge.shards >= len(layout.shards_of(0)):
             self._thread = threading.Thread(target=self._seal, name="skyhaul-sealer", daemon=True)
 
     def __enter__(self) -> Sealer:
@@ -63,4 +62,4 @@ class Sealer:
             _LOG.warning("full groups of commit records are not sealed: %s", error)
 
     def _missing(self, group: int) -> int:
-        return GROUP_SIZE - len(recorded_in(self._store, group))
+        return len(layout.shards_of(group)) - len(recorded_in(self._store, group))

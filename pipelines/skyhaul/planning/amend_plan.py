@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from skyhaul.dataset.commits import read_commit, recorded_in
+from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.standing import standing_shards
 from skyhaul.dataset.store import DatasetStore
@@ -57,6 +58,7 @@ def amend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | N
     planned. Where no shard is concerned, nothing is written. The job's spool is held all the while. Raises
     what `extend_plan` does, UsageError while a haul of this dataset runs with the job's spool, and
     PlanMismatch where a haul elsewhere commits a shard that is being amended."""
+    sync_inherited(store)
     with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
         return amend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.catalogue import Catalogue
 from skyhaul.planning.difference import PlanUpdate, differences
@@ -27,6 +28,7 @@ def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | 
     they were planned, as do images whose side-car came late. Where nothing is new, nothing is written. Raises
     UsageError (no plan, another job, other encoders), PlanMismatch, CarriageError (a source cannot be
     listed), StorageError."""
+    sync_inherited(store)
     with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
         return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.catalogue import Catalogue
 from skyhaul.planning.plan_file import Plan
@@ -33,6 +34,7 @@ def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | No
     return that one's. Raises UsageError (bad options, empty selection, unwritable dataset), PlanMismatch
     (another plan is there), CarriageError (a source cannot be listed), StorageError."""
     if Plan.exists(store):
+        sync_inherited(store)
         with closing(Plan.open(store)) as plan:
             check_plan(loaded.job, plan.header)
             if not settle_plan(plan, store, Path(loaded.job.spool)):

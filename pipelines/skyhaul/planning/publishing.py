@@ -68,6 +68,7 @@ def publish_generation(
     number = header.generation
     write_drafts(store, header, objects, dropped)
     store.remove(layout.CERTIFICATE)
+    store.sync_folder(layout.CONTROL)
     try:
         still_right()
         store.publish(shards.path, layout.shards_file(number), shards.sha256)
@@ -78,6 +79,7 @@ def publish_generation(
         ) from None
     # A certificate that was being written meanwhile is of the plan as it was, too.
     store.remove(layout.CERTIFICATE)
+    store.sync_folder(layout.CONTROL)
     settle_drafts(store, {number: header})
 
 

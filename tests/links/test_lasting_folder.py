@@ -1,0 +1,41 @@
+"""A folder that is made is there after a power cut: its name is synced into the folder above it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from skyhaul_connectors.links.lasting_folder import make_lasting
+
+
+def synced(path: Path, root: Path, *, ours: int = 1) -> list[str]:
+    """The folders that making `path` syncs, relative to `root`."""
+    found: list[Path] = []
+    make_lasting(path, ours=ours, sync=found.append)
+    return [os.path.relpath(folder, root) for folder in found]
+
+
+def test_each_new_name_is_synced_from_the_top_down(tmp_path: Path) -> None:
+    assert synced(tmp_path / "a" / "b", tmp_path, ours=0) == [".", "a"]
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_of_what_is_there_the_last_names_are_synced(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert synced(tmp_path / "a" / "b", tmp_path, ours=0) == []
+    assert synced(tmp_path / "a" / "b", tmp_path, ours=1) == ["a"]
+    assert synced(tmp_path / "a" / "b", tmp_path, ours=2) == [".", "a"]
+    assert synced(tmp_path / "a" / "b" / "c", tmp_path, ours=2) == ["a", "a/b"]
+
+
+def test_a_folder_above_that_only_others_may_list_is_left_to_them(tmp_path: Path) -> None:
+    def refused(folder: Path) -> None:
+        raise PermissionError
+
+    make_lasting(tmp_path, sync=refused)
+
+
+def test_the_mode_is_the_last_folders(tmp_path: Path) -> None:
+    make_lasting(tmp_path / "a" / "b", mode=0o700)
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
