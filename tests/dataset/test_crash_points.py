@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from pathlib import Path
@@ -35,12 +34,6 @@ def planned(tmp_path_factory: pytest.TempPathFactory, region: Path) -> Hauled:
     write_failure(hauled.store, _failure(rejecting(hauled), hauled.recipe.plan))
     hauled.store.close()
     return hauled
-
-
-@pytest.fixture(autouse=True)
-def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL leaves the page cache alone, so some thousand syncs would only cost a minute here."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def rejecting(hauled: Hauled) -> Shard:
@@ -99,15 +92,15 @@ def _failure(shard: Shard, plan: str) -> FailureRecord:
     )  # fmt: skip
 
 
-def test_a_kill_at_any_step_ends_with_the_same_shard(planned: Hauled, tmp_path: Path) -> None:
-    clean = Trial(planned, tmp_path / "clean")
+def test_a_kill_at_any_step_ends_with_the_same_shard(planned: Hauled, ram_path: Path) -> None:
+    clean = Trial(planned, ram_path / "clean")
     moments = clean.finish()
     expected = digests(clean.root)
     assert len([path for path in expected if path.startswith("data/")]) >= 2
     assert [path for path in expected if "rejects" in path]
     assert moments > 60
     for at in range(moments):
-        trial = Trial(planned, tmp_path / f"{at}")
+        trial = Trial(planned, ram_path / f"{at}")
         assert trial.attempt(at) == KILLED
         trial.sound_while_unfinished()
         trial.finish()
@@ -117,15 +110,15 @@ def test_a_kill_at_any_step_ends_with_the_same_shard(planned: Hauled, tmp_path: 
 
 @pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_kill_while_recovering_from_a_kill_ends_with_the_same_shard(
-    planned: Hauled, tmp_path: Path, share: int
+    planned: Hauled, ram_path: Path, share: int
 ) -> None:
-    clean = Trial(planned, tmp_path / "clean")
+    clean = Trial(planned, ram_path / "clean")
     moments = clean.finish()
     expected = digests(clean.root)
     print(f"{moments} moments, every {share}., seed {SEED}")
     rng = random.Random(SEED)
     for at in range(0, moments, share):
-        trial = Trial(planned, tmp_path / f"{at}")
+        trial = Trial(planned, ram_path / f"{at}")
         assert trial.attempt(at) == KILLED
         again = trial.attempt(rng.randrange(moments))
         assert again in (KILLED, 0)
@@ -135,8 +128,8 @@ def test_a_kill_while_recovering_from_a_kill_ends_with_the_same_shard(
         shutil.rmtree(trial.root)
 
 
-def test_each_step_of_the_path_is_one_at_which_it_was_killed(planned: Hauled, tmp_path: Path) -> None:
-    trial = Trial(planned, tmp_path / "steps")
+def test_each_step_of_the_path_is_one_at_which_it_was_killed(planned: Hauled, ram_path: Path) -> None:
+    trial = Trial(planned, ram_path / "steps")
     files = Crashing()
     store = DatasetStore.open(str(trial.root), writable=True, files=files)
     planned.encode(rejecting(planned), store)
