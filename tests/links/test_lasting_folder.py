@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
+
+import pytest
 
 from skyhaul_connectors.links.lasting_folder import make_lasting
 
@@ -29,11 +32,22 @@ def test_of_what_is_there_the_last_names_are_synced(tmp_path: Path) -> None:
     assert synced(tmp_path / "a" / "b" / "c", tmp_path, ours=2) == ["a", "a/b"]
 
 
-def test_a_folder_above_that_only_others_may_list_is_left_to_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP])
+def test_a_folder_that_cannot_be_synced_at_all_is_no_hindrance(tmp_path: Path, number: int) -> None:
     def refused(folder: Path) -> None:
-        raise PermissionError
+        raise OSError(number, os.strerror(number))
 
     make_lasting(tmp_path, sync=refused)
+    make_lasting(tmp_path / "a", sync=refused)
+    assert (tmp_path / "a").is_dir()
+
+
+def test_a_sync_that_fails_is_told(tmp_path: Path) -> None:
+    def failing(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        make_lasting(tmp_path / "a", sync=failing)
 
 
 def test_the_mode_is_the_last_folders(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+_NO_SUCH_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def sync_folder(path: Path) -> None:
@@ -23,16 +26,17 @@ def make_lasting(
     folder above it. So are the names of the last `ours` folders where they are there already: who made them
     may have been killed before. Raises OSError."""
     there = path.is_dir()
-    if not there:
-        make_lasting(path.parent, ours=ours - 1, sync=sync)
-        path.mkdir(mode=mode, exist_ok=True)
-        sync(path.parent)
-        return
-    if ours <= 0:
+    if there and ours <= 0:
         return
     make_lasting(path.parent, ours=ours - 1, sync=sync)
+    if not there:
+        path.mkdir(mode=mode, exist_ok=True)
     try:
         sync(path.parent)
     except PermissionError:
-        # A folder that was there, in one that only others may list: they have made it.
+        # A folder that we may not list: nothing in it can be synced by us.
         return
+    except OSError as error:
+        # Some network filesystems know no sync of a folder; SQLite passes it over too.
+        if error.errno not in _NO_SUCH_SYNC:
+            raise
