@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from durability.crash_model import Crash, History, Op, crashes_without, describe, parent, same_disk
+from durability.crash_model import Crash, Disk, History, Op, crashes_without, describe, parent, same_disk
 from durability.nth_call import TRIES, differs
 from durability.scenario import Clean, Rehearsal
 from durability.trace import read_trace
+from skyhaul_schemas.layout import COMMITS, PLAN, SEALED
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class PowerLoss:
         self._lasting = self.history.lasting()
         self._whole: dict[int, Kept] = {}
         self._promised: list[tuple[int, Kept]] = [(0, Kept({}))]
+        self._told = b""
 
     def judge(self, crash: Crash) -> str | None:
         """What is wrong after the crash; None: nothing."""
@@ -162,8 +164,13 @@ class PowerLoss:
         at, promised = self._promised[-1]
         while at < prefix:
             at += 1
-            if self.history.ops[at - 1].sync:
-                lost = frozenset(self.history.unsynced(at, self._lasting))
+            if not self.history.ops[at - 1].sync:
+                self._promised.append((at, promised))
+                continue
+            lost = frozenset(self.history.unsynced(at, self._lasting))
+            telling = _telling(self.history.disk(Crash(at, lost)))
+            if telling != self._told:
+                self._told = telling
                 self._put(self.history, Crash(at, lost), self.rehearsal.steps[self.history.step_of(at)])
                 kept = self._kept()
                 if isinstance(kept, Kept):
@@ -216,6 +223,14 @@ def losable(history: History, prefix: int, without: Collection[tuple[str, str]] 
     lost = frozenset(history.unsynced(prefix, history.lasting(without)))
     worst = _lasting_files(history.disk(Crash(prefix, lost)).files)
     return [path for path in same_disk(whole, worst) if path in whole]
+
+
+def _telling(disk: Disk) -> bytes:
+    """Changes with what `durability.kept` looks at."""
+    looked_at = ("spool/", "ledger.", "ds/_skyhaul/job", *(f"ds/{f}/" for f in (PLAN, COMMITS, SEALED)))
+    return Disk(
+        {path: data for path, data in disk.files.items() if path.startswith(looked_at)}, frozenset()
+    ).digest()
 
 
 def _is_lasting(op: Op) -> bool:
