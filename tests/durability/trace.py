@@ -130,7 +130,6 @@ def build(folder: Path) -> Path:
             "-O2",
             "-Wall",
             "-Wextra",
-            "-Werror",
             "-o",
             made,
             source,
