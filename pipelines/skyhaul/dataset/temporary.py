@@ -103,13 +103,11 @@ def _clear(folder: Path) -> bool:
 def _empty(folder: Path) -> None:
     """Remove the folder and what is in it; the lock file last: should this process die or fail on its way,
     or the power, the next one clears the rest. Raises OSError."""
-    entries = list(os.scandir(folder))
-    for entry in entries:
+    for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)
         elif entry.name != _LOCK:
             os.unlink(entry.path)
-    if any(entry.name != _LOCK for entry in entries):
-        sync_folder(folder)
+    sync_folder(folder)
     (folder / _LOCK).unlink(missing_ok=True)
     folder.rmdir()
