@@ -18,8 +18,10 @@ from skyhaul_schemas import layout
 
 def kept() -> None:
     """Print, as JSON: `plans`, how many generations; `shards`, bytes by shard: of committed ones all, of
-    others what the journal and the bytes prove; `ledger`, bytes that are counted or leased."""
-    found: dict[str, object] = {"plans": 0, "shards": {}, "ledger": _ledger()}
+    others what the journal and the bytes prove; `booked`, bytes in the ledger; `counted`, those and what is
+    leased."""
+    booked, counted = _ledger()
+    found: dict[str, object] = {"plans": 0, "shards": {}, "booked": booked, "counted": counted}
     if Path("ds", layout.JOB).exists() and Path("ds", layout.SHARDS).exists():
         store = DatasetStore.open("ds", writable=False)
         with closing(Plan.open(store)) as plan:
@@ -50,19 +52,16 @@ def _journaled(folder: Path) -> dict[int, int]:
     return found
 
 
-def _ledger() -> int:
+def _ledger() -> tuple[int, int]:
+    """Bytes that are booked, and those that are booked or leased."""
     files = list(Path().glob("ledger.sqlite*"))
     if not Path("ledger.sqlite").exists():
-        return 0
+        return 0, 0
     copy = Path("tmp", "ledger")
     copy.mkdir()
     for file in files:
         shutil.copy(file, copy)
     with closing(Ledger(copy / "ledger.sqlite")) as ledger:
-        total = 0
-        for account, cycle in ledger._db.execute(
-            "SELECT account, cycle FROM used UNION SELECT account, cycle FROM leases"
-        ).fetchall():
-            used = ledger.used(account, cycle)
-            total += used.counted + used.leased
-        return total
+        booked = ledger._db.execute("SELECT total(counted) FROM used").fetchone()[0]
+        leased = ledger._db.execute("SELECT total(bytes) FROM leases").fetchone()[0]
+        return int(booked), int(booked + leased)

@@ -192,7 +192,9 @@ class PowerLoss:
             return f"what is kept cannot be read: {answer}"
         found = json.loads(answer.out)
         shards = {f"shard {number}": size for number, size in found["shards"].items()}
-        return Kept({"plans": found["plans"], "ledger": found["ledger"], **shards})
+        if found["counted"] < sum(shards.values()):
+            return f"the ledger counts {found['counted']} bytes, and {sum(shards.values())} are here"
+        return Kept({"plans": found["plans"], "ledger": found["booked"], **shards})
 
     def _put(self, history: History, crash: Crash, clean: Clean) -> None:
         """Make the working folder what the crash leaves, beside the region as the step saw it."""
