@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import cast
 
 from skyhaul_connectors.sources.http_ask import Ask
 from skyhaul_connectors.sources.http_body import RangeBody
+from skyhaul_connectors.sources.http_connection_owner import ConnectionOwner
 from skyhaul_connectors.sources.http_deadlines import Deadlines
 from skyhaul_connectors.sources.http_head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http_judge import REDIRECTS, judge, validator_of
@@ -46,24 +46,6 @@ SKIP_CAP = 64 * 1024
 _RECEIVE_LOW_WATER: int = getattr(socket, "SO_RCVLOWAT", 0)
 _TRIAL_PATIENCE = 3.0
 """Seconds for the second half of a trial after the first one came, or four times what that took."""
-
-
-class ConnectionOwner(Protocol):
-    """The channel, towards its connections."""
-
-    def connected(self, connection: HttpConnection) -> None: ...
-
-    def redirected(self, ask: Ask, head: AnswerHead) -> None:
-        """Ask again elsewhere; raises CarriageError where that is refused."""
-
-    def retry_fresh(self, ask: Ask) -> bool:
-        """Whether a failed answer came from a remembered redirect, and was asked for anew."""
-
-    def ask_over_another(self, connection: HttpConnection, asks: Sequence[Ask]) -> None:
-        """The connection ended without a word to anybody; ask for these over a new one."""
-
-    def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
-        """The connection is over; the last call."""
 
 
 class HttpConnection(asyncio.BufferedProtocol):

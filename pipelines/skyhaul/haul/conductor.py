@@ -14,15 +14,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 
-from skyhaul.dataset.commits import has_record, read_commit, read_failure, write_failure
+from skyhaul.dataset.commits import has_record, read_commit
 from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.standing import is_standing
 from skyhaul.haul.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.haul.encode_queue import EncodeQueue
 from skyhaul.haul.in_place import open_proved
+from skyhaul.haul.outcomes import Outcomes, now
 from skyhaul.haul.receipts import Receipt
 from skyhaul.haul.site import Site
 from skyhaul.shards.commit import CommitGuard, commit_shard
@@ -33,23 +33,16 @@ from skyhaul_connectors.formats.protocol import ChunkBytes, Decoder
 from skyhaul_connectors.sources.protocol import LocalSource
 from skyhaul_connectors.transfer.engine import ShardFetch
 from skyhaul_schemas import layout
-from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
+from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import (
-    EXIT_INCOMPLETE,
     CarriageError,
     CommitConflict,
     DecodeError,
-    DeferredError,
-    DiskFull,
     PlanAmended,
     RecordDamaged,
     ReplayDiffers,
     SkyhaulError,
-    SourceFailing,
-    SourceSilent,
     StorageError,
-    StorageReadOnly,
-    TooManyRejects,
     UsageError,
 )
 from skyhaul_schemas.plan import Chunk, Shard
@@ -80,15 +73,6 @@ _ENCODER_NICENESS = 5
 """Of encoding beside a transfer: a third of the CPU of what it competes with."""
 
 
-_GARBAGE = 3
-"""Shards of a source, one after the other, above its ceiling on rejects: chunks are dealt to shards by a
-hash, so each is a sample of the source, and the rest need not cross the link to be refused, too."""
-
-
-_STORAGE_TRIES = 3
-"""Shards that a disk of ours lost, with no commit between them, after which no more are claimed."""
-
-
 @dataclass(slots=True)
 class _Claimed:
     shard: Shard
@@ -115,10 +99,6 @@ class ShardBug(SkyhaulError):
         self.__cause__ = cause
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _step_back() -> None:
     """Let this thread yield the CPU to the one that reads the link: encoding can wait, a link's time is gone.
     On Linux a thread has a niceness of its own (sched(7))."""
@@ -137,14 +117,10 @@ class Conductor:
         self._todo: EncodeQueue[_Claimed] = EncodeQueue(workers)
         self._encoders: set[str] = set()
         self._done: queue.SimpleQueue[Receipt | BaseException] = queue.SimpleQueue()
-        self._given_up: dict[str, SkyhaulError] = {}
-        self._garbage: dict[str, int] = {}
-        self._disk_lost = False
-        self._told: set[str] = set()
+        self._outcomes = Outcomes(site, self._event)
         # A shard's spool file is open as long as the shard is.
         files = site.files.shards if site.files is not None else _MANY
         self._most_open = max(1, min(4 * workers + _AHEAD, files))
-        self._storage_failed = 0
 
     def haul(self, *claims: Claim) -> Iterator[Receipt]:
         """Claim until each of `claims` gives None or the haul is stopped; yield a receipt for each claimed
@@ -192,7 +168,7 @@ class Conductor:
             threading.Thread(target=self._encode_all, name=f"skyhaul-encoder-{name}", daemon=True).start()
 
     def _stopping(self) -> bool:
-        return self._site.control.stopped() or self._disk_lost
+        return self._site.control.stopped() or self._outcomes.disk_lost
 
     def _next_done(self, wait_for_more: bool) -> Receipt | BaseException | None:
         with suppress(queue.Empty):
@@ -226,8 +202,8 @@ class Conductor:
         """A receipt without work: committed before, or its source has been given up."""
         if not self._site.config.mend and self._is_committed(shard.number):
             return Receipt(shard.number, shard.source, "committed", fresh=False)
-        error = self._given_up.get(shard.source)
-        return None if error is None else self._receipt_of(shard, error)
+        error = self._outcomes.given_up(shard.source)
+        return None if error is None else self._outcomes.failed(shard, error)
 
     def _is_committed(self, number: int) -> bool:
         """As it is planned now. Raises CommitConflict for a record that stands for nothing, which a commit
@@ -246,7 +222,7 @@ class Conductor:
 
     def _begin(self, shard: Shard) -> None:
         site = self._site
-        claimed = _Claimed(shard, _now(), site.in_place(shard.source))
+        claimed = _Claimed(shard, now(), site.in_place(shard.source))
         if claimed.local is None and shard.chunks:
             assert site.engine is not None
             claimed.segments = SegmentMap(shard, self._decoder_of)
@@ -305,14 +281,14 @@ class Conductor:
                 file.close()
         if fetch is not None:
             fetch.release(keep=False)
-        return replace(self._committed(shard, record), set_aside=tuple(guard.moved.values()))
+        return replace(self._outcomes.committed(shard, record), set_aside=tuple(guard.moved.values()))
 
     def _put_by(self, claimed: _Claimed, error: SkyhaulError) -> Receipt:
         """What arrived of the shard stays for the next try. Raises UsageError: no shard fares better."""
         try:
             if isinstance(error, UsageError):
                 raise error
-            return self._receipt_of(claimed.shard, error)
+            return self._outcomes.failed(claimed.shard, error)
         finally:
             if claimed.fetch is not None:
                 claimed.fetch.release(keep=True)
@@ -356,100 +332,6 @@ class Conductor:
         if claimed.fetch is not None:
             return claimed.fetch.transfer()
         return {IN_PLACE: TransferCounts(payload_bytes=claimed.shard.needed_bytes)}
-
-    def _note_garbage(self, source: str, error: TooManyRejects) -> None:
-        if source in self._given_up:
-            return
-        self._garbage[source] = self._garbage.get(source, 0) + 1
-        if self._garbage[source] >= _GARBAGE:
-            self._given_up[source] = TooManyRejects(
-                f"source {source}: {_GARBAGE} shards one after the other are above `max_rejects`, so that"
-                f" this one was not fetched; the last of them: {error}"
-            )
-
-    def _note_storage(self, shard: Shard, error: StorageError) -> None:
-        """The shard is as good as before, so that it is put off and no failure of its own. Where a disk takes
-        nothing any more, further shards would cross the link for nothing."""
-        if error.kind not in self._told:
-            # The others are counted in the summary.
-            self._told.add(error.kind)
-            self._event(f"shard {shard.number} of {shard.source} put off: {error.kind}: {error}")
-        self._storage_failed += 1
-        lasting = isinstance(error, DiskFull | StorageReadOnly)
-        if lasting or self._storage_failed >= _STORAGE_TRIES:
-            self._disk_lost = True
-
-    def _committed(self, shard: Shard, record: CommitRecord) -> Receipt:
-        self._garbage.pop(shard.source, None)
-        self._storage_failed = 0
-        total = TransferCounts()
-        for counts in record.transfer.values():
-            total = total.plus(counts)
-        return Receipt(
-            shard.number,
-            shard.source,
-            "committed",
-            source_bytes=shard.length,
-            read=record.records.read,
-            written=record.records.written,
-            filtered=record.records.filtered,
-            rejected=record.records.rejected,
-            passed_over=record.records.passed_over,
-            payload=total.payload_bytes,
-            wire=total.wire_bytes,
-            resent=total.resent_bytes,
-            fresh=not self._site.config.mend,
-            links=tuple(sorted(record.transfer)),
-        )
-
-    def _receipt_of(self, shard: Shard, error: SkyhaulError) -> Receipt:
-        """Put a shard off, or record its failure."""
-        links = tuple(self._site.job.sources[shard.source].via)
-        told = Receipt(
-            shard.number,
-            shard.source,
-            "failed",
-            kind=error.kind,
-            reason=str(error),
-            unhauled=shard.length,
-            links=links,
-        )
-        if isinstance(error, DeferredError):
-            if isinstance(error, SourceSilent):
-                self._given_up.setdefault(shard.source, error)
-            return replace(told, outcome="deferred")
-        if isinstance(error, SourceFailing):
-            self._given_up.setdefault(shard.source, error)
-        if isinstance(error, TooManyRejects):
-            self._note_garbage(shard.source, error)
-        if isinstance(error, StorageError) and error.exit_code == EXIT_INCOMPLETE:
-            self._note_storage(shard, error)
-            return replace(told, outcome="deferred")
-        over = f" over {', '.join(links)}" if links else ""
-        self._event(f"shard {shard.number} of {shard.source}{over} failed: {error.kind}: {error}")
-        if self._site.config.mend:
-            # The shard is committed; what is wrong with it is for `verify` to say.
-            return told
-        store = self._site.store
-        try:
-            earlier = read_failure(store, shard.number)
-            write_failure(
-                store,
-                FailureRecord(
-                    shard=shard.number,
-                    plan=shard.plan,
-                    source=shard.source,
-                    kind=error.kind,
-                    reason=str(error),
-                    attempts=(earlier.attempts if earlier else 0) + 1,
-                    where="dataset or spool" if isinstance(error, StorageError) else "source or link",
-                    final=not isinstance(error, StorageError),
-                    at=_now(),
-                ),
-            )
-        except StorageError as unwritable:
-            self._event(f"shard {shard.number}: its failure could not be recorded: {unwritable}")
-        return told
 
 
 def _openness(turn: _Turn) -> int:
