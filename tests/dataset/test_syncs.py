@@ -17,7 +17,6 @@ from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.sealed import SealedGroup
 from skyhaul.dataset.sealing import seal_full_groups
 from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning.amend_plan import remove_unfinished
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError
 
@@ -126,20 +125,6 @@ def test_a_dataset_that_is_read_only_may_still_be_looked_at(
         sync_inherited(store)
 
 
-def test_removals_of_an_amended_shards_files_last_before_the_generation_is_there(
-    store: DatasetStore, files: Recording
-) -> None:
-    store.create_bytes(layout.data_file(3, "train", 0), b"1")
-    store.create_bytes(layout.rejects_file(3), b"1")
-    since = len(files.steps)
-    remove_unfinished(store, [3])
-    after = files.steps[since:]
-    for path in (layout.data_file(3, "train", 0), layout.rejects_file(3)):
-        gone = after.index(("unlink", path))
-        assert ("fsync-folder", str(Path(path).parent)) in after[gone:]
-        assert not store.exists(path)
-
-
 def test_a_certificate_that_is_taken_away_stays_away(store: DatasetStore, files: Recording) -> None:
     store.create_bytes(layout.CERTIFICATE, b"{}")
     since = len(files.steps)
@@ -154,10 +139,10 @@ def test_a_sealed_groups_name_lasts_before_its_records_go(
     monkeypatch.setattr(layout, "GROUP_SIZE", 2)
     hauled = plan_small(tmp_path)
     hauled.haul()
-    assert seal_full_groups(hauled.store) > 0
+    assert seal_full_groups(hauled.plan, hauled.store) > 0
     _bring_back(hauled, 0)
     files = Recording(hauled.root)
-    seal_full_groups(hauled.reopened(files))
+    seal_full_groups(hauled.plan, hauled.reopened(files))
     order = [path for step, path in files.steps if step in ("fsync-folder", "unlink")]
     assert order.index(layout.SEALED) < order.index(layout.commit_file(0))
     assert not hauled.store.exists(layout.commit_file(0))

@@ -8,7 +8,7 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-from skyhaul.dataset.commits import committed_numbers
+from skyhaul.dataset.commits import recorded_numbers
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.plan_file import Plan
 from skyhaul_connectors.links.ledger import Ledger
@@ -27,7 +27,7 @@ def kept() -> None:
         with closing(Plan.open(store)) as plan:
             found["plans"] = len(plan.generations)
             held = _journaled(Path("spool", plan.header.first_digest[:32]))
-            committed = set(committed_numbers(store))
+            committed = set(recorded_numbers(store))
             found["shards"] = {
                 shard.number: shard.length if shard.number in committed else held.get(shard.number, 0)
                 for shard in plan.shards()

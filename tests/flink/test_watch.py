@@ -37,7 +37,7 @@ def test_commits_of_other_processes_are_progress(tmp_path: Path, monkeypatch: py
     plan = Plan.open(store)
     whole = survey(plan, store)
     before = dataclasses.replace(
-        whole, shards_committed=0, shards_left=whole.shards, source_bytes_committed=0
+        whole, shards_committed=0, shards_left=whole.shards, source_bytes_committed=0, records_present=0
     )
     config = HaulConfig("elsewhere", haul.dataset, haul.job.read_text(), str(haul.job))
     monkeypatch.setattr(watch, "LISTING_PERIOD", 0.1)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.dataset.many_commits import record_of
 from tests.planning.planned import Listing, job_for, pinned, plan_into
 
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.forecast.forecast import forecast
 from skyhaul.forecast.outlook import Outlook, Quantiles
+from skyhaul.planning.plan_file import Plan
 from skyhaul_connectors.links.ledger import Ledger
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanMismatch, UsageError
@@ -30,11 +33,15 @@ def foresee(
     """A plan of `count` objects in binary, of which the first shards are committed."""
     loaded = job_for(folder, format="binary", top=BLOBS + links, source="via: [sky]", **more)
     objects = [pinned("s", f"{n:06d}", size) for n in range(count)]
-    _, _ = plan_into(folder, loaded, {"s": Listing("s", objects)})
-    for shard in range(committed):
-        path = folder / "dataset" / layout.commit_file(shard)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
+    plan_into(folder, loaded, {"s": Listing("s", objects)})
+    with (
+        closing(DatasetStore.open(str(folder / "dataset"), writable=False)) as store,
+        closing(Plan.open(store)) as plan,
+    ):
+        for shard in itertools.islice(plan.shards(), committed):
+            path = folder / "dataset" / layout.commit_file(shard.number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(record_of(shard).to_line())
     with closing(DatasetStore.open(str(folder / "dataset"), writable=False)) as store:
         return forecast(loaded, store, start=NOON, seeds=seeds)
 

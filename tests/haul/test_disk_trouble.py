@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.haul.rig import data_digests, write_job
 
-from skyhaul.dataset.commits import failures
+from dataset.standing_of import failures
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
@@ -161,7 +161,7 @@ def test_a_card_that_is_not_written_is_not_done_though_all_is_committed(
     with failing(os, "replace", number, lambda arguments: "README.md" in str(arguments)):
         found, words = code_of(path)
     assert found == code, words
-    assert "card or run record not written" in words
+    assert "card not written" in words
     assert left_by(tmp_path)[0] == 0
     assert not (tmp_path / "out" / "README.md").exists()
     assert code_of(path)[0] == 0

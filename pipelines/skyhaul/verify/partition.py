@@ -4,8 +4,8 @@ As in homology: each chunk [a, b) of an object adds f(object, a) - f(object, b) 
 bytes takes f(object, 0) - f(object, n) from it. No chunk has a negative length, so the sum is zero exactly
 when each object's chunks chain from 0 to n without gap or overlap, in whatever order they come (f is a
 64-bit hash under a random key; a false zero has odds of 2**-64). Chunks of length 0 add nothing there and
-are counted apart: an empty object has one, any other object none. The hash covers an object's size,
-version and checksum, so a chunk that pins another version does not cancel either.
+are counted apart, by offset: an empty object has one at 0, any other object none. The hash covers an object's
+size, version and checksum, so a chunk that pins another version does not cancel either.
 
 The sums are kept by buckets of objects, so that a second pass can look closely at those that are off.
 """
@@ -51,7 +51,7 @@ class Partition:
         key = self._key(chunk.object)
         self._row(key, chunk.offset, chunk.offset + chunk.length)
         if chunk.length == 0:
-            self._row(key, _EMPTY, _EMPTY - 1)
+            self._row(key, _EMPTY - 2 * chunk.offset, _EMPTY - 2 * chunk.offset - 1)
 
     def _key(self, obj: PinnedObject) -> int:
         facts = repr((obj.source, obj.path, obj.size, obj.version, obj.checksum))
