@@ -110,8 +110,8 @@ class StandardMember:
 
 @dataclass(frozen=True)
 class Codec:
-    """opener(options) gives a factory of members for one object. starts: what a member's first bytes look like;
-    magic: what is strong enough to tell the codec without a name."""
+    """opener(options) gives a factory of members for one object. starts: what a member's first bytes look
+    like; magic: what is strong enough to tell the codec without a name."""
 
     name: str
     unit: str

@@ -28,6 +28,9 @@ from skyhaul_connectors.formats.image_parts import (
 
 _IEND = b"IEND\xaeB`\x82"
 _GIF_BLOCK = re.compile(rb"[!,;]")
+_PICTURES = (b"mdat", b"jp2c", b"idat")
+_BOXES = (*_PICTURES, b"meta", b"moov", b"moof", b"jp2h", b"free", b"skip", b"uuid", b"xml ")
+"""Boxes of the outermost level, as far as they are common; of other names, padding may be made."""
 _STRIPS, _TILES = (273, 279), (324, 325)
 
 
@@ -106,7 +109,7 @@ def _bmp(raw: bytes) -> bool:
         row = (abs(width) * bits + 31) // 32 * 4
         # The last row may lack its padding.
         stated = row * (abs(height) - 1) + (abs(width) * bits + 7) // 8 if height else 0
-    return offset + stated > len(raw)
+    return bool(offset + stated > len(raw))
 
 
 def _tiff(raw: bytes) -> bool:
@@ -138,9 +141,9 @@ def _boxed(raw: bytes) -> bool:
     """AVIF, HEIC and JPEG 2000 have the picture in a box of its own."""
     pictures = 0
     for kind, _, stop in boxes(raw):
-        if stop > len(raw):
+        if stop > len(raw) and kind in _BOXES:
             return True
-        pictures += kind in (b"mdat", b"jp2c", b"idat")
+        pictures += kind in _PICTURES
     return not pictures
 
 

@@ -4,7 +4,8 @@ To `document` and `reading`, a member is decoded by the format that its suffix s
 `members: {format: …}` names, which takes that format's options, too. To `blob`, each member becomes parts of
 at most 16 MiB. To `image`, members are grouped as WebDataset does, by the name up to its first dot after the
 last slash: each image of a group, with the caption of its `.txt` or `.caption`, and its `.json` in
-`metadata` (decoded as format `text` does, by `encoding`, a byte order mark, or as UTF-8); a side-car that cannot be read, or comes twice, is a reject and its images go without it.
+`metadata`, both decoded as format `text` does (`encoding`, a byte order mark, or UTF-8); a side-car that
+cannot be read, or comes twice, is a reject and its images go without it.
 
 Names are never paths; fields may take a member's name as `@path`. Offsets are those of the archive (of its
 decompressed stream): the member's data plus the record's place in it, so compressed members are not opened;

@@ -7,9 +7,9 @@ the block that says so, and its checksum where the header announces one (libzstd
 A skippable frame is passed over; the one that carries a dictionary for a `.warc.zst`
 (iipc.github.io/warc-specifications/specifications/warc-zstd) is used for the frames after it.
 
-Decompressing holds a frame's window in memory, and about 256 KiB; libzstd takes it when the first block comes,
-but no more than the frame states for its content, and the system gives pages as they are written. So the cap
-on the window is the cap on memory. A frame of a single segment has no window of its own: its content is it.
+Decompressing holds a frame's window in memory, and about 256 KiB; libzstd takes no more than the frame states
+for its content, and the system gives pages as they are written. So the cap on the window is the cap on
+memory. A frame of a single segment has no window of its own: its content is it.
 """
 
 from __future__ import annotations
