@@ -186,3 +186,11 @@ def test_texts_are_left_as_they_were() -> None:
     table = hugging_face((JPEG, "a.jpg"), text=["t"])
     (row,) = decode(parquet(table), "x.parquet").rows
     assert set(json.loads(row["metadata"])["image"]) == {"bytes", "path"}
+
+
+def test_a_truncated_image_is_kept_with_a_mark_or_rejected_as_the_job_says() -> None:
+    table = hugging_face((GIF[:-3], "a.gif"), (GIF, None))
+    assert '"truncated":true' in read(table).rows[0]["metadata"]
+    found = read(table, truncated="reject")
+    assert found.reasons == ["truncated: the gif ends before its structure does"]
+    assert len(found.rows) == 1

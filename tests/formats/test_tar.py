@@ -115,6 +115,14 @@ def test_images_take_the_caption_beside_them_as_webdataset_does() -> None:
     assert found.reasons == ["d/002.txt: beside no image", "d/003.png: no image: its bytes are text/plain"]
 
 
+def test_a_truncated_image_is_kept_with_a_mark_or_rejected_as_the_job_says() -> None:
+    raw = packed([("a.png", PNG[:-1]), ("a.txt", b"c"), ("b.png", PNG)])
+    found = decode(raw, "x.tar", schema="image")
+    assert [row["metadata"] for row in found.rows] == ['{"name":"a","truncated":true}', '{"name":"b"}']
+    found = decode(raw, "x.tar", schema="image", truncated="reject")
+    assert found.reasons == ["a.png: truncated: the png ends before its structure does"]
+
+
 def test_images_of_one_name_all_come_in_the_archives_order() -> None:
     raw = packed(
         [("x.png", PNG), ("x.png", PNG), ("x.txt", b"c"), ("x.jpg", PNG), ("y.png", PNG), ("y.PNG", PNG)]

@@ -33,7 +33,9 @@ from skyhaul_connectors.formats.hidden_names import APPLE_DOUBLE, DOT_NAME, is_a
 from skyhaul_connectors.formats.image_facts import (
     IMAGE_VERSION,
     MAX_PIXELS,
+    ImageRules,
     NoImage,
+    Truncated,
     image_facts,
     is_image,
 )
@@ -54,13 +56,15 @@ _BESIDE_VERSION = "1"
 class ImageOptions(StreamOptions):
     """max_image: bytes of an image at most. max_pixels: pixels that it may state. captions: path or URL of a
     list of captions, or `beside`. max_caption: bytes of a side-car at most. encoding: of side-cars: a name
-    that Python knows, or `detect`."""
+    that Python knows, or `detect`. truncated: `keep` an image that was cut off, with a mark in its metadata,
+    or `reject` it."""
 
     max_image: Size = Field(default=64 * 1024**2, ge=64)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
     captions: str | None = Field(default=None, min_length=1)
     max_caption: Size = Field(default=1024**2, ge=1)
     encoding: str | None = None
+    truncated: Truncated = "keep"
 
 
 class ImageDecoder(WholeObject):
@@ -75,6 +79,7 @@ class ImageDecoder(WholeObject):
         listed = None if self._beside else options.captions
         self.captions = Captions(listed) if listed is not None else None
         self._side_cars = SideCarText(options.encoding)
+        self._rules = ImageRules(options.max_pixels, options.truncated)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -146,7 +151,7 @@ class ImageDecoder(WholeObject):
                 path = data.chunk.object.path
                 if self.captions is not None:
                     caption = self.captions.of(path)
-                buffer.add(image_row(raw, path, self._options.max_pixels, caption, more), 0, len(raw))
+                buffer.add(image_row(raw, path, self._rules, caption, more), 0, len(raw))
             except NoImage as no:
                 account.reject(0, len(raw), str(no), raw)
         yield from buffer.rest()
@@ -170,10 +175,14 @@ def _chosen(members: Sequence[ChunkBytes], side_cars: Sequence[bool]) -> Iterato
 
 
 def image_row(
-    raw: bytes, path: str, max_pixels: int, caption: str | None = None, more: Mapping[str, Any] | None = None
+    raw: bytes,
+    path: str,
+    rules: ImageRules,
+    caption: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> tuple[Any, ...]:
     """The body of an image's record; `more` goes to its metadata. Raises NoImage."""
-    facts = image_facts(raw, path, max_pixels)
+    facts = image_facts(raw, path, rules)
     metadata = {**(more or {}), **facts.more}
     return (
         raw,

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyhaul_connectors.formats.fields import FieldMap
-from skyhaul_connectors.formats.image_facts import NoImage, image_facts
+from skyhaul_connectors.formats.image_facts import ImageRules, NoImage, image_facts
 from skyhaul_connectors.formats.json_exact import canonical, loads
 from skyhaul_connectors.formats.printable import printable
 
@@ -27,11 +27,11 @@ _MEASURED = ("format", "width", "height")
 
 
 class TableImages:
-    """max_pixels: pixels that an image may state."""
+    """Of one object, by its fields."""
 
-    def __init__(self, fields: FieldMap, max_pixels: int) -> None:
+    def __init__(self, fields: FieldMap, rules: ImageRules) -> None:
         self._fields = fields
-        self._max_pixels = max_pixels
+        self._rules = rules
 
     def column(self, table: Mapping[str, pa.Array]) -> str:
         """Where the bytes are: a column's name, or a JSON Pointer into a struct."""
@@ -99,7 +99,7 @@ class TableImages:
             if row in reasons:
                 continue
             try:
-                facts = image_facts(raw.as_py(), paths[row] or "" if paths else "", self._max_pixels)
+                facts = image_facts(raw.as_py(), paths[row] or "" if paths else "", self._rules)
             except NoImage as no:
                 broken[row] = str(no)
                 continue

@@ -32,7 +32,7 @@ from pydantic import Field
 from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.decoder import Account, WholeObject, rows
 from skyhaul_connectors.formats.fields import FieldMap
-from skyhaul_connectors.formats.image_facts import IMAGE_VERSION, MAX_PIXELS
+from skyhaul_connectors.formats.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.isolated import Read
 from skyhaul_connectors.formats.melt import MeltOptions
 from skyhaul_connectors.formats.parts import merged
@@ -48,10 +48,11 @@ _CHILD = "skyhaul_connectors.formats.table_child"
 
 
 class ParquetOptions(TimeOptions, MeltOptions):
-    """columns: the columns that are read; all of them where it is not given. max_pixels: as for images."""
+    """columns: the columns that are read; all of them where it is not given. max_pixels and truncated: as for images."""
 
     columns: tuple[str, ...] | None = None
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
+    truncated: Truncated = "keep"
 
 
 class ArrowOptions(ParquetOptions):
@@ -66,6 +67,7 @@ class _Tables(WholeObject):
     def __init__(self, settings: DecodeSettings, options: ParquetOptions) -> None:
         super().__init__(settings, options)
         self._options = options
+        self._rules = ImageRules(options.max_pixels, options.truncated)
         self._fields = FieldMap(settings, options, options.melt)
         self._width = max(1, len(self._fields.melt))
 
@@ -119,7 +121,7 @@ class _Tables(WholeObject):
         account = Account(self.settings, data.chunk)
         chunk, size = data.chunk, data.chunk.object.size
         fields = self._fields.for_object(chunk.object.path)
-        images = TableImages(fields, self._options.max_pixels) if self.settings.schema == "image" else None
+        images = TableImages(fields, self._rules) if self.settings.schema == "image" else None
         mapped = TableColumns(fields, account, images)
         at = chunk.offset
         try:

@@ -31,7 +31,7 @@ from skyhaul_connectors.formats.chunk_bytes import BytesChunk, whole
 from skyhaul_connectors.formats.compression import codec_of, open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.hidden_names import why_hidden
-from skyhaul_connectors.formats.image_facts import IMAGE_VERSION, MAX_PIXELS
+from skyhaul_connectors.formats.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.media_type import HEAD, media_type
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.printable import printable
@@ -52,12 +52,13 @@ _VERSION = "2"
 
 class TarOptions(StreamOptions):
     """members: `format` and options of the members' format. max_member: bytes of a member at most.
-    max_pixels and encoding: as for images."""
+    max_pixels, encoding and truncated: as for images."""
 
     members: dict[str, Any] = Field(default={})
     max_member: Size = Field(default=64 * 1024**2, ge=512)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
     encoding: str | None = None
+    truncated: Truncated = "keep"
 
 
 class TarDecoder(WholeObject):
@@ -67,6 +68,7 @@ class TarDecoder(WholeObject):
         super().__init__(settings, options)
         self._options = options
         self._side_cars = SideCarText(options.encoding)
+        self._rules = ImageRules(options.max_pixels, options.truncated)
         inner = dict(options.members)
         self._format: str | None = inner.pop("format", None)
         self._inner = replace(settings, options=inner)
@@ -194,7 +196,7 @@ class TarDecoder(WholeObject):
 
     def _images(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
         buffer = RowBuffer(self.settings, self.schema, account)
-        images = TarImages(account, buffer, self._options.max_pixels, self._side_cars)
+        images = TarImages(account, buffer, self._rules, self._side_cars)
         for member in self._sound(reader, account):
             body = self._body(reader, member, account)
             if body is not None:

@@ -9,7 +9,7 @@ from skyhaul_connectors.formats.beside import CAPTION_SUFFIXES, JSON_SUFFIX
 from skyhaul_connectors.formats.decoder import Account, RowBuffer
 from skyhaul_connectors.formats.encodings import BadText
 from skyhaul_connectors.formats.image import image_row
-from skyhaul_connectors.formats.image_facts import NoImage
+from skyhaul_connectors.formats.image_facts import ImageRules, NoImage
 from skyhaul_connectors.formats.json_exact import BadJson
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import Decoded
@@ -24,10 +24,12 @@ whole archive into one group."""
 class TarImages:
     """Members in the archive's order to rows: each image of a group with the group's caption and JSON."""
 
-    def __init__(self, account: Account, buffer: RowBuffer, max_pixels: int, side_cars: SideCarText) -> None:
+    def __init__(
+        self, account: Account, buffer: RowBuffer, rules: ImageRules, side_cars: SideCarText
+    ) -> None:
         self._account = account
         self._buffer = buffer
-        self._max_pixels = max_pixels
+        self._rules = rules
         self._side_cars = side_cars
         self._stem = ""
         self._images: list[tuple[Member, bytes]] = []
@@ -73,7 +75,7 @@ class TarImages:
         self._held = 0
         for member, body in images:
             try:
-                row = image_row(body, member.name, self._max_pixels, self._caption, self._more)
+                row = image_row(body, member.name, self._rules, self._caption, self._more)
                 self._buffer.add(row, member.offset, member.size)
             except NoImage as no:
                 self._account.reject(member.offset, member.size, f"{printable(member.name)}: {no}", body)
