@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,14 @@ class FormatOptions(BaseModel):
     """Base of every format's options; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    of_schema: ClassVar[Mapping[str, str]] = {}
+    """Option -> the one schema that it is for."""
+
+    @classmethod
+    def names(cls, schema: str) -> list[str]:
+        """The options that there are for `schema`."""
+        return [name for name in cls.model_fields if cls.of_schema.get(name, schema) == schema]
 
 
 class StreamOptions(FormatOptions):

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
@@ -48,7 +48,10 @@ _CHILD = "skyhaul_connectors.formats.table_child"
 
 
 class ParquetOptions(TimeOptions, MeltOptions):
-    """columns: the columns that are read; all of them where it is not given. max_pixels and truncated: as for images."""
+    """columns: the columns that are read; all of them where it is not given. max_pixels and
+    truncated: as for images."""
+
+    of_schema: ClassVar[Mapping[str, str]] = {"max_pixels": "image", "truncated": "image"}
 
     columns: tuple[str, ...] | None = None
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -53,6 +53,8 @@ _VERSION = "2"
 class TarOptions(StreamOptions):
     """members: `format` and options of the members' format. max_member: bytes of a member at most.
     max_pixels, encoding and truncated: as for images."""
+
+    of_schema: ClassVar[Mapping[str, str]] = {"encoding": "image", "truncated": "image"}
 
     members: dict[str, Any] = Field(default={})
     max_member: Size = Field(default=64 * 1024**2, ge=512)
