@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.decoding import decode
+from skyhaul_connectors.formats import image_parts
 from skyhaul_connectors.formats.image_end import _LOOKS, is_truncated
 from skyhaul_connectors.formats.media_type import HEAD, media_type
 
@@ -222,6 +223,20 @@ def test_the_collected_images_are_whole_where_pillow_decodes_them_and_told_where
         elif path.stat().st_size < 300_000:
             assert loads(raw), name
     assert seen > 400
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\xff\xd8" + b"\xff\xe0\0\x02" * 9 + b"\xff\xda\0\x02\xff\xd9",
+        b"\x89PNG\r\n\x1a\n" + b"\0\0\0\0tEXt1234" * 9 + b"\0\0\0\0IEND\xaeB`\x83",
+    ],
+)
+def test_a_walk_ends_after_more_parts_than_an_image_has(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = media_type(raw, "") or ""
+    assert not is_truncated(raw, kind)
+    monkeypatch.setattr(image_parts, "PARTS", 5)
+    assert is_truncated(raw, kind)
 
 
 @given(st.sampled_from(sorted(MADE)), st.data())

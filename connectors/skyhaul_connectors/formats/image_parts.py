@@ -1,7 +1,8 @@
 """The parts of image files, as their structure states them: segments, chunks, boxes and directories.
 
 A part is stated to reach from `start` to `stop`; `stop` may be beyond the end of the bytes, which is how a
-file that was cut off looks. Nothing is decoded, each walk takes time linear in the bytes, and none raises.
+file that was cut off looks. Nothing is decoded, no walk raises, and none goes beyond `PARTS` parts, which no
+image has: a walk in Python takes microseconds for each.
 
 Formats: ITU T.81 (JPEG), PNG (W3C), the WebP container (RFC 9649), TIFF 6.0 and BigTIFF, the ISO base media
 file format (ISO/IEC 14496-12).
@@ -23,6 +24,10 @@ over as decoders do."""
 
 _BOX_TYPE = re.compile(rb"[ -~]{4}")
 _IFDS = 4096
+
+PARTS = 100_000
+"""Parts of one image at most; 64 MiB of PNG are 8,000, as most encoders write them."""
+
 _CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 """Of TIFF's whole numbers, by type."""
 _WIDTHS = {kind: struct.calcsize(code) for kind, code in _CODES.items()}
@@ -40,7 +45,10 @@ def jpeg_segments(raw: bytes) -> Iterator[Part]:
     """Segments from the first marker to the end of the image, whose `kind` is the marker's code. What lies
     behind the end mark (padding, further images) is not looked at."""
     at = 2
-    while (found := _MARKER.search(raw, at)) is not None:
+    for _ in range(PARTS):
+        found = _MARKER.search(raw, at)
+        if found is None:
+            return
         at = found.end()
         code = raw[at - 1]
         kind = bytes((code,))
@@ -56,7 +64,9 @@ def jpeg_segments(raw: bytes) -> Iterator[Part]:
 def png_chunks(raw: bytes) -> Iterator[Part]:
     """Chunks, up to IEND; each reaches to the end of its checksum."""
     at = 8
-    while len(raw) - at >= 8:
+    for _ in range(PARTS):
+        if len(raw) - at < 8:
+            return
         length, kind = struct.unpack_from(">I4s", raw, at)
         yield Part(kind, at + 8, at + 12 + length)
         if kind == b"IEND":
@@ -68,7 +78,9 @@ def riff_chunks(raw: bytes) -> Iterator[Part]:
     """Chunks of a WebP file, within the size that its header states."""
     end = 8 + int.from_bytes(raw[4:8], "little")
     at = 12
-    while at + 8 <= min(end, len(raw)):
+    for _ in range(PARTS):
+        if at + 8 > min(end, len(raw)):
+            return
         kind, length = struct.unpack_from("<4sI", raw, at)
         yield Part(kind, at + 8, at + 8 + length)
         at += 8 + length + (length & 1)
@@ -77,7 +89,9 @@ def riff_chunks(raw: bytes) -> Iterator[Part]:
 def boxes(raw: bytes) -> Iterator[Part]:
     """Boxes of the outermost level; what no longer looks like one is padding."""
     at = 0
-    while len(raw) - at >= 8:
+    for _ in range(PARTS):
+        if len(raw) - at < 8:
+            return
         length, kind = struct.unpack_from(">I4s", raw, at)
         head = 8
         if not _BOX_TYPE.fullmatch(kind):
