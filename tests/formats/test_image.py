@@ -58,6 +58,14 @@ def test_a_truncated_image_says_so(kind: str) -> None:
     assert found.rejects[0].raw == raw[:-4]
 
 
+@pytest.mark.parametrize("format", ["image", "tar", "parquet", "arrow"])
+def test_how_images_are_told_is_in_the_fingerprint(format: str) -> None:
+    found = decoder_for(format, settings_of("image"), "").fingerprint
+    assert {"skyhaul.image", "puremagic"} <= found.keys()
+    if format != "image":
+        assert "skyhaul.image" not in decoder_for(format, settings_of("document"), "").fingerprint
+
+
 def test_a_bomb_is_refused_by_what_it_states() -> None:
     raw = bytearray(made("PNG"))
     raw[16:24] = struct.pack(">II", 100_000, 100_000)

@@ -9,7 +9,7 @@ import pytest
 
 from formats.decoding import decode
 from formats.test_beside import GIF, together
-from formats.test_tar import PNG, packed
+from formats.test_tar import packed
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.errors import UsageError
@@ -107,7 +107,3 @@ def test_the_detector_is_in_the_fingerprint_where_it_is_asked() -> None:
         asked = decoder_for(format, DecodeSettings("image", options={"encoding": "detect"}), "").fingerprint
         plain = decoder_for(format, DecodeSettings("image"), "").fingerprint
         assert asked.keys() - plain.keys() == {"charset-normalizer"}
-
-
-def test_an_image_of_this_tests_is_one() -> None:
-    assert decode(PNG, "x.png", schema="image").counts == (1, 0, False)

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from formats.decoding import decode
 from skyhaul_connectors.formats import tar_images
+from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.errors import DecodeError, UsageError
 
 PNG = (
@@ -232,3 +234,11 @@ def test_any_damage_is_rows_and_rejects(data: st.DataObject) -> None:
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     schema = data.draw(st.sampled_from(["document", "blob", "image"]))
     decode(bytes(raw[: data.draw(st.integers(0, len(raw)))]), "x.tar", format="tar", schema=schema)
+
+
+def test_what_is_passed_over_is_in_the_fingerprint_of_records_and_not_of_blobs() -> None:
+    prints = {
+        schema: decoder_for("tar", DecodeSettings(schema), "").fingerprint
+        for schema in ("document", "image", "blob")
+    }
+    assert [schema for schema, found in prints.items() if "skyhaul.tar" in found] == ["document", "image"]

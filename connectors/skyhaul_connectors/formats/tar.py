@@ -47,7 +47,7 @@ from skyhaul_schemas.records import BLOB_PART_SIZE
 EMPTY_MEMBER = "an empty member"
 
 _VERSION = "2"
-"""Raised whenever the members of equal archives are taken otherwise."""
+"""Raised whenever members of equal archives are taken otherwise for records; blobs are all of them."""
 
 
 class TarOptions(StreamOptions):
@@ -87,7 +87,9 @@ class TarDecoder(WholeObject):
     def fingerprint(self) -> Mapping[str, str]:
         from skyhaul_connectors.formats.registry import fingerprint_of
 
-        found = {"pyarrow": pa.__version__, "skyhaul.tar": _VERSION}
+        found = {"pyarrow": pa.__version__}
+        if self.settings.schema != "blob":
+            found["skyhaul.tar"] = _VERSION
         if self.settings.schema == "image":
             found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})
             found.update(self._side_cars.fingerprint)
