@@ -35,6 +35,7 @@ TABLE = pa.table(
         "id": list(range(60)),
         "value": [n / 3 for n in range(60)],
         "bytes": [b"\x89PNG\r\n\x1a\n"] * 60,
+        "image": [{"bytes": b"GIF89a", "path": "x"}, None, {"bytes": None, "path": "y"}] * 20,
         "tags": [["a", None]] * 60,
         "d": pa.array(["p", "q"] * 30).dictionary_encode(),
     }
@@ -72,6 +73,9 @@ def tar(kind: int) -> bytes:
             "b/x.png": png(),
             "b/x.txt": b"a caption",
             "b/x.json": b'{"k":1}',
+            "b/._x.png": b"\0\5\x16\7",
+            "b/y.gif": GIF,
+            "b/y.txt": "\ufeffmarked".encode("utf-16-le"),
             "b/" + "long" * 40 + ".csv": b"text\na\n",
         }.items():
             member = tarfile.TarInfo(name)
@@ -91,6 +95,11 @@ HTML = (
 )
 GIF = b"GIF89a\2\0\2\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\2\0\2\0\0\2\2D\1\0;"
 
+JPEG = (
+    b"\xff\xd8\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    b"\xff\xc0\0\x0b\x08\0\2\0\2\1\1\x11\0\xff\xda\0\x08\1\1\0\0\x3f\0\x12\xff\0\x34\xff\xd9"
+)
+
 SEEDS: dict[str, list[bytes]] = {
     "jsonl": [JSONL],
     "json": [b'[{"text":"a"},{"text":"b","m":{"x":[1,2]}}]', b'{"text":"one","f":[{"text":"x"}]}', JSONL],
@@ -107,6 +116,7 @@ SEEDS: dict[str, list[bytes]] = {
         b"BM" + bytes(60),
         b"RIFF\x20\0\0\0WEBPVP8X" + bytes(30),
         b"II*\0\x08\0\0\0" + bytes(40),
+        JPEG,
     ],
     "tar": [tar(tarfile.PAX_FORMAT), tar(tarfile.GNU_FORMAT)],
     "binary": [png(), b"plain"],
@@ -117,8 +127,8 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "text": [{}, {"unit": "paragraph", "encoding": "utf-8"}, {"encoding": "detect"}],
     "html": [{}, {"extract": "all"}],
     "warc": [{}, {"extract": "all", "statuses": "all"}],
-    "parquet": [{}, {"columns": ["text", "d"]}],
-    "arrow": [{}, {"columns": ["text"]}],
+    "parquet": [{}, {"columns": ["text", "d"]}, {"fields": {"bytes": "/image/bytes"}}],
+    "arrow": [{}, {"columns": ["text"]}, {"fields": {"bytes": "image"}}],
     "csv": [
         {},
         {"quoted_newlines": False},
@@ -138,6 +148,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"melt": {"id": "i", "value": "v"}, "fields": {"station": "text"}, "missing": [-9999]},
     ],
     "tsv": [{}, {"quote": "none", "comment": "#"}],
+    "image": [{}, {"truncated": "reject"}],
 }
 WRAPPED: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
@@ -199,7 +210,12 @@ def mutated(draw: st.DrawFn, name: str) -> tuple[bytes, str]:
 def _check(name: str, data: st.DataObject) -> None:
     raw, path = data.draw(mutated(name))
     schema = data.draw(st.sampled_from(FORMATS[name].schemas))
-    known = [given for given in OPTIONS.get(name, [{}]) if schema == "reading" or "melt" not in given]
+    known = [
+        given
+        for given in OPTIONS.get(name, [{}])
+        if (schema == "reading" or "melt" not in given)
+        and (schema == "image" or "bytes" not in given.get("fields", {}))
+    ]
     options = data.draw(st.sampled_from(known))
     batch_bytes = data.draw(st.sampled_from([1, 100, 8 * 1024 * 1024]))
     found = decode(raw, path, name, schema, batch_bytes=batch_bytes, **options)

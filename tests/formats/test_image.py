@@ -52,7 +52,18 @@ def test_variants_of_headers() -> None:
 def test_a_truncated_image_says_so(kind: str) -> None:
     raw = made(kind, 300, 300)
     (row,) = decode(raw[:-4], "x", schema="image", format="image").rows
-    assert row["metadata"] == ('{"truncated":true}' if kind != "GIF" else row["metadata"])
+    assert row["metadata"] == '{"truncated":true}'
+    found = decode(raw[:-4], "x", schema="image", format="image", truncated="reject")
+    assert found.reasons == [f"truncated: the {kind.lower()} ends before its structure does"]
+    assert found.rejects[0].raw == raw[:-4]
+
+
+@pytest.mark.parametrize("format", ["image", "tar", "parquet", "arrow"])
+def test_how_images_are_told_is_in_the_fingerprint(format: str) -> None:
+    found = decoder_for(format, settings_of("image"), "").fingerprint
+    assert {"skyhaul.image", "puremagic"} <= found.keys()
+    if format != "image":
+        assert "skyhaul.image" not in decoder_for(format, settings_of("document"), "").fingerprint
 
 
 def test_a_bomb_is_refused_by_what_it_states() -> None:

@@ -110,3 +110,19 @@ def test_docs_formats_md_is_the_program_of_today() -> None:
 def test_every_option_is_explained(name: str) -> None:
     model = options_of(FORMATS[name])
     assert set(meanings(model)) == set(model.model_fields)
+
+
+def test_options_of_one_schema_are_refused_in_another_and_left_to_the_format_that_has_them() -> None:
+    for format, option in {"tar": "truncated", "parquet": "max_pixels", "arrow": "truncated"}.items():
+        value = 9 if option == "max_pixels" else "reject"
+        with pytest.raises(
+            UsageError, match=f"'{option}' of format {format} is for schema image, not document"
+        ):
+            decoder_for(format, settings("document", options={option: value}), "x")
+        decoder_for(format, settings("image", options={option: value}), "x")
+    with pytest.raises(UsageError, match="'truncated' is of no format for schema document"):
+        check_options(None, settings("document", options={"truncated": "keep"}))
+    mixed = settings("document", options={"encoding": "latin-1"})
+    check_options(None, mixed)
+    assert decoder_for(None, mixed, "x.txt") is not None
+    assert decoder_for(None, mixed, "x.tar") is not None

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from formats.decoding import decode
 from skyhaul_connectors.formats import tar_images
+from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.errors import DecodeError, UsageError
 
 PNG = (
@@ -113,6 +115,14 @@ def test_images_take_the_caption_beside_them_as_webdataset_does() -> None:
         (2, None, '{"name":"d/001"}'),
     ]
     assert found.reasons == ["d/002.txt: beside no image", "d/003.png: no image: its bytes are text/plain"]
+
+
+def test_a_truncated_image_is_kept_with_a_mark_or_rejected_as_the_job_says() -> None:
+    raw = packed([("a.png", PNG[:-1]), ("a.txt", b"c"), ("b.png", PNG)])
+    found = decode(raw, "x.tar", schema="image")
+    assert [row["metadata"] for row in found.rows] == ['{"name":"a","truncated":true}', '{"name":"b"}']
+    found = decode(raw, "x.tar", schema="image", truncated="reject")
+    assert found.reasons == ["a.png: truncated: the png ends before its structure does"]
 
 
 def test_images_of_one_name_all_come_in_the_archives_order() -> None:
@@ -224,3 +234,11 @@ def test_any_damage_is_rows_and_rejects(data: st.DataObject) -> None:
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     schema = data.draw(st.sampled_from(["document", "blob", "image"]))
     decode(bytes(raw[: data.draw(st.integers(0, len(raw)))]), "x.tar", format="tar", schema=schema)
+
+
+def test_what_is_passed_over_is_in_the_fingerprint_of_records_and_not_of_blobs() -> None:
+    prints = {
+        schema: decoder_for("tar", DecodeSettings(schema), "").fingerprint
+        for schema in ("document", "image", "blob")
+    }
+    assert [schema for schema, found in prints.items() if "skyhaul.tar" in found] == ["document", "image"]

@@ -19,11 +19,16 @@ from typing import Any
 import lz4.frame  # type: ignore[import-untyped]  # ships no types
 from zlib_ng import zlib_ng
 
+from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.zstd_frames import ZstdFrames
 
 
 class CorruptInput(Exception):
     """The input cannot be decompressed; the message is the library's, on one line."""
+
+
+class RefusedInput(CorruptInput):
+    """Input that may be sound, and is not decompressed; the message says why."""
 
 
 # zlib-ng inflates about twice as fast as zlib; its stubs are wrong about both of these.
@@ -105,13 +110,13 @@ class StandardMember:
 
 @dataclass(frozen=True)
 class Codec:
-    """opener() gives a factory of members for one object. starts: what a member's first bytes look like;
-    magic: what is strong enough to tell the codec without a name."""
+    """opener(options) gives a factory of members for one object. starts: what a member's first bytes look
+    like; magic: what is strong enough to tell the codec without a name."""
 
     name: str
     unit: str
     suffixes: tuple[str, ...]
-    opener: Callable[[], Callable[[], Any]]
+    opener: Callable[[StreamOptions], Callable[[], Any]]
     starts: re.Pattern[bytes]
     magic: re.Pattern[bytes]
     padding: int = 1
@@ -159,7 +164,7 @@ CODECS = {
             "gzip",
             "member",
             (".gz", ".gzip", ".tgz", ".dz"),
-            lambda: GzipMember,
+            lambda options: GzipMember,
             _bytes(rb"\x1f\x8b"),
             _bytes(rb"\x1f\x8b\x08"),
         ),
@@ -167,7 +172,7 @@ CODECS = {
             "zstd",
             "frame",
             (".zst", ".zstd", ".tzst"),
-            lambda: ZstdFrames(CorruptInput).frame,
+            lambda options: ZstdFrames(CorruptInput, options.zstd_window, RefusedInput, "zstd_window").frame,
             _bytes(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
             _bytes(rb"\x28\xb5\x2f\xfd"),
         ),
@@ -175,7 +180,7 @@ CODECS = {
             "bzip2",
             "stream",
             (".bz2", ".tbz2"),
-            lambda: lambda: StandardMember(bz2.BZ2Decompressor(), (OSError, ValueError)),
+            lambda options: lambda: StandardMember(bz2.BZ2Decompressor(), (OSError, ValueError)),
             _bytes(rb"BZh"),
             _bytes(rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)"),
         ),
@@ -183,7 +188,7 @@ CODECS = {
             "xz",
             "stream",
             (".xz", ".txz"),
-            lambda: _xz,
+            lambda options: _xz,
             _bytes(rb"\xfd7zXZ\x00"),
             _bytes(rb"\xfd7zXZ\x00"),
             padding=4,
@@ -192,7 +197,7 @@ CODECS = {
             "lz4",
             "frame",
             (".lz4",),
-            lambda: (
+            lambda options: (
                 lambda: StandardMember(
                     lz4.frame.LZ4FrameDecompressor(), (RuntimeError, EOFError, MemoryError)
                 )

@@ -4,7 +4,8 @@ The libraries stop in silence where an object is cut off, or after its first mem
 hold whole members (gzip members, zstd and lz4 frames, bzip2 and xz streams) up to its last byte; zero
 padding after one is passed over. Anything else raises Broken at the offset that was reached. Bombs are
 caught by output and by ratio, so that neither time nor disk is unbounded; memory is by construction: input
-comes in pieces of 64 KiB, output in pieces of at most 1 MiB, and a zstd window of at most 128 MiB.
+comes in pieces of 64 KiB, output in pieces of at most 1 MiB, and a zstd window of at most
+`zstd_window` (128 MiB by default).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from skyhaul_connectors.formats.codecs import CODECS, Codec, CorruptInput, by_magic
+from skyhaul_connectors.formats.codecs import CODECS, Codec, CorruptInput, RefusedInput, by_magic
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_connectors.formats.stream import Broken, Stream
@@ -88,7 +89,7 @@ class DecompressedStream:
         self._data = data
         self._size = data.chunk.object.size
         self._codec = codec
-        self._open = codec.opener()
+        self._open = codec.opener(options)
         self._options = options
         self._buffer = b""
         self._at = 0
@@ -155,6 +156,8 @@ class DecompressedStream:
             given = self._buffer[self._at : stop]
             try:
                 piece = self._member.decompress(given, length)
+            except RefusedInput as refused:
+                raise self._stop(f"{self._codec.name}: {refused}") from None
             except CorruptInput as corrupt:
                 raise self._stop(f"corrupt {self._codec.name}: {corrupt}") from None
             self._at += len(given) - self._member.left

@@ -2,13 +2,17 @@
 
 An object that is no image by its bytes is rejected, as is one that states more pixels than `max_pixels` (a
 decompression bomb to whoever decodes it) and one of more than `max_image` bytes. `format` is the media
-type's subtype (`png`, `jpeg`). `metadata` says where an end mark is missing, which a whole PNG, JPEG or GIF
-has. Captions come from a list (`captions: metadata.jsonl`, see `captions`), with the image in a tar (`x.png`
-beside `x.txt`), from a table's column, or from objects of the source (`captions: beside`).
+type's subtype (`png`, `jpeg`). `metadata` says `"truncated": true` of an image that was cut off, by its
+structure (what is padded behind its end is whole), and `orientation`, 1 to 8, where its EXIF data has one;
+width and height are those of the pixels as they are stored. Captions come from a list (`captions:
+metadata.jsonl`, see `captions`), with the image in a tar (`x.png` beside `x.txt`), from a table's column, or
+from objects of the source (`captions: beside`).
 
 With `captions: beside`, objects that share a name but for its suffix are a group: the text of a `.txt`,
 `.caption` or `.text` is the caption of its images, a `.json` is in their `metadata`. A side-car that cannot
-be read is a reject of its own, and the images go without it; so is a side-car beside no image.
+be read is a reject of its own, and the images go without it; so is a side-car beside no image. Its text is
+decoded as that of format `text` is: `encoding`, or its byte order mark, or UTF-8. What macOS leaves beside
+files (`._x`, `__MACOSX/`), and an object whose name begins with a dot and that is no image, is passed over.
 """
 
 from __future__ import annotations
@@ -24,19 +28,26 @@ from skyhaul_connectors.formats.beside import BESIDE, CAPTION_SUFFIXES, JSON_SUF
 from skyhaul_connectors.formats.captions import Captions
 from skyhaul_connectors.formats.compression import open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.image_size import size_of
-from skyhaul_connectors.formats.json_exact import BadJson, canonical, loads
-from skyhaul_connectors.formats.media_type import HEAD, media_type
+from skyhaul_connectors.formats.encodings import BadText
+from skyhaul_connectors.formats.hidden_names import APPLE_DOUBLE, DOT_NAME, is_apple_double, is_dot_name
+from skyhaul_connectors.formats.image_facts import (
+    IMAGE_VERSION,
+    MAX_PIXELS,
+    ImageRules,
+    NoImage,
+    Truncated,
+    image_facts,
+    is_image,
+)
+from skyhaul_connectors.formats.json_exact import BadJson, canonical
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
+from skyhaul_connectors.formats.side_car_text import SideCarText
 from skyhaul_connectors.formats.stream import PlainStream
 from skyhaul_connectors.formats.whole_body import read_whole
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 from skyhaul_schemas.records import EMPTY_OBJECT
-
-_ENDS = {"image/png": b"IEND\xaeB`\x82", "image/jpeg": b"\xff\xd9", "image/gif": b";"}
-_TAIL = 4096
 
 _BESIDE_VERSION = "1"
 """Raised whenever equal side-cars are joined in another way."""
@@ -44,16 +55,16 @@ _BESIDE_VERSION = "1"
 
 class ImageOptions(StreamOptions):
     """max_image: bytes of an image at most. max_pixels: pixels that it may state. captions: path or URL of a
-    list of captions, or `beside`. max_caption: bytes of a side-car at most."""
+    list of captions, or `beside`. max_caption: bytes of a side-car at most. encoding: of side-cars: a name
+    that Python knows, or `detect`. truncated: `keep` an image that was cut off, with a mark in its metadata,
+    or `reject` it."""
 
     max_image: Size = Field(default=64 * 1024**2, ge=64)
-    max_pixels: int = Field(default=250_000_000, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
     captions: str | None = Field(default=None, min_length=1)
     max_caption: Size = Field(default=1024**2, ge=1)
-
-
-class NoImage(ValueError):
-    """Bytes that are not taken as an image; the message says why."""
+    encoding: str | None = None
+    truncated: Truncated = "keep"
 
 
 class ImageDecoder(WholeObject):
@@ -67,10 +78,17 @@ class ImageDecoder(WholeObject):
         self._beside = options.captions == BESIDE
         listed = None if self._beside else options.captions
         self.captions = Captions(listed) if listed is not None else None
+        self._side_cars = SideCarText(options.encoding)
+        self._rules = ImageRules(options.max_pixels, options.truncated)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        found = {"puremagic": version("puremagic"), "pyarrow": pa.__version__}
+        found = {
+            "puremagic": version("puremagic"),
+            "pyarrow": pa.__version__,
+            "skyhaul.image": IMAGE_VERSION,
+            **self._side_cars.fingerprint,
+        }
         if self.captions is not None:
             found[f"captions {self._options.captions}"] = self.captions.sha256
         if self._beside:
@@ -88,6 +106,11 @@ class ImageDecoder(WholeObject):
 
     def decode_group(self, members: Sequence[ChunkBytes]) -> Iterator[tuple[int, Decoded]]:
         accounts = [Account(self.settings, data.chunk) for data in members]
+        if is_apple_double(members[0].chunk.object.path):  # so are all that share its name
+            for place, account in enumerate(accounts):
+                account.pass_over(0, APPLE_DOUBLE)
+                yield place, account.step(self.empty())
+            return
         side_cars = [self.adds(data.chunk.object.path) for data in members]
         caption: str | None = None
         more: dict[str, Any] = {}
@@ -95,15 +118,18 @@ class ImageDecoder(WholeObject):
             raw = self._read(members[place], accounts[place], self._options.max_caption, "max_caption")
             if raw is None:
                 continue
+            if all(side_cars) and is_dot_name(members[place].chunk.object.path):
+                accounts[place].pass_over(0, DOT_NAME)
+                continue
             if all(side_cars):
                 accounts[place].drift(0, len(raw), "beside no image", raw)
                 continue
             try:
                 if suffix == JSON_SUFFIX:
-                    more[JSON_SUFFIX] = loads(raw)
+                    more[JSON_SUFFIX] = self._side_cars.json(raw)
                 else:
-                    caption = raw.decode("utf-8").strip()
-            except (UnicodeDecodeError, BadJson) as error:
+                    caption = self._side_cars.text(raw).strip()
+            except (BadText, BadJson) as error:
                 accounts[place].reject(0, len(raw), str(error), raw)
         for place, data in enumerate(members):
             if not side_cars[place]:
@@ -118,12 +144,14 @@ class ImageDecoder(WholeObject):
         raw = self._read(data, account, self._options.max_image, "max_image")
         if raw is not None and not raw:
             account.pass_over(0, EMPTY_OBJECT)
+        elif raw and is_dot_name(data.chunk.object.path) and not is_image(raw, data.chunk.object.path):
+            account.pass_over(0, DOT_NAME)
         elif raw:
             try:
                 path = data.chunk.object.path
                 if self.captions is not None:
                     caption = self.captions.of(path)
-                buffer.add(image_row(raw, path, self._options.max_pixels, caption, more), 0, len(raw))
+                buffer.add(image_row(raw, path, self._rules, caption, more), 0, len(raw))
             except NoImage as no:
                 account.reject(0, len(raw), str(no), raw)
         yield from buffer.rest()
@@ -147,19 +175,20 @@ def _chosen(members: Sequence[ChunkBytes], side_cars: Sequence[bool]) -> Iterato
 
 
 def image_row(
-    raw: bytes, path: str, max_pixels: int, caption: str | None = None, more: Mapping[str, Any] | None = None
+    raw: bytes,
+    path: str,
+    rules: ImageRules,
+    caption: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> tuple[Any, ...]:
     """The body of an image's record; `more` goes to its metadata. Raises NoImage."""
-    kind = media_type(raw[:HEAD], path)
-    if kind is None or not kind.startswith("image/"):
-        raise NoImage(f"no image: its bytes are {kind or 'of no known type'}")
-    size = size_of(raw, kind)
-    if size is not None and size[0] * size[1] > max_pixels:
-        raise NoImage(f"{size[0]} x {size[1]} pixels, more than max_pixels of {max_pixels}")
-    metadata = dict(more or {})
-    end = _ENDS.get(kind)
-    if end is not None and end not in raw[-_TAIL:]:
-        metadata["truncated"] = True
-    width, height = size if size is not None and max(size) < 2**31 else (None, None)
-    subtype = kind.partition("/")[2].removeprefix("x-").removesuffix("+xml")
-    return raw, subtype, width, height, caption, canonical(metadata) if metadata else None
+    facts = image_facts(raw, path, rules)
+    metadata = {**(more or {}), **facts.more}
+    return (
+        raw,
+        facts.format,
+        facts.width,
+        facts.height,
+        caption,
+        canonical(metadata) if metadata else None,
+    )

@@ -103,7 +103,13 @@ def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Deco
     given = settings.options
     if format is None:
         # A source of mixed formats gives each the options that it knows; `check_options` has seen them all.
-        given = {key: value for key, value in given.items() if key in options.model_fields}
+        given = {key: value for key, value in given.items() if key in options.names(settings.schema)}
+    for key in given:
+        if options.of_schema.get(key, settings.schema) != settings.schema:
+            raise UsageError(
+                f"decode option {printable(key)!r} of format {name} is for schema {options.of_schema[key]},"
+                f" not {settings.schema}"
+            )
     build: Callable[[DecodeSettings, Any], Decoder] = getattr(module, f"{entry.prefix}Decoder")
     return build(settings, parse_options(options, name, given))
 
@@ -116,7 +122,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
     known: dict[str, list[str]] = {}
     for entry in FORMATS.values():
         if settings.schema in entry.schemas:
-            for key in options_of(entry).model_fields:
+            for key in options_of(entry).names(settings.schema):
                 known.setdefault(key, []).append(entry.name)
     for key in settings.options:
         if key not in known:

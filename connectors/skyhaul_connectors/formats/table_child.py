@@ -22,6 +22,7 @@ from skyhaul_connectors.formats.ipc_layout import (
     parse_footer,
 )
 from skyhaul_connectors.formats.isolated import Read
+from skyhaul_connectors.formats.plain_columns import plain
 from skyhaul_connectors.formats.range_file import RangeFile
 
 BATCH_BYTES = 4 * 1024 * 1024
@@ -223,15 +224,4 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Dictionaries and views decoded, extension types as what they are stored as."""
     if not batch.columns:
         return batch  # made anew it would have no rows
-    columns = []
-    for column in batch.columns:
-        if isinstance(column.type, pa.BaseExtensionType):
-            column = column.storage
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if column.type == pa.string_view():
-            column = column.cast(pa.large_string())
-        if column.type == pa.binary_view():
-            column = column.cast(pa.large_binary())
-        columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    return pa.RecordBatch.from_arrays([plain(column) for column in batch.columns], names=batch.schema.names)

@@ -29,18 +29,23 @@ from skyhaul_connectors.formats.encodings import is_utf8
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.json_exact import canonical
 from skyhaul_connectors.formats.json_text import Mask, Unwritable, member
+from skyhaul_connectors.formats.plain_columns import plain
 from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.table_images import TableImages, parts_of, why_missing
 from skyhaul_connectors.formats.times import FIRST, LAST
+from skyhaul_schemas.records import RAW_CAP
 
 _EXACT = 2**53
 _UTC = pa.timestamp("us", tz="UTC")
 
 
 class TableColumns:
-    """Maps the batches of one object. `width` rows come of each row of the table (melting)."""
+    """Maps the batches of one object. `width` rows come of each row of the table (melting). images: where
+    the rows are images."""
 
-    def __init__(self, fields: FieldMap, account: Account) -> None:
+    def __init__(self, fields: FieldMap, account: Account, images: TableImages | None = None) -> None:
         self._fields = fields
+        self._images = images
         self._account = account
         self.width = max(1, len(fields.melt))
 
@@ -49,22 +54,33 @@ class TableColumns:
         `offsets` are the rows' own; melted rows lie one apart."""
         table = dict(zip(batch.schema.names, batch.columns, strict=True))
         reasons: dict[int, str] = {}
+        keep = np.ones(batch.num_rows, np.bool_)
+        images, at = self._images, self._fields.columns
+        if images is not None:
+            at = {**at, "bytes": images.column(table)}
         found = {
             name: self._field(name, column, table, batch.num_rows, reasons)
-            for name, column in self._fields.columns.items()
+            for name, column in at.items()
             if not (self._fields.melt and name in ("quantity", "value", "unit", "quality"))
         }
         melted = [self._measured(column, table, batch.num_rows, reasons) for column in self._fields.melt]
-        keep = np.ones(batch.num_rows, np.bool_)
+        if images is None:
+            rest = {key: values for key, values in table.items() if key not in self._fields.taken}
+            metadata = self._metadata(rest, batch.num_rows)
+        else:
+            metadata = self._metadata(images.rest(table, at["bytes"]), batch.num_rows)
+            metadata, broken = images.measured(found, metadata, table, at["bytes"], reasons)
+            for row, reason in broken.items():
+                self._account.reject(int(offsets[row]), 1, reason, found["bytes"][row].as_py()[:RAW_CAP])
+            keep[list(broken)] = False
         if reasons:
             keep[list(reasons)] = False
             self._reject(batch, offsets, reasons)
-        metadata = self._metadata(table, batch.num_rows)
         if self._fields.melt:
             return self._melted(found, melted, metadata, keep, offsets)
         lengths = pa.array(np.ones(batch.num_rows, np.int64))
         columns = [*found.values(), metadata, pa.array(offsets), lengths]
-        return [column.filter(pa.array(keep)) for column in columns] if reasons else columns
+        return columns if keep.all() else [column.filter(pa.array(keep)) for column in columns]
 
     def _field(
         self, name: str, column: str, table: dict[str, pa.Array], rows: int, reasons: dict[int, str]
@@ -77,7 +93,7 @@ class TableColumns:
         shown = printable(column)
         if values is None:
             if required:
-                _mark(reasons, range(rows), f"{name}: column {shown!r} is missing")
+                _mark(reasons, range(rows), f"{name}: column {shown!r} {why_missing(column, table)}")
                 return _placeholder(kind, rows)
             return pa.nulls(rows, kind)
         taken, bad, problem = _converted(values, name, kind, self._fields)
@@ -97,14 +113,14 @@ class TableColumns:
             return pc.binary_join_element_wise(*[_as_text(part) for part in parts], " ")
         if not column.startswith("/"):
             return table.get(column)
-        first, *inner = (part.replace("~1", "/").replace("~0", "~") for part in column.split("/")[1:])
+        first, *inner = parts_of(column)
         values = table.get(first)
         for part in inner:
             if values is None or not pa.types.is_struct(values.type):
                 return None
             if values.type.get_field_index(part) < 0:
                 return None
-            values = pc.struct_field(values, part)
+            values = plain(pc.struct_field(values, part))
         return values
 
     def _measured(
@@ -156,10 +172,10 @@ class TableColumns:
             pa.array(np.ones(len(places), np.int64)),
         ]
 
-    def _metadata(self, table: dict[str, pa.Array], rows: int) -> pa.Array:
-        rest = {key: table[key] for key in sorted(table) if key not in self._fields.taken}
+    def _metadata(self, rest: dict[str, pa.Array], rows: int) -> pa.Array:
         if not rest:
             return pa.nulls(rows, pa.string())
+        rest = dict(sorted(rest.items()))
         doubt = np.zeros(rows, np.bool_)
         members = []
         for key, values in rest.items():

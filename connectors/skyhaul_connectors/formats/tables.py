@@ -9,6 +9,10 @@ is hauled whole, so that it is proven.)
 their buffers are hauled; files with dictionaries stay whole, since all batches need those, and streams, which
 have no footer.
 
+*Images*. To `image`, the bytes of each row are checked and measured as those of an image file (see `image`),
+and may lie in a struct beside a path, as in Hugging Face's datasets: `bytes: image`, `bytes: /image/bytes`,
+or nothing where the table has one such struct. A row whose image is not in the table is a reject.
+
 A file whose footer cannot be read is damage as a whole; where a page is corrupt, the rows before it stay and
 the rest of the chunk is damage.
 """
@@ -17,21 +21,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from importlib.metadata import version
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
 import pyarrow as pa
+from pydantic import Field
 
 from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.decoder import Account, WholeObject, rows
 from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.isolated import Read
 from skyhaul_connectors.formats.melt import MeltOptions
 from skyhaul_connectors.formats.parts import merged
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import Broken
 from skyhaul_connectors.formats.table_columns import TableColumns
+from skyhaul_connectors.formats.table_images import TableImages
 from skyhaul_connectors.formats.table_layout import FOOTER, TableLayout, end_of, with_tail
 from skyhaul_connectors.formats.times import TimeOptions
 from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
@@ -40,9 +48,14 @@ _CHILD = "skyhaul_connectors.formats.table_child"
 
 
 class ParquetOptions(TimeOptions, MeltOptions):
-    """columns: the columns that are read; all of them where it is not given."""
+    """columns: the columns that are read; all of them where it is not given. max_pixels and
+    truncated: as for images."""
+
+    of_schema: ClassVar[Mapping[str, str]] = {"max_pixels": "image", "truncated": "image"}
 
     columns: tuple[str, ...] | None = None
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
+    truncated: Truncated = "keep"
 
 
 class ArrowOptions(ParquetOptions):
@@ -57,12 +70,16 @@ class _Tables(WholeObject):
     def __init__(self, settings: DecodeSettings, options: ParquetOptions) -> None:
         super().__init__(settings, options)
         self._options = options
+        self._rules = ImageRules(options.max_pixels, options.truncated)
         self._fields = FieldMap(settings, options, options.melt)
         self._width = max(1, len(self._fields.melt))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {"orjson": orjson.__version__, "pyarrow": pa.__version__}
+        found = {"orjson": orjson.__version__, "pyarrow": pa.__version__}
+        if self.settings.schema == "image":
+            found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})
+        return found
 
     @property
     def selects(self) -> bool:
@@ -106,7 +123,9 @@ class _Tables(WholeObject):
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
         account = Account(self.settings, data.chunk)
         chunk, size = data.chunk, data.chunk.object.size
-        mapped = TableColumns(self._fields.for_object(chunk.object.path), account)
+        fields = self._fields.for_object(chunk.object.path)
+        images = TableImages(fields, self._rules) if self.settings.schema == "image" else None
+        mapped = TableColumns(fields, account, images)
         at = chunk.offset
         try:
             for place, batch in self._batches(chunk, data.read) if chunk.length else ():

@@ -4,21 +4,24 @@ To `document` and `reading`, a member is decoded by the format that its suffix s
 `members: {format: …}` names, which takes that format's options, too. To `blob`, each member becomes parts of
 at most 16 MiB. To `image`, members are grouped as WebDataset does, by the name up to its first dot after the
 last slash: each image of a group, with the caption of its `.txt` or `.caption`, and its `.json` in
-`metadata`; a side-car that cannot be read, or comes twice, is a reject and its images go without it.
+`metadata`, both decoded as format `text` does (`encoding`, a byte order mark, or UTF-8); a side-car that
+cannot be read, or comes twice, is a reject and its images go without it.
 
 Names are never paths; fields may take a member's name as `@path`. Offsets are those of the archive (of its
 decompressed stream): the member's data plus the record's place in it, so compressed members are not opened;
 compress the archive instead. A row of a table has its number for a place, and rows may be more than bytes:
 then the next member's records are placed behind them, so that no two records have one place. A member may
 have `max_member` bytes, a blob any number. Folders, links, devices and empty members are passed over, and
-counted.
+counted; so are, but to `blob`, what macOS leaves beside files (`._x`, `__MACOSX/`) and members whose names
+begin with a dot: they are in no group and end none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from importlib.metadata import version
+from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import Field
@@ -27,11 +30,13 @@ from skyhaul_connectors.formats.byte_reader import ByteReader
 from skyhaul_connectors.formats.chunk_bytes import BytesChunk, whole
 from skyhaul_connectors.formats.compression import codec_of, open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.image import ImageOptions
+from skyhaul_connectors.formats.hidden_names import why_hidden
+from skyhaul_connectors.formats.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.media_type import HEAD, media_type
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
+from skyhaul_connectors.formats.side_car_text import SideCarText
 from skyhaul_connectors.formats.stream import Broken, PlainStream
 from skyhaul_connectors.formats.tar_images import TarImages
 from skyhaul_connectors.formats.tar_members import Member, members_of
@@ -41,14 +46,21 @@ from skyhaul_schemas.records import BLOB_PART_SIZE
 
 EMPTY_MEMBER = "an empty member"
 
+_VERSION = "2"
+"""Raised whenever members of equal archives are taken otherwise for records; blobs are all of them."""
+
 
 class TarOptions(StreamOptions):
     """members: `format` and options of the members' format. max_member: bytes of a member at most.
-    max_pixels: as for images."""
+    max_pixels, encoding and truncated: as for images."""
+
+    of_schema: ClassVar[Mapping[str, str]] = {"encoding": "image", "truncated": "image"}
 
     members: dict[str, Any] = Field(default={})
     max_member: Size = Field(default=64 * 1024**2, ge=512)
-    max_pixels: int = Field(default=ImageOptions().max_pixels, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
+    encoding: str | None = None
+    truncated: Truncated = "keep"
 
 
 class TarDecoder(WholeObject):
@@ -57,6 +69,8 @@ class TarDecoder(WholeObject):
     def __init__(self, settings: DecodeSettings, options: TarOptions) -> None:
         super().__init__(settings, options)
         self._options = options
+        self._side_cars = SideCarText(options.encoding)
+        self._rules = ImageRules(options.max_pixels, options.truncated)
         inner = dict(options.members)
         self._format: str | None = inner.pop("format", None)
         self._inner = replace(settings, options=inner)
@@ -74,6 +88,11 @@ class TarDecoder(WholeObject):
         from skyhaul_connectors.formats.registry import fingerprint_of
 
         found = {"pyarrow": pa.__version__}
+        if self.settings.schema != "blob":
+            found["skyhaul.tar"] = _VERSION
+        if self.settings.schema == "image":
+            found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})
+            found.update(self._side_cars.fingerprint)
         if self.settings.schema in ("document", "reading"):
             found.update(fingerprint_of(self._format, self._inner))
         return found
@@ -95,6 +114,10 @@ class TarDecoder(WholeObject):
         for member in members_of(reader):
             if member.passed_over is not None:
                 account.pass_over(member.offset, member.passed_over)
+                continue
+            hidden = None if self.settings.schema == "blob" else why_hidden(member.name)
+            if hidden is not None and not member.ends:
+                account.pass_over(member.offset, hidden)
                 continue
             if member.problem is None:
                 yield member
@@ -177,7 +200,7 @@ class TarDecoder(WholeObject):
 
     def _images(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
         buffer = RowBuffer(self.settings, self.schema, account)
-        images = TarImages(account, buffer, self._options.max_pixels)
+        images = TarImages(account, buffer, self._rules, self._side_cars)
         for member in self._sound(reader, account):
             body = self._body(reader, member, account)
             if body is not None:

@@ -7,10 +7,13 @@ from typing import Any
 
 from skyhaul_connectors.formats.beside import CAPTION_SUFFIXES, JSON_SUFFIX
 from skyhaul_connectors.formats.decoder import Account, RowBuffer
-from skyhaul_connectors.formats.image import NoImage, image_row
-from skyhaul_connectors.formats.json_exact import BadJson, loads
+from skyhaul_connectors.formats.encodings import BadText
+from skyhaul_connectors.formats.image import image_row
+from skyhaul_connectors.formats.image_facts import ImageRules, NoImage
+from skyhaul_connectors.formats.json_exact import BadJson
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import Decoded
+from skyhaul_connectors.formats.side_car_text import SideCarText
 from skyhaul_connectors.formats.tar_members import Member
 
 GROUP_MEMBERS, GROUP_BYTES = 1024, 256 * 1024**2
@@ -21,10 +24,13 @@ whole archive into one group."""
 class TarImages:
     """Members in the archive's order to rows: each image of a group with the group's caption and JSON."""
 
-    def __init__(self, account: Account, buffer: RowBuffer, max_pixels: int) -> None:
+    def __init__(
+        self, account: Account, buffer: RowBuffer, rules: ImageRules, side_cars: SideCarText
+    ) -> None:
         self._account = account
         self._buffer = buffer
-        self._max_pixels = max_pixels
+        self._rules = rules
+        self._side_cars = side_cars
         self._stem = ""
         self._images: list[tuple[Member, bytes]] = []
         self._beside: dict[str, tuple[Member, bytes]] = {}
@@ -69,7 +75,7 @@ class TarImages:
         self._held = 0
         for member, body in images:
             try:
-                row = image_row(body, member.name, self._max_pixels, self._caption, self._more)
+                row = image_row(body, member.name, self._rules, self._caption, self._more)
                 self._buffer.add(row, member.offset, member.size)
             except NoImage as no:
                 self._account.reject(member.offset, member.size, f"{printable(member.name)}: {no}", body)
@@ -83,10 +89,10 @@ class TarImages:
         for suffix, (member, body) in self._beside.items():
             try:
                 if suffix == JSON_SUFFIX:
-                    self._more[JSON_SUFFIX] = loads(body)
+                    self._more[JSON_SUFFIX] = self._side_cars.json(body)
                 elif suffix == chosen:
-                    self._caption = body.decode("utf-8").strip()
-            except (UnicodeDecodeError, BadJson) as error:
+                    self._caption = self._side_cars.text(body).strip()
+            except (BadText, BadJson) as error:
                 self._account.reject(member.offset, member.size, f"{printable(member.name)}: {error}", body)
 
     def _drift(self, member: Member, body: bytes, why: str) -> None:

@@ -6,6 +6,10 @@ the block that says so, and its checksum where the header announces one (libzstd
 
 A skippable frame is passed over; the one that carries a dictionary for a `.warc.zst`
 (iipc.github.io/warc-specifications/specifications/warc-zstd) is used for the frames after it.
+
+Decompressing holds a frame's window in memory, and about 256 KiB; libzstd takes no more than the frame states
+for its content, and the system gives pages as they are written. So the cap on the window is the cap on
+memory. A frame of a single segment has no window of its own: its content is it.
 """
 
 from __future__ import annotations
@@ -16,35 +20,73 @@ import zstandard
 
 _DICTIONARY_FRAME = 0x184D2A5D
 _DICTIONARY_LIMIT = 16 * 1024 * 1024
-_MAX_WINDOW = 128 * 1024 * 1024
+WINDOW = 128 * 1024 * 1024
+"""Bytes that a frame's window may have, by default; it is what `zstd` itself opens without `--long`."""
+
+MAX_WINDOW = 2 * 1024**3
+"""The most that libzstd opens."""
+_LEAST_WINDOW = 1024
 _RAW, _RLE, _COMPRESSED = 0, 1, 2
 _BLOCK_LIMIT = 128 * 1024
 
 
 class ZstdFrames:
-    """The frames of one object; `corrupt` is the exception that says what is wrong with the input. A frame
-    may ask for `max_window` bytes."""
+    """The frames of one object. corrupt: the exception that says what is wrong with the input. max_window:
+    bytes that a frame may ask for, MAX_WINDOW at most. refused: the exception for a frame that may be sound
+    and is not opened. option: the name of the option that sets `max_window`, to be told with it."""
 
-    def __init__(self, corrupt: type[Exception], max_window: int = _MAX_WINDOW) -> None:
+    def __init__(
+        self,
+        corrupt: type[Exception],
+        max_window: int = WINDOW,
+        refused: type[Exception] | None = None,
+        option: str | None = None,
+    ) -> None:
         self.corrupt = corrupt
+        self.refused = refused or corrupt
+        self._option = option
+        self.has_dictionary = False
         self._max_window = max_window
-        self._context = zstandard.ZstdDecompressor(max_window_size=max_window)
+        self._context = zstandard.ZstdDecompressor(max_window_size=max(max_window, _LEAST_WINDOW))
         self._first = True
 
     def frame(self) -> ZstdFrame:
         first, self._first = self._first, False
         return ZstdFrame(self, first)
 
-    def start(self) -> Any:
+    def start(self, window: int, dictionary: int) -> Any:
+        """A decompressor of one frame. window: bytes that it asks for. dictionary: the number of the one that
+        it was made with, 0 for none."""
+        self.check_window(window)
+        if dictionary and not self.has_dictionary:
+            raise self.refused(f"it needs the dictionary {dictionary}, which the object does not hold")
         return self._context.decompressobj()
+
+    def check_window(self, window: int) -> None:
+        """Raises `refused` where a frame may not ask for so much."""
+        if window > self._max_window:
+            raise self.refused(self._too_large(window))
+
+    def _too_large(self, window: int) -> str:
+        named = f"{self._option} of " if self._option else ""
+        stated = f"a window of {window} bytes, more than {named}{self._max_window}"
+        if self._option is None:
+            return stated
+        if window > MAX_WINDOW:
+            return f"{stated}; more than {MAX_WINDOW} cannot be opened"
+        mebibytes = -(-window // 1024**2)
+        size = f"{mebibytes}MiB" if mebibytes % 1024 else f"{mebibytes // 1024}GiB"
+        return f"{stated}; say `decode: {{{self._option}: {size}}}` to open it"
 
     def use_dictionary(self, payload: bytes) -> None:
         try:
             if payload[:4] == zstandard.FRAME_HEADER:
                 payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=_DICTIONARY_LIMIT)
             self._context = zstandard.ZstdDecompressor(
-                dict_data=zstandard.ZstdCompressionDict(payload), max_window_size=self._max_window
+                dict_data=zstandard.ZstdCompressionDict(payload),
+                max_window_size=max(self._max_window, _LEAST_WINDOW),
             )
+            self.has_dictionary = True
         except (zstandard.ZstdError, MemoryError) as error:
             raise self.corrupt(f"dictionary: {error}") from None
 
@@ -96,11 +138,12 @@ class ZstdFrame:
         except zstandard.ZstdError as error:
             if len(data) < 18:
                 return 0
+            self._frames.check_window(_stated_window(data))  # one that libzstd takes for no window at all
             raise self._corrupt(error) from None
         if len(data) < size:
             return 0
         self._checksum = header.has_checksum
-        self._object = self._frames.start()
+        self._object = self._frames.start(header.window_size, header.dict_id)
         self._feed(data[:size])
         return size
 
@@ -154,3 +197,11 @@ class ZstdFrame:
 
     def _corrupt(self, error: Exception) -> Exception:
         return self._frames.corrupt(str(error).removeprefix("zstd decompressor error: "))
+
+
+def _stated_window(data: bytes) -> int:
+    """What the window descriptor of a frame's header states (RFC 8878, 3.1.1.1.2); 0 where it has none."""
+    if data[4] & 0x20:
+        return 0
+    exponent, mantissa = data[5] >> 3, data[5] & 7
+    return (1 << 10 + exponent) * (8 + mantissa) // 8

@@ -1,0 +1,176 @@
+"""The parts of image files, as their structure states them: segments, chunks, boxes and directories.
+
+A part is stated to reach from `start` to `stop`; `stop` may be beyond the end of the bytes, which is how a
+file that was cut off looks. Nothing is decoded, no walk raises, and none goes beyond `PARTS` parts, which no
+image has: a walk in Python takes microseconds for each.
+
+Formats: ITU T.81 (JPEG), PNG (W3C), the WebP container (RFC 9649), TIFF 6.0 and BigTIFF, the ISO base media
+file format (ISO/IEC 14496-12).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+SOI, EOI, SOS, APP1 = 0xD8, 0xD9, 0xDA, 0xE1
+
+_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
+"""What ends or interrupts a scan. A stuffed zero and a restart are parts of it, reserved codes are passed
+over as decoders do."""
+
+_BOX_TYPE = re.compile(rb"[ -~]{4}")
+_IFDS = 4096
+
+PARTS = 100_000
+"""Parts of one image at most; 64 MiB of PNG are 8,000, as most encoders write them."""
+
+_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
+"""Of TIFF's whole numbers, by type."""
+_WIDTHS = {kind: struct.calcsize(code) for kind, code in _CODES.items()}
+
+
+class Part(NamedTuple):
+    """kind: the part's name in its format. start, stop: where its data lies by what it states."""
+
+    kind: bytes
+    start: int
+    stop: int
+
+
+def jpeg_segments(raw: bytes) -> Iterator[Part]:
+    """Segments from the first marker to the end of the image, whose `kind` is the marker's code. What lies
+    behind the end mark (padding, further images) is not looked at."""
+    at = 2
+    for _ in range(PARTS):
+        found = _MARKER.search(raw, at)
+        if found is None:
+            return
+        at = found.end()
+        code = raw[at - 1]
+        kind = bytes((code,))
+        if code in (SOI, EOI):
+            yield Part(kind, at, at)
+            return
+        stated = int.from_bytes(raw[at : at + 2], "big")
+        stop = at + max(2, stated) if len(raw) - at >= 2 else len(raw) + 1
+        yield Part(kind, at + 2, stop)
+        at = stop
+
+
+def png_chunks(raw: bytes) -> Iterator[Part]:
+    """Chunks, up to IEND; each reaches to the end of its checksum."""
+    at = 8
+    for _ in range(PARTS):
+        if len(raw) - at < 8:
+            return
+        length, kind = struct.unpack_from(">I4s", raw, at)
+        yield Part(kind, at + 8, at + 12 + length)
+        if kind == b"IEND":
+            return
+        at += 12 + length
+
+
+def riff_chunks(raw: bytes) -> Iterator[Part]:
+    """Chunks of a WebP file, within the size that its header states."""
+    end = 8 + int.from_bytes(raw[4:8], "little")
+    at = 12
+    for _ in range(PARTS):
+        if at + 8 > min(end, len(raw)):
+            return
+        kind, length = struct.unpack_from("<4sI", raw, at)
+        yield Part(kind, at + 8, at + 8 + length)
+        at += 8 + length + (length & 1)
+
+
+def boxes(raw: bytes) -> Iterator[Part]:
+    """Boxes of the outermost level; what no longer looks like one is padding."""
+    at = 0
+    for _ in range(PARTS):
+        if len(raw) - at < 8:
+            return
+        length, kind = struct.unpack_from(">I4s", raw, at)
+        head = 8
+        if not _BOX_TYPE.fullmatch(kind):
+            return
+        if length == 1:
+            length, head = int.from_bytes(raw[at + 8 : at + 16], "big"), 16
+        elif length == 0:
+            length = len(raw) - at
+        if length < head:
+            return
+        yield Part(kind, at + head, at + length)
+        at += length
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A field of a TIFF directory: `count` values of `kind` at `start`."""
+
+    tag: int
+    kind: int
+    count: int
+    start: int
+
+
+class Tiff:
+    """A TIFF file, or the EXIF data that has its form."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._order = "<" if raw[:2] == b"II" else ">"
+        self._big = raw[2:4] in (b"\x2b\x00", b"\x00\x2b")
+        self.cut = False
+        """Whether a directory was stated beyond the bytes, as far as was read."""
+
+    def directories(self) -> Iterator[list[Entry]]:
+        """The fields of each directory of the chain."""
+        pointer, count_code, entry_size, value_at = ("Q", "Q", 20, 12) if self._big else ("I", "H", 12, 8)
+        width = struct.calcsize(pointer)
+        at = self._number(pointer, 8 if self._big else 4)
+        seen: set[int] = set()
+        budget = len(self.raw) // entry_size + 1
+        while at and at not in seen and len(seen) < _IFDS:
+            seen.add(at)
+            count = self._number(count_code, at)
+            start = at + struct.calcsize(count_code)
+            if count is None or start + count * entry_size > len(self.raw):
+                self.cut = True
+            if count is None:
+                return
+            held = min(count, max(0, len(self.raw) - start) // entry_size, budget)
+            budget -= held
+            yield [self._entry(start + n * entry_size, value_at, width) for n in range(held)]
+            at = self._number(pointer, start + count * entry_size)
+        if at is None:
+            self.cut = True
+
+    def values(self, entry: Entry, limit: int) -> tuple[int, ...] | None:
+        """The whole numbers of a field, at most `limit` of them; None where it has others, or is not there
+        in whole."""
+        code = _CODES.get(entry.kind)
+        count = min(entry.count, limit)
+        if code is None or entry.start + entry.count * _WIDTHS[entry.kind] > len(self.raw):
+            return None
+        return struct.unpack_from(f"{self._order}{count}{code}", self.raw, entry.start)
+
+    def reaches(self, entry: Entry) -> bool:
+        """Whether the values of a field of whole numbers are in the bytes."""
+        return entry.start + entry.count * _WIDTHS.get(entry.kind, 0) <= len(self.raw)
+
+    def _entry(self, at: int, value_at: int, width: int) -> Entry:
+        tag, kind = struct.unpack_from(self._order + "HH", self.raw, at)
+        count = struct.unpack_from(self._order + ("Q" if self._big else "I"), self.raw, at + 4)[0]
+        place = at + value_at
+        if count * _WIDTHS.get(kind, 1) > width:
+            place = struct.unpack_from(self._order + ("Q" if self._big else "I"), self.raw, place)[0]
+        return Entry(tag, kind, count, place)
+
+    def _number(self, code: str, at: int) -> int | None:
+        if at + struct.calcsize(code) > len(self.raw):
+            return None
+        found: int = struct.unpack_from(self._order + code, self.raw, at)[0]
+        return found
