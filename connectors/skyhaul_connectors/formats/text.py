@@ -24,10 +24,19 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
+from skyhaul_connectors.formats import whatwg
 from skyhaul_connectors.formats.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, even_cuts, with_surroundings
-from skyhaul_connectors.formats.encodings import UTF_8, BadText, Encoding, detect, encoding_named, encoding_of
+from skyhaul_connectors.formats.encodings import (
+    UTF_8,
+    BadText,
+    Encoding,
+    detect,
+    encoding_named,
+    encoding_of,
+    marked_or,
+)
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.lines import Rest
 from skyhaul_connectors.formats.options import StreamOptions
@@ -79,7 +88,7 @@ class TextDecoder(WholeObject):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        versions = {"pyarrow": pa.__version__}
+        versions = {"pyarrow": pa.__version__, **whatwg.fingerprint()}
         if self._detect:
             versions["charset-normalizer"] = version("charset-normalizer")
         return versions
@@ -128,7 +137,7 @@ class TextDecoder(WholeObject):
 
     def _encoding(self, raw: bytes) -> Encoding:
         if self._declared is not None:
-            return self._declared
+            return marked_or(self._declared, raw)
         marked = encoding_of(raw)
         if self._detect and marked is UTF_8:
             try:

@@ -27,7 +27,7 @@ from skyhaul_connectors.formats.block_digest import matches
 from skyhaul_connectors.formats.byte_reader import ByteReader
 from skyhaul_connectors.formats.compression import DecompressedStream, open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.encodings import BadText, encoding_named, encoding_of
+from skyhaul_connectors.formats.encodings import UTF_8, BadText, encoding_labelled, marked_or
 from skyhaul_connectors.formats.fields import Drift, FieldMap
 from skyhaul_connectors.formats.html_text import BadPage
 from skyhaul_connectors.formats.http_message import BadMessage, charset_of, parse_response
@@ -36,7 +36,6 @@ from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import Broken, PlainStream, Stream
 from skyhaul_connectors.formats.warc_records import ArchiveRecord, warc_records
-from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 
 _HTML = ("text/html", "application/xhtml+xml")
@@ -208,10 +207,7 @@ def _identifier(value: str | None) -> str | None:
 
 
 def _strictly(body: bytes, charset: str | None) -> str | bytes:
-    if charset is None:
-        return encoding_of(body).text(body)
-    try:
-        encoding = encoding_named(charset)
-    except UsageError:
-        raise BadText(f"unknown charset {printable(charset, 40)!r}") from None
-    return encoding.text(body)
+    encoding = UTF_8 if charset is None else encoding_labelled(charset)
+    if encoding is None:
+        raise BadText(f"unknown charset {printable(charset or '', 40)!r}")
+    return marked_or(encoding, body).text(body)
