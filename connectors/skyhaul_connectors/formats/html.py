@@ -14,6 +14,7 @@ from pydantic import Field
 
 from skyhaul_connectors.formats import html_child, html_text
 from skyhaul_connectors.formats.compression import open_stream
+from skyhaul_connectors.formats.content_type import binary_type
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.fields import Drift, FieldMap
 from skyhaul_connectors.formats.html_text import BadPage
@@ -56,6 +57,9 @@ class HtmlDecoder(WholeObject):
             account.pass_over(0, EMPTY_OBJECT)
         elif raw:
             try:
+                binary = None if (self._charset or "").startswith("utf-16") else binary_type(raw)
+                if binary is not None:
+                    raise BadPage(f"no text: the bytes are {binary}")
                 row = self._fields.for_object(data.chunk.object.path).row(self._page(raw))
                 buffer.add(row, 0, len(raw))
             except BadPage as bad:

@@ -27,6 +27,7 @@ from pydantic import Field
 from skyhaul_connectors.formats import whatwg
 from skyhaul_connectors.formats.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
+from skyhaul_connectors.formats.content_type import binary_type
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, even_cuts, with_surroundings
 from skyhaul_connectors.formats.encodings import (
     UTF_8,
@@ -122,7 +123,12 @@ class TextDecoder(WholeObject):
         raw = self._read(data, stream, account)
         if raw:
             batch = _Rows(self, data, account)
-            if not batch.add(0, raw, self._encoding(raw)):
+            encoding = self._encoding(raw)
+            # Other encodings than UTF-8 find characters in any bytes.
+            binary = binary_type(raw) if encoding.cuttable and encoding.name != "utf-8" else None
+            if binary is not None:
+                account.reject(0, len(raw), f"no text: the bytes are {binary}", raw)
+            elif not batch.add(0, raw, encoding):
                 account.pass_over(0, BLANK_OBJECT)
             yield from batch.buffer.rest()
             return
