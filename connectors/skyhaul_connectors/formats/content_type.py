@@ -43,8 +43,8 @@ _NO_DOCUMENTS = {
 _FAMILIES = frozenset({"application", "audio", "font", "image", "message", "model", "multipart", "video"})
 
 _HTML_BEGUN = re.compile(
-    rb"[\t\n\x0c\r ]*<(?:!--|(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)"
-    rb"[ >])",
+    rb"[\t\n\x0c\r ]*<(?:!--|(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body"
+    rb"|br|p)[ >])",
     re.I,
 )
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -136,8 +136,8 @@ def binary_type(body: bytes) -> str | None:
     """What a body is that is no text, whatever it is labelled as; None for text.
 
     A signature counts with a control character behind it, since texts may begin like that; a PDF may have
-    none. Few control characters alone are no proof: pages and texts of the web have them. UTF-16 is told by its
-    mark, or by how a page begins in it.
+    none. Few control characters alone are no proof: pages and texts of the web have them. UTF-16 is told by
+    its mark, or by how a page begins in it.
     """
     head = body[:HEAD]
     if head.startswith((*_MARKS, b"<\0", b"\0<")):
