@@ -1,4 +1,4 @@
-"""Text encodings: declared, told by a byte order mark, or detected.
+"""Text encodings: declared, or told by a byte order mark.
 
 Names are labels of the WHATWG Encoding Standard, and mean what they mean to a browser: `latin1` and `ascii`
 are windows-1252, `shift_jis` is windows-31j, `gb2312` is gb18030. What only Python knows (`cp437`, `utf-32`,
@@ -159,14 +159,6 @@ def marked_or(declared: Encoding, head: bytes) -> Encoding:
     if head.startswith(codecs.BOM_UTF8) or marked is not UTF_8:
         return marked if whatwg.is_known(declared.name) else declared
     return declared
-
-
-def detect(raw: bytes) -> Encoding | None:
-    """What charset-normalizer takes `raw` for; None where it finds nothing that fits."""
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(raw).best()
-    return None if best is None else _encoding(codecs.lookup(best.encoding).name)
 
 
 def _encoding(name: str) -> Encoding:
