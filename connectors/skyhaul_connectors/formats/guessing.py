@@ -2,9 +2,9 @@
 
 A candidate that the bytes do not fit is out. UTF-8 and ISO-2022-JP are taken where they fit and are used,
 since hardly anything else fits them. Of the others each gives a text, and the most plausible one counts: one
-whose characters outside ASCII are letters that are common in their script, of the script beside them, in the case
-beside them, and not signs within words; a Chinese character counts as common where its standard lists it in
-the first level. charset-normalizer's coherence (letter frequencies by language) counts for three tenths.
+whose characters outside ASCII are letters that are common in their script, of the script beside them, in the
+case beside them, and not signs within words; a Chinese character counts as common where its standard lists it
+in the first level. charset-normalizer's coherence (letter frequencies by language) counts for three tenths.
 
 The confidence of a guess is plausibility ** 25 as a share of all candidates that give another text, times
 n / (n + 1) for n characters outside ASCII, and less where even the best is implausible. On texts of 150
@@ -22,6 +22,9 @@ from dataclasses import dataclass
 from charset_normalizer.cd import coherence_ratio
 
 from skyhaul_connectors.formats.encodings import UTF_8, BadText, Encoding, encoding_named, is_utf8
+
+VERSION = 1
+"""Raised whenever a guess would be another one."""
 
 LEAST = 0.4
 """The confidence below which a guess is none, unless the job says otherwise."""
@@ -185,20 +188,28 @@ def _oddness(text: str, name: str) -> float:
                 bool(script) and in_word and before >= "\x80" and script_before not in ("", "LATIN")
             )
         elif script in _ODD:
-            odd += _ODD[script] + 0.4 * (script == "sign" and in_word)
+            odd += _ODD[script] + 0.9 * (script == "sign" and in_word)
         elif script == "kana or hangul":
             odd += _syllable(c, name)
         elif script == "ideograph":
             odd += 0.05 if _is_common_ideograph(c, name) else 0.6
         elif script != "mark":
             lower = c.lower()
-            odd += 0.25 * (lower not in _COMMON and script != "THAI")
+            odd += _thai(c, before) if script == "THAI" else 0.25 * (lower not in _COMMON)
             odd += 0.8 * (in_word and bool(script_before) and script_before != script)
             odd += 0.4 * (in_word and script == "LATIN" and before >= "\x80")
             if c != lower:
                 odd += 0.1 + 0.8 * (in_word and before == before.lower() != before.upper())
         before, script_before = c, script
     return odd
+
+
+def _thai(c: str, before: str) -> float:
+    """A vowel or tone above or below is on a consonant, or on another one; those before a consonant do not
+    follow each other."""
+    if unicodedata.category(c) == "Mn":
+        return 0.1 if "ก" <= before <= "ฮ" or unicodedata.category(before or " ") == "Mn" else 0.8
+    return 0.8 if "เ" <= c <= "ไ" and "เ" <= before <= "ไ" else 0.1
 
 
 _ODD = {"control": 2.0, "half width": 1.0, "sign": 0.6}

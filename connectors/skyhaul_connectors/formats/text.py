@@ -26,6 +26,7 @@ The encoding is stated in `metadata` where it is not UTF-8.
 from __future__ import annotations
 
 import codecs
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -48,7 +49,7 @@ from skyhaul_connectors.formats.encodings import (
     marked_or,
 )
 from skyhaul_connectors.formats.fields import FieldMap
-from skyhaul_connectors.formats.guessing import LEAST, guess, usual
+from skyhaul_connectors.formats.guessing import LEAST, VERSION, guess, usual
 from skyhaul_connectors.formats.lines import Rest
 from skyhaul_connectors.formats.options import FormatOptions, StreamOptions
 from skyhaul_connectors.formats.paragraphs import Paragraph, paragraphs_of_chunk, paragraphs_of_stream
@@ -131,7 +132,11 @@ class TextDecoder(WholeObject):
     def fingerprint(self) -> Mapping[str, str]:
         versions = {"pyarrow": pa.__version__, **whatwg.fingerprint()}
         if self._detect is not None:
-            versions["charset-normalizer"] = version("charset-normalizer")
+            versions |= {
+                "charset-normalizer": version("charset-normalizer"),
+                "skyhaul.guessing": str(VERSION),
+            }
+            versions["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"  # its Unicode
         return versions
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
