@@ -118,6 +118,7 @@ class Came:
     written: int = 0
     filtered: int = 0
     rejected: int = 0
+    passed_over: int = 0
     slowest: float = 0.0
 
     def records(self, path: str) -> int:
@@ -138,6 +139,7 @@ def what_came(store: DatasetStore, folder: Path) -> Came:
     for record in commits(store):
         came.read += record.records.read
         came.written += record.records.written
+        came.passed_over += record.records.passed_over
         came.filtered += record.records.filtered
         came.rejected += record.records.rejected
         came.damaged |= {source.object for source in record.sources if source.damaged}
