@@ -8,6 +8,7 @@ Chromium, and so does a charset behind it.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class ContentType:
     charset: str | None = None
 
 
+@functools.lru_cache(1024)
 def content_type(header: str | None) -> ContentType:
     """What a header says; where there are several of one name, joined by `, `."""
     found = ContentType()
@@ -143,8 +145,10 @@ def binary_type(body: bytes) -> str | None:
     if head.startswith((*_MARKS, b"<\0", b"\0<")):
         return None
     controls = len(head) - len(head.translate(None, _CONTROLS))
+    if not controls:
+        return "application/pdf" if head.startswith(b"%PDF-") else None
     found = signature_of(body)
-    if found is not None and (controls or found == "application/pdf"):
+    if found is not None:
         return found
     return "application/octet-stream" if controls * 20 > len(head) else None
 

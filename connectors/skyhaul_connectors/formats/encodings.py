@@ -8,6 +8,7 @@ EBCDIC) a job may name, too.
 from __future__ import annotations
 
 import codecs
+import functools
 import sys
 from dataclasses import dataclass
 
@@ -132,6 +133,7 @@ def encoding_labelled(label: str) -> Encoding | None:
     return None if found is None else _encoding(found)
 
 
+@functools.lru_cache(256)
 def labelled(label: str) -> str | None:
     """The standard's name for what a label names, or another name that Python has for the same; None where
     there is none. Some are whatwg.UNREADABLE."""
@@ -161,6 +163,7 @@ def marked_or(declared: Encoding, head: bytes) -> Encoding:
     return declared
 
 
+@functools.lru_cache(256)
 def _encoding(name: str) -> Encoding:
     single = _is_single_byte(name)
     blank = name in _DOUBLE_BYTE or (single and _text(_BLANKS, name) == _BLANKS.decode("ascii"))
