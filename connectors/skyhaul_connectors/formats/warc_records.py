@@ -89,9 +89,8 @@ def _body(
         return _too_large(reader, start, head, headers, size, wanted(headers), max_record)
     # Also what is not wanted is taken: where its length is wrong, there are other records in it.
     block = reader.gather(size)
-    is_draft = head.startswith(_DRAFT)
     at_border = len(block) == size and _at_border(reader)
-    if is_draft and not at_border:
+    if not at_border and head.startswith(_DRAFT):
         block, at_border = _to_the_next(reader, block, size, max_record)
     if not at_border:
         raw = head + block[:RAW_CAP]
@@ -105,6 +104,7 @@ def _body(
         return _unwanted(start, head, headers, len(block))
     raw = (head + block[:RAW_CAP])[:RAW_CAP]
     kind = headers.get("warc-type", "").lower()
+    is_draft = head.startswith(_DRAFT)
     return ArchiveRecord(start, len(head) + len(block), kind, headers, block, raw=raw, is_draft=is_draft)
 
 
