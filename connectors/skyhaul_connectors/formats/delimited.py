@@ -54,7 +54,8 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
     the header holds units. comment: how lines that are no records begin. missing: cells that mean null; in
     columns of numbers white space around them is passed over. A number in this list stands for its text.
     max_record: bytes of a record at most. quoted_newlines: false where no cell holds a line break: the
-    object may be cut. encoding: a name that Python knows; UTF-8 without it."""
+    object may be cut. encoding: a label of the Encoding Standard, or a
+    name that Python knows; UTF-8, or what a byte order mark says, without it."""
 
     delimiter: str = ","
     quote: str = '"'

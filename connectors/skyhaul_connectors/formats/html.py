@@ -2,6 +2,10 @@
 
 Columns: body (the text), title, language (as the page states it), encoding, and `@path` and its like. By
 default `text` takes the body and `language` the page's; title and encoding go to `metadata`.
+
+The encoding is what a byte order mark says, else `encoding`, else the page's first `<meta>` or XML
+declaration, else what the bytes look like; labels are those of the WHATWG Encoding Standard. An object whose
+bytes are no text (a PDF, an image) is a reject.
 """
 
 from __future__ import annotations
@@ -27,8 +31,8 @@ from skyhaul_schemas.records import EMPTY_OBJECT
 
 
 class HtmlOptions(StreamOptions):
-    """extract: the page's main content, or all its text. encoding: where it is known from outside. max_page:
-    bytes of a page at most."""
+    """extract: the page's main content, or all its text. encoding: a label, where it is known from outside.
+    max_page: bytes of a page at most."""
 
     extract: Literal["main", "all"] = "main"
     encoding: str | None = None

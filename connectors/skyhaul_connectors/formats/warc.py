@@ -1,16 +1,23 @@
 """Web archives to `document` records: WARC, WET and ARC, plain or compressed by record.
 
 Taken are `response` records of HTML and plain text, `conversion` records (WET) and `resource` records of
-text; requests, metadata, revisits and what is no text (images, say) are no documents and are passed over, as
-are responses whose status is not 2xx, unless `statuses: all`; they are counted by reason. HTML becomes its
-main text (`html_text`), other text is decoded strictly. A record that cannot be taken is rejected; a record
-that is damaged costs itself. Segments of a record (WARC 1.1, section 7) are rejected one by one: they are not
-put together.
+text; requests, metadata, revisits and what is no text (images, style sheets, scripts, DNS answers) are no
+documents and are passed over, as are responses whose status is not 2xx, unless `statuses: all`; they are
+counted by reason. HTML becomes its main text (`html_text`), other text is decoded strictly. A record that
+cannot be taken is rejected; a record that is damaged costs itself. Of the drafts WARC 0.17 and 0.18
+(ClueWeb09) a record whose length is wrong ends where the next one begins, and a date that is none stands in
+`metadata`.
+
+A response is read as a browser reads it: the final one after `100 Continue`; all of several content codings
+undone, those that are none (`utf-8`) or were undone by the crawler left alone; its Content-Type parsed as
+Fetch does; labels of the WHATWG Encoding Standard. A page without a type is known by its first tag, other
+bodies without a type are passed over. Bytes that are no text are a reject whatever the label says. Segments
+of a record (WARC 1.1, section 7) are rejected one by one: they are not put together.
 
 Columns: text, id (WARC-Record-ID), url, created (WARC-Date), language (as stated: WARC-Identified-Content-
 Language, Content-Language or the page), and for `metadata`: type, status, content_type, title, digest,
-truncated (as stated, or `unspecified` where the HTTP body is shorter than its Content-Length).
-A stated block digest is compared. Offset and length are those of the record's headers and block.
+truncated (as stated, or `unspecified` where the HTTP body is shorter than its Content-Length). A stated block
+digest is compared. Offset and length are those of the record's headers and block.
 """
 
 from __future__ import annotations
