@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import brotli
 import lz4.frame
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formats.archives import by_record, response
+from formats.archives import by_record, http_record, response
 from formats.decoding import decode
 from skyhaul_connectors.formats.registry import FORMATS
 from skyhaul_schemas.errors import DecodeError, DriftError, SkyhaulError
@@ -90,6 +91,18 @@ JSONL = (
 CSV = b'text,id,value,time\n"a ""b""\nc",1,2.5,2020-01-01\nd,2,-9999,2020-01-02T03:04:05Z\n'
 BUOY = b"#STN YYYY MM WSPD  ATMP\n#text yr mo  m/s  degC\n22101 2018 07  1.0 MM\n22102 2018 07 99.9 -1.5\n"
 PAGES = [response(f"page {n} <b>bold</b>", n, head="Content-Encoding: identity\r\n") for n in range(3)]
+WEB = b"".join(
+    (
+        response("a draft", 1).replace(b"WARC/1.0", b"WARC/0.18").replace(b"\r\n", b"\n"),
+        response("early", 2).replace(b"HTTP/1.1", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1"),
+        http_record(
+            b'HTTP/1.1 200 OK\r\nContent-Type: text/plain;x=",", text/html charset=big5\r\n'
+            b"Content-Encoding: gzip\r\nContent-Encoding: br\r\n\r\n"
+            + brotli.compress(gzip.compress(b"<p>\xa4\xa4\xa4\xe5", mtime=0))
+        ),
+        http_record(b"HTTP/1.1 200 OK\r\nContent-Encoding: zstd, deflate\r\n\r\n<p>plain", 4),
+    )
+)
 HTML = (
     b"<!doctype html><html lang=de><meta charset=utf-8><title>T</title><p>eins<table><tr><td>x</table></html>"
 )
@@ -104,8 +117,12 @@ SEEDS: dict[str, list[bytes]] = {
     "jsonl": [JSONL],
     "json": [b'[{"text":"a"},{"text":"b","m":{"x":[1,2]}}]', b'{"text":"one","f":[{"text":"x"}]}', JSONL],
     "text": ["eins zwei\n\nbäume €\r\n\n".encode() * 3, "utf-16 ü\n".encode("utf-16"), b"caf\xe9 latin"],
-    "html": [HTML],
-    "warc": [b"".join(PAGES), by_record(PAGES)],
+    "html": [
+        HTML,
+        HTML.replace(b"utf-8", b"shift_jis").replace(b"eins", b"\x87\x40<\xa0\x81"),
+        "<p>ü".encode("utf-16"),
+    ],
+    "warc": [b"".join(PAGES), by_record(PAGES), WEB],
     "parquet": [parquet()],
     "arrow": [arrow(), arrow(stream=True)],
     "csv": [CSV, CSV.decode().encode("utf-16"), BUOY, b'# t,"u\n# v"\n"one\n# two",-9999\n' * 3],
@@ -124,8 +141,15 @@ SEEDS: dict[str, list[bytes]] = {
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "jsonl": [{}, {"max_line": 40}, {"max_depth": 2}],
     "json": [{}, {"records": "f"}, {"records": "text"}],
-    "text": [{}, {"unit": "paragraph", "encoding": "utf-8"}, {"encoding": "detect"}],
-    "html": [{}, {"extract": "all"}],
+    "text": [{}, {"unit": "paragraph", "encoding": "utf-8"}, {"encoding": "detect"}]
+    + [{"encoding": label} for label in ("euc-jp", "big5", "gb18030", "iso-2022-jp", "windows-1255")]
+    + [
+        {
+            "unit": "paragraph",
+            "encoding": {"detect": ["shift_jis", "euc-jp", "koi8-r", "utf-8"], "least": 0.2},
+        }
+    ],
+    "html": [{}, {"extract": "all"}, {"encoding": "gb2312"}],
     "warc": [{}, {"extract": "all", "statuses": "all"}],
     "parquet": [{}, {"columns": ["text", "d"]}, {"fields": {"bytes": "/image/bytes"}}],
     "arrow": [{}, {"columns": ["text"]}, {"fields": {"bytes": "image"}}],

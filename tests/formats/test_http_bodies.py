@@ -129,3 +129,134 @@ def test_a_plain_body_shorter_than_its_content_length_is_marked(
     assert ('"truncated":"unspecified"' in row["metadata"]) == is_short
     stated = http_record(_PAGE % (head, body), WARC_Truncated="time")
     assert '"truncated":"time"' in decode(stated, "x.warc").rows[0]["metadata"]
+
+
+def _deflated(raw: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(raw) + packer.flush()
+
+
+TWICE = {
+    "Content-Encoding: gzip, gzip": gzip.compress(GZIP, mtime=0),
+    "Content-Encoding: gzip\r\nContent-Encoding: gzip": gzip.compress(GZIP, mtime=0),
+    "Content-Encoding: gzip\r\nX: y\r\ncontent-encoding: br": brotli.compress(GZIP),
+    "Content-Encoding: br , x-gzip": gzip.compress(brotli.compress(BODY), mtime=0),
+    "Content-Encoding: deflate,zstd": zstandard.compress(_deflated(BODY)),
+    "Content-Encoding: zstd, identity, deflate": zlib.compress(zstandard.compress(BODY)),
+    "Content-Encoding: utf-8, gzip": GZIP,
+    "Content-Encoding: gzip;q=1.0": GZIP,
+    'Content-Encoding: "gzip"': GZIP,
+    "Content-Encoding: GZIP,": GZIP,
+    "Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\nContent-Encoding: br": (
+        b"%x\r\n%b\r\n0\r\n\r\n" % (len(brotli.compress(GZIP)), brotli.compress(GZIP))
+    ),
+    # The crawler has undone one of them, or both.
+    "Content-Encoding: br, gzip": brotli.compress(BODY),
+    "Content-Encoding: gzip, zstd, deflate": GZIP,
+}
+
+
+@pytest.mark.parametrize("head", TWICE)
+def test_codings_upon_codings_are_undone_in_their_order(head: str) -> None:
+    found = decode(http_record(_PAGE % (head.encode(), TWICE[head])), "x.warc")
+    assert (found.texts, found.reasons) == ([f"{WORDS}."], [])
+
+
+NONE = [
+    "utf8",
+    "UTF-8",
+    "iso-8859-1",
+    "ISO-8859-1",
+    "windows-1252",
+    "none",
+    "None",
+    "identity",
+    "binary",
+    "",
+    "null",
+]
+NONE += ["text/html", "charset=utf-8", "8bit", "us-ascii", "Shift_JIS", "utf-8, none"]
+
+
+@pytest.mark.parametrize(
+    "coding", [*NONE, "gzip", "x-gzip", "deflate", "br", "zstd", "gzip, br", "br, deflate"]
+)
+def test_a_coding_that_is_none_or_was_undone_by_the_crawler_leaves_the_body_as_it_is(coding: str) -> None:
+    for body in (
+        BODY,
+        "<p>Größe, 長さ.".encode(),
+        "<p>Größe.".encode("latin-1"),
+        BODY.decode().encode("utf-16"),
+    ):
+        found = decode(http_record(_PAGE % (b"Content-Encoding: " + coding.encode(), body)), "x.warc")
+        assert (len(found.texts), found.reasons) == (1, []), body
+    plain = _PAGE.replace(b"html", b"plain") % (b"Content-Encoding: " + coding.encode(), "Größe\n".encode())
+    assert decode(http_record(plain), "x.warc").texts == ["Größe\n"]
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "reason"),
+    [
+        ("br", bytes(range(256)), "HTTP body: corrupt br"),
+        ("zstd", bytes(range(256)), "HTTP body: corrupt zstd"),
+        ("deflate", b"\x07" + bytes(range(128, 256)), "HTTP body: corrupt deflate"),
+        ("utf-8", GZIP, "no text: the bytes are application/gzip, though the type is text/html"),
+        (
+            "gzip",
+            gzip.compress(GZIP),
+            "no text: the bytes are application/gzip, though the type is text/html",
+        ),
+        ("compress", BODY, "HTTP body: unknown content coding 'compress'"),
+        ("gzip, x-new", BODY, "HTTP body: unknown content coding 'x-new'"),
+        (", ".join(["gzip"] * 6), BODY, "HTTP body: 6 content codings, more than 5"),
+    ],
+)
+def test_a_coding_that_cannot_be_undone_is_a_reject(coding: str, body: bytes, reason: str) -> None:
+    found = decode(http_record(_PAGE % (b"Content-Encoding: " + coding.encode(), body)), "x.warc")
+    assert found.counts == (0, 1, False)
+    assert found.reasons[0].startswith(reason)
+
+
+def test_a_bomb_within_a_bomb_is_given_up_at_the_cap() -> None:
+    bomb = gzip.compress(gzip.compress(b"<p>" + b" " * 20_000_000))
+    http = _PAGE % (b"Content-Encoding: gzip\r\nContent-Encoding: gzip", bomb)
+    found = decode(http_record(http), "x.warc", max_record="1MB")
+    assert found.reasons[0].startswith("HTTP body of ")
+    assert found.counts == (0, 1, False)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + BODY
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
+        b"HTTP/1.1 100 Continue\n\n" + OK.replace(b"\r\n", b"\n"),
+        b"HTTP/1.1 100 Continue\r\nServer: x\r\nContent-Encoding: gzip\r\n\r\n" + OK,
+        b"HTTP/1.1 100 Continue\r\n\r\n\r\n" + OK,
+        b"HTTP/1.0 100\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + OK,
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x.css>; rel=preload\r\nContent-Type: text/css\r\n\r\n" + OK,
+        OK.replace(b"HTTP/1.1 200 OK", b"HTTP/2 200"),
+        OK.replace(b"HTTP/1.1 200 OK", b"HTTP/2.0 200 "),
+        OK.replace(b"HTTP/1.1 200 OK", b"HTTP/1.1 200"),
+        OK.replace(b"\r\n", b"\n"),
+        OK.replace(b"Type: text", b"Type:\r\n\ttext"),
+    ],
+)
+def test_the_final_answer_is_the_document_in_whatever_form(block: bytes) -> None:
+    found = decode(http_record(block), "x.warc")
+    assert (found.texts, found.reasons) == ([f"{WORDS}."], [])
+    assert '"status":200' in found.rows[0]["metadata"]
+    assert '"content_type":"text/html"' in found.rows[0]["metadata"]
+
+
+def test_an_interim_answer_alone_is_passed_over_and_so_is_the_final_one_of_another_status() -> None:
+    found = decode(http_record(b"HTTP/1.1 100 Continue\r\n\r\n"), "x.warc")
+    assert found.passed_over == {"a response of status 100": 1}
+    gone = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n\r\n<p>gone"
+    assert decode(http_record(gone), "x.warc").passed_over == {"a response of status 404": 1}
+    switched = b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\n\r\n<p>x"
+    assert decode(http_record(switched), "x.warc").passed_over == {"a response of status 101": 1}
+    many = b"HTTP/1.1 100 Continue\r\n\r\n" * 1000
+    assert decode(http_record(many + OK), "x.warc").passed_over == {"a response of status 100": 1}

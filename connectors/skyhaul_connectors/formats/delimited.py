@@ -21,6 +21,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field, ValidationInfo, field_validator
 
+from skyhaul_connectors.formats import whatwg
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.decoder import (
     LOOK_AHEAD,
@@ -30,7 +31,7 @@ from skyhaul_connectors.formats.decoder import (
     even_cuts,
     with_surroundings,
 )
-from skyhaul_connectors.formats.encodings import Encoding, encoding_named, encoding_of
+from skyhaul_connectors.formats.encodings import Encoding, encoding_named, encoding_of, marked_or
 from skyhaul_connectors.formats.fields import Drift, FieldMap
 from skyhaul_connectors.formats.lines import Rest, lines_of_chunk, lines_of_stream
 from skyhaul_connectors.formats.melt import MeltOptions
@@ -53,7 +54,8 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
     the header holds units. comment: how lines that are no records begin. missing: cells that mean null; in
     columns of numbers white space around them is passed over. A number in this list stands for its text.
     max_record: bytes of a record at most. quoted_newlines: false where no cell holds a line break: the
-    object may be cut. encoding: a name that Python knows; UTF-8 without it."""
+    object may be cut. encoding: a label of the Encoding Standard, or a
+    name that Python knows; UTF-8, or what a byte order mark says, without it."""
 
     delimiter: str = ","
     quote: str = '"'
@@ -138,15 +140,17 @@ class CsvDecoder(WholeObject):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {"pyarrow": pa.__version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+        versions = {"pyarrow": pa.__version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+        # Only a declared encoding has changed its meaning; a mark says no more than it did.
+        return versions if self._declared is None else {**versions, **whatwg.fingerprint()}
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
         lines = not self._options.quoted_newlines or self._options.delimiter == "whitespace"
         if obj.size <= chunk_size or not lines or is_compressed(obj, self._options, read):
             return iter([(0, obj.size)])
         encoding = self._declared
-        if encoding is None and read is not None:
-            encoding = encoding_of(read(0, _BOM))
+        if read is not None:
+            encoding = self._under_mark(read(0, _BOM))
         if encoding is None or not encoding.cuttable:
             return iter([(0, obj.size)])
         return even_cuts(obj.size, chunk_size)
@@ -182,7 +186,7 @@ class CsvDecoder(WholeObject):
         stream: Stream | None = open_stream(data, self._options)
         plain = stream is None
         peeked = PeekedStream(stream or PlainStream(data, 0, chunk.object.size), _BOM)
-        encoding = self._declared if self._declared is not None else encoding_of(peeked.head)
+        encoding = self._under_mark(peeked.head)
         if not encoding.cuttable:
             return lines_decoded(peeked, encoding, cap), encoding
         if plain and chunk.offset == 0:
@@ -191,6 +195,9 @@ class CsvDecoder(WholeObject):
             head = lines_of_stream(PlainStream(data, 0, chunk.object.size), cap, piece=LOOK_AHEAD)
             return lines_in(head, encoding, cap), encoding
         return lines_in(lines_of_stream(peeked, cap), encoding, cap), encoding
+
+    def _under_mark(self, head: bytes) -> Encoding:
+        return encoding_of(head) if self._declared is None else marked_or(self._declared, head)
 
     def _header(self, lines: Iterator[Line | Rest], account: Account) -> _Header | None:
         """Reads the header off `lines`. None where there is none: an empty object, or damage."""

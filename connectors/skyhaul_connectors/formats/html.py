@@ -2,6 +2,10 @@
 
 Columns: body (the text), title, language (as the page states it), encoding, and `@path` and its like. By
 default `text` takes the body and `language` the page's; title and encoding go to `metadata`.
+
+The encoding is what a byte order mark says, else `encoding`, else the page's first `<meta>` or XML
+declaration, else what the bytes look like; labels are those of the WHATWG Encoding Standard. An object whose
+bytes are no text (a PDF, an image) is a reject.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from pydantic import Field
 
 from skyhaul_connectors.formats import html_child, html_text
 from skyhaul_connectors.formats.compression import open_stream
+from skyhaul_connectors.formats.content_type import binary_type
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.fields import Drift, FieldMap
 from skyhaul_connectors.formats.html_text import BadPage
@@ -26,8 +31,8 @@ from skyhaul_schemas.records import EMPTY_OBJECT
 
 
 class HtmlOptions(StreamOptions):
-    """extract: the page's main content, or all its text. encoding: where it is known from outside. max_page:
-    bytes of a page at most."""
+    """extract: the page's main content, or all its text. encoding: a label, where it is known from outside.
+    max_page: bytes of a page at most."""
 
     extract: Literal["main", "all"] = "main"
     encoding: str | None = None
@@ -56,6 +61,9 @@ class HtmlDecoder(WholeObject):
             account.pass_over(0, EMPTY_OBJECT)
         elif raw:
             try:
+                binary = None if (self._charset or "").startswith("utf-16") else binary_type(raw)
+                if binary is not None:
+                    raise BadPage(f"no text: the bytes are {binary}")
                 row = self._fields.for_object(data.chunk.object.path).row(self._page(raw))
                 buffer.add(row, 0, len(raw))
             except BadPage as bad:

@@ -1,8 +1,7 @@
 """HTML to text with Resiliparse, behind guards against pages made to hang a parser.
 
-Charset: what is declared from outside (an HTTP header, an option), else a byte order mark, else the page's
-own `<meta>` or what the bytes look like; bytes that it does not allow become U+FFFD, as in a browser. Where
-the declared one is unknown, a page that is valid UTF-8 is that, whatever its `<meta>` says.
+The encoding is found and decoded as a browser does it (`html_encoding`, `whatwg`): bytes that it does not
+allow become U+FFFD.
 
 HTML's own algorithm is quadratic in places, and a page can be made so that it is. Refused at once are pages
 nested deeper than `MAX_DEPTH` (extraction costs nodes and text times depth; browsers stop at 512 themselves)
@@ -14,8 +13,6 @@ where that bound is beyond `CHEAP`, the page is read in a child process with a l
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,14 +20,15 @@ from importlib.metadata import version
 from typing import Any
 
 from resiliparse.extract.html2text import extract_plain_text
-from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from resiliparse.parse.html import HTMLParserException, HTMLTree
 
-from skyhaul_connectors.formats.encodings import is_utf8
+from skyhaul_connectors.formats import whatwg
+from skyhaul_connectors.formats.encodings import labelled
+from skyhaul_connectors.formats.html_encoding import encoding_of_page
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import UsageError
 
-_VERSION = 2
+_VERSION = 3
 """Raised whenever a page would give another text, or be refused where it was not."""
 
 MAX_DEPTH = 256
@@ -73,20 +71,17 @@ class Page:
 
 
 def fingerprint() -> Mapping[str, str]:
-    return {"resiliparse": version("resiliparse"), "skyhaul.html": str(_VERSION)}
+    return {"resiliparse": version("resiliparse"), "skyhaul.html": str(_VERSION), **whatwg.fingerprint()}
 
 
 def charset_named(name: str) -> str:
-    """HTML's name of an encoding that it or Python calls `name`. Raises UsageError where HTML has none."""
-    known = map_encoding_to_html5(name, fallback_utf8=False)
-    if known is None:
-        with contextlib.suppress(LookupError, ValueError):
-            known = map_encoding_to_html5(codecs.lookup(name).name, fallback_utf8=False)
-    if known is None:
+    """The standard's name of the encoding that a job calls `name`. Raises UsageError where HTML has none."""
+    known = labelled(name)
+    if known is None or known == whatwg.UNREADABLE:
         raise UsageError(
             f"decode option 'encoding': {printable(name)!r} is no encoding of HTML (utf-8, windows-1252, …)"
         )
-    return str(known)
+    return known
 
 
 def is_small(raw: bytes) -> bool:
@@ -108,9 +103,11 @@ def extract(
     """The text of a page; `small` where `is_small` said so. Raises BadPage."""
     if not small and _has_giant_tag(raw):
         raise BadPage(f"a tag with more than {MAX_ATTRIBUTES} attributes")
-    encoding = _encoding(raw, charset)
+    encoding, mark = encoding_of_page(raw, charset)
+    if encoding == whatwg.UNREADABLE:
+        raise BadPage("its charset is one that the Encoding Standard replaces: it is not read")
     try:
-        tree = HTMLTree.parse(bytes_to_str(raw, encoding, "replace", ()))
+        tree = HTMLTree.parse(whatwg.decode(raw[mark:], encoding, "replace"))
         root = tree.document
         if root is None or (not small and _is_deep(root)):
             raise BadPage(f"elements nested deeper than {MAX_DEPTH}")
@@ -126,16 +123,6 @@ def extract(
 
 def _is_deep(root: Any) -> bool:
     return root.query_selector(_NOT_FLAT) is not None and root.query_selector(_DEEP) is not None
-
-
-def _encoding(raw: bytes, charset: str | None) -> str:
-    if charset is not None:
-        known = map_encoding_to_html5(charset, fallback_utf8=False)
-        if known is not None:
-            return str(known)
-        if not raw.isascii() and is_utf8(raw):
-            return "utf-8"
-    return str(detect_encoding(raw, max_len=131072, html5_compatible=True, from_html_meta=True))
 
 
 def _has_giant_tag(raw: bytes) -> bool:

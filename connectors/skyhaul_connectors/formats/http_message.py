@@ -1,8 +1,9 @@
 """An HTTP response as an archive keeps it: status, headers and the body with its codings undone.
 
 RFC 9112. Archives hold what servers sent, so a body that its headers describe wrongly is common: a body that
-says `chunked` and is not is taken as it is (crawlers decode it and keep the header); a content coding that
-cannot be undone is an error, since then the bytes are no text.
+says `chunked` and is not is taken as it is (crawlers decode it and keep the header), and so is one that says
+`br` and is plain text. A content coding that is none (`utf-8`, `none`) says nothing. One that is unknown or
+cannot be undone is an error, since then the bytes are no text. Interim responses (`100 Continue`) are passed.
 
 A coded body must come to its end: the libraries stop in silence where it is cut off, or after its first
 member. A plain one that is shorter than its Content-Length may be all there was, so it is marked only.
@@ -20,6 +21,8 @@ from typing import Any
 import brotli  # type: ignore[import-untyped]  # ships no types
 
 from skyhaul_connectors.formats.codecs import CODECS, Codec, CorruptInput, GzipMember
+from skyhaul_connectors.formats.content_type import looks_like_text
+from skyhaul_connectors.formats.whatwg import name_of
 from skyhaul_connectors.formats.zstd_frames import ZstdFrames
 
 _HEADER_LIMIT = 256 * 1024
@@ -32,9 +35,17 @@ _PIECE = 256 * 1024
 """Input given to a decoder at once: more than a zstd block, so that each call gets on."""
 _ZSTD_WINDOW = 8 * 1024**2
 """What HTTP allows a frame to ask for (RFC 9659)."""
-_PLAIN = frozenset({"", "identity", "none", "utf-8"})
+_CODINGS = 5
+"""Content codings of a body at most, as in curl; servers that apply several apply two."""
+_INTERIM = 16
+"""Interim responses before the final one at most."""
+_PLAIN = frozenset(
+    {"", "identity", "none", "null", "off", "no", "default", "plain", "text", "binary", "7bit", "8bit"}
+)
+_LISTS = frozenset({"content-encoding", "content-type", "transfer-encoding"})
+"""Headers of which several of one name count as one, joined by commas."""
 _BODILESS = frozenset({204, 304})
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:+-]{1,40})", re.I)
+_FOLD = re.compile(rb"\n[ \t]+")
 
 
 class BadMessage(ValueError):
@@ -43,50 +54,66 @@ class BadMessage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """headers: by lower-case name; of repeated ones the first. body: codings undone. is_short: a plain one is
-    shorter than its Content-Length."""
+    """headers: by lower-case name; of repeated ones the first, but lists are joined by `, `. body: codings
+    undone. is_short: a plain one is shorter than its Content-Length."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     is_short: bool = False
 
-    @property
-    def media_type(self) -> str:
-        """`text/html`, lower case; empty where none is stated."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    @property
-    def charset(self) -> str | None:
-        return charset_of(self.headers.get("content-type", ""))
-
-
-def charset_of(content_type: str) -> str | None:
-    match = _CHARSET.search(content_type)
-    return match[1] if match else None
-
 
 def parse_response(block: bytes, limit: int, *, cut: bool = False) -> Response:
-    """The response in `block`; its body may come out at `limit` bytes at most. `cut`: the archive states that
-    the body was cut off, so that what there is of a coded one is taken. Raises BadMessage."""
+    """The response in `block`, the final one where interim ones come before it; its body may come out at
+    `limit` bytes at most. `cut`: the archive states that the body was cut off, so that what there is of a
+    coded one is taken. Raises BadMessage."""
+    status, headers, body = _message(block)
+    for _ in range(_INTERIM):
+        if not 100 <= status < 200 or status == 101 or not body.lstrip(b"\r\n").startswith(b"HTTP/"):
+            break
+        status, headers, body = _message(body.lstrip(b"\r\n"))
+    is_short = _is_short(status, headers, body)
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        body = _unchunked(body, cut)
+    codings = [coding for coding in _codings(headers) if not _is_none(coding)]
+    if len(codings) > _CODINGS:
+        raise BadMessage(f"HTTP body: {len(codings)} content codings, more than {_CODINGS}")
+    for coding in reversed(codings):
+        body = _undo(coding, body, limit, cut)
+    if len(body) > limit:
+        raise BadMessage(f"HTTP body of {len(body)} bytes, more than {limit}")
+    return Response(status, headers, body, is_short)
+
+
+def _message(block: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and what follows them."""
     head, _, body = _split(block)
-    lines = head.replace(b"\r\n", b"\n").split(b"\n")
+    lines = _FOLD.sub(b" ", head.replace(b"\r\n", b"\n")).split(b"\n")
     status = _STATUS.fullmatch(lines[0].strip())
     if status is None:
         raise BadMessage("no HTTP status line")
     headers: dict[str, str] = {}
     for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        if colon:
-            headers.setdefault(name.strip().lower().decode("latin-1"), value.strip().decode("latin-1"))
-    is_short = _is_short(int(status[1]), headers, body)
-    if "chunked" in headers.get("transfer-encoding", "").lower():
-        body = _unchunked(body, cut)
-    for coding in reversed([c.strip().lower() for c in headers.get("content-encoding", "").split(",")]):
-        body = _undo(coding, body, limit, cut)
-    if len(body) > limit:
-        raise BadMessage(f"HTTP body of {len(body)} bytes, more than {limit}")
-    return Response(int(status[1]), headers, body, is_short)
+        raw_name, colon, raw_value = line.partition(b":")
+        if not colon:
+            continue
+        name, value = raw_name.strip().lower().decode("latin-1"), raw_value.strip().decode("latin-1")
+        if name in _LISTS and name in headers:
+            headers[name] += f", {value}"
+        else:
+            headers.setdefault(name, value)
+    return int(status[1]), headers, body
+
+
+def _codings(headers: Mapping[str, str]) -> list[str]:
+    """In the order in which they were applied, without parameters."""
+    stated = headers.get("content-encoding", "").split(",")
+    return [coding.partition(";")[0].strip(" \t\"'").lower() for coding in stated]
+
+
+def _is_none(coding: str) -> bool:
+    """Whether a content coding is none: servers put a charset there, or a media type."""
+    return coding in _PLAIN or "/" in coding or "charset" in coding or name_of(coding) is not None
 
 
 def _is_short(status: int, headers: Mapping[str, str], body: bytes) -> bool:
@@ -97,7 +124,7 @@ def _is_short(status: int, headers: Mapping[str, str], body: bytes) -> bool:
         return False
     if "transfer-encoding" in headers or status in _BODILESS:
         return False
-    return not body or headers.get("content-encoding", "").lower() in _PLAIN
+    return not body or all(_is_none(coding) for coding in _codings(headers))
 
 
 def _split(block: bytes) -> tuple[bytes, bytes, bytes]:
@@ -143,7 +170,7 @@ def _unchunked(body: bytes, cut: bool) -> bytes:
 
 
 def _undo(coding: str, body: bytes, limit: int, cut: bool) -> bytes:
-    if coding in _PLAIN or not body:
+    if not body:
         return body
     try:
         if coding in ("gzip", "x-gzip"):
@@ -154,18 +181,31 @@ def _undo(coding: str, body: bytes, limit: int, cut: bool) -> bytes:
             wbits = 15 if body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0 else -15
             inflater = zlib.decompressobj(wbits)
             plain, whole = inflater.decompress(body, limit + 1), inflater.eof
+            if not whole and _is_undone(body):
+                return body
         elif coding == "br":
             plain, whole = _unbrotli(body, limit)
+            if not whole and len(plain) <= limit and _is_undone(body):
+                return body
         elif coding == "zstd":
+            if CODECS["zstd"].starts.match(body) is None and _is_undone(body):
+                return body
             opener = ZstdFrames(CorruptInput, _ZSTD_WINDOW).frame
             plain, whole = _unpacked(CODECS["zstd"], opener, body, limit)
         else:
             raise BadMessage(f"HTTP body: unknown content coding {coding[:40]!r}")
     except (zlib.error, brotli.error, CorruptInput, MemoryError) as error:
+        if coding in ("deflate", "br") and _is_undone(body):
+            return body
         raise BadMessage(f"HTTP body: corrupt {coding}: {' '.join(str(error).split())}") from None
     if not (whole or cut or len(plain) > limit):
         raise BadMessage(f"HTTP body: truncated {coding}: {len(body)} bytes gave {len(plain)}, and no end")
     return plain
+
+
+def _is_undone(body: bytes) -> bool:
+    """Whether a body that says to be compressed is so no more, or only as an earlier coding left it."""
+    return looks_like_text(body) or any(CODECS[name].magic.match(body) for name in ("gzip", "zstd"))
 
 
 def _unpacked(codec: Codec, opener: Callable[[], Any], body: bytes, limit: int) -> tuple[bytes, bool]:

@@ -85,15 +85,21 @@ _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 
 def media_type(head: bytes, path: str) -> str | None:
     """The media type of the object at `path` whose first bytes are `head`; None where nothing tells it."""
-    found = _SIGNATURE.match(head)
-    if found and found.lastindex:
-        return _TYPES[found.lastindex - 1]
+    found = signature_of(head)
+    if found is not None:
+        return found
     if not head:
         return None
     if _is_text(head):
         suffix = path.rpartition("/")[2].rpartition(".")[2].lower()
         return _TEXTS.get(suffix, "text/plain")
     return _rare(head)
+
+
+def signature_of(head: bytes) -> str | None:
+    """The common type whose signature `head` begins with, or None."""
+    found = _SIGNATURE.match(head)
+    return _TYPES[found.lastindex - 1] if found and found.lastindex else None
 
 
 def _is_text(head: bytes) -> bool:

@@ -272,7 +272,7 @@ def _line(offset: int, raw: bytes, encoding: Encoding, cap: int) -> Line:
     problem = "a NUL byte" if b"\0" in raw else None
     if raw.isascii() and encoding.name == "utf-8":
         return Line(offset, length, raw, raw.decode("ascii"), problem)
-    text = raw.decode(encoding.name, "surrogateescape").removeprefix("\ufeff" if not offset else "")
+    text = encoding.escaped(raw).removeprefix("\ufeff" if not offset else "")
     if _ESCAPED.search(text):
         problem = f"invalid {encoding.name}"
     return Line(offset, length, raw, text, problem)

@@ -1,16 +1,23 @@
 """Web archives to `document` records: WARC, WET and ARC, plain or compressed by record.
 
 Taken are `response` records of HTML and plain text, `conversion` records (WET) and `resource` records of
-text; requests, metadata, revisits and what is no text (images, say) are no documents and are passed over, as
-are responses whose status is not 2xx, unless `statuses: all`; they are counted by reason. HTML becomes its
-main text (`html_text`), other text is decoded strictly. A record that cannot be taken is rejected; a record
-that is damaged costs itself. Segments of a record (WARC 1.1, section 7) are rejected one by one: they are not
-put together.
+text; requests, metadata, revisits and what is no text (images, style sheets, scripts, DNS answers) are no
+documents and are passed over, as are responses whose status is not 2xx, unless `statuses: all`; they are
+counted by reason. HTML becomes its main text (`html_text`), other text is decoded strictly. A record that
+cannot be taken is rejected; a record that is damaged costs itself. Of the drafts WARC 0.17 and 0.18
+(ClueWeb09) a record whose length is wrong ends where the next one begins, and a date that is none stands in
+`metadata`.
+
+A response is read as a browser reads it: the final one after `100 Continue`; all of several content codings
+undone, those that are none (`utf-8`) or were undone by the crawler left alone; its Content-Type parsed as
+Fetch does; labels of the WHATWG Encoding Standard. A page without a type is known by its first tag, other
+bodies without a type are passed over. Bytes that are no text are a reject whatever the label says. Segments
+of a record (WARC 1.1, section 7) are rejected one by one: they are not put together.
 
 Columns: text, id (WARC-Record-ID), url, created (WARC-Date), language (as stated: WARC-Identified-Content-
 Language, Content-Language or the page), and for `metadata`: type, status, content_type, title, digest,
-truncated (as stated, or `unspecified` where the HTTP body is shorter than its Content-Length).
-A stated block digest is compared. Offset and length are those of the record's headers and block.
+truncated (as stated, or `unspecified` where the HTTP body is shorter than its Content-Length). A stated block
+digest is compared. Offset and length are those of the record's headers and block.
 """
 
 from __future__ import annotations
@@ -26,25 +33,26 @@ from skyhaul_connectors.formats.arc_records import ARC_LINE, arc_records, begins
 from skyhaul_connectors.formats.block_digest import matches
 from skyhaul_connectors.formats.byte_reader import ByteReader
 from skyhaul_connectors.formats.compression import DecompressedStream, open_stream
+from skyhaul_connectors.formats.content_type import begins_html, binary_type, content_type, no_document
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.encodings import BadText, encoding_named, encoding_of
+from skyhaul_connectors.formats.encodings import UTF_8, BadText, encoding_labelled, labelled, marked_or
 from skyhaul_connectors.formats.fields import Drift, FieldMap
 from skyhaul_connectors.formats.html_text import BadPage
-from skyhaul_connectors.formats.http_message import BadMessage, charset_of, parse_response
+from skyhaul_connectors.formats.http_message import BadMessage, parse_response
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import Broken, PlainStream, Stream
+from skyhaul_connectors.formats.times import TimeOptions, Times
 from skyhaul_connectors.formats.warc_records import ArchiveRecord, warc_records
-from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 
 _HTML = ("text/html", "application/xhtml+xml")
+_TIMES = Times(TimeOptions())
 _TYPES = frozenset({"response", "conversion", "resource", "continuation"})
 
 
 _KINDS = {kind: f"a {kind} record" for kind in ("warcinfo", "request", "metadata", "revisit")}
-_FAMILIES = frozenset({"application", "audio", "font", "image", "message", "model", "multipart", "video"})
 
 
 class NoDocument(Exception):
@@ -139,10 +147,13 @@ class WarcDecoder(WholeObject):
             "type": record.type,
             "language": headers.get("warc-identified-content-language"),
         }
-        for name, header in (("digest", "warc-payload-digest"), ("truncated", "warc-truncated")):
-            if header in headers:
-                document[name] = headers[header]
-        body, content_type = record.block, headers.get("content-type", "")
+        if record.is_draft and not _is_time(document["created"]):
+            # ClueWeb09 dates its records 2009-03-65.
+            document["date"], document["created"] = document["created"], None
+        for name, key in (("digest", "warc-payload-digest"), ("truncated", "warc-truncated")):
+            if key in headers:
+                document[name] = headers[key]
+        body, header = record.block, headers.get("content-type")
         if record.type == "response" and _is_http(record.block, headers):
             cut = "truncated" in document
             response = parse_response(record.block, self._options.max_record, cut=cut)
@@ -152,15 +163,21 @@ class WarcDecoder(WholeObject):
             if response.is_short and not cut:
                 document["truncated"] = "unspecified"
             document["language"] = document["language"] or response.headers.get("content-language")
-            body, content_type = response.body, response.headers.get("content-type", "")
-        return self._with_text(document, body, content_type)
+            body, header = response.body, response.headers.get("content-type")
+        return self._with_text(document, body, header)
 
-    def _with_text(self, document: dict[str, Any], body: bytes, content_type: str) -> dict[str, Any]:
-        media_type = content_type.partition(";")[0].strip().lower()
-        if not media_type:
-            media_type = "text/html" if body[:512].lstrip()[:5].lower() in (b"<!doc", b"<html") else ""
+    def _with_text(self, document: dict[str, Any], body: bytes, header: str | None) -> dict[str, Any]:
+        stated = content_type(header)
+        media_type, charset = stated.essence, stated.charset
+        if not media_type and begins_html(body):
+            media_type = "text/html"
         document["content_type"] = media_type
-        charset = charset_of(content_type)
+        reason = no_document(media_type) if media_type not in _HTML else None
+        if reason is not None:
+            raise NoDocument(reason)
+        binary = None if _is_wide(charset) else binary_type(body)
+        if binary is not None:
+            raise BadText(f"no text: the bytes are {binary}, though the type is {media_type}")
         if media_type in _HTML:
             if len(body) > self._options.max_page:
                 raise BadPage(f"a page of {len(body)} bytes, more than max_page of {self._options.max_page}")
@@ -170,19 +187,12 @@ class WarcDecoder(WholeObject):
             if page.title is not None:
                 document["title"] = page.title
             return document
-        if not media_type.startswith("text/"):
-            raise NoDocument(_no_text(media_type))
         document["text"] = _strictly(body, charset)
         return document
 
 
-def _no_text(media_type: str) -> str:
-    """Why what has this type is no document. Archives state any type, so that only the known families of RFC
-    6838 are told apart."""
-    if not media_type:
-        return "no content type"
-    family = media_type.partition("/")[0]
-    return f"no text: {family}/*" if family in _FAMILIES else "no text: another content type"
+def _is_wide(charset: str | None) -> bool:
+    return charset is not None and (labelled(charset) or "").startswith("utf-16")
 
 
 def _begins(member: bytes) -> bool:
@@ -197,10 +207,18 @@ def _is_http(block: bytes, headers: Mapping[str, str]) -> bool:
     """Whether a response is one of HTTP, or says that it is; others are of DNS, FTP and the like."""
     if block.startswith(b"HTTP/"):
         return True
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_type(headers.get("content-type")).essence
     if kind:
         return kind == "application/http"
     return headers.get("warc-target-uri", "").lstrip("<")[:5].lower().startswith("http")
+
+
+def _is_time(text: str | None) -> bool:
+    try:
+        _TIMES.parse(text or "")
+    except ValueError:
+        return False
+    return True
 
 
 def _identifier(value: str | None) -> str | None:
@@ -208,10 +226,7 @@ def _identifier(value: str | None) -> str | None:
 
 
 def _strictly(body: bytes, charset: str | None) -> str | bytes:
-    if charset is None:
-        return encoding_of(body).text(body)
-    try:
-        encoding = encoding_named(charset)
-    except UsageError:
-        raise BadText(f"unknown charset {printable(charset, 40)!r}") from None
-    return encoding.text(body)
+    encoding = UTF_8 if charset is None else encoding_labelled(charset)
+    if encoding is None:
+        raise BadText(f"unknown charset {printable(charset or '', 40)!r}")
+    return marked_or(encoding, body).text(body)

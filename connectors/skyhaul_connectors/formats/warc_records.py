@@ -1,9 +1,11 @@
-"""WARC records out of a stream (ISO 28500, WARC 1.0 and 1.1), with damage confined to its record.
+"""WARC records out of a stream (ISO 28500, WARC 1.0 and 1.1, and the drafts 0.17 and 0.18), with damage
+confined to its record.
 
 A record is a version line, headers, an empty line, a block of Content-Length bytes and two line ends. What is
 not like that costs the bytes up to the next line that begins with `WARC/`, also where that lies inside what
 Content-Length takes for the block; an archive that ends inside a record, with no other one begun in it, is
-truncated.
+truncated. Of the drafts, which the crawlers of 2008 and ClueWeb09 wrote, many records state a wrong length:
+they end where the next one begins.
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ from skyhaul_schemas.records import RAW_CAP
 Wanted = Callable[[Mapping[str, str]], bool]
 
 _HEADER_LIMIT = 64 * 1024
-_VERSION = re.compile(rb"WARC/\d\.\d[ \t]*\r?\n")
+_VERSION = re.compile(rb"WARC/\d{1,3}\.\d{1,3}[ \t]*\r?\n")
+_VERSION_LINE = re.compile(rb"\nWARC/\d\.\d{1,3}[ \t]*\r?\n")
+_NEARBY = 256 * 1024
+"""Bytes beyond a draft's Content-Length in which the next record is looked for."""
 _LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
 _HEADER = re.compile(r"\n([^:\n]+):[ \t]*([^\n]*)")
 _FOLD = re.compile(r"\r?\n[ \t]+(?=[^\r\n])")
 _HEAD_END = re.compile(rb"\n\r?\n")
+_DRAFT = b"WARC/0."
 _NEXT = b"\nWARC/"
 
 
@@ -33,7 +39,7 @@ class ArchiveRecord:
 
     type: `response`, `conversion`, `resource`, …; headers: by lower-case name. `ends`: nothing after it could
     be read. raw: the beginning of what is rejected. unwanted: its headers say that it is not wanted, and it
-    comes without its block.
+    comes without its block. is_draft: its version is before 1.0.
     """
 
     offset: int
@@ -45,6 +51,7 @@ class ArchiveRecord:
     raw: bytes = b""
     ends: bool = False
     unwanted: bool = False
+    is_draft: bool = False
 
 
 def warc_records(reader: ByteReader, wanted: Wanted, max_record: int) -> Iterator[ArchiveRecord]:
@@ -82,7 +89,10 @@ def _body(
         return _too_large(reader, start, head, headers, size, wanted(headers), max_record)
     # Also what is not wanted is taken: where its length is wrong, there are other records in it.
     block = reader.gather(size)
-    if len(block) < size or not _at_border(reader):
+    at_border = len(block) == size and _at_border(reader)
+    if not at_border and head.startswith(_DRAFT):
+        block, at_border = _to_the_next(reader, block, size, max_record)
+    if not at_border:
         raw = head + block[:RAW_CAP]
         inside = block.find(_NEXT)
         if inside >= 0:
@@ -91,10 +101,30 @@ def _body(
             return _truncated(reader, start, raw, size - len(block))
         return _passed_over(reader, start, raw, "Content-Length is not the record's end")
     if not wanted(headers):
-        return _unwanted(start, head, headers, size)
+        return _unwanted(start, head, headers, len(block))
     raw = (head + block[:RAW_CAP])[:RAW_CAP]
     kind = headers.get("warc-type", "").lower()
-    return ArchiveRecord(start, len(head) + size, kind, headers, block, raw=raw)
+    is_draft = head.startswith(_DRAFT)
+    return ArchiveRecord(start, len(head) + len(block), kind, headers, block, raw=raw, is_draft=is_draft)
+
+
+def _to_the_next(reader: ByteReader, block: bytes, size: int, max_record: int) -> tuple[bytes, bool]:
+    """The block of a draft's record whose length is wrong, up to the next one; and whether that was found."""
+    inside = _VERSION_LINE.search(block)
+    if inside is not None:
+        reader.unread(block[inside.start() + 1 :])
+        return block[: inside.start()].rstrip(b"\r\n"), True
+    if len(block) < size:
+        return block, False
+    ahead = reader.ahead(_NEARBY)
+    beyond = _VERSION_LINE.search(ahead)
+    if beyond is None:
+        if len(ahead) == _NEARBY:
+            return block, False
+        reader.check()
+    more = reader.take(len(ahead) if beyond is None else beyond.start())
+    longer = (block + more).rstrip(b"\r\n")
+    return (longer, True) if len(longer) <= max_record else (block, False)
 
 
 def _unwanted(start: int, head: bytes, headers: Mapping[str, str], size: int) -> ArchiveRecord:
