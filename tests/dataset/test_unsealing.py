@@ -13,8 +13,9 @@ import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from planning.planned import Listing, job_for, pinned
-from skyhaul.dataset.commits import committed_in, read_commit
+from skyhaul.dataset.commits import read_commit, recorded_in
 from skyhaul.dataset.files import LocalFiles
+from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.sealed import SealedGroup, is_sealed
 from skyhaul.dataset.sealing import seal_full_groups, seal_group
 from skyhaul.dataset.store import DatasetStore
@@ -62,7 +63,7 @@ def overtaken(tmp_path: Path) -> Iterator[Overtaken]:
     )
     assert update.amended == list(OVERTAKEN)
     put_records(store, shards[:1_000])
-    assert seal_group(store, 0)
+    assert seal_group(Judge(plan), store, 0)
     plan.close()
     with closing(Plan.open(store)) as amended:
         yield amended, store
@@ -76,15 +77,15 @@ def test_overtaken_commits_leave_a_sealed_group_and_all_others_stay(overtaken: O
     lines = list(set_outdated_aside(plan, store))
     assert [line.split()[1] for line in lines] == ["3", "700"]
     assert not is_sealed(store, 0)
-    assert committed_in(store, 0) == frozenset(range(1_000)) - {*OVERTAKEN}
-    assert {n: store.read_bytes(layout.commit_file(n)) for n in committed_in(store, 0)} == {
+    assert recorded_in(store, 0) == frozenset(range(1_000)) - {*OVERTAKEN}
+    assert {n: store.read_bytes(layout.commit_file(n)) for n in recorded_in(store, 0)} == {
         n: data for n, data in before.items() if n not in OVERTAKEN
     }
     assert f"{layout.SET_ASIDE}/{layout.sealed_file(0)}.0" in lines[0]
     assert list(set_outdated_aside(plan, store)) == []
-    assert seal_full_groups(store) == 0
+    assert seal_full_groups(plan, store) == 0
     put_records(store, [plan.shard(number) for number in OVERTAKEN])
-    assert seal_full_groups(store) == 1
+    assert seal_full_groups(plan, store) == 1
     assert list(set_outdated_aside(plan, store)) == []
     record = read_commit(store, 3)
     assert record is not None
@@ -106,9 +107,9 @@ def test_records_that_are_being_removed_while_their_group_is_unsealed_are_put_ba
         remove(path)
 
     monkeypatch.setattr(store, "remove", slow)
-    seal_full_groups(store)
+    seal_full_groups(plan, store)
     assert not is_sealed(store, 0)
-    assert committed_in(store, 0) == frozenset(range(1_000)) - {*OVERTAKEN}
+    assert recorded_in(store, 0) == frozenset(range(1_000)) - {*OVERTAKEN}
 
 
 def test_a_damaged_or_foreign_record_is_left_for_verify(overtaken: Overtaken) -> None:
