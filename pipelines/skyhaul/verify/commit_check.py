@@ -32,7 +32,7 @@ def check_commit(record: CommitRecord, shard: Shard, report: VerifyReport) -> No
     path = layout.commit_file(shard.number)
 
     def add(code: str, message: str) -> None:
-        report.add(code, f"shard {shard.number}: {message}", path=path, shard=shard.number)
+        report.add(code, f"shard {shard.number}: {message}; {WAY_OUT}", path=path, shard=shard.number)
 
     for code, message in (*source_differences(record, shard), *own_faults(record)):
         add(code, message)
