@@ -59,6 +59,20 @@ def uneven(plan: Plan) -> bytes:
     return digested_line(record)
 
 
+def changed(plan: Plan, **change: object) -> bytes:
+    """As an earlier version would have written it, and rotten since."""
+    record = json.loads(record_of(plan.shard(3)).to_line())
+    del record["digest"]
+    record.update(change)
+    return json.dumps(record).encode()
+
+
+def misfiled(plan: Plan) -> bytes:
+    files = json.loads(record_of(plan.shard(3)).to_line())["files"]
+    files[0]["path"] = layout.data_file(5, "train", 0)
+    return changed(plan, files=files)
+
+
 UNFIT: list[tuple[Callable[[Plan], bytes], str]] = [
     (lambda plan: b"", "commit-unreadable"),
     (lambda plan: b"{}", "commit-unreadable"),
@@ -69,6 +83,8 @@ UNFIT: list[tuple[Callable[[Plan], bytes], str]] = [
     (another_shard, "commit-misplaced"),
     (another_plan, "commit-of-another-plan"),
     (another_source, "commit-of-another-source"),
+    (misfiled, "file-misnamed"),
+    (lambda plan: changed(plan, files=[]), "counts-differ"),
 ]
 
 

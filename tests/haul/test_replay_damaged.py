@@ -95,6 +95,27 @@ def test_a_shard_that_comes_out_otherwise_than_committed_changes_nothing(living:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("digested", [True, False])
+def test_a_record_of_other_bytes_than_are_planned_is_hauled_again_and_kept(
+    living: Living, digested: bool
+) -> None:
+    """The record's own digest, where it has one, does not make it true."""
+    data = living.files()
+    path = living.dataset / layout.commit_file(1)
+    stated = json.loads(path.read_text())
+    stated["sources"][0]["ranges"][0][1] += 1
+    del stated["digest"]
+    path.write_bytes(digested_line(stated) if digested else json.dumps(stated).encode())
+    false = path.read_bytes()
+    assert living.verify().exit_code() == 4
+    done = living.program("replay", "--damaged", "-q", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [file["path"] for file in json.loads(done.stdout)["mended"]] == [layout.commit_file(1)]
+    assert living.verify().exit_code() == 0
+    assert living.files() == data
+    assert (living.dataset / layout.SET_ASIDE / f"{layout.commit_file(1)}.0").read_bytes() == false
+
+
 def test_commit_records_that_do_not_stand_are_hauled_again_and_kept(living: Living) -> None:
     """One of another shard, whose data is gone; one that rots, with its data and a part too many; an empty
     one; one beyond the plan."""

@@ -18,7 +18,7 @@ from skyhaul_connectors.sources.http_reader import AnswerReader
 from skyhaul_connectors.sources.http_redirect import follow
 from skyhaul_connectors.sources.http_request import plain_request
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin
-from skyhaul_schemas.errors import CarriageError, ConnectionLost, MalformedAnswer, StalledError
+from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer, StalledError
 
 _BUFFER = 64 * 1024
 
@@ -60,7 +60,7 @@ class HttpDocuments:
 
     async def get(self, url: HttpUrl, *, cap: int, take: Take | None, more: str = "") -> Answer:
         """The body of a 200 or 206 goes to `take`; None: only the head is wanted. Raises CarriageError,
-        MalformedAnswer beyond `cap` bytes. `more`: further header lines."""
+        MalformedAnswer beyond `cap` bytes, and what `take` raises. `more`: further header lines."""
         return await self._ask("GET", url, more, cap=cap, take=take)
 
     async def first_byte(self, url: HttpUrl, more: str = "") -> Answer:
@@ -228,7 +228,12 @@ class _Exchange(asyncio.BufferedProtocol):
             self.abort()
         elif wanted:
             assert self._take is not None
-            self._take(data)
+            try:
+                self._take(data)
+            except Exception as error:  # noqa: BLE001  # what the taker met is the asker's to hear
+                self._fail(error)
+                self.abort()
+                return
             more_comes = self._head.length is None or self._reader.left
             if self._enough is not None and self.taken >= self._enough and more_comes:
                 self._answered()
@@ -247,6 +252,6 @@ class _Exchange(asyncio.BufferedProtocol):
         if self._done is not None and not self._done.done():
             self._done.set_result(self._head)
 
-    def _fail(self, error: CarriageError) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._done is not None and not self._done.done():
             self._done.set_exception(error)

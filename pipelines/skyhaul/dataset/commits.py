@@ -136,6 +136,11 @@ def what_is_wrong(error: ValidationError) -> str:
     return printable(f"{where}: {said}" if where else said[:1].lower() + said[1:])
 
 
+def what_is_damaged(error: RecordDamaged) -> str:
+    """What is wrong with a file, without its name and the way out."""
+    return (str(error).partition(" is damaged: ")[2] or str(error)).partition("; `skyhaul ")[0]
+
+
 def has_record(store: DatasetStore, shard: int) -> bool:
     """Whether a commit record is there, whatever it says."""
     return store.exists(layout.commit_file(shard)) or is_sealed(store, layout.group_of(shard))
@@ -195,7 +200,7 @@ def read_failure(store: DatasetStore, shard: int) -> FailureRecord | None:
     """None: no failure, or none of this shard that can be read; the shard is then simply tried again."""
     try:
         failure = FailureRecord.model_validate_json(store.read_bytes(layout.failure_file(shard)))
-    except (FileNotFoundError, ValidationError):
+    except (FileNotFoundError, ValidationError, RecordDamaged):
         return None
     return failure if failure.shard == shard else None
 

@@ -8,6 +8,7 @@ the folder, unlink the temporary name.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -134,7 +135,11 @@ class LocalFiles:
         else:
             self.make_folders(path.parent)
             with self.step("make-folder", path):
-                path.mkdir(exist_ok=True)
+                try:
+                    path.mkdir(exist_ok=True)
+                except FileExistsError as error:
+                    # A file, or a link to nothing, has the folder's name.
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
             self.fsync_folder(path.parent)
         self._lasting = self._lasting | {path}
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from skyhaul.dataset.commits import what_is_wrong
+from skyhaul.dataset.own_faults import own_faults
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, GroupSums
 from skyhaul_schemas.plan import PlanHeader, Shard
@@ -92,7 +93,7 @@ class Judge:
         return self._sources[bisect.bisect_right(self._starts, number) - 1]
 
     def parsed(self, number: int, data: bytes) -> Verdict:
-        """The record in `data`, which lies in the place of `number`."""
+        """The record in `data`, which lies in the place of `number`, if it is of that shard and plan."""
         if number >= self.shards:
             return Verdict(None, self.fault(number, number, "", ""))
         try:
@@ -103,6 +104,14 @@ class Judge:
             return Verdict(None, Fault(code, f"it is no commit record ({wrong if data else 'it is empty'})"))
         fault = self.fault(number, record.shard, record.plan, record.source)
         return Verdict(None, fault) if fault is not None else Verdict(record)
+
+    def judged(self, number: int, data: bytes) -> Verdict:
+        """As `parsed`; a record that speaks against itself does not stand either."""
+        verdict = self.parsed(number, data)
+        if verdict.record is None:
+            return verdict
+        fault = next((Fault(code, why) for code, why in own_faults(verdict.record)), None)
+        return verdict if fault is None else Verdict(None, fault)
 
     def fault_of_sealed(self, group: int, sums: GroupSums) -> Fault | None:
         """What is wrong with a sealed group, by its footer; whose `plans` are there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import operator
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,13 +14,16 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from skyhaul.dataset.files import LocalFiles
+from skyhaul.dataset.regular import check_regular
 from skyhaul.dataset.storage_errors import probe_error, storage_error
 from skyhaul.dataset.store import DatasetStore, Same
 from skyhaul.dataset.temporary import PREFIX, TemporaryFolder, clear_leftovers
 from skyhaul_connectors.sources.file_names import check_reachable
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import StorageError, UsageError
+from skyhaul_schemas.errors import RecordDamaged, StorageError, UsageError
 from skyhaul_schemas.printable import printable
+
+_NAMES_OF_FILES = (".json/", ".parquet/")
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -44,24 +48,28 @@ class LocalStore(DatasetStore):
             clear_leftovers(self.local_root / layout.CONTROL)
 
     def exists(self, path: str) -> bool:
+        """Whether the name is taken, by whatever it is: nothing can be created there."""
         with _reading(path):
-            return (self.local_root / path).is_file()
+            return os.path.lexists(self.local_root / path)
 
     def size(self, path: str) -> int:
         with _reading(path):
-            return (self.local_root / path).stat().st_size
+            return check_regular(self.local_root / path, path).st_size
 
     def read_bytes(self, path: str) -> bytes:
         with _reading(path):
+            check_regular(self.local_root / path, path)
             return (self.local_root / path).read_bytes()
 
     def open_input(self, path: str) -> BinaryIO:
         with _reading(path):
+            check_regular(self.local_root / path, path)
             return open(self.local_root / path, "rb")
 
     def create_bytes(self, path: str, data: bytes, *, same: Same = operator.eq) -> bool:
         temporary = self.temp_path()
-        self.files.write_new(temporary, data)
+        with _unremoved(temporary):
+            self.files.write_new(temporary, data)
         try:
             return self._create(temporary, path, lambda: same(self.read_bytes(path), data))
         finally:
@@ -70,9 +78,11 @@ class LocalStore(DatasetStore):
     def replace_bytes(self, path: str, data: bytes) -> None:
         target = self.local_root / path
         temporary = self.temp_path()
-        self.files.write_new(temporary, data)
+        with _unremoved(temporary):
+            self.files.write_new(temporary, data)
         self.files.make_folders(target.parent)
-        self.files.replace(temporary, target)
+        with _unremoved(temporary):
+            self.files.replace(temporary, target)
         self.files.fsync_folder(target.parent)
 
     def remove(self, path: str) -> None:
@@ -83,7 +93,8 @@ class LocalStore(DatasetStore):
             self.files.fsync_folder(self.local_root / path)
 
     def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:
-        self.files.fsync(local_path)
+        with _unremoved(local_path):
+            self.files.fsync(local_path)
         created = self._create(local_path, path, lambda: self.digest(path) == sha256)
         if not keep:
             self.files.unlink(local_path)
@@ -124,11 +135,30 @@ class LocalStore(DatasetStore):
         self.files.hold(local_path, sha256)
         target, kept = self.local_root / path, self.local_root / aside
         self.files.make_folders(target.parent)
-        if target.exists():
+        if target.is_file() and not target.is_symlink():
             self.files.make_folders(kept.parent)
             self.files.link(target, kept)
             self.files.fsync_folder(kept.parent)
+        elif os.path.lexists(target):
+            # A folder cannot be replaced by a file, and a link is worth keeping as it is.
+            self._rename(target, kept)
         self.files.replace(local_path, target)
+        self.files.fsync_folder(target.parent)
+
+    def move_aside(self, path: str) -> str:
+        target = self.local_root / path
+        with _reading(path):
+            regular = stat.S_ISREG(os.lstat(target).st_mode)
+        if regular:
+            return super().move_aside(path)
+        aside = self.aside_of(path)
+        self._rename(target, self.local_root / aside)
+        return aside
+
+    def _rename(self, target: Path, aside: Path) -> None:
+        self.files.make_folders(aside.parent)
+        self.files.replace(target, aside)
+        self.files.fsync_folder(aside.parent)
         self.files.fsync_folder(target.parent)
 
     def copy(self, path: str, target: str) -> None:
@@ -149,6 +179,8 @@ class LocalStore(DatasetStore):
             except FileNotFoundError:
                 # It was there when ours was refused, and is gone since.
                 continue
+            except RecordDamaged as error:
+                raise self.conflict(path) from error
             return False
         return True
 
@@ -156,12 +188,13 @@ class LocalStore(DatasetStore):
         """Give a synced file its name; False where the name is taken. The folder is synced in both cases:
         who took the name may have died before it got that far."""
         self.files.make_folders(target.parent)
-        try:
-            self.files.link(temporary, target)
-            created = True
-        except FileExistsError:
-            created = False
-        self.files.fsync_folder(target.parent)
+        with _unremoved(temporary):
+            try:
+                self.files.link(temporary, target)
+                created = True
+            except FileExistsError:
+                created = False
+            self.files.fsync_folder(target.parent)
         return created
 
     def digest(self, path: str) -> str:
@@ -193,8 +226,9 @@ class LocalStore(DatasetStore):
             raise storage_error(error, "list", self.local_root / prefix) from error
         for name in entries:
             path = f"{prefix}/{name}" if prefix else name
-            if not name.endswith("/"):
-                yield path
+            if not name.endswith("/") or name.endswith(_NAMES_OF_FILES):
+                # A folder under the name of a file of ours is told as what takes that name.
+                yield path.rstrip("/")
             elif not path.startswith(f"{layout.CONTROL}/{PREFIX}"):
                 yield from self.list(path[:-1])
 
@@ -248,6 +282,18 @@ class LocalStore(DatasetStore):
             if self._temporary is not None and self._temporary.owner == os.getpid():
                 self._temporary.remove()
             self._temporary = None
+
+
+@contextmanager
+def _unremoved(temporary: Path) -> Iterator[None]:
+    """For steps on a file of ours that only somebody else can have removed."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{printable(str(temporary))} or the folder it belongs into is gone: something else removes files"
+            " of this dataset; stop that, and run the same command again"
+        ) from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from skyhaul.dataset.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import RunRecord
+from skyhaul_schemas.errors import RecordDamaged
 
 
 def write_run(store: DatasetStore, started: datetime, run: RunRecord) -> str:
@@ -25,5 +26,5 @@ def runs(store: DatasetStore) -> Iterator[RunRecord]:
     for path in store.list(layout.RUNS):
         try:
             yield RunRecord.model_validate_json(store.read_bytes(path))
-        except (FileNotFoundError, ValidationError):
+        except (FileNotFoundError, ValidationError, RecordDamaged):
             continue

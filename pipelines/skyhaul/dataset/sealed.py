@@ -160,6 +160,8 @@ def salvaged(store: DatasetStore, group: int) -> dict[int, bytes]:
     except PARQUET_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise storage_error(error, "read", layout.sealed_file(group)) from error
+    except RecordDamaged:
+        return {}
     if len(found) < len(layout.shards_of(group)):
         found = {**_scanned(store.read_bytes(layout.sealed_file(group))), **found}
     return {number: record for number, record in found.items() if number in layout.shards_of(group)}

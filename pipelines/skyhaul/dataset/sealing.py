@@ -54,7 +54,7 @@ def seal_group(judge: Judge, store: DatasetStore, group: int) -> bool:
         return is_sealed(store, group)
     sums = CommitSums()
     for shard, data in found.items():
-        verdict = judge.parsed(shard, data)
+        verdict = judge.judged(shard, data)
         if verdict.record is None:
             return False
         sums.add(verdict.record)

@@ -22,8 +22,9 @@ from skyhaul.dataset.commits import (
     numbers_in,
     read_failure,
     same_commit,
+    what_is_damaged,
 )
-from skyhaul.dataset.judging import Fault, Judge, Planned, Unfit
+from skyhaul.dataset.judging import Fault, Judge, Planned, Unfit, Verdict
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, salvaged
 from skyhaul.dataset.shard_set import ShardSet
 from skyhaul.dataset.side_by_side import AT_ONCE, each
@@ -71,7 +72,7 @@ def judged_group(judge: Judge, store: DatasetStore, number: int, *, sealed: bool
         _judge_beside(store, group)
         return group
     paths = list(store.list(f"{layout.COMMITS}/{number:04d}"))
-    found: dict[int, bytes | None] = {}
+    found: dict[int, bytes | Fault | None] = {}
     for path in paths:
         shard = number_of(path)
         if shard is not None and path == layout.commit_file(shard):
@@ -90,7 +91,7 @@ def judged_group(judge: Judge, store: DatasetStore, number: int, *, sealed: bool
         data = found[shard]
         if data is None:
             continue
-        verdict = judge.parsed(shard, data)
+        verdict = Verdict(None, data) if isinstance(data, Fault) else judge.judged(shard, data)
         if verdict.record is not None:
             group.records[shard] = verdict.record
         elif verdict.fault is not None:
@@ -114,16 +115,19 @@ def _judge_beside(store: DatasetStore, group: Group) -> None:
         kept = sealed.records()
     for shard in beside:
         data = _read(store, shard)
-        if data is not None and not same_commit(kept[shard], data):
+        if isinstance(data, Fault) or (data is not None and not same_commit(kept[shard], data)):
             why = f"{layout.sealed_file(group.number)} speaks for its group, and says otherwise"
             group.unfit.append(Unfit("commit-twice", layout.commit_file(shard), shard, why, False))
 
 
-def _read(store: DatasetStore, shard: int) -> bytes | None:
+def _read(store: DatasetStore, shard: int) -> bytes | Fault | None:
+    """The bytes of what lies there; a Fault where that is no file."""
     try:
         return store.read_bytes(layout.commit_file(shard))
     except FileNotFoundError:
         return None
+    except RecordDamaged as error:
+        return Fault("commit-unreadable", what_is_damaged(error))
 
 
 def _judge_sealed(judge: Judge, store: DatasetStore, group: Group) -> bool:
@@ -146,9 +150,9 @@ def _judge_sealed(judge: Judge, store: DatasetStore, group: Group) -> bool:
     except FileNotFoundError:
         return False
     except RecordDamaged as error:
-        fault = Fault("sealed-damaged", str(error).partition(" is damaged: ")[2] or str(error))
+        fault = Fault("sealed-damaged", what_is_damaged(error))
     for shard, data in (rows or salvaged(store, group.number)).items():
-        record = judge.parsed(shard, data).record
+        record = judge.judged(shard, data).record
         if record is not None:
             group.records[shard] = record
     group.present = len(span)
@@ -163,7 +167,7 @@ def _fault_of_rows(judge: Judge, rows: Mapping[int, bytes]) -> Fault | None:
     for number, data in rows.items():
         begins = _BEGINNING.match(data)
         if begins is None:
-            fault = judge.parsed(number, data).fault
+            fault = judge.judged(number, data).fault
         else:
             fault = judge.fault(number, int(begins[1]), begins[2].decode(), begins[3].decode())
         if fault is not None:
@@ -192,7 +196,7 @@ def standing_commits(plan: Planned, store: DatasetStore) -> Iterator[CommitRecor
         with SealedGroup(store, group.number) as sealed:
             rows = sealed.records()
         for shard, data in rows.items():
-            record = judge.parsed(shard, data).record
+            record = judge.judged(shard, data).record
             if record is not None:
                 yield record
 
@@ -204,7 +208,7 @@ def is_standing(judge: Judge, store: DatasetStore, shard: int) -> bool:
         found = judged_group(judge, store, group, sealed=True)
         return found.sums is not None or shard in found.records
     data = _read(store, shard)
-    return data is not None and judge.parsed(shard, data).record is not None
+    return isinstance(data, bytes) and judge.judged(shard, data).record is not None
 
 
 def failures(plan: Planned, store: DatasetStore) -> Iterator[FailureRecord]:

@@ -129,6 +129,23 @@ class DatasetStore(ABC):
         self.remove(aside)
         return None
 
+    def move_aside(self, path: str) -> str:
+        """Move whatever is at `path` to a name below `set-aside` that nothing has, a file's copy first; that
+        name. Raises FileNotFoundError. Durable once this returns."""
+        copy = self.files.create(self.temp_path())
+        try:
+            with self.open_input(path) as file:
+                while data := file.read(_BLOCK):
+                    copy.write(data)
+            copy.finish(sync=True)
+        except BaseException:
+            copy.discard()
+            raise
+        aside = self.aside_of(path)
+        self.publish(copy.path, aside, copy.sha256)
+        self.remove(path)
+        return aside
+
     def digest(self, path: str) -> str:
         """Hex sha256 of the file at `path`. Raises FileNotFoundError."""
         sha256 = hashlib.sha256()

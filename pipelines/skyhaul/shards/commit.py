@@ -21,7 +21,7 @@ from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards.parquet import FinishedFile
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
-from skyhaul_schemas.errors import CommitConflict, PlanAmended, StorageError
+from skyhaul_schemas.errors import CommitConflict, PlanAmended, RecordDamaged, StorageError
 
 _TRIES = 3
 """Of one file: what is set aside may be put there again by a worker of the plan as it was."""
@@ -148,6 +148,9 @@ def strays_of(store: DatasetStore, record: CommitRecord) -> Iterator[str]:
 
 
 def _set_aside(store: DatasetStore, path: str, guard: CommitGuard) -> None:
-    kept = store.set_aside(path, store.digest(path))
+    try:
+        kept = store.set_aside(path, store.digest(path))
+    except RecordDamaged:
+        kept = store.move_aside(path)
     if kept is not None:
         guard.moved[path] = kept

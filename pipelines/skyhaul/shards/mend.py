@@ -2,8 +2,8 @@
 
 What was hauled anew has to say the same as the commit record, digest by digest, before any file is touched.
 A broken file is then replaced in one step, and kept under another name. Where it is the commit record that is
-broken, or none of this shard and plan, there is nothing to compare with: the plan has pinned what was hauled,
-and it takes the place of what lies there.
+broken, or none of this shard, plan and bytes, there is nothing to compare with: the plan has pinned what was
+hauled, and it takes the place of what lies there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 
 from skyhaul.dataset.commits import clear_failure, has_record, read_commit, write_commit
 from skyhaul.dataset.intact import fault_in_file
-from skyhaul.dataset.set_aside import keep_aside, move_aside, name_aside
+from skyhaul.dataset.own_faults import own_faults
+from skyhaul.dataset.set_aside import keep_aside
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards.commit import CommitGuard, commit_shard
@@ -36,7 +37,7 @@ def mend_shard(
         standing = None
     if not has_record(store, record.shard):
         return commit_shard(store, record, files, guard)
-    if standing is None or _identity(standing) != _identity(record):
+    if standing is None or _claims(standing) != _claims(record) or any(own_faults(standing)):
         return _commit_over(store, record, files, guard)
     difference = next(_differences(standing, record), None)
     if difference is not None:
@@ -48,15 +49,17 @@ def mend_shard(
     return standing
 
 
-def _identity(record: CommitRecord) -> tuple[int, str, str]:
-    return record.shard, record.plan, record.source
+def _claims(record: CommitRecord) -> tuple[object, ...]:
+    """Of which shard, and of which planned bytes, the record is: the plan says so, whatever was hauled."""
+    taken = [(source.object, source.ranges, source.skipped) for source in record.sources]
+    return record.shard, record.plan, record.source, taken
 
 
 def _replace_broken(store: DatasetStore, files: Sequence[FinishedFile]) -> None:
     for finished in files:
         if fault_in_file(store, finished.entry) is not None:
             entry = finished.entry
-            store.replace_file(finished.file.path, entry.path, entry.sha256, name_aside(store, entry.path))
+            store.replace_file(finished.file.path, entry.path, entry.sha256, store.aside_of(entry.path))
 
 
 def _commit_over(
@@ -68,7 +71,7 @@ def _commit_over(
     ours = {finished.entry.path for finished in files}
     for path in _files_of(store, record.shard):
         if path not in ours:
-            move_aside(store, path)
+            store.move_aside(path)
     if has_record(store, record.shard):
         keep_aside(store, layout.commit_file(record.shard))
         store.replace_bytes(layout.commit_file(record.shard), record.to_line())

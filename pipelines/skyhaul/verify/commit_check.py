@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from skyhaul.dataset.judging import Judge
+from skyhaul.dataset.own_faults import own_faults
 from skyhaul.verify.ranges import differences
 from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.plan import Shard
-
-_SPLIT = re.compile(r"data/\d{4,}/([a-z][a-z0-9_]*)-\d{7,}-\d{3,}\.parquet")
-
 
 WAY_OUT = "`skyhaul replay --damaged` mends it"
 
@@ -35,28 +32,14 @@ def check_commit(record: CommitRecord, shard: Shard, report: VerifyReport) -> No
     path = layout.commit_file(shard.number)
 
     def add(code: str, message: str) -> None:
-        report.add(code, f"shard {shard.number}: {message}", path=path, shard=shard.number)
+        report.add(code, f"shard {shard.number}: {message}; {WAY_OUT}", path=path, shard=shard.number)
 
-    for code, message in _source_differences(record, shard):
+    for code, message in (*source_differences(record, shard), *own_faults(record)):
         add(code, message)
-    for message in _misnamed(record):
-        add("file-misnamed", message)
-    written = sum(file.rows for file in record.files)
-    if record.records.written != written:
-        add("counts-differ", f"{record.records.written} rows written, its files hold {written}")
-    rejected = record.rejects.rows if record.rejects else 0
-    if record.records.rejected != rejected:
-        add("counts-differ", f"{record.records.rejected} records rejected, its rejects hold {rejected}")
-    filtered = sum(record.filtered_by.values())
-    if record.records.filtered != filtered:
-        add("counts-differ", f"{record.records.filtered} records filtered, its rules took {filtered}")
-    passed_over = sum(record.passed_over_by.values())
-    if record.records.passed_over != passed_over:
-        said = f"{record.records.passed_over} records passed over, its reasons count {passed_over}"
-        add("counts-differ", said)
 
 
-def _source_differences(record: CommitRecord, shard: Shard) -> Iterator[tuple[str, str]]:
+def source_differences(record: CommitRecord, shard: Shard) -> Iterator[tuple[str, str]]:
+    """(kind, what is wrong) of the bytes that the record took, against those planned for the shard."""
     planned = [(c.object.path, interval) for c in shard.chunks for interval in c.ranges]
     taken = [(s.object, interval) for s in record.sources for interval in s.ranges]
     left_out = [(c.object.path, interval) for c in shard.chunks for interval in c.skipped]
@@ -82,19 +65,3 @@ def _source_differences(record: CommitRecord, shard: Shard) -> Iterator[tuple[st
         yield "range-skipped", "its commit record skips other bytes than its plan leaves out"
     elif not found:
         yield "range-order", "its commit record has its chunks in another order or cut otherwise"
-
-
-def _misnamed(record: CommitRecord) -> Iterator[str]:
-    """A shard's files are named by its number, its splits, and parts counted from 0."""
-    parts: dict[str, int] = {}
-    for file in record.files:
-        match = _SPLIT.fullmatch(file.path)
-        split = match[1] if match else ""
-        due = layout.data_file(record.shard, split, parts.get(split, 0)) if match else None
-        parts[split] = parts.get(split, 0) + 1
-        if file.path != due:
-            yield f"its commit record names {file.path}" + (f" where {due} is due" if due else "")
-        if file.rows < 1:
-            yield f"its commit record names {file.path} with {file.rows} rows"
-    if record.rejects and record.rejects.path != layout.rejects_file(record.shard):
-        yield f"its commit record names {record.rejects.path} as its rejects"

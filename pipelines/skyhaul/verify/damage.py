@@ -8,17 +8,18 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits import failed_numbers, what_is_wrong
+from skyhaul.dataset.commits import failed_numbers, what_is_damaged, what_is_wrong
 from skyhaul.dataset.intact import fault_in_file
 from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, salvaged
-from skyhaul.dataset.set_aside import move_aside
 from skyhaul.dataset.standing import judged_groups, standing_commits
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.plan_file import Plan
+from skyhaul.verify.commit_check import source_differences
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord, RunRecord
 from skyhaul_schemas.errors import RecordDamaged
+from skyhaul_schemas.plan import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +46,64 @@ def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = froz
             if only and not only & set(layout.shards_of(group.number)):
                 continue
             if unfit.path == sealed:
-                _unseal(judge, store, group.number)
+                _unseal(plan, judge, store, group.number)
             elif unfit.planned or (only and unfit.shard not in only):
                 continue
             else:
-                move_aside(store, unfit.path)
+                store.move_aside(unfit.path)
             gone.append(BrokenFile(unfit.shard, unfit.path, unfit.why, haul=False))
         if group.sums is not None and (not only or only & set(layout.shards_of(group.number))):
-            gone += _unseal_rotten(judge, store, group.number)
+            gone += _unseal_rotten(plan, judge, store, group.number)
     if not only:
         gone += _unreadable(store)
     return gone
 
 
-def _unseal_rotten(judge: Judge, store: DatasetStore, group: int) -> list[BrokenFile]:
+def _unseal_rotten(plan: Plan, judge: Judge, store: DatasetStore, group: int) -> list[BrokenFile]:
     """A sealed group whose footer stands, and whose rows do not."""
     try:
         with SealedGroup(store, group) as sealed:
             rows = sealed.records()
-        fault = next((v.fault for n, data in rows.items() if (v := judge.parsed(n, data)).fault), None)
-        why = None if fault is None else fault.why
+        why = next(
+            filter(None, (_why(judge, shard, rows[shard.number]) for shard in _span(plan, group))), None
+        )
     except RecordDamaged as error:
-        why = str(error).partition(" is damaged: ")[2] or str(error)
+        why = what_is_damaged(error)
     if why is None:
         return []
-    _unseal(judge, store, group)
+    _unseal(plan, judge, store, group)
     return [BrokenFile(None, layout.sealed_file(group), why, haul=False)]
 
 
-def _unseal(judge: Judge, store: DatasetStore, group: int) -> None:
+def _span(plan: Plan, group: int) -> Iterator[Shard]:
+    numbers = layout.shards_of(group)
+    return plan.shards(numbers.start, numbers.stop)
+
+
+def _why(judge: Judge, shard: Shard, data: bytes) -> str | None:
+    """Why the record in `data` does not stand for the shard, or is not of the bytes planned for it."""
+    verdict = judge.judged(shard.number, data)
+    if verdict.record is None:
+        return None if verdict.fault is None else verdict.fault.why
+    return next((message for _, message in source_differences(verdict.record, shard)), None)
+
+
+def _unseal(plan: Plan, judge: Judge, store: DatasetStore, group: int) -> None:
     """Make files of the records in a sealed file that stand, then set it aside."""
-    for shard, data in salvaged(store, group).items():
-        path = layout.commit_file(shard)
-        if judge.parsed(shard, data).record is not None and not store.exists(path):
+    rows = salvaged(store, group)
+    for shard in _span(plan, group):
+        data = rows.get(shard.number)
+        path = layout.commit_file(shard.number)
+        if data is not None and _why(judge, shard, data) is None and not store.exists(path):
             store.create_bytes(path, data)
     if is_sealed(store, group):
-        move_aside(store, layout.sealed_file(group))
+        store.move_aside(layout.sealed_file(group))
 
 
 def _unreadable(store: DatasetStore) -> list[BrokenFile]:
     gone = []
     for path, shard, fault in unreadable_records(store):
-        move_aside(store, path)
+        store.move_aside(path)
         gone.append(BrokenFile(shard, path, fault, haul=False))
     return gone
 
@@ -101,6 +118,9 @@ def unreadable_records(store: DatasetStore) -> Iterator[tuple[str, int | None, s
             except ValidationError as error:
                 yield path, shard, f"it is no failure record ({what_is_wrong(error)})"
                 continue
+            except RecordDamaged as error:
+                yield path, shard, what_is_damaged(error)
+                continue
             if record.shard != shard:
                 yield path, shard, f"it is the failure record of shard {record.shard}"
     for path in list(store.list(layout.RUNS)):
@@ -110,20 +130,28 @@ def unreadable_records(store: DatasetStore) -> Iterator[tuple[str, int | None, s
                     RunRecord.model_validate_json(store.read_bytes(path))
                 except ValidationError as error:
                     yield path, None, f"it is no run record ({what_is_wrong(error)})"
+                except RecordDamaged as error:
+                    yield path, None, what_is_damaged(error)
 
 
 def broken_files(
     plan: Plan, store: DatasetStore, read: Callable[[int], None], only: frozenset[int] = frozenset()
 ) -> Iterator[BrokenFile]:
-    """Commit records in the place of shards of the plan for which they do not stand, and broken files of
-    those that stand (`only` of these shards, if any); every file is read. read: called with the bytes just
-    digested. Raises StorageError."""
+    """Commit records in the place of shards of the plan for which they do not stand, or of other bytes than
+    are planned for these; and broken files of those that stand (`only` of these shards, if any); every file
+    is read. read: called with the bytes just digested. Raises StorageError."""
     for group in judged_groups(plan, store):
         for unfit in group.unfit:
             if unfit.planned and unfit.shard is not None and (not only or unfit.shard in only):
                 yield BrokenFile(unfit.shard, unfit.path, unfit.why)
+    shards = plan.shards()
     for record in standing_commits(plan, store):
         if only and record.shard not in only:
+            continue
+        shard = next(shard for shard in shards if shard.number == record.shard)
+        message = next((message for _, message in source_differences(record, shard)), None)
+        if message is not None:
+            yield BrokenFile(record.shard, layout.commit_file(record.shard), message)
             continue
         for entry in [*record.files, *([record.rejects] if record.rejects else [])]:
             fault = fault_in_file(store, entry, read)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits import numbers_in, same_commit
+from skyhaul.dataset.commits import numbers_in, same_commit, what_is_damaged
 from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.sealed import SealedGroup
 from skyhaul.dataset.store import DatasetStore
@@ -45,6 +45,10 @@ class GroupRecords:
             return True, self._store.read_bytes(layout.commit_file(shard))
         except FileNotFoundError:
             return False, None
+        except RecordDamaged as error:
+            why = f"commit record of shard {shard}: {what_is_damaged(error)}; {WAY_OUT}"
+            self._report.add("commit-unreadable", why, path=layout.commit_file(shard), shard=shard)
+            return True, None
 
     def _open(self, group: int) -> None:
         self._sealed, self._damaged = None, False
@@ -56,7 +60,7 @@ class GroupRecords:
             return
         except RecordDamaged as error:
             self._damaged = True
-            self._report.add("sealed-damaged", f"{error}; {WAY_OUT}", path=path)
+            self._report.add("sealed-damaged", f"{path}: {what_is_damaged(error)}; {WAY_OUT}", path=path)
             return
         if sums.plans is not None:
             fault = self._judge.fault_of_sealed(group, sums)
@@ -81,10 +85,16 @@ class GroupRecords:
         for shard in list(numbers_in(self._store, layout.COMMITS, group)):
             path = layout.commit_file(shard)
             with suppress(FileNotFoundError):
-                if not same_commit(sealed.get(shard, b""), self._store.read_bytes(path)):
+                if not self._says(path, sealed.get(shard, b"")):
                     self._report.add(
                         "commit-twice",
                         f"{path} says otherwise than {layout.sealed_file(group)}, which counts; {WAY_OUT}",
                         path=path,
                         shard=shard,
                     )
+
+    def _says(self, path: str, record: bytes) -> bool:
+        try:
+            return same_commit(record, self._store.read_bytes(path))
+        except RecordDamaged:
+            return False

@@ -1,0 +1,41 @@
+"""What lies under the name of a dataset's file and is none: a folder, a FIFO, a device, a link to nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from skyhaul_schemas.errors import RecordDamaged
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def check_regular(file: Path, path: str) -> os.stat_result:
+    """The status of what is at `file`, links followed. path: its name in the dataset. Raises RecordDamaged
+    for what is no regular file: opening it might fail, or wait for ever. Raises FileNotFoundError where the
+    name is free, OSError."""
+    try:
+        found = os.stat(file)
+    except FileNotFoundError:
+        if os.path.islink(file):
+            raise RecordDamaged(_said(path, "a link to nothing")) from None
+        raise
+    except OSError as error:
+        if error.errno == errno.ELOOP and os.path.islink(file):
+            raise RecordDamaged(_said(path, "a link that leads in a circle")) from None
+        raise
+    if not stat.S_ISREG(found.st_mode):
+        raise RecordDamaged(_said(path, _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")))
+    return found
+
+
+def _said(path: str, what: str) -> str:
+    return f"{path} is damaged: it is {what}, and no file; `skyhaul replay --damaged` sets it aside"
