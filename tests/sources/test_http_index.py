@@ -22,7 +22,7 @@ from skyhaul_connectors.sources.http_index import (
     read_index,
 )
 from skyhaul_connectors.sources.http_url import parse_url
-from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.left_out import HIDDEN, LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer
@@ -284,6 +284,19 @@ def test_what_would_be_selected_and_is_no_child_is_counted() -> None:
         told = {ELSEWHERE: 1, QUERY: 2, OTHER_SCHEME: 1}
         assert listed(server, "/d/*.txt") == (["a.txt"], told)
         assert listed(server, "/d/**/*.txt") == (["a.txt"], {**told, ELSEWHERE: 2}), "a folder is one too"
+
+
+def test_a_hidden_name_is_counted_where_only_its_dot_keeps_it_out() -> None:
+    page = (
+        '<a href=".a.txt">a</a><a href="/d/.a.txt">a</a><a href=".a.bin">a</a><a href=".git/">g</a>'
+        '<a href="s/.t/u.txt">u</a><a href="b.txt">b</a>'
+    )
+    with SpelledServer({"/d/b.txt": b"x"}, {"/d/": page}) as server:
+        assert listed(server, "/d/*.txt") == (["b.txt"], {HIDDEN: 1})
+        assert listed(server, "/d/**/*.txt") == (["b.txt"], {HIDDEN: 3})
+    server = SpelledServer({"/d/.a.txt": b"x", "/d/b.txt": b"x"}, {"/d/": page})
+    with server:
+        assert listed(server, "/d/.*.txt") == ([".a.txt"], {}), "a pattern with a dot takes it"
 
 
 def test_an_empty_folder_is_asked_for_again_and_told() -> None:

@@ -43,9 +43,9 @@ class Doubts:
         A third of all answers being odd, six tries in a row are odd once in 729 times; so once a doubt was
         right, it is twelve. Where the answers prove true again and again (a thousand objects are gone),
         three will do."""
-        if isinstance(error, _REFUSALS):
+        if isinstance(error, _REFUSALS) and not self._flickers:
             return _TRIES_OF_REFUSALS if self.proved else 1
-        if not isinstance(error, (*ODD, ObjectMissing, SourceChanged)):
+        if not isinstance(error, (*ODD, *_REFUSALS, ObjectMissing, SourceChanged)):
             return 1
         if self._flickers:
             return _TRIES_OF_FLICKERING
