@@ -8,7 +8,14 @@ from faults.spelled_http import Page, SpelledServer
 from skyhaul_connectors.sources.http_head import parse_head
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import CarriageError, ObjectMissing, RangeRefused, RedirectRefused, SkyhaulError
+from skyhaul_schemas.errors import (
+    CarriageError,
+    MalformedAnswer,
+    ObjectMissing,
+    RangeRefused,
+    RedirectRefused,
+    SkyhaulError,
+)
 from skyhaul_schemas.job import SourceSpec
 
 QUICK = Timeouts(connect=5.0, idle=0.5, total=5.0)
@@ -77,3 +84,11 @@ def test_a_redirect_to_another_server_that_ends_its_connection_is_followed_at_on
             assert read(server) == BODY
             assert server.log == [("HEAD", "/a"), ("GET", "/a")]
             assert set(other.log) == {("GET", "/b")}
+
+
+def test_a_body_that_is_compressed_on_the_way_is_named_so_whatever_its_length() -> None:
+    packed = Page(b"shorter", "application/octet-stream", {"Content-Encoding": "gzip"})
+    with SpelledServer({"/a": BODY}, odd={RANGE: packed}) as server:
+        error = read(server)
+        assert isinstance(error, MalformedAnswer)
+        assert "Content-Encoding 'gzip' that was not asked for" in str(error)
