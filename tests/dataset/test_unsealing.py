@@ -13,7 +13,7 @@ import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from planning.planned import Listing, job_for, pinned
-from skyhaul.dataset.commits import committed_in, read_commit
+from skyhaul.dataset.commits import read_commit, recorded_in
 from skyhaul.dataset.files import LocalFiles
 from skyhaul.dataset.sealed import SealedGroup, is_sealed
 from skyhaul.dataset.sealing import seal_full_groups, seal_group
@@ -76,8 +76,8 @@ def test_overtaken_commits_leave_a_sealed_group_and_all_others_stay(overtaken: O
     lines = list(set_outdated_aside(plan, store))
     assert [line.split()[1] for line in lines] == ["3", "700"]
     assert not is_sealed(store, 0)
-    assert committed_in(store, 0) == frozenset(range(1_000)) - {*OVERTAKEN}
-    assert {n: store.read_bytes(layout.commit_file(n)) for n in committed_in(store, 0)} == {
+    assert recorded_in(store, 0) == frozenset(range(1_000)) - {*OVERTAKEN}
+    assert {n: store.read_bytes(layout.commit_file(n)) for n in recorded_in(store, 0)} == {
         n: data for n, data in before.items() if n not in OVERTAKEN
     }
     assert f"{layout.SET_ASIDE}/{layout.sealed_file(0)}.0" in lines[0]
@@ -108,7 +108,7 @@ def test_records_that_are_being_removed_while_their_group_is_unsealed_are_put_ba
     monkeypatch.setattr(store, "remove", slow)
     seal_full_groups(store)
     assert not is_sealed(store, 0)
-    assert committed_in(store, 0) == frozenset(range(1_000)) - {*OVERTAKEN}
+    assert recorded_in(store, 0) == frozenset(range(1_000)) - {*OVERTAKEN}
 
 
 def test_a_damaged_or_foreign_record_is_left_for_verify(overtaken: Overtaken) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.haul.rig import data_digests, write_job
 
-from skyhaul.dataset.commits import failures
+from dataset.standing_of import failures
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import FaultPlan, HttpFault
 
-from skyhaul.dataset.commits import failures
+from dataset.standing_of import failures
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.make_plan import make_plan

@@ -286,6 +286,22 @@ def test_what_would_be_selected_and_is_no_child_is_counted() -> None:
         assert listed(server, "/d/**/*.txt") == (["a.txt"], {**told, ELSEWHERE: 2}), "a folder is one too"
 
 
+def test_a_query_that_names_a_file_is_counted_once_for_each_name() -> None:
+    page = (
+        '<a href="a.txt">a</a><a href="/get.php?f=b.txt">b</a><a href="?f=x/c.txt&amp;v=1">c</a>'
+        '<a href="?f=c.txt">c</a><a href="?C=N;O=D">Name</a><a href="/get.php?f=d.bin">d</a>'
+        '<a href="?f=a.txt">a</a>'
+    )
+    with SpelledServer({"/d/a.txt": b"x"}, {"/d/": page}) as server:
+        assert listed(server, "/d/*.txt") == (["a.txt"], {QUERY: 2})
+
+
+def test_a_page_that_goes_on_after_a_name_is_followed() -> None:
+    pages = {"/d/": '<a href="a">a</a><a href="?after=a">more</a>', "/d/?after=a": '<a href="b">b</a>'}
+    with SpelledServer({"/d/a": b"x", "/d/b": b"x"}, pages) as server:
+        assert listed(server, "/d/*") == (["a", "b"], {})
+
+
 def test_a_hidden_name_is_counted_where_only_its_dot_keeps_it_out() -> None:
     page = (
         '<a href=".a.txt">a</a><a href="/d/.a.txt">a</a><a href=".a.bin">a</a><a href=".git/">g</a>'
