@@ -94,3 +94,37 @@ def test_an_object_that_its_own_list_states_is_checked_and_not_counted(data: Pat
     )
     assert all(obj.checksum for obj in open_source("s", spec).listing(told))
     assert told.unchecked.counts() == {}
+
+
+def test_lines_of_either_form_are_read_with_any_line_end_and_mark(data: Path) -> None:
+    digits = {
+        name: hashlib.sha256(name.encode()).hexdigest() for name in ("a.jsonl", "b.jsonl", "sub/c.jsonl")
+    }
+    lines = [
+        f"\ufeffSHA256 (a.jsonl) = {digits['a.jsonl']}\r",
+        f"SHA256 (./b.jsonl) = {digits['b.jsonl'].upper()}",
+        f"{digits['sub/c.jsonl'].upper()} *./sub/c.jsonl\r",
+    ]
+    objects, told = listed(data, lines)
+    assert {obj.path: obj.checksum for obj in objects} == {k: f"sha256:{v}" for k, v in digits.items()}
+    assert told.unchecked.counts() == {}
+
+
+def test_an_escaped_name_is_read_in_either_form(data: Path) -> None:
+    (data / "back\\slash.jsonl").write_text("x")
+    digits = hashlib.sha256(b"x").hexdigest()
+    for text in (f"\\{digits}  back\\\\slash.jsonl", f"\\SHA256 (back\\\\slash.jsonl) = {digits}"):
+        objects, _ = listed(data, [text], "back*")
+        assert [obj.checksum for obj in objects] == [f"sha256:{digits}"]
+
+
+@pytest.mark.parametrize("kind", ["MD5", "SHA1", "SHA512", "SHA256"])
+def test_another_digest_is_refused(data: Path, kind: str) -> None:
+    with pytest.raises(UsageError, match="line 1: not"):
+        listed(data, [f"{kind} (a.jsonl) = {'0' * 32}"])
+
+
+def test_a_list_in_one_endless_line_is_refused_in_a_short_one(data: Path) -> None:
+    with pytest.raises(UsageError, match="names none") as refused:
+        listed(data, [line("z" * 9000)])
+    assert len(str(refused.value)) < 1000

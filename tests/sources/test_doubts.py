@@ -45,7 +45,9 @@ def test_refused_access_is_doubted_only_where_it_was_granted_before(error: Carri
     doubts = Doubts()
     assert doubts.tries(error) == 1
     doubts.right(after_doubt=False)
-    assert doubts.tries(error) == 4
+    assert doubts.tries(error) == 6
+    doubts.right(after_doubt=True)
+    assert doubts.tries(error) == 12, "one machine of many refuses"
 
 
 @pytest.mark.parametrize("error", [ChecksumMismatch("wrong"), TlsFailed("expired")], ids=lambda e: e.kind)

@@ -168,6 +168,19 @@ def test_the_spelling_holds_below_another_base_url_too() -> None:
         assert {asked for _, asked in other.log} == set(mirror)
 
 
+@pytest.mark.parametrize(
+    ("path", "asked"), [("", "b/a%2Bb%7e"), ("b/a+b~", "b/a%2Bb%7e"), ("x/p+q", "x/p+q")]
+)
+def test_a_listed_url_is_spelled_alike_below_another_base_url(tmp_path: Path, path: str, asked: str) -> None:
+    rows = tmp_path / "list.csv"
+    with (
+        SpelledServer({"/b/a%2Bb%7e?token=1": b"x"}) as server,
+        SpelledServer({f"/m/{asked}": b"x"}) as other,
+    ):
+        rows.write_text(f"url,path\n{server.url}/b/a%2Bb%7e?token=1,{path}\n")
+        assert hauled({"list": str(rows)}, Route(base_url=f"{other.url}/m/")) == {path or "b/a+b~": b"x"}
+
+
 def test_a_plan_without_spellings_asks_as_before() -> None:
     with SpelledServer({"/d/a+b%20(c).jsonl": b"x"}) as server:
         source = open_source("s", SourceSpec(url=[f"{server.url}/d/a%2Bb%20%28c%29.jsonl"]), timeouts=QUICK)

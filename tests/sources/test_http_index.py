@@ -22,7 +22,7 @@ from skyhaul_connectors.sources.http_index import (
     read_index,
 )
 from skyhaul_connectors.sources.http_url import parse_url
-from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.left_out import HIDDEN, LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer
@@ -284,6 +284,35 @@ def test_what_would_be_selected_and_is_no_child_is_counted() -> None:
         told = {ELSEWHERE: 1, QUERY: 2, OTHER_SCHEME: 1}
         assert listed(server, "/d/*.txt") == (["a.txt"], told)
         assert listed(server, "/d/**/*.txt") == (["a.txt"], {**told, ELSEWHERE: 2}), "a folder is one too"
+
+
+def test_a_query_that_names_a_file_is_counted_once_for_each_name() -> None:
+    page = (
+        '<a href="a.txt">a</a><a href="/get.php?f=b.txt">b</a><a href="?f=x/c.txt&amp;v=1">c</a>'
+        '<a href="?f=c.txt">c</a><a href="?C=N;O=D">Name</a><a href="/get.php?f=d.bin">d</a>'
+        '<a href="?f=a.txt">a</a>'
+    )
+    with SpelledServer({"/d/a.txt": b"x"}, {"/d/": page}) as server:
+        assert listed(server, "/d/*.txt") == (["a.txt"], {QUERY: 2})
+
+
+def test_a_page_that_goes_on_after_a_name_is_followed() -> None:
+    pages = {"/d/": '<a href="a">a</a><a href="?after=a">more</a>', "/d/?after=a": '<a href="b">b</a>'}
+    with SpelledServer({"/d/a": b"x", "/d/b": b"x"}, pages) as server:
+        assert listed(server, "/d/*") == (["a", "b"], {})
+
+
+def test_a_hidden_name_is_counted_where_only_its_dot_keeps_it_out() -> None:
+    page = (
+        '<a href=".a.txt">a</a><a href="/d/.a.txt">a</a><a href=".a.bin">a</a><a href=".git/">g</a>'
+        '<a href="s/.t/u.txt">u</a><a href="b.txt">b</a>'
+    )
+    with SpelledServer({"/d/b.txt": b"x"}, {"/d/": page}) as server:
+        assert listed(server, "/d/*.txt") == (["b.txt"], {HIDDEN: 1})
+        assert listed(server, "/d/**/*.txt") == (["b.txt"], {HIDDEN: 3})
+    server = SpelledServer({"/d/.a.txt": b"x", "/d/b.txt": b"x"}, {"/d/": page})
+    with server:
+        assert listed(server, "/d/.*.txt") == ([".a.txt"], {}), "a pattern with a dot takes it"
 
 
 def test_an_empty_folder_is_asked_for_again_and_told() -> None:

@@ -125,3 +125,56 @@ def test_a_list_that_says_0_and_the_digest_of_something_is_refused(tmp_path: Pat
     path.write_text(f'{{"url": "http://h.example/a", "size": 0, {digest}}}\n')
     with pytest.raises(UsageError, match="line 1: size is 0"):
         pinned({"list": str(path)})
+
+
+HTML = Page("<html>Please wait</html>")
+
+
+class Once(dict[tuple[str, str], Page]):
+    """Answers that are given once."""
+
+    def get(self, key: tuple[str, str], default: Page | None = None) -> Page | None:  # type: ignore[override]  # of one type
+        return self.pop(key, default)  # type: ignore[arg-type]  # None is one
+
+
+@pytest.mark.parametrize("first", ["HEAD", "GET range"])
+def test_a_page_in_the_place_of_data_is_asked_for_again(first: str) -> None:
+    with SpelledServer({"/a.jsonl": BODY}) as server:
+        server.odd = Once(
+            {(first, "/a.jsonl"): HTML, ("HEAD", "/a.jsonl"): HTML if first == "HEAD" else NOTHING}
+        )
+        assert pinned(f"{server.url}/a.jsonl").size == len(BODY)
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [("a.jsonl", 6), ("a.HTML", 1), ("a", 1), ("v1.0", 1), ("view.php?x=a.jsonl", 1), ("x.d/a", 1)],
+)
+def test_a_page_that_stays_one_is_an_object(name: str, heads: int) -> None:
+    with SpelledServer(pages={f"/{name}": HTML}) as server:
+        assert pinned(f"{server.url}/{name}").size == len(HTML.body)
+        assert server.log == [("HEAD", f"/{name}")] * heads
+
+
+@pytest.mark.parametrize("key", ["list", "checksums"])
+def test_a_page_in_the_place_of_a_list_is_asked_for_again(key: str) -> None:
+    name = "/list.jsonl" if key == "list" else "/SUMS"
+    with SpelledServer({"/a": BODY}) as server:
+        server.objects[name] = (
+            f'{{"url": "{server.url}/a"}}\n' if key == "list" else f"{hashlib.sha256(BODY).hexdigest()}  a\n"
+        ).encode()
+        server.odd = Once({("GET whole", name): Page("\r\n <!doctype html>Please wait")})
+        spec = (
+            {"url": {"list": server.url + name}}
+            if key == "list"
+            else {"url": [f"{server.url}/a"], "checksums": server.url + name}
+        )
+        source = open_source("s", SourceSpec(**spec), timeouts=QUICK)  # type: ignore[arg-type]  # fields of a SourceSpec
+        (obj,) = source.listing()
+        source.close()
+        assert (obj.checksum is not None) is (key == "checksums")
+        server.odd = {("GET whole", name): Page("<html>")}
+        source = open_source("s", SourceSpec(**spec), timeouts=QUICK)  # type: ignore[arg-type]  # fields of a SourceSpec
+        with pytest.raises(MalformedAnswer, match="a page of HTML in the place of a list"):
+            list(source.listing())
+        source.close()

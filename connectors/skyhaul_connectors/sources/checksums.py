@@ -1,7 +1,8 @@
 """A `checksums:` file in the format of sha256sum: `<64 hex digits>  <path>`, one object a line.
 
 `*` before the path (binary mode) and a leading `./` are taken as sha256sum writes them; its escaped names
-(a line that starts with a backslash) are read too. Source: GNU coreutils manual, "md5sum invocation".
+(a line that starts with a backslash) are read too, and so are lines as BSD and `sha256sum --tag` write them:
+`SHA256 (<path>) = <digits>`. Source: GNU coreutils manual, "md5sum invocation".
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ UNNAMED = "an object that no line of the checksums list names"
 NO_OBJECT = "a line of the checksums list that names no object"
 
 _LINE = re.compile(r"(\\?)([0-9a-fA-F]{64}) [ *](.+)")
+_TAGGED = re.compile(r"(\\?)SHA256 \((.+)\) = ([0-9a-fA-F]{64})")
+_SHOWN = 200
+"""Characters of a path in a message."""
 
 
 class Checksums:
@@ -47,20 +51,23 @@ class Checksums:
         if len(raw) > LINE_CAP:
             raise UsageError(f"{place}: longer than {LINE_CAP} bytes")
         try:
-            line = raw.decode().rstrip("\r\n")
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
             raise UsageError(f"{place}: not UTF-8") from None
         if not line.strip() or line.startswith("#"):
             return
-        match = _LINE.fullmatch(line)
-        if match is None:
+        match, tagged = _LINE.fullmatch(line), _TAGGED.fullmatch(line)
+        if match is not None:
+            escaped, digits, path = match.groups()
+        elif tagged is not None:
+            escaped, path, digits = tagged.groups()
+        else:
             raise UsageError(f"{place}: not '<sha256 in hex>  <path>'")
-        path = match[3]
-        if match[1]:
+        if escaped:
             path = re.sub(r"\\([\\nr])", lambda m: {"\\": "\\", "n": "\n", "r": "\r"}[m[1]], path)
         path = path.removeprefix("./")
         cursor = self._rows.execute(
-            "INSERT OR IGNORE INTO sums VALUES (?, ?, ?, 0)", (path, match[2].lower(), number)
+            "INSERT OR IGNORE INTO sums VALUES (?, ?, ?, 0)", (path, digits.lower(), number)
         )
         if cursor.rowcount != 1:
             raise UsageError(f"{place}: {printable(path)!r} is there twice")
@@ -105,7 +112,7 @@ class Checksums:
             return f"{said}: it is empty; write it anew, or take `checksums` out"
         longer = "SELECT path FROM sums WHERE substr(path, -length(?1) - 1) = '/' || ?1 ORDER BY line LIMIT 1"
         twin = self._rows.execute(longer, (stranger,)).fetchone() or self._shorter(stranger) or first
-        shown = f"it has {printable(twin[0])!r}, the source has {printable(stranger)!r}"
+        shown = f"it has {_shown(twin[0])}, the source has {_shown(stranger)}"
         return (
             f"{said}: {shown}; paths in it are relative to the source's root, as in `cd ROOT && sha256sum …`"
         )
@@ -118,6 +125,10 @@ class Checksums:
             if self._rows.execute("SELECT 1 FROM sums WHERE path = ?", (end,)).fetchone():
                 return (end,)
         return None
+
+
+def _shown(path: str) -> str:
+    return repr(printable(path[:_SHOWN]) + "…" * (len(path) > _SHOWN))
 
 
 LoadChecksums = Callable[[], Checksums]

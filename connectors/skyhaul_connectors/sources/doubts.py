@@ -23,7 +23,7 @@ ODD = (RangeRefused, MalformedAnswer)
 _REFUSALS = (AccessRefused, RedirectRefused)
 """True as a rule; doubted only where the server has let us in before."""
 
-_TRIES, _TRIES_IN_A_ROW, _TRIES_OF_FLICKERING, _TRIES_OF_REFUSALS = 6, 3, 12, 4
+_TRIES, _TRIES_IN_A_ROW, _TRIES_OF_FLICKERING = 6, 3, 12
 _TRUE_IN_A_ROW = 3
 
 
@@ -43,9 +43,9 @@ class Doubts:
         A third of all answers being odd, six tries in a row are odd once in 729 times; so once a doubt was
         right, it is twelve. Where the answers prove true again and again (a thousand objects are gone),
         three will do."""
-        if isinstance(error, _REFUSALS):
-            return _TRIES_OF_REFUSALS if self.proved else 1
-        if not isinstance(error, (*ODD, ObjectMissing, SourceChanged)):
+        if isinstance(error, _REFUSALS) and not self.proved:
+            return 1
+        if not isinstance(error, (*ODD, *_REFUSALS, ObjectMissing, SourceChanged)):
             return 1
         if self._flickers:
             return _TRIES_OF_FLICKERING

@@ -14,7 +14,8 @@ from skyhaul_connectors.sources.protocol import RangeRequest
 class Ask:
     """hops: redirects that led to `url`. learned: `url` is a remembered redirect. last: the range of
     `request` ends with it. unconditional: without If-Match, since that was refused; the answer's validator
-    decides. taken: bytes that came. given_up: its outcome is told, and what still comes for it is dropped."""
+    decides. undivided: not as two halves, since one of them was refused. taken: bytes that came. given_up:
+    its outcome is told, and what still comes for it is dropped."""
 
     request: RangeRequest
     asked: Asked
@@ -24,6 +25,7 @@ class Ask:
     learned: bool = False
     last: bool = True
     unconditional: bool = False
+    undivided: bool = False
     taken: int = 0
     first_in_line: float = 0.0
     given_up: bool = False

@@ -145,8 +145,9 @@ class HttpChannel:
     def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
         if self._connections.get(connection.origin) is connection:
             del self._connections[connection.origin]
-        if error is None and unanswered == 0 and connection.origin != self._first and not self._closed:
-            return  # another origin's connection went idle; it is opened anew when it is needed
+        idle = error is None and unanswered == 0 and not self._closed
+        if idle and (connection.origin != self._first or self._is_busy()):
+            return  # it went idle, and is opened anew when it is needed
         self._finish(error)
 
     # Inside
@@ -205,6 +206,9 @@ class HttpChannel:
     def _refuse(self, request: RangeRequest, error: CarriageError) -> None:
         if not self._closed:
             self._events.failed(request, error)
+
+    def _is_busy(self) -> bool:
+        return any(connection.busy for connection in self._connections.values())
 
     def _say_opened(self, timed: bool = True) -> None:
         if not self._opened and not self._closed:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from contextlib import suppress
 from typing import cast
 
 from skyhaul_connectors.sources.http_ask import Ask
@@ -30,7 +29,7 @@ from skyhaul_connectors.sources.http_refusal import RefusalBody
 from skyhaul_connectors.sources.http_request import range_request
 from skyhaul_connectors.sources.http_trust import PipelineTrust
 from skyhaul_connectors.sources.http_url import Origin
-from skyhaul_connectors.sources.low_water import TLS_MARGIN, LowWater
+from skyhaul_connectors.sources.low_water import TLS_MARGIN, LowWater, gather
 from skyhaul_connectors.sources.protocol import ChannelEvents
 from skyhaul_schemas.errors import (
     CarriageError,
@@ -43,7 +42,6 @@ from skyhaul_schemas.errors import (
 
 SKIP_CAP = 64 * 1024
 """Bytes of an error's body that are read past to keep the connection; a longer one closes it."""
-_RECEIVE_LOW_WATER: int = getattr(socket, "SO_RCVLOWAT", 0)
 _TRIAL_PATIENCE = 3.0
 """Seconds for the second half of a trial after the first one came, or four times what that took."""
 
@@ -83,6 +81,10 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._flush_due = True
             self._loop.call_soon(self._flush)
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._sent or self._queue)
+
     def waiting(self) -> list[Ask]:
         """What was asked and not sent yet."""
         return list(self._queue)
@@ -104,8 +106,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._over:
             self._transport.abort()
             return
-        if _RECEIVE_LOW_WATER:
-            self._socket = transport.get_extra_info("socket")
+        self._socket = transport.get_extra_info("socket")
         self._tick()
         self._owner.connected(self)
         self._flush()
@@ -130,7 +131,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._queue:
             self._flush()
         if self._low_water.read(now, self._reader.left, self._reader.length):
-            self._gather(self._low_water.mark)
+            gather(self._socket, self._low_water.mark)
 
     def eof_received(self) -> bool:
         if not self._over and self._reader.eof():
@@ -159,6 +160,8 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._owner.redirected(ask, head)
             except CarriageError as error:
                 self._fail(ask, error)
+            if not head.keep_alive:
+                self._go_over()
         else:
             fault = judge(ask.asked, head)
             if fault is None:
@@ -241,6 +244,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             return False
         anew = ask.in_one()
         anew.unconditional = anew.unconditional or head.status == 412
+        anew.undivided = True
         if anew.unconditional == ask.unconditional and ask not in self._trial:
             return False
         if isinstance(fault, RangesIgnored):
@@ -248,17 +252,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._trial_unclear()
         self._give_up(ask)
         self._queue.appendleft(anew)
-        if (head.length or 0) > SKIP_CAP:
-            asks = [anew, *(other for other in self._sent if not other.given_up), *list(self._queue)[1:]]
-            self.abort()
-            self._owner.ask_over_another(self, asks)
+        if (head.length or 0) > SKIP_CAP or not head.keep_alive:
+            self._go_over()
         return True
 
-    def _gather(self, mark: int) -> None:
-        """Have the kernel wake us for `mark` bytes or the end of the connection."""
-        if self._socket is not None:
-            with suppress(OSError):  # a system that has no such mark wakes us for every byte
-                self._socket.setsockopt(socket.SOL_SOCKET, _RECEIVE_LOW_WATER, mark)
+    def _go_over(self) -> None:
+        """End, and have what is asked here asked over another connection."""
+        asks = [*self._queue, *(ask for ask in self._sent if not ask.given_up)]
+        if asks and not self._over:
+            self.abort()
+            self._owner.ask_over_another(self, asks)
 
     # Sending
 
@@ -299,7 +302,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         )
 
     def _begins_trial(self, ask: Ask) -> bool:
-        return ask.asked.length >= 2 and not ask.asked.whole and self._trust.begin_trial()
+        divided = ask.asked.length >= 2 and not ask.asked.whole and not ask.undivided
+        return divided and self._trust.begin_trial()
 
     # Trials of pipelining
 
@@ -387,7 +391,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         self._timer = self._loop.call_later(self._deadlines.interval, self._tick)
         if self._low_water.look(self._loop.time()):
-            self._gather(self._low_water.mark)
+            gather(self._socket, self._low_water.mark)
         if self._sent:
             # A whole object takes as long as it takes; idle and minimum rate hold for it, too.
             first = self._loop.time() if self._sent[0].asked.whole else self._sent[0].first_in_line

@@ -22,7 +22,7 @@ from skyhaul_connectors.sources.http_judge import refusal
 from skyhaul_connectors.sources.http_pinning import Finder, Found
 from skyhaul_connectors.sources.http_spelling import locator_of, normal_form
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin
-from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.left_out import HIDDEN, LeftOut
 from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer, ObjectMissing
 from skyhaul_schemas.printable import printable
 
@@ -141,13 +141,26 @@ class Crawl(Finder):
         last = entry.name.rpartition("/")[2]
         if entry.is_folder:
             inside = self._globs.enter(states, last)
-            if inside and self._found.add(f"{name}/", spelling):
+            if not inside and self._hides(folder.states, entry) and self._found.add(f"{name}/", spelling):
+                self._left_out.add(name, HIDDEN)
+            elif inside and self._found.add(f"{name}/", spelling):
                 async with self._change:
                     self._folders.append(_Folder(f"{name}/", f"{spelling}/", inside))
                     self._change.notify()
         elif self._globs.takes(states, last) and self._found.add(name, spelling):
             url = self._root.spelled_below(spelling)
             await out.put(Found(name, url, locator=locator_of(name, spelling)))
+        elif self._hides(folder.states, entry) and self._found.add(name, spelling):
+            self._left_out.add(name, HIDDEN)
+
+    def _hides(self, states: States, entry: IndexEntry) -> bool:
+        """Whether nothing but a dot at the start of a name keeps the child, or a folder it is in, out."""
+        *folders, last = entry.name.split("/")
+        for part in folders:
+            if self._globs.hides_folder(states, part):
+                return True
+            states = self._globs.enter(states, part)
+        return self._globs.hides_folder(states, last) if entry.is_folder else self._globs.hides(states, last)
 
     def _inside(self, states: States, path: str) -> States:
         """The states in the folder that holds `path`, which a link may name over several folders."""

@@ -17,9 +17,13 @@ from skyhaul_connectors.sources.http_options import HttpOptions
 from skyhaul_connectors.sources.http_url import HttpUrl
 from skyhaul_connectors.sources.loop_thread import LoopThread
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import MalformedAnswer, UsageError
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import of_environment, storage_error, unusable
+
+_START = 1024
+"""Bytes in which a page of HTML begins."""
+_BLANK = b"\xef\xbb\xbf\t\n\r "
 
 
 def fetched(source: str, url: HttpUrl, options: HttpOptions, timeouts: Timeouts, cap: int) -> IO[bytes]:
@@ -67,6 +71,11 @@ async def _once(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, f
     answer = await documents.get(url, cap=cap, take=write)
     if answer.head.status != 200:
         raise refusal(f"{source}: {url}", answer.head)
+    if "html" in (answer.head.text(b"content-type") or "").lower():
+        # Some servers call all that they have HTML; lists and checksums never begin like it.
+        file.seek(0)
+        if file.read(_START).lstrip(_BLANK).startswith(b"<"):
+            raise MalformedAnswer(f"{source}: {url}: a page of HTML in the place of a list")
 
 
 def opened(what: str, path: str) -> IO[bytes]:

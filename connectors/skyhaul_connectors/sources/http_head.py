@@ -51,11 +51,13 @@ class AnswerHead:
 
 
 class _Collector:
-    __slots__ = ("body", "complete", "fields")
+    __slots__ = ("body", "complete", "fields", "keep_alive", "parser")
 
     def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
         self.fields: list[tuple[bytes, bytes]] = []
         self.complete = False
+        self.keep_alive = False
         self.body = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -63,6 +65,8 @@ class _Collector:
 
     def on_headers_complete(self) -> None:
         self.complete = True
+        # Only now: behind the end of an answer, which a length of 0 brings at once, llhttp has forgotten it.
+        self.keep_alive = self.parser.should_keep_alive()
 
     def on_body(self, _data: bytes) -> None:
         self.body = True
@@ -71,13 +75,14 @@ class _Collector:
 def parse_head(data: bytes) -> AnswerHead:
     """`data` ends with the empty line. Raises NotHttp."""
     collector = _Collector()
-    parser = httptools.HttpResponseParser(collector)
     try:
-        parser.feed_data(data)
+        collector.parser.feed_data(data)
     except httptools.HttpParserUpgrade:
         raise NotHttp("an upgrade that nobody asked for") from None
     except httptools.HttpParserError as error:
         raise NotHttp(f"not HTTP: {error}") from None
+    parser = collector.parser
+    del collector.parser  # they hold each other
     if not collector.complete or collector.body:
         raise NotHttp("a head that does not end where it should")
     if len(collector.fields) > FIELDS_CAP:
@@ -98,7 +103,7 @@ def parse_head(data: bytes) -> AnswerHead:
         fields,
         None if chunked else _length(fields.get(b"content-length")),
         chunked,
-        parser.should_keep_alive(),
+        collector.keep_alive,
     )
 
 

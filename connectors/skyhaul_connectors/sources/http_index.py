@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from skyhaul_connectors.sources.http_links import Link, LinkPage, html_links, next_links
-from skyhaul_connectors.sources.http_paging import is_next_page, names_content
+from skyhaul_connectors.sources.http_paging import is_next_page, names_content, names_in
 from skyhaul_connectors.sources.http_spelling import name_of
 from skyhaul_connectors.sources.http_url import HttpUrl, Origin, OtherScheme, spelling_of
 from skyhaul_connectors.sources.object_names import fault_in_path
@@ -169,11 +169,22 @@ class _HtmlPage:
                 self._go_on(target)
             elif names_content(target.query):
                 self._pass("?" + target.query.partition("=")[0], QUERY, always=True)
+            else:
+                self._pass_named(target.query)
         elif (rest := self._below(target.path)) is not None:
             if rest.strip("/"):
                 self._take_child(rest, link, target)
+        elif self._pass_named(target.query):
+            pass
         elif not self._is_above(target):
             self._pass(_tail(target.path), ELSEWHERE, is_folder=target.path.endswith("/"))
+
+    def _pass_named(self, query: str) -> bool:
+        """Whether a query names files (`/get.php?f=a.gz`), which are passed over."""
+        names = list(names_in(query))
+        for name in names:
+            self._pass(name, QUERY)
+        return bool(names)
 
     def _go_on(self, target: HttpUrl | None) -> None:
         if target is None or not self._is_page(target):

@@ -73,7 +73,8 @@ def judge(asked: Asked, head: AnswerHead) -> CarriageError | None:
     if head.status == 206:
         return _encoding_fault(asked, head) or _range_fault(asked, head) or _version_fault(asked, head)
     if head.status == 200:
-        return _whole_fault(asked, head)
+        # An encoding is the reason, where the length is another one for it.
+        return _encoding_fault(asked, head) or _whole_fault(asked, head)
     return refusal(asked.place, head, asked.object.size)
 
 
@@ -140,7 +141,7 @@ def _whole_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
             f"{asked.place}: the server ignores ranges, and the plan cuts this object; set shards.chunk_size"
             f" to {size}B or more in the job file and plan anew, so that it comes in one piece"
         )
-    return _encoding_fault(asked, head) or _version_fault(asked, head)
+    return _version_fault(asked, head)
 
 
 def encoding_in(head: AnswerHead) -> str | None:

@@ -1,13 +1,15 @@
 """How an object behind HTTP is pinned: by its strong ETag, else by Last-Modified, always by size.
 
 That an object has no bytes is believed of no head, and of no refusal of a range: only of a GET whose whole
-body has come, and was empty.
+body has come, and was empty. That `a.parquet` is a page of HTML is believed where the server keeps to it:
+what one machine of many shows in its trouble has a size too, and would be hauled.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from skyhaul_connectors.sources.blocking import tried
 from skyhaul_connectors.sources.http_documents import Answer, HttpDocuments
@@ -21,6 +23,27 @@ _TOTAL = re.compile(rb"bytes +(?:0-0|\*)/(\d{1,18})", re.IGNORECASE)
 _BUSY = (429, 503)
 
 _PAGES = frozenset(("text/html", "application/xhtml+xml"))
+_SUFFIX = re.compile(r"\.(?=[0-9]*[A-Za-z])([A-Za-z0-9]{1,8})")
+_OF_PAGES = frozenset(
+    (
+        "html",
+        "htm",
+        "xhtml",
+        "xht",
+        "shtml",
+        "php",
+        "phtml",
+        "asp",
+        "aspx",
+        "jsp",
+        "cgi",
+        "pl",
+        "py",
+        "cfm",
+        "do",
+    )
+)
+"""Suffixes in URLs of pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +52,14 @@ class Pin:
 
     size: int
     version: str
+
+
+class _PageInstead(MalformedAnswer):
+    """HTML where the name says something else. pinned: the page."""
+
+    def __init__(self, place: str, pinned: Pin) -> None:
+        super().__init__(f"{place}: a page of HTML")
+        self.pinned = pinned
 
 
 def version_in(head: AnswerHead) -> str:
@@ -44,7 +75,10 @@ def version_in(head: AnswerHead) -> str:
 
 async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
     """Asks by HEAD, and for the first byte where HEAD states no size or a size of 0. Raises CarriageError."""
-    return await tried(documents.doubts, _pin, documents, url, place)
+    try:
+        return await tried(documents.doubts, _pin, documents, url, place)
+    except _PageInstead as always:
+        return always.pinned
 
 
 async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
@@ -58,7 +92,7 @@ async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
     if head.status == 200 and head.length:
         _check_folder(url, answer, place)
         _check_encoding(documents, head, place)
-        return Pin(head.length, version_in(head))
+        return _believed(url, head, head.length, place)
     if head.status in _BUSY:
         raise _refused(place, answer)
     return await _pin_by_first_byte(documents, url, place)
@@ -78,18 +112,30 @@ async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str)
     if head.status == 206 and total is not None:
         if not answer.body or not int(total[1]):
             raise MalformedAnswer(f"{place}: the server answers for the first byte, and sends none")
-        return Pin(int(total[1]), version_in(head))
+        return _believed(url, head, int(total[1]), place)
     if head.status == 200 and head.length and answer.body:
-        return Pin(head.length, version_in(head))
+        return _believed(url, head, head.length, place)
     if head.status == 200 and answer.whole and not answer.body and (head.length == 0 or head.chunked):
         return Pin(0, version_in(head))
     raise RangeRefused(f"{place}: the server does not state the object's size")
 
 
+def _believed(url: HttpUrl, head: AnswerHead, size: int, place: str) -> Pin:
+    """Raises _PageInstead."""
+    pinned = Pin(size, version_in(head))
+    suffix = _SUFFIX.fullmatch(PurePosixPath(url.path).suffix)
+    if _is_page(head) and suffix is not None and suffix[1].lower() not in _OF_PAGES:
+        raise _PageInstead(place, pinned)
+    return pinned
+
+
+def _is_page(head: AnswerHead) -> bool:
+    return (head.text(b"content-type") or "").partition(";")[0].strip().lower() in _PAGES
+
+
 def _check_folder(url: HttpUrl, answer: Answer, place: str) -> None:
     """Servers lead from a folder's name to its index page, which is no object."""
-    kind = (answer.head.text(b"content-type") or "").partition(";")[0].strip().lower()
-    if answer.url.path == f"{url.path}/" and kind in _PAGES:
+    if answer.url.path == f"{url.path}/" and _is_page(answer.head):
         raise ObjectMissing(f"{place}: a folder; write {url}/** for what lies below it")
 
 

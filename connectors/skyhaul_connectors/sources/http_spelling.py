@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from skyhaul_connectors.sources.http_url import HttpUrl, spelling_of
+from skyhaul_connectors.sources.http_url import HttpUrl, parse_url, spelling_of
 from skyhaul_schemas.errors import ObjectMissing
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
@@ -49,9 +49,23 @@ def url_below(root: HttpUrl, obj: PinnedObject) -> HttpUrl:
     ObjectMissing for a locator that cannot stand in a request: a plan may come from anyone."""
     locator = obj.locator or ""
     if not locator.startswith(_HERE):
-        return root.below(obj.path)
+        return root.spelled_below(_spelling_in(locator, obj.path) or spelling_of(obj.path))
     spelling = locator.removeprefix(_HERE)
-    leads_out = any(part in ("", ".", "..") for part in spelling.split("/"))
-    if leads_out or any(c in spelling for c in _ELSEWHERE) or not _ASKABLE.fullmatch(spelling):
+    if not _is_below(spelling):
         raise ObjectMissing(f"{obj.source}: {printable(obj.path)!r}: the plan's locator cannot be used")
     return root.spelled_below(spelling)
+
+
+def _is_below(spelling: str) -> bool:
+    leads_out = any(part in ("", ".", "..") for part in spelling.split("/"))
+    elsewhere = any(c in spelling for c in _ELSEWHERE)
+    return not leads_out and not elsewhere and _ASKABLE.fullmatch(spelling) is not None
+
+
+def _spelling_in(url: str, path: str) -> str | None:
+    """How a listed URL, the locator of an object, spells its `path`; None where it has another one."""
+    try:
+        spelling = parse_url(url).path.lstrip("/")
+        return spelling if _is_below(spelling) and unquote(spelling, errors="strict") == path else None
+    except ValueError:
+        return None

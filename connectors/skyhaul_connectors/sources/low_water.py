@@ -1,4 +1,4 @@
-"""How many bytes a connection lets gather before it is read: sans-I/O.
+"""How many bytes a connection lets gather before it is read: sans-I/O but for `gather`.
 
 A hundred connections over one link bring a packet or two each time they are looked at, and a look costs
 more than its packets' bytes do. SO_RCVLOWAT (socket(7)) has the kernel wait for more. It never waits for
@@ -6,6 +6,9 @@ what may not come: only inside a body of known length, and never for more than i
 """
 
 from __future__ import annotations
+
+import socket
+from contextlib import suppress
 
 SMALLEST, LARGEST = 4 * 1024, 16 * 1024
 """Bytes. Below the first waiting is not worth its system call; above the second a wake-up costs little
@@ -21,6 +24,16 @@ is read packet by packet and its silence is told from its slowness."""
 TLS_MARGIN = 17 * 1024
 """Bytes of a TLS record and its frame (RFC 8446, section 5.1): so much of what is left of a body may have
 been read already and be waiting for the end of its record."""
+
+
+_OPTION: int = getattr(socket, "SO_RCVLOWAT", 0)
+
+
+def gather(connection: socket.socket | None, mark: int) -> None:
+    """Have the kernel wake us for `mark` bytes or the end of the connection."""
+    if connection is not None and _OPTION:
+        with suppress(OSError):  # a system that has no such mark wakes us for every byte
+            connection.setsockopt(socket.SOL_SOCKET, _OPTION, mark)
 
 
 class LowWater:
