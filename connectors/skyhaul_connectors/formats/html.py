@@ -41,7 +41,8 @@ class HtmlDecoder(WholeObject):
         super().__init__(settings, options)
         self._options = options
         self._charset = None if options.encoding is None else html_text.charset_named(options.encoding)
-        self._fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
+        named = {"text": "body", **settings.fields}
+        self._fields = FieldMap(DecodeSettings(settings.schema, named, on_drift=settings.on_drift))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -56,7 +57,7 @@ class HtmlDecoder(WholeObject):
             account.pass_over(0, EMPTY_OBJECT)
         elif raw:
             try:
-                row = self._fields.for_object(data.chunk.object.path).row(self._page(raw))
+                row = self._fields.for_object(data.chunk.object.path).row(self._page(raw), account)
                 buffer.add(row, 0, len(raw))
             except BadPage as bad:
                 account.reject(0, len(raw), str(bad), raw)

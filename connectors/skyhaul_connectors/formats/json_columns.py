@@ -34,6 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from skyhaul_connectors.formats.column_times import counted
 from skyhaul_connectors.formats.encodings import is_utf8
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.json_exact import canonical
@@ -299,6 +300,11 @@ def _refuse_odd_doubles(values: pa.Array) -> None:
 
 
 def _times(values: pa.Array, kind: pa.DataType, times: Times) -> pa.Array:
+    if pa.types.is_integer(values.type) and times.epoch is not None:
+        micros, bad = counted(values, times.epoch)
+        if bad.any():
+            raise _Declined
+        return micros.cast(kind)
     if not pa.types.is_string(values.type):
         raise _Declined
     if values.null_count == len(values):

@@ -48,7 +48,7 @@ class JsonDecoder(WholeObject):
         super().__init__(settings, options)
         self._options = options
         self._lines = JsonlDecoder(settings, options)
-        self._fields = FieldMap(settings, options, options.melt)
+        self._fields = FieldMap(settings, options, options.melt, options.missing)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:

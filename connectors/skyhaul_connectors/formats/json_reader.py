@@ -94,7 +94,7 @@ class LineReader:
             record = self._record(line)
             if not self._fast.knows(record):
                 self._fast.learn(record)
-            return self._fields.rows(record)
+            return self._fields.rows(record, account=self._account)
         except BadJson as bad:
             self._account.reject(offset, len(line), str(bad), line)
         except Drift as drift:

@@ -28,6 +28,7 @@ from skyhaul_connectors.formats.decoder import Account, WholeObject, rows
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.isolated import Read
 from skyhaul_connectors.formats.melt import MeltOptions
+from skyhaul_connectors.formats.missing import MissingOptions
 from skyhaul_connectors.formats.parts import merged
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import Broken
@@ -39,7 +40,7 @@ from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 _CHILD = "skyhaul_connectors.formats.table_child"
 
 
-class ParquetOptions(TimeOptions, MeltOptions):
+class ParquetOptions(TimeOptions, MeltOptions, MissingOptions):
     """columns: the columns that are read; all of them where it is not given."""
 
     columns: tuple[str, ...] | None = None
@@ -57,7 +58,7 @@ class _Tables(WholeObject):
     def __init__(self, settings: DecodeSettings, options: ParquetOptions) -> None:
         super().__init__(settings, options)
         self._options = options
-        self._fields = FieldMap(settings, options, options.melt)
+        self._fields = FieldMap(settings, options, options.melt, options.missing)
         self._width = max(1, len(self._fields.melt))
 
     @property

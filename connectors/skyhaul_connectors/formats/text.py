@@ -28,7 +28,7 @@ from skyhaul_connectors.formats.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, even_cuts, with_surroundings
 from skyhaul_connectors.formats.encodings import UTF_8, BadText, Encoding, detect, encoding_named, encoding_of
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.fields import Drift, FieldMap
 from skyhaul_connectors.formats.lines import Rest
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.paragraphs import Paragraph, paragraphs_of_chunk, paragraphs_of_stream
@@ -70,7 +70,8 @@ class TextDecoder(WholeObject):
                 f"decode option 'unit': paragraphs of {self._declared.name} have no byte offsets;"
                 " use unit: object"
             )
-        self.fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
+        named = {"text": "body", **settings.fields}
+        self.fields = FieldMap(DecodeSettings(settings.schema, named, on_drift=settings.on_drift))
         for field, column in settings.fields.items():
             if column not in COLUMNS:
                 raise UsageError(
@@ -222,7 +223,13 @@ class _Rows:
         record: dict[str, str | bytes] = {"body": text}
         if encoding.name != "utf-8":
             record["encoding"] = encoding.name
-        self.buffer.add(self._fields.row(record), offset, length)
+        try:
+            row = self._fields.row(record, self._account)
+        except Drift as drift:
+            raw = text if isinstance(text, bytes) else text.encode("utf-8")
+            self._account.drift(offset, length, str(drift), raw)
+            return
+        self.buffer.add(row, offset, length)
 
 
 def _too_long(length: int, cap: int) -> str:
