@@ -40,6 +40,9 @@ from skyhaul_schemas.records import BODIES
 if TYPE_CHECKING:
     from skyhaul_connectors.formats.decoder import Account
 
+VERSION: Final = {"skyhaul.fields": "2"}
+"""For the fingerprint: it rises when tables, CSV or JSON give other rows of the same bytes."""
+
 _RENAMED: Final = {"document": {"source_id": "id"}}
 _IDENTIFIERS: Final = frozenset({"source_id", "station"})
 _OF_OBJECT: Final = ("@path", "@name", "@stem")
@@ -77,7 +80,7 @@ class FieldMap:
         self.melt = dict(melt or {})
         self.missing = Missing(missing)
         self.lenient = settings.on_drift == "null"
-        self._number = _decimal_of(decimal) if text_table else _number
+        self.number = _decimal_of(decimal) if text_table else _number
         body = [field for field in BODIES[settings.schema] if field.name != "metadata"]
         self._check(settings, {field.name for field in body})
         renamed = _RENAMED.get(settings.schema, {})
@@ -180,7 +183,7 @@ class FieldMap:
                 raise Drift(f"melt: column {printable(column)!r} is missing")
             quality = None if measured.quality is None else record.get(measured.quality)
             number = flag = None
-            for field, given, convert in (("value", value, self._number), ("quality", quality, _identifier)):
+            for field, given, convert in (("value", value, self.number), ("quality", quality, _identifier)):
                 try:
                     taken = None if given is None else convert(given)
                 except ValueError as drift:
@@ -235,7 +238,7 @@ class FieldMap:
         if pa.types.is_timestamp(kind):
             return self._time
         if pa.types.is_floating(kind):
-            return self._number
+            return self.number
         return _text
 
     def _time(self, value: Any) -> int:

@@ -25,7 +25,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 _COMMON = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?(?:Z|[+-][0-9]{2}:[0-9]{2})?)?",
+    r"(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3}(?:[0-9]{3})?)?(?:Z|[+-][01][0-9]:[0-5][0-9])?)?",
     re.ASCII,
 )
 """Forms that `datetime.fromisoformat` reads alike in every version, and ten times as fast."""

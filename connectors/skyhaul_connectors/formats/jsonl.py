@@ -22,7 +22,7 @@ from pydantic import Field
 
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.decoder import Account, WholeObject, even_cuts, rows, with_surroundings
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.fields import VERSION, FieldMap
 from skyhaul_connectors.formats.json_reader import LineReader
 from skyhaul_connectors.formats.lines import LongLine, Rest, Window, lines_of_chunk, lines_of_stream
 from skyhaul_connectors.formats.melt import MeltOptions
@@ -55,7 +55,7 @@ class JsonlDecoder(WholeObject):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {"orjson": orjson.__version__, "pyarrow": pa.__version__}
+        return {**VERSION, "orjson": orjson.__version__, "pyarrow": pa.__version__}
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
         if obj.size <= chunk_size or is_compressed(obj, self._options, read):
@@ -85,7 +85,9 @@ class JsonlDecoder(WholeObject):
                 for columns in reader.columns(window):
                     yield from self._steps(columns, account)
             elif isinstance(window, LongLine):
-                account.reject(window.offset, window.length, reader.too_long(window.length), window.raw)
+                account.reject(
+                    window.offset, window.length, reader.too_long(window.length, window.raw), window.raw
+                )
             else:
                 account.damage(window.offset, window.length, window.reason, window.raw)
         if account.pending:

@@ -1,14 +1,15 @@
 """Values that stand for a missing one: `-9999`, `NA`.
 
-A number in the list (`-9999`, `1e20`, `.nan`) stands for every value that is that number, however it is
-written: -9999.0 and -9.999e3 too, an integer, a double, a decimal; a column of less precise numbers (float32)
-is compared in its own precision. A text in the list stands for just that text. In a table of text (CSV) a
-number is compared as one in columns of numbers; elsewhere there it stands for its text.
+One that is a number stands for every value that is that number, however it is written: `-9999` for -9999.0
+and -9.999e3 too, for an integer, a double, a decimal; a column of less precise numbers (float32) is compared
+in its own precision; `nan` stands for what is no number. Each stands for texts that are just that text. In a
+table of text (CSV) cells are compared as numbers in columns of numbers.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -22,10 +23,13 @@ from skyhaul_connectors.formats.options import FormatOptions
 
 Sentinel = str | int | float
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,300}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
+
 
 class MissingOptions(FormatOptions):
     """missing: values of a record's columns that mean null. A number in this list stands for all ways to
-    write it (`-9999` also for -9999.0), a text for itself."""
+    write it (`-9999` also for -9999.0), and for its text; a text for itself."""
 
     missing: tuple[Sentinel, ...] = Field(default=())
 
@@ -41,16 +45,14 @@ class Missing:
     """The sentinels of one source."""
 
     def __init__(self, sentinels: Iterable[Sentinel]) -> None:
-        found = tuple(sentinels)
-        self.texts = frozenset(one for one in found if isinstance(one, str))
-        given = [one for one in found if not isinstance(one, str)]
-        self._nan = any(isinstance(one, float) and math.isnan(one) for one in given)
-        self._numbers = frozenset(one for one in given if one == one)
-        self.written = self.texts | {str(one) for one in given}
-        """The texts, and the numbers as they are commonly written."""
+        self.texts = frozenset(map(str, sentinels))
+        """The sentinels as they are written."""
+        found = {_number(text) for text in self.texts} - {None}
+        self._nan = any(text.strip().lower() == "nan" for text in self.texts)
+        self._numbers = frozenset(one for one in found if one is not None)
 
     def __bool__(self) -> bool:
-        return bool(self.texts or self._numbers or self._nan)
+        return bool(self.texts)
 
     def is_number(self, value: float) -> bool:
         """Whether a number is one of the sentinels."""
@@ -107,6 +109,14 @@ class Missing:
         if self._nan:
             hit |= np.isnan(raw)
         return pc.and_(pa.array(hit), values.is_valid())
+
+
+def _number(text: str) -> int | float | None:
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        return None
+    return float(text)
 
 
 def _integers(numbers: Iterable[int | float], kind: pa.DataType) -> set[int]:

@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.decoder import Account, WholeObject, rows
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.fields import VERSION, FieldMap
 from skyhaul_connectors.formats.isolated import Read
 from skyhaul_connectors.formats.melt import MeltOptions
 from skyhaul_connectors.formats.missing import MissingOptions
@@ -63,7 +63,7 @@ class _Tables(WholeObject):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {"orjson": orjson.__version__, "pyarrow": pa.__version__}
+        return {**VERSION, "orjson": orjson.__version__, "pyarrow": pa.__version__}
 
     @property
     def selects(self) -> bool:
