@@ -54,17 +54,14 @@ def counted(numbers: pa.Array, digits: int, ahead: int = 0) -> tuple[pa.Array, M
     """Microseconds (int64) of integers that count 10**-`digits` of a second, less `ahead` of UTC, and which
     rows lie outside of the years 1 to 9999. What is beyond a microsecond is cut off, to the past."""
     valid = numbers.is_valid()
-    # A number that 64 bits with a sign do not hold is beyond the calendar in each of the units.
     raw = numbers.fill_null(0).to_numpy(zero_copy_only=False)
-    if raw.dtype == np.uint64:
-        raw = np.minimum(raw, np.uint64(2**63 - 1))
-    raw = raw.astype(np.int64)
+    wide = raw if raw.dtype == np.uint64 else raw.astype(np.int64)
     if digits > 6:
-        micros = raw // 10 ** (digits - 6)
+        micros = (wide // wide.dtype.type(10 ** (digits - 6))).astype(np.int64)
     else:
         factor = 10 ** (6 - digits)
         most = 2**62 // factor  # so that an offset cannot overflow; the calendar is narrower
-        micros = np.clip(raw, -most, most) * factor
+        micros = np.clip(wide, 0 if wide.dtype == np.uint64 else -most, most).astype(np.int64) * factor
     if ahead:
         micros = micros - ahead
     bad = ((micros < FIRST) | (micros > LAST)) & valid.to_numpy(zero_copy_only=False)
