@@ -100,7 +100,7 @@ class LineReader:
             return self._fields.rows(record, account=self._account)
         except BadJson as bad:
             hint = line_hint(line, offset)
-            self._account.reject(offset, len(line), f"{hint} ({bad})" if hint else str(bad), line)
+            self._account.reject(offset, len(line), f"{bad} ({hint})" if hint else str(bad), line)
         except Drift as drift:
             self._account.drift(offset, len(line), str(drift), line)
         return []
