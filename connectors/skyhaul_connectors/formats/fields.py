@@ -9,7 +9,8 @@ stand for the object's path, its last part, and that without suffixes. Every col
 Drift, per field (nothing is cast or dropped in silence):
 - a field that the schema requires (`text`, `quantity`, `bytes`) must be there and not null;
 - text takes strings only; `source_id` and `station` also integers, written in decimal;
-- times take strings (see `times`), and numbers where `time_format` says how they count;
+- times take strings, and numbers where `time_format` says how they count (`epoch_s`, `epoch_ms`, `epoch_us`,
+  `epoch_ns`; a fraction of them beyond microseconds is cut off, to the past);
 - numbers take JSON numbers; an integer that a double cannot hold is drift. In tables of text (CSV) they
   take decimal numbers, with or without an exponent; white space around them is passed over.
 

@@ -4,8 +4,8 @@ A date `YYYY-MM-DD`, `YYYY-DDD` (day of the year) or `YYYY-Www-D` (week and its 
 with `T`, `t` or a space between. The time is `hh:mm:ss`, `hh:mm` or `hh`, and may state its offset: `Z`, `z`,
 `±hh:mm`, `±hhmm` or `±hh` (`-00:00` is UTC, as RFC 3339 says). Before a time the date may be written in the
 basic format, `YYYYMMDD`, and the time as `hhmmss` or `hhmm`. So all of RFC 3339 is read. Digits alone are no
-date. The years are 0001 to 9999; a year or month alone, a day in two digits of a year, and signs before the
-year are none.
+date. The years are 0001 to 9999. A year, month or week alone is no time, nor is one with a sign before its
+year, without its date, or with other separators.
 
 - A fraction follows the seconds, after a point or a comma; what is beyond its sixth digit is cut off.
 - `24:00` (also `24:00:00`, with zeros after it) is the end of its day: 00:00 of the next one.

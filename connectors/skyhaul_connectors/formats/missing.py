@@ -1,9 +1,10 @@
-"""Values that stand for a missing one: `-9999`, `NA`.
+"""Values that stand for a missing one.
 
-One that is a number stands for every value that is that number, however it is written: `-9999` for -9999.0
-and -9.999e3 too, for an integer, a double, a decimal; a column of less precise numbers (float32) is compared
-in its own precision; `nan` stands for what is no number. Each stands for texts that are just that text. In a
-table of text (CSV) cells are compared as numbers in columns of numbers.
+Each of `missing` (`[-9999, NA]`) stands for texts that are just that text. One that is a number stands also
+for every value that is that number, however it is written: `-9999` for -9999.0 and -9.999e3, for an integer,
+a double, a decimal; a column of less precise numbers (float32) is compared in its own precision; `nan` stands
+for what is no number. In a table of text (CSV) cells are compared as numbers in columns of numbers; in other
+formats values of a record's own columns and of those that a field takes are looked at, and no nested ones.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 *Parquet*. Row groups are the chunks: a plan reads the footer and cuts where a group begins; each chunk is
 hauled with the footer. Page checksums are verified where pages carry them. With `columns`, only those are
 read: of the others no page is hauled, decoded or kept in `metadata`. (An object with a checksum of the whole
-is hauled whole, so that it is proven.)
+is hauled whole, so that it is proven.) Times of 96 bits (INT96) are read in microseconds, so that none wraps.
 
 *Arrow IPC* (Feather 2). Record batches are the chunks of a file, by its footer too, and with `columns` only
 their buffers are hauled; files with dictionaries stay whole, since all batches need those, and streams, which
