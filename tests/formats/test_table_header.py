@@ -86,8 +86,8 @@ def test_cells_at_the_headers_end_that_name_nothing_are_no_columns() -> None:
         "4 cells where the header has 2",
     ]
     assert text(",text\n0,x\n") == [("x", '{"":"0"}')], "a column before others may have no name"
-    assert text(",text,,b\n0,x,1,2\n") == ["header: two columns have no name (name them by `columns`)"]
-    assert text(",,\n1,2,3\n") == ["header: no column has a name"]
+    assert text(",text,,b\n0,x,1,2\n") == ["header: column '' is there twice (name them by `columns`)"]
+    assert text(",,\n1,2,3\n") == ["header: column '' is there twice (name them by `columns`)"]
     assert text("text,b,text\n1,2,3\n") == ["header: column 'text' is there twice (name them by `columns`)"]
 
 

@@ -118,6 +118,7 @@ class Came:
     written: int = 0
     filtered: int = 0
     rejected: int = 0
+    passed_over: int = 0
     slowest: float = 0.0
 
     def records(self, path: str) -> int:
@@ -140,6 +141,7 @@ def what_came(store: DatasetStore, folder: Path) -> Came:
         came.written += record.records.written
         came.filtered += record.records.filtered
         came.rejected += record.records.rejected
+        came.passed_over += record.records.passed_over
         came.damaged |= {source.object for source in record.sources if source.damaged}
         took = datetime.fromisoformat(record.finished) - datetime.fromisoformat(record.started)
         came.slowest = max(came.slowest, took.total_seconds())

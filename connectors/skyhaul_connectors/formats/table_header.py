@@ -94,7 +94,8 @@ class HeaderReader:
             named = len(names)
             while named and not names[named - 1]:
                 named -= 1
-            unnamed, names = len(names) - named, names[:named]
+            if named:
+                unnamed, names = len(names) - named, names[:named]
             problem = self._problem(names)
             if problem:
                 self._account.damage(head.offset, head.length, f"header: {problem}", head.raw)
@@ -104,13 +105,9 @@ class HeaderReader:
     def _problem(self, names: tuple[str, ...]) -> str | None:
         if len(names) > self._rules.cap:
             return f"{len(names)} columns, more than max_columns of {self._rules.cap}"
-        if not names:
-            return "no column has a name"
         twice = _twice(names)
         if twice is None:
             return None
-        if not twice:
-            return "two columns have no name (name them by `columns`)"
         return f"column {printable(twice)!r} is there twice (name them by `columns`)"
 
     def _skip(self, count: int) -> bool:
