@@ -134,7 +134,7 @@ def test_cr_alone_is_named(path: str, raw: bytes, options: dict[str, Any]) -> No
 def zipped(name: str) -> bytes:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w") as archive:
-        archive.writestr(name, "text\n1\n")
+        archive.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), "text,x")
     return sink.getvalue()
 
 
