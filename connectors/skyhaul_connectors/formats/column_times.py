@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skyhaul_connectors.formats.json_text import Mask
 from skyhaul_connectors.formats.times import EPOCHS, FIRST, HINT, LAST, Times
@@ -22,6 +23,8 @@ def as_times(values: pa.Array, kind: pa.DataType, times: Times) -> tuple[pa.Arra
         found = values.type
     if pa.types.is_timestamp(found):
         offset = times.offset if found.tz is None else 0
+        if found.unit == "us" and not offset and within_calendar(values):
+            return values.cast(kind), {}
         micros, bad = counted(values.cast(pa.int64()), _DIGITS[found.unit], offset)
         return micros.cast(kind), dict.fromkeys(np.flatnonzero(bad).tolist(), _BEYOND)
     number = pa.types.is_integer(found) or pa.types.is_floating(found) or pa.types.is_decimal(found)
@@ -53,7 +56,7 @@ def as_times(values: pa.Array, kind: pa.DataType, times: Times) -> tuple[pa.Arra
 def counted(numbers: pa.Array, digits: int, ahead: int = 0) -> tuple[pa.Array, Mask]:
     """Microseconds (int64) of integers that count 10**-`digits` of a second, less `ahead` of UTC, and which
     rows lie outside of the years 1 to 9999. What is beyond a microsecond is cut off, to the past."""
-    valid = numbers.is_valid()
+    valid = numbers.is_valid().to_numpy(zero_copy_only=False) if numbers.null_count else None
     raw = numbers.fill_null(0).to_numpy(zero_copy_only=False)
     wide = raw if raw.dtype == np.uint64 else raw.astype(np.int64)
     if digits > 6:
@@ -64,8 +67,17 @@ def counted(numbers: pa.Array, digits: int, ahead: int = 0) -> tuple[pa.Array, M
         micros = np.clip(wide, 0 if wide.dtype == np.uint64 else -most, most).astype(np.int64) * factor
     if ahead:
         micros = micros - ahead
-    bad = ((micros < FIRST) | (micros > LAST)) & valid.to_numpy(zero_copy_only=False)
-    return pa.array(micros, mask=~valid.to_numpy(zero_copy_only=False)), bad
+    bad = (micros < FIRST) | (micros > LAST)
+    if valid is not None:
+        bad &= valid
+    return pa.array(micros, mask=None if valid is None else ~valid), bad
+
+
+def within_calendar(values: pa.Array) -> bool:
+    """Whether all of these timestamps in microseconds lie in the years 1 to 9999."""
+    ends = pc.min_max(values.cast(pa.int64()))
+    first, last = ends["min"].as_py(), ends["max"].as_py()
+    return first is None or (first >= FIRST and last <= LAST)
 
 
 def _all(values: pa.Array, problem: str) -> dict[int, str]:

@@ -130,6 +130,7 @@ class CsvDecoder(WholeObject):
                 " convert the objects to UTF-8"
             )
         self._missing = Missing(options.missing)
+        self._point = options.decimal == "."
         self._fields = FieldMap(settings, options, options.melt, text_table=True, decimal=options.decimal)
         self._dialect = Dialect(
             options.delimiter,
@@ -256,6 +257,9 @@ class CsvDecoder(WholeObject):
         if not missing.has_numbers:
             return False
         try:
+            # Python reads more than we do, at once; what it finds equal is looked at closely.
+            if not missing.is_number(float(cell if self._point else cell.replace(",", "."))):
+                return False
             return missing.is_number(self._fields.number(cell))
         except ValueError:
             return missing.is_nan(cell)

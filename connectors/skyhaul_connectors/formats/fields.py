@@ -81,7 +81,8 @@ class FieldMap:
         self.melt = dict(melt or {})
         self.missing = Missing(missing)
         self.lenient = settings.on_drift == "null"
-        self.number = _decimal_of(decimal) if text_table else _number
+        cells = _decimal_comma if decimal == "," else _decimal
+        self.number = cells if text_table else _number
         body = [field for field in BODIES[settings.schema] if field.name != "metadata"]
         self._check(settings, {field.name for field in body})
         renamed = _RENAMED.get(settings.schema, {})
@@ -274,22 +275,24 @@ def _number(value: Any) -> float:
     raise Drift(f"{_kind(value)}, not a number")
 
 
-def _decimal_of(mark: str) -> Callable[[Any], float]:
-    """Reads decimal numbers with `mark`, a point or a comma, before their fraction."""
-    other = "." if mark == "," else ""
+def _decimal(value: Any) -> float:
+    return _decimal_as(value, value)
 
-    def read(value: Any) -> float:
-        text = value.replace(mark, ".") if type(value) is str and other and other not in value else value
-        refused = bool(other) and type(value) is str and other in value
-        match = _DECIMAL.fullmatch(text) if type(text) is str and not refused else None
-        if match is None:
-            raise Drift(f"{printable(repr(value), 60)}, which is no decimal number")
-        number = float(match[1])
-        if not math.isfinite(number):
-            raise Drift(f"{printable(repr(value), 60)}, which is beyond the range of a double")
-        return number
 
-    return read
+def _decimal_comma(value: Any) -> float:
+    pointed = value.replace(",", ".") if type(value) is str and "." not in value else None
+    return _decimal_as(value, pointed)
+
+
+def _decimal_as(value: Any, pointed: Any) -> float:
+    """The number of a cell, and of the cell with a point before its fraction."""
+    match = _DECIMAL.fullmatch(pointed) if type(pointed) is str else None
+    if match is None:
+        raise Drift(f"{printable(repr(value), 60)}, which is no decimal number")
+    number = float(match[1])
+    if not math.isfinite(number):
+        raise Drift(f"{printable(repr(value), 60)}, which is beyond the range of a double")
+    return number
 
 
 def kind_of(problem: str) -> str:

@@ -18,10 +18,11 @@ Sources: ISO 8601-1:2019, RFC 3339.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 _DAY = 86_400_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
+_START, _START_UTC = datetime(1970, 1, 1), datetime(1970, 1, 1, tzinfo=UTC)
 
 _COMMON = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -30,6 +31,7 @@ _COMMON = re.compile(
 )
 """Forms that `datetime.fromisoformat` reads alike in every version, and ten times as fast."""
 
+_common = _COMMON.fullmatch
 _PROFILE = re.compile(
     r"(?P<year>[0-9]{4})(?:-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})|-(?P<nth>[0-9]{3})"
     r"|-W(?P<week>[0-9]{2})-(?P<weekday>[0-9])|(?P<basic>[0-9]{4})(?=[Tt ]))"
@@ -43,15 +45,15 @@ _PROFILE = re.compile(
 def iso_micros(text: str, offset: int) -> int:
     """Microseconds since 1970, UTC, of `text`; `offset` microseconds ahead of UTC where it states none.
     Raises ValueError where it is not of the profile; the result may lie outside of the years 1 to 9999."""
-    if _COMMON.fullmatch(text) is not None:
+    if _common(text) is not None:
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
             pass  # the last hour of a day, a leap second, or no time
         else:
-            ahead = moment.utcoffset()
-            micros = (moment.toordinal() - _EPOCH) * _DAY + _of_day(moment)
-            return micros - (offset if ahead is None else ahead // timedelta(microseconds=1))
+            passed = moment - _START if moment.tzinfo is None else moment - _START_UTC
+            micros = (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+            return micros - offset if moment.tzinfo is None else micros
     found = _PROFILE.fullmatch(text)
     if found is None:
         raise ValueError("no time of the profile")
@@ -68,11 +70,6 @@ def iso_micros(text: str, offset: int) -> int:
     if second == 60 and not _ends_month(whole):
         raise ValueError("no leap second")
     return whole + int(fraction[:6].ljust(6, "0"))
-
-
-def _of_day(moment: datetime) -> int:
-    seconds = (moment.hour * 60 + moment.minute) * 60 + moment.second
-    return seconds * 1_000_000 + moment.microsecond
 
 
 def _day(found: re.Match[str]) -> date:
