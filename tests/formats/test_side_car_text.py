@@ -79,10 +79,10 @@ def test_a_declared_or_detected_encoding_is_used(read) -> None:
     ("raw", "options", "reason"),
     [
         (b"caf\xe9", {}, "'utf-8' codec can't decode byte 0xe9"),
-        (codecs.BOM_UTF8 + b"\xff", {}, "invalid utf-8"),
-        (codecs.BOM_UTF16_LE + b"\x00\xd8", {}, "invalid utf-16-le"),
+        (codecs.BOM_UTF8 + b"\xff", {}, "can't decode byte 0xff in position 3"),
+        (codecs.BOM_UTF16_LE + b"\x00\xd8", {}, "invalid utf-16le"),
         (b"a\0b", {}, "a NUL character"),
-        (b"\x81", {"encoding": "cp1252"}, "invalid cp1252"),
+        (b"\x81", {"encoding": "euc-jp"}, "invalid euc-jp"),
         (b"\\ud800", {"encoding": "unicode_escape"}, "a lone surrogate"),
     ],
 )
@@ -106,4 +106,4 @@ def test_the_detector_is_in_the_fingerprint_where_it_is_asked() -> None:
     for format in ("image", "tar"):
         asked = decoder_for(format, DecodeSettings("image", options={"encoding": "detect"}), "").fingerprint
         plain = decoder_for(format, DecodeSettings("image"), "").fingerprint
-        assert asked.keys() - plain.keys() == {"charset-normalizer"}
+        assert asked.keys() - plain.keys() >= {"charset-normalizer", "skyhaul.guessing"}

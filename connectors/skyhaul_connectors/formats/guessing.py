@@ -63,10 +63,10 @@ _USUAL = (
         "windows-874",
         "iso-8859-7",
         "macintosh",
-        "x-mac-cyrillic",
         "iso-8859-15",
     ),
 )
+"""Without x-mac-cyrillic: its small letters are those of windows-1251, so that a guess would be a toss."""
 
 _COMMON = frozenset(
     "оеаинтсрвлкмдпуяыьгзбчйхжшюієї"

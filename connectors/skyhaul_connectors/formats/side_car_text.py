@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+from skyhaul_connectors.formats import whatwg
 from skyhaul_connectors.formats.encodings import (
     UTF_8,
     BadText,
     Encoding,
-    detect,
     encoding_named,
     encoding_of,
+    marked_or,
 )
+from skyhaul_connectors.formats.guessing import LEAST, VERSION, guess, usual
 from skyhaul_connectors.formats.json_exact import loads
 
 DETECT = "detect"
@@ -23,8 +27,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SideCarText:
-    """encoding: a name that Python knows, `detect`, or None for UTF-8 and what a byte order mark says. Raises
-    UsageError on another name."""
+    """encoding: a label of the Encoding Standard, a name that Python knows, `detect`, or None for UTF-8 and
+    what a byte order mark says. Raises UsageError on another name."""
 
     def __init__(self, encoding: str | None) -> None:
         self._detects = encoding == DETECT
@@ -33,7 +37,16 @@ class SideCarText:
     @property
     def fingerprint(self) -> Mapping[str, str]:
         """Of the libraries whose output reaches a record."""
-        return {"charset-normalizer": version("charset-normalizer")} if self._detects else {}
+        if self._declared is not None:
+            return whatwg.fingerprint()
+        if not self._detects:
+            return {}
+        return {
+            **whatwg.fingerprint(),
+            "charset-normalizer": version("charset-normalizer"),
+            "skyhaul.guessing": str(VERSION),
+            "python": f"{sys.version_info.major}.{sys.version_info.minor}",  # its Unicode
+        }
 
     def text(self, raw: bytes) -> str:
         """Without a byte order mark. Raises BadText."""
@@ -57,14 +70,17 @@ class SideCarText:
 
     def _encoding(self, raw: bytes) -> Encoding:
         if self._declared is not None:
-            return self._declared
+            return marked_or(self._declared, raw)
         marked = encoding_of(raw)
-        if self._detects and marked is UTF_8:
-            try:
-                marked.decode(raw)
-            except BadText:
-                return detect(raw) or marked
-        return marked
+        if not self._detects or marked is not UTF_8 or raw.startswith(codecs.BOM_UTF8):
+            return marked
+        guessed = guess(raw, usual())
+        if guessed is None:
+            raise BadText("none of the web's encodings fits")
+        if guessed.confidence < LEAST:
+            likeliest = f"the likeliest encoding is {guessed.encoding.name}"
+            raise BadText(f"{likeliest} at a confidence of {guessed.confidence}, below {LEAST}")
+        return guessed.encoding
 
 
 def _say_where(raw: bytes) -> None:
