@@ -101,6 +101,14 @@ def test_scripts_and_style_sheets_are_no_documents(stated: str, reason: str) -> 
     assert (found.counts, found.passed_over) == ((0, 0, False), {reason: 1})
 
 
+def test_an_answer_of_dns_is_no_document_whatever_its_type() -> None:
+    block = b"20240101000000\nwww.example.org. 600 IN A 192.0.2.1\n"
+    for kind in ("text/dns", "text/plain", ""):
+        raw = record("response", block, WARC_Target_URI="dns:www.example.org", Content_Type=kind)
+        found = decode(raw, "x.warc")
+        assert (found.counts, found.passed_over) == ((0, 0, False), {"no text: a DNS answer": 1})
+
+
 def _picture(kind: str) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(out, kind)

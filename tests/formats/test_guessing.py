@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.decoding import decode
+from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_connectors.formats.registry import check_options, decoder_for
 from skyhaul_schemas.errors import UsageError
 
 RUSSIAN = "Это русский текст для проверки кодировки. Съешь ещё этих мягких булок."
@@ -114,7 +116,7 @@ def test_a_character_cut_by_the_samples_end_and_a_late_first_one_change_nothing(
 @pytest.mark.parametrize(
     ("encoding", "message"),
     [
-        ({"detect": []}, "decode option 'encoding"),
+        ({"detect": []}, "should have at least 1 item"),
         ({"detect": ["klingon"]}, "is no text encoding"),
         ({"detect": ["utf-8", "iso-2022-kr"]}, "the Encoding Standard replaces it"),
         ({"detect": ["utf-8"], "least": 2}, "decode option 'encoding"),
@@ -125,6 +127,18 @@ def test_a_character_cut_by_the_samples_end_and_a_late_first_one_change_nothing(
 def test_what_cannot_be_guessed_among_is_refused(encoding: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         decode(b"", "x.txt", encoding=encoding)
+
+
+def test_a_source_of_mixed_formats_may_guess_its_texts() -> None:
+    given = DecodeSettings("document", options={"encoding": {"detect": ["koi8-r"]}})
+    check_options(None, given)
+    decoder_for(None, given, "x.txt")
+    with pytest.raises(
+        UsageError, match="decode option 'encoding' of format csv: Input should be a valid string"
+    ):
+        decoder_for(None, given, "x.csv")
+    with pytest.raises(UsageError, match="decode option 'encoding"):
+        check_options(None, DecodeSettings("document", options={"encoding": {"detct": ["koi8-r"]}}))
 
 
 def test_candidates_with_state_have_no_paragraphs() -> None:

@@ -49,7 +49,11 @@ def parse_options(model: type[Options], name: str, options: Mapping[str, Any]) -
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        found_all = error.errors(include_url=False)
+        # Of a value that may be of several kinds, the fault deepest inside is the one that was meant.
+        first = max(
+            (e for e in found_all if e["loc"][:1] == found_all[0]["loc"][:1]), key=lambda e: len(e["loc"])
+        )
         key = ".".join(printable(str(part)) for part in first["loc"]) or "decode"
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(sorted(model.model_fields)) or "none"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from skyhaul_connectors.formats.options import FormatOptions, parse_options
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
@@ -132,7 +134,15 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
             )
     # Together, since some options only fit each other.
     for name in sorted({name for key in settings.options for name in known[key]}):
-        given = {key: value for key, value in settings.options.items() if name in known[key]}
+        # A value that another format takes is no fault of the job, unless an object of this one comes.
+        given = {
+            key: value
+            for key, value in settings.options.items()
+            if name in known[key]
+            and (
+                takes(FORMATS[name], key, value) or not any(takes(FORMATS[n], key, value) for n in known[key])
+            )
+        }
         parse_options(options_of(FORMATS[name]), name, given)
 
 
@@ -159,6 +169,16 @@ def options_of(entry: Format) -> type[FormatOptions]:
     module = importlib.import_module(f"skyhaul_connectors.formats.{entry.module}")
     found: type[FormatOptions] = getattr(module, f"{entry.prefix}Options", FormatOptions)
     return found
+
+
+def takes(entry: Format, key: str, value: object) -> bool:
+    """Whether `value` is of the kind that the format's option `key` has."""
+    try:
+        kind: Any = options_of(entry).model_fields[key].annotation
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _entry(name: str, schema: str) -> Format:

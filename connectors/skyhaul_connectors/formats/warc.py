@@ -164,6 +164,8 @@ class WarcDecoder(WholeObject):
                 document["truncated"] = "unspecified"
             document["language"] = document["language"] or response.headers.get("content-language")
             body, header = response.body, response.headers.get("content-type")
+        if str(document["url"]).startswith("dns:"):
+            header = "text/dns"
         return self._with_text(document, body, header)
 
     def _with_text(self, document: dict[str, Any], body: bytes, header: str | None) -> dict[str, Any]:
