@@ -57,6 +57,15 @@ def test_help_on_a_full_stdout_is_no_bug() -> None:
     assert answer.stderr.startswith("skyhaul: error: stdout: No space left")
 
 
+@pytest.mark.parametrize("args", [("--help",), ("--version",), ("run", "--help"), ("schema",)])
+def test_a_reader_that_has_left_is_no_failure(args: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe:
+        answer = program(*args, stdout=pipe)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("closed", "out", "err"),
     [

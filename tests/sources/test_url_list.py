@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
+import io
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from skyhaul_connectors.sources import url_list
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.url_list import LINE_CAP
 from skyhaul_schemas.block_digests import BlockDigests
-from skyhaul_schemas.errors import ObjectMissing, RedirectRefused, SourceChanged, UsageError
+from skyhaul_schemas.errors import DiskFull, ObjectMissing, RedirectRefused, SourceChanged, UsageError
 from skyhaul_schemas.job import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 from sources.recording import fetch, first_opening
@@ -310,3 +314,20 @@ def test_a_list_of_another_kind_or_none_is_refused(tmp_path: Path) -> None:
         listed(tmp_path / "none.jsonl")
     with pytest.raises(UsageError, match="http"):
         open_source("remote", SourceSpec(url={"list": "s3://bucket/list.jsonl"}))
+
+
+def test_a_disk_that_is_full_while_a_list_is_fetched_is_told_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda prefix: Full())
+    with HostileServer({"objects.jsonl": b'{"url": "a"}\n'}) as server:
+        with pytest.raises(
+            DiskFull, match=r"the temporary copy of .*objects.jsonl \(TMPDIR\): no space left"
+        ):
+            listed(server.url + "objects.jsonl")
+        assert len([entry for entry in server.log if "GET" in str(entry)]) == 1, "asking again helps nothing"
+    assert not caplog.records, "the event loop has nothing to say of it"

@@ -67,6 +67,14 @@ class LateGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _text_on_stdout():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _text_on_stdout():
+            return super().invoke(ctx)
+
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run, and leave with the exit code of what happened. Never returns.
 
@@ -87,8 +95,7 @@ class LateGroup(click.Group):
     def _ended(self, session: Session, *args: Any, **extra: Any) -> int:
         code = 0
         try:
-            with _text_on_stdout():
-                code = super().main(*args, **extra) or 0
+            code = super().main(*args, **extra) or 0
         except SkyhaulError as error:
             complain(str(error), session.log_format)
             code = error.exit_code
@@ -111,9 +118,13 @@ def _text_on_stdout() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not _is_stdout(error):
-            raise
-        give_up_stdout(error)
+        if _is_stdout(error):
+            give_up_stdout(error)
+            raise click.exceptions.Exit(0) from error
+        if isinstance(error, BrokenPipeError):
+            # click would leave with 1 for it, and without a word.
+            raise RuntimeError("a pipe or a connection has lost its other end") from error
+        raise
 
 
 def _is_stdout(error: OSError) -> bool:
