@@ -129,7 +129,9 @@ class Place(_Record):
 
 class CommitRecord(_ProvedRecord):
     """`_skyhaul/commits/{group}/{shard}.json`; its presence is the commit, where it is of the plan.
-    filtered_by: by rule. passed_over_by: by reason; `passed_over_first` is the first of them."""
+    filtered_by: by rule. passed_over_by: by reason; `passed_over_first` is the first of them. nulled_by:
+    under `on_drift: null`, how many fields of records that were kept are null since their value does not fit,
+    by `field: reason`; such records are counted among the others."""
 
     shard: NonNegativeInt
     plan: str
@@ -141,6 +143,7 @@ class CommitRecord(_ProvedRecord):
     filtered_by: dict[str, int] = {}
     passed_over_by: dict[str, int] = {}
     passed_over_first: Place | None = None
+    nulled_by: dict[str, NonNegativeInt] = {}
     transfer: dict[str, TransferCounts]
     started: str
     finished: str
@@ -179,6 +182,7 @@ class GroupSums(_Record):
     splits: dict[str, SplitSums]
     damaged: list[int]
     passed_over_by: dict[str, int] = {}
+    nulled_by: dict[str, int] = {}
     by_source: dict[str, RecordCounts] | None = None
     empty_objects: dict[str, int] = {}
     plans: list[tuple[int, str]] | None = None
@@ -224,3 +228,4 @@ class RunRecord(_ProvedRecord):
     transfer: dict[str, TransferCounts]
     deferred_because: dict[str, int] = {}
     set_aside: list[str] = []
+    nulled_by: dict[str, int] = {}

@@ -393,6 +393,13 @@ class AboutSpec(_Model):
             raise NotAllowed(value, "a day such as 2026-11-22, in quotes") from None
 
 
+OnDrift = Annotated[
+    Literal["reject", "fail", "null"],
+    BeforeValidator(lambda value: "null" if value is None else value),  # as YAML reads a plain null
+    WithJsonSchema({"enum": ["reject", "fail", "null", None]}),
+]
+
+
 class Job(_Model):
     """A job file, version 1. Paths are as written; relative ones start at the working directory."""
 
@@ -414,9 +421,11 @@ class Job(_Model):
         default="reject",
         description="Bad records and unreadable rests of objects: keep them as rejects, or fail the shard.",
     )
-    on_drift: Literal["reject", "fail"] = Field(
+    on_drift: OnDrift = Field(
         default="reject",
-        description="Records that do not fit the schema: keep as rejects, or fail the shard.",
+        description="Records that do not fit the schema: keep as rejects, fail the shard, or (`null`) keep "
+        "them with null in each field whose value does not fit, counted by field and reason; a field that "
+        "the schema requires still makes a reject.",
     )
     max_rejects: MaxRejects | None = Field(
         default=None,

@@ -32,6 +32,7 @@ class Result:
     """By reason."""
     first_passed_over: int | None = None
     """Offset of the first."""
+    nulled: dict[str, int] = field(default_factory=dict)
 
     @property
     def texts(self) -> list[str]:
@@ -87,6 +88,8 @@ def decode_with(
             result.rows += step.batch.to_pylist()
             result.rejects += step.rejects
             result.damaged |= step.damaged
+            for reason, count in step.nulled.items():
+                result.nulled[reason] = result.nulled.get(reason, 0) + count
             for passed in step.passed_over:
                 result.passed_over[passed.reason] = result.passed_over.get(passed.reason, 0) + passed.count
                 known = result.first_passed_over

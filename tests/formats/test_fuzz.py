@@ -14,6 +14,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import brotli
@@ -30,6 +31,7 @@ from formats.decoding import decode
 from skyhaul_connectors.formats.registry import FORMATS
 from skyhaul_schemas.errors import DecodeError, DriftError, SkyhaulError
 
+TOOK = pa.list_(pa.struct([("for", pa.duration("ns"))]))
 TABLE = pa.table(
     {
         "text": [f"text {n} é" for n in range(60)],
@@ -39,6 +41,11 @@ TABLE = pa.table(
         "image": [{"bytes": b"GIF89a", "path": "x"}, None, {"bytes": None, "path": "y"}] * 20,
         "tags": [["a", None]] * 60,
         "d": pa.array(["p", "q"] * 30).dictionary_encode(),
+        "created": pa.array(range(60), pa.timestamp("ms")),
+        "took": pa.array(
+            [[{"for": n}] for n in range(60)], pa.list_(pa.struct([("for", pa.duration("ns"))]))
+        ),
+        "price": pa.array(map(Decimal, range(60)), pa.decimal128(9, 2)),
     }
 )
 
@@ -46,6 +53,14 @@ TABLE = pa.table(
 def parquet() -> bytes:
     out = io.BytesIO()
     pq.write_table(TABLE, out, row_group_size=20, write_page_checksum=True, compression="zstd")
+    return out.getvalue()
+
+
+def int96() -> bytes:
+    out = io.BytesIO()
+    at = pa.array([[n * 10**9] for n in range(60)], pa.list_(pa.timestamp("s")))
+    table = pa.table({"text": TABLE["text"], "created": TABLE["created"], "at": at})
+    pq.write_table(table, out, row_group_size=20, compression="none", use_deprecated_int96_timestamps=True)
     return out.getvalue()
 
 
@@ -89,6 +104,7 @@ JSONL = (
     b'{"text":"a \\ud83d\\ude00","n":1e5,"q":[1,{"k":null}]}\r\n{"id":12345678901234567890,"text":"b"}\n\n{}'
 )
 CSV = b'text,id,value,time\n"a ""b""\nc",1,2.5,2020-01-01\nd,2,-9999,2020-01-02T03:04:05Z\n'
+RDB = b"# agency\n# it's \"theirs\ntext;value;time;;\n5s;10n;20d;;\na;3,14;1700000000;;\nb;-9999,0;x;;y\r"
 BUOY = b"#STN YYYY MM WSPD  ATMP\n#text yr mo  m/s  degC\n22101 2018 07  1.0 MM\n22102 2018 07 99.9 -1.5\n"
 PAGES = [response(f"page {n} <b>bold</b>", n, head="Content-Encoding: identity\r\n") for n in range(3)]
 WEB = b"".join(
@@ -123,9 +139,9 @@ SEEDS: dict[str, list[bytes]] = {
         "<p>ü".encode("utf-16"),
     ],
     "warc": [b"".join(PAGES), by_record(PAGES), WEB],
-    "parquet": [parquet()],
+    "parquet": [parquet(), int96()],
     "arrow": [arrow(), arrow(stream=True)],
-    "csv": [CSV, CSV.decode().encode("utf-16"), BUOY, b'# t,"u\n# v"\n"one\n# two",-9999\n' * 3],
+    "csv": [CSV, CSV.decode().encode("utf-16"), BUOY, RDB, b'# t,"u\n# v"\n"one\n# two",-9999\n' * 3],
     "tsv": [CSV.replace(b",", b"\t")],
     "image": [
         png(),
@@ -139,7 +155,7 @@ SEEDS: dict[str, list[bytes]] = {
     "binary": [png(), b"plain"],
 }
 OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "jsonl": [{}, {"max_line": 40}, {"max_depth": 2}],
+    "jsonl": [{}, {"max_line": 40}, {"max_depth": 2}, {"missing": ["b", 100000], "time_format": "epoch_s"}],
     "json": [{}, {"records": "f"}, {"records": "text"}],
     "text": [{}, {"unit": "paragraph", "encoding": "utf-8"}, {"encoding": "detect"}]
     + [{"encoding": label} for label in ("euc-jp", "big5", "gb18030", "iso-2022-jp", "windows-1255")]
@@ -151,8 +167,19 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "html": [{}, {"extract": "all"}, {"encoding": "gb2312"}],
     "warc": [{}, {"extract": "all", "statuses": "all"}],
-    "parquet": [{}, {"columns": ["text", "d"]}, {"fields": {"bytes": "/image/bytes"}}],
-    "arrow": [{}, {"columns": ["text"]}, {"fields": {"bytes": "image"}}],
+    "parquet": [
+        {},
+        {"columns": ["text", "d"]},
+        {"columns": ["text", "created"], "missing": ["text 1 é", 3]},
+        {"fields": {"bytes": "/image/bytes"}},
+        {"melt": {"price": "p", "id": "i"}, "missing": [7], "time_format": "epoch_ms"},
+    ],
+    "arrow": [
+        {},
+        {"columns": ["text"]},
+        {"fields": {"bytes": "image"}},
+        {"missing": ["p", 5], "time_format": "epoch_ns"},
+    ],
     "csv": [
         {},
         {"quoted_newlines": False},
@@ -170,6 +197,8 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
             "units_row": True,
         },
         {"melt": {"id": "i", "value": "v"}, "fields": {"station": "text"}, "missing": [-9999]},
+        {"comment": "#", "skip_after_header": 1, "max_columns": 3, "max_record": 1024},
+        {"delimiter": ";", "decimal": ",", "missing": [-9999, "nan"], "time_format": "epoch_s"},
     ],
     "tsv": [{}, {"quote": "none", "comment": "#"}],
     "image": [{}, {"truncated": "reject"}],
@@ -241,16 +270,17 @@ def _check(name: str, data: st.DataObject) -> None:
         and (schema == "image" or "bytes" not in given.get("fields", {}))
     ]
     options = data.draw(st.sampled_from(known))
+    policy = data.draw(st.sampled_from(["reject", "null"]))
     batch_bytes = data.draw(st.sampled_from([1, 100, 8 * 1024 * 1024]))
-    found = decode(raw, path, name, schema, batch_bytes=batch_bytes, **options)
+    found = decode(raw, path, name, schema, batch_bytes=batch_bytes, on_drift=policy, **options)
     places = [row["offset"] for row in found.rows]
     assert all(place >= 0 for place in places)
     if schema != "reading" or "melt" in options:
         assert len(set(places)) == len(places)
-    again = decode(raw, path, name, schema, **options)
+    again = decode(raw, path, name, schema, on_drift=policy, **options)
     assert (again.rows, again.rejects, again.damaged) == (found.rows, found.rejects, found.damaged)
     error = _strict(raw, path, name, schema, options)
-    assert (error is None) == (not found.rejects)
+    assert (error is None) == (not found.rejects and not found.nulled)
     if error is not None:
         assert isinstance(error, DecodeError | DriftError), error
     assert all(reason.isprintable() for reason in (*found.reasons, str(error)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -76,6 +76,7 @@ class Account:
         self._rejects: list[Reject] = []
         self._damaged = False
         self._passed_over: dict[str, PassedOver] = {}
+        self._nulled: dict[str, int] = {}
 
     def reject(self, offset: int, length: int, reason: str, raw: bytes) -> None:
         """A record whose bytes are bad. Raises DecodeError under `on_damage: fail`."""
@@ -108,10 +109,20 @@ class Account:
             reason, count + (first.count if first else 0), min(offset, first.offset) if first else offset
         )
 
+    def null_fields(self, fields: Iterable[tuple[str, str]]) -> None:
+        """Fields of records that are kept, each with the kind of what did not fit (see `Decoded.nulled`)."""
+        for name, kind in fields:
+            self.null_field(f"{name}: {kind}", 1)
+
+    def null_field(self, reason: str, count: int) -> None:
+        """`count` records that are kept with a field null; `reason` as in `Decoded.nulled`."""
+        self._nulled[reason] = self._nulled.get(reason, 0) + count
+
     def step(self, batch: pa.RecordBatch) -> Decoded:
-        """`batch` with all that was rejected or passed over since the last step."""
-        decoded = Decoded(batch, self._rejects, self._damaged, list(self._passed_over.values()))
-        self._rejects, self._damaged, self._passed_over = [], False, {}
+        """`batch` with all that was rejected, passed over or made null since the last step."""
+        passed_over = list(self._passed_over.values())
+        decoded = Decoded(batch, self._rejects, self._damaged, passed_over, self._nulled)
+        self._rejects, self._damaged, self._passed_over, self._nulled = [], False, {}, {}
         return decoded
 
     @property
@@ -121,7 +132,7 @@ class Account:
 
     @property
     def pending(self) -> bool:
-        return bool(self._rejects or self._passed_over) or self._damaged
+        return bool(self._rejects or self._passed_over or self._nulled) or self._damaged
 
     def _add(self, offset: int, length: int, reason: str, raw: bytes) -> None:
         # A library's words may quote the object.

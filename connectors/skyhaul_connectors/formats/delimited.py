@@ -1,9 +1,13 @@
 """CSV, TSV and other delimited text to records: the header names the columns, each cell is text.
 
 Options say what the bytes don't: the delimiter (one character, or `whitespace`), quote and escape, lines to
-skip before the header, a header of one's own (`columns`), a row of units below it, a comment mark (stripped
-from the header; later lines that begin with it are passed over, but not inside a quoted cell), which cells
-mean null (`missing`), and the encoding: a stateless one, since offsets are counted in bytes.
+skip before the header and below it, a header of one's own (`columns`), a row of units below it, a comment
+mark (see `table_header` for which line is the header then; later lines that begin with the mark are passed
+over, but not inside a quoted cell), which cells mean null (see `missing`), the mark before the fraction of a
+number, and the encoding: a stateless one, since offsets are counted in bytes.
+
+Cells at the header's end that name nothing (a spreadsheet's `a,b,,`) are no columns; a record that holds
+something there is rejected.
 
 An object is read whole, in bounded memory, since a quoted cell may hold line breaks; where the job says
 `quoted_newlines: false` it is cut like lines, and each chunk reads the header from the object's head. A
@@ -15,11 +19,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from skyhaul_connectors.formats import whatwg
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
@@ -32,30 +35,38 @@ from skyhaul_connectors.formats.decoder import (
     with_surroundings,
 )
 from skyhaul_connectors.formats.encodings import Encoding, encoding_named, encoding_of, marked_or
-from skyhaul_connectors.formats.fields import Drift, FieldMap
+from skyhaul_connectors.formats.fields import VERSION, Drift, FieldMap
 from skyhaul_connectors.formats.lines import Rest, lines_of_chunk, lines_of_stream
 from skyhaul_connectors.formats.melt import MeltOptions
+from skyhaul_connectors.formats.missing import Missing, MissingOptions, Sentinel
+from skyhaul_connectors.formats.not_text import not_text
 from skyhaul_connectors.formats.options import StreamOptions
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import PeekedStream, PlainStream, Stream
+from skyhaul_connectors.formats.table_header import Header, HeaderReader, HeaderRules
 from skyhaul_connectors.formats.table_lines import Cells, Dialect, Line, lines_decoded, lines_in, records_of
 from skyhaul_connectors.formats.times import TimeOptions
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.records import RAW_CAP
 
 _BOM = 4
+_HEAD = 4096
 
 
-class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
+class CsvOptions(StreamOptions, TimeOptions, MeltOptions, MissingOptions):
     """delimiter: one character, `tab` or `whitespace`. quote, escape: one character, or `none`. columns:
     names, where the object has no header. skip_lines: lines before the header. units_row: the line below
-    the header holds units. comment: how lines that are no records begin. missing: cells that mean null; in
-    columns of numbers white space around them is passed over. A number in this list stands for its text.
-    max_record: bytes of a record at most. quoted_newlines: false where no cell holds a line break: the
-    object may be cut. encoding: a label of the Encoding Standard, or a
-    name that Python knows; UTF-8, or what a byte order mark says, without it."""
+    the header holds units. skip_after_header: lines below the header (and its units) that are no records, as
+    USGS's `5s 15s 20d`. comment: how lines that are no records begin; the header may stand behind the mark or
+    below such lines. missing: cells that mean null; in
+    columns of numbers white space around them is passed over. A number in this list (`-9999`) stands in
+    columns of numbers for all ways to write it (-9999.0), elsewhere for its text. decimal: the mark before a
+    number's fraction, `.` or `,`; numbers have no other marks.
+    max_record: bytes of a record at most. max_columns: of a header. quoted_newlines: false where no cell
+    holds a line break: the object may be cut. encoding: a label of the Encoding
+    Standard, or a name that Python knows; UTF-8, or what a byte order mark says, without it."""
 
     delimiter: str = ","
     quote: str = '"'
@@ -63,10 +74,13 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
     columns: tuple[str, ...] = ()
     skip_lines: int = Field(default=0, ge=0, le=1000)
     units_row: bool = False
+    skip_after_header: int = Field(default=0, ge=0, le=1000)
     comment: str | None = Field(default=None, min_length=1, max_length=8)
-    missing: tuple[str, ...] = ("",)
+    missing: tuple[Sentinel, ...] = ("",)
+    decimal: Literal[".", ","] = "."
     encoding: str | None = None
     max_record: Size = Field(default=16 * 1024**2, ge=1024)
+    max_columns: int = Field(default=500_000, ge=1)
     quoted_newlines: bool = True
 
     @field_validator("delimiter")
@@ -94,25 +108,15 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions):
             raise ValueError("name each column once")
         return value
 
-    @field_validator("missing", mode="before")
-    @classmethod
-    def _as_text(cls, value: Any) -> Any:
-        if not isinstance(value, list | tuple):
-            return value
-        return [str(one) if type(one) in (int, float) else one for one in value]
+    @model_validator(mode="after")
+    def _marks(self) -> CsvOptions:
+        if self.decimal == self.delimiter:
+            raise ValueError("decimal is the delimiter; say which other character that is")
+        return self
 
 
 class TsvOptions(CsvOptions):
     delimiter: str = "\t"
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    """names: the columns. units: by column. stop: where the records begin."""
-
-    names: tuple[str, ...]
-    units: Mapping[str, str]
-    stop: int
 
 
 class CsvDecoder(WholeObject):
@@ -127,8 +131,10 @@ class CsvDecoder(WholeObject):
                 f"decode option 'encoding': lines of {self._declared.name} have no byte offsets;"
                 " convert the objects to UTF-8"
             )
-        self._missing = frozenset(options.missing)
-        self._fields = FieldMap(settings, options, options.melt, text_table=True)
+        self._missing = Missing(options.missing).texts
+        self._fields = FieldMap(
+            settings, options, options.melt, options.missing, text_table=True, decimal=options.decimal
+        )
         self._dialect = Dialect(
             options.delimiter,
             None if options.quote == "none" else options.quote,
@@ -137,10 +143,20 @@ class CsvDecoder(WholeObject):
             options.max_record,
             options.comment,
         )
+        self._rules = HeaderRules(
+            self._dialect,
+            options.columns,
+            options.skip_lines,
+            options.skip_after_header,
+            options.units_row,
+            frozenset((*self._fields.taken, *self._fields.columns.values())),
+            options.max_columns,
+        )
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        versions = {"pyarrow": pa.__version__, "python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        versions = {**VERSION, "pyarrow": pa.__version__, "python": python}
         # Only a declared encoding has changed its meaning; a mark says no more than it did.
         return versions if self._declared is None else {**versions, **whatwg.fingerprint()}
 
@@ -166,8 +182,15 @@ class CsvDecoder(WholeObject):
         account = Account(self.settings, data.chunk)
         buffer = RowBuffer(self.settings, self.schema, account)
         fields = self._fields.for_object(data.chunk.object.path)
-        lines, encoding = self._lines(data)
-        header = self._header(lines, account)
+        lines, encoding, problem = self._lines(data)
+        if problem is not None:
+            size = data.chunk.object.size
+            account.damage(data.chunk.offset, data.chunk.length, problem, data.read(0, min(size, RAW_CAP)))
+            yield from buffer.rest()
+            return
+        reader = HeaderReader(lines, self._rules, account)
+        header = reader.read()
+        lines = reader.lines
         if header is not None:
             if data.chunk.offset > 0:
                 lines = lines_in(
@@ -180,98 +203,51 @@ class CsvDecoder(WholeObject):
                     yield buffer.step()
         yield from buffer.rest()
 
-    def _lines(self, data: ChunkBytes) -> tuple[Iterator[Line | Rest], Encoding]:
-        """The object's lines from its start; those of the chunk where it is the first of several."""
+    def _lines(self, data: ChunkBytes) -> tuple[Iterator[Line | Rest], Encoding, str | None]:
+        """The object's lines from its start; those of the chunk where it is the first of several. And what
+        the object is, where it is no text."""
         chunk, cap = data.chunk, self._options.max_record
         stream: Stream | None = open_stream(data, self._options)
         plain = stream is None
-        peeked = PeekedStream(stream or PlainStream(data, 0, chunk.object.size), _BOM)
+        peeked = PeekedStream(stream or PlainStream(data, 0, chunk.object.size), _HEAD)
         encoding = self._under_mark(peeked.head)
+        problem = not_text(peeked.head) if self._declared is None else None
         if not encoding.cuttable:
-            return lines_decoded(peeked, encoding, cap), encoding
+            return lines_decoded(peeked, encoding, cap), encoding, problem
         if plain and chunk.offset == 0:
-            return lines_in(lines_of_chunk(data, cap), encoding, cap), encoding
+            return lines_in(lines_of_chunk(data, cap), encoding, cap), encoding, problem
         if plain:
             head = lines_of_stream(PlainStream(data, 0, chunk.object.size), cap, piece=LOOK_AHEAD)
-            return lines_in(head, encoding, cap), encoding
-        return lines_in(lines_of_stream(peeked, cap), encoding, cap), encoding
+            return lines_in(head, encoding, cap), encoding, problem
+        return lines_in(lines_of_stream(peeked, cap), encoding, cap), encoding, problem
 
     def _under_mark(self, head: bytes) -> Encoding:
         return encoding_of(head) if self._declared is None else marked_or(self._declared, head)
 
-    def _header(self, lines: Iterator[Line | Rest], account: Account) -> _Header | None:
-        """Reads the header off `lines`. None where there is none: an empty object, or damage."""
-        stop = 0
-        head: Cells | None = None
-        for _ in range(self._options.skip_lines):
-            line = next(lines, None)
-            if line is None:
-                return None
-            if isinstance(line, Rest):
-                account.damage(line.offset, line.length, line.reason, line.raw)
-                return None
-            stop = line.offset + line.size
-        names = self._options.columns
-        units: tuple[str, ...] = ()
-        if not names:
-            read = self._head_record(lines, account)
-            if read is None:
-                return None
-            names, stop, head = read
-        if self._options.units_row:
-            read = self._head_record(lines, account)
-            if read is None:
-                return None
-            units, stop, _ = read
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None and head is not None:
-            reason = f"header: column {printable(twice)!r} is there twice (name them by `columns`)"
-            account.damage(head.offset, head.length, reason, head.raw)
-            return None
-        return _Header(names, dict(zip(names, units, strict=False)), stop)
-
-    def _head_record(
-        self, lines: Iterator[Line | Rest], account: Account
-    ) -> tuple[tuple[str, ...], int, Cells] | None:
-        """The cells of the header or the units, where the lines after them begin, and the record."""
-        seen = _Seen(self._without_mark(lines))
-        record = next(records_of(seen, replace(self._dialect, comment=None)), None)
-        if record is None:
-            return None
-        if record.problem:
-            account.damage(record.offset, record.length, f"header: {record.problem}", record.raw)
-            return None
-        return tuple(cell.strip() for cell in record.cells), seen.stop, record
-
-    def _without_mark(self, lines: Iterator[Line | Rest]) -> Iterator[Line | Rest]:
-        """The lines of one record, whose first one may begin with the comment mark."""
-        mark = self._options.comment
-        begun = False
-        for line in lines:
-            if mark and not begun and isinstance(line, Line) and line.text.startswith(mark):
-                line = replace(line, text=line.text[len(mark) :])
-            begun = begun or (isinstance(line, Line) and bool(line.text.strip()))
-            yield line
-
     def _take(
-        self, record: Cells, header: _Header, fields: FieldMap, account: Account, buffer: RowBuffer
+        self, record: Cells, header: Header, fields: FieldMap, account: Account, buffer: RowBuffer
     ) -> None:
         if record.is_rest:
             account.damage(record.offset, record.length, record.problem or "unreadable", record.raw)
             return
         names, cells = header.names, record.cells
-        if record.problem or len(cells) != len(names):
-            problem = record.problem or f"{len(cells)} cells where the header has {len(names)}"
+        problem = record.problem
+        if not problem and header.unnamed and len(names) < len(cells) <= len(names) + header.unnamed:
+            beyond, cells = cells[len(names) :], cells[: len(names)]
+            if any(cell.strip() for cell in beyond):
+                problem = "a cell in a column that has no name"
+        if problem or len(cells) != len(names):
+            problem = problem or f"{len(cells)} cells where the header has {len(names)}"
             account.reject(record.offset, record.length, problem, record.raw)
             return
-        missing = self._missing
-        values = {name: None if cell in missing else cell for name, cell in zip(names, cells, strict=True)}
+        written = self._missing
+        values = {name: None if cell in written else cell for name, cell in zip(names, cells, strict=True)}
         for name in fields.numbers:
             cell = values.get(name)
-            if cell is not None and cell.strip() in missing:
+            if cell is not None and cell.strip() in written:
                 values[name] = None
         try:
-            found = fields.rows(values, header.units)
+            found = fields.rows(values, header.units, account)
         except Drift as drift:
             account.drift(record.offset, record.length, str(drift), record.raw)
             return
@@ -281,23 +257,6 @@ class CsvDecoder(WholeObject):
 
 class TsvDecoder(CsvDecoder):
     """Decoder of tab-separated text."""
-
-
-class _Seen:
-    """Remembers where the last line that was taken stops."""
-
-    def __init__(self, lines: Iterator[Line | Rest]) -> None:
-        self._lines = lines
-        self.stop = 0
-
-    def __iter__(self) -> _Seen:
-        return self
-
-    def __next__(self) -> Line | Rest:
-        line = next(self._lines)
-        if isinstance(line, Line):
-            self.stop = line.offset + line.size
-        return line
 
 
 def _from(lines: Iterator[Line | Rest], start: int) -> Iterator[Line | Rest]:

@@ -46,7 +46,8 @@ class HtmlDecoder(WholeObject):
         super().__init__(settings, options)
         self._options = options
         self._charset = None if options.encoding is None else html_text.charset_named(options.encoding)
-        self._fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
+        named = {"text": "body", **settings.fields}
+        self._fields = FieldMap(DecodeSettings(settings.schema, named, on_drift=settings.on_drift))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -64,7 +65,7 @@ class HtmlDecoder(WholeObject):
                 binary = None if (self._charset or "").startswith("utf-16") else binary_type(raw)
                 if binary is not None:
                     raise BadPage(f"no text: the bytes are {binary}")
-                row = self._fields.for_object(data.chunk.object.path).row(self._page(raw))
+                row = self._fields.for_object(data.chunk.object.path).row(self._page(raw), account)
                 buffer.add(row, 0, len(raw))
             except BadPage as bad:
                 account.reject(0, len(raw), str(bad), raw)

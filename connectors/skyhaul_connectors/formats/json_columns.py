@@ -34,6 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from skyhaul_connectors.formats.column_times import counted, within_calendar
 from skyhaul_connectors.formats.encodings import is_utf8
 from skyhaul_connectors.formats.fields import FieldMap
 from skyhaul_connectors.formats.json_exact import canonical
@@ -46,7 +47,8 @@ MOST_REREAD = 4
 """A window is declined where more than one row in so many has to be read exactly."""
 
 _MAX_COLUMNS = 256
-_COMMON_TIME = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}|\.[0-9]{6})?Z$"
+_COMMON_TIME = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}|\.[0-9]{6})?"
+_COMMON_TIME += r"(Z|[+-][01][0-9]:[0-5][0-9])$"
 _SAMPLE, _FAR_APART = 64 * 1024, 1200
 _QUOTE, _COLON = 0x22, 0x3A
 _NAME_END = np.zeros(256, np.bool_)
@@ -299,15 +301,23 @@ def _refuse_odd_doubles(values: pa.Array) -> None:
 
 
 def _times(values: pa.Array, kind: pa.DataType, times: Times) -> pa.Array:
+    if pa.types.is_integer(values.type) and times.epoch is not None:
+        micros, bad = counted(values, times.epoch)
+        if bad.any():
+            raise _Declined
+        return micros.cast(kind)
     if not pa.types.is_string(values.type):
         raise _Declined
     if values.null_count == len(values):
         return pa.nulls(len(values), kind)
     if times.iso_only and pc.all(pc.match_substring_regex(values, _COMMON_TIME)).as_py():
         try:
-            return values.cast(kind)
+            read = values.cast(kind)
         except pa.ArrowInvalid:
             raise _Declined from None
+        if not within_calendar(read):
+            raise _Declined
+        return read
     try:
         read = [None if text is None else times.parse(text) for text in values.to_pylist()]
     except ValueError:

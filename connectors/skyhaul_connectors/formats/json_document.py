@@ -21,7 +21,7 @@ from pydantic import Field
 
 from skyhaul_connectors.formats.compression import open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.fields import VERSION, FieldMap
 from skyhaul_connectors.formats.json_elements import Element, elements_of
 from skyhaul_connectors.formats.json_exact import BOM, BadJson
 from skyhaul_connectors.formats.json_quick import loads
@@ -48,11 +48,11 @@ class JsonDecoder(WholeObject):
         super().__init__(settings, options)
         self._options = options
         self._lines = JsonlDecoder(settings, options)
-        self._fields = FieldMap(settings, options, options.melt)
+        self._fields = FieldMap(settings, options, options.melt, options.missing)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {"orjson": orjson.__version__, "pyarrow": pa.__version__}
+        return {**VERSION, "orjson": orjson.__version__, "pyarrow": pa.__version__}
 
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
         account = Account(self.settings, data.chunk)

@@ -16,6 +16,7 @@ from skyhaul_connectors.formats.fields import Drift, FieldMap, Row
 from skyhaul_connectors.formats.json_columns import JsonColumns
 from skyhaul_connectors.formats.json_exact import BadJson
 from skyhaul_connectors.formats.lines import Window
+from skyhaul_connectors.formats.not_text import CR_ALONE, line_hint
 
 SMALLEST = 96 * 1024
 PATIENCE = 1
@@ -64,8 +65,10 @@ class LineReader:
         if self._failures >= PATIENCE:
             self._failures, self._paused = 0, PAUSE
 
-    def too_long(self, length: int) -> str:
-        return f"a line of {length} bytes, more than max_line of {self._max_line}"
+    def too_long(self, length: int, head: bytes) -> str:
+        """Of a line that begins with `head`."""
+        said = f"a line of {length} bytes, more than max_line of {self._max_line}"
+        return f"{said}; {CR_ALONE}" if b"\r" in head[:-1] else said
 
     def _exactly(self, window: Window) -> Iterator[list[Any]]:
         columns: list[list[Any]] = [[] for _ in range(self._fields.width + 2)]
@@ -88,15 +91,16 @@ class LineReader:
         if blank and not line.strip(_BLANK):
             return []
         if len(line) > self._max_line:
-            self._account.reject(offset, len(line), self.too_long(len(line)), line)
+            self._account.reject(offset, len(line), self.too_long(len(line), line), line)
             return []
         try:
             record = self._record(line)
             if not self._fast.knows(record):
                 self._fast.learn(record)
-            return self._fields.rows(record)
+            return self._fields.rows(record, account=self._account)
         except BadJson as bad:
-            self._account.reject(offset, len(line), str(bad), line)
+            hint = line_hint(line, offset)
+            self._account.reject(offset, len(line), f"{bad} ({hint})" if hint else str(bad), line)
         except Drift as drift:
             self._account.drift(offset, len(line), str(drift), line)
         return []

@@ -22,10 +22,11 @@ from pydantic import Field
 
 from skyhaul_connectors.formats.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.decoder import Account, WholeObject, even_cuts, rows, with_surroundings
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.fields import VERSION, FieldMap
 from skyhaul_connectors.formats.json_reader import LineReader
 from skyhaul_connectors.formats.lines import LongLine, Rest, Window, lines_of_chunk, lines_of_stream
 from skyhaul_connectors.formats.melt import MeltOptions
+from skyhaul_connectors.formats.missing import MissingOptions
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.times import TimeOptions
@@ -37,7 +38,7 @@ WINDOW = 4 * 1024 * 1024
 set-up) and a third longer for 16 MiB (the caches)."""
 
 
-class JsonlOptions(StreamOptions, TimeOptions, MeltOptions):
+class JsonlOptions(StreamOptions, TimeOptions, MeltOptions, MissingOptions):
     """max_line: bytes of one line at most. max_depth: levels of nesting at most."""
 
     max_line: Size = Field(default=16 * 1024**2, ge=2)
@@ -50,11 +51,11 @@ class JsonlDecoder(WholeObject):
     def __init__(self, settings: DecodeSettings, options: JsonlOptions) -> None:
         super().__init__(settings, options)
         self._options = options
-        self._fields = FieldMap(settings, options, options.melt)
+        self._fields = FieldMap(settings, options, options.melt, options.missing)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {"orjson": orjson.__version__, "pyarrow": pa.__version__}
+        return {**VERSION, "orjson": orjson.__version__, "pyarrow": pa.__version__}
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
         if obj.size <= chunk_size or is_compressed(obj, self._options, read):
@@ -84,7 +85,9 @@ class JsonlDecoder(WholeObject):
                 for columns in reader.columns(window):
                     yield from self._steps(columns, account)
             elif isinstance(window, LongLine):
-                account.reject(window.offset, window.length, reader.too_long(window.length), window.raw)
+                account.reject(
+                    window.offset, window.length, reader.too_long(window.length, window.raw), window.raw
+                )
             else:
                 account.damage(window.offset, window.length, window.reason, window.raw)
         if account.pending:

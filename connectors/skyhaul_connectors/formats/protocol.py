@@ -67,12 +67,15 @@ class PassedOver:
 class Decoded:
     """One step of decoding: a batch with `decoded_schema(schema)` (may have no rows), what was rejected since
     the last step, and what was passed over. `damaged` marks the object: its rest (one of the rejects) is
-    unreadable. Records read so far are the batch's rows, the rejects and what was passed over."""
+    unreadable. Records read so far are the batch's rows, the rejects and what was passed over. nulled: under
+    `on_drift: null`, fields of these records that are null since their value does not fit, counted by
+    `field: kind`, of a small set as in PassedOver."""
 
     batch: pa.RecordBatch
     rejects: list[Reject] = field(default_factory=list)
     damaged: bool = False
     passed_over: list[PassedOver] = field(default_factory=list)
+    nulled: dict[str, int] = field(default_factory=dict)
 
 
 class Decoder(Protocol):

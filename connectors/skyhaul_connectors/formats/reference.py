@@ -36,9 +36,30 @@ sources:
 """
 
 
+_RULES = {
+    "How a source's columns become fields": "fields",
+    "Times as text": "iso_time",
+    "Values that mean null": "missing",
+    "The header of a table of text": "table_header",
+    "Values of tables in `metadata`": "column_text",
+}
+"""Title -> the module whose docstring tells it, its first line aside."""
+
+
 def page() -> str:
     """The page as Markdown."""
-    return "\n".join([_HEAD, *_overview(), *_shared(), *_formats()]) + "\n"
+    return "\n".join([_HEAD, *_overview(), *_shared(), *_formats(), *_rules()]) + "\n"
+
+
+def _rules() -> Iterator[str]:
+    """What holds for several formats, as the modules say that do it."""
+    for title, name in _RULES.items():
+        module = importlib.import_module(f"skyhaul_connectors.formats.{name}")
+        _, _, said = (module.__doc__ or "").partition("\n\n")
+        yield f"## {title}"
+        yield ""
+        yield said.strip()
+        yield ""
 
 
 def _overview() -> Iterator[str]:

@@ -56,6 +56,8 @@ def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]
 def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | dict[str, Any]]:
     """The rows of `task["groups"]`, one group after the other."""
     file = _parquet(task, read)
+    wide = _int96(file.metadata, task["columns"])
+    coarse = _parquet(task, read, int96="ms") if wide else file
     for number in task["groups"]:
         group = file.metadata.row_group(number)
         rows = group.num_rows
@@ -63,9 +65,13 @@ def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | 
             continue
         size = max(1, group.total_byte_size // rows)
         batch_rows = int(max(1, min(_MAX_ROWS, BATCH_BYTES // size)))
-        for batch in file.iter_batches(
+        batches = file.iter_batches(
             batch_rows, row_groups=[number], columns=task["columns"], use_threads=False
-        ):
+        )
+        if wide:
+            again = coarse.iter_batches(batch_rows, row_groups=[number], columns=wide, use_threads=False)
+            batches = _not_wrapped(batches, again)
+        for batch in batches:
             yield from _handed_over(batch)
     yield {}
 
@@ -166,7 +172,44 @@ def _chosen(metadata: Any, columns: list[str] | None) -> list[int] | None:
     return [n for n, path in enumerate(paths) if any(f"{path}.".startswith(f"{c}.") for c in columns)]
 
 
-def _parquet(task: dict[str, Any], read: Read) -> pq.ParquetFile:
+def _int96(metadata: Any, columns: list[str] | None) -> list[str]:
+    """Paths of the leaf columns wanted that hold 96 bits: 32 of days and 64 of nanoseconds."""
+    chosen = _chosen(metadata, columns)
+    leaves = range(metadata.num_columns) if chosen is None else chosen
+    found = (metadata.schema.column(n) for n in leaves)
+    return [leaf.path for leaf in found if leaf.physical_type == "INT96"]
+
+
+def _not_wrapped(
+    batches: Iterator[pa.RecordBatch], again: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """`batches` as they are. Arrow lets days beyond 64 bits of microseconds (the year 294247) wrap without a
+    word; milliseconds, in which the same columns come `again`, hold all of 96 bits. Raises ValueError."""
+    for batch, coarse in zip(batches, again, strict=True):
+        for name, column in zip(coarse.schema.names, coarse.columns, strict=True):
+            if not _agree(batch.column(name), column):
+                raise ValueError(f"column {name!r} holds an INT96 time beyond 64 bits of microseconds")
+        yield batch
+
+
+def _agree(fine: pa.Array, coarse: pa.Array) -> bool:
+    """Whether the leaves of `coarse`, which are milliseconds, are those of `fine`, which has more of them."""
+    if pa.types.is_struct(coarse.type):
+        inner = dict(zip((field.name for field in fine.type), fine.flatten(), strict=True))
+        names = (field.name for field in coarse.type)
+        return all(_agree(inner[name], column) for name, column in zip(names, coarse.flatten(), strict=True))
+    if pa.types.is_map(coarse.type):
+        return _agree(fine.keys, coarse.keys) and _agree(fine.items, coarse.items)
+    if pa.types.is_nested(coarse.type):
+        return _agree(fine.flatten(), coarse.flatten())
+    if coarse.type != pa.timestamp("ms") or fine.type != pa.timestamp("us"):
+        return True  # a map's keys, which come along
+    micros = fine.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    millis = coarse.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    return bool((micros // 1000 == millis).all())
+
+
+def _parquet(task: dict[str, Any], read: Read, int96: str = "us") -> pq.ParquetFile:
     return pq.ParquetFile(
         pa.PythonFile(_ParquetBytes(read, task["size"]), mode="r"),
         buffer_size=1024 * 1024,
@@ -174,6 +217,8 @@ def _parquet(task: dict[str, Any], read: Read) -> pq.ParquetFile:
         thrift_string_size_limit=_THRIFT_LIMIT,
         thrift_container_size_limit=_THRIFT_LIMIT,
         page_checksum_verification=True,
+        # Nanoseconds, Arrow's own choice, hold the years 1677 to 2262 only, and wrap beyond.
+        coerce_int96_timestamp_unit=int96,
     )
 
 

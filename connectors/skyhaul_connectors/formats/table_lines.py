@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from skyhaul_connectors.formats.encodings import Encoding
 from skyhaul_connectors.formats.lines import LongLine, Rest, Window
+from skyhaul_connectors.formats.not_text import CR_ALONE
 from skyhaul_connectors.formats.stream import PIECE, Broken, PeekedStream
 from skyhaul_schemas.records import RAW_CAP
 
@@ -77,7 +78,7 @@ def lines_in(
             return
         if isinstance(item, LongLine):
             # Whether a LF ends it is not known here.
-            yield Line(item.offset, item.length, item.raw, "", _too_long(item.length, cap), b"")
+            yield Line(item.offset, item.length, item.raw, "", _too_long(item.length, cap, item.raw), b"")
             continue
         offset = item.offset
         *pieces, last = item.data.split(b"\n")
@@ -154,7 +155,8 @@ def _split(lines: Iterator[Line | Rest]) -> Iterator[Cells]:
         if isinstance(line, Rest):
             yield _rest(line)
         elif line.problem or line.text.strip():
-            yield Cells(line.offset, line.length, line.raw, line.text.split(), line.problem)
+            problem = line.problem or (CR_ALONE if "\r" in line.text.rstrip() else None)
+            yield Cells(line.offset, line.length, line.raw, line.text.split(), problem)
 
 
 def _one_a_line(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
@@ -171,7 +173,7 @@ def _one_a_line(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cell
             if not problem:
                 cells = next(_reader(iter((text,)), dialect))
         except csv.Error as error:
-            problem = _malformed(error)
+            problem = _malformed(error, text)
         yield Cells(line.offset, line.length, line.raw, cells, problem)
 
 
@@ -228,7 +230,7 @@ def _quoted(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
         except StopIteration:
             break
         except csv.Error as error:
-            problem = _malformed(error)
+            problem = _malformed(error, *(line.text for line in feed.taken))
         if feed.ended:
             break
         if not cells and not problem and not any(line.problem for line in feed.taken):
@@ -268,7 +270,7 @@ def _record(taken: list[Line], cells: Sequence[str], problem: str | None) -> Cel
 def _line(offset: int, raw: bytes, encoding: Encoding, cap: int) -> Line:
     length = len(raw)
     if length > cap:
-        return Line(offset, length, raw[:RAW_CAP], "", _too_long(length, cap))
+        return Line(offset, length, raw[:RAW_CAP], "", _too_long(length, cap, raw[:RAW_CAP]))
     problem = "a NUL byte" if b"\0" in raw else None
     if raw.isascii() and encoding.name == "utf-8":
         return Line(offset, length, raw, raw.decode("ascii"), problem)
@@ -296,9 +298,13 @@ def _rest(rest: Rest) -> Cells:
     return Cells(rest.offset, rest.length, rest.raw, (), rest.reason, is_rest=True)
 
 
-def _malformed(error: csv.Error) -> str:
+def _malformed(error: csv.Error, *lines: str) -> str:
+    # csv's own words for a CR in a cell advise what only a programmer can do.
+    if any("\r" in line.rstrip("\r") for line in lines):
+        return f"malformed CSV: {str(error).partition(' - ')[0]}; {CR_ALONE}"
     return f"malformed CSV: {error}"
 
 
-def _too_long(length: int, cap: int) -> str:
-    return f"a record of {length} bytes, more than max_record of {cap}"
+def _too_long(length: int, cap: int, raw: bytes = b"") -> str:
+    said = f"a record of {length} bytes, more than max_record of {cap}"
+    return f"{said}; {CR_ALONE}" if b"\r" in raw[:-1] else said

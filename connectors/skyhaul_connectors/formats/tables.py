@@ -3,7 +3,7 @@
 *Parquet*. Row groups are the chunks: a plan reads the footer and cuts where a group begins; each chunk is
 hauled with the footer. Page checksums are verified where pages carry them. With `columns`, only those are
 read: of the others no page is hauled, decoded or kept in `metadata`. (An object with a checksum of the whole
-is hauled whole, so that it is proven.)
+is hauled whole, so that it is proven.) Times of 96 bits (INT96) are read in microseconds, so that none wraps.
 
 *Arrow IPC* (Feather 2). Record batches are the chunks of a file, by its footer too, and with `columns` only
 their buffers are hauled; files with dictionaries stay whole, since all batches need those, and streams, which
@@ -31,10 +31,11 @@ from pydantic import Field
 
 from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.decoder import Account, WholeObject, rows
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.fields import VERSION, FieldMap
 from skyhaul_connectors.formats.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.isolated import Read
 from skyhaul_connectors.formats.melt import MeltOptions
+from skyhaul_connectors.formats.missing import MissingOptions
 from skyhaul_connectors.formats.parts import merged
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.stream import Broken
@@ -47,7 +48,7 @@ from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 _CHILD = "skyhaul_connectors.formats.table_child"
 
 
-class ParquetOptions(TimeOptions, MeltOptions):
+class ParquetOptions(TimeOptions, MeltOptions, MissingOptions):
     """columns: the columns that are read; all of them where it is not given. max_pixels and
     truncated: as for images."""
 
@@ -71,12 +72,12 @@ class _Tables(WholeObject):
         super().__init__(settings, options)
         self._options = options
         self._rules = ImageRules(options.max_pixels, options.truncated)
-        self._fields = FieldMap(settings, options, options.melt)
+        self._fields = FieldMap(settings, options, options.melt, options.missing)
         self._width = max(1, len(self._fields.melt))
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        found = {"orjson": orjson.__version__, "pyarrow": pa.__version__}
+        found = {**VERSION, "orjson": orjson.__version__, "pyarrow": pa.__version__}
         if self.settings.schema == "image":
             found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})
         return found

@@ -166,6 +166,8 @@ class TarDecoder(WholeObject):
                     account.pass_on(place + reject.offset, reject.length, reason, reject.raw)
                 for passed in step.passed_over:
                     account.pass_over(place + passed.offset, passed.reason, passed.count)
+                for reason, count in step.nulled.items():
+                    account.null_field(reason, count)
                 if step.damaged:
                     account.mark_damaged()
                 batch = self._placed(step.batch, place)

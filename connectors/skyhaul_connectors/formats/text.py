@@ -48,7 +48,7 @@ from skyhaul_connectors.formats.encodings import (
     encoding_of,
     marked_or,
 )
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.fields import Drift, FieldMap
 from skyhaul_connectors.formats.guessing import LEAST, VERSION, guess, usual
 from skyhaul_connectors.formats.lines import Rest
 from skyhaul_connectors.formats.options import FormatOptions, StreamOptions
@@ -112,7 +112,8 @@ class TextDecoder(WholeObject):
                 f"decode option 'unit': paragraphs of {self._declared.name} have no byte offsets;"
                 " use unit: object"
             )
-        self.fields = FieldMap(DecodeSettings(settings.schema, {"text": "body", **settings.fields}))
+        columns = {"text": "body", **settings.fields}
+        self.fields = FieldMap(DecodeSettings(settings.schema, columns, on_drift=settings.on_drift))
         for field, column in settings.fields.items():
             if column not in COLUMNS:
                 raise UsageError(
@@ -301,7 +302,13 @@ class _Rows:
         return False
 
     def take(self, offset: int, length: int, text: str | bytes) -> None:
-        self.buffer.add(self._fields.row({"body": text, **self._stated}), offset, length)
+        try:
+            row = self._fields.row({"body": text, **self._stated}, self._account)
+        except Drift as drift:
+            raw = text if isinstance(text, bytes) else text.encode("utf-8")
+            self._account.drift(offset, length, str(drift), raw)
+            return
+        self.buffer.add(row, offset, length)
 
 
 def _too_long(length: int, cap: int) -> str:

@@ -123,7 +123,7 @@ class WarcDecoder(WholeObject):
     def _take(self, record: ArchiveRecord, fields: FieldMap, account: Account, buffer: RowBuffer) -> None:
         try:
             document = self._document(record)
-            row = fields.row(document)
+            row = fields.row(document, account)
             buffer.add(row, record.offset, record.length, len(document["text"]))
         except NoDocument as no:
             account.pass_over(record.offset, str(no))

@@ -108,6 +108,7 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
     opening = "".join(_OPENING.format(split=split) for split in list(seen.splits)[:1])
     filtered = ", ".join(f"`{printable(rule)}` {count:,}" for rule, count in seen.filtered_by.items())
     passed = ", ".join(f"{printable(reason)} {count:,}" for reason, count in seen.passed_over_by.items())
+    nulled = ", ".join(f"{printable(reason)} {count:,}" for reason, count in seen.nulled_by.items())
     return (
         f"# {printable(job.about.title or job.name)}\n\n{_about(job)}"
         f"{rows:,} rows of schema `{job.schema_}` in Parquet, hauled by skyhaul.\n\n"
@@ -122,6 +123,8 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
         f"{chr(10) * 2 if filtered else ''}"
         f"{f'Passed over, for they are no records by their kind: {passed}.' if passed else ''}"
         f"{chr(10) * 2 if passed else ''}"
+        f"{f'Fields that are null since their value did not fit: {nulled}.' if nulled else ''}"
+        f"{chr(10) * 2 if nulled else ''}"
         f"Plan `{header.digest}`. `skyhaul verify` on this folder proves that each planned byte is accounted"
         f" for, and that each file is as it was committed.\n"
     )

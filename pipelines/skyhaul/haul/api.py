@@ -372,8 +372,14 @@ def _reconcile(
         transfer=_difference(after.transfer, before.transfer),
         deferred_because=dict(tally.kinds) if tally.deferred else {},
         set_aside=tally.set_aside[:SET_ASIDE_LISTED],
+        nulled_by=_gained(after.nulled_by, before.nulled_by),
     )
     return HaulOutcome(run, after, exit_code, tuple(messages))
+
+
+def _gained(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    more = {name: count - before.get(name, 0) for name, count in after.items()}
+    return {name: count for name, count in more.items() if count > 0}
 
 
 def _difference(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from skyhaul_schemas.printable import printable
 
@@ -30,3 +30,9 @@ def labelled(rows: Sequence[tuple[str, str]], *, indent: str = "  ") -> Iterator
 def plural(count: int, noun: str) -> str:
     """`1 shard`, `2 shards`, `1,200 shards`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def nulled_row(nulled_by: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The row of fields that are null since their values do not fit, by reason; none without any."""
+    said = ", ".join(f"{count:,} {printable(reason)}" for reason, count in nulled_by.items())
+    return [("made null", said)] if said else []

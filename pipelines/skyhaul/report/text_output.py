@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from skyhaul.report import stdio
 from skyhaul.report.left_out import left_out_lines, unchecked_lines
 from skyhaul.report.output import Output
-from skyhaul.report.table import columns, labelled, plural
+from skyhaul.report.table import columns, labelled, nulled_row, plural
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_duration, format_rate, format_size
 
@@ -117,6 +117,7 @@ class TextOutput(Output):
                 f"{records.read:,} read, {records.written:,} written, {records.filtered:,} filtered,"
                 f" {records.rejected:,} rejected, {records.passed_over:,} passed over",
             ),
+            *nulled_row(seen.nulled_by),
             ("dataset", f"{dataset}, {format_size(seen.dataset_bytes)}"),
         ]
         if gain is not None:
@@ -171,10 +172,11 @@ class TextOutput(Output):
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.without_digest.items()))
             say(f"without a digest of their own, so that rot in them shows only elsewhere: {kinds}")
         say(_verdict(report))
+        nulled = f" {plural(report.nulled, 'field')} made null," if report.nulled else ""
         depth = "every page read" if report.pages_read else "pages not read; --deep does"
         say(
             f"  {plural(report.files, 'file')}, {format_size(report.bytes)}, {plural(report.rows, 'row')},"
-            f" {plural(report.rejects, 'reject')}, {report.passed_over:,} passed over,"
+            f" {plural(report.rejects, 'reject')}, {report.passed_over:,} passed over,{nulled}"
             f" {report.shards_committed:,} of {plural(report.shards, 'shard')}; {depth}"
         )
 

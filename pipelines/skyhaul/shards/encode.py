@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -81,6 +82,7 @@ def encode_shard(
     watch = RejectWatch(shard, ceiling)
     rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
     passed_over = PassingOver()
+    nulled: Counter[str] = Counter()
     versions = {
         "skyhaul": _release(),
         "skyhaul.shards": str(ENCODER_VERSION),
@@ -102,6 +104,7 @@ def encode_shard(
                 rows.add(step.batch, obj)
                 rejects.add(obj, step.rejects)
                 passed_over.add(place, step)
+                nulled.update(step.nulled)
                 watch.note(obj, step.rejects)
                 watch.check(rows.read + rejects.count, rejects.count, ended=False)
                 if step.damaged:
@@ -133,6 +136,7 @@ def encode_shard(
             filtered_by=dict(sorted(rows.filtered_by.items())),
             passed_over_by=dict(sorted(passed_over.by_reason.items())),
             passed_over_first=passed_over.first,
+            nulled_by=dict(sorted(nulled.items())),
             transfer=transfer(),
             started=started,
             finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

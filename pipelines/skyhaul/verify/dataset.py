@@ -111,6 +111,7 @@ class _Verification:
         self._report.rows += record.records.written
         self._report.rejects += record.records.rejected
         self._report.passed_over += record.records.passed_over
+        self._report.nulled += sum(record.nulled_by.values())
         self._counts[shard.source] = self._counts.get(shard.source, NO_RECORDS).plus(record.records)
         empty = self._empty.get(shard.source, 0) + record.passed_over_by.get(EMPTY_OBJECT, 0)
         self._empty[shard.source] = empty
