@@ -171,14 +171,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {},
         {"columns": ["text", "d"]},
         {"columns": ["text", "created"], "missing": ["text 1 é", 3]},
-        {"melt": {"price": "p", "id": "i"}, "missing": [7], "time_format": "epoch_ms"},
         {"fields": {"bytes": "/image/bytes"}},
+        {"melt": {"price": "p", "id": "i"}, "missing": [7], "time_format": "epoch_ms"},
     ],
     "arrow": [
         {},
         {"columns": ["text"]},
-        {"missing": ["p", 5], "time_format": "epoch_ns"},
         {"fields": {"bytes": "image"}},
+        {"missing": ["p", 5], "time_format": "epoch_ns"},
     ],
     "csv": [
         {},

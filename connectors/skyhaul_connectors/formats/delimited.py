@@ -65,8 +65,8 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions, MissingOptions):
     columns of numbers for all ways to write it (-9999.0), elsewhere for its text. decimal: the mark before a
     number's fraction, `.` or `,`; numbers have no other marks.
     max_record: bytes of a record at most. max_columns: of a header. quoted_newlines: false where no cell
-    holds a line break: the object may be cut. encoding: a label of the Encoding Standard, or a
-    name that Python knows; UTF-8, or what a byte order mark says, without it."""
+    holds a line break: the object may be cut. encoding: a label of the Encoding
+    Standard, or a name that Python knows; UTF-8, or what a byte order mark says, without it."""
 
     delimiter: str = ","
     quote: str = '"'
@@ -131,9 +131,10 @@ class CsvDecoder(WholeObject):
                 f"decode option 'encoding': lines of {self._declared.name} have no byte offsets;"
                 " convert the objects to UTF-8"
             )
-        self._missing = Missing(options.missing)
-        self._point = options.decimal == "."
-        self._fields = FieldMap(settings, options, options.melt, text_table=True, decimal=options.decimal)
+        self._missing = Missing(options.missing).texts
+        self._fields = FieldMap(
+            settings, options, options.melt, options.missing, text_table=True, decimal=options.decimal
+        )
         self._dialect = Dialect(
             options.delimiter,
             None if options.quote == "none" else options.quote,
@@ -154,11 +155,8 @@ class CsvDecoder(WholeObject):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        versions = {
-            **VERSION,
-            "pyarrow": pa.__version__,
-            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        }
+        python = f"{sys.version_info.major}.{sys.version_info.minor}"
+        versions = {**VERSION, "pyarrow": pa.__version__, "python": python}
         # Only a declared encoding has changed its meaning; a mark says no more than it did.
         return versions if self._declared is None else {**versions, **whatwg.fingerprint()}
 
@@ -242,11 +240,11 @@ class CsvDecoder(WholeObject):
             problem = problem or f"{len(cells)} cells where the header has {len(names)}"
             account.reject(record.offset, record.length, problem, record.raw)
             return
-        written = self._missing.texts
+        written = self._missing
         values = {name: None if cell in written else cell for name, cell in zip(names, cells, strict=True)}
         for name in fields.numbers:
             cell = values.get(name)
-            if cell is not None and self._stands(cell):
+            if cell is not None and cell.strip() in written:
                 values[name] = None
         try:
             found = fields.rows(values, header.units, account)
@@ -255,21 +253,6 @@ class CsvDecoder(WholeObject):
             return
         for number, row in enumerate(found):
             buffer.add(row, record.offset + number, record.length - number)
-
-    def _stands(self, cell: str) -> bool:
-        """Whether a cell in a column of numbers means null."""
-        missing = self._missing
-        if cell.strip() in missing.texts:
-            return True
-        if not missing.has_numbers:
-            return False
-        try:
-            # Python reads more than we do, at once; what it finds equal is looked at closely.
-            if not missing.is_number(float(cell if self._point else cell.replace(",", "."))):
-                return False
-            return missing.is_number(self._fields.number(cell))
-        except ValueError:
-            return missing.is_nan(cell)
 
 
 class TsvDecoder(CsvDecoder):

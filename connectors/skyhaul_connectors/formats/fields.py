@@ -62,8 +62,8 @@ class FieldMap:
     """Where each field of a schema comes from. Raises UsageError on what cannot be.
 
     text_table: whether all values are text (a CSV), so that numbers are read from it, with `decimal` before
-    their fraction. melt: measured columns of a wide table. missing: values that mean null, where they are
-    not texts.
+    their fraction. melt: measured columns of a wide table. missing: values that mean null; in a table of text
+    numbers only, the texts are the caller's.
     """
 
     def __init__(
@@ -79,10 +79,13 @@ class FieldMap:
         times = times if times is not None else TimeOptions()
         self.times = Times(times)
         self.melt = dict(melt or {})
-        self.missing = Missing(missing)
+        given = Missing(missing)
+        self.missing = Missing(()) if text_table else given
         self.lenient = settings.on_drift == "null"
         cells = _decimal_comma if decimal == "," else _decimal
-        self.number = cells if text_table else _number
+        self.number: Callable[[Any], float | None] = cells if text_table else _number
+        if text_table and given.has_numbers:
+            self.number = _unless(given, cells)
         body = [field for field in BODIES[settings.schema] if field.name != "metadata"]
         self._check(settings, {field.name for field in body})
         renamed = _RENAMED.get(settings.schema, {})
@@ -282,6 +285,21 @@ def _decimal(value: Any) -> float:
 def _decimal_comma(value: Any) -> float:
     pointed = value.replace(",", ".") if type(value) is str and "." not in value else None
     return _decimal_as(value, pointed)
+
+
+def _unless(missing: Missing, read: Callable[[Any], float]) -> Callable[[Any], float | None]:
+    """`read`, but None for what is missing."""
+
+    def number(value: Any) -> float | None:
+        try:
+            found = read(value)
+        except ValueError:
+            if type(value) is str and missing.is_nan(value):
+                return None
+            raise
+        return None if missing.is_number(found) else found
+
+    return number
 
 
 def _decimal_as(value: Any, pointed: Any) -> float:

@@ -14,6 +14,7 @@ is only cut where each group has more bytes than rows), its length 1.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ class TableColumns:
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         }
         reasons: dict[int, str] = {}
+        keep = np.ones(batch.num_rows, np.bool_)
         images, at = self._images, self._fields.columns
         if images is not None:
             at = {**at, "bytes": images.column(table)}
@@ -64,7 +66,6 @@ class TableColumns:
             if not (self._fields.melt and name in ("quantity", "value", "unit", "quality"))
         }
         melted = [self._measured(column, table, batch.num_rows, reasons) for column in self._fields.melt]
-        keep = np.ones(batch.num_rows, np.bool_)
         broken: Mapping[int, str] = {}
         if images is None:
             rest = {key: values for key, values in table.items() if key not in self._fields.taken}
@@ -75,7 +76,7 @@ class TableColumns:
             for row, reason in broken.items():
                 self._account.reject(int(offsets[row]), 1, reason, found["bytes"][row].as_py()[:RAW_CAP])
             keep[list(broken)] = False
-        self._count_nulled({**broken, **reasons})
+        self._count_nulled(reasons.keys() | broken.keys())
         if reasons:
             keep[list(reasons)] = False
             self._reject(batch, offsets, reasons)
@@ -154,9 +155,9 @@ class TableColumns:
         mask[list(problems)] = True
         return pc.if_else(pa.array(mask), pa.scalar(None, taken.type), taken)
 
-    def _count_nulled(self, reasons: dict[int, str]) -> None:
+    def _count_nulled(self, rejected: AbstractSet[int]) -> None:
         for field, kinds in self._nulled:
-            self._account.null_fields((field, kind) for row, kind in kinds.items() if row not in reasons)
+            self._account.null_fields((field, kind) for row, kind in kinds.items() if row not in rejected)
 
     def _measured(
         self, column: str, table: dict[str, pa.Array], rows: int, reasons: dict[int, str]
