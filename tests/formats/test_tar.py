@@ -242,3 +242,19 @@ def test_what_is_passed_over_is_in_the_fingerprint_of_records_and_not_of_blobs()
         for schema in ("document", "image", "blob")
     }
     assert [schema for schema, found in prints.items() if "skyhaul.tar" in found] == ["document", "image"]
+
+
+@pytest.mark.parametrize("schema", ["blob", "image"])
+def test_members_before_the_end_of_a_cut_stream_stay(schema: str) -> None:
+    """Whatever fits into a batch: what was read and not handed on yet is not lost with the rest."""
+    dot = b"GIF89a\1\0\1\0\0\0\0,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in ("one.gif", "two.gif"):
+            info = tarfile.TarInfo(name)
+            info.size = len(dot)
+            archive.addfile(info, io.BytesIO(dot))
+    raw = gzip.compress(buffer.getvalue(), mtime=0)
+    found = decode(raw[:-9], "x.tar.gz", "tar", schema)
+    assert [row["offset"] for row in found.rows] == [512, 512 + 512 * 2]
+    assert found.damaged

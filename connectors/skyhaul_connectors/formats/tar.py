@@ -182,6 +182,14 @@ class TarDecoder(WholeObject):
 
     def _blobs(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
         buffer = RowBuffer(self.settings, self.schema, account)
+        try:
+            yield from self._parts(reader, account, buffer)
+        except Broken:
+            yield from buffer.rest()  # what lies before the damage stays
+            raise
+        yield from buffer.rest()
+
+    def _parts(self, reader: ByteReader, account: Account, buffer: RowBuffer) -> Iterator[Decoded]:
         for member in self._sound(reader, account):
             name = member.name.rpartition("/")[2]
             parts = -(-member.size // BLOB_PART_SIZE)
@@ -198,14 +206,18 @@ class TarDecoder(WholeObject):
                 buffer.add((name, raw, part, parts, kind), member.offset + start, len(raw))
                 if buffer.full:
                     yield buffer.step()
-        yield from buffer.rest()
 
     def _images(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
         buffer = RowBuffer(self.settings, self.schema, account)
         images = TarImages(account, buffer, self._rules, self._side_cars)
-        for member in self._sound(reader, account):
-            body = self._body(reader, member, account)
-            if body is not None:
-                yield from images.add(member, body)
+        try:
+            for member in self._sound(reader, account):
+                body = self._body(reader, member, account)
+                if body is not None:
+                    yield from images.add(member, body)
+        except Broken:
+            yield from images.rest()  # what lies before the damage stays
+            yield from buffer.rest()
+            raise
         yield from images.rest()
         yield from buffer.rest()
