@@ -170,7 +170,7 @@ class WarcDecoder(WholeObject):
 
     def _with_text(self, document: dict[str, Any], body: bytes, header: str | None) -> dict[str, Any]:
         stated = content_type(header)
-        media_type, charset = stated.essence, stated.charset
+        media_type, charset = stated.essence, (stated.charset or "").strip("\"' ") or None
         if not media_type and begins_html(body):
             media_type = "text/html"
         document["content_type"] = media_type
