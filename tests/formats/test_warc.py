@@ -124,7 +124,7 @@ def test_the_drafts_0_17_and_0_18_are_read_as_warc_is(pack, change) -> None:
     assert [row["source_id"] for row in found.rows[:20]] == [one.strip("<>") for one in seen]
 
 
-@pytest.mark.parametrize("off", [-40, -3, 30, 500])
+@pytest.mark.parametrize("off", [-40, -3, 5, 6, 7, 8, 9, 10, 13, 14, 20, 30, 500])
 def test_a_draft_that_states_a_wrong_length_ends_where_the_next_record_begins(off: int) -> None:
     for version, taken in ((b"WARC/0.18", True), (b"WARC/1.0", False)):
         block = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n" + WORDS.encode()
@@ -144,6 +144,8 @@ def test_the_day_that_clueweb09_made_up_is_no_time_but_kept() -> None:
     (row,) = decode(draft, "x.warc").rows
     assert row["created"] is None
     assert '"date":"2009-03-65T08:43:19-0800"' in row["metadata"]
+    (row,) = decode(DRAFTS[0].replace(b"2024-05-18T01:58:10Z", b"20080430204825"), "x.warc").rows
+    assert row["created"].isoformat() == "2008-04-30T20:48:25+00:00"
 
 
 def test_segments_of_a_record_are_rejected() -> None:

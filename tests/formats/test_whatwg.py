@@ -214,3 +214,25 @@ def test_the_order_of_what_states_an_encoding() -> None:
 )
 def test_a_long_text_full_of_differences_is_read(name: str, raw: bytes, text: str) -> None:
     assert whatwg.decode(raw * 5_000, name, "replace") == text * 5_000
+
+
+@pytest.mark.parametrize("filler", [b"<script>" + b" " * 5000 + b"</script>", b"<link href=x>" * 300])
+def test_a_meta_beyond_the_first_kilobyte_counts_while_it_is_in_the_head(filler: bytes) -> None:
+    page = b"<html><head>%b<meta charset=%b></head><body><p>\x87\x40\x93\xfa\x96\x7b."
+    assert decode(page % (filler, b"windows-31j"), "x.html").texts == ["①日本."]
+    late = b"<html><head>%b</head><body><p>\xe4\xb8\x80.<!-- --><meta charset=koi8-r>" % filler
+    assert decode(late, "x.html").texts == ["一."]
+
+
+@pytest.mark.parametrize("label", ["'gbk'", "\"'gbk'\"", '""', "''", '" "', "", "gbk"])
+def test_a_label_in_quotes_is_that_label_and_an_empty_one_none(label: str) -> None:
+    text = "中文。" if "gbk" in label else "words é"
+    body = text.encode("gbk" if "gbk" in label else "utf-8")
+    for kind, shown in ((b"plain", body), (b"html", b"<p>" + body)):
+        http = b"HTTP/1.1 200 OK\r\nContent-Type: text/%b; charset=%b\r\n\r\n%b" % (
+            kind,
+            label.encode(),
+            shown,
+        )
+        found = decode(http_record(http), "x.warc", extract="all")
+        assert (found.texts, found.reasons) == ([text], [])

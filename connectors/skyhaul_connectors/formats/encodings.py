@@ -144,9 +144,9 @@ def encoding_labelled(label: str) -> Encoding | None:
 
 @functools.lru_cache(256)
 def labelled(label: str) -> str | None:
-    """The standard's name for what a label names, or another name that Python has for the same; None where
-    there is none. Some are whatwg.UNREADABLE."""
-    found = whatwg.name_of(label)
+    """The standard's name for what a label names, in quotes or not, or another name that Python has for the
+    same; None where there is none. Some are whatwg.UNREADABLE."""
+    found = whatwg.name_of(label) or whatwg.name_of(label.strip("\"' "))
     if found is not None:
         return found
     try:

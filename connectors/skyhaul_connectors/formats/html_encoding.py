@@ -2,9 +2,9 @@
 
 In this order: a byte order mark; what is declared from outside (an HTTP header, a job's option); the first
 `<meta charset>` or `<meta http-equiv>` of the first 1024 bytes, or an XML declaration's encoding; else what a
-later `<meta>` says or the bytes look like (Resiliparse). A label that the Encoding Standard does not know
-counts as none. Where the declared one is unknown, a page that is valid UTF-8 is that, whatever its `<meta>`
-says.
+later `<meta>` of the head says, or what the bytes look like (UTF-8, or what Resiliparse finds). A label that
+the Encoding Standard does not know counts as none. Where the declared one is unknown, a page that is valid
+UTF-8 is that, whatever its `<meta>` says.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _ATTRIBUTE = re.compile(
 _IN_CONTENT = re.compile(
     rb"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|([^\t\n\f\r ;"'][^\t\n\f\r ;]*))""", re.I
 )
+_CHARSET = re.compile(rb"charset[\t\n\f\r ]*=", re.I)
+_BODY = re.compile(rb"<body[\t\n\f\r />]", re.I)
 _XML = re.compile(rb"""<\?xml[^>]*?encoding[\x00-\x20]*=[\x00-\x20]*(["'])([^>"'\x00-\x20]*)\1""")
 
 
@@ -47,7 +49,7 @@ def encoding_of_page(raw: bytes, declared: str | None) -> tuple[str, int]:
             return known, 0
         if not raw.isascii() and is_utf8(raw):
             return "utf-8", 0
-    return prescan(raw[:PRESCANNED]) or _looked_like(raw), 0
+    return prescan(raw[:PRESCANNED]) or _stated_late(raw) or _looked_like(raw), 0
 
 
 def prescan(head: bytes) -> str | None:
@@ -106,6 +108,16 @@ def _usable(label: bytes) -> str | None:
     return "windows-1252" if name == "x-user-defined" else name
 
 
+def _stated_late(raw: bytes) -> str | None:
+    """What a `<meta>` says that a browser meets while it parses the head."""
+    if _CHARSET.search(raw, 0, _DETECTED) is None:
+        return None
+    body = _BODY.search(raw, 0, _DETECTED)
+    return prescan(raw[: body.start() if body else _DETECTED])
+
+
 def _looked_like(raw: bytes) -> str:
+    if not raw.isascii() and is_utf8(raw):
+        return "utf-8"
     found = str(detect_encoding(raw, max_len=_DETECTED, html5_compatible=True, from_html_meta=True))
     return whatwg.name_of(found) or "windows-1252"

@@ -22,6 +22,7 @@ digest is compared. Offset and length are those of the record's headers and bloc
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -49,6 +50,7 @@ from skyhaul_schemas.job import Size
 
 _HTML = ("text/html", "application/xhtml+xml")
 _TIMES = Times(TimeOptions())
+_DIGITS = re.compile(r"[0-9]{14}", re.ASCII)
 _TYPES = frozenset({"response", "conversion", "resource", "continuation"})
 
 
@@ -148,8 +150,7 @@ class WarcDecoder(WholeObject):
             "language": headers.get("warc-identified-content-language"),
         }
         if record.is_draft and not _is_time(document["created"]):
-            # ClueWeb09 dates its records 2009-03-65.
-            document["date"], document["created"] = document["created"], None
+            document["date"], document["created"] = document["created"], _digits_as_time(document["created"])
         for name, key in (("digest", "warc-payload-digest"), ("truncated", "warc-truncated")):
             if key in headers:
                 document[name] = headers[key]
@@ -170,7 +171,7 @@ class WarcDecoder(WholeObject):
 
     def _with_text(self, document: dict[str, Any], body: bytes, header: str | None) -> dict[str, Any]:
         stated = content_type(header)
-        media_type, charset = stated.essence, stated.charset
+        media_type, charset = stated.essence, (stated.charset or "").strip("\"' ") or None
         if not media_type and begins_html(body):
             media_type = "text/html"
         document["content_type"] = media_type
@@ -213,6 +214,14 @@ def _is_http(block: bytes, headers: Mapping[str, str]) -> bool:
     if kind:
         return kind == "application/http"
     return headers.get("warc-target-uri", "").lstrip("<")[:5].lower().startswith("http")
+
+
+def _digits_as_time(date: str | None) -> str | None:
+    """A draft's date as ARC writes it, in 14 digits; None for another one, as ClueWeb09's 2009-03-65."""
+    if date is None or _DIGITS.fullmatch(date) is None:
+        return None
+    time = f"{date[:4]}-{date[4:6]}-{date[6:8]}T{date[8:10]}:{date[10:12]}:{date[12:]}Z"
+    return time if _is_time(time) else None
 
 
 def _is_time(text: str | None) -> bool:

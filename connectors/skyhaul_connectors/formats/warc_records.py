@@ -94,7 +94,7 @@ def _body(
         block, at_border = _to_the_next(reader, block, size, max_record)
     if not at_border:
         raw = head + block[:RAW_CAP]
-        inside = block.find(_NEXT)
+        inside = _next_in(block, reader)
         if inside >= 0:
             return _ended_early(reader, start, (head + block[:inside])[:RAW_CAP], block[inside:])
         if len(block) < size:
@@ -108,21 +108,29 @@ def _body(
     return ArchiveRecord(start, len(head) + len(block), kind, headers, block, raw=raw, is_draft=is_draft)
 
 
+def _next_in(block: bytes, reader: ByteReader) -> int:
+    """Where another record begins in what was taken for a block, also if its line ends behind it; else -1."""
+    inside = block.find(_NEXT)
+    if inside >= 0:
+        return inside
+    kept = block[1 - len(_NEXT) :]
+    across = (kept + reader.ahead(len(_NEXT) - 1)).find(_NEXT)
+    return -1 if across < 0 else len(block) - len(kept) + across
+
+
 def _to_the_next(reader: ByteReader, block: bytes, size: int, max_record: int) -> tuple[bytes, bool]:
     """The block of a draft's record whose length is wrong, up to the next one; and whether that was found."""
-    inside = _VERSION_LINE.search(block)
-    if inside is not None:
-        reader.unread(block[inside.start() + 1 :])
-        return block[: inside.start()].rstrip(b"\r\n"), True
-    if len(block) < size:
+    ahead = reader.ahead(_NEARBY) if len(block) == size else b""
+    # The line may begin in the block and end behind it.
+    found = _VERSION_LINE.search(block + ahead)
+    if found is not None and found.start() < len(block):
+        reader.unread(block[found.start() + 1 :])
+        return block[: found.start()].rstrip(b"\r\n"), True
+    if len(block) < size or (found is None and len(ahead) == _NEARBY):
         return block, False
-    ahead = reader.ahead(_NEARBY)
-    beyond = _VERSION_LINE.search(ahead)
-    if beyond is None:
-        if len(ahead) == _NEARBY:
-            return block, False
+    if found is None:
         reader.check()
-    more = reader.take(len(ahead) if beyond is None else beyond.start())
+    more = reader.take(len(ahead) if found is None else found.start() - len(block))
     longer = (block + more).rstrip(b"\r\n")
     return (longer, True) if len(longer) <= max_record else (block, False)
 
