@@ -48,7 +48,11 @@ def ours(column: pa.ChunkedArray, kind: pa.DataType) -> list[Any]:
 def theirs(path: Path, name: str, kind: pa.DataType, found: pa.DataType) -> list[Any]:
     """Decimals by their text: a cast may round twice."""
     cell = '"' + name.replace('"', '""') + '"'
-    said = f"epoch_us({cell}::TIMESTAMP)" if kind == TIME else f"{cell}::{'VARCHAR' if pa.types.is_decimal(found) else 'DOUBLE'}"
+    said = (
+        f"epoch_us({cell}::TIMESTAMP)"
+        if kind == TIME
+        else f"{cell}::{'VARCHAR' if pa.types.is_decimal(found) else 'DOUBLE'}"
+    )
     values = [row[0] for row in duckdb.execute(f"SELECT {said} FROM read_parquet(?)", [str(path)]).fetchall()]
     if kind == TIME:
         return ["unfit" if value is not None and not FIRST <= value <= LAST else value for value in values]
