@@ -124,3 +124,18 @@ def test_each_row_has_its_own_reason() -> None:
     found = created(pa.array(["soon", "2024-01-01", "17:00", "1700000000"]))
     assert found[0] == 1_704_067_200_000_000
     assert [reason.partition(",")[0] for reason in found[1:]] == ["'soon'", "'17:00'", "'1700000000'"]
+
+
+def test_flags_are_texts_whatever_holds_them() -> None:
+    """Bytes that are UTF-8 are the text; nested times are written as in `metadata`."""
+    nested = pa.struct([("at", pa.timestamp("ns"))])
+    for flags, expected in (
+        (pa.array([b"ok", "ä".encode(), None, b"\xff"], pa.binary()), ["ok", "ä", None, "b'\\xff'"]),
+        (pa.array([{"at": 1}, None], nested), ['{"at":"1970-01-01T00:00:00.000000001"}', None]),
+        (pa.array([1, None]), ["1", None]),
+    ):
+        raw = arrow(temp=pa.array([1.0] * len(flags)), flag=flags)
+        melt = {"temp": {"quantity": "t", "quality": "flag"}}
+        assert [
+            row["quality"] for row in decode(raw, "x.arrow", schema="reading", melt=melt).rows
+        ] == expected

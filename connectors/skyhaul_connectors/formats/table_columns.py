@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from skyhaul_connectors.formats.column_text import json_value, writable
 from skyhaul_connectors.formats.column_values import converted, is_binary
 from skyhaul_connectors.formats.decoder import Account
+from skyhaul_connectors.formats.encodings import is_utf8
 from skyhaul_connectors.formats.fields import FieldMap, kind_of
 from skyhaul_connectors.formats.json_exact import canonical
 from skyhaul_connectors.formats.json_text import Mask, Unwritable, member
@@ -244,9 +245,19 @@ class TableColumns:
 
 
 def _as_text(values: pa.Array) -> pa.Array:
-    if pa.types.is_nested(values.type) or is_binary(values.type):
-        return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+    if is_binary(values.type):
+        return pa.array(
+            [None if value is None else _said(value) for value in values.to_pylist()], pa.string()
+        )
+    if pa.types.is_nested(values.type):
+        found = (json_value(value) for value in writable(values).to_pylist())
+        return pa.array([None if value is None else canonical(value) for value in found], pa.string())
     return values.cast(pa.string())
+
+
+def _said(raw: bytes) -> str:
+    """Bytes as the text that they are, or as a literal of bytes."""
+    return raw.decode("utf-8") if is_utf8(raw) else repr(raw)
 
 
 def _cells(values: pa.Array, rows: npt.NDArray[np.int64]) -> list[Any]:
