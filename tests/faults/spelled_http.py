@@ -14,7 +14,7 @@ from typing import Self
 
 @dataclass
 class Page:
-    """An index page, or any whole answer."""
+    """An index page, or any whole answer. A status of 0: none, the server hangs up."""
 
     body: str | bytes
     kind: str = "text/html; charset=utf-8"
@@ -69,6 +69,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(206, data[first : last + 1], {**headers, **where})
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        if not status:
+            self.close_connection = True
+            return
         self.send_response(status)
         for name, value in headers.items():
             if value:

@@ -178,3 +178,8 @@ def test_a_page_in_the_place_of_a_list_is_asked_for_again(key: str) -> None:
         with pytest.raises(MalformedAnswer, match="a page of HTML in the place of a list"):
             list(source.listing())
         source.close()
+
+
+def test_a_server_that_hangs_up_on_heads_is_asked_for_the_first_byte() -> None:
+    with SpelledServer({"/a": BODY}, odd={("HEAD", "/a"): Page("", status=0)}) as server:
+        assert pinned(f"{server.url}/a").size == len(BODY)

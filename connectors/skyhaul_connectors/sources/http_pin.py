@@ -16,7 +16,14 @@ from skyhaul_connectors.sources.http_documents import Answer, HttpDocuments
 from skyhaul_connectors.sources.http_head import AnswerHead
 from skyhaul_connectors.sources.http_judge import encoded, encoding_in, refusal
 from skyhaul_connectors.sources.http_url import HttpUrl
-from skyhaul_schemas.errors import MalformedAnswer, ObjectMissing, RangeRefused, ServerBusy, ServerError
+from skyhaul_schemas.errors import (
+    ConnectionLost,
+    MalformedAnswer,
+    ObjectMissing,
+    RangeRefused,
+    ServerBusy,
+    ServerError,
+)
 
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 _TOTAL = re.compile(rb"bytes +(?:0-0|\*)/(\d{1,18})", re.IGNORECASE)
@@ -83,10 +90,10 @@ async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
 
 async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
     """HEAD is a short way and no verdict: servers, and signed URLs made for GET, refuse it alone, some with
-    404 or 500, and some send a body that it must not have."""
+    404 or 500, some hang up on it, and some send a body that it must not have."""
     try:
         answer = await documents.head(url)
-    except MalformedAnswer:
+    except (MalformedAnswer, ConnectionLost):
         return await _pin_by_first_byte(documents, url, place)
     head = answer.head
     if head.status == 200 and head.length:
