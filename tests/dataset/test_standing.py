@@ -315,3 +315,20 @@ def test_files_that_no_commit_speaks_of_are_told_and_set_aside(tmp_path: Path) -
     assert store.read_bytes(crashed) == b"rows"
     assert all(store.read_bytes(f"{layout.SET_ASIDE}/{path}.0") == b"rows" for path in strays)
     assert not [f for f in verify_dataset(store, deep=False).findings if f.code == "stray-file"]
+
+
+def test_a_group_that_is_sealed_while_it_is_verified_stays_committed(tmp_path: Path) -> None:
+    plan, store = plan_of_shards(tmp_path, FULL)
+    put_records(store, plan.shards())
+    before = verify_dataset(store, deep=False).shards_committed
+    read = store.read_bytes
+
+    def sealed_meanwhile(path: str) -> bytes:
+        if path == layout.commit_file(400):
+            store.read_bytes = read  # type: ignore[method-assign]
+            assert seal_full_groups(plan, store) == 1
+        return read(path)
+
+    store.read_bytes = sealed_meanwhile  # type: ignore[method-assign]
+    assert verify_dataset(store, deep=False).shards_committed == before == FULL
+    assert is_sealed(store, 0)
