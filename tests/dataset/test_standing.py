@@ -290,3 +290,45 @@ def test_what_does_not_stand_is_not_sealed(full: tuple[Plan, DatasetStore, bytes
     put_records(store, [plan.shard(3)])
     assert seal_group(Judge(plan), store, 0)
     assert survey(plan, store) == whole
+
+
+def test_files_that_no_commit_speaks_of_are_told_and_set_aside(tmp_path: Path) -> None:
+    """Those that another dataset's copy leaves, beside those that a crash leaves before a commit."""
+    plan, store = plan_of_shards(tmp_path, SHARDS)
+    put_records(store, (shard for shard in plan.shards() if shard.number != 3))
+    strays = {
+        layout.data_file(2, "train", 700),
+        layout.data_file(99, "train", 0),
+        layout.data_file(4_000, "train", 0),
+        layout.rejects_file(99),
+        f"{layout.DATA}/0000/other.parquet",
+        f"{layout.DATA}/notes.txt",
+    }
+    crashed = layout.data_file(3, "train", 0)
+    for path in (*strays, crashed):
+        store.create_bytes(path, b"rows")
+    found = verify_dataset(store, deep=False).findings
+    assert {finding.path for finding in found if finding.code == "stray-file"} == strays
+    assert all("`skyhaul replay --damaged`" in f.message for f in found if f.code == "stray-file")
+    assert clear_misplaced(plan, store, frozenset({2})) == [], "shards were named"
+    assert {gone.path for gone in clear_misplaced(plan, store)} == strays
+    assert store.read_bytes(crashed) == b"rows"
+    assert all(store.read_bytes(f"{layout.SET_ASIDE}/{path}.0") == b"rows" for path in strays)
+    assert not [f for f in verify_dataset(store, deep=False).findings if f.code == "stray-file"]
+
+
+def test_a_group_that_is_sealed_while_it_is_verified_stays_committed(tmp_path: Path) -> None:
+    plan, store = plan_of_shards(tmp_path, FULL)
+    put_records(store, plan.shards())
+    before = verify_dataset(store, deep=False).shards_committed
+    read = store.read_bytes
+
+    def sealed_meanwhile(path: str) -> bytes:
+        if path == layout.commit_file(400):
+            store.read_bytes = read  # type: ignore[method-assign]
+            assert seal_full_groups(plan, store) == 1
+        return read(path)
+
+    store.read_bytes = sealed_meanwhile  # type: ignore[method-assign]
+    assert verify_dataset(store, deep=False).shards_committed == before == FULL
+    assert is_sealed(store, 0)

@@ -22,8 +22,9 @@ Shards that fail for good (an object that is gone, a server that refuses) are le
 
 --damaged digests every committed file, and hauls the shards of those that are broken or gone again. A file
 is replaced only once its shard has come out with the digests of its commit record. It also mends commit
-records that are damaged, or of another plan or shard: what can be told without hauling is set aside at
-once, the rest once the shard has been hauled again. What was there is kept under _skyhaul/set-aside.
+records that are damaged, or of another plan or shard, or of other bytes than are planned: what can be told
+without hauling is set aside at once, as are data files that no commit speaks of; the rest once the shard
+has been hauled again. What was there is kept under _skyhaul/set-aside.
 
 \b
 Examples:

@@ -138,7 +138,7 @@ def what_is_wrong(error: ValidationError) -> str:
 
 def what_is_damaged(error: RecordDamaged) -> str:
     """What is wrong with a file, without its name and the way out."""
-    return (str(error).partition(" is damaged: ")[2] or str(error)).partition("; `skyhaul ")[0]
+    return (str(error).partition(" is damaged: ")[2] or str(error)).partition("; move it away")[0]
 
 
 def has_record(store: DatasetStore, shard: int) -> bool:

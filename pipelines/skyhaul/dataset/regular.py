@@ -38,4 +38,4 @@ def check_regular(file: Path, path: str) -> os.stat_result:
 
 
 def _said(path: str, what: str) -> str:
-    return f"{path} is damaged: it is {what}, and no file; `skyhaul replay --damaged` sets it aside"
+    return f"{path} is damaged: it is {what}, and no file; move it away, and run the same command again"

@@ -190,15 +190,20 @@ def standing_commits(plan: Planned, store: DatasetStore) -> Iterator[CommitRecor
     group whose rows are not as its footer says, StorageError."""
     judge = Judge(plan)
     for group in judged_groups(plan, store):
-        if group.sums is None:
-            yield from (group.records[shard] for shard in sorted(group.records))
-            continue
-        with SealedGroup(store, group.number) as sealed:
-            rows = sealed.records()
-        for shard, data in rows.items():
-            record = judge.judged(shard, data).record
-            if record is not None:
-                yield record
+        yield from records_of(judge, store, group)
+
+
+def records_of(judge: Judge, store: DatasetStore, group: Group) -> Iterator[CommitRecord]:
+    """The commit records of a judged group that stand, by shard. Raises as `standing_commits`."""
+    if group.sums is None:
+        yield from (group.records[shard] for shard in sorted(group.records))
+        return
+    with SealedGroup(store, group.number) as sealed:
+        rows = sealed.records()
+    for shard, data in rows.items():
+        record = judge.judged(shard, data).record
+        if record is not None:
+            yield record
 
 
 def is_standing(judge: Judge, store: DatasetStore, shard: int) -> bool:

@@ -28,7 +28,7 @@ from skyhaul.planning.plan_rows import (
 )
 from skyhaul.planning.plan_table import PlanTable
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import PlanDamaged
+from skyhaul_schemas.errors import PlanDamaged, RecordDamaged
 from skyhaul_schemas.plan import (
     DROPPED_SCHEMA,
     EMPTIED,
@@ -151,6 +151,8 @@ class Generation:
                 file = self._store.open_input(name)
             except FileNotFoundError:
                 continue
+            except RecordDamaged as error:
+                raise PlanDamaged(str(error)) from error
             try:
                 table = PlanTable(file, schema, name)
                 if parse_json(table.header, name).get("objects_digest") == self.header.objects_digest:

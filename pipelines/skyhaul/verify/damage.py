@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits import failed_numbers, what_is_damaged, what_is_wrong
+from skyhaul.dataset.commits import committed_groups, failed_numbers, what_is_damaged, what_is_wrong
 from skyhaul.dataset.intact import fault_in_file
 from skyhaul.dataset.judging import Judge
 from skyhaul.dataset.sealed import SealedGroup, is_sealed, salvaged
-from skyhaul.dataset.standing import judged_groups, standing_commits
+from skyhaul.dataset.standing import judged_group, judged_groups, records_of, standing_commits
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.planning.plan_file import Plan
 from skyhaul.verify.commit_check import source_differences
+from skyhaul.verify.strays import StrayCheck
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord, RunRecord
 from skyhaul_schemas.errors import RecordDamaged
@@ -36,8 +37,8 @@ class BrokenFile:
 def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = frozenset()) -> list[BrokenFile]:
     """Set aside what needs no hauling to be told from what stands: sealed files that do not, once the records
     in them that do are files of their own again; commit records of no shard of the plan; failure and run
-    records that cannot be read. What was set aside. only: commit records of these shards, if any.
-    Raises StorageError."""
+    records that cannot be read; data files and rejects that no commit speaks of. What was set aside. only:
+    commit records of these shards, if any. Raises StorageError."""
     gone: list[BrokenFile] = []
     judge = Judge(plan)
     for group in judged_groups(plan, store):
@@ -47,7 +48,7 @@ def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = froz
                 continue
             if unfit.path == sealed:
                 _unseal(plan, judge, store, group.number)
-            elif unfit.planned or (only and unfit.shard not in only):
+            elif unfit.planned or (only and unfit.shard not in only) or not plan.is_current():
                 continue
             else:
                 store.move_aside(unfit.path)
@@ -56,6 +57,7 @@ def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = froz
             gone += _unseal_rotten(plan, judge, store, group.number)
     if not only:
         gone += _unreadable(store)
+        gone += _strays(plan, store)
     return gone
 
 
@@ -98,6 +100,34 @@ def _unseal(plan: Plan, judge: Judge, store: DatasetStore, group: int) -> None:
             store.create_bytes(path, data)
     if is_sealed(store, group):
         store.move_aside(layout.sealed_file(group))
+
+
+def _strays(plan: Plan, store: DatasetStore) -> list[BrokenFile]:
+    """Data files and rejects of no shard of the plan, or beside those of a shard that is committed."""
+    gone: list[BrokenFile] = []
+
+    def found(path: str, shard: int | None, why: str) -> None:
+        gone.append(BrokenFile(shard, path, why, haul=False))
+
+    check = StrayCheck(store, plan.header.shards, found)
+    judge = Judge(plan)
+    groups = dict(committed_groups(store))
+    for group in range(layout.group_of(plan.header.shards - 1) + 1):
+        if group in groups:
+            judged = judged_group(judge, store, group, sealed=groups[group])
+            for shard in judged.blocked:
+                check.committed(shard, None)
+            for record in records_of(judge, store, judged):
+                check.committed(record.shard, record)
+        check.check_group(group)
+    check.check_folders()
+    if not plan.is_current():
+        # What seems to be of no shard may be of those that another command has added meanwhile.
+        return []
+    for file in gone:
+        with suppress(FileNotFoundError):
+            store.move_aside(file.path)
+    return gone
 
 
 def _unreadable(store: DatasetStore) -> list[BrokenFile]:

@@ -13,7 +13,7 @@ from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.plan_file import Plan
 from skyhaul.shards.splits import SplitRule
-from skyhaul.verify.commit_check import check_commit, judge_commit
+from skyhaul.verify.commit_check import WAY_OUT, check_commit, judge_commit
 from skyhaul.verify.file_check import check_file
 from skyhaul.verify.other_records import check_other_records
 from skyhaul.verify.partition import Partition
@@ -56,7 +56,7 @@ class _Verification:
         self._schema = shard_schema(header.job["schema"])
         self._rule = SplitRule(header.job["shards"]["splits"])
         self._seed = int(header.job["seed"])
-        self._strays = StrayCheck(store, header.shards, report)
+        self._strays = StrayCheck(store, header.shards, self._stray)
         self._judge = Judge(plan)
         self._records = GroupRecords(store, self._judge, report)
         self._counts: dict[str, RecordCounts] = {}
@@ -134,6 +134,9 @@ class _Verification:
             sound = check_file(self._store, record.rejects, REJECTS_SCHEMA, shard.number, report, self._read)
             if sound and rows:
                 rows.check(record.rejects.path, None)
+
+    def _stray(self, path: str, shard: int | None, why: str) -> None:
+        self._report.add("stray-file", f"{path}: {why}; {WAY_OUT}", path=path, shard=shard)
 
     def _read(self, count: int) -> None:
         self._report.bytes += count

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from skyhaul.dataset.commits import numbers_in, same_commit, what_is_damaged
 from skyhaul.dataset.judging import Judge
-from skyhaul.dataset.sealed import SealedGroup
+from skyhaul.dataset.sealed import SealedGroup, is_sealed
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul.verify.commit_check import WAY_OUT
@@ -37,18 +37,27 @@ class GroupRecords:
         if group != self._group:
             self._group = group
             self._open(group)
-        if self._damaged:
-            return True, None
-        if self._sealed is not None:
-            return True, self._sealed[shard]
+        found = self._kept(shard)
+        if found is not None:
+            return found
         try:
             return True, self._store.read_bytes(layout.commit_file(shard))
         except FileNotFoundError:
-            return False, None
+            if not is_sealed(self._store, group):
+                return False, None
+            # A haul that runs has sealed the group meanwhile.
+            self._open(group)
+            return self._kept(shard) or (False, None)
         except RecordDamaged as error:
             why = f"commit record of shard {shard}: {what_is_damaged(error)}; {WAY_OUT}"
             self._report.add("commit-unreadable", why, path=layout.commit_file(shard), shard=shard)
             return True, None
+
+    def _kept(self, shard: int) -> tuple[bool, bytes | None] | None:
+        """As `find`, from the sealed file; None where the group is not sealed."""
+        if self._damaged:
+            return True, None
+        return None if self._sealed is None else (True, self._sealed[shard])
 
     def _open(self, group: int) -> None:
         self._sealed, self._damaged = None, False

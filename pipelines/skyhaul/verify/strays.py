@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from skyhaul.dataset.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
-from skyhaul.verify.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 
@@ -14,15 +14,18 @@ _REJECTS_FILE = re.compile(r"_skyhaul/rejects/(\d{4,})/(\d{7,})\.parquet")
 
 
 class StrayCheck:
-    """Told of a group's commit records, then lists the group's folders.
+    """Told of a group's commit records, then lists the group's folders. found: called with the path of each
+    stray, the shard that it is named as, and why it is one.
 
     Files of planned shards that are not committed are no strays: a crash leaves them between their
     publication and the commit record, and the next run takes them over."""
 
-    def __init__(self, store: DatasetStore, shards: int, report: VerifyReport) -> None:
+    def __init__(
+        self, store: DatasetStore, shards: int, found: Callable[[str, int | None, str], None]
+    ) -> None:
         self._store = store
         self._shards = shards
-        self._report = report
+        self._found = found
         self._expected: set[str] = set()
         self._committed: set[int] = set()
         self._unreadable: set[int] = set()
@@ -77,4 +80,4 @@ class StrayCheck:
                     self._add(path, None, "it is in no group of the plan")
 
     def _add(self, path: str, shard: int | None, why: str) -> None:
-        self._report.add("stray-file", f"{path}: {why}", path=path, shard=shard)
+        self._found(path, shard, why)
