@@ -139,7 +139,6 @@ def what_came(store: DatasetStore, folder: Path) -> Came:
     for record in commits(store):
         came.read += record.records.read
         came.written += record.records.written
-        came.passed_over += record.records.passed_over
         came.filtered += record.records.filtered
         came.rejected += record.records.rejected
         came.passed_over += record.records.passed_over
