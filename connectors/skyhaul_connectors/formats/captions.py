@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Protocol, runtime_checkable
 
-import fsspec
-
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import UsageError
 
@@ -75,6 +73,8 @@ class Captions:
 
     @contextmanager
     def _opened(self, where: str) -> Iterator[IO[bytes]]:
+        import fsspec  # every start would pay for it
+
         try:
             with fsspec.open(where, "rb") as file:
                 yield file

@@ -48,7 +48,7 @@ _TRIAL_PATIENCE = 3.0
 
 class HttpConnection(asyncio.BufferedProtocol):
     def __init__(
-        self, network: Network, origin: Origin, owner: ConnectionOwner, events: ChannelEvents
+        self, network: Network, origin: Origin, owner: ConnectionOwner[HttpConnection], events: ChannelEvents
     ) -> None:
         self.origin = origin
         self._network = network

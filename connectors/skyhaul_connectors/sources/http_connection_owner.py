@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 from skyhaul_connectors.sources.http_ask import Ask
 from skyhaul_connectors.sources.http_head import AnswerHead
 from skyhaul_schemas.errors import CarriageError
 
-if TYPE_CHECKING:
-    from skyhaul_connectors.sources.http_connection import HttpConnection
+Connection = TypeVar("Connection", contravariant=True)
 
 
-class ConnectionOwner(Protocol):
+class ConnectionOwner(Protocol[Connection]):
     """The channel, towards its connections."""
 
-    def connected(self, connection: HttpConnection) -> None: ...
+    def connected(self, connection: Connection) -> None: ...
 
     def redirected(self, ask: Ask, head: AnswerHead) -> None:
         """Ask again elsewhere; raises CarriageError where that is refused."""
@@ -24,8 +23,8 @@ class ConnectionOwner(Protocol):
     def retry_fresh(self, ask: Ask) -> bool:
         """Whether a failed answer came from a remembered redirect, and was asked for anew."""
 
-    def ask_over_another(self, connection: HttpConnection, asks: Sequence[Ask]) -> None:
+    def ask_over_another(self, connection: Connection, asks: Sequence[Ask]) -> None:
         """The connection ended without a word to anybody; ask for these over a new one."""
 
-    def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
+    def disconnected(self, connection: Connection, error: CarriageError | None, unanswered: int) -> None:
         """The connection is over; the last call."""
