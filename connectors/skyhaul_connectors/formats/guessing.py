@@ -19,8 +19,6 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from charset_normalizer.cd import coherence_ratio
-
 from skyhaul_connectors.formats.encodings import UTF_8, BadText, Encoding, encoding_named, is_utf8
 
 VERSION = 1
@@ -169,6 +167,8 @@ def _sample(raw: bytes, encoding: Encoding) -> str | None:
 
 
 def _plausibility(text: str, name: str) -> float:
+    from charset_normalizer.cd import coherence_ratio  # takes longer to import than a format does
+
     text = text[:4000]
     count = sum(1 for c in text if c >= "\x80") or 1
     coherence = max((ratio for _, ratio in coherence_ratio(text, 0.1)), default=0.0)

@@ -121,6 +121,8 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
     if format is not None:
         decoder_for(format, settings, "")
         return
+    if not settings.options:
+        return  # else each start would import every format
     known: dict[str, list[str]] = {}
     for entry in FORMATS.values():
         if settings.schema in entry.schemas:
