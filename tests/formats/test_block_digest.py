@@ -38,7 +38,9 @@ def test_a_digest_is_that_of_its_block_and_no_other(
     place %= len(bare) - 1
     changed = bare[:place] + other + bare[place + 1 :]
     if way.startswith("base64"):
-        same = changed in (bare, bare.translate({ord("-"): "+", ord("_"): "/"}))
+        # Both alphabets are read, even in one digest.
+        plain = {ord("-"): "+", ord("_"): "/"}
+        same = changed.translate(plain) == bare.translate(plain)
     else:
         same = changed.lower() == bare.lower()
     assert matches(f"{algorithm}:{changed}", block) == same
