@@ -38,9 +38,11 @@ def test_a_digest_is_that_of_its_block_and_no_other(
     place %= len(bare) - 1
     changed = bare[:place] + other + bare[place + 1 :]
     if way.startswith("base64"):
-        # Both alphabets are read, even in one digest.
-        plain = {ord("-"): "+", ord("_"): "/"}
-        same = changed.translate(plain) == bare.translate(plain)
+        # Either alphabet is read, but one in all of a digest.
+        same = changed in (
+            bare.translate(str.maketrans("-_", "+/")),
+            bare.translate(str.maketrans("+/", "-_")),
+        )
     else:
         same = changed.lower() == bare.lower()
     assert matches(f"{algorithm}:{changed}", block) == same
