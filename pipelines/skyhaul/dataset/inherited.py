@@ -19,9 +19,10 @@ _FILES = (layout.DATA, layout.REJECTS)
 
 
 def sync_inherited(store: DatasetStore, *, files: bool = False) -> None:
-    """Sync the folders of the job, the plan, the sealed groups, the records of commits, failures and runs:
-    a sync or two a group. Data and rejects (`files`) need it only where they may have been replaced: the
-    folder of a new file was synced before the record that speaks of it was written. Raises StorageError."""
+    """Sync the folders of the job, the plan, the sealed groups, the records of commits, failures and runs,
+    and of what was set aside: a sync or two a group. Data and rejects (`files`) need it only where they may
+    have been replaced: the folder of a new file was synced before the record that speaks of it was written.
+    Raises StorageError."""
     if store.local_root is None:
         return
     try:
@@ -31,7 +32,15 @@ def sync_inherited(store: DatasetStore, *, files: bool = False) -> None:
             store.sync_folder(parent)
             for group in store.folders(parent):
                 store.sync_folder(f"{parent}/{group}")
+        _sync_tree(store, layout.SET_ASIDE)
     except StorageError as error:
         # On a filesystem that is read-only nothing waits to be written; it may be shown, and no more.
         if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS):
             raise
+
+
+def _sync_tree(store: DatasetStore, folder: str) -> None:
+    """What was moved here has no other name any more."""
+    store.sync_folder(folder)
+    for name in store.folders(folder):
+        _sync_tree(store, f"{folder}/{name}")
