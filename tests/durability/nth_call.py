@@ -14,6 +14,8 @@ from durability.scenario import Answer, Clean, Fault, Rehearsal, digests
 from durability.trace import counted
 
 TENTH = 10
+EX_TEMPFAIL = 75
+"""What a disk that fails in the course of a command is told by, on whichever side and at whichever step."""
 TRIES = 2
 """Runs without a fault after which all must be right."""
 
@@ -81,7 +83,9 @@ def judge(rehearsal: Rehearsal, state: State) -> Verdict:
 def _hurt(rehearsal: Rehearsal, clean: Clean, hurt: Answer) -> str | None:
     if hurt.is_bug:
         return "a bug"
-    if hurt.code == 0 and clean.step.code == 0:
+    if hurt.code not in (EX_TEMPFAIL, clean.step.code):
+        return f"exit code {hurt.code}"
+    if hurt.code == 0:
         difference = other_bytes(rehearsal, clean)
         if difference:
             return f"0, and {difference}"
