@@ -18,11 +18,11 @@ from statistics import median
 
 from corpus import write_jsonl
 
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul import watch
-from skyhaul.haul.api import HaulOptions, haul
-from skyhaul.haul.progress import Progress
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling import watch
+from skyhaul.hauling.progress import Progress
+from skyhaul.hauling.run import HaulOptions, haul
+from skyhaul_schemas.job.file import parse_job
 
 LOOK = 0.010
 """Seconds between two looks; the haul's own quarter second would cost the figure up to 5 % of ten seconds."""

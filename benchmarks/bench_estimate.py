@@ -20,11 +20,11 @@ from statistics import median
 import click
 from corpus import write_jsonl
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.forecast import forecast
-from skyhaul.haul.api import HaulOptions, haul
+from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.make_plan import make_plan
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 
 ALLOWED = 0.10
 

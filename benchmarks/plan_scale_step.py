@@ -14,17 +14,17 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from skyhaul.dataset.sealed import write_sealed
-from skyhaul.dataset.sealing import seal_full_groups
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.sealed import write_sealed
+from skyhaul.dataset.commits.sealing import seal_full_groups
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul.dataset.survey import survey
-from skyhaul.haul.pending import Pending
+from skyhaul.hauling.pending import Pending
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, CommittedFile, CommittedSource, RecordCounts, TransferCounts
-from skyhaul_schemas.jobfile import load_job
+from skyhaul_schemas.job.file import load_job
 from skyhaul_schemas.plan import GROUP_SIZE, Shard
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.profile import Episodes, LinkProfile
-from skyhaul_connectors.links.spread import Spread
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
+from skyhaul_connectors.links.profile.quantiles import Spread
 
 STEADY = LinkProfile(down=10e6, up=1e6, rtt=0.05)
 

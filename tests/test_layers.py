@@ -109,14 +109,17 @@ def test_imports_run_one_way() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("skyhaul_connectors.links.profile", "from skyhaul_connectors.sources import protocol"),
-        ("skyhaul_connectors.links.profile", "from skyhaul_connectors import sources"),
-        ("skyhaul_connectors.sources.http", "def f():\n    import skyhaul_connectors.transfer.engine"),
-        ("skyhaul_connectors.transfer.engine", "import importlib\nimportlib.import_module('skyhaul.haul')"),
-        ("skyhaul_connectors.formats.text", "def f():\n    import apache_beam as beam"),
+        ("skyhaul_connectors.links.profile.profile", "from skyhaul_connectors.sources import protocol"),
+        ("skyhaul_connectors.links.profile.profile", "from skyhaul_connectors import sources"),
+        ("skyhaul_connectors.sources.http", "def f():\n    import skyhaul_connectors.transfer.engine_thread"),
+        (
+            "skyhaul_connectors.transfer.engine_thread",
+            "import importlib\nimportlib.import_module('skyhaul.hauling')",
+        ),
+        ("skyhaul_connectors.formats.text.decoder", "def f():\n    import apache_beam as beam"),
         ("skyhaul_schemas.plan", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy"),
-        ("skyhaul_connectors.links.profile", "from ..sources import protocol"),
-        ("skyhaul.haul.api", "def f():\n    from rich.console import Console"),
+        ("skyhaul_connectors.links.profile.profile", "from ..sources import protocol"),
+        ("skyhaul.hauling.run", "def f():\n    from rich.console import Console"),
     ],
 )
 def test_a_breach_is_seen(module: str, source: str) -> None:
@@ -126,8 +129,8 @@ def test_a_breach_is_seen(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("skyhaul_connectors.formats.text", "from skyhaul_connectors.transfer import engine"),
-        ("skyhaul_schemas.job", "from pydantic import BaseModel\nimport yaml, re"),
+        ("skyhaul_connectors.formats.text.decoder", "from skyhaul_connectors.transfer import engine"),
+        ("skyhaul_schemas.job.model", "from pydantic import BaseModel\nimport yaml, re"),
         ("skyhaul.cli.run", "import click\nimport skyhaul_schemas.errors"),
         ("skyhaul.beam.transforms", "import apache_beam as beam"),
     ],

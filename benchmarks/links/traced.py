@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from skyhaul_connectors.transfer.intervals import Stretch
-from skyhaul_connectors.transfer.scheduler import SourceScheduler
-from skyhaul_connectors.transfer.work import Action, Ask
+from skyhaul_connectors.transfer.schedule.fetch_task import Action, Ask
+from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 
 _STEP = 0.005
 _LOOK = 0.1

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from skyhaul_schemas.job import Job, SourceSpec
+from skyhaul_schemas.job.model import Job, SourceSpec
 from skyhaul_schemas.printable import FOUND_CAP, printable
 from skyhaul_schemas.units import exact_size
 

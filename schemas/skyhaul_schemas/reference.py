@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pydantic import BaseModel
 
-from skyhaul_schemas.job import AboutSpec
+from skyhaul_schemas.job.model import AboutSpec
+from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, REJECTS_SCHEMA, shard_schema
-from skyhaul_schemas.transforms import TransformSpec
 from skyhaul_schemas.units import format_size
 
 SCHEMAS = {

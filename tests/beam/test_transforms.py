@@ -14,11 +14,11 @@ from tests.haul.rig import data_digests, job, write_job, write_region
 from skyhaul.beam import HaulShards, SummarizeReceipts
 from skyhaul.beam.runners import adapter_for, open_runner, options_for
 from skyhaul.beam.worker_errors import lasting_error
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, haul
-from skyhaul.haul.config import HaulConfig, Lot
-from skyhaul.haul.dealing import lots_of
-from skyhaul.haul.site import SITES
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.config import HaulConfig, Lot
+from skyhaul.hauling.lots import lots_of
+from skyhaul.hauling.run import HaulOptions, haul
+from skyhaul.hauling.worker_context import SITES
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import (
     EXIT_BUG,
@@ -29,8 +29,8 @@ from skyhaul_schemas.errors import (
     CommitConflict,
     UsageError,
 )
-from skyhaul_schemas.job import Job
-from skyhaul_schemas.jobfile import LoadedJob, load_job
+from skyhaul_schemas.job.file import LoadedJob, load_job
+from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.plan import PlanHeader
 
 SEED = 12
@@ -149,7 +149,7 @@ def test_lots_cover_every_shard_once_and_keep_a_links_sources_together() -> None
 def test_a_bug_in_one_shard_stops_the_run_and_names_it(
     region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from skyhaul.haul import conductor
+    from skyhaul.hauling import conductor
 
     loaded, store, _ = planned(tmp_path, region)
 
@@ -164,7 +164,7 @@ def test_a_bug_in_one_shard_stops_the_run_and_names_it(
 def test_a_commit_with_other_digests_stops_the_run(
     region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from skyhaul.haul import conductor
+    from skyhaul.hauling import conductor
 
     loaded, store, _ = planned(tmp_path, region)
 
@@ -180,7 +180,7 @@ def test_a_lot_that_the_runner_loses_is_found_though_it_says_done(
     region: Path, expected: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from skyhaul.beam import dofns
-    from skyhaul.haul.dealing import deal_lots
+    from skyhaul.hauling.lots import deal_lots
 
     def lossy(config: HaulConfig, parallelism: int) -> list[Lot]:
         return list(deal_lots(config, 3))[1:]
@@ -209,7 +209,7 @@ RuntimeError: {} [while running 'HaulShards/HaulLots/HaulLot']
 @pytest.mark.parametrize(
     ("raised", "exit_code"),
     [
-        ("skyhaul.haul.conductor.ShardBug: shard 3 of source even: ZeroDivisionError: a bug", EXIT_BUG),
+        ("skyhaul.hauling.conductor.ShardBug: shard 3 of source even: ZeroDivisionError: a bug", EXIT_BUG),
         ("skyhaul_schemas.errors.FingerprintMismatch: this installation encodes otherwise", EXIT_USAGE),
         ("skyhaul_schemas.errors.CommitConflict: shard 3 is committed otherwise", EXIT_FAILED),
         ("skyhaul_schemas.errors.StorageError: the store does not answer", None),

@@ -22,8 +22,8 @@ from skyhaul.certify.page_headers import without_checksum
 from skyhaul.certify.running import missing
 from skyhaul.certify.same_bytes import reencoded_differently
 from skyhaul.dataset.card import write_card
-from skyhaul.dataset.commits import commits
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.self_digest import check_digest

@@ -15,7 +15,7 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 
 from cli.program import PROGRAM, call, spawn
-from skyhaul_connectors.sources.indexing import IndexSettings, index_folder
+from skyhaul_connectors.sources.catalogue.indexing import IndexSettings, index_folder
 
 MIB = 1 << 20
 SEED = 11

@@ -14,7 +14,7 @@ import pytest
 from cli.jobs import write_job
 from cli.program import Answer, call, start
 from faults.hostile_http import HostileServer
-from skyhaul_connectors.links.ledger import Ledger
+from skyhaul_connectors.links.contract.ledger import Ledger
 
 SIZE = 200_000
 

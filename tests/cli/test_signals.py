@@ -14,8 +14,8 @@ import pytest
 
 from cli.jobs import write_job, write_texts
 from cli.program import call, start
-from skyhaul.haul.control import HaulControl
-from skyhaul.haul.signals import stop_on_signals
+from skyhaul.hauling.control import HaulControl
+from skyhaul.hauling.signals import stop_on_signals
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 from tests.haul.rig import skyhaul
 
-from skyhaul_connectors.transfer.disk import PosixDisk
-from skyhaul_connectors.transfer.spool import Spool
-from skyhaul_connectors.transfer.spool_cleanup import remove_spool, spools
-from skyhaul_connectors.transfer.spool_lock import LOCK, SpoolLock
+from skyhaul_connectors.transfer.spool.cleanup import remove_spool, spools
+from skyhaul_connectors.transfer.spool.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.lock import LOCK, SpoolLock
+from skyhaul_connectors.transfer.spool.spool import Spool
 from skyhaul_schemas.errors import SpoolInUse
 
 OWNER = """
 import sys
 from pathlib import Path
-from skyhaul_connectors.transfer.disk import PosixDisk
-from skyhaul_connectors.transfer.spool import Spool
+from skyhaul_connectors.transfer.spool.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.spool import Spool
 spool = Spool(Path(sys.argv[1]), sys.argv[2], PosixDisk())
 (spool.folder / "0000003.bytes").write_bytes(b"x" * 50_000)
 print("held", flush=True)

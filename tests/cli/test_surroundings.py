@@ -13,7 +13,7 @@ import pytest
 from cli.jobs import write_job, write_texts
 from cli.program import PROGRAM, call
 from faults.hostile_http import HostileServer
-from skyhaul.haul import links
+from skyhaul.hauling.links import opening as links
 from skyhaul.report import stdio
 
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from skyhaul.dataset.files import LocalFiles, Step
+from skyhaul.dataset.storage.files import LocalFiles, Step
 
 KILLED = -signal.SIGKILL
 

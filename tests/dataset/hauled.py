@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyhaul.dataset.files import LocalFiles
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.files import LocalFiles
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.store.plan import Plan
 from skyhaul.shards.encode import encode_shard
-from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
+from skyhaul_connectors.formats.bytes.chunk_bytes import FileChunkBytes
 from skyhaul_schemas.commit import CommitRecord, TransferCounts
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 from skyhaul_schemas.plan import Chunk, Shard
 
 WORDS = Path(random.__file__).read_text(encoding="utf-8").split()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from planning.planned import Listing, job_for, pinned, plan_into
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning.plan_file import Plan
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import (
     CommitRecord,

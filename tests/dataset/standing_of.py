@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 
-from skyhaul.dataset import standing
-from skyhaul.dataset.shard_set import ShardSet
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning.plan_file import Plan
+from skyhaul.dataset.commits import standing
+from skyhaul.dataset.commits.shard_set import ShardSet
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas.commit import FailureRecord
 
 

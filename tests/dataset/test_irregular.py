@@ -10,10 +10,10 @@ import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from skyhaul.dataset.set_aside import keep_aside
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.verify import verify_dataset
-from skyhaul.verify.damage import broken_files, clear_misplaced
+from skyhaul.verification import verify_dataset
+from skyhaul.verification.damage import broken_files, clear_misplaced
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import CommitConflict, RecordDamaged, StorageRefused
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from dataset.crashing import KILLED, forked
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.temporary import TemporaryFolder, clear_leftovers
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.temporary import TemporaryFolder, clear_leftovers
 
 
 def folders(root: Path) -> list[str]:

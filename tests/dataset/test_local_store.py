@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import CommitConflict, DiskFull, StorageError, UsageError
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import fsspec
 import pytest
 
-from skyhaul.dataset import upload
-from skyhaul.dataset.files import LocalFiles, Step
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.upload import Upload
+from skyhaul.dataset.storage import upload
+from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.upload import Upload
 from skyhaul_schemas.errors import DiskFull, StorageError
 
 DATA = bytes(range(1, 251)) * 40

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dataset.hauled import Hauled, plan_small
 from dataset.standing_of import failures
 from skyhaul.dataset.card import card, write_card
-from skyhaul.dataset.commits import (
+from skyhaul.dataset.commits.commits import (
     clear_failure,
     commits,
     read_commit,
@@ -22,9 +22,9 @@ from skyhaul.dataset.commits import (
     write_commit,
     write_failure,
 )
+from skyhaul.dataset.commits.shard_set import ShardSet
 from skyhaul.dataset.runs import runs, write_run
-from skyhaul.dataset.shard_set import ShardSet
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, RecordCounts, RunRecord, TransferCounts
 from skyhaul_schemas.errors import CommitConflict, StorageError

@@ -10,8 +10,8 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from skyhaul.dataset.remote_store import RemoteStore
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.remote import RemoteStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import CommitConflict, StorageError, UsageError
 
 

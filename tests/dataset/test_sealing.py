@@ -13,7 +13,7 @@ import pytest
 
 from dataset.crashing import forked
 from dataset.many_commits import plan_of_shards, put_records, record_of
-from skyhaul.dataset.commits import (
+from skyhaul.dataset.commits.commits import (
     commits,
     count_records,
     has_record,
@@ -21,16 +21,16 @@ from skyhaul.dataset.commits import (
     recorded_numbers,
     write_commit,
 )
-from skyhaul.dataset.files import LocalFiles, Step
-from skyhaul.dataset.judging import Judge
-from skyhaul.dataset.sealed import SealedGroup, sealed_groups
-from skyhaul.dataset.sealing import seal_full_groups, seal_group
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.sealed import SealedGroup, sealed_groups
+from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
+from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.haul.pending import Pending
-from skyhaul.haul.sealer import Sealer
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
+from skyhaul.hauling.pending import Pending
+from skyhaul.hauling.sealer import Sealer
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord
 from skyhaul_schemas.errors import CommitConflict, StorageError

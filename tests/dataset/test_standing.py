@@ -10,17 +10,17 @@ import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from dataset.standing_of import committed_shards, failures
-from skyhaul.dataset.commits import write_failure
-from skyhaul.dataset.judging import Judge
-from skyhaul.dataset.sealed import SealedGroup, is_sealed, salvaged, write_sealed
-from skyhaul.dataset.sealing import seal_full_groups, seal_group
-from skyhaul.dataset.standing import is_standing, standing_commits
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import write_failure
+from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed, salvaged, write_sealed
+from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
+from skyhaul.dataset.commits.standing import is_standing, standing_commits
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey, unfit_lines
-from skyhaul.haul.pending import Pending
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
-from skyhaul.verify.damage import clear_misplaced
+from skyhaul.hauling.pending import Pending
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
+from skyhaul.verification.damage import clear_misplaced
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord
 from skyhaul_schemas.self_digest import digested_line

@@ -12,11 +12,11 @@ import pytest
 from dataset.hauled import Hauled, plan_small
 from skyhaul.certify.certificate import Certificate
 from skyhaul.certify.keeping import keep_certificate
-from skyhaul.dataset.files import LocalFiles, Step
+from skyhaul.dataset.commits.sealed import SealedGroup
+from skyhaul.dataset.commits.sealing import seal_full_groups
 from skyhaul.dataset.inherited import sync_inherited
-from skyhaul.dataset.sealed import SealedGroup
-from skyhaul.dataset.sealing import seal_full_groups
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError
 

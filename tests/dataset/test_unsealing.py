@@ -13,16 +13,16 @@ import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from planning.planned import Listing, job_for, pinned
-from skyhaul.dataset.commits import read_commit, recorded_in
-from skyhaul.dataset.files import LocalFiles
-from skyhaul.dataset.judging import Judge
-from skyhaul.dataset.sealed import SealedGroup, is_sealed
-from skyhaul.dataset.sealing import seal_full_groups, seal_group
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.dataset.unsealing import unseal_group
+from skyhaul.dataset.commits.commits import read_commit, recorded_in
+from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed
+from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
+from skyhaul.dataset.commits.unsealing import unseal_group
+from skyhaul.dataset.storage.files import LocalFiles
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.amend_plan import amend_from
 from skyhaul.planning.outdated import set_outdated_aside
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 
 SHARDS = 1_002

@@ -11,8 +11,8 @@ import pytest
 
 from dataset.crashing import forked
 from dataset.hauled import Hauled, digests, plan_small
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.verify import verify_dataset
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.verification import verify_dataset
 from skyhaul_schemas.errors import DiskFull, UsageError
 
 NOBODY = 65534

@@ -8,11 +8,11 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-from skyhaul.dataset.commits import recorded_numbers
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning.plan_file import Plan
-from skyhaul_connectors.links.ledger import Ledger
-from skyhaul_connectors.transfer.journal import Journal
+from skyhaul.dataset.commits.commits import recorded_numbers
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.store.plan import Plan
+from skyhaul_connectors.links.contract.ledger import Ledger
+from skyhaul_connectors.transfer.spool.journal import Journal
 from skyhaul_schemas import layout
 
 

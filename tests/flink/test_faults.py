@@ -48,7 +48,7 @@ def test_a_shard_that_fails_fails_no_job_and_is_told_in_metrics_and_logs(
 
 
 A_BUG = """\
-from skyhaul.haul import conductor
+from skyhaul.hauling import conductor
 whole = conductor.encode_shard
 def encode_shard(shard, *rest, **more):
     if shard.number == 3:
@@ -91,7 +91,7 @@ def test_workers_of_another_version_refuse_and_commit_nothing(
 # What it then does is told in `told`.
 A_ZOMBIE = """\
 import itertools, os, threading, time
-from skyhaul.haul import conductor
+from skyhaul.hauling import conductor
 from skyhaul.shards import parquet
 whole, count = conductor.encode_shard, itertools.count()
 late, told, level = {late!r}, {told!r}, {level!r}

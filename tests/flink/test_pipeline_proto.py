@@ -16,7 +16,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from skyhaul.beam.temporary import drop_pipeline_folder
 from skyhaul.beam.transforms import HaulShards, SummarizeReceipts
-from skyhaul.haul.config import HaulConfig
+from skyhaul.hauling.config import HaulConfig
 
 LIMIT = 10 << 20
 """Bytes of a job graph that Dataflow takes."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from flink.rig import Haul, until, write_corpus
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.haul import watch
-from skyhaul.haul.config import HaulConfig
-from skyhaul.haul.progress import NullObserver, Progress
-from skyhaul.planning.plan_file import Plan
+from skyhaul.hauling import watch
+from skyhaul.hauling.config import HaulConfig
+from skyhaul.hauling.progress import NullObserver, Progress
+from skyhaul.planning.store.plan import Plan
 
 
 class LastSeen(NullObserver):

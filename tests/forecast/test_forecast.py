@@ -12,11 +12,11 @@ import pytest
 from tests.dataset.many_commits import record_of
 from tests.planning.planned import Listing, job_for, pinned, plan_into
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.forecast import forecast
 from skyhaul.forecast.outlook import Outlook, Quantiles
-from skyhaul.planning.plan_file import Plan
-from skyhaul_connectors.links.ledger import Ledger
+from skyhaul.planning.store.plan import Plan
+from skyhaul_connectors.links.contract.ledger import Ledger
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanMismatch, UsageError
 

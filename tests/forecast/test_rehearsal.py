@@ -17,9 +17,9 @@ from skyhaul.forecast.feeding import cut_to
 from skyhaul.forecast.link_in_time import RolledLink
 from skyhaul.forecast.rehearsal import Sample, rehearse
 from skyhaul.forecast.roll import RolledSource, roll
-from skyhaul_connectors.links.presets import PRESETS
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.links.profile.presets import PRESETS
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.transfer.segment import Segment
 from skyhaul_schemas.plan import PinnedObject
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from skyhaul.forecast.link_in_time import Limit, RolledLink
 from skyhaul.forecast.roll import RolledSource, roll
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.profile import Episodes, LinkProfile
-from skyhaul_connectors.links.spread import Spread
-from skyhaul_connectors.links.terms import LinkTerms
-from skyhaul_schemas.job import LinkSpec
+from skyhaul_connectors.links.contract.terms import LinkTerms
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
+from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_schemas.job.model import LinkSpec
 
 MBIT = 1e6
 PLAIN = LinkProfile(down=80 * MBIT, up=8 * MBIT, rtt=0.05)

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from skyhaul_connectors.formats.chunk_bytes import BytesChunk
-from skyhaul_connectors.formats.compression import is_compressed
-from skyhaul_connectors.formats.delimited import CsvDecoder
-from skyhaul_connectors.formats.json_document import JsonDecoder
-from skyhaul_connectors.formats.jsonl import JsonlDecoder
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.bytes.compression import is_compressed
+from skyhaul_connectors.formats.delimited.decoder import CsvDecoder
+from skyhaul_connectors.formats.json.document import JsonDecoder
+from skyhaul_connectors.formats.json.jsonl import JsonlDecoder
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import Decoded, Decoder, DecodeSettings, Reject
 from skyhaul_connectors.formats.registry import decoder_for
-from skyhaul_connectors.formats.text import TextDecoder
+from skyhaul_connectors.formats.text.decoder import TextDecoder
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import RAW_CAP, decoded_schema
 

@@ -10,9 +10,9 @@ import pytest
 
 from formats.decoding import Result
 from formats.decoding import settings as settings_of
-from skyhaul_connectors.formats.beside import is_side_car, parted
-from skyhaul_connectors.formats.chunk_bytes import BytesChunk
-from skyhaul_connectors.formats.joining import GROUP_CAP, decode_together, grouped, joining
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.media.sidecars import is_side_car, parted
+from skyhaul_connectors.formats.records.joining import GROUP_CAP, decode_together, grouped, joining
 from skyhaul_connectors.formats.registry import decoder_for, format_under
 from skyhaul_schemas.errors import DecodeError, DriftError, UsageError
 from skyhaul_schemas.plan import Chunk, PinnedObject

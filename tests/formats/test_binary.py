@@ -12,8 +12,8 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from formats.decoding import decode, settings
-from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
-from skyhaul_connectors.formats.media_type import media_type
+from skyhaul_connectors.formats.bytes.chunk_bytes import FileChunkBytes
+from skyhaul_connectors.formats.media.media_type import media_type
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import BLOB_PART_SIZE

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul_connectors.formats.block_digest import matches
+from skyhaul_connectors.formats.web.digests import matches
 
 WAYS: dict[str, Callable[[bytes], bytes]] = {
     "hex": lambda digest: digest.hex().encode(),

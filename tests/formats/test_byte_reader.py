@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul_connectors.formats.byte_reader import ByteReader
+from skyhaul_connectors.formats.bytes.byte_reader import ByteReader
 
 
 class _Pieces:

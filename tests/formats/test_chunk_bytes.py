@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.formats.chunk_bytes import FileChunkBytes
+from skyhaul_connectors.formats.bytes.chunk_bytes import FileChunkBytes
 from skyhaul_schemas.errors import AccessRefused, CarriageError, ObjectMissing, SourceChanged
 from skyhaul_schemas.plan import Chunk, PinnedObject
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.decoding import settings
-from skyhaul_connectors.formats import tables
-from skyhaul_connectors.formats.chunk_bytes import BytesChunk
-from skyhaul_connectors.formats.ipc_layout import buffer_counts
-from skyhaul_connectors.formats.parts import merged
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.bytes.parts import merged
+from skyhaul_connectors.formats.columnar import decoder as tables
+from skyhaul_connectors.formats.columnar.ipc_layout import buffer_counts
 from skyhaul_connectors.formats.protocol import Selective
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.plan import Chunk, PinnedObject

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.formats.decoding import decode
 
-from skyhaul_connectors.formats.column_text import json_value, writable
+from skyhaul_connectors.formats.columnar.text_columns import json_value, writable
 
 DAY = 86_400
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from formats.archives import WORDS, http_record, record
 from formats.decoding import decode
-from skyhaul_connectors.formats.content_type import ContentType, content_type
+from skyhaul_connectors.formats.web.content_type import ContentType, content_type
 
 # Cases of the web platform tests (fetch/content-type/resources/content-types.json, mimesniff/mime-types) and
 # of our own; what `new Response(body, {headers}).blob()` of a browser gives as its type.

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import Result, decode
-from skyhaul_connectors.formats import jsonl, lines
+from skyhaul_connectors.formats.bytes import lines
 from skyhaul_connectors.formats.decoder import LOOK_AHEAD
+from skyhaul_connectors.formats.json import jsonl
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.plan import Chunk, PinnedObject

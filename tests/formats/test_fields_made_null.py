@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from tests.formats.decoding import decode
 
-from skyhaul_connectors.formats.chunk_bytes import BytesChunk, whole
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk, whole
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
 

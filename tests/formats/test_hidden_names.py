@@ -10,7 +10,7 @@ import pytest
 from formats.decoding import decode
 from formats.test_beside import GIF, together
 from formats.test_tar import packed
-from skyhaul_connectors.formats.hidden_names import APPLE_DOUBLE, DOT_NAME, why_hidden
+from skyhaul_connectors.formats.media.hidden_names import APPLE_DOUBLE, DOT_NAME, why_hidden
 
 DOUBLE = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(40)
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import decode
-from skyhaul_connectors.formats import html_child, html_text
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
+from skyhaul_connectors.formats.web import html_child, html_text
 from skyhaul_schemas.errors import UsageError
 
 PAGE = (

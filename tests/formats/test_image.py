@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from formats.decoding import decode
 from formats.decoding import settings as settings_of
-from skyhaul_connectors.formats.captions import Captions
-from skyhaul_connectors.formats.image_size import _SNIFFERS, size_of
-from skyhaul_connectors.formats.media_type import media_type
+from skyhaul_connectors.formats.media.captions import Captions
+from skyhaul_connectors.formats.media.image_size import _SNIFFERS, size_of
+from skyhaul_connectors.formats.media.media_type import media_type
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.errors import UsageError
 

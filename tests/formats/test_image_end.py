@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.decoding import decode
-from skyhaul_connectors.formats import image_parts
-from skyhaul_connectors.formats.image_end import _LOOKS, is_truncated
-from skyhaul_connectors.formats.media_type import HEAD, media_type
+from skyhaul_connectors.formats.media import image_parts
+from skyhaul_connectors.formats.media.image_end import _LOOKS, is_truncated
+from skyhaul_connectors.formats.media.media_type import HEAD, media_type
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow makes and judges the images")
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats.decoding import decode
-from skyhaul_connectors.formats.image_end import _LOOKS
-from skyhaul_connectors.formats.image_orientation import orientation_of
-from skyhaul_connectors.formats.media_type import HEAD, media_type
+from skyhaul_connectors.formats.media.image_end import _LOOKS
+from skyhaul_connectors.formats.media.image_orientation import orientation_of
+from skyhaul_connectors.formats.media.media_type import HEAD, media_type
 
 PIL = pytest.importorskip("PIL.Image", reason="Pillow makes and judges the images")
 

@@ -10,9 +10,9 @@ import polars
 import pytest
 from tests.formats.decoding import decode
 
-from skyhaul_connectors.formats.iso_time import iso_micros
 from skyhaul_connectors.formats.options import parse_options
-from skyhaul_connectors.formats.times import EPOCHS, TimeOptions, Times
+from skyhaul_connectors.formats.records.iso_time import iso_micros
+from skyhaul_connectors.formats.records.times import EPOCHS, TimeOptions, Times
 from skyhaul_schemas.errors import UsageError
 
 READ = {

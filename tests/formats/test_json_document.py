@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import decode
-from skyhaul_connectors.formats import json_elements
-from skyhaul_connectors.formats.json_exact import BadJson, loads
+from skyhaul_connectors.formats.json import elements as json_elements
+from skyhaul_connectors.formats.records.json_exact import BadJson, loads
 
 RECORDS = [{"text": f'a "{n}" [,]{{}} \\ é', "n": [n, {"m": None}]} for n in range(50)]
 

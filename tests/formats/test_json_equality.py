@@ -11,8 +11,9 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from formats.decoding import Result, decode_with, settings
-from skyhaul_connectors.formats import json_exact, json_quick, json_reader
-from skyhaul_connectors.formats.json_columns import JsonColumns
+from skyhaul_connectors.formats.json import reader as json_reader
+from skyhaul_connectors.formats.json.columns import JsonColumns
+from skyhaul_connectors.formats.records import json_exact, json_quick
 from skyhaul_connectors.formats.registry import decoder_for
 
 SCRAPS = [

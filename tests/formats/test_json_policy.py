@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from formats.decoding import decode
-from skyhaul_connectors.formats import json_exact, json_quick
+from skyhaul_connectors.formats.records import json_exact, json_quick
 from skyhaul_schemas.errors import DecodeError, DriftError
 
 READERS = [json_exact.loads, json_quick.loads]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyhaul_connectors.formats import json_columns
-from skyhaul_connectors.formats.json_columns import _line_ends
+from skyhaul_connectors.formats.json import columns as json_columns
+from skyhaul_connectors.formats.json.columns import _line_ends
 
 
 @pytest.mark.parametrize("far_apart", [0, 1 << 40])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skyhaul_connectors.formats.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.plan import Chunk, PinnedObject

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from formats.decoding import decode, settings
 from skyhaul_connectors.formats import isolated
-from skyhaul_connectors.formats.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.errors import DecodeError, DriftError, StorageError
 from skyhaul_schemas.plan import Chunk, PinnedObject

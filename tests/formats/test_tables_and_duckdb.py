@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyhaul_connectors.formats import isolated
-from skyhaul_connectors.formats.column_values import converted
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.bytes.stream import Broken
+from skyhaul_connectors.formats.columnar.values import converted
 from skyhaul_connectors.formats.protocol import DecodeSettings
-from skyhaul_connectors.formats.stream import Broken
-from skyhaul_connectors.formats.times import FIRST, LAST
+from skyhaul_connectors.formats.records.fields import FieldMap
+from skyhaul_connectors.formats.records.times import FIRST, LAST
 
 FIELDS = FieldMap(DecodeSettings("reading"))
 TIME, NUMBER = pa.timestamp("us", tz="UTC"), pa.float64()
@@ -29,7 +29,7 @@ def read(raw: bytes) -> Iterator[pa.RecordBatch]:
     """The batches of a file as the decoder gets them. Raises Broken."""
     groups = list(range(pq.ParquetFile(pa.BufferReader(raw)).num_row_groups))
     task = {"do": "parquet rows", "size": len(raw), "columns": None, "groups": groups}
-    child = "skyhaul_connectors.formats.table_child"
+    child = "skyhaul_connectors.formats.columnar.child"
     for found in isolated.run(child, task, lambda offset, length: raw[offset : offset + length]):
         if isinstance(found, pa.RecordBatch):
             yield found

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import decode
-from skyhaul_connectors.formats import tar_images
+from skyhaul_connectors.formats.archive import tar_images
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.errors import DecodeError, UsageError

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from skyhaul_connectors.formats.time_pattern import TimePattern
+from skyhaul_connectors.formats.records.time_pattern import TimePattern
 
 SEED = 1
 PATTERNS = (

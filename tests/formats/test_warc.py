@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from formats.archives import PAGES, WORDS, by_record, http_record, numbers, record, response, sha1
 from formats.decoding import decode
-from skyhaul_connectors.formats import warc_records
+from skyhaul_connectors.formats.web import warc_records
 from skyhaul_schemas.errors import DecodeError
 
 INFO = record("warcinfo", b"software: test\r\n", Content_Type="application/warc-fields")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from formats.archives import http_record
 from formats.decoding import decode
-from skyhaul_connectors.formats import whatwg
-from skyhaul_connectors.formats.html_encoding import prescan
+from skyhaul_connectors.formats.charsets import whatwg
+from skyhaul_connectors.formats.web.html_encoding import prescan
 from skyhaul_schemas.errors import UsageError
 
 DIGESTS = json.loads(Path(__file__).with_name("whatwg_digests.json").read_text("ascii"))

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import yaml
 
-from skyhaul.dataset.commits import commits
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.storage.store import DatasetStore
 
 
 @dataclass(frozen=True, slots=True)

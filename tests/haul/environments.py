@@ -45,10 +45,10 @@ import os, sys, time
 exec(os.environ.get("STATE", ""))
 import apache_beam as beam
 from skyhaul.beam import HaulShards, SummarizeReceipts
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.config import HaulConfig
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.config import HaulConfig
 from skyhaul.planning.make_plan import make_plan
-from skyhaul_schemas.jobfile import load_job
+from skyhaul_schemas.job.file import load_job
 loaded = load_job("job.yaml", os.environ)
 store = DatasetStore.open(loaded.job.dataset, writable=True)
 make_plan(loaded, store)

@@ -15,16 +15,16 @@ import pyarrow.dataset as ds
 import yaml
 from tests.haul.rig import WORDS, data_digests, skyhaul
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.amend_plan import amend_plan
-from skyhaul.planning.difference import PlanUpdate
+from skyhaul.planning.build.difference import PlanUpdate
 from skyhaul.planning.extend_plan import extend_plan
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import VerifyReport, verify_dataset
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import VerifyReport, verify_dataset
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 from skyhaul_schemas.plan import PlanHeader
 
 

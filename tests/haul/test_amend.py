@@ -12,12 +12,12 @@ import pytest
 from tests.haul.living import Living
 
 from dataset.standing_of import committed_shards
-from skyhaul.dataset.files import LocalFiles, Step
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.amend_plan import amend_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul_connectors.transfer.spool import folder_name
-from skyhaul_connectors.transfer.spool_lock import SpoolLock
+from skyhaul.planning.store.plan import Plan
+from skyhaul_connectors.transfer.spool.lock import SpoolLock
+from skyhaul_connectors.transfer.spool.spool import folder_name
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import UsageError
 

@@ -14,20 +14,20 @@ import pytest
 import yaml
 from tests.haul.living import Living
 
-from skyhaul.dataset.commits import read_commit
-from skyhaul.dataset.local_store import LocalStore
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
+from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.storage.local import LocalStore
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning import amend_plan as amending
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul.shards import commit as committing
 from skyhaul.shards.commit import CommitGuard
 from skyhaul.shards.parquet import FinishedFile
-from skyhaul_connectors.transfer.spool import folder_name
+from skyhaul_connectors.transfer.spool.spool import folder_name
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import PlanMismatch, SpoolInUse
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
 
 
 @pytest.fixture
@@ -292,7 +292,7 @@ def test_a_stray_file_of_a_shard_that_is_not_committed_is_set_aside_and_does_not
 def test_the_spool_is_held_while_the_plan_is_amended_and_no_longer(
     living: Living, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from skyhaul_connectors.transfer.spool_lock import SpoolLock
+    from skyhaul_connectors.transfer.spool.lock import SpoolLock
 
     header = living.plan()
     living.write([2], "changed")

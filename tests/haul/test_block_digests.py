@@ -21,16 +21,16 @@ from tests.haul.rig import data_digests
 
 from cli.program import call, spawn, start
 from dataset.standing_of import committed_shards, failures
-from skyhaul.dataset.commits import read_commit
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
-from skyhaul.haul.in_place import open_proved
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
-from skyhaul_connectors.sources.indexing import IndexSettings, index_folder
+from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.direct_read import open_proved
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
+from skyhaul_connectors.sources.catalogue.indexing import IndexSettings, index_folder
 from skyhaul_schemas.block_digests import BlockDigests
 from skyhaul_schemas.errors import ChecksumMismatch
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
 from skyhaul_schemas.plan import Chunk, PinnedObject
 
 MIB = 1 << 20

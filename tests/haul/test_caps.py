@@ -15,11 +15,11 @@ import yaml
 from tests.haul.rig import command, data_digests, skyhaul, write_job
 
 from faults.hostile_http import HostileServer
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
-from skyhaul.verify import verify_dataset
-from skyhaul_connectors.links.ledger import Ledger, Used
-from skyhaul_schemas.jobfile import load_job
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.verification import verify_dataset
+from skyhaul_connectors.links.contract.ledger import Ledger, Used
+from skyhaul_schemas.job.file import load_job
 
 SIZE, COUNT = 500_000, 12
 TOTAL = SIZE * COUNT

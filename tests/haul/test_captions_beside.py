@@ -20,18 +20,18 @@ from tests.haul.rig import data_digests
 
 from dataset.standing_of import failures
 from skyhaul.certify import certify_dataset
-from skyhaul.dataset.commits import commits, read_commit
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
+from skyhaul.dataset.commits.commits import commits, read_commit
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.amend_plan import amend_plan
-from skyhaul.planning.difference import PlanUpdate
+from skyhaul.planning.build.difference import PlanUpdate
 from skyhaul.planning.extend_plan import extend_plan
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 PAIRS = 40

@@ -16,8 +16,8 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 from tests.haul.collection import GROUPS, differences, grouped, notes, what_came, write_job
 
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.verify import verify_dataset
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.verification import verify_dataset
 
 MEMORY = 600 * 1024
 """KiB, the largest process."""

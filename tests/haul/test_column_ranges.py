@@ -16,15 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 from tests.faults.hostile_http import HostileServer
 
-from skyhaul.dataset.commits import read_commit
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.haul.api import HaulOptions, haul
+from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
 from skyhaul_schemas.self_digest import digested_line
 
 ROWS = 6_000

@@ -13,16 +13,16 @@ import pytest
 from tests.haul.rig import data_digests, write_job
 
 from dataset.standing_of import failures
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
-from skyhaul_connectors.transfer.disk import PosixDisk
-from skyhaul_connectors.transfer.journal import Journal
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
+from skyhaul_connectors.transfer.spool.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.journal import Journal
 from skyhaul_schemas.errors import SkyhaulError, StorageError
-from skyhaul_schemas.jobfile import load_job
+from skyhaul_schemas.job.file import load_job
 
 COUNT = 8
 PASSING = [errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EROFS]
@@ -175,7 +175,7 @@ def test_memory_that_runs_out_in_a_decoder_is_no_bug(tmp_path: Path) -> None:
         raise MemoryError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skyhaul.haul.conductor.encode_shard", short)
+        patch.setattr("skyhaul.hauling.conductor.encode_shard", short)
         code, words = code_of(path)
     assert code == 75, words
     assert "memory" in words

@@ -13,16 +13,16 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import HttpFault
 
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
-from skyhaul.haul.conductor import Conductor, claims_of
-from skyhaul.haul.config import HaulConfig
-from skyhaul.haul.progress import Progress
-from skyhaul.haul.receipts import Receipt
-from skyhaul.haul.site import Site
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.conductor import Conductor, claims_of
+from skyhaul.hauling.config import HaulConfig
+from skyhaul.hauling.progress import Progress
+from skyhaul.hauling.receipts import Receipt
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.worker_context import Site
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul.planning.store.plan import Plan
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 
 SLOW = HttpFault("slow", after=3, seconds=0.3)
 SILENT = HttpFault("silent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from skyhaul.haul.encode_queue import EncodeQueue
+from skyhaul.hauling.encode_queue import EncodeQueue
 
 
 @dataclass(eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skyhaul.haul.eta import SourcePace, seconds_left
+from skyhaul.hauling.eta import SourcePace, seconds_left
 
 KB, MB = 1000, 1_000_000
 

@@ -12,10 +12,10 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 from tests.haul.living import Living
 
-from skyhaul.dataset.files import LocalFiles, Step
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.extend_plan import extend_plan
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from tests.faults.hostile_http import HostileServer
 
 from dataset.standing_of import committed_shards, failures
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul_schemas.job.file import parse_job
 
 JOB = """
 version: 1

@@ -14,11 +14,11 @@ from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import HttpFault
 
 from dataset.standing_of import failures
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.verify import verify_dataset
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul.verification import verify_dataset
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 
 BODY = b"".join(hashlib.sha256(i.to_bytes(4, "big")).digest() for i in range(20_000))
 """640 kB that no two stretches of are alike."""

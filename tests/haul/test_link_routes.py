@@ -12,10 +12,10 @@ from tests.haul.rig import data_digests, skyhaul, write_job
 
 from faults.hostile_http import HostileServer
 from faults.tunnel_proxy import TunnelProxy
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
-from skyhaul.verify import verify_dataset
-from skyhaul_schemas.jobfile import load_job
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.verification import verify_dataset
+from skyhaul_schemas.job.file import load_job
 
 CANARY = "c4n4ry-of-the-proxy"
 SIZE, COUNT = 400_000, 10

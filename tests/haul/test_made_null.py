@@ -10,7 +10,7 @@ from tests.haul.living import Living
 
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
 
 LINES = b'{"text":"a","created":"2024-01-01"}\n{"text":"b","created":"soon"}\n{"text":7}\n'
 COUNTED = {"created: no ISO 8601 time": 1}

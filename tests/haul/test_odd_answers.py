@@ -14,11 +14,11 @@ from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import FaultPlan, HttpFault
 
 from dataset.standing_of import failures
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, HaulOutcome, haul
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import MalformedAnswer, ObjectMissing, UsageError
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 
 LARGE = random.Random(7).randbytes(3_000_000)
 SMALL = {f"d/{i:02}.bin": random.Random(i).randbytes(900) for i in range(40)}
@@ -181,7 +181,7 @@ def test_an_object_that_is_cut_comes_out_of_whole_bodies_too(
 def test_where_too_much_would_cross_in_vain_the_error_says_what_to_do(
     without_ranges: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skyhaul_connectors.sources.http_judge.SKIPPED_CAP", 500_000)
+    monkeypatch.setattr("skyhaul_connectors.sources.http.validation.SKIPPED_CAP", 500_000)
     outcome, store = run(lines_job(tmp_path, without_ranges, "1MB"), tmp_path)
     assert outcome.exit_code == 3
     assert {f.reason.partition("set ")[2].partition(" in the")[0] for f in failures(store)} == {

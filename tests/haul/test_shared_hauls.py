@@ -13,15 +13,15 @@ import yaml
 from tests.haul.rig import data_digests
 
 from links.redis_server import sharing
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.haul.api import HaulOptions, haul
-from skyhaul.haul.config import HaulConfig, Lot
-from skyhaul.haul.dealing import lots_of
+from skyhaul.hauling.config import HaulConfig, Lot
+from skyhaul.hauling.lots import lots_of
+from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 from skyhaul_schemas.plan import PlanHeader
 
 WORKER = """
@@ -31,7 +31,7 @@ config, lot = pickle.loads(sys.stdin.buffer.read())
 receipts = list(HaulLotFn(config).process(lot))
 assert {r.outcome for r in receipts} == {"committed"}, receipts
 print(sum(r.fresh for r in receipts))
-from skyhaul.haul.site import SITES
+from skyhaul.hauling.worker_context import SITES
 SITES.close(config.run)
 """
 

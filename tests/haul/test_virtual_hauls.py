@@ -17,16 +17,16 @@ from tests.transfer.rig import Rig, behind, emulated_link
 from tests.transfer.test_faults_in_virtual_time import draw_link
 from tests.virtual_time import run_virtual
 
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.chunk_access import SegmentMap
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.chunk_access import SegmentMap
 from skyhaul.planning.make_plan import plan_sources
-from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.store.plan import Plan
 from skyhaul.shards.encode import encode_shard
-from skyhaul_connectors.sources.fault_script import seeded
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.transfer.open_shard import OpenShard
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul_connectors.sources.memory.faults import seeded
+from skyhaul_connectors.sources.memory.source import MemorySource
+from skyhaul_connectors.transfer.spool.open_shard import OpenShard
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 from skyhaul_schemas.plan import Chunk, Shard
 
 REGION_SEED = 8

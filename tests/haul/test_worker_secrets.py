@@ -21,9 +21,9 @@ from cli.test_secrets import CANARY, guarded
 from links.redis_server import RedisServer
 from skyhaul.beam.temporary import drop_pipeline_folder
 from skyhaul.beam.transforms import HaulShards, SummarizeReceipts
-from skyhaul.haul.config import HaulConfig
+from skyhaul.hauling.config import HaulConfig
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.jobfile import load_job
+from skyhaul_schemas.job.file import load_job
 
 __all__ = ["guarded"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from skyhaul_connectors.links.ledger import Ledger
+from skyhaul_connectors.links.contract.ledger import Ledger
 
 STEP = 10_000
 

@@ -16,12 +16,12 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.links import open_links
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.links.opening import open_links
 from skyhaul_connectors.sources.opening import open_source
-from skyhaul_connectors.sources.paced import PacedSource
+from skyhaul_connectors.sources.over_link.paced import PacedSource
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, Route, Source
-from skyhaul_connectors.transfer.engine import (
+from skyhaul_connectors.transfer.engine_thread import (
     EngineSettings,
     EngineThread,
     Lane,
@@ -30,7 +30,7 @@ from skyhaul_connectors.transfer.engine import (
     SourceLanes,
 )
 from skyhaul_schemas.errors import Interrupted
-from skyhaul_schemas.job import Job
+from skyhaul_schemas.job.model import Job
 
 ENTRY = struct.Struct("<dI")
 SHARD = 4 * 1024 * 1024

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyhaul_connectors.links import contact_files
-from skyhaul_connectors.links.contact_files import load_contacts
-from skyhaul_connectors.links.contacts import Contact, ContactPlan
+from skyhaul_connectors.links.profile import contact_files
+from skyhaul_connectors.links.profile.contact_files import load_contacts
+from skyhaul_connectors.links.profile.contacts import Contact, ContactPlan
 from skyhaul_schemas.errors import UsageError
 
 DATA = Path(__file__).parent.parent / "data" / "links"

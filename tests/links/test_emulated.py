@@ -12,13 +12,13 @@ import pytest
 
 from range_fetcher import Fetcher, Log
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.presets import PRESETS
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.sources.emulated import EmulatedSource
-from skyhaul_connectors.sources.fault_script import Fault, FaultKind, in_turn
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.presets import PRESETS
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.memory.faults import Fault, FaultKind, in_turn
+from skyhaul_connectors.sources.memory.source import MemorySource
+from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
 from skyhaul_connectors.sources.protocol import Channel, RangeRequest, Route
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import (

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from link_profiles import profiles
 from range_fetcher import Fetcher, Log
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.schedule import Phase
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.links.timeline import SLACK
-from skyhaul_connectors.sources.emulated import EmulatedSource
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.links.emulation.timeline import SLACK
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.profile.schedule import Phase
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.memory.source import MemorySource
+from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
 from skyhaul_schemas.errors import ConnectFailed, ConnectionLost, LinkClosed, StalledError
 from virtual_time import run_virtual
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.links.lasting_folder import make_lasting
+from skyhaul_connectors.links.contract.lasting_folder import make_lasting
 
 
 def synced(path: Path, root: Path, *, ours: int = 1) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul_connectors.links.ledger import Ledger, Used, default_ledger
+from skyhaul_connectors.links.contract.ledger import Ledger, Used, default_ledger
 from skyhaul_schemas.errors import StorageError
 
 from .ledger_process import STEP

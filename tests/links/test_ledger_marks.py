@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.links.ledger import Ledger, Used
-from skyhaul_connectors.links.ledger_marks import LedgerMarks
+from skyhaul_connectors.links.contract.ledger import Ledger, Used
+from skyhaul_connectors.links.contract.ledger_marks import LedgerMarks
 
 ACCOUNT, CYCLE = "leo", "2026-11"
 

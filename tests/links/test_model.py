@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from link_profiles import STEADY, profiles
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.dice import Dice, Roll
-from skyhaul_connectors.links.model import LinkModel, LossRuns
-from skyhaul_connectors.links.presets import PRESETS
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.schedule import Phase
+from skyhaul_connectors.links.emulation.model import LinkModel, LossRuns
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.indexed_random import Dice, Roll
+from skyhaul_connectors.links.profile.presets import PRESETS
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.profile.schedule import Phase
 
 sends = st.lists(st.tuples(st.floats(0, 3), st.integers(1, 200_000)), min_size=1, max_size=40)
 """(pause before, bytes)."""

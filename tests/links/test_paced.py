@@ -9,11 +9,11 @@ import pytest
 
 from range_fetcher import Fetcher, Log
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.sources.paced import PacedSource
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.memory.source import MemorySource
+from skyhaul_connectors.sources.over_link.paced import PacedSource
 from skyhaul_schemas.errors import LinkClosed
 from virtual_time import run_virtual
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.links.presets import PRESETS, profile_from
+from skyhaul_connectors.links.profile.presets import PRESETS, profile_from
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import LinkSpec
+from skyhaul_schemas.job.model import LinkSpec
 
 DATA = Path(__file__).parent.parent / "data" / "links"
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from link_profiles import STEADY, profiles
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.presets import PRESETS
-from skyhaul_connectors.links.profile import Episodes, LinkProfile
-from skyhaul_connectors.links.schedule import Phase, Piece, Schedule
-from skyhaul_connectors.links.spread import Spread
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.presets import PRESETS
+from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
+from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.schedule import Phase, Piece, Schedule
 
 
 def walk(schedule: Schedule, start: float, end: float) -> list[Piece]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.presets import PRESETS
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.schedule import Phase
-from skyhaul_connectors.links.shared import LinkState, LinkTimes, SharedLink
-from skyhaul_schemas.job import LinkSpec
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.presets import PRESETS
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.profile.schedule import Phase
+from skyhaul_connectors.links.shared_link import LinkState, LinkTimes, SharedLink
+from skyhaul_schemas.job.model import LinkSpec
 
 CONTACTS = ContactTable((Contact(10, 20, 2e6), Contact(30, 40)))
 PROFILE = LinkProfile(down=10e6, up=1e6, rtt=0.05, contacts=CONTACTS, outages=((12.0, 3.0),))

@@ -19,7 +19,7 @@ import pytest
 
 from links.redis_server import RedisServer, sharing
 from links.share_worker import ENTRY, SHARD
-from skyhaul_connectors.links.redis_slots import RedisSlots
+from skyhaul_connectors.links.sharing.redis_slots import RedisSlots
 from skyhaul_schemas.errors import ConnectFailed, UsageError
 
 RATE = 100e6

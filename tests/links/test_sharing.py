@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from links.workers import Worker, World, windows
-from skyhaul_connectors.links.grants import Grant, GrantedPacer
-from skyhaul_connectors.links.leases import (
+from skyhaul_connectors.links.sharing.grants import Grant, GrantedPacer
+from skyhaul_connectors.links.sharing.leases import (
     MOST,
     SKEW,
     LeaseSharing,
@@ -20,8 +20,8 @@ from skyhaul_connectors.links.leases import (
     note_of,
     parse_notes,
 )
-from skyhaul_connectors.links.sharing import Sharing
-from skyhaul_connectors.links.slots import Slot, SlotSharing
+from skyhaul_connectors.links.sharing.sharing import Sharing
+from skyhaul_connectors.links.sharing.slots import Slot, SlotSharing
 from skyhaul_schemas.errors import ConnectFailed
 
 RATE = 100e6

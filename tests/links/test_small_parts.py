@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.dice import Dice, Roll
+from skyhaul_connectors.links.emulation.window import Window
 from skyhaul_connectors.links.pacer import Pacer
-from skyhaul_connectors.links.spread import Spread
-from skyhaul_connectors.links.window import Window
+from skyhaul_connectors.links.profile.indexed_random import Dice, Roll
+from skyhaul_connectors.links.profile.quantiles import Spread
 
 
 class Hand:

@@ -10,15 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul_connectors.links.allowance import Allowance
-from skyhaul_connectors.links.contacts import Contact, ContactPlan
-from skyhaul_connectors.links.cycles import Cycles
-from skyhaul_connectors.links.deadline import Help, Prospect, SeenRate, capacity
-from skyhaul_connectors.links.rules import LinkRules
-from skyhaul_connectors.links.terms import LinkTerms
-from skyhaul_connectors.links.timetable import Timetable
-from skyhaul_schemas.job import LinkSpec
-from skyhaul_schemas.linkterms import (
+from skyhaul_connectors.links.contract.allowance import Allowance
+from skyhaul_connectors.links.contract.cycles import Cycles
+from skyhaul_connectors.links.contract.deadline import Help, Prospect, SeenRate, capacity
+from skyhaul_connectors.links.contract.rules import LinkRules
+from skyhaul_connectors.links.contract.terms import LinkTerms
+from skyhaul_connectors.links.contract.timetable import Timetable
+from skyhaul_connectors.links.profile.contacts import Contact, ContactPlan
+from skyhaul_schemas.job.link_terms import (
     Cap,
     Hours,
     Price,
@@ -28,6 +27,7 @@ from skyhaul_schemas.linkterms import (
     parse_hours,
     parse_price,
 )
+from skyhaul_schemas.job.model import LinkSpec
 from skyhaul_schemas.units import NotAllowed
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyhaul_connectors.links.model import LinkModel
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.trace import (
+from skyhaul_connectors.links.emulation.model import LinkModel
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.profile.trace import (
     PACKET_BYTES,
     RateTrace,
     load_delay_trace,

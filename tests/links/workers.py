@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from skyhaul_connectors.links.grants import GrantedPacer
-from skyhaul_connectors.links.sharing import Demand, Sharing
+from skyhaul_connectors.links.sharing.grants import GrantedPacer
+from skyhaul_connectors.links.sharing.sharing import Demand, Sharing
 from skyhaul_schemas.errors import SkyhaulError
 
 LATE = 0.004

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from planning.planned import Listing, job_for, pinned, plan_into
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas.plan import PinnedObject
 
 

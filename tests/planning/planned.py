@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.make_plan import plan_sources
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, Route
 from skyhaul_schemas import layout
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 from skyhaul_schemas.plan import PinnedObject, PlanHeader
 
 

@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from planning.planned import Listing, job_for, pinned, plan_bytes, plan_into
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning import cutting, plan_writer
-from skyhaul.planning.cutting import cut
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.build import cutting
+from skyhaul.planning.build.cutting import cut
 from skyhaul.planning.decoders import Decoders, source_formats
-from skyhaul.planning.plan_file import Plan
-from skyhaul_connectors.formats.parts import fetched_ranges
+from skyhaul.planning.store import writer as plan_writer
+from skyhaul.planning.store.plan import Plan
+from skyhaul_connectors.formats.bytes.parts import fetched_ranges
 from skyhaul_schemas import layout
 from skyhaul_schemas.block_digests import BlockDigests
 from skyhaul_schemas.errors import PlanDamaged, UsageError

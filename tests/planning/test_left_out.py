@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from planning.planned import Listing, job_for, pinned, plan_bytes, plan_into
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul.planning.amend_plan import amend_from
 from skyhaul.planning.extend_plan import extend_from
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul.report.json_output import JsonOutput
 from skyhaul.report.output import Output
 from skyhaul.report.plan_view import view_plan

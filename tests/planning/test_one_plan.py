@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planning.planned import Listing, chunks_of, job_for, pinned, plan_bytes, plan_into
-from skyhaul.planning.catalogue import Cut
-from skyhaul.planning.cutting import cut
-from skyhaul.planning.dealing import deal, deal_key
+from skyhaul.planning.build.catalogue import Cut
+from skyhaul.planning.build.cutting import cut
+from skyhaul.planning.build.sharding import deal, deal_key
 from skyhaul.planning.decoders import Decoders, source_formats
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject
@@ -124,7 +124,7 @@ def test_objects_are_sorted_by_the_bytes_of_their_paths_not_by_code_units(tmp_pa
     paths = ["\U0001f600", "\uff5e", "\u00e9", "z", "Z", "a/b", "a-b", "a", "e\u0301"]
     sources = {"s": Listing("s", [pinned("s", path, 1) for path in paths])}
     _, store = plan_into(tmp_path, job_for(tmp_path), sources)
-    from skyhaul.planning.plan_file import Plan
+    from skyhaul.planning.store.plan import Plan
 
     found = [o.path for o in Plan.open(store).objects()]
     assert found == sorted(paths, key=str.encode)

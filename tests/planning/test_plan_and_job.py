@@ -11,15 +11,16 @@ import pytest
 
 from faults.hostile_http import HostileServer
 from planning.planned import Listing, job_for, pinned, plan_into
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning import dealing, fingerprint
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning import fingerprint
+from skyhaul.planning.build import sharding as dealing
 from skyhaul.planning.fingerprint import check_fingerprint, encoder_fingerprint
 from skyhaul.planning.make_plan import check_plan, make_plan
-from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import FingerprintMismatch, PlanMismatch, UsageError
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 from skyhaul_schemas.plan import PlanHeader
 
 CANARY = "canary-5up3r-53cr37"

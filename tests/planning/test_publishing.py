@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from planning.planned import Listing, job_for, pinned, plan_bytes, plan_into
-from skyhaul.dataset.files import LocalFiles, Step
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning import catalogue
-from skyhaul.planning.catalogue import Catalogue, Cut
+from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.build import catalogue
+from skyhaul.planning.build.catalogue import Catalogue, Cut
 from skyhaul.planning.make_plan import plan_sources
-from skyhaul.planning.plan_file import Plan
-from skyhaul.planning.publishing import keep_job
+from skyhaul.planning.store.plan import Plan
+from skyhaul.planning.store.publishing import keep_job
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import DiskFull, PlanMismatch, StorageError
 from skyhaul_schemas.plan import PlanHeader

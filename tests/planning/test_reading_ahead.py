@@ -12,11 +12,11 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 
 from planning.planned import Listing, chunks_of, job_for, pinned, plan_bytes, plan_into
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning import reading_ahead
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.build import reading_ahead
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import ObjectMissing
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
 from skyhaul_schemas.plan import PinnedObject
 
 OPTIONS = "decode: {columns: [text]}"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from planning.planned import InPlace, Listing, chunks_of, job_for, pinned, plan_into
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas.errors import SkyhaulError, UsageError
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
 
 MIB = 1024**2
 

@@ -14,16 +14,16 @@ import pytest
 from tests.haul.living import Living
 
 from planning.planned import Listing, job_for, pinned, plan_bytes, plan_into
-from skyhaul.dataset.files import LocalFiles
-from skyhaul.dataset.local_store import LocalStore
-from skyhaul.dataset.remote_store import RemoteStore
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning import settling
+from skyhaul.dataset.storage.files import LocalFiles
+from skyhaul.dataset.storage.local import LocalStore
+from skyhaul.dataset.storage.remote import RemoteStore
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.build import settling
 from skyhaul.planning.make_plan import plan_sources, settled_plan
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanDamaged, PlanMismatch
-from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.plan import PlanHeader
 
 SEED = 613

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from skyhaul.dataset.survey import SourceSurvey, Survey
-from skyhaul.haul.progress import LinkProgress, Progress
+from skyhaul.hauling.progress import LinkProgress, Progress
 from skyhaul_schemas.commit import RecordCounts
 
 LEO = LinkProgress(

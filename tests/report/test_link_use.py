@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from report.snapshots import link, snapshot
-from skyhaul.haul.progress import LinkProgress
+from skyhaul.hauling.progress import LinkProgress
 from skyhaul.report.link_use import LinkMeter, LinkUse
 
 MBIT = 1_000_000

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.job_texts import FULL, changed
 from skyhaul_schemas.digested import canonical_json
-from skyhaul_schemas.jobfile import digested_part, job_difference, parse_job
+from skyhaul_schemas.job.file import digested_part, job_difference, parse_job
 
 PATTERNS = {"stdlib": ["**/*.py"]}
 

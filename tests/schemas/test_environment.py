@@ -6,8 +6,8 @@ import pytest
 
 from schemas.job_texts import FULL, LEAST, changed
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Job
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
+from skyhaul_schemas.job.model import Job
 
 CANARY = "canary-5up3r-53cr37"
 

@@ -8,8 +8,8 @@ import pytest
 
 from schemas.job_texts import FULL, LEAST, changed
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Job, ListedUrls
-from skyhaul_schemas.jobfile import load_job, parse_job
+from skyhaul_schemas.job.file import load_job, parse_job
+from skyhaul_schemas.job.model import Job, ListedUrls
 
 
 def job_of(text: str, **env: str) -> Job:

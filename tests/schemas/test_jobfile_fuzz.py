@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.job_texts import FULL
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
 
 LINES = FULL.splitlines(keepends=True)
 BITS = st.sampled_from(

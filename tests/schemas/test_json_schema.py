@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from skyhaul_schemas.jobfile import json_schema
+from skyhaul_schemas.job.file import json_schema
 
 
 def objects_of(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -6,8 +6,8 @@ import pytest
 
 from schemas.job_texts import FULL, changed
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.fieldtypes import Ceiling
-from skyhaul_schemas.jobfile import digested_part, job_difference, parse_job
+from skyhaul_schemas.job.fieldtypes import Ceiling
+from skyhaul_schemas.job.file import digested_part, job_difference, parse_job
 
 PATTERNS = {"stdlib": ["**/*.py"]}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.links.contact_files import load_contacts
+from skyhaul_connectors.links.profile.contact_files import load_contacts
 from skyhaul_schemas import reading
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.jobfile import load_job
+from skyhaul_schemas.job.file import load_job
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.encode import encode_shard
 from skyhaul.shards.transforms import Transform
-from skyhaul_connectors.formats.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, Reject
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.plan import Chunk, PinnedObject, Shard

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import skyhaul.shards.rows as shard_rows
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_connectors.formats.protocol import Reject
 from skyhaul_schemas.commit import CommitRecord
 

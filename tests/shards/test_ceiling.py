@@ -7,7 +7,7 @@ import pytest
 from skyhaul.shards.ceiling import ENOUGH, RejectWatch
 from skyhaul_connectors.formats.protocol import Reject
 from skyhaul_schemas.errors import DecodeError, TooManyRejects
-from skyhaul_schemas.fieldtypes import Ceiling
+from skyhaul_schemas.job.fieldtypes import Ceiling
 from skyhaul_schemas.plan import Chunk, PinnedObject, Shard
 
 OBJECT = PinnedObject("s", "a\n.jsonl", 9, "mtime:1")

@@ -11,9 +11,9 @@ import fsspec
 import pytest
 
 from dataset.crashing import KILLED, Crashing, forked
-from skyhaul.dataset.commits import read_commit
-from skyhaul.dataset.files import LocalFiles
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.storage.files import LocalFiles
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards import commit as committing
 from skyhaul.shards.commit import CommitGuard, commit_shard
 from skyhaul_schemas import layout

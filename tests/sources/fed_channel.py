@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from skyhaul_connectors.sources.http_channel import HttpChannel
-from skyhaul_connectors.sources.http_network import Network
-from skyhaul_connectors.sources.http_trust import PipelineTrust
+from skyhaul_connectors.sources.http.channel import HttpChannel
+from skyhaul_connectors.sources.http.network import Network
+from skyhaul_connectors.sources.http.pipelining import PipelineTrust
 from skyhaul_connectors.sources.protocol import RangeRequest, Route
 from skyhaul_schemas.plan import PinnedObject
 from sources.http_rig import source_for

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from faults.hostile_http import HostileServer
-from skyhaul_connectors.sources.http_options import http_options
-from skyhaul_connectors.sources.http_source import HttpSource
-from skyhaul_connectors.sources.http_url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.http.options import http_options
+from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_connectors.sources.url import HttpUrl, Origin, parse_url
 from skyhaul_schemas.plan import PinnedObject
 
 QUICK = Timeouts(connect=5.0, idle=0.4, min_rate=2000.0, rate_window=0.5, total=3.0)

@@ -10,7 +10,7 @@ import pytest
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 
 UNNAMED = "an object that no line of the checksums list names"

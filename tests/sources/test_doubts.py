@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skyhaul_connectors.sources.doubts import Doubts, pause
+from skyhaul_connectors.sources.catalogue.doubts import Doubts, pause
 from skyhaul_schemas.errors import (
     AccessRefused,
     CarriageError,

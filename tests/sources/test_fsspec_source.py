@@ -13,8 +13,8 @@ import fsspec
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound
 
-from skyhaul_connectors.sources.fsspec_errors import as_carriage
-from skyhaul_connectors.sources.fsspec_pin import size_in, still_holds, version_in
+from skyhaul_connectors.sources.fsspec.errors import as_carriage
+from skyhaul_connectors.sources.fsspec.pin import size_in, still_holds, version_in
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Route, Source
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -30,7 +30,7 @@ from skyhaul_schemas.errors import (
     StalledError,
     UsageError,
 )
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from sources.recording import Recorder, fetch
 
 FILES = {"a.txt": b"alpha" * 1000, "x/b.txt": b"beta" * 500, "x/y/c.txt": b"", "x/d.log": b"log"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul_connectors.sources.globs import Selection, below, common_root, split_root
+from skyhaul_connectors.sources.catalogue.globs import Selection, below, common_root, split_root
 
 
 def slowly(pattern: list[str], path: list[str]) -> bool:

@@ -12,7 +12,7 @@ from skyhaul_connectors.sources.opening import PLAIN, open_source, selection
 from skyhaul_connectors.sources.protocol import Route
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import MalformedAnswer, ObjectMissing, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 from sources.recording import fetch
 

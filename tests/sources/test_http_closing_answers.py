@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from faults.spelled_http import Page, SpelledServer
-from skyhaul_connectors.sources.http_head import parse_head
+from skyhaul_connectors.sources.http.response_head import parse_head
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import (
@@ -16,7 +16,7 @@ from skyhaul_schemas.errors import (
     RedirectRefused,
     SkyhaulError,
 )
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 
 QUICK = Timeouts(connect=5.0, idle=0.5, total=5.0)
 BODY = b"real bytes"

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from faults.spelled_http import Page, SpelledServer
-from skyhaul_connectors.sources.http_crawl import NOTHING
-from skyhaul_connectors.sources.http_index import (
+from skyhaul_connectors.sources.http.listing.autoindex import (
     ELSEWHERE,
     NO_FILE,
     OTHER_SCHEME,
@@ -21,12 +20,13 @@ from skyhaul_connectors.sources.http_index import (
     UNREADABLE,
     read_index,
 )
-from skyhaul_connectors.sources.http_url import parse_url
+from skyhaul_connectors.sources.http.listing.crawl import NOTHING
 from skyhaul_connectors.sources.left_out import HIDDEN, LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_connectors.sources.url import parse_url
 from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 
 QUICK = Timeouts(connect=5.0, idle=0.5, total=5.0)
 URL = parse_url("http://h.example/d/")
@@ -325,7 +325,7 @@ def test_an_empty_folder_is_asked_for_again_and_told() -> None:
 
 @pytest.mark.parametrize("page", ["", '<html><body><a href="a">a</a>'])
 def test_a_page_that_was_cut_short_is_no_listing(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skyhaul_connectors.sources.blocking._PAUSE_CAP", 0.01)
+    monkeypatch.setattr("skyhaul_connectors.sources.catalogue.blocking._PAUSE_CAP", 0.01)
     with SpelledServer({"/d/a": b"x"}, {"/d/": Page(page, headers={"Content-Length": ""})}) as server:
         with pytest.raises(ConnectionLost, match="index page"):
             listed(server, "/d/*")

@@ -143,7 +143,7 @@ def test_200_counts_where_the_range_is_the_whole_object_of_that_length(server: H
 
 
 def _denied() -> object:
-    from skyhaul_connectors.sources.http_trust import PipelineTrust
+    from skyhaul_connectors.sources.http.pipelining import PipelineTrust
 
     trust = PipelineTrust()
     trust.broken()

@@ -10,10 +10,10 @@ import pytest
 
 from faults.hostile_http import HostileServer
 from faults.http_faults import HttpFault
-from skyhaul_connectors.sources.http_index import read_index
-from skyhaul_connectors.sources.http_url import parse_url
+from skyhaul_connectors.sources.http.listing.autoindex import read_index
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_connectors.sources.url import parse_url
 from skyhaul_schemas.errors import (
     AccessRefused,
     MalformedAnswer,
@@ -22,7 +22,7 @@ from skyhaul_schemas.errors import (
     StalledError,
     UsageError,
 )
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 from sources.recording import fetch
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_pinned_ends_the_listing_with_its_reason(
 
 
 def test_lasting_server_trouble_ends_the_listing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("skyhaul_connectors.sources.blocking._PAUSE_CAP", 0.01)
+    monkeypatch.setattr("skyhaul_connectors.sources.catalogue.blocking._PAUSE_CAP", 0.01)
     with HostileServer(TREE) as server:
         server.faults.always("top.jsonl", HttpFault("status", status=500))
         with pytest.raises(ServerError):

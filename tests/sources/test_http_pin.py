@@ -18,7 +18,7 @@ from skyhaul_schemas.errors import (
     SourceChanged,
     UsageError,
 )
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 
 QUICK = Timeouts(connect=5.0, idle=0.5, total=5.0)

@@ -10,8 +10,8 @@ import pytest
 
 from faults.hostile_http import HostileServer
 from faults.http_faults import HttpFault
-from skyhaul_connectors.sources.http_source import HttpSource
-from skyhaul_connectors.sources.http_trust import PipelineTrust, Trust
+from skyhaul_connectors.sources.http.pipelining import PipelineTrust, Trust
+from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_connectors.sources.protocol import RangeRequest, Route
 from skyhaul_schemas.errors import ConnectionLost, ServerError
 from sources.http_rig import pinned, source_for

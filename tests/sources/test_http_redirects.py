@@ -13,8 +13,8 @@ import pytest
 from faults.certificates import make_authority
 from faults.hostile_http import HostileServer
 from faults.http_faults import HttpFault
-from skyhaul_connectors.sources import http_network
-from skyhaul_connectors.sources.http_source import HttpSource
+from skyhaul_connectors.sources.http import network as http_network
+from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_schemas.errors import CarriageError, RedirectRefused
 from skyhaul_schemas.plan import PinnedObject
 from sources.http_rig import pinned, source_for

@@ -19,11 +19,11 @@ from faults.certificates import make_authority
 from faults.hostile_http import HostileServer
 from faults.http_faults import HttpFault
 from faults.tunnel_proxy import TunnelProxy
+from skyhaul_connectors.sources.http.proxy import parse_proxy
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Route
-from skyhaul_connectors.sources.proxies import parse_proxy
 from skyhaul_schemas.errors import CarriageError, ConnectFailed, ProxyRefused, RedirectRefused, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from sources.http_rig import pinned, source_for
 from sources.recording import Outcome, Recorder, fetch
 

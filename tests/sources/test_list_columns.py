@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from skyhaul_connectors.sources.catalogue.list_columns import NOT_CHECKED
 from skyhaul_connectors.sources.left_out import LeftOut
-from skyhaul_connectors.sources.list_columns import NOT_CHECKED
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 
 NOTHING = hashlib.sha256().hexdigest()

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.sources import local
 from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.local import source as local
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import LocalSource
 from skyhaul_schemas.errors import AccessRefused, CarriageError, ObjectMissing, SourceChanged, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 from sources.recording import fetch
 from virtual_time import run_virtual

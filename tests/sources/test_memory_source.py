@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from skyhaul_connectors.sources.fault_script import (
+from skyhaul_connectors.sources.memory.faults import (
     CARRIAGE,
     Fault,
     FaultKind,
@@ -16,7 +16,7 @@ from skyhaul_connectors.sources.fault_script import (
     in_turn,
     seeded,
 )
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import (
     AccessRefused,

@@ -6,8 +6,8 @@ import resource
 
 import pytest
 
-from skyhaul_connectors.sources import open_files
-from skyhaul_connectors.sources.open_files import affordable, file_budget, raise_limit
+from skyhaul_connectors.sources.local import open_files
+from skyhaul_connectors.sources.local.open_files import affordable, file_budget, raise_limit
 from skyhaul_schemas.errors import UsageError
 
 

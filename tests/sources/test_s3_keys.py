@@ -18,7 +18,7 @@ from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.errors import ObjectMissing, SourceChanged, UsageError
-from skyhaul_schemas.job import ListedUrls, SourceSpec
+from skyhaul_schemas.job.model import ListedUrls, SourceSpec
 from skyhaul_schemas.plan import KEY
 from stores.moto_server import key_store
 

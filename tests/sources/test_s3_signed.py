@@ -19,7 +19,7 @@ from object_store import BUCKET, REGION, ObjectStore
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.errors import AccessRefused, CarriageError, MalformedAnswer, SourceChanged
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import KEY, PinnedObject
 from sources.recording import fetch, first_opening
 from stores.lossy_proxy import lossy

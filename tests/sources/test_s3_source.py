@@ -10,10 +10,10 @@ import fsspec
 import pytest
 from object_store import BUCKET, ObjectStore
 
-from skyhaul_connectors.sources import s3_files
 from skyhaul_connectors.sources.opening import open_source
+from skyhaul_connectors.sources.s3 import files as s3_files
 from skyhaul_schemas.errors import ObjectMissing, SourceChanged, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from sources.recording import fetch
 from stores.s3_server import s3
 

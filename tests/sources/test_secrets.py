@@ -14,13 +14,13 @@ import pytest
 
 from faults.hostile_http import HostileServer
 from faults.http_faults import HttpFault
-from skyhaul_connectors.sources.http_options import http_options
-from skyhaul_connectors.sources.http_url import parse_url
+from skyhaul_connectors.sources.http.options import http_options
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_connectors.sources.url import parse_url
 from skyhaul_schemas.errors import SkyhaulError, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 from sources.recording import fetch
 
@@ -80,8 +80,8 @@ FAULTS = [
 def test_no_secret_reaches_a_plan_an_error_or_a_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, fault: HttpFault | None
 ) -> None:
-    monkeypatch.setattr("skyhaul_connectors.sources.blocking._PAUSE_CAP", 0.0)
-    monkeypatch.setattr("skyhaul_connectors.sources.blocking.ATTEMPTS", 1)
+    monkeypatch.setattr("skyhaul_connectors.sources.catalogue.blocking._PAUSE_CAP", 0.0)
+    monkeypatch.setattr("skyhaul_connectors.sources.catalogue.blocking.ATTEMPTS", 1)
     with caplog.at_level(logging.DEBUG), HostileServer({"a.bin": b"0123456789"}) as server:
         for name, source in sources(server, tmp_path).items():
             objects: list[PinnedObject] = []

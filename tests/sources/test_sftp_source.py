@@ -19,14 +19,14 @@ import pytest
 import yaml
 from tests.haul.rig import command, skyhaul
 
-from skyhaul.dataset.commits import commits
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.verify import verify_dataset
+from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.verification import verify_dataset
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.errors import AccessRefused, CarriageError, ObjectMissing, SourceChanged, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from sources.recording import fetch
 from stores.ssh_server import SshServer, ssh
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from skyhaul_connectors.sources.memory.synthetic import Rule
 from skyhaul_connectors.sources.opening import open_source, selection
-from skyhaul_connectors.sources.synthetic import Rule
 from skyhaul_schemas.errors import ObjectMissing, SourceChanged, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 
 
 def spec(url: str) -> SourceSpec:

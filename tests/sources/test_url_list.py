@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from faults.hostile_http import HostileServer
-from skyhaul_connectors.sources import url_list
+from skyhaul_connectors.sources.catalogue import url_list
+from skyhaul_connectors.sources.catalogue.url_list import LINE_CAP
 from skyhaul_connectors.sources.opening import open_source
-from skyhaul_connectors.sources.url_list import LINE_CAP
 from skyhaul_schemas.block_digests import BlockDigests
 from skyhaul_schemas.errors import DiskFull, ObjectMissing, RedirectRefused, SourceChanged, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 from skyhaul_schemas.plan import PinnedObject
 from sources.recording import fetch, first_opening
 
@@ -174,7 +174,7 @@ def test_a_list_may_lie_on_a_server() -> None:
 
 def test_a_list_from_afar_leads_to_no_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "skyhaul_connectors.sources.http_network.is_public_address", lambda a: a == "127.0.0.1"
+        "skyhaul_connectors.sources.http.network.is_public_address", lambda a: a == "127.0.0.1"
     )
     with HostileServer(dict(OBJECTS)) as server, HostileServer(OBJECTS, host="127.0.0.9") as inner:
         row = {"url": inner.url + "a.txt", "size": 5, "sha256": ABC}

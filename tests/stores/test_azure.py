@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from tests.haul.rig import skyhaul
 
-from skyhaul.dataset.commits import commits
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.verify import verify_dataset
+from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.verification import verify_dataset
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_schemas.errors import CommitConflict, SourceChanged, UsageError
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The emulator's own, the same everywhere and documented."""

@@ -16,7 +16,7 @@ import fsspec
 import pytest
 from object_store import BUCKET, ObjectStore
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import CommitConflict, SkyhaulError
 from stores.lossy_proxy import lossy
 from stores.s3_server import s3, serve
@@ -85,7 +85,7 @@ def test_a_shard_file_is_published_once_and_other_bytes_are_refused(dataset: str
 
 RACING = """
 import json, sys
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import CommitConflict
 url, data = sys.argv[1], sys.argv[2].encode()
 store = DatasetStore.open(url, writable=True)
@@ -144,7 +144,7 @@ def test_of_processes_that_create_one_key_exactly_one_does(dataset: str, same: b
 
 KILLED_WHILE_PUBLISHING = """
 import sys, hashlib
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 store = DatasetStore.open(sys.argv[1], writable=True)
 path = store.temp_path(".parquet")
 data = bytes(120 << 20)

@@ -21,9 +21,9 @@ import pytest
 from object_store import BUCKET, ObjectStore
 from tests.haul.rig import command, skyhaul
 
-from skyhaul.dataset.commits import commits
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.verify import verify_dataset
+from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
 from stores.s3_server import s3
 

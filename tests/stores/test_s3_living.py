@@ -10,15 +10,15 @@ import fsspec
 from object_store import BUCKET, ObjectStore
 from tests.haul.rig import skyhaul
 
-from skyhaul.dataset.commits import commits
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, haul
+from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.extend_plan import extend_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
-from skyhaul_schemas.jobfile import parse_job
+from skyhaul_schemas.job.file import parse_job
 from stores.s3_server import s3
 
 __all__ = ["s3"]

@@ -11,19 +11,19 @@ import fsspec
 import pytest
 from object_store import ObjectStore
 
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.api import HaulOptions, haul
-from skyhaul.planning import publishing
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.extend_plan import extend_plan
 from skyhaul.planning.make_plan import make_plan
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store import publishing
+from skyhaul.planning.store.plan import Plan
 from skyhaul.shards import commit as committing
-from skyhaul.verify import verify_dataset
+from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import PlanMismatch
-from skyhaul_schemas.jobfile import LoadedJob, parse_job
+from skyhaul_schemas.job.file import LoadedJob, parse_job
 from stores.s3_server import s3
 
 __all__ = ["s3"]

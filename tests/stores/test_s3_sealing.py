@@ -13,14 +13,14 @@ from object_store import BUCKET, ObjectStore
 
 from dataset.many_commits import record_of
 from planning.planned import Listing, job_for, pinned
-from skyhaul.dataset.commits import commits, write_commit
-from skyhaul.dataset.judging import Judge
-from skyhaul.dataset.sealed import sealed_groups
-from skyhaul.dataset.sealing import seal_full_groups, seal_group
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import commits, write_commit
+from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.sealed import sealed_groups
+from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul.planning.make_plan import plan_sources
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 from stores.s3_server import s3
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from skyhaul_connectors.transfer.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.disk import PosixDisk
 
 
 class Died(SystemExit):

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from skyhaul_connectors.sources.opening import open_source
-from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, Segment, SourceLanes
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_connectors.transfer.engine_thread import EngineSettings, EngineThread, Lane, Segment, SourceLanes
+from skyhaul_schemas.job.model import SourceSpec
 
 from .rig import PLAN
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.sources.emulated import EmulatedSource
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.background import InlineBackground
-from skyhaul_connectors.transfer.disk import Disk
-from skyhaul_connectors.transfer.open_shard import OpenShard
-from skyhaul_connectors.transfer.reactor import TransferEngine
+from skyhaul_connectors.transfer.engine import TransferEngine
 from skyhaul_connectors.transfer.segment import Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
+from skyhaul_connectors.transfer.spool.disk import Disk
+from skyhaul_connectors.transfer.spool.open_shard import OpenShard
 
 PLAN = "0123456789abcdef" * 4
 MIB = 1024 * 1024

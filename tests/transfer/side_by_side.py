@@ -11,14 +11,14 @@ from pathlib import Path
 
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.sources.emulated import EmulatedSource
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.memory.source import MemorySource
+from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
+from skyhaul_connectors.transfer.schedule.fetch_task import Work
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
 from skyhaul_connectors.transfer.source_driver import SourceDriver
-from skyhaul_connectors.transfer.work import Work
 from skyhaul_schemas.errors import SkyhaulError
 
 from .rig import emulated_link

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from skyhaul_connectors.transfer.admission import Admission
+from skyhaul_connectors.transfer.spool.admission import Admission
 
 LIMIT = 100
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.sources.fault_script import Fault, FaultKind
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.sources.memory.faults import Fault, FaultKind
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.transfer.background import InlineBackground
-from skyhaul_connectors.transfer.open_shard import SegmentState
-from skyhaul_connectors.transfer.proved_reads import ProvedReads
 from skyhaul_connectors.transfer.segment import Segment
+from skyhaul_connectors.transfer.spool.open_shard import SegmentState
+from skyhaul_connectors.transfer.spool.proved_reads import ProvedReads
 from skyhaul_schemas.block_digests import BlockDigests
 from skyhaul_schemas.errors import ChecksumMismatch, Interrupted
 from skyhaul_schemas.plan import PinnedObject

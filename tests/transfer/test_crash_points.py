@@ -11,10 +11,10 @@ from unittest.mock import patch
 import pytest
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.transfer import spool_lock
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.transfer.intervals import IntervalSet
-from skyhaul_connectors.transfer.journal import Journal, ShardChange
+from skyhaul_connectors.transfer.spool import lock as spool_lock
+from skyhaul_connectors.transfer.spool.journal import Journal, ShardChange
 
 from .faulty_disk import CountingDisk, Died, ForgetfulDisk
 from .rig import MIB, PLAN, Rig, over, random_objects, whole_segments
@@ -107,7 +107,7 @@ def test_a_death_in_recovery_is_recovered_from(ram_path: Path) -> None:
 
 
 def test_a_death_around_any_journal_commit_is_recovered_from(ram_path: Path) -> None:
-    with patch("skyhaul_connectors.transfer.spool.Journal", DyingJournal):
+    with patch("skyhaul_connectors.transfer.spool.spool.Journal", DyingJournal):
         DyingJournal.die_at, DyingJournal.commits = None, 0
         run_until_death(ram_path / "clean", None)
         count = DyingJournal.commits

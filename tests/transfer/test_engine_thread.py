@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from tests.faults.hostile_http import HostileServer
 
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route, Source
-from skyhaul_connectors.transfer.engine import EngineSettings, EngineThread, Lane, Segment, SourceLanes
+from skyhaul_connectors.transfer.engine_thread import EngineSettings, EngineThread, Lane, Segment, SourceLanes
 from skyhaul_schemas.errors import (
     Interrupted,
     ObjectMissing,
     StorageError,
     UsageError,
 )
-from skyhaul_schemas.job import SourceSpec
+from skyhaul_schemas.job.model import SourceSpec
 
 from .rig import MIB, PLAN, random_objects
 

@@ -12,13 +12,13 @@ import pytest
 from tests.virtual_time import run_virtual
 from xxhash import xxh3_64_digest, xxh3_128_digest
 
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.transfer.disk import PosixDisk
-from skyhaul_connectors.transfer.held import BLOCK
-from skyhaul_connectors.transfer.journal import Journal
-from skyhaul_connectors.transfer.open_shard import OpenShard
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.transfer.segment import AddressMap
-from skyhaul_connectors.transfer.spool import Batch, Spool
+from skyhaul_connectors.transfer.spool.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.extents import BLOCK
+from skyhaul_connectors.transfer.spool.journal import Journal
+from skyhaul_connectors.transfer.spool.open_shard import OpenShard
+from skyhaul_connectors.transfer.spool.spool import Batch, Spool
 from skyhaul_schemas.errors import ChecksumMismatch, DiskFull, StorageError
 
 from .faulty_disk import FailingDisk, NthWriteFails, RottenDisk

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.sources.fault_script import Fault, FaultKind, FaultScript, seeded
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.sources.memory.faults import Fault, FaultKind, FaultScript, seeded
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.transfer.settings import Lane, SourceLanes
 from skyhaul_schemas.commit import TransferCounts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from skyhaul_connectors.transfer.health import SourceHealth
-from skyhaul_connectors.transfer.lane import LaneState
-from skyhaul_connectors.transfer.pace import FIRST_RANGE
-from skyhaul_connectors.transfer.scheduler import SourceScheduler
+from skyhaul_connectors.transfer.schedule.fetch_task import Send, Work
+from skyhaul_connectors.transfer.schedule.health import SourceHealth
+from skyhaul_connectors.transfer.schedule.lane import LaneState
+from skyhaul_connectors.transfer.schedule.pace import FIRST_RANGE
+from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
-from skyhaul_connectors.transfer.work import Send, Work
 from skyhaul_schemas.plan import PinnedObject
 
 SIZE = 64 * 1024 * 1024

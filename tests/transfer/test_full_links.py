@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.sources.emulated import EmulatedSource
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.transfer.open_shard import OpenShard
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.sources.memory.source import MemorySource
+from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
 from skyhaul_connectors.transfer.settings import Lane, SourceLanes
+from skyhaul_connectors.transfer.spool.open_shard import OpenShard
 from skyhaul_schemas.commit import TransferCounts
 
 from .rig import MIB, Rig, emulated_link, whole_segments

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from skyhaul_connectors.transfer.health import SourceHealth
-from skyhaul_connectors.transfer.lane import LaneState
-from skyhaul_connectors.transfer.scheduler import SourceScheduler
+from skyhaul_connectors.transfer.schedule.fetch_task import Ask, Dial, Send, Work
+from skyhaul_connectors.transfer.schedule.health import SourceHealth
+from skyhaul_connectors.transfer.schedule.lane import LaneState
+from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
-from skyhaul_connectors.transfer.work import Ask, Dial, Send, Work
 from skyhaul_schemas.errors import ConnectionLost
 from skyhaul_schemas.plan import PinnedObject
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_digest
 
-from skyhaul_connectors.transfer import held as held_module
-from skyhaul_connectors.transfer.held import Held, arrivals, proves
+from skyhaul_connectors.transfer.spool import extents as held_module
+from skyhaul_connectors.transfer.spool.extents import Held, arrivals, proves
 
 SMALL = 16
 LENGTH = 5 * SMALL + 7

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.transfer.held import BLOCK, Held, arrivals
-from skyhaul_connectors.transfer.journal import Journal, ShardChange
+from skyhaul_connectors.transfer.spool.extents import BLOCK, Held, arrivals
+from skyhaul_connectors.transfer.spool.journal import Journal, ShardChange
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SpoolDamaged, StorageError
 

@@ -12,13 +12,13 @@ import pytest
 from tests.virtual_time import run_virtual
 
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.sources.fault_script import Fault, FaultKind, always
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.sources.paced import PacedSource
-from skyhaul_connectors.transfer.least_rate import LeastRate
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.memory.faults import Fault, FaultKind, always
+from skyhaul_connectors.sources.memory.source import MemorySource
+from skyhaul_connectors.sources.over_link.paced import PacedSource
+from skyhaul_connectors.transfer.schedule.least_rate import LeastRate
 from skyhaul_connectors.transfer.settings import Lane, SourceLanes
 from skyhaul_schemas.errors import RangeRefused, RangeSpent, SourceFailing, SourceSilent
 

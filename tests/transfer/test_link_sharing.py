@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.sources.memory.source import MemorySource
 
 from .rig import MIB, Rig, behind, emulated_link, whole_segments
 from .test_full_links import GEO, LEO, MBIT

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyhaul_connectors.transfer.pace import (
+from skyhaul_connectors.transfer.schedule.pace import (
     FEWEST,
     LARGEST_RANGE,
     MOST,
@@ -21,7 +21,7 @@ from skyhaul_connectors.transfer.pace import (
     pipeline_depth,
     range_size,
 )
-from skyhaul_connectors.transfer.retries import BUDGET, cost, made_progress, wait
+from skyhaul_connectors.transfer.schedule.retries import BUDGET, cost, made_progress, wait
 from skyhaul_schemas.errors import (
     ConnectFailed,
     ConnectionLost,

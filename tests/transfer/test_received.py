@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.transfer import spool_lock
-from skyhaul_connectors.transfer.disk import PosixDisk
-from skyhaul_connectors.transfer.received import NOTE_EVERY, note_counts, noted_counts, resumed_counts
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.transfer.segment import AddressMap
 from skyhaul_connectors.transfer.settings import Lane, SourceLanes
-from skyhaul_connectors.transfer.spool import Spool
+from skyhaul_connectors.transfer.spool import lock as spool_lock
+from skyhaul_connectors.transfer.spool.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.received import NOTE_EVERY, note_counts, noted_counts, resumed_counts
+from skyhaul_connectors.transfer.spool.spool import Spool
 from skyhaul_schemas.commit import TransferCounts
 
 from .rig import MIB, PLAN, Rig, over, random_objects, whole_segments

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.links.allowance import Allowance
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.rules import LinkRules
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.links.terms import LinkTerms
-from skyhaul_connectors.sources.emulated import EmulatedSource
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.sources.metered import MeteredSource
-from skyhaul_connectors.sources.paced import PacedSource
+from skyhaul_connectors.links.contract.allowance import Allowance
+from skyhaul_connectors.links.contract.rules import LinkRules
+from skyhaul_connectors.links.contract.terms import LinkTerms
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.memory.source import MemorySource
+from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
+from skyhaul_connectors.sources.over_link.metered import MeteredSource
+from skyhaul_connectors.sources.over_link.paced import PacedSource
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.settings import Lane, SourceLanes
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import CapSpent, LinkClosed
-from skyhaul_schemas.job import LinkSpec
+from skyhaul_schemas.job.model import LinkSpec
 
 from .rig import MIB, Rig, whole_segments
 

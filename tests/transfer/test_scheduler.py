@@ -7,12 +7,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from skyhaul_connectors.transfer.health import SourceHealth
 from skyhaul_connectors.transfer.intervals import IntervalSet
-from skyhaul_connectors.transfer.lane import LaneState
-from skyhaul_connectors.transfer.scheduler import SourceScheduler
+from skyhaul_connectors.transfer.schedule.fetch_task import Action, Ask, Dial, GiveUp, Hang, Send, Work
+from skyhaul_connectors.transfer.schedule.health import SourceHealth
+from skyhaul_connectors.transfer.schedule.lane import LaneState
+from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
-from skyhaul_connectors.transfer.work import Action, Ask, Dial, GiveUp, Hang, Send, Work
 from skyhaul_schemas.errors import (
     CarriageError,
     ConnectFailed,

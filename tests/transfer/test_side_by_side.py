@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from skyhaul_connectors.links.profile import LinkProfile
+from skyhaul_connectors.links.profile.profile import LinkProfile
 
 from .rig import MIB
 from .side_by_side import TICK, Haul, Seen, side_by_side

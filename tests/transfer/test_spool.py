@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.sources.memory import MemorySource
-from skyhaul_connectors.transfer.disk import PosixDisk
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.transfer.segment import Segment
-from skyhaul_connectors.transfer.spool import Spool
-from skyhaul_connectors.transfer.spool_cleanup import remove_spool, stale_spools
+from skyhaul_connectors.transfer.spool.cleanup import remove_spool, stale_spools
+from skyhaul_connectors.transfer.spool.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.spool import Spool
 from skyhaul_schemas.errors import DiskFull, SpoolDamaged, StorageError, UsageError
 
 from .faulty_disk import FailingDisk, SmallDisk
@@ -63,8 +63,8 @@ def test_the_lock_dies_with_its_holder_and_not_with_its_forked_child(tmp_path: P
     program = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from skyhaul_connectors.transfer.disk import PosixDisk\n"
-        "from skyhaul_connectors.transfer.spool import Spool\n"
+        "from skyhaul_connectors.transfer.spool.disk import PosixDisk\n"
+        "from skyhaul_connectors.transfer.spool.spool import Spool\n"
         f"spool = Spool(Path({str(tmp_path)!r}), {PLAN!r}, PosixDisk())\n"
         "child = os.fork()\n"
         "if child == 0:\n"
@@ -93,8 +93,8 @@ def test_a_child_that_lets_go_late_does_not_keep_the_next_holder_out(tmp_path: P
     program = (
         "import os, time\n"
         "from pathlib import Path\n"
-        "from skyhaul_connectors.transfer.disk import PosixDisk\n"
-        "from skyhaul_connectors.transfer.spool import Spool\n"
+        "from skyhaul_connectors.transfer.spool.disk import PosixDisk\n"
+        "from skyhaul_connectors.transfer.spool.spool import Spool\n"
         f"spool = Spool(Path({str(tmp_path)!r}), {PLAN!r}, PosixDisk())\n"
         "lock = os.dup(spool._lock._fd)\n"
         "child = os.fork()\n"
@@ -358,8 +358,8 @@ def test_a_real_write_beyond_what_the_system_allows_is_disk_full(tmp_path: Path)
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from skyhaul_connectors.transfer.disk import PosixDisk\n"
-        "from skyhaul_connectors.transfer.spool import SpoolFile\n"
+        "from skyhaul_connectors.transfer.spool.disk import PosixDisk\n"
+        "from skyhaul_connectors.transfer.spool.spool import SpoolFile\n"
         "from skyhaul_schemas.errors import DiskFull\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         f"file = SpoolFile(PosixDisk(), Path({str(tmp_path)!r}) / 'x')\n"

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from tests.virtual_time import run_virtual
 
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.sources.fault_script import Fault, FaultKind, always, in_turn, seeded
-from skyhaul_connectors.sources.memory import MemorySource
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.sources.memory.faults import Fault, FaultKind, always, in_turn, seeded
+from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_schemas.errors import (
     CarriageError,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul_connectors.transfer.write_behind import GATHER, MOST_HELD, WriteBehind
+from skyhaul_connectors.transfer.spool.write_behind import GATHER, MOST_HELD, WriteBehind
 
 SIZE = 4 * GATHER
 

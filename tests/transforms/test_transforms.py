@@ -23,11 +23,11 @@ from skyhaul.shards.transforms import apply
 from skyhaul.transforms import build_transforms
 from skyhaul.transforms.duplicates import _digests
 from skyhaul.transforms.expression import Expression
-from skyhaul.verify import verify_dataset
+from skyhaul.verification import verify_dataset
 from skyhaul_schemas.errors import TransformFailed, UsageError
-from skyhaul_schemas.jobfile import digested_part, parse_job
+from skyhaul_schemas.job.file import digested_part, parse_job
+from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.records import shard_schema
-from skyhaul_schemas.transforms import TransformSpec
 
 SCHEMA = shard_schema("document")
 

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset.hauled import Hauled, plan_small
-from skyhaul.dataset.commits import read_commit, same_commit, write_failure
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.verify import VerifyReport, verify_dataset
+from skyhaul.dataset.commits.commits import read_commit, same_commit, write_failure
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.verification import VerifyReport, verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord
 from skyhaul_schemas.errors import UsageError

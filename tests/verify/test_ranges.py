@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul.verify.partition import Partition
-from skyhaul.verify.ranges import differences
+from skyhaul.verification.partition import Partition
+from skyhaul.verification.ranges import differences
 from skyhaul_schemas.plan import Chunk, PinnedObject
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 8)), max_size=8)

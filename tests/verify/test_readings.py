@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataset.hauled import Hauled, plan_small
-from skyhaul.verify import verify_dataset
+from skyhaul.verification import verify_dataset
 
 JOB = """\
 version: 1

@@ -26,8 +26,8 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from skyhaul_connectors.formats.bytes.stream import Broken
 from skyhaul_connectors.formats.printable import printable
-from skyhaul_connectors.formats.stream import Broken
 from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.storage_errors import is_passing
 

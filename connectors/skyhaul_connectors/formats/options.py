@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from skyhaul_connectors.formats.bytes.zstd_frames import MAX_WINDOW, WINDOW
 from skyhaul_connectors.formats.printable import printable
-from skyhaul_connectors.formats.zstd_frames import MAX_WINDOW, WINDOW
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Size
+from skyhaul_schemas.job.model import Size
 
 Options = TypeVar("Options", bound="FormatOptions")
 

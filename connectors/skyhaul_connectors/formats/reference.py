@@ -15,7 +15,7 @@ from typing import Literal, Union, get_args, get_origin
 
 from skyhaul_connectors.formats.options import FormatOptions, StreamOptions
 from skyhaul_connectors.formats.registry import FORMATS, options_of
-from skyhaul_schemas.job import Size
+from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.units import format_size
 
 _HEAD = """# Formats
@@ -37,11 +37,11 @@ sources:
 
 
 _RULES = {
-    "How a source's columns become fields": "fields",
-    "Times as text": "iso_time",
-    "Values that mean null": "missing",
-    "The header of a table of text": "table_header",
-    "Values of tables in `metadata`": "column_text",
+    "How a source's columns become fields": "records.fields",
+    "Times as text": "records.iso_time",
+    "Values that mean null": "records.missing",
+    "The header of a table of text": "delimited.header",
+    "Values of tables in `metadata`": "columnar.text_columns",
 }
 """Title -> the module whose docstring tells it, its first line aside."""
 

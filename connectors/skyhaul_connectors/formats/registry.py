@@ -32,28 +32,29 @@ class Format:
 FORMATS = {
     entry.name: entry
     for entry in (
-        Format("jsonl", "jsonl", "Jsonl", ("document", "reading"), (".jsonl", ".ndjson", ".jsonlines"),
+        Format("jsonl", "json.jsonl", "Jsonl", ("document", "reading"), (".jsonl", ".ndjson", ".jsonlines"),
                "one JSON object a line"),
-        Format("json", "json_document", "Json", ("document", "reading"), (".json", ".geojson"),
-               "a JSON array, one JSON object, or lines after all"),
-        Format("text", "text", "Text", ("document",),
+        Format("json", "json.document", "Json", ("document", "reading"),
+               (".json", ".geojson"), "a JSON array, one JSON object, or lines after all"),
+        Format("text", "text.decoder", "Text", ("document",),
                (".txt", ".text", ".md", ".markdown", ".rst", ".py", ".log", ".tex", ".org"),
                "a text, or each paragraph of it"),
-        Format("html", "html", "Html", ("document",), (".html", ".htm", ".xhtml"), "the text of a page"),
-        Format("warc", "warc", "Warc", ("document",), (".warc", ".wet", ".arc", ".warc.wet"),
+        Format("html", "web.html", "Html", ("document",), (".html", ".htm", ".xhtml"), "the text of a page"),
+        Format("warc", "web.warc", "Warc", ("document",), (".warc", ".wet", ".arc", ".warc.wet"),
                "web archives: WARC, WET and ARC"),
-        Format("parquet", "tables", "Parquet", ("document", "reading", "image"), (".parquet", ".pq"),
-               "Parquet files, row group by row group"),
-        Format("arrow", "tables", "Arrow", ("document", "reading", "image"),
+        Format("parquet", "columnar.decoder", "Parquet", ("document", "reading", "image"),
+               (".parquet", ".pq"), "Parquet files, row group by row group"),
+        Format("arrow", "columnar.decoder", "Arrow", ("document", "reading", "image"),
                (".arrow", ".arrows", ".feather", ".ipc"), "Arrow IPC files and streams"),
-        Format("csv", "delimited", "Csv", ("document", "reading"), (".csv",), "delimited text with a header"),
-        Format("tsv", "delimited", "Tsv", ("document", "reading"), (".tsv", ".tab"), "csv with tabs"),
-        Format("image", "image", "Image", ("image",),
+        Format("csv", "delimited.decoder", "Csv", ("document", "reading"), (".csv",),
+               "delimited text with a header"),
+        Format("tsv", "delimited.decoder", "Tsv", ("document", "reading"), (".tsv", ".tab"), "csv with tabs"),
+        Format("image", "media.image", "Image", ("image",),
                (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".avif", ".heic"),
                "an image, its size and type from its header"),
-        Format("tar", "tar", "Tar", ("document", "reading", "image", "blob"), (".tar",),
+        Format("tar", "archive.tar", "Tar", ("document", "reading", "image", "blob"), (".tar",),
                "an archive of objects, each decoded by its own suffix"),
-        Format("binary", "binary", "Binary", ("blob",), (), "any object as it is"),
+        Format("binary", "media.binary", "Binary", ("blob",), (), "any object as it is"),
     )
 }  # fmt: skip
 """Format by name, as `format` of a source writes it."""
@@ -63,7 +64,7 @@ def format_of(path: str, schema: str = "document") -> str | None:
     """The format that an object's name and the dataset's schema state; None where they say nothing."""
     if schema == "blob":
         return "binary"
-    from skyhaul_connectors.formats.compression import stem_of
+    from skyhaul_connectors.formats.bytes.compression import stem_of
 
     stem = stem_of(path).lower()
     for entry in FORMATS.values():
@@ -81,7 +82,7 @@ def format_under(settings: DecodeSettings, path: str) -> str | None:
     """The format of an object in a source whose job names none; that of an image is its side-car's, too."""
     name = format_of(path, settings.schema)
     if name is None and may_join(settings):
-        from skyhaul_connectors.formats.beside import is_side_car
+        from skyhaul_connectors.formats.media.sidecars import is_side_car
 
         return "image" if is_side_car(path) else None
     return name

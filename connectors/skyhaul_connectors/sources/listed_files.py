@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import IO
 
-from skyhaul_connectors.sources.fsspec_source import FsspecFiles
-from skyhaul_connectors.sources.http_fetch import lines_of
+from skyhaul_connectors.sources.catalogue.object_names import fault_in_key, fault_in_path
+from skyhaul_connectors.sources.catalogue.url_list import LINE_CAP, ListedUrl, read_list
+from skyhaul_connectors.sources.fsspec.source import FsspecFiles
+from skyhaul_connectors.sources.http.fetch import lines_of
 from skyhaul_connectors.sources.left_out import LeftOut
-from skyhaul_connectors.sources.local import LocalFiles
-from skyhaul_connectors.sources.object_names import fault_in_key, fault_in_path
-from skyhaul_connectors.sources.s3_files import S3Files
-from skyhaul_connectors.sources.url_list import LINE_CAP, ListedUrl, read_list
+from skyhaul_connectors.sources.local.source import LocalFiles
+from skyhaul_connectors.sources.s3.files import S3Files
 from skyhaul_schemas.errors import SourceChanged
 from skyhaul_schemas.plan import KEY, PinnedObject
 from skyhaul_schemas.printable import printable

@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from skyhaul_connectors.sources.checksums import LINE_CAP, Checksums, LoadChecksums
-from skyhaul_connectors.sources.globs import below, common_root, has_glob, keys_root, split_root
-from skyhaul_connectors.sources.http_fetch import fetched, lines_of, opened
-from skyhaul_connectors.sources.http_options import HttpOptions, http_options, takes_stored
-from skyhaul_connectors.sources.http_patterns import select
-from skyhaul_connectors.sources.http_url import HttpUrl, parse_url
-from skyhaul_connectors.sources.local import LocalFiles
-from skyhaul_connectors.sources.object_names import refuse_folded
-from skyhaul_connectors.sources.open_files import affordable
+from skyhaul_connectors.sources.catalogue.checksums import LINE_CAP, Checksums, LoadChecksums
+from skyhaul_connectors.sources.catalogue.globs import below, common_root, has_glob, keys_root, split_root
+from skyhaul_connectors.sources.catalogue.object_names import refuse_folded
+from skyhaul_connectors.sources.http.fetch import fetched, lines_of, opened
+from skyhaul_connectors.sources.http.listing.patterns import select
+from skyhaul_connectors.sources.http.options import HttpOptions, http_options, takes_stored
+from skyhaul_connectors.sources.local.open_files import affordable
+from skyhaul_connectors.sources.local.source import LocalFiles
+from skyhaul_connectors.sources.memory.synthetic import SCHEME, Rule, SyntheticSource
 from skyhaul_connectors.sources.protocol import Route, Source
-from skyhaul_connectors.sources.synthetic import SCHEME, Rule, SyntheticSource
 from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_connectors.sources.url import HttpUrl, parse_url
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import ListedUrls, SourceSpec
+from skyhaul_schemas.job.model import ListedUrls, SourceSpec
 from skyhaul_schemas.printable import printable
 
 if TYPE_CHECKING:
-    from skyhaul_connectors.sources.fsspec_source import FsspecFiles
+    from skyhaul_connectors.sources.fsspec.source import FsspecFiles
 
 HTTP = frozenset(("http", "https"))
 S3 = frozenset(("s3", "s3a"))
@@ -77,8 +77,8 @@ def open_source(
             raise UsageError(f"source {name}: local files take no options")
         sums = _checksums(name, spec, HttpOptions(), timeouts)
         return LocalFiles(name, rooted.root, rooted.patterns, checksums=sums, timeouts=timeouts)
-    from skyhaul_connectors.sources.fsspec_source import FsspecFiles
-    from skyhaul_connectors.sources.s3_files import S3Files
+    from skyhaul_connectors.sources.fsspec.source import FsspecFiles
+    from skyhaul_connectors.sources.s3.files import S3Files
 
     kind = S3Files if rooted.scheme in S3 else FsspecFiles
     files = _fsspec(name, spec, rooted, timeouts, kind)
@@ -182,9 +182,9 @@ def _http(
     receive_buffer: int | None,
     route: Route,
 ) -> Source:
-    from skyhaul_connectors.sources.http_listed import HttpListed, NamedUrls
-    from skyhaul_connectors.sources.http_listing import HttpTree
-    from skyhaul_connectors.sources.http_source import HttpCatalogue, HttpSource
+    from skyhaul_connectors.sources.http.listing.tree_source import HttpTree
+    from skyhaul_connectors.sources.http.listing.url_list_source import HttpListed, NamedUrls
+    from skyhaul_connectors.sources.http.source import HttpCatalogue, HttpSource
 
     options = replace(http_options(name, spec.options), route=route)
     urls = [_parsed(name, text) for text in texts]
@@ -228,9 +228,9 @@ def _listed(
     scheme = None if listed.root is None else _scheme_of(name, listed.root)
     if listed.root is not None and scheme not in HTTP:
         return _listed_files(name, spec, listed.list, listed.root, timeouts, receive_buffer)
-    from skyhaul_connectors.sources.http_listed import HttpListed, ListFile
-    from skyhaul_connectors.sources.http_source import HttpSource
-    from skyhaul_connectors.sources.url_list import FILE_CAP
+    from skyhaul_connectors.sources.catalogue.url_list import FILE_CAP
+    from skyhaul_connectors.sources.http.listing.url_list_source import HttpListed, ListFile
+    from skyhaul_connectors.sources.http.source import HttpSource
 
     root = None if listed.root is None else _parsed(name, listed.root)
     options = replace(http_options(name, spec.options), route=route)
@@ -263,13 +263,13 @@ def _listed_files(
     name: str, spec: SourceSpec, where: str, root: str, timeouts: Timeouts, receive_buffer: int | None
 ) -> Source:
     """Files or objects of a filesystem, by a list of their paths below `root`."""
+    from skyhaul_connectors.sources.catalogue.url_list import FILE_CAP
     from skyhaul_connectors.sources.listed_files import (
         ListedFsspecFiles,
         ListedLocalFiles,
         ListedS3Files,
         PathList,
     )
-    from skyhaul_connectors.sources.url_list import FILE_CAP
 
     what = f"source {name}: the list"
     if has_glob(root):
@@ -359,8 +359,8 @@ def _over_http(
     in a way that it knows."""
     if rooted.scheme not in S3:
         return files
-    from skyhaul_connectors.sources.s3_files import S3Files
-    from skyhaul_connectors.sources.s3_source import over_http
+    from skyhaul_connectors.sources.s3.files import S3Files
+    from skyhaul_connectors.sources.s3.source import over_http
 
     stored = takes_stored(name, spec.options)
     source = over_http(name, files, rooted.root, _own(spec), timeouts, receive_buffer, stored)

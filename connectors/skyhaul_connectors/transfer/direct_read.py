@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from skyhaul_connectors.transfer.schedule.fetch_task import Work
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
-from skyhaul_connectors.transfer.work import Work
 
 _FIRST = -1
 

@@ -1,319 +1,366 @@
-"""The engine for callers that block: a daemon thread with its own loop, and thread-safe methods."""
+"""The engine on an asyncio loop: shards in, journaled segments out.
+
+Works the same in life and in virtual time: of the loop it uses `time`, `call_soon`, `call_later` and
+`call_at`; whatever blocks goes to a `Background`. All methods are called on the loop's thread, except
+where they say otherwise.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
-from typing import TypeVar
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
-from skyhaul_connectors.transfer.background import ThreadBackground
-from skyhaul_connectors.transfer.disk import Disk
-from skyhaul_connectors.transfer.open_shard import OpenShard
-from skyhaul_connectors.transfer.proved_reads import ProvedReads
-from skyhaul_connectors.transfer.reactor import TransferEngine
+from skyhaul_connectors.transfer.background import Background
+from skyhaul_connectors.transfer.direct_read import DirectRead
+from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
+from skyhaul_connectors.transfer.schedule.fetch_task import Count, Work
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
-from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
-from skyhaul_connectors.transfer.snapshot import snapshot
-from skyhaul_connectors.transfer.stats import EngineStats, LinkStats
-from skyhaul_schemas.commit import TransferCounts
-from skyhaul_schemas.errors import DeferredError, Interrupted, StorageError
+from skyhaul_connectors.transfer.settings import EngineSettings, SourceLanes
+from skyhaul_connectors.transfer.source_driver import SourceDriver
+from skyhaul_connectors.transfer.spool.disk import Disk, PosixDisk
+from skyhaul_connectors.transfer.spool.group_commit import GroupCommit, take_batch
+from skyhaul_connectors.transfer.spool.open_shard import OpenShard, SegmentState
+from skyhaul_connectors.transfer.spool.received import ReceivedNotes
+from skyhaul_connectors.transfer.spool.room import SpoolRoom
+from skyhaul_connectors.transfer.spool.spool import Batch, OpenSpoolFile, Spool
+from skyhaul_connectors.transfer.spool.verification import Intake
+from skyhaul_schemas.errors import DeferredError, SkyhaulError, StorageError
 from skyhaul_schemas.plan import PinnedObject
 
-__all__ = [
-    "EngineSettings",
-    "EngineStats",
-    "EngineThread",
-    "Lane",
-    "LinkStats",
-    "Segment",
-    "ShardFetch",
-    "SourceLanes",
-    "TransferEngine",
-]
 
-T = TypeVar("T")
+class TransferEngine:
+    """Fetches shards. Raises, on construction, UsageError (spool in use), SpoolDamaged, StorageError.
 
-DIRECT_READ = 16 * 1024 * 1024
-"""Bytes of one direct read; longer ones go in turn, so that memory stays bounded."""
-
-_LOOK_EVERY = 0.1
-_DEMAND_EVERY = 1.0
-_FLUSH_WITHIN = 2.0
-_REREADS = 3
-
-
-class EngineThread:
-    """The transfer engine of one process. Any thread may call any method; nobody needs asyncio.
-
-    Raises, on construction, UsageError (the spool is in use), SpoolDamaged, DiskFull or StorageError.
-    The threads are daemons: a process that ends does not wait for them, and the journal needs no farewell.
+    journal: background for syncs, digests and the journal, in order. checker: background for whole-object
+    checksums, which may take seconds and must not hold commits up.
     """
 
     def __init__(
-        self, sources: Mapping[str, SourceLanes], settings: EngineSettings, *, disk: Disk | None = None
+        self,
+        sources: Mapping[str, SourceLanes],
+        settings: EngineSettings,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        journal: Background,
+        checker: Background,
+        disk: Disk | None = None,
     ) -> None:
-        self._loop = _new_loop()
-        self._thread = threading.Thread(target=self._run, name="skyhaul-engine", daemon=True)
-        self._closed = False
-        self._close_lock = threading.Lock()
-        self._starting: list[OpenShard] = []
-        self._thread.start()
-        try:
-            self._engine = self._call(lambda: self._start(sources, settings, disk))
-        except BaseException:
-            self._end_loop()
-            raise
-        self._last_stats = self.stats()
+        self.settings = settings
+        self.resumed = dict.fromkeys(sources, 0)
+        self._loop = loop
+        self._journal = journal
+        self._checker = checker
+        self._spool = Spool(settings.spool, settings.plan, disk or PosixDisk())
+        self._shards: dict[int, OpenShard] = {}
+        self._reads: dict[int, DirectRead] = {}
+        self._keys = itertools.count()
+        self._stopped: BaseException | None = None
+        self._intake = Intake(self._spool, journal, checker, self._again, self._failed, self._finish_release)
+        self._commits = GroupCommit(loop, journal, self._spool, self._intake.committed, self.crash)
+        self._notes = ReceivedNotes(loop, self._note)
+        self._room = SpoolRoom(
+            settings.spool_limit,
+            self._spool,
+            journal,
+            self._shards,
+            self._want,
+            lambda: not any(driver.scheduler.moves(loop.time()) for driver in self.drivers.values()),
+            self._intake.lost,
+            self._failed,
+            tuple(sources),
+        )
+        self.drivers = {
+            name: SourceDriver(name, lanes, settings, loop, self._gave_up, self._idle)
+            for name, lanes in sources.items()
+        }
 
-    def fetch(self, shard: int, source: str, segments: Sequence[Segment]) -> ShardFetch:
-        """Begin to fetch a shard's segments from a source, in order. What an earlier run left in the
-        spool is checked and kept. Returns at once."""
-        opened = OpenShard(shard, source, AddressMap(segments))
-        fetch = ShardFetch(self, opened)
-        if self._closed:
-            opened.end(_closed())
-            return fetch
-        self._starting.append(opened)
+    # -- what callers ask for
 
-        def begin() -> None:
-            self._engine.begin(opened)
-            self._starting.remove(opened)
+    def fetch(self, number: int, source: str, segments: Sequence[Segment]) -> OpenShard:
+        """Fetch the segments of a shard; what the journal holds of them is not fetched again."""
+        shard = OpenShard(number, source, AddressMap(segments))
+        self.begin(shard)
+        return shard
 
-        self._soon(begin)
-        return fetch
+    def begin(self, shard: OpenShard) -> None:
+        """`fetch` of a shard that was made elsewhere."""
+        if any(other.number == shard.number for other in self._shards.values()):
+            shard.end(ValueError(f"shard {shard.number} is being fetched already"))
+            return
+        shard.key = next(self._keys)
+        self._shards[shard.key] = shard
+        if self._stopped is not None:
+            shard.end(self._stopped)
+            return
+        shard.opening = True
 
-    def backlog(self, source: str | None = None) -> int:
-        """Bytes accepted by `fetch` (of the source) that have not arrived yet."""
-        starting = (shard for shard in list(self._starting) if source in (None, shard.source))
-        return self._engine.backlog(source) + sum(shard.waiting_bytes for shard in starting)
+        def failed(error: BaseException) -> None:
+            shard.opening = False
+            self._failed(shard, error)
 
-    def wait_hungry(self, low_water: int, timeout: float, source: str | None = None) -> bool:
-        """Wait up to `timeout` seconds until the backlog (of the source) is below `low_water` bytes and the
-        spool has room for it; whether that is so."""
-        until = time.monotonic() + timeout
-        while True:
-            starting = any(source in (None, shard.source) for shard in list(self._starting))
-            if not starting and self.backlog(source) < low_water and self._engine.has_room(source):
-                return True
-            rest = until - time.monotonic()
-            if rest <= 0:
-                return False
-            time.sleep(min(rest, 0.025))
+        self._journal.submit(
+            lambda: self._spool.open(shard.number, shard.map),
+            lambda spooled: self._opened(shard, spooled),
+            failed,
+        )
 
-    def stats(self) -> EngineStats:
-        """A snapshot of links, backlog and spool; the last one once the engine is closed."""
-        if not self._closed:
-            self._last_stats = self._call(lambda: snapshot(self._engine, self._loop.time()))
-        return self._last_stats
+    def demand(self, shard: OpenShard, segment: int) -> None:
+        """Somebody waits for the segment: it enters the spool when nothing else can move."""
+        self._room.demand(shard, segment)
 
-    def stop(self, reason: DeferredError) -> None:
-        """End all open fetches with the reason; segments that are in stay readable. Returns once the
-        journal holds what had arrived, after two seconds at the latest."""
-        flushed = threading.Event()
-        self._soon(lambda: self._engine.stop(reason, flushed.set))
-        flushed.wait(_FLUSH_WITHIN)
+    def drop(self, shard: OpenShard, segment: int) -> None:
+        """The segment was used; it leaves the spool once room is needed."""
+        self._room.drop(shard, segment)
+
+    def reads_wrong(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
+        """Bytes that are in do not match their digests: fetch them again. The segments are out until then."""
+        if self._stopped is not None:
+            shard.end(self._stopped)
+        elif shard.error is None:
+            self._intake.reads_wrong(shard, stretches)
+
+    def read_direct(
+        self,
+        shard: OpenShard,
+        obj: PinnedObject,
+        offset: int,
+        length: int,
+        done: Callable[[bytes], None],
+        failed: Callable[[BaseException], None],
+        *,
+        again: bool = False,
+    ) -> None:
+        """Fetch bytes that are in no segment, before anything else, past the spool; at least one. again: they
+        are sent once more, since they came wrong."""
+        if self._stopped is not None:
+            failed(self._stopped)
+            return
+        scheduler = self.drivers[shard.source].scheduler
+        key = next(self._keys)
+        read = self._reads[key] = DirectRead(key, Segment(obj, offset, length), done, failed)
+        if shard.work is not None:
+            read.work.counts = shard.work.counts
+        if again:
+            read.work.again.add(0, length)
+
+        def complete() -> None:
+            del self._reads[key]
+            scheduler.remove(key)
+            read.complete()
+
+        read.work.complete = complete
+        scheduler.add(read.work)
+        scheduler.want(key, 0, self._loop.time())
+        self.drivers[shard.source].poke()
+
+    def release(self, shard: OpenShard, *, keep: bool) -> None:
+        """The caller is through with the shard. Without `keep` nothing of it stays in the spool."""
+        if shard.released is None:
+            shard.released = keep
+            shard.forget_cache()
+            shard.end(StorageError(f"shard {shard.number} was released"))
+            self._finish_release(shard)
 
     def set_pace(self, link: str, rate: float, *, redial: bool) -> None:
-        """Ask for at most `rate` bit/s over `link` from now on. redial: at the cost of what is out on it, so
-        that a lower rate holds at once."""
-        self._soon(lambda: self._engine.set_pace(link, rate, redial=redial))
+        """Ask for at most `rate` bit/s over the link; `redial` drops what is out on it, to be asked anew."""
+        for driver in self.drivers.values():
+            for lane in driver.lanes.lanes:
+                if lane.link == link and lane.shared is not None:
+                    lane.shared.set_pace(rate)
+                    if redial:
+                        driver.scheduler.redial(link)
+                    driver.poke()
+
+    def stop(self, reason: DeferredError, flushed: Callable[[], None]) -> None:
+        """All fetches end with the reason; `flushed` is called once the journal says what arrived."""
+        self._end_all(reason)
+        for driver in self.drivers.values():
+            driver.stop()
+        self._commits.flush(flushed)
+
+    def crash(self, error: BaseException) -> None:
+        """A bug: every fetch ends with it, so that it comes up where somebody waits."""
+        self._end_all(error)
 
     def close(self) -> None:
-        """Journal what arrived, let go of the spool, end the threads. Open fetches end as interrupted."""
-        with self._close_lock:
-            if self._closed:
-                return
-            self.stop(Interrupted("the engine was closed"))
-            self.stats()
-            self._call(self._engine.close)
-            self._closed = True
-            self._end_loop()
-
-    # -- inside
-
-    def _start(
-        self, sources: Mapping[str, SourceLanes], settings: EngineSettings, disk: Disk | None
-    ) -> TransferEngine:
-        journal = ThreadBackground(self._loop, "skyhaul-journal")
-        checker = ThreadBackground(self._loop, "skyhaul-checker")
-        try:
-            engine = TransferEngine(
-                sources, settings, loop=self._loop, journal=journal, checker=checker, disk=disk
-            )
-        except BaseException:
-            journal.close()
-            checker.close()
-            raise
-        self._loop.set_exception_handler(
-            lambda loop, context: engine.crash(
-                context.get("exception") or RuntimeError(str(context["message"]))
-            )
-        )
-        return engine
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-        self._loop.close()
-
-    def _end_loop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5.0)
-
-    def _soon(self, call: Callable[[], object]) -> None:
-        if self._closed:
-            return
-        try:
-            self._loop.call_soon_threadsafe(call)
-        except RuntimeError:
-            return  # closed meanwhile: there is nothing left to tell
-
-    def _call(self, call: Callable[[], T]) -> T:
-        """The result of `call` on the loop's thread."""
-        if self._closed:
-            raise _closed()
-        answer: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                answer.set_result(call())
-            except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
-                answer.set_exception(error)
-
-        self._loop.call_soon_threadsafe(run)
-        while True:
-            try:
-                return answer.result(timeout=1.0)
-            except FutureTimeout:
-                if self._closed and not answer.done():
-                    raise _closed() from None
-
-
-class ShardFetch:
-    """One shard being fetched. Any thread may call any method."""
-
-    def __init__(self, engine: EngineThread, shard: OpenShard) -> None:
-        self._engine = engine
-        self._shard = shard
-        self._proved = ProvedReads(self._direct)
-        self._changed = threading.Condition()
-        self._waiters = 0
-        self.while_blocked: Callable[[], AbstractContextManager[None]] = nullcontext
-        """Entered where a call has to wait for bytes, left when it goes on."""
-        self.on_whole: Callable[[], None] = lambda: None
-        """Called from another thread when all is in, or the fetch ended; perhaps more than once."""
-        shard.on_change = self._notify
+        """Journal what arrived and let go of the spool. The loop may be closed afterwards."""
+        for driver in self.drivers.values():
+            driver.stop()
+        self._commits.cancel()
+        self._notes.cancel()
+        for shard in self._shards.values():
+            spooled, shard.spooled = shard.spooled, None
+            if spooled is not None:
+                self._close_kept(shard, spooled)
+        self._checker.close()
+        self._journal.submit(self._spool.close, lambda done: None, lambda error: None)
+        self._journal.close()
 
     @property
-    def whole(self) -> bool:
-        """Whether nothing is to be waited for: all segments are in, or the fetch ended."""
-        return self._shard.error is not None or not self._shard.waiting_bytes
+    def missing(self) -> int:
+        """Bytes that are being fetched and have not arrived."""
+        return sum(driver.scheduler.missing for driver in self.drivers.values())
 
-    def wait(self, segment: int, cancelled: Callable[[], bool] | None = None) -> None:
-        """Block until the segment is in and verified. `cancelled` is asked ten times a second; Interrupted
-        once it says so. Raises the CarriageError or StorageError with which the fetch ended."""
-        shard = self._shard
-        if shard.is_in(segment):
+    @property
+    def resumed_bytes(self) -> int:
+        """Found in the spool, sound, from runs before; `resumed` says it by source."""
+        return sum(self.resumed.values())
+
+    def backlog(self, source: str | None = None) -> int:
+        """Bytes that were asked for (of the source) and have not arrived. Any thread. By bytes and not by
+        segments: what is left of a large segment must not look like a full link's work until its last byte
+        is in."""
+        missing = self.missing if source is None else self.drivers[source].scheduler.missing
+        shards = list(self._shards.values())
+        return missing + sum(shard.queued_bytes for shard in shards if source in (None, shard.source))
+
+    def has_room(self, source: str | None = None) -> bool:
+        """Whether another shard (of the source) makes sense now. Any thread."""
+        return self._room.free(source)
+
+    @property
+    def spool_bytes(self) -> int:
+        """Room that segments take or have been promised. Any thread."""
+        return self._room.taken
+
+    # -- a shard's way
+
+    def _opened(self, shard: OpenShard, spooled: OpenSpoolFile) -> None:
+        shard.opening = False
+        shard.spooled = spooled
+        held = spooled.held.stretches()
+        shard.durable = IntervalSet(held)
+        self.resumed[shard.source] += shard.durable.total
+        shard.work = Work(
+            shard.key,
+            shard.key,
+            shard.map,
+            lambda position, data: self._write(shard, spooled, position, data),
+            arrived=IntervalSet(held),
+            counts={
+                link: Count(c.payload_bytes, c.wire_bytes, c.resent_bytes)
+                for link, c in spooled.counts.items()
+            },
+        )
+        inside = {segment for start, stop in held for segment in shard.map.touched(start, stop)}
+        inside.update(i for i, segment in enumerate(shard.map.segments) if not segment.length)
+        self._room.add(shard, sorted(inside))
+        if shard.released is not None:
+            self._finish_release(shard)
+        elif shard.error is not None:
+            self._room.cancel(shard)
+        else:
+            self.drivers[shard.source].scheduler.add(shard.work)
+            for segment in sorted(inside):
+                self._want(shard, segment)
+            self._room.admit()
+
+    def _want(self, shard: OpenShard, segment: int) -> None:
+        shard.set_state(segment, SegmentState.WANTED)
+        driver = self.drivers[shard.source]
+        driver.scheduler.want(shard.key, segment, self._loop.time())
+        driver.poke()
+        self._intake.look_at(shard, segment)
+
+    def _again(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
+        if shard.error is None:
+            driver = self.drivers[shard.source]
+            driver.scheduler.again(shard.key, stretches, self._loop.time())
+            driver.poke()
+
+    def _write(
+        self, shard: OpenShard, spooled: OpenSpoolFile, position: int, data: bytes | memoryview
+    ) -> None:
+        self._notes.mark(shard)
+        spooled.file.write(position, data)
+        self._commits.mark(shard)
+
+    def _note(self, shard: OpenShard) -> None:
+        if shard.spooled is not None:
+            self._spool.note(shard.spooled, shard.counts())
+
+    def _idle(self) -> None:
+        """Nothing is missing at one source: do not let what arrived wait for its commit."""
+        self._commits.now()
+        self._room.look()
+
+    # -- ends
+
+    def _gave_up(self, key: int, error: SkyhaulError) -> None:
+        """The scheduler gave the work up, or its bytes could not be written."""
+        read = self._reads.pop(key, None)
+        if read is not None:
+            read.failed(error)
             return
-        next_demand = 0.0
-        with self.while_blocked(), self._waiting():
-            while not shard.is_in(segment):
-                if shard.error is not None:
-                    raise shard.error
-                if cancelled is not None and cancelled():
-                    raise Interrupted(f"shard {shard.number}: cancelled")
-                if time.monotonic() >= next_demand:
-                    # Again and again: whether others still move is seen when it is looked at.
-                    next_demand = time.monotonic() + _DEMAND_EVERY
-                    self._engine._soon(lambda: self._engine._engine.demand(shard, segment))
-                self._changed.wait(_LOOK_EVERY)
+        shard = self._shards.get(key)
+        if shard is not None:
+            self._fail(shard, error)
+            self._idle()
 
-    def read(self, segment: int, offset: int, length: int) -> bytes:
-        """Bytes [offset, offset + length) of the object, which must lie within a segment that is in; held
-        against their digests. What has rotten since is fetched again, which blocks. Raises CarriageError
-        or StorageError, ValueError outside the segment."""
-        for _ in range(_REREADS):
-            if not self._shard.is_in(segment):
-                self.wait(segment)
-            data, wrong = self._shard.read(segment, offset, length)
-            if not wrong:
-                return data
-            if self._shard.error is not None:
-                raise self._shard.error
-            self._engine._call(partial(self._engine._engine.reads_wrong, self._shard, wrong))
-        raise StorageError(
-            f"shard {self._shard.number}: its spool file reads wrong again and again; check the spool's disk"
-        )
+    def _fail(self, shard: OpenShard, error: BaseException) -> None:
+        shard.end(error)
+        self.drivers[shard.source].scheduler.remove(shard.key)
+        self._room.cancel(shard)
 
-    def read_through(self, obj: PinnedObject, offset: int, length: int) -> bytes:
-        """Bytes [offset, offset + length) of an object, cut at its end, fetched now and kept nowhere; whole
-        blocks where their digests are known. Raises CarriageError."""
-        stop = min(offset + length, obj.size)
-        parts: list[bytes] = []
-        while offset < stop:
-            part = self._proved.read(obj, offset, stop)
-            if not part:
-                part = self._direct(obj, offset, min(stop - offset, DIRECT_READ))
-            parts.append(part)
-            offset += len(part)
-        return b"".join(parts)
+    def _failed(self, shard: OpenShard, error: BaseException) -> None:
+        """A background job for the shard raised. Anything but an error of ours is a bug."""
+        if not isinstance(error, SkyhaulError):
+            self.crash(error)
+            return
+        self._fail(shard, error)
+        if shard.released is not None:
+            self._finish_release(shard)
 
-    def transfer(self) -> dict[str, TransferCounts]:
-        """Bytes by link, earlier runs of the shard included."""
-        return self._shard.counts()
+    def _finish_release(self, shard: OpenShard) -> None:
+        """Let go of a released shard, unless it is being opened or checked right now."""
+        if self._shards.get(shard.key) is not shard or shard.checks or shard.opening:
+            return
+        self.drivers[shard.source].scheduler.remove(shard.key)
+        del self._shards[shard.key]
+        self._notes.forget(shard)
+        spooled, shard.spooled = shard.spooled, None
+        if spooled is None or shard.released:
+            if spooled is not None:
+                self._close_kept(shard, spooled)
+            self._commits.forget(shard)
+            self._room.leave(shard, kept=spooled is not None)
+            return
+        self._commits.forget(shard)
 
-    def drop(self, segment: int) -> None:
-        """The segment is used up: it may leave the spool if room is needed. Not to be read again."""
-        self._engine._soon(lambda: self._engine._engine.drop(self._shard, segment))
+        def removed(done: None) -> None:
+            self._room.leave(shard, kept=False)
 
-    def release(self, keep: bool) -> None:
-        """The last call. False (committed, or failed for good): spool file and journal rows go. True
-        (deferred): they stay for the next run."""
-        self._engine._soon(lambda: self._engine._engine.release(self._shard, keep=keep))
+        def failed(error: BaseException) -> None:
+            self._room.leave(shard, kept=True)
+            if not isinstance(error, SkyhaulError):
+                self.crash(error)
 
-    def _direct(self, obj: PinnedObject, offset: int, length: int, *, again: bool = False) -> bytes:
-        answer: Future[bytes] = Future()
-        self._engine._call(
-            lambda: self._engine._engine.read_direct(
-                self._shard, obj, offset, length, answer.set_result, answer.set_exception, again=again
-            )
-        )
-        with self.while_blocked():
-            return answer.result()
+        self._journal.submit(lambda: self._spool.remove(spooled), removed, failed)
 
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        with self._changed:
-            self._waiters += 1
-            try:
-                yield
-            finally:
-                self._waiters -= 1
+    def _close_kept(self, shard: OpenShard, spooled: OpenSpoolFile) -> None:
+        batch: Batch | None = None
+        with suppress(SkyhaulError):  # what cannot be written is not journaled, and comes again
+            batch = take_batch(shard, spooled)
+        self._spool.note(spooled, shard.counts())
 
-    def _notify(self) -> None:
-        """A waiter counts itself before it looks, so none is missed."""
-        if self._waiters:
-            with self._changed:
-                self._changed.notify_all()
-        if self.whole:
-            self.on_whole()
+        def keep() -> None:
+            if batch is not None and batch.pending.arrived:
+                self._spool.commit([batch])
+            spooled.file.close()
 
+        self._journal.submit(keep, lambda done: None, self.crash)
 
-def _closed() -> StorageError:
-    return StorageError("the transfer engine is closed")
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
+    def _end_all(self, error: BaseException) -> None:
+        """End what is not whole; what is stays readable."""
+        if self._stopped is None:
+            self._stopped = error
+        for shard in list(self._shards.values()):
+            if shard.waiting_bytes:
+                shard.end(error)
+                self._room.cancel(shard)
+            self.drivers[shard.source].scheduler.remove(shard.key)
+        reads, self._reads = self._reads, {}
+        for read in reads.values():
+            read.failed(error)

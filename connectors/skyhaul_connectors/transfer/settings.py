@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyhaul_connectors.links.shared import SharedLink
+from skyhaul_connectors.links.shared_link import SharedLink
 from skyhaul_connectors.sources.protocol import Route, Source
 
 PLAIN_ROUTE = Route()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.transfer.lane import LaneState
-from skyhaul_connectors.transfer.reactor import TransferEngine
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.transfer.engine import TransferEngine
+from skyhaul_connectors.transfer.schedule.lane import LaneState
 from skyhaul_connectors.transfer.stats import EngineStats, LinkStats, SourceStats
 
 LEAST_LOW_WATER = 32 * 1024 * 1024

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from skyhaul_connectors.links.shared import LinkState
+from skyhaul_connectors.links.shared_link import LinkState
 from skyhaul_connectors.sources.protocol import Channel, HoldsBack, RangeRequest
-from skyhaul_connectors.transfer.health import SourceHealth
-from skyhaul_connectors.transfer.lane import LaneState
-from skyhaul_connectors.transfer.scheduler import SourceScheduler
+from skyhaul_connectors.transfer.schedule.fetch_task import Dial, GiveUp, Hang, Send
+from skyhaul_connectors.transfer.schedule.health import SourceHealth
+from skyhaul_connectors.transfer.schedule.lane import LaneState
+from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
-from skyhaul_connectors.transfer.work import Dial, GiveUp, Hang, Send
 from skyhaul_schemas.errors import CarriageError, MalformedAnswer, SkyhaulError
 
 

@@ -11,13 +11,13 @@ import apache_beam as beam
 from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
 from apache_beam.metrics import Metrics
 
-from skyhaul.haul.conductor import Claim, Conductor, claims_of
-from skyhaul.haul.config import HaulConfig, Lot
-from skyhaul.haul.dealing import deal_lots
-from skyhaul.haul.pending import Pending
-from skyhaul.haul.receipts import COUNTED, Receipt
-from skyhaul.haul.sealer import Sealer
-from skyhaul.haul.site import SITES, Site
+from skyhaul.hauling.conductor import Claim, Conductor, claims_of
+from skyhaul.hauling.config import HaulConfig, Lot
+from skyhaul.hauling.lots import deal_lots
+from skyhaul.hauling.pending import Pending
+from skyhaul.hauling.receipts import COUNTED, Receipt
+from skyhaul.hauling.sealer import Sealer
+from skyhaul.hauling.worker_context import SITES, Site
 from skyhaul_schemas.plan import Shard
 from skyhaul_schemas.units import format_size
 

@@ -14,8 +14,8 @@ import apache_beam as beam
 from apache_beam.typehints import with_input_types, with_output_types
 
 from skyhaul.beam.dofns import DealLotsFn, HaulLotFn, HaulStretchFn
-from skyhaul.haul.config import HaulConfig, Lot
-from skyhaul.haul.receipts import Receipt, Tally
+from skyhaul.hauling.config import HaulConfig, Lot
+from skyhaul.hauling.receipts import Receipt, Tally
 
 Adapter = Literal["lots", "splittable"]
 

@@ -18,16 +18,16 @@ from skyhaul.certify.local_copy import on_local_disk
 from skyhaul.certify.reading import Reading, Request, schema_of
 from skyhaul.certify.running import EngineFailed, missing, run_engine
 from skyhaul.certify.same_bytes import other_encoder, reencoded_differently
-from skyhaul.dataset.commits import commits, read_commit
+from skyhaul.dataset.commits.commits import commits, read_commit
+from skyhaul.dataset.commits.shard_set import ShardSet
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
-from skyhaul.dataset.shard_set import ShardSet
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
-from skyhaul.planning.plan_file import Plan
-from skyhaul.verify import verify_dataset
-from skyhaul.verify.report import VerifyReport
+from skyhaul.planning.store.plan import Plan
+from skyhaul.verification import verify_dataset
+from skyhaul.verification.report import VerifyReport
 from skyhaul_schemas import layout
-from skyhaul_schemas.job import FILE_LIMIT, ROW_GROUP_LIMIT
+from skyhaul_schemas.job.model import FILE_LIMIT, ROW_GROUP_LIMIT
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import shard_schema

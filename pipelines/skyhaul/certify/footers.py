@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyhaul.certify.page_headers import without_checksum
-from skyhaul.dataset.store import DatasetStore
-from skyhaul_schemas.job import FILE_LIMIT, ROW_GROUP_LIMIT
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul_schemas.job.model import FILE_LIMIT, ROW_GROUP_LIMIT
 
 
 @dataclass(slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 
 from skyhaul.certify.certificate import Certificate
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning.plan_file import Plan
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 from skyhaul_schemas.self_digest import digested_line
 

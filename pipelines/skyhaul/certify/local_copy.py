@@ -6,9 +6,9 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from skyhaul.dataset.commits import commits
-from skyhaul.dataset.storage_errors import storage_error
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.storage.errors import storage_error
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.commit import CommittedFile
 from skyhaul_schemas.errors import DiskFull, RecordDamaged
 from skyhaul_schemas.units import format_size

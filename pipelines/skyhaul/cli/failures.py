@@ -31,8 +31,8 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str) -> int:
-    from skyhaul.dataset.standing import failures
-    from skyhaul.planning.plan_file import Plan
+    from skyhaul.dataset.commits.standing import failures
+    from skyhaul.planning.store.plan import Plan
     from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK
 
     with open_dataset(job) as store, closing(Plan.open(store)) as plan:

@@ -14,9 +14,9 @@ from skyhaul.cli.session import Session
 from skyhaul.cli.target import named
 
 if TYPE_CHECKING:
-    from skyhaul.dataset.store import DatasetStore
-    from skyhaul.haul.api import HaulOptions
-    from skyhaul_schemas.jobfile import LoadedJob
+    from skyhaul.dataset.storage.store import DatasetStore
+    from skyhaul.hauling.run import HaulOptions
+    from skyhaul_schemas.job.file import LoadedJob
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -55,7 +55,7 @@ def haul_and_report(
     session: Session, target: str, loaded: LoadedJob, store: DatasetStore, options: HaulOptions
 ) -> int:
     """Haul, print the summary. `target` is what the user typed for the job. Returns the exit code."""
-    from skyhaul.haul.api import IN_PROCESS, haul
+    from skyhaul.hauling.run import IN_PROCESS, haul
     from skyhaul.report.summary import RunSummary
 
     if options.runner == IN_PROCESS:

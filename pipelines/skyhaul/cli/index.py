@@ -61,8 +61,8 @@ def command(
     mtime: bool,
     threads: int,
 ) -> int:
-    from skyhaul_connectors.sources.http_url import parse_url
-    from skyhaul_connectors.sources.indexing import IndexSettings, index_folder
+    from skyhaul_connectors.sources.catalogue.indexing import IndexSettings, index_folder
+    from skyhaul_connectors.sources.url import parse_url
 
     base = None
     if base_url is not None:

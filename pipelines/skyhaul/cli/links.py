@@ -45,8 +45,8 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str, wishes: tuple[str, ...]) -> int:
-    from skyhaul.haul.link_survey import live, set_rates, survey_links
-    from skyhaul.planning.plan_file import Plan
+    from skyhaul.hauling.links.status import live, set_rates, survey_links
+    from skyhaul.planning.store.plan import Plan
 
     with open_job(job, writable=False) as (loaded, store):
         digest = None

@@ -12,7 +12,7 @@ from skyhaul.cli.crash import report_bug, report_thread_bug
 from skyhaul.cli.group import LateGroup, leave_on_signals
 from skyhaul.cli.utf8_mode import ensure_utf8_mode
 from skyhaul.report.stdio import open_standard_streams
-from skyhaul_connectors.sources.open_files import raise_limit
+from skyhaul_connectors.sources.local.open_files import raise_limit
 
 COMMANDS = (
     "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",

@@ -13,10 +13,10 @@ from skyhaul.cli.target import named
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_INCOMPLETE, EXIT_OK
 
 if TYPE_CHECKING:
-    from skyhaul.dataset.store import DatasetStore
-    from skyhaul.haul.api import HaulOptions
-    from skyhaul.verify.damage import BrokenFile
-    from skyhaul_schemas.jobfile import LoadedJob
+    from skyhaul.dataset.storage.store import DatasetStore
+    from skyhaul.hauling.run import HaulOptions
+    from skyhaul.verification.damage import BrokenFile
+    from skyhaul_schemas.job.file import LoadedJob
 
 
 def mend_and_report(
@@ -29,7 +29,7 @@ def mend_and_report(
 ) -> int:
     """shards: only these, where there are any. Returns the exit code."""
     from skyhaul.dataset.inherited import sync_inherited
-    from skyhaul.haul.api import haul
+    from skyhaul.hauling.run import haul
     from skyhaul.report.mending import Mending
 
     # A file that a killed process has put right is found whole; a power cut could bring the broken one back.
@@ -61,8 +61,8 @@ def mend_and_report(
 
 
 def _cleared(store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
-    from skyhaul.planning.plan_file import Plan
-    from skyhaul.verify.damage import clear_misplaced
+    from skyhaul.planning.store.plan import Plan
+    from skyhaul.verification.damage import clear_misplaced
 
     with closing(Plan.open(store)) as plan:
         return clear_misplaced(plan, store, shards)
@@ -70,8 +70,8 @@ def _cleared(store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
 
 def _unsealed(store: DatasetStore, gone: list[BrokenFile], only: frozenset[int]) -> frozenset[int]:
     """Shards whose commit record was lost with the sealed file of their group."""
-    from skyhaul.dataset.commits import recorded_in
-    from skyhaul.planning.plan_file import Plan
+    from skyhaul.dataset.commits.commits import recorded_in
+    from skyhaul.planning.store.plan import Plan
     from skyhaul_schemas import layout
 
     with closing(Plan.open(store)) as plan:
@@ -87,16 +87,16 @@ def _unsealed(store: DatasetStore, gone: list[BrokenFile], only: frozenset[int])
 
 def _code(store: DatasetStore) -> int:
     from skyhaul.dataset.survey import survey
-    from skyhaul.planning.plan_file import Plan
+    from skyhaul.planning.store.plan import Plan
 
     with closing(Plan.open(store)) as plan:
         return survey(plan, store).exit_code()
 
 
 def _broken(session: Session, store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
-    from skyhaul.planning.plan_file import Plan
+    from skyhaul.planning.store.plan import Plan
     from skyhaul.report.progress import VERIFYING, counting
-    from skyhaul.verify.damage import broken_files
+    from skyhaul.verification.damage import broken_files
 
     begun = time.monotonic()
     size = 0

@@ -27,7 +27,7 @@ def deadline(ctx: click.Context, param: click.Parameter, value: str | None) -> f
     """`6h`, or a time such as `2026-11-23T06:00Z`, on the command line; as the job file has it."""
     if value is None:
         return None
-    from skyhaul_schemas.linkterms import parse_deadline
+    from skyhaul_schemas.job.link_terms import parse_deadline
 
     try:
         return parse_deadline(value)

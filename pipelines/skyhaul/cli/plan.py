@@ -15,8 +15,8 @@ from skyhaul.cli.target import named, open_job
 from skyhaul_schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from skyhaul.dataset.store import DatasetStore
-    from skyhaul_schemas.jobfile import LoadedJob
+    from skyhaul.dataset.storage.store import DatasetStore
+    from skyhaul_schemas.job.file import LoadedJob
 
 HELP = """List the sources, pin their objects, assign shards; print what would be hauled.
 
@@ -56,12 +56,12 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
     with open_job(job) as (loaded, store):
         if extend or amend:
             return _update(session, job, loaded, store, amend=amend)
-        from skyhaul.haul.links import check_links
+        from skyhaul.hauling.links.opening import check_links
         from skyhaul.planning.make_plan import make_plan
-        from skyhaul.planning.plan_file import Plan
+        from skyhaul.planning.store.plan import Plan
         from skyhaul.report.plan_view import view_plan
         from skyhaul.report.progress import PLANNING, counting
-        from skyhaul_connectors.links.presets import profile_from
+        from skyhaul_connectors.links.profile.presets import profile_from
 
         check_links(loaded.job)
         rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}

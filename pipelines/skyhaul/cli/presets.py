@@ -20,7 +20,7 @@ Example, in a job file:
 @common_options
 @click.pass_obj
 def command(session: Session) -> int:
-    from skyhaul_connectors.links.presets import PRESETS
+    from skyhaul_connectors.links.profile.presets import PRESETS
 
     session.output.presets(PRESETS)
     return 0

@@ -70,9 +70,9 @@ def command(
     wait: bool,
 ) -> int:
     with open_job(job) as (loaded, store):
-        from skyhaul.dataset.standing import failures
-        from skyhaul.haul.api import HaulOptions
-        from skyhaul.planning.plan_file import Plan
+        from skyhaul.dataset.commits.standing import failures
+        from skyhaul.hauling.run import HaulOptions
+        from skyhaul.planning.store.plan import Plan
 
         session = ctx.ensure_object(Session)
         if damaged:

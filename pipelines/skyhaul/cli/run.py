@@ -51,7 +51,7 @@ def command(
     wait: bool,
 ) -> int:
     with open_job(job) as (loaded, store):
-        from skyhaul.haul.api import HaulOptions
+        from skyhaul.hauling.run import HaulOptions
 
         options = HaulOptions(
             workers=workers,

@@ -32,7 +32,7 @@ def command(records: bool) -> int:
 
         say(reference().rstrip("\n"))
         return 0
-    from skyhaul_schemas.jobfile import json_schema
+    from skyhaul_schemas.job.file import json_schema
 
     say(json.dumps(json_schema(), indent=2))
     return 0

@@ -14,8 +14,8 @@ from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import named, open_job
 
 if TYPE_CHECKING:
-    from skyhaul.dataset.store import DatasetStore
-    from skyhaul_connectors.transfer.spool_cleanup import SpoolFolder
+    from skyhaul.dataset.storage.store import DatasetStore
+    from skyhaul_connectors.transfer.spool.cleanup import SpoolFolder
 
 HELP = """List the spools below the job's `spool` folder: partial transfers of this plan, of earlier ones, and
 of workers that were lost.
@@ -54,7 +54,7 @@ Exit codes:
 @click.pass_obj
 def command(session: Session, job: str, clean: bool, older_than: float, everything: bool) -> int:
     from skyhaul.report.spools import SpoolLine, SpoolReport
-    from skyhaul_connectors.transfer.spool_cleanup import remove_spool, spools
+    from skyhaul_connectors.transfer.spool.cleanup import remove_spool, spools
 
     with open_job(job) as (loaded, store):
         keep = None if everything else _unfinished(store)
@@ -80,8 +80,8 @@ def _state(folder: SpoolFolder, keep: str | None, older_than: float) -> str:
 def _unfinished(store: DatasetStore) -> str | None:
     """The spool name of the dataset's plan, where shards of it are left."""
     from skyhaul.dataset.survey import survey
-    from skyhaul.planning.plan_file import Plan
-    from skyhaul_connectors.transfer.spool import folder_name
+    from skyhaul.planning.store.plan import Plan
+    from skyhaul_connectors.transfer.spool.spool import folder_name
 
     if not Plan.exists(store):
         return None

@@ -48,7 +48,7 @@ Exit codes:
 @click.pass_obj
 def command(session: Session, job: str, watch: bool, every: float) -> int:
     from skyhaul.dataset.survey import survey
-    from skyhaul.planning.plan_file import Plan
+    from skyhaul.planning.store.plan import Plan
     from skyhaul.report.gain import GainMeter
     from skyhaul.report.stdio import reader_left
 

@@ -14,8 +14,8 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import unusable
 
 if TYPE_CHECKING:
-    from skyhaul.dataset.store import DatasetStore
-    from skyhaul_schemas.jobfile import LoadedJob
+    from skyhaul.dataset.storage.store import DatasetStore
+    from skyhaul_schemas.job.file import LoadedJob
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def open_job(target: str, *, writable: bool = True) -> Iterator[tuple[LoadedJob,
             yield loaded, store
         return
     from skyhaul_schemas import layout
-    from skyhaul_schemas.jobfile import parse_job
+    from skyhaul_schemas.job.file import parse_job
 
     with closing(_existing(target, writable=writable)) as store:
         text = store.read_bytes(layout.JOB).decode("utf-8", errors="replace")
@@ -51,7 +51,7 @@ def named(target: str) -> str:
     """The target as output and messages may show it: a URL without user info and query."""
     if "://" not in target:
         return target
-    from skyhaul.dataset.store import shown
+    from skyhaul.dataset.storage.store import shown
 
     return shown(target)
 
@@ -68,7 +68,7 @@ def _load(target: str) -> LoadedJob:
     except OSError as error:
         raise unusable(error, f"{printable(target)}: cannot be read") from None
     import_arrow()
-    from skyhaul_schemas.jobfile import load_job
+    from skyhaul_schemas.job.file import load_job
 
     return load_job(Path(target), os.environ)
 
@@ -88,6 +88,6 @@ def _existing(target: str, *, writable: bool) -> DatasetStore:
 
 def _store(url: str, *, writable: bool) -> DatasetStore:
     import_arrow()
-    from skyhaul.dataset.store import DatasetStore
+    from skyhaul.dataset.storage.store import DatasetStore
 
     return DatasetStore.open(url, writable=writable)

@@ -40,7 +40,7 @@ Exit codes:
 @click.pass_obj
 def command(session: Session, job: str, deep: bool) -> int:
     from skyhaul.report.progress import VERIFYING, counting
-    from skyhaul.verify import VerifyReport, verify_dataset
+    from skyhaul.verification import VerifyReport, verify_dataset
 
     begun = time.monotonic()
     with open_dataset(job) as store, progress_of(session) as watcher:

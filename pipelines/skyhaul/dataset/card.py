@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from skyhaul.dataset.commits.judging import Planned
 from skyhaul.dataset.croissant import write_croissant
-from skyhaul.dataset.judging import Planned
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
-from skyhaul_schemas.job import Job
+from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import shard_schema
 from skyhaul_schemas.units import format_size

@@ -13,12 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from skyhaul.dataset.judging import Planned
-from skyhaul.dataset.standing import standing_commits
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.judging import Planned
+from skyhaul.dataset.commits.standing import standing_commits
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
-from skyhaul_schemas.job import Job
+from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import json_printable
 from skyhaul_schemas.records import shard_schema
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from skyhaul.dataset.judging import Judge, Planned
+from skyhaul.dataset.commits.judging import Judge, Planned
+from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed
+from skyhaul.dataset.commits.standing import judged_group
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS
-from skyhaul.dataset.sealed import SealedGroup, is_sealed
-from skyhaul.dataset.standing import judged_group
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, Place, RecordCounts
 from skyhaul_schemas.errors import StorageError

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError
 

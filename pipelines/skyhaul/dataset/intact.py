@@ -6,8 +6,8 @@ import errno
 import hashlib
 from collections.abc import Callable
 
-from skyhaul.dataset.storage_errors import storage_error
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.errors import storage_error
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.commit import CommittedFile
 from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.storage_errors import is_passing

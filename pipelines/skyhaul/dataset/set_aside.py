@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import RecordDamaged
 
 

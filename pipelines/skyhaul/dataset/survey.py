@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from skyhaul.dataset.commits.judging import Planned, Unfit
+from skyhaul.dataset.commits.standing import failures, judged_groups
 from skyhaul.dataset.delivery import Undelivered, delivered_nothing, first_reason
-from skyhaul.dataset.judging import Planned, Unfit
-from skyhaul.dataset.standing import failures, judged_groups
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul_schemas.commit import NO_RECORDS, RecordCounts, SplitSums, TransferCounts
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from skyhaul_connectors.links.terms import LinkTerms
+from skyhaul_connectors.links.contract.terms import LinkTerms
 
 
 class Account:

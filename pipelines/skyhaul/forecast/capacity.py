@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from skyhaul_connectors.links.contacts import Contact, ContactTable
-from skyhaul_connectors.links.dice import seed_for
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.schedule import Phase, Schedule
+from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.indexed_random import seed_for
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.profile.schedule import Phase, Schedule
 
 _SHORTEST_VARIATION = 600.0
 

@@ -19,8 +19,8 @@ from skyhaul.forecast.capacity import (
 )
 from skyhaul.forecast.feeding import cut_to
 from skyhaul.forecast.rehearsal import TICK, Rehearsed, Sample, rehearse
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.transfer.pace import MOST
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.transfer.schedule.pace import MOST
 
 LARGEST_SAMPLE = 256 * 1024 * 1024
 """Bytes of one rehearsal."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from skyhaul_connectors.transfer.scheduler import SourceScheduler
+from skyhaul_connectors.transfer.schedule.fetch_task import Work
+from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.snapshot import LEAST_LOW_WATER, LOW_WATER_SECONDS
-from skyhaul_connectors.transfer.work import Work
 
 
 class Room:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.capacity import averaged
 from skyhaul.forecast.delivery import (
     Delivery,
@@ -31,14 +31,14 @@ from skyhaul.forecast.outlook import LinkOutlook, Outlook, Quantiles, SourceOutl
 from skyhaul.forecast.rehearsal import Sample
 from skyhaul.forecast.roll import Rolled, RolledSource, roll
 from skyhaul.forecast.work_left import MOST_SEGMENTS, SourceLeft, work_left
-from skyhaul.planning.plan_file import Plan
 from skyhaul.planning.recipe import Recipe
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.terms import LinkTerms
+from skyhaul.planning.store.plan import Plan
+from skyhaul_connectors.links.contract.terms import LinkTerms
+from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Job
-from skyhaul_schemas.jobfile import LoadedJob
-from skyhaul_schemas.linkterms import Role, due_at
+from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.link_terms import Role, due_at
+from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.units import format_duration
 
 SEEDS = 100

@@ -10,17 +10,17 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.haul.links import ledger_path
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.links.opening import ledger_path
 from skyhaul.planning.make_plan import check_plan, make_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul_connectors.links.ledger import Ledger
-from skyhaul_connectors.links.presets import profile_from
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.terms import LinkTerms
+from skyhaul.planning.store.plan import Plan
+from skyhaul_connectors.links.contract.ledger import Ledger
+from skyhaul_connectors.links.contract.terms import LinkTerms
+from skyhaul_connectors.links.profile.presets import profile_from
+from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Job, ListedUrls, SourceSpec
-from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.model import Job, ListedUrls, SourceSpec
 
 
 def stated_profile(job: Job, name: str) -> LinkProfile:

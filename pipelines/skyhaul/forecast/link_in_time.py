@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skyhaul.forecast.account import Account
-from skyhaul_connectors.links.deadline import Help, Prospect, capacity
-from skyhaul_connectors.links.dice import seed_for
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.schedule import Phase, Schedule
-from skyhaul_connectors.links.terms import LinkTerms
-from skyhaul_schemas.linkterms import Role
+from skyhaul_connectors.links.contract.deadline import Help, Prospect, capacity
+from skyhaul_connectors.links.contract.terms import LinkTerms
+from skyhaul_connectors.links.profile.indexed_random import seed_for
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.profile.schedule import Phase, Schedule
+from skyhaul_schemas.job.link_terms import Role
 
 PLAIN_TERMS = LinkTerms("")
 """Those of a link of which the job file says none."""

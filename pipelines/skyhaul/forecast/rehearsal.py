@@ -15,9 +15,9 @@ from skyhaul.forecast.feeding import Feeder, Room
 from skyhaul.forecast.silent_source import SilentSource
 from skyhaul.forecast.virtual_loop import run_virtual
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.profile import LinkProfile
-from skyhaul_connectors.links.shared import SharedLink
-from skyhaul_connectors.sources.emulated import EmulatedSource
+from skyhaul_connectors.links.profile.profile import LinkProfile
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
 from skyhaul_connectors.transfer.segment import Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
 from skyhaul_connectors.transfer.source_driver import SourceDriver

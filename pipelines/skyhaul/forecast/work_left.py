@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skyhaul.dataset.standing import failures, standing_shards
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.standing import failures, standing_shards
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.feeding import cut_to, length_of
-from skyhaul.haul.chunk_access import SegmentMap
-from skyhaul.planning.plan_file import Plan
+from skyhaul.hauling.chunk_access import SegmentMap
 from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.store.plan import Plan
 from skyhaul_connectors.transfer.segment import Segment
 
 MOST_SEGMENTS = 4000

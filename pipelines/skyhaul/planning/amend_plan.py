@@ -13,26 +13,26 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.commits import read_commit, recorded_in
+from skyhaul.dataset.commits.commits import read_commit, recorded_in
+from skyhaul.dataset.commits.shard_set import ShardSet
+from skyhaul.dataset.commits.standing import standing_shards
 from skyhaul.dataset.inherited import sync_inherited
-from skyhaul.dataset.shard_set import ShardSet
-from skyhaul.dataset.standing import standing_shards
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning.catalogue import Cut
-from skyhaul.planning.changes import Changes
-from skyhaul.planning.difference import Outcome, PlanUpdate, differences
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.build.catalogue import Cut
+from skyhaul.planning.build.changes import Changes
+from skyhaul.planning.build.difference import Outcome, PlanUpdate, differences
+from skyhaul.planning.build.planner import Planner, Progress
 from skyhaul.planning.extend_plan import relisted
 from skyhaul.planning.make_plan import open_sources, selections, settled_plan
 from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
-from skyhaul.planning.plan_file import Plan
-from skyhaul.planning.plan_writer import NewTable, new_table
-from skyhaul.planning.planner import Planner, Progress
-from skyhaul.planning.publishing import publish_generation
+from skyhaul.planning.store.plan import Plan
+from skyhaul.planning.store.publishing import publish_generation
+from skyhaul.planning.store.writer import NewTable, new_table
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_connectors.transfer.spool_hold import held_spools
+from skyhaul_connectors.transfer.spool.hold import held_spools
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanMismatch, SpoolInUse, UsageError
-from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.plan import (
     DROPPED_SCHEMA,
     EMPTIED,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
 from skyhaul_connectors.formats.registry import check_options, decoder_for, format_under
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Job
+from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import printable
 
 

@@ -7,19 +7,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from skyhaul.dataset.inherited import sync_inherited
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning.catalogue import Catalogue
-from skyhaul.planning.difference import PlanUpdate, differences
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.build.catalogue import Catalogue
+from skyhaul.planning.build.difference import PlanUpdate, differences
+from skyhaul.planning.build.late_sidecars import Latecomers
+from skyhaul.planning.build.planner import Planner, Progress
 from skyhaul.planning.fingerprint import check_fingerprint
-from skyhaul.planning.latecomers import Latecomers
 from skyhaul.planning.make_plan import check_plan, open_sources, refuse_secrets, selections, settled_plan
-from skyhaul.planning.plan_file import Plan
-from skyhaul.planning.plan_writer import new_table
-from skyhaul.planning.planner import Planner, Progress
-from skyhaul.planning.publishing import publish_generation
 from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.store.plan import Plan
+from skyhaul.planning.store.publishing import publish_generation
+from skyhaul.planning.store.writer import new_table
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
 
 

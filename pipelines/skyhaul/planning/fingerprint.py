@@ -10,15 +10,15 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from skyhaul.planning.dealing import DEALING_VERSION
+from skyhaul.planning.build.sharding import DEALING_VERSION
 from skyhaul.planning.recipe import Recipe
 from skyhaul.shards import ENCODER_VERSION
 from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas.errors import FingerprintMismatch
+from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.transforms import TransformSpec
 
 
 def encoder_fingerprint(decoders: Iterable[Decoder], rules: Iterable[TransformSpec] = ()) -> dict[str, str]:

@@ -7,22 +7,22 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from skyhaul.dataset.inherited import sync_inherited
-from skyhaul.dataset.store import DatasetStore
-from skyhaul.planning.catalogue import Catalogue
-from skyhaul.planning.plan_file import Plan
-from skyhaul.planning.plan_writer import new_table
-from skyhaul.planning.planner import Planner, Progress
-from skyhaul.planning.publishing import keep_job, publish, refuse_foreign
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.build.catalogue import Catalogue
+from skyhaul.planning.build.planner import Planner, Progress
+from skyhaul.planning.build.settling import settle_plan
 from skyhaul.planning.routes import planning_route
-from skyhaul.planning.settling import settle_plan
+from skyhaul.planning.store.plan import Plan
+from skyhaul.planning.store.publishing import keep_job, publish, refuse_foreign
+from skyhaul.planning.store.writer import new_table
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_connectors.transfer.spool_probe import probe_spool
+from skyhaul_connectors.transfer.spool.probe import probe_spool
 from skyhaul_schemas import layout
 from skyhaul_schemas.digested import digested_part, job_difference
 from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
-from skyhaul_schemas.job import Job
-from skyhaul_schemas.jobfile import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
 
 SECRET_LENGTH = 8

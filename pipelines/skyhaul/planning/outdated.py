@@ -17,13 +17,13 @@ from contextlib import closing, suppress
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits import CommitReader, clear_failure, recorded_in
-from skyhaul.dataset.sealed import is_sealed
-from skyhaul.dataset.standing import failures
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import CommitReader, clear_failure, recorded_in
+from skyhaul.dataset.commits.sealed import is_sealed
+from skyhaul.dataset.commits.standing import failures
+from skyhaul.dataset.commits.unsealing import unseal_group
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
-from skyhaul.dataset.unsealing import unseal_group
-from skyhaul.planning.plan_file import Plan
+from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import StorageError

@@ -11,10 +11,10 @@ from skyhaul.shards.transforms import Transform
 from skyhaul.transforms import build_transforms
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.fieldtypes import Ceiling
-from skyhaul_schemas.job import Job
+from skyhaul_schemas.job.fieldtypes import Ceiling
+from skyhaul_schemas.job.model import Job
+from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.plan import PlanHeader
-from skyhaul_schemas.transforms import TransformSpec
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skyhaul_connectors.sources.protocol import Route, RoutedSource, Source
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job import Job
+from skyhaul_schemas.job.model import Job
 
 PLAIN = Route()
 

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from skyhaul.haul.progress import LinkProgress, Progress
+from skyhaul.hauling.progress import LinkProgress, Progress
 from skyhaul.report.progress import ProgressReport, counted, hauls, link_text, of_size, shards, share
 from skyhaul.report.table import plural
 from skyhaul_schemas.printable import printable

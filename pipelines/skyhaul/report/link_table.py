@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from skyhaul.haul.link_view import LinkView
+from skyhaul.hauling.links.view import LinkView
 from skyhaul.report.table import columns
 from skyhaul_schemas.units import format_rate, format_size, instant
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skyhaul.haul.progress import LinkProgress, Progress
+from skyhaul.hauling.progress import LinkProgress, Progress
 
 SHORTEST = 1.0
 """Seconds of transfer below which a rate says nothing."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from skyhaul.report.table import columns, plural
-from skyhaul.verify.damage import BrokenFile
+from skyhaul.verification.damage import BrokenFile
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import EXIT_INCOMPLETE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from skyhaul.planning.difference import ObjectChange, PlanUpdate
+from skyhaul.planning.build.difference import ObjectChange, PlanUpdate
 from skyhaul.report.left_out import left_out_lines, unchecked_lines
 from skyhaul.report.table import columns, plural
 from skyhaul_schemas.printable import printable

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from types import TracebackType
 
-from skyhaul.haul.progress import LinkProgress, Progress
+from skyhaul.hauling.progress import LinkProgress, Progress
 from skyhaul.report.link_use import LinkMeter
 from skyhaul.report.table import plural
 from skyhaul_schemas.units import format_duration, format_rate, format_size
@@ -25,7 +25,7 @@ log = logging.getLogger("skyhaul.progress")
 class ProgressReport:
     """Watches a haul without a word, and meters its links. The others show something as well.
 
-    Is an observer of hauls (`skyhaul.haul.progress.HaulObserver`) and a context: what it draws is gone or
+    Is an observer of hauls (`skyhaul.hauling.progress.HaulObserver`) and a context: what it draws is gone or
     final at its end.
     """
 

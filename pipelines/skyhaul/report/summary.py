@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from skyhaul.dataset.commits.judging import Unfit
 from skyhaul.dataset.delivery import Undelivered
-from skyhaul.dataset.judging import Unfit
 from skyhaul.report.link_use import LinkUse
 from skyhaul.report.table import nulled_row, plural
 from skyhaul_schemas.commit import RunRecord

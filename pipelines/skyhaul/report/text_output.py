@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from skyhaul.certify.certificate import Certificate
     from skyhaul.dataset.survey import Survey
     from skyhaul.forecast.outlook import Outlook
-    from skyhaul.haul.link_view import LinkView
-    from skyhaul.planning.difference import PlanUpdate
+    from skyhaul.hauling.links.view import LinkView
+    from skyhaul.planning.build.difference import PlanUpdate
     from skyhaul.report.gain import Gain
     from skyhaul.report.mending import Mending
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.spools import SpoolReport
     from skyhaul.report.summary import RunSummary
-    from skyhaul.verify.report import VerifyReport
-    from skyhaul_connectors.links.profile import LinkProfile
+    from skyhaul.verification.report import VerifyReport
+    from skyhaul_connectors.links.profile.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
     from skyhaul_schemas.plan import PlanHeader
 

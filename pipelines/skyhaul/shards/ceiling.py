@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from skyhaul_connectors.formats.protocol import Reject
 from skyhaul_schemas.errors import TooManyRejects
-from skyhaul_schemas.fieldtypes import Ceiling
+from skyhaul_schemas.job.fieldtypes import Ceiling
 from skyhaul_schemas.plan import PinnedObject, Shard
 from skyhaul_schemas.printable import printable
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits import CommitReader, clear_failure, read_commit, write_commit
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.commits.commits import CommitReader, clear_failure, read_commit, write_commit
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards.parquet import FinishedFile
 from skyhaul_schemas import layout

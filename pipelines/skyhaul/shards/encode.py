@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import pyarrow as pa
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards import ENCODER_VERSION
 from skyhaul.shards.ceiling import RejectWatch
 from skyhaul.shards.commit import commit_shard
@@ -21,11 +21,11 @@ from skyhaul.shards.recipe import EncodeRecipe
 from skyhaul.shards.rejects import RejectsFile
 from skyhaul.shards.rows import ShardRows
 from skyhaul.shards.transforms import Transform
-from skyhaul_connectors.formats.joining import decode_together, grouped
 from skyhaul_connectors.formats.protocol import ChunkBytes
+from skyhaul_connectors.formats.records.joining import decode_together, grouped
 from skyhaul_schemas.commit import CommitRecord, CommittedSource, RecordCounts, TransferCounts
 from skyhaul_schemas.errors import ChecksumMismatch, Interrupted, SourceChanged
-from skyhaul_schemas.fieldtypes import Ceiling
+from skyhaul_schemas.job.fieldtypes import Ceiling
 from skyhaul_schemas.plan import Chunk, Shard
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import decoded_schema

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from skyhaul.dataset.commits import clear_failure, has_record, read_commit, write_commit
+from skyhaul.dataset.commits.commits import clear_failure, has_record, read_commit, write_commit
+from skyhaul.dataset.commits.own_faults import own_faults
 from skyhaul.dataset.intact import fault_in_file
-from skyhaul.dataset.own_faults import own_faults
 from skyhaul.dataset.set_aside import keep_aside
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards.commit import CommitGuard, commit_shard
 from skyhaul.shards.parquet import FinishedFile

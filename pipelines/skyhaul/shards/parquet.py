@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyhaul.dataset.files import NewFile
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.files import NewFile
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.assembler import within
 from skyhaul_schemas.commit import CommittedFile
 

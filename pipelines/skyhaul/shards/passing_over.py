@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skyhaul_connectors.formats.joining import joining
 from skyhaul_connectors.formats.protocol import Decoded, Decoder
+from skyhaul_connectors.formats.records.joining import joining
 from skyhaul_schemas.commit import Place
 from skyhaul_schemas.plan import Chunk
 from skyhaul_schemas.records import EMPTY_OBJECT

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.assembler import Assembler
 from skyhaul.shards.parquet import Compression, RollingFiles
 from skyhaul.shards.row_bytes import row_bytes

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyhaul.dataset.store import DatasetStore
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.assembler import Assembler
 from skyhaul.shards.identity import identified
 from skyhaul.shards.parquet import Compression, FinishedFile, RollingFiles

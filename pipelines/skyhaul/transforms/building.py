@@ -13,9 +13,9 @@ from skyhaul.transforms.expression import Expression
 from skyhaul.transforms.languages import LanguageIdentified, languages_fingerprint
 from skyhaul.transforms.rules import ByExpression, ByLength, Normalised
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import shard_schema
-from skyhaul_schemas.transforms import TransformSpec
 
 TRANSFORMS_VERSION = 2
 """Raised whenever equal rules would take other rows, or change them otherwise."""

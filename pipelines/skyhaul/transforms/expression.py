@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyhaul_connectors.formats.times import TimeOptions, Times
+from skyhaul_connectors.formats.records.times import TimeOptions, Times
 from skyhaul_schemas.errors import TransformFailed, UsageError
 from skyhaul_schemas.printable import printable
 

@@ -1,0 +1,1 @@
+"""From the bytes of a chunk to a stream of decompressed bytes and its lines."""

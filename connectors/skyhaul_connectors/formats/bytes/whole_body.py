@@ -1,0 +1,26 @@
+"""An object that is one record: all of it, up to a cap."""
+
+from __future__ import annotations
+
+from skyhaul_connectors.formats.bytes.stream import PIECE, Broken, Stream
+from skyhaul_connectors.formats.decoder import Account
+from skyhaul_schemas.records import RAW_CAP
+
+
+def read_whole(stream: Stream, cap: int, cap_name: str, account: Account) -> bytes | None:
+    """The bytes of `stream`; None after it was rejected: broken, or longer than `cap`."""
+    parts: list[bytes] = []
+    length = 0
+    try:
+        while piece := stream.read(PIECE):
+            length += len(piece)
+            if length - len(piece) <= cap:
+                parts.append(piece)
+    except Broken as broken:
+        account.damage(0, length, broken.reason, b"".join(parts)[:RAW_CAP])
+        return None
+    if length > cap:
+        reason = f"a record of {length} bytes, more than {cap_name} of {cap}"
+        account.reject(0, length, reason, b"".join(parts)[:RAW_CAP])
+        return None
+    return b"".join(parts)

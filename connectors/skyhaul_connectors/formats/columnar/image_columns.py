@@ -1,0 +1,162 @@
+"""Images in the columns of a table: found, measured and checked as image files are.
+
+The bytes are a column of their own, or lie in a struct beside the image's path, as Hugging Face's datasets
+keep them (https://huggingface.co/docs/datasets/about_dataset_features): `bytes: /image/bytes`, or `bytes:
+image`, or nothing at all where the table has one such struct and no column `bytes`. What else is in the
+struct stays in `metadata`; the bytes do not.
+
+Type and size are what the bytes say. What a column states otherwise goes to `metadata`, and stands where the
+bytes say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skyhaul_connectors.formats.media.image_facts import ImageRules, NoImage, image_facts
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.records.fields import FieldMap
+from skyhaul_connectors.formats.records.json_exact import canonical, loads
+
+_BYTES, _PATH = "bytes", "path"
+_MEASURED = ("format", "width", "height")
+
+
+class TableImages:
+    """Of one object, by its fields."""
+
+    def __init__(self, fields: FieldMap, rules: ImageRules) -> None:
+        self._fields = fields
+        self._rules = rules
+
+    def column(self, table: Mapping[str, pa.Array]) -> str:
+        """Where the bytes are: a column's name, or a JSON Pointer into a struct."""
+        column = self._fields.columns[_BYTES]
+        if column.startswith("/"):
+            return column
+        if column in table:
+            return f"{_pointer(column)}/{_BYTES}" if _holds(table[column], (_BYTES,)) else column
+        if column == _BYTES:
+            found = [name for name, values in table.items() if _holds(values, (_BYTES, _PATH))]
+            if len(found) == 1:
+                return f"{_pointer(found[0])}/{_BYTES}"
+        return column
+
+    def rest(self, table: Mapping[str, pa.Array], column: str) -> dict[str, pa.Array]:
+        """The columns for the metadata: of the struct that holds the bytes, what is beside them."""
+        rest = {name: values for name, values in table.items() if name not in self._fields.taken}
+        first, *inner = parts_of(column)
+        if inner and first in table:
+            rest.pop(first, None)
+            left = _without(table[first], inner)
+            if left is not None:
+                rest[first] = left
+        return rest
+
+    def _paths(self, table: Mapping[str, pa.Array], column: str) -> list[str | None]:
+        """What lies beside the bytes as the images' paths; empty where nothing does."""
+        first, *inner = parts_of(column)
+        values = table.get(first) if inner else None
+        for name in [*inner[:-1], _PATH]:
+            if values is None or not _holds(values, (name,)):
+                return []
+            values = pc.struct_field(values, name)
+        found = values.to_pylist() if values is not None else []
+        return [path if isinstance(path, str) else None for path in found]
+
+    def _explain(self, reasons: dict[int, str], paths: Sequence[str | None]) -> None:
+        """Rows whose bytes are null and that have a path: the image is elsewhere."""
+        for row, reason in reasons.items():
+            if (
+                paths
+                and paths[row] is not None
+                and reason.startswith(f"{_BYTES}: ")
+                and reason.endswith("null")
+            ):
+                path = printable(repr(paths[row]), 200)
+                reasons[row] = f"{reason}: the image is not in the table, only its path {path}"
+
+    def measured(
+        self,
+        found: dict[str, pa.Array],
+        metadata: pa.Array,
+        table: Mapping[str, pa.Array],
+        column: str,
+        reasons: dict[int, str],
+    ) -> tuple[pa.Array, dict[int, str]]:
+        """Puts type and size into `found`; the metadata with what else the bytes say, and the rows whose
+        bytes are no image. Of rows with `reasons` against them, the reason says more where it can."""
+        paths = self._paths(table, column)
+        self._explain(reasons, paths)
+        columns = {name: found[name].to_pylist() for name in _MEASURED}
+        texts = metadata.to_pylist()
+        broken: dict[int, str] = {}
+        for row, raw in enumerate(found[_BYTES]):
+            if row in reasons:
+                continue
+            try:
+                facts = image_facts(raw.as_py(), paths[row] or "" if paths else "", self._rules)
+            except NoImage as no:
+                broken[row] = str(no)
+                continue
+            more: dict[str, Any] = {}
+            for name, said in (("format", facts.format), ("width", facts.width), ("height", facts.height)):
+                stated = columns[name][row]
+                column = self._fields.columns[name]
+                if said is not None and stated is not None and stated != said and column[0] not in "/@":
+                    more[column] = stated
+                columns[name][row] = stated if said is None else said
+            more |= facts.more
+            if more:
+                kept = {} if texts[row] is None else loads(texts[row].encode("utf-8"))
+                kept |= {name: value for name, value in more.items() if kept.get(name) is None}
+                texts[row] = canonical(kept)
+        for name in _MEASURED:
+            found[name] = pa.array(columns[name], found[name].type)
+        return pa.array(texts, metadata.type), broken
+
+
+def parts_of(column: str) -> list[str]:
+    """The names that a JSON Pointer (RFC 6901) is made of; a column's name alone."""
+    if not column.startswith("/"):
+        return [column]
+    return [part.replace("~1", "/").replace("~0", "~") for part in column.split("/")[1:]]
+
+
+def why_missing(column: str, table: Mapping[str, pa.Array]) -> str:
+    """What is said of a column that is not there."""
+    values = table.get(parts_of(column)[0])
+    kind = None if values is None or not column.startswith("/") else values.type
+    if kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return "lies in a list, and a row takes one"
+    return "is missing"
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def _holds(values: pa.Array, names: Sequence[str]) -> bool:
+    """Whether it is a struct with these fields."""
+    kind = values.type
+    return pa.types.is_struct(kind) and all(kind.get_field_index(name) >= 0 for name in names)
+
+
+def _without(values: pa.Array, inner: Sequence[str]) -> pa.Array | None:
+    """A struct without the field at `inner`; None where nothing is left of it."""
+    if not _holds(values, inner[:1]):
+        return values
+    kept: dict[str, pa.Array] = {}
+    for field in values.type:
+        child: pa.Array | None = pc.struct_field(values, field.name)
+        if field.name == inner[0]:
+            child = _without(child, inner[1:]) if len(inner) > 1 else None
+        if child is not None:
+            kept[field.name] = child
+    if not kept:
+        return None
+    return pa.StructArray.from_arrays(list(kept.values()), list(kept), mask=values.is_null())

@@ -1,0 +1,1 @@
+"""Images, their captions and side-cars, and objects taken as they are."""

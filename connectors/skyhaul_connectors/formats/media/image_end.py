@@ -1,0 +1,160 @@
+"""Whether an image file was cut off, by its structure: nothing is decoded.
+
+An image is truncated where a part of it is stated beyond the end of the bytes, or where the mark that ends
+its format (EOI, IEND, the GIF trailer) is not reached. What lies behind the end is not looked at: zeros,
+garbage, a second picture or the film of a motion photo take nothing from the image. A picture that lacks
+bytes in its middle, or whose pixels are corrupt, is not told here: that takes a decoder.
+
+Without an end mark the sizes speak: WebP by its RIFF header, TIFF by its strips and tiles, BMP by the pixels
+that its header states, AVIF, HEIC and JPEG 2000 by their boxes. Other formats say nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+
+from skyhaul_connectors.formats.media.image_parts import (
+    EOI,
+    SOS,
+    Entry,
+    Tiff,
+    boxes,
+    jpeg_segments,
+    png_chunks,
+    riff_chunks,
+)
+
+_IEND = b"IEND\xaeB`\x82"
+_GIF_BLOCK = re.compile(rb"[!,;]")
+_PICTURES = (b"mdat", b"jp2c", b"idat")
+_BOXES = (*_PICTURES, b"meta", b"moov", b"moof", b"jp2h", b"free", b"skip", b"uuid", b"xml ")
+"""Boxes of the outermost level, as far as they are common; of other names, padding may be made."""
+_STRIPS, _TILES = (273, 279), (324, 325)
+
+
+def is_truncated(raw: bytes, media_type: str) -> bool:
+    """Whether the image `raw` of the type `media_type` ends before its structure does. Never raises."""
+    look = _LOOKS.get(media_type)
+    if look is None:
+        return False
+    try:
+        return look(raw)
+    except (struct.error, IndexError):
+        return True  # it ends inside its header
+
+
+def _jpeg(raw: bytes) -> bool:
+    scans = 0
+    for kind, _, stop in jpeg_segments(raw):
+        if kind[0] == EOI:
+            return not scans
+        if stop > len(raw):
+            return True
+        scans += kind[0] == SOS
+    return True
+
+
+def _png(raw: bytes) -> bool:
+    for kind, _, stop in png_chunks(raw):
+        if stop > len(raw):
+            break
+        if kind == b"IEND":
+            return False
+    # A chunk that lies about its length is corrupt; where the end mark ends the bytes, nothing was cut off.
+    return not raw.rstrip(b"\0").endswith(_IEND)
+
+
+def _gif(raw: bytes) -> bool:
+    at = 13 + _color_table(raw[10])
+    while (found := _GIF_BLOCK.search(raw, at)) is not None:
+        at = found.end()
+        if found[0] == b";":
+            return False
+        if found[0] == b",":
+            at += 9 + _color_table(raw[at + 8]) + 1
+        else:
+            at += 1
+        while length := raw[at]:
+            at += length + 1
+        at += 1
+    return True
+
+
+def _color_table(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _webp(raw: bytes) -> bool:
+    pictures = 0
+    stop = 12
+    for kind, _, stop in riff_chunks(raw):
+        if stop > len(raw):
+            return True
+        pictures += kind in (b"VP8 ", b"VP8L", b"ANMF")
+    # The padding of a last chunk of odd length is left out by some.
+    stated = 8 + int.from_bytes(raw[4:8], "little")
+    return not pictures or stated > len(raw) + (stop & 1)
+
+
+def _bmp(raw: bytes) -> bool:
+    offset, head = struct.unpack_from("<II", raw, 10)
+    if head == 12:
+        width, height, _, bits = struct.unpack_from("<HHHH", raw, 18)
+        packing, stated = 0, 0
+    else:
+        width, height, _, bits, packing, stated = struct.unpack_from("<iiHHII", raw, 18)
+    if packing in (0, 3, 6):
+        row = (abs(width) * bits + 31) // 32 * 4
+        # The last row may lack its padding.
+        stated = row * (abs(height) - 1) + (abs(width) * bits + 7) // 8 if height else 0
+    return bool(offset + stated > len(raw))
+
+
+def _tiff(raw: bytes) -> bool:
+    file = Tiff(raw)
+    budget = len(raw)
+    pictures = 0
+    for entries in file.directories():
+        fields = {entry.tag: entry for entry in entries}
+        for offsets, counts in (_STRIPS, _TILES):
+            if offsets in fields:
+                pictures += 1
+                budget -= fields[offsets].count
+                if budget < 0 or _beyond(file, fields[offsets], fields.get(counts)):
+                    return True
+    return file.cut or not pictures
+
+
+def _beyond(file: Tiff, offsets: Entry, counts: Entry | None) -> bool:
+    starts = file.values(offsets, offsets.count)
+    if starts is None:
+        return not file.reaches(offsets)
+    lengths = None if counts is None else file.values(counts, counts.count)
+    if lengths is None or len(lengths) != len(starts):
+        return max(starts, default=0) > len(file.raw)
+    return any(start + length > len(file.raw) for start, length in zip(starts, lengths, strict=True))
+
+
+def _boxed(raw: bytes) -> bool:
+    """AVIF, HEIC and JPEG 2000 have the picture in a box of its own."""
+    pictures = 0
+    for kind, _, stop in boxes(raw):
+        if stop > len(raw) and kind in _BOXES:
+            return True
+        pictures += kind in _PICTURES
+    return not pictures
+
+
+_LOOKS: dict[str, Callable[[bytes], bool]] = {
+    "image/png": _png,
+    "image/gif": _gif,
+    "image/jpeg": _jpeg,
+    "image/webp": _webp,
+    "image/bmp": _bmp,
+    "image/tiff": _tiff,
+    "image/jp2": _boxed,
+    "image/avif": _boxed,
+    "image/heic": _boxed,
+}

@@ -1,0 +1,68 @@
+"""What the bytes of an image say of it, wherever they lie: its type, its size, whether it is whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from skyhaul_connectors.formats.media.image_end import is_truncated
+from skyhaul_connectors.formats.media.image_orientation import orientation_of
+from skyhaul_connectors.formats.media.image_size import size_of
+from skyhaul_connectors.formats.media.media_type import HEAD, media_type
+
+Truncated = Literal["keep", "reject"]
+
+MAX_PIXELS = 250_000_000
+"""Pixels that an image may state, by default."""
+
+IMAGE_VERSION = "2"
+"""Raised whenever the same image is told otherwise; part of the encoder fingerprint."""
+
+
+class NoImage(ValueError):
+    """Bytes that are not taken as an image; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRules:
+    """What is taken as an image. max_pixels: pixels that it may state. truncated: `keep` one that was cut
+    off, with a mark in its metadata, or `reject` it."""
+
+    max_pixels: int = MAX_PIXELS
+    truncated: Truncated = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """format: the media type's subtype (`png`, `jpeg`). width, height: of the stored pixels, before any
+    orientation; None where the header does not say. more: for the metadata."""
+
+    format: str
+    width: int | None
+    height: int | None
+    more: dict[str, Any]
+
+
+def is_image(raw: bytes, path: str) -> bool:
+    """Whether the bytes are an image's, whatever it is worth."""
+    return (media_type(raw[:HEAD], path) or "").startswith("image/")
+
+
+def image_facts(raw: bytes, path: str, rules: ImageRules) -> ImageFacts:
+    """path: the image's name, by which text is told to be SVG. Raises NoImage."""
+    kind = media_type(raw[:HEAD], path)
+    if kind is None or not kind.startswith("image/"):
+        raise NoImage(f"no image: its bytes are {kind or 'of no known type'}")
+    size = size_of(raw, kind)
+    if size is not None and size[0] * size[1] > rules.max_pixels:
+        raise NoImage(f"{size[0]} x {size[1]} pixels, more than max_pixels of {rules.max_pixels}")
+    more: dict[str, Any] = {}
+    orientation = orientation_of(raw, kind)
+    if orientation is not None:
+        more["orientation"] = orientation
+    if is_truncated(raw, kind):
+        if rules.truncated == "reject":
+            raise NoImage(f"truncated: the {kind.partition('/')[2]} ends before its structure does")
+        more["truncated"] = True
+    width, height = size if size is not None and max(size) < 2**31 else (None, None)
+    return ImageFacts(kind.partition("/")[2].removeprefix("x-").removesuffix("+xml"), width, height, more)

@@ -1,0 +1,91 @@
+"""The text of side-cars, decoded as the objects of format `text` are."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from skyhaul_connectors.formats.charsets import whatwg
+from skyhaul_connectors.formats.charsets.encodings import (
+    UTF_8,
+    BadText,
+    Encoding,
+    encoding_named,
+    encoding_of,
+    marked_or,
+)
+from skyhaul_connectors.formats.charsets.guessing import LEAST, VERSION, guess, usual
+from skyhaul_connectors.formats.records.json_exact import loads
+
+DETECT = "detect"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class SideCarText:
+    """encoding: a label of the Encoding Standard, a name that Python knows, `detect`, or None for UTF-8 and
+    what a byte order mark says. Raises UsageError on another name."""
+
+    def __init__(self, encoding: str | None) -> None:
+        self._detects = encoding == DETECT
+        self._declared = encoding_named(encoding) if encoding and not self._detects else None
+
+    @property
+    def fingerprint(self) -> Mapping[str, str]:
+        """Of the libraries whose output reaches a record."""
+        if self._declared is not None:
+            return whatwg.fingerprint()
+        if not self._detects:
+            return {}
+        return {
+            **whatwg.fingerprint(),
+            "charset-normalizer": version("charset-normalizer"),
+            "skyhaul.guessing": str(VERSION),
+            "python": f"{sys.version_info.major}.{sys.version_info.minor}",  # its Unicode
+        }
+
+    def text(self, raw: bytes) -> str:
+        """Without a byte order mark. Raises BadText."""
+        return self._text(raw, self._encoding(raw))
+
+    def json(self, raw: bytes) -> Any:
+        """The value of a JSON text. Raises BadText and BadJson."""
+        encoding = self._encoding(raw)
+        return loads(raw if encoding is UTF_8 else self._text(raw, encoding).encode("utf-8"))
+
+    def _text(self, raw: bytes, encoding: Encoding) -> str:
+        try:
+            text = encoding.decode(raw)
+        except BadText:
+            if encoding is UTF_8:
+                _say_where(raw)
+            raise
+        if _SURROGATE.search(text):  # as some of Python's encodings give it
+            raise BadText("a lone surrogate")
+        return text
+
+    def _encoding(self, raw: bytes) -> Encoding:
+        if self._declared is not None:
+            return marked_or(self._declared, raw)
+        marked = encoding_of(raw)
+        if not self._detects or marked is not UTF_8 or raw.startswith(codecs.BOM_UTF8):
+            return marked
+        guessed = guess(raw, usual())
+        if guessed is None:
+            raise BadText("none of the web's encodings fits")
+        if guessed.confidence < LEAST:
+            likeliest = f"the likeliest encoding is {guessed.encoding.name}"
+            raise BadText(f"{likeliest} at a confidence of {guessed.confidence}, below {LEAST}")
+        return guessed.encoding
+
+
+def _say_where(raw: bytes) -> None:
+    """Raises BadText that names the byte, where `raw` is no UTF-8."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadText(str(error)) from None

@@ -1,0 +1,336 @@
+"""From a source's columns to a schema's fields: which column, of which type, and what does not fit.
+
+`fields` of the source says schema field: column. A field it does not name takes the column of the same
+name, except that a document's `source_id` takes `id`. A column written as a JSON Pointer (RFC 6901,
+`/meta/url`) reaches inside a nested value, which then also stays in `metadata`. `@path`, `@name` and `@stem`
+stand for the object's path, its last part, and that without suffixes. Every column that is not taken goes to
+`metadata` as canonical JSON.
+
+Drift, per field (nothing is cast or dropped in silence):
+- a field that the schema requires (`text`, `quantity`, `bytes`) must be there and not null;
+- text takes strings only; `source_id` and `station` also integers, written in decimal;
+- times take strings, and numbers where `time_format` says how they count (`epoch_s`, `epoch_ms`, `epoch_us`,
+  `epoch_ns`; a fraction of them beyond microseconds is cut off, to the past);
+- numbers take JSON numbers; an integer that a double cannot hold is drift. In tables of text (CSV) they
+  take decimal numbers, with or without an exponent; white space around them is passed over.
+
+Under `on_drift: null` a field that the schema does not require is null where its value does not fit, and
+counted; the record stays.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_connectors.formats.records.json_exact import integer_text
+from skyhaul_connectors.formats.records.json_quick import canonical
+from skyhaul_connectors.formats.records.melt import Measured
+from skyhaul_connectors.formats.records.missing import Missing, Sentinel
+from skyhaul_connectors.formats.records.times import TimeOptions, Times
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.records import BODIES
+
+if TYPE_CHECKING:
+    from skyhaul_connectors.formats.decoder import Account
+
+VERSION: Final = {"skyhaul.fields": "2"}
+"""For the fingerprint: it rises when tables, CSV or JSON give other rows of the same bytes."""
+
+_RENAMED: Final = {"document": {"source_id": "id"}}
+_IDENTIFIERS: Final = frozenset({"source_id", "station"})
+_OF_OBJECT: Final = ("@path", "@name", "@stem")
+_MISSING: Final = object()
+_JOINED: Final = "@time"
+_DECIMAL: Final = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)\s*", re.ASCII)
+
+Row = tuple[Any, ...]
+
+
+class Drift(ValueError):
+    """A value that does not fit the schema; the message names field, column and what was found."""
+
+
+class FieldMap:
+    """Where each field of a schema comes from. Raises UsageError on what cannot be.
+
+    text_table: whether all values are text (a CSV), so that numbers are read from it, with `decimal` before
+    their fraction. melt: measured columns of a wide table. missing: values that mean null; in a table of text
+    numbers only, the texts are the caller's.
+    """
+
+    def __init__(
+        self,
+        settings: DecodeSettings,
+        times: TimeOptions | None = None,
+        melt: Mapping[str, Measured] | None = None,
+        missing: Iterable[Sentinel] = (),
+        *,
+        text_table: bool = False,
+        decimal: str = ".",
+    ) -> None:
+        times = times if times is not None else TimeOptions()
+        self.times = Times(times)
+        self.melt = dict(melt or {})
+        given = Missing(missing)
+        self.missing = Missing(()) if text_table else given
+        self.lenient = settings.on_drift == "null"
+        cells = _decimal_comma if decimal == "," else _decimal
+        self.number: Callable[[Any], float | None] = cells if text_table else _number
+        if text_table and given.has_numbers:
+            self.number = _unless(given, cells)
+        body = [field for field in BODIES[settings.schema] if field.name != "metadata"]
+        self._check(settings, {field.name for field in body})
+        renamed = _RENAMED.get(settings.schema, {})
+        self.columns: dict[str, str] = {
+            f.name: settings.fields.get(f.name, renamed.get(f.name, f.name)) for f in body
+        }
+        self.joined = times.time_columns
+        if self.joined:
+            self.columns[self._time_field(settings)] = _JOINED
+        self.required = frozenset(f.name for f in body if not f.nullable)
+        self.types: dict[str, pa.DataType] = {f.name: f.type for f in body}
+        self.taken = frozenset(c for c in self.columns.values() if not c.startswith(("/", "@")))
+        self.taken |= set(self.joined) | set(self.melt)
+        self.taken |= {one.quality for one in self.melt.values() if one.quality is not None}
+        self.of_object: dict[str, str] = {}
+        self._plan = tuple(
+            (name, column, column[:1], self._converter(name), name in self.required)
+            for name, column in self.columns.items()
+            if not (self.melt and name in ("quantity", "value", "unit", "quality"))
+        )
+        self.numbers = frozenset(self.melt) | {
+            column
+            for name, column, *_ in self._plan
+            if pa.types.is_floating(self.types[name]) and not column.startswith("@")
+        }
+        self.width = len(self.columns) + 1
+
+    def for_object(self, path: str) -> FieldMap:
+        """This map with `@path` and its like bound."""
+        if not any(column in _OF_OBJECT for column in self.columns.values()):
+            return self
+        bound = copy.copy(self)
+        name = path.rpartition("/")[2]
+        bound.of_object = {"@path": path, "@name": name, "@stem": name.partition(".")[0]}
+        return bound
+
+    @property
+    def plain(self) -> bool:
+        """Whether each field is a column of its own (no pointers, no joined times, no melting) whose values
+        are what they look like."""
+        pointers = any(column.startswith("/") for column in self.columns.values())
+        return not (self.melt or self.joined or self.missing or pointers)
+
+    def takes_integers(self, name: str) -> bool:
+        """Whether an integer fits the text field `name`, written in decimal."""
+        return name in _IDENTIFIERS
+
+    def row(self, record: Mapping[str, Any], account: Account | None = None) -> Row:
+        """The fields' values in the schema's order, `metadata` last. Raises Drift; with `account`, under
+        `on_drift: null`, that is told of the fields that became null."""
+        unfit: list[tuple[str, str]] | None = [] if self.lenient and account is not None else None
+        row = self._row(record, unfit)
+        if unfit and account is not None:
+            account.null_fields(unfit)
+        return row
+
+    def _row(self, record: Mapping[str, Any], unfit: list[tuple[str, str]] | None) -> Row:
+        values: list[Any] = []
+        for name, column, mark, convert, required in self._plan:
+            found = record.get(column) if mark not in "/@" else self._elsewhere(record, column)
+            if found is None or found is _MISSING:
+                if required:
+                    state = "null" if column in record else "missing"
+                    raise Drift(f"{name}: column {printable(column)!r} is {state}")
+                values.append(None)
+                continue
+            if convert is _text and type(found) is str:
+                values.append(found)
+                continue
+            try:
+                values.append(convert(found))
+            except ValueError as drift:
+                if unfit is None or required:
+                    raise Drift(f"{name}: column {printable(column)!r} holds {drift}") from None
+                unfit.append((name, kind_of(str(drift))))
+                values.append(None)
+        taken = self.taken
+        rest = {key: value for key, value in record.items() if key not in taken}
+        values.append(canonical(rest) if rest else None)
+        return tuple(values)
+
+    def rows(
+        self,
+        record: Mapping[str, Any],
+        units: Mapping[str, str] | None = None,
+        account: Account | None = None,
+    ) -> list[Row]:
+        """All rows of a record: one, or one a measured column. `units` by column. Raises Drift; `account` as
+        for `row`."""
+        if self.missing:
+            record = self.missing.record(record)
+        if not self.melt:
+            return [self.row(record, account)]
+        unfit: list[tuple[str, str]] | None = [] if self.lenient and account is not None else None
+        station, time, latitude, longitude, metadata = self._row(record, unfit)
+        found = []
+        for column, measured in self.melt.items():
+            value = record.get(column, _MISSING)
+            if value is _MISSING:
+                raise Drift(f"melt: column {printable(column)!r} is missing")
+            quality = None if measured.quality is None else record.get(measured.quality)
+            number = flag = None
+            for field, given, convert in (("value", value, self.number), ("quality", quality, _identifier)):
+                try:
+                    taken = None if given is None else convert(given)
+                except ValueError as drift:
+                    if unfit is None:
+                        said = f"{measured.quantity}: column {printable(column)!r} holds {drift}"
+                        raise Drift(said) from None
+                    unfit.append((field, kind_of(str(drift))))
+                    continue
+                if field == "value":
+                    number = taken
+                else:
+                    flag = taken
+            unit = measured.unit if measured.unit is not None else (units or {}).get(column)
+            found.append(
+                (station, time, measured.quantity, number, unit, flag, latitude, longitude, metadata)
+            )
+        if unfit and account is not None:
+            account.null_fields(unfit)
+        return found
+
+    def _check(self, settings: DecodeSettings, names: set[str]) -> None:
+        for name, column in settings.fields.items():
+            if name not in names:
+                raise UsageError(
+                    f"fields: {printable(name)!r} is no field of schema {settings.schema}"
+                    f" (allowed: {', '.join(sorted(names))})"
+                )
+            if column.startswith("@") and column not in _OF_OBJECT:
+                raise UsageError(f"fields: {printable(column)!r} is none of {', '.join(_OF_OBJECT)}")
+        if self.melt and settings.schema != "reading":
+            raise UsageError(f"decode option 'melt' is for schema reading, not {settings.schema}")
+
+    def _time_field(self, settings: DecodeSettings) -> str:
+        for name in ("time", "created"):
+            if name in self.columns:
+                return name
+        raise UsageError(f"decode option 'time_columns': schema {settings.schema} has no time")
+
+    def _elsewhere(self, record: Mapping[str, Any], column: str) -> Any:
+        if column == _JOINED:
+            parts = [record.get(part) for part in self.joined]
+            return None if None in parts else " ".join(map(str, parts))
+        if column.startswith("@"):
+            return self.of_object.get(column)
+        found = _at(record, column)
+        return None if self.missing and self.missing.stands(found) else found
+
+    def _converter(self, name: str) -> Callable[[Any], Any]:
+        kind = self.types[name]
+        if name in _IDENTIFIERS:
+            return _identifier
+        if pa.types.is_timestamp(kind):
+            return self._time
+        if pa.types.is_floating(kind):
+            return self.number
+        return _text
+
+    def _time(self, value: Any) -> int:
+        if type(value) is str:
+            return self.times.parse(value)
+        if type(value) is int or type(value) is float:
+            return self.times.number(value)
+        raise Drift(f"{_kind(value)}, not a time as a string")
+
+
+def _text(value: Any) -> str | bytes:
+    if type(value) is str or type(value) is bytes:  # bytes: UTF-8 that was checked where it was read
+        return value
+    raise Drift(f"{_kind(value)}, not a string")
+
+
+def _identifier(value: Any) -> str:
+    if type(value) is str:
+        return value
+    if type(value) is int:
+        return integer_text(value)
+    raise Drift(f"{_kind(value)}, not a string or an integer")
+
+
+def _number(value: Any) -> float:
+    if type(value) is float:
+        return value
+    if type(value) is int and -(2**53) <= value <= 2**53:
+        return float(value)
+    if type(value) is int:
+        raise Drift("an integer that a double cannot hold")
+    raise Drift(f"{_kind(value)}, not a number")
+
+
+def _decimal(value: Any) -> float:
+    return _decimal_as(value, value)
+
+
+def _decimal_comma(value: Any) -> float:
+    pointed = value.replace(",", ".") if type(value) is str and "." not in value else None
+    return _decimal_as(value, pointed)
+
+
+def _unless(missing: Missing, read: Callable[[Any], float]) -> Callable[[Any], float | None]:
+    """`read`, but None for what is missing."""
+
+    def number(value: Any) -> float | None:
+        try:
+            found = read(value)
+        except ValueError:
+            if type(value) is str and missing.is_nan(value):
+                return None
+            raise
+        return None if missing.is_number(found) else found
+
+    return number
+
+
+def _decimal_as(value: Any, pointed: Any) -> float:
+    """The number of a cell, and of the cell with a point before its fraction."""
+    match = _DECIMAL.fullmatch(pointed) if type(pointed) is str else None
+    if match is None:
+        raise Drift(f"{printable(repr(value), 60)}, which is no decimal number")
+    number = float(match[1])
+    if not math.isfinite(number):
+        raise Drift(f"{printable(repr(value), 60)}, which is beyond the range of a double")
+    return number
+
+
+def kind_of(problem: str) -> str:
+    """The kind of what does not fit, without what was found: of a small set, for counts."""
+    return problem.rpartition(", which is ")[2].partition(";")[0]
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a boolean"
+    kinds = {dict: "an object", list: "an array", str: "a string", int: "an integer", float: "a number"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def _at(record: Any, pointer: str) -> Any:
+    """The value at a JSON Pointer; objects only, since an index into an array is no stable column."""
+    for part in pointer.split("/")[1:]:
+        if not isinstance(record, Mapping):
+            return _MISSING
+        record = record.get(part.replace("~1", "/").replace("~0", "~"), _MISSING)
+        if record is _MISSING:
+            return _MISSING
+    return record

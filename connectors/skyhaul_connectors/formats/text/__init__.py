@@ -1,0 +1,1 @@
+"""Plain text, whole, by line or by paragraph."""

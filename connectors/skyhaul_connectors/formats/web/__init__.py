@@ -1,0 +1,1 @@
+"""Web archives, HTML, and what HTTP says of a body."""

@@ -1,0 +1,159 @@
+"""HTML to text with Resiliparse, behind guards against pages made to hang a parser.
+
+The encoding is found and decoded as a browser does it (`html_encoding`, `whatwg`): bytes that it does not
+allow become U+FFFD.
+
+HTML's own algorithm is quadratic in places, and a page can be made so that it is. Refused at once are pages
+nested deeper than `MAX_DEPTH` (extraction costs nodes and text times depth; browsers stop at 512 themselves)
+and tags with more than `MAX_ATTRIBUTES` (each is compared with all), unless the page `is_small`. Open
+formatting elements are opened again in every block, so a page may cost their number times that of its tags:
+where that bound is beyond `CHEAP`, the page is read in a child process with a limit on its CPU time
+(`html_child`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from resiliparse.extract.html2text import extract_plain_text
+from resiliparse.parse.html import HTMLParserException, HTMLTree
+
+from skyhaul_connectors.formats.charsets import whatwg
+from skyhaul_connectors.formats.charsets.encodings import labelled
+from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.web.html_encoding import encoding_of_page
+from skyhaul_schemas.errors import UsageError
+
+_VERSION = 3
+"""Raised whenever a page would give another text, or be refused where it was not."""
+
+MAX_DEPTH = 256
+MAX_ATTRIBUTES = 4096
+
+SMALL = 64 * 1024
+"""Bytes of a page that is taken as it is where its tags are few: the one made to be the slowest takes half a
+second, and looking for it a tenth of the usual page's time."""
+
+CHEAP = 500_000
+"""Formatting tags times all tags: about 1 s and 100 MB at worst."""
+
+_FORMATTING = re.compile(rb"<(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\t\n\f\r />]", re.I)
+_DEEP = " > ".join(["*"] * (MAX_DEPTH + 1))
+_NOT_FLAT = " > ".join(["*"] * 48)
+"""Most pages are flatter, and a long selector takes longer to parse than to match."""
+_LONG = 16384
+"""Bytes without a `>` that may hold a giant tag."""
+_QUOTED_END = re.compile(rb"""=[\t\n\f\r ]*(?:"[^">]*>|'[^'>]*>)""")
+_TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*")
+_ATTRIBUTE = re.compile(
+    rb"""[\t\n\f\r /]*[^\t\n\f\r />][^\t\n\f\r />=]*"""
+    rb"""(?:[\t\n\f\r ]*=[\t\n\f\r ]*(?:"[^"]*"|'[^']*'|[^\t\n\f\r >"'][^\t\n\f\r >]*)?)?"""
+)
+_SPACES = re.compile(r"[\t\n\f\r ]+")
+
+
+class BadPage(ValueError):
+    """A page that is not extracted; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """language: as the page states it, or None. encoding: what the bytes were read as."""
+
+    text: str
+    title: str | None
+    language: str | None
+    encoding: str
+
+
+def fingerprint() -> Mapping[str, str]:
+    return {"resiliparse": version("resiliparse"), "skyhaul.html": str(_VERSION), **whatwg.fingerprint()}
+
+
+def charset_named(name: str) -> str:
+    """The standard's name of the encoding that a job calls `name`. Raises UsageError where HTML has none."""
+    known = labelled(name)
+    if known is None or known == whatwg.UNREADABLE:
+        raise UsageError(
+            f"decode option 'encoding': {printable(name)!r} is no encoding of HTML (utf-8, windows-1252, …)"
+        )
+    return known
+
+
+def is_small(raw: bytes) -> bool:
+    """Whether a page costs less than a second, whatever it was made for: it is cheap, too."""
+    return len(raw) <= SMALL and raw.count(b"<") ** 2 <= CHEAP
+
+
+def is_cheap(raw: bytes) -> bool:
+    """Whether a page costs no more than a few seconds, whatever it was made for."""
+    tags = raw.count(b"<")
+    if tags * tags <= CHEAP:
+        return True
+    return tags * (tags - raw.count(b"</")) <= CHEAP or tags * len(_FORMATTING.findall(raw)) <= CHEAP
+
+
+def extract(
+    raw: bytes, *, charset: str | None = None, main_content: bool = True, small: bool = False
+) -> Page:
+    """The text of a page; `small` where `is_small` said so. Raises BadPage."""
+    if not small and _has_giant_tag(raw):
+        raise BadPage(f"a tag with more than {MAX_ATTRIBUTES} attributes")
+    encoding, mark = encoding_of_page(raw, charset)
+    if encoding == whatwg.UNREADABLE:
+        raise BadPage("its charset is one that the Encoding Standard replaces: it is not read")
+    try:
+        tree = HTMLTree.parse(whatwg.decode(raw[mark:], encoding, "replace"))
+        root = tree.document
+        if root is None or (not small and _is_deep(root)):
+            raise BadPage(f"elements nested deeper than {MAX_DEPTH}")
+        text = extract_plain_text(tree, main_content=main_content)
+        html = root.document_element  # a selector would look through the whole page
+        language = html.getattr("lang") if html is not None else None
+        title = tree.title
+    except HTMLParserException as error:
+        raise BadPage(f"unparsable HTML: {' '.join(str(error).split())}") from None
+    title = _SPACES.sub(" ", title or "").strip()
+    return Page(text, title or None, (language or "").strip() or None, encoding)
+
+
+def _is_deep(root: Any) -> bool:
+    return root.query_selector(_NOT_FLAT) is not None and root.query_selector(_DEEP) is not None
+
+
+def _has_giant_tag(raw: bytes) -> bool:
+    """Whether a tag has more than MAX_ATTRIBUTES.
+
+    A giant tag either holds no `>` over a long stretch, or hides one inside a quoted value; only pages with
+    such a place are looked at tag by tag. What only looks like a tag inside a script may count: it would
+    need thousands of words without a `>`.
+    """
+    if len(raw) <= 2 * MAX_ATTRIBUTES:  # An attribute takes two bytes.
+        return False
+    if not _has_long_stretch(raw) and not _QUOTED_END.search(raw):
+        return False
+    at = 0
+    while (tag := _TAG.search(raw, at)) is not None:
+        at = tag.end()
+        count = 0
+        while (attribute := _ATTRIBUTE.match(raw, at)) is not None and attribute.end() > at:
+            at = attribute.end()
+            count += 1
+            if count > MAX_ATTRIBUTES:
+                return True
+    return False
+
+
+def _has_long_stretch(raw: bytes) -> bool:
+    """Whether there are `_LONG` bytes without a `>`. Looked for backwards: few bytes are looked at."""
+    at = 0
+    while at + _LONG <= len(raw):
+        last = raw.rfind(b">", at, at + _LONG)
+        if last < 0:
+            return True
+        at = last + 1
+    return False

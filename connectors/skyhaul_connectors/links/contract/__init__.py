@@ -1,0 +1,1 @@
+"""What a link costs and allows: caps, prices, hours, the ledger."""

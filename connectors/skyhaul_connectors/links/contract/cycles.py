@@ -1,0 +1,63 @@
+"""Billing cycles: in which one a moment lies, and when it ends."""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from skyhaul_schemas.job.link_terms import Period
+
+_EPOCH = date(1970, 1, 1)
+_MONDAY = date(1970, 1, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """Unix seconds [start, end). `name`: its first day, as the ledger calls it."""
+
+    name: str
+    start: float
+    end: float
+
+
+class Cycles:
+    """period: a calendar period, or a number of days. start: a day of the month, or a date on which a cycle
+    begins; None: the 1st, a Monday, 1970-01-01."""
+
+    def __init__(self, period: Period | int, start: int | date | None, zone: str) -> None:
+        self._period = period
+        self._start = start
+        self._zone = ZoneInfo(zone)
+
+    def at(self, moment: float) -> Cycle:
+        today = datetime.fromtimestamp(moment, self._zone).date()
+        first, after = self._days(today)
+        return Cycle(first.isoformat(), self._midnight(first), self._midnight(after))
+
+    def _days(self, today: date) -> tuple[date, date]:
+        if self._period == "month":
+            return self._month(today)
+        length = {"day": 1, "week": 7}.get(self._period, 1) if isinstance(self._period, str) else self._period
+        default = _MONDAY if self._period == "week" else _EPOCH
+        anchor = self._start if isinstance(self._start, date) else default
+        first = today - timedelta(days=(today - anchor).days % length)
+        return first, first + timedelta(days=length)
+
+    def _month(self, today: date) -> tuple[date, date]:
+        start = self._start
+        day = start.day if isinstance(start, date) else start or 1
+        first = _in_month(today.year, today.month, day)
+        if first > today:
+            year, month = divmod(today.year * 12 + today.month - 2, 12)
+            return _in_month(year, month + 1, day), first
+        year, month = divmod(today.year * 12 + today.month, 12)
+        return first, _in_month(year, month + 1, day)
+
+    def _midnight(self, day: date) -> float:
+        return datetime.combine(day, time(), self._zone).timestamp()
+
+
+def _in_month(year: int, month: int, day: int) -> date:
+    return date(year, month, min(day, calendar.monthrange(year, month)[1]))

@@ -1,0 +1,86 @@
+"""Whether a deadline will be met: what links can still carry until then, against what is left. Sans-I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from skyhaul_connectors.links.contract.terms import LinkTerms
+from skyhaul_connectors.links.profile.contacts import ContactPlan
+
+MARGIN = 1.15
+"""What must be carried beyond what is left before help that was called in is sent away."""
+
+_MEMORY = 10.0
+"""Seconds over which an observed rate is averaged (its time constant)."""
+
+
+class SeenRate:
+    """The payload rate of one link while it is open and has work, bit/s. Until something was seen it is what
+    the job file says of it, or unknown."""
+
+    def __init__(self, stated: float | None) -> None:
+        self.rate = stated
+        self._at: float | None = None
+
+    def saw(self, now: float, rate: float, *, working: bool) -> None:
+        """`rate` over the last second; counts only where the link was `working`."""
+        if working and self._at is not None:
+            share = 1 - math.exp(-(now - self._at) / _MEMORY)
+            self.rate = rate if self.rate is None else self.rate + share * (rate - self.rate)
+        self._at = now if working else None
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """One link as the forecast sees it. rate: bit/s. room: bytes that its cap leaves, math.inf without."""
+
+    rate: float | None
+    terms: LinkTerms
+    plan: ContactPlan | None
+    epoch: float
+    room: float = math.inf
+
+
+def capacity(links: Iterable[Prospect], now: float, due: float) -> float | None:
+    """Bytes that the links carry from `now` to `due` (Unix seconds); None where a rate is not known yet."""
+    total = 0.0
+    for link in links:
+        if link.rate is None:
+            return None
+        total += min(link.room, _carried(link, now, due) / 8)
+    return total
+
+
+def _carried(link: Prospect, now: float, due: float) -> float:
+    """Bits, as contacts and timetable let them through."""
+    bits = 0.0
+    at = now
+    assert link.rate is not None
+    while at < due:
+        end = min(due, link.terms.next_rate_change(at))
+        open_now = True
+        if link.plan is not None:
+            open_now = link.plan.state(at - link.epoch) is not None
+            end = min(end, link.plan.next_change(at - link.epoch) + link.epoch)
+        timed = link.terms.rate(at)
+        end = max(end, at + 1e-3)
+        if open_now:
+            bits += (min(end, due) - at) * min(link.rate, math.inf if timed is None else timed)
+        at = end
+    return bits
+
+
+class Help:
+    """Whether overflow links are needed: called in when the deadline would be missed, sent away when it
+    would be met with a margin without them."""
+
+    def __init__(self) -> None:
+        self.needed = False
+
+    def look(self, capacity: float | None, left: float) -> bool:
+        """capacity: bytes that the primary links carry until the deadline; left: bytes to be carried."""
+        if capacity is not None:
+            self.needed = left > 0 and capacity < left * (MARGIN if self.needed else 1.0)
+        return self.needed

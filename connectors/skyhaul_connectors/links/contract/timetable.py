@@ -1,0 +1,62 @@
+"""Hours of the week in a time zone: whether a moment is within them, and when that changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from skyhaul_schemas.job.link_terms import DAY_MINUTES, Hours
+
+_LOOK_AHEAD = 9
+"""Days: a window of one day a week comes up within eight."""
+
+
+class Timetable:
+    """Moments are Unix seconds. Hours are by the local clock: on the day that it is put back an hour counts
+    twice, where it is put forward what it leaves out is left out."""
+
+    def __init__(self, hours: Iterable[Hours], zone: str) -> None:
+        self.hours = tuple(hours)
+        self._zone = ZoneInfo(zone)
+        self._edges = sorted({edge for h in self.hours for edge in (h.start, h.stop % DAY_MINUTES)})
+
+    def which(self, at: float) -> int | None:
+        """The index of the first hours that hold `at`, or None."""
+        if not self.hours:
+            return None
+        local = datetime.fromtimestamp(at, self._zone)
+        minute = local.hour * 60 + local.minute
+        day = local.weekday()
+        for index, hours in enumerate(self.hours):
+            if hours.start < hours.stop:
+                inside = day in hours.days and hours.start <= minute < hours.stop
+            else:
+                inside = (day in hours.days and minute >= hours.start) or (
+                    (day - 1) % 7 in hours.days and minute < hours.stop
+                )
+            if inside:
+                return index
+        return None
+
+    def holds(self, at: float) -> bool:
+        return self.which(at) is not None
+
+    def next_change(self, at: float) -> float:
+        """When `which` changes next; math.inf where it never does. To the minute."""
+        if not self.hours:
+            return math.inf
+        now = self.which(at)
+        today = datetime.fromtimestamp(at, self._zone).date()
+        for ahead in range(_LOOK_AHEAD):
+            for edge in self._edges:
+                moment = self._moment(today + timedelta(days=ahead), edge)
+                if moment > at and self.which(moment) != now:
+                    return moment
+        return math.inf
+
+    def _moment(self, day: date, minute: int) -> float:
+        return datetime(
+            day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=self._zone
+        ).timestamp()

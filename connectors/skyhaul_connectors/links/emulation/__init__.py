@@ -1,0 +1,1 @@
+"""A link's downlink as it would be: rate, delay, loss, queue."""

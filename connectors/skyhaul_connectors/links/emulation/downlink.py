@@ -1,0 +1,281 @@
+"""Many streams towards us through one link: each waits in its own queue, the link serves them in turn.
+
+What TCP does about trouble is imitated per stream: a lost packet holds back its own stream for about a
+round trip while the others go on; a stream that was sending into an outage tries again after 1, 2, 4, ...
+timeouts, so that it is late to notice that the link is back, where a new connection is not. Serving is
+reckoned from when bytes could have left, not from when this code got to run, so that a busy process
+makes deliveries late but does not make the link slower.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from skyhaul_connectors.links.emulation.model import LinkModel
+from skyhaul_connectors.links.emulation.timeline import SLACK, Timeline
+from skyhaul_connectors.links.emulation.window import Window
+from skyhaul_connectors.links.profile.indexed_random import Roll
+
+LOOKAHEAD = 0.005
+"""Seconds of the link that are given away in advance."""
+PIECE_SECONDS = 0.010
+MAX_PIECE = 64 * 1024
+"""Bytes: what is delivered at once takes the link no longer than this, so that a slow link delivers
+steadily."""
+TURN = 128 * 1024
+"""Bytes that a stream sends before the next one gets its turn: about what one has in a drop-tail queue.
+Ranges up to this come out one after the other; much smaller turns would finish them all at once, and
+every owner would ask anew at the same moment."""
+TIMEOUT_MARGIN = 0.2
+"""Seconds on top of the round trip before a sender tries again (Linux's smallest)."""
+MAX_TIMEOUT = 120.0
+
+
+class Receiver(Protocol):
+    """What a flow's bytes and notes reach."""
+
+    def arrived(self, tag: Any, start: int, data: memoryview) -> None:
+        """`data` lies at `start` of what was sent under `tag`."""
+
+    def noted(self, tag: Any) -> None:
+        """A note arrived, after all that was sent before it."""
+
+    def broken(self) -> None:
+        """The link ate the connection; nothing more arrives."""
+
+
+class _Parcel:
+    __slots__ = ("data", "done", "sent_at", "size", "tag")
+
+    def __init__(self, sent_at: float, tag: Any, data: memoryview | None, size: int) -> None:
+        self.sent_at = sent_at
+        self.tag = tag
+        self.data = data
+        self.size = size
+        self.done = 0
+
+
+class Flow:
+    """One stream. `open` until it is dropped or broken; `dropped` when nobody listens any more."""
+
+    __slots__ = ("dropped", "last_at", "open", "queue", "ready_at", "receiver", "turn", "waiting", "window")
+
+    def __init__(self, receiver: Receiver, window: Window | None) -> None:
+        self.receiver = receiver
+        self.window = window
+        self.queue: deque[_Parcel] = deque()
+        self.ready_at = 0.0
+        self.last_at = 0.0
+        self.turn = TURN
+        self.open = True
+        self.dropped = False
+        self.waiting = False
+
+
+class Downlink:
+    """Serves flows through `model`, and tells their receivers by way of `timeline`."""
+
+    def __init__(self, model: LinkModel, timeline: Timeline, now: Callable[[], float], luck: Roll) -> None:
+        self._model = model
+        self._timeline = timeline
+        self._now = now
+        self._luck = luck
+        self._ready: deque[Flow] = deque()
+        self._serving_at: float | None = None
+
+    def open(self, receiver: Receiver) -> Flow:
+        profile = self._model.profile
+        return Flow(receiver, Window(profile.segment) if profile.sender == "cubic" else None)
+
+    def send(self, flow: Flow, tag: Any, data: memoryview | None, size: int) -> None:
+        """The far end sends `size` bytes now: `data`, or bytes of which a note tells once all are here.
+        Size 0 is a note alone, which comes right behind what was sent before it."""
+        if flow.open:
+            parcel = _Parcel(self._now(), tag, data, size)
+            if size == 0 and not flow.queue:
+                self._send_note(flow, parcel)
+            else:
+                flow.queue.append(parcel)
+                self._enqueue(flow)
+
+    def drop(self, flow: Flow) -> None:
+        """Nothing of the flow arrives any more; what it had not sent yet takes no room on the link."""
+        flow.open = False
+        flow.dropped = True
+        flow.queue.clear()
+
+    def _enqueue(self, flow: Flow) -> None:
+        if not flow.waiting and flow.queue:
+            flow.waiting = True
+            self._ready.append(flow)
+            self._plan_serving()
+
+    def _plan_serving(self) -> None:
+        when = max(self._now(), self._model.free_down - LOOKAHEAD)
+        if self._serving_at is None or when < self._serving_at:
+            self._serving_at = when
+            self._timeline.at(when, self._serve, when)
+
+    def _serve(self, planned: float) -> None:
+        if planned != self._serving_at:
+            return  # an earlier serving was planned since
+        self._serving_at = None
+        horizon = max(self._now(), planned) + LOOKAHEAD + SLACK
+        while self._ready and self._model.free_down <= horizon:
+            flow = self._ready.popleft()
+            flow.waiting = False
+            if flow.open and flow.queue:
+                self._serve_flow(flow, horizon)
+        if self._ready:
+            self._plan_serving()
+
+    def _serve_flow(self, flow: Flow, horizon: float) -> None:
+        """Send one piece and the notes behind it; then the flow goes on, or waits for its next turn."""
+        if flow.ready_at > horizon:
+            self._wait(flow, flow.ready_at)
+            return
+        model = self._model
+        parcel = flow.queue[0]
+        start = max(parcel.sent_at, flow.ready_at, model.free_down)
+        up_at = model.next_up(start)
+        if up_at > start:
+            self._interrupt(flow, start, up_at)
+            return
+        length = min(parcel.size - parcel.done, self._piece(start))
+        if flow.window is not None:
+            room = flow.window.room(start)
+            if room < min(length, model.profile.segment):
+                self._wait(flow, flow.window.next_ack())
+                return
+            length = min(length, room)
+        broken_at = model.schedule.next_break(start, start + model.seconds_down(start, length))
+        if broken_at < float("inf"):
+            model.free_down = broken_at
+            self._interrupt(flow, broken_at, model.next_up(broken_at))
+            return
+        self._send_piece(flow, parcel, start, length)
+        if flow.open:
+            if parcel.done == parcel.size:
+                flow.queue.popleft()
+            while flow.queue and flow.queue[0].size == 0:
+                self._send_note(flow, flow.queue.popleft())
+            flow.turn -= length
+            if flow.turn > 0 and flow.queue:
+                flow.waiting = True
+                self._ready.appendleft(flow)
+            else:
+                flow.turn = TURN
+                self._enqueue(flow)
+
+    def _interrupt(self, flow: Flow, tried: float, up_at: float) -> None:
+        """What the flow sent at `tried` is lost with the link: its sender tries again, ever more rarely."""
+        if flow.window is not None:
+            flow.window.timed_out()
+        self._wait(flow, retry_at(tried, up_at, self._model.rtt(tried)))
+
+    def _wait(self, flow: Flow, until: float) -> None:
+        flow.ready_at = until
+        flow.waiting = True
+        self._timeline.at(until, self._wake, flow)
+
+    def _wake(self, flow: Flow) -> None:
+        flow.waiting = False
+        if flow.open:
+            self._enqueue(flow)
+
+    def _piece(self, at: float) -> int:
+        segment = self._model.profile.segment
+        whole = int(min(self._model.rate(at) * PIECE_SECONDS / 8, MAX_PIECE))
+        return max(segment, whole - whole % segment)
+
+    def _send_note(self, flow: Flow, parcel: _Parcel) -> None:
+        """A note alone takes a one-way trip; behind data it comes along with the last byte."""
+        if flow.last_at <= parcel.sent_at:
+            flow.last_at = max(flow.last_at, self._model.arrival(max(parcel.sent_at, flow.ready_at)))
+        self._timeline.at(flow.last_at, self._tell, flow, parcel.tag)
+
+    def _send_piece(self, flow: Flow, parcel: _Parcel, start: float, length: int) -> None:
+        model = self._model
+        profile = model.profile
+        packets = -(-length // profile.segment)
+        sent = model.carry_down(start, length)
+        arrives = max(flow.last_at, self._arrival(flow, sent))
+        model.acknowledge(start, packets)
+        rtt = model.rtt(start)
+        first, lost = model.down_losses.take(packets)
+        intact = length if not lost else first * profile.segment
+        if intact:
+            self._deliver(flow, parcel, intact, arrives)
+            if flow.window is not None:
+                flow.window.sent(intact, arrives + rtt / 2)
+        if lost:
+            again = self._resend(start, arrives, lost, rtt)
+            if flow.window is not None:
+                flow.window.lost(start, rtt)
+                flow.window.sent(length - intact, again + rtt / 2)
+            if self._luck.next() < profile.reset:
+                flow.open = False
+                flow.queue.clear()
+                self._timeline.at(again, self._break, flow)
+                return
+            self._deliver(flow, parcel, length - intact, again)
+
+    def _arrival(self, flow: Flow, sent: float) -> float:
+        """When what left the queue at `sent` is here. What an outage meets on its way is sent again, and
+        what comes behind it waits for that."""
+        model = self._model
+        at = sent + model.one_way(sent)
+        if model.is_up(at):
+            return at
+        flow.ready_at = retry_at(sent, model.next_up(at), model.rtt(sent))
+        return model.arrival(flow.ready_at)
+
+    def _resend(self, start: float, arrives: float, lost: int, rtt: float) -> float:
+        """When lost packets arrive after all: a round trip later, or a timeout where they are lost again.
+        What they take of the link is charged now, so that it leaves no hole for others."""
+        model = self._model
+        model.carry_down(start, lost * model.profile.segment)
+        again = arrives + rtt
+        timeout = rtt + TIMEOUT_MARGIN
+        while self._luck.next() < model.profile.loss:
+            again += timeout
+            timeout = min(2 * timeout, MAX_TIMEOUT)
+        if not model.is_up(again):
+            again = model.arrival(retry_at(again, model.next_up(again), rtt))
+        return again
+
+    def _deliver(self, flow: Flow, parcel: _Parcel, length: int, at: float) -> None:
+        flow.last_at = at
+        data = parcel.data[parcel.done : parcel.done + length] if parcel.data is not None else None
+        if data is not None:
+            self._timeline.at(at, self._hand, flow, parcel.tag, parcel.done, data)
+        elif parcel.done + length == parcel.size:
+            self._timeline.at(at, self._tell, flow, parcel.tag)
+        parcel.done += length
+
+    def _hand(self, flow: Flow, tag: Any, start: int, data: memoryview) -> None:
+        if not flow.dropped:
+            flow.receiver.arrived(tag, start, data)
+
+    def _tell(self, flow: Flow, tag: Any) -> None:
+        if not flow.dropped:
+            flow.receiver.noted(tag)
+
+    def _break(self, flow: Flow) -> None:
+        if not flow.dropped:
+            flow.receiver.broken()
+
+
+def retry_at(tried: float, up_at: float, rtt: float) -> float:
+    """When a sender that tried at `tried` gets through a link that is up from `up_at` on: at the first
+    of its tries (each timeout twice the last, RFC 6298) after that. A gap shorter than a round trip is
+    noticed by what comes behind it."""
+    if up_at == float("inf"):
+        return up_at
+    at, timeout = tried, rtt + TIMEOUT_MARGIN
+    while at < up_at:
+        at += timeout
+        timeout = min(2 * timeout, MAX_TIMEOUT)
+    return min(at, up_at + rtt) if up_at - tried < rtt else at

@@ -1,0 +1,1 @@
+"""What a link is like: profiles, presets, contact plans, traces."""

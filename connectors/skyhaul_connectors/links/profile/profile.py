@@ -1,0 +1,114 @@
+"""What a link is like, as a frozen value. Rates in bit/s at the IP layer, times in seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from skyhaul_connectors.links.profile.contacts import ContactTable
+from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.trace import DelayTrace, RateTrace
+
+Sender = Literal["paced", "cubic"]
+"""How servers at the far end send. `paced`: at the link's rate whatever is lost (BBR comes close).
+`cubic`: a window a stream, halved by each loss; its rate obeys 1.22·MSS/(RTT·√p) (Mathis et al. 1997)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episodes:
+    """Random stretches of trouble: `per_hour` of them on average, their length drawn from `lasts`.
+
+    down, up: the share of the rate that is left meanwhile; both 0 is an outage.
+    """
+
+    per_hour: float
+    lasts: Spread
+    down: float = 0.0
+    up: float = 0.0
+
+    @property
+    def is_outage(self) -> bool:
+        return self.down == 0 and self.up == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkProfile:
+    """One link.
+
+    down, up: bit/s, headers included. math.inf: not limited.
+    rtt, jitter: the round trip takes rtt, plus up to `jitter` more, evenly drawn.
+    loss, loss_up: share of packets lost; `burst`: how many in a row on average (Gilbert-Elliott, whose
+        bad state loses all).
+    rate_spread, up_spread, rtt_spread: how down, up and rtt vary: drawn anew every `vary_every` seconds
+        (down and up by the same luck) and taken relative to their median, so that the fields stay medians.
+    handover_every, handover_gap, handover_spike, spike_lasts: each `handover_every` seconds the link is
+        silent for `handover_gap`, then the round trip takes `handover_spike` longer for `spike_lasts`.
+    outages: fixed (start, length); episodes: random ones.
+    reset: share of losses after which the connection is gone.
+    trace, delay_trace: measured rate and one-way delay; they replace `down` and `rtt`.
+    mtu, overhead: bytes of a full packet, and of its IP and TCP headers (40, and 12 of timestamps).
+    """
+
+    down: float
+    up: float
+    rtt: float
+    jitter: float = 0.0
+    loss: float = 0.0
+    loss_up: float = 0.0
+    burst: float = 1.0
+    rate_spread: Spread | None = None
+    up_spread: Spread | None = None
+    rtt_spread: Spread | None = None
+    vary_every: float = 1.0
+    handover_every: float = 0.0
+    handover_gap: float = 0.0
+    handover_spike: float = 0.0
+    spike_lasts: float = 1.0
+    outages: tuple[tuple[float, float], ...] = ()
+    episodes: tuple[Episodes, ...] = ()
+    reset: float = 0.0
+    sender: Sender = "paced"
+    contacts: ContactTable | None = None
+    trace: RateTrace | None = None
+    delay_trace: DelayTrace | None = None
+    mtu: int = 1500
+    overhead: int = 52
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("down", "up"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0")
+        for name in ("rtt", "jitter", "handover_every", "handover_gap", "handover_spike", "spike_lasts"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be 0 or more")
+        for name in ("loss", "loss_up", "reset"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within 0 and 1")
+        if self.loss > 0.5 or self.loss_up > 0.5:
+            raise ValueError("a link that loses more than half of its packets carries no stream")
+        if self.burst < 1 or self.vary_every <= 0:
+            raise ValueError("burst must be at least 1 and vary_every above 0")
+        if self.handover_gap and self.handover_gap >= self.handover_every:
+            raise ValueError("handover_gap must be shorter than handover_every")
+        if not 0 < self.overhead < self.mtu:
+            raise ValueError("overhead must be above 0 and below mtu")
+        for start, length in self.outages:
+            if start < 0 or length <= 0:
+                raise ValueError(f"outage {start:g}s+{length:g}s must start at 0s or later and last")
+
+    @property
+    def segment(self) -> int:
+        """Payload bytes of a full packet (the MSS)."""
+        return self.mtu - self.overhead
+
+    @property
+    def payload_rate(self) -> float:
+        """bit/s of payload that `down` can carry at most: the physical limit."""
+        return self.down * self.segment / self.mtu
+
+    def with_(self, **changes: object) -> LinkProfile:
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]  # the dataclass checks names

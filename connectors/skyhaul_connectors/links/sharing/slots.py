@@ -1,0 +1,73 @@
+"""A token bucket of no depth that all workers share: the link's time is handed out in slots, one after the
+other, and nobody else sends in a worker's slot.
+
+It is the generic cell rate algorithm (ITU-T I.371): the book keeps one number, when the link is free again.
+A worker that asks for a slot gets the time from there on, and moves the number by its length. Workers with
+nothing to do ask for nothing, and one that dies takes a slot or two along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from skyhaul_connectors.links.sharing.grants import HEADROOM, Grant
+from skyhaul_connectors.links.sharing.sharing import Demand, Step
+
+SLOT = 0.05
+"""Seconds of the link in one slot, at most."""
+
+SHORTEST = 0.004
+"""Seconds: shorter slots would cost more asking than they carry."""
+
+AHEAD = 4.0
+"""Seconds that slots may be handed out in advance; beyond, a worker is told to ask later."""
+
+EARLY = 0.04
+"""Seconds before its last slot ends that a worker asks for the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """wait: seconds from now until it begins; math.inf never. granted: False where none was handed out, and
+    asking again makes sense after `wait`."""
+
+    wait: float
+    granted: bool = True
+
+
+class SlotBook(Protocol):
+    """Kept in one place for all workers of a link."""
+
+    def reserve(self, seconds: float, ahead: float) -> Slot:
+        """The next `seconds` of the link, if they begin within `ahead` seconds. Raises SkyhaulError where the
+        book cannot be reached."""
+
+    def close(self) -> None: ...
+
+
+class SlotSharing:
+    """A worker that reserves slots as it has something to ask for. clock: seconds since the haul's epoch,
+    asked again when the book has answered, so that a slow answer makes a slot late and never early."""
+
+    def __init__(self, book: SlotBook, clock: Callable[[], float]) -> None:
+        self._book = book
+        self._clock = clock
+
+    def step(self, now: float, demand: Demand) -> Step:
+        if demand.backlog <= 0:
+            return Step((), float("inf"))
+        if demand.until > now + EARLY:
+            return Step((), demand.until - EARLY)
+        rate = demand.rate * HEADROOM
+        seconds = min(SLOT, max(SHORTEST, (demand.backlog - demand.granted) / rate))
+        slot = self._book.reserve(seconds, AHEAD)
+        begin = self._clock() + slot.wait
+        if not slot.granted:
+            return Step((), begin)
+        until = begin + seconds
+        return Step((Grant(max(begin, demand.until), until, rate),), until - EARLY)
+
+    def close(self) -> None:
+        self._book.close()

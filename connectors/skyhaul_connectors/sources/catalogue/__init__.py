@@ -1,0 +1,1 @@
+"""What names objects: globs, lists, checksums, indexes."""

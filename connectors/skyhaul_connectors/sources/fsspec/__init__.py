@@ -1,0 +1,1 @@
+"""Object stores and file servers by way of fsspec."""

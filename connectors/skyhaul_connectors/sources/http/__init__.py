@@ -1,0 +1,1 @@
+"""HTTP: ranges over pipelined connections, and whole documents."""

@@ -1,0 +1,61 @@
+"""The body of an answer whose head was right: what of it belongs to the range. Sans-I/O.
+
+A body with a stated length is handed on as it comes. One without is kept until it is whole: one that turns
+out too long was not what was asked for, and none of it counts. Of a whole object only the range is taken.
+"""
+
+from __future__ import annotations
+
+from skyhaul_connectors.sources.http.range_request import Ask
+from skyhaul_connectors.sources.http.response_head import AnswerHead
+
+
+class RangeBody:
+    """ask: what is answered; its `taken` counts. too_long: more came than was asked for. cut_out: the range
+    is in, and the rest of the object is not wanted, so that its connection is of no further use."""
+
+    def __init__(self, ask: Ask, head: AnswerHead) -> None:
+        self.ask = ask
+        self.too_long = False
+        self._chunked = head.chunked
+        whole = head.status == 200
+        self._skip = ask.asked.offset if whole else 0
+        self._partly = whole and ask.asked.offset + ask.asked.length < ask.asked.object.size
+        self._held = bytearray() if head.length is None and not whole else None
+
+    @property
+    def cut_out(self) -> bool:
+        return self._partly and self.complete
+
+    @property
+    def complete(self) -> bool:
+        """All of the range came."""
+        return self.ask.taken == self.ask.asked.length
+
+    @property
+    def odd(self) -> bool:
+        """The server says that this was all, and it is not: no cut connection, but another answer."""
+        return self._held is not None and self._chunked and not self.complete
+
+    def take(self, data: memoryview) -> tuple[int, memoryview] | None:
+        """(offset in the object, bytes) to be handed on of what came; None where there is nothing yet."""
+        passed = min(self._skip, len(data))
+        self._skip -= passed
+        data = data[passed:]
+        ask = self.ask
+        at = ask.asked.offset + ask.taken
+        room = ask.asked.length - ask.taken
+        self.too_long = len(data) > room and not self._partly
+        fitting = data[:room]
+        ask.taken += len(fitting)
+        if self._held is not None:
+            self._held += fitting
+            return None
+        return (at, fitting) if fitting else None
+
+    def kept(self) -> tuple[int, bytes] | None:
+        """(offset in the object, bytes) of what was kept, once."""
+        held, self._held = self._held, None
+        if not held:
+            return None
+        return self.ask.asked.offset + self.ask.taken - len(held), bytes(held)

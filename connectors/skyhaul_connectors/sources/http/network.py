@@ -1,0 +1,250 @@
+"""Connections to HTTP servers: names, addresses, TCP, TLS. Foreign exceptions end here.
+
+The TLS context verifies certificates and names; OpenSSL takes SSL_CERT_FILE and SSL_CERT_DIR from the
+environment. There is no way to switch that off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import Callable
+
+from skyhaul_connectors.sources.http.pipelining import PipelineTrust
+from skyhaul_connectors.sources.http.proxy import Proxy, parse_proxy, tunnel
+from skyhaul_connectors.sources.protocol import Route
+from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_connectors.sources.url import Origin
+from skyhaul_schemas.errors import (
+    ConnectFailed,
+    NameNotResolved,
+    RedirectRefused,
+    TlsFailed,
+    UsageError,
+)
+
+_NAME_LIFE = 60.0
+"""Seconds that an address is remembered: many channels open at once, and each would ask."""
+_BUFFER = 256 * 1024
+
+Address = tuple[socket.AddressFamily, str]
+
+
+class Network:
+    """What the connections of one source share. `receive_buffer`: SO_RCVBUF in bytes, None for the
+    system's own; it is set before the connection opens, since it decides the window scale."""
+
+    def __init__(
+        self,
+        source: str,
+        timeouts: Timeouts,
+        receive_buffer: int | None = None,
+        trust: dict[Origin, PipelineTrust] | None = None,
+        is_public: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.source = source
+        self.timeouts = timeouts
+        self.receive_buffer = receive_buffer
+        self.buffer = bytearray(_BUFFER)
+        self.view = memoryview(self.buffer)
+        self._is_public = is_public or is_public_address
+        self._trust = {} if trust is None else trust
+        self._names: dict[tuple[str, int], tuple[float, list[Address]]] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def trust(self, origin: Origin) -> PipelineTrust:
+        known = self._trust.get(origin)
+        if known is None:
+            known = self._trust[origin] = PipelineTrust()
+        return known
+
+    async def dial(
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        origin: Origin,
+        route: Route,
+        *,
+        public_only: bool,
+    ) -> None:
+        """Open a connection and hand it to `factory`'s protocol. `public_only` refuses private,
+        loopback and link-local addresses; the address that was checked is the one that is dialled.
+        Raises CarriageError."""
+        try:
+            async with asyncio.timeout(self.timeouts.connect):
+                await self._dial(factory, origin, route, public_only)
+        except TimeoutError:
+            raise ConnectFailed(
+                f"{self.source}: no connection to {origin} within {self.timeouts.connect:g}s"
+            ) from None
+
+    async def _dial(
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        origin: Origin,
+        route: Route,
+        public_only: bool,
+    ) -> None:
+        proxy = self._proxy(route)
+        # A proxy resolves names itself, unless it matters which address is meant.
+        addresses = await self._resolve(origin) if proxy is None or public_only else []
+        if public_only and not all(self._is_public(address) for _, address in addresses):
+            raise RedirectRefused(
+                f"{self.source}: led to {origin}, whose address is not public;"
+                " to allow that set options.private_redirects: true"
+            )
+        loop = asyncio.get_running_loop()
+        if proxy is None:
+            connection = await self._connect(origin, addresses, route)
+        else:
+            via = Origin("http", proxy.host, proxy.port)
+            connection = await self._connect(via, await self._resolve(via), route)
+        try:
+            if proxy is not None:
+                host = addresses[0][1] if addresses else origin.host
+                await tunnel(connection, proxy, host, origin.port, source=self.source)
+            if origin.scheme == "https":
+                await loop.create_connection(
+                    factory,
+                    sock=connection,
+                    ssl=self._tls_context(),
+                    server_hostname=origin.host,
+                    ssl_handshake_timeout=self.timeouts.connect,
+                )
+            else:
+                await loop.create_connection(factory, sock=connection)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError) as error:
+            connection.close()
+            raise ConnectFailed(f"{self.source}: {origin} ended the connection at once") from error
+        except (ssl.SSLError, ssl.CertificateError) as error:
+            connection.close()
+            reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "failed"
+            raise TlsFailed(f"{self.source}: TLS to {origin}: {reason}") from None
+        except BaseException:
+            connection.close()
+            raise
+
+    def _proxy(self, route: Route) -> Proxy | None:
+        if route.proxy is None:
+            return None
+        try:
+            return parse_proxy(route.proxy)
+        except ValueError as error:
+            raise UsageError(f"{self.source}: the link's proxy: {error}") from None
+
+    async def _resolve(self, origin: Origin) -> list[Address]:
+        loop = asyncio.get_running_loop()
+        key = (origin.host, origin.port)
+        known = self._names.get(key)
+        if known is not None and loop.time() < known[0]:
+            return known[1]
+        try:
+            found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:
+            raise NameNotResolved(f"{self.source}: the name {origin.host} is not resolved: {error}") from None
+        addresses = [(socket.AddressFamily(family), str(address[0])) for family, _, _, _, address in found]
+        self._names[key] = (loop.time() + _NAME_LIFE, addresses)
+        return addresses
+
+    def is_private(self, origin: Origin) -> bool:
+        """Whether the origin, as it was last dialled, has an address that is not public."""
+        known = self._names.get((origin.host, origin.port))
+        return known is not None and not all(self._is_public(address) for _, address in known[1])
+
+    async def _connect(self, origin: Origin, addresses: list[Address], route: Route) -> socket.socket:
+        """The first address that answers, each with an even share of the time that is left."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.timeouts.connect
+        failure: OSError | None = None
+        usable = [a for a in addresses if _can_bind(route.bind, a[0])]
+        for index, (family, address) in enumerate(usable):
+            try:
+                connection = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:
+                failure = error
+                continue
+            try:
+                connection.setblocking(False)
+                self._prepare(connection, family, route)
+                async with asyncio.timeout((end - loop.time()) / (len(usable) - index)):
+                    await loop.sock_connect(connection, (address, origin.port))
+            except TimeoutError as error:
+                connection.close()
+                failure = error
+            except OSError as error:
+                connection.close()
+                failure = error
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+        reason = "no address of the right family" if failure is None else _reason(failure)
+        # A name may lead elsewhere by the next try.
+        self._names.pop((origin.host, origin.port), None)
+        raise ConnectFailed(f"{self.source}: no connection to {origin}: {reason}")
+
+    def _prepare(self, connection: socket.socket, family: socket.AddressFamily, route: Route) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.receive_buffer is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
+        if route.bind is None:
+            return
+        if _as_address(route.bind) is not None:
+            connection.bind((route.bind, 0))
+        else:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, route.bind.encode() + b"\0")
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            try:
+                context = ssl.create_default_context()
+            except OSError as error:
+                raise TlsFailed(
+                    f"{self.source}: the certificates of SSL_CERT_FILE cannot be read: {_reason(error)}"
+                ) from None
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.set_alpn_protocols(["http/1.1"])
+            self._tls = context
+        return self._tls
+
+
+def is_public_address(text: str) -> bool:
+    """Neither private, loopback, link-local, shared nor reserved (IANA special-purpose registries)."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_global and not mapped.is_multicast
+
+
+def _as_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _can_bind(bind: str | None, family: socket.AddressFamily) -> bool:
+    address = _as_address(bind) if bind is not None else None
+    if address is None:
+        return True
+    return family == (socket.AF_INET if address.version == 4 else socket.AF_INET6)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{os.strerror(error.errno)}; raise the limit (ulimit -n) or lower max_connections"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
+def lost(error: BaseException | None) -> str:
+    """Why a connection ended, in a few words."""
+    if error is None:
+        return "the server ended the connection"
+    if isinstance(error, ConnectionResetError):
+        return "the connection was reset"
+    return _reason(error) if isinstance(error, OSError) else type(error).__name__

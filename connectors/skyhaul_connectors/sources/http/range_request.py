@@ -1,0 +1,50 @@
+"""One request on the wire for a range, or for half of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from skyhaul_connectors.sources.http.validation import Asked
+from skyhaul_connectors.sources.protocol import RangeRequest
+from skyhaul_connectors.sources.url import HttpUrl
+
+
+@dataclass(slots=True, eq=False)
+class Ask:
+    """hops: redirects that led to `url`. learned: `url` is a remembered redirect. last: the range of
+    `request` ends with it. unconditional: without If-Match, since that was refused; the answer's validator
+    decides. undivided: not as two halves, since one of them was refused. taken: bytes that came. given_up:
+    its outcome is told, and what still comes for it is dropped."""
+
+    request: RangeRequest
+    asked: Asked
+    url: HttpUrl
+    headers: Mapping[str, str]
+    hops: int = 0
+    learned: bool = False
+    last: bool = True
+    unconditional: bool = False
+    undivided: bool = False
+    taken: int = 0
+    first_in_line: float = 0.0
+    given_up: bool = False
+
+    def halves(self) -> list[Ask]:
+        """The range in two requests; the first one's answer does not end it."""
+        middle = self.asked.length // 2
+        first = replace(self.asked, length=middle)
+        second = replace(self.asked, offset=self.asked.offset + middle, length=self.asked.length - middle)
+        return [replace(self, asked=first, last=False), replace(self, asked=second)]
+
+    def again(self, url: HttpUrl, headers: Mapping[str, str], *, hops: int, learned: bool) -> Ask:
+        """To be asked elsewhere: all of the range where its first half has no answer yet, else the rest."""
+        return replace(self.in_one(), url=url, headers=headers, hops=hops, learned=learned)
+
+    def in_one(self) -> Ask:
+        """To be asked anew, and not as two halves."""
+        request = self.request
+        asked = self.asked
+        if not self.last:
+            asked = replace(asked, offset=request.offset, length=request.length)
+        return replace(self, asked=asked, last=True, taken=0, first_in_line=0.0, given_up=False)

@@ -1,0 +1,34 @@
+"""Where a redirect may lead: at most three hops, never from https to http, only to the same host or to
+hosts that the job allows. Whether the address behind a new name is private is checked when it is dialled."""
+
+from __future__ import annotations
+
+from skyhaul_connectors.sources.http.options import HttpOptions
+from skyhaul_connectors.sources.http.response_head import AnswerHead
+from skyhaul_connectors.sources.url import HttpUrl
+from skyhaul_schemas.errors import RedirectRefused
+
+HOPS = 3
+
+
+def follow(place: str, url: HttpUrl, head: AnswerHead, hops: int, options: HttpOptions) -> HttpUrl:
+    """The next URL after `hops` redirects. User info never goes along. Raises RedirectRefused."""
+    if hops >= HOPS:
+        raise RedirectRefused(f"{place}: more than {HOPS} redirects")
+    location = head.text(b"location")
+    if location is None:
+        raise RedirectRefused(f"{place}: a redirect ({head.status}) that says not where")
+    try:
+        target = url.joined(location.strip())
+    except ValueError as error:
+        raise RedirectRefused(f"{place}: a redirect to {error}") from None
+    if url.origin.scheme == "https" and target.origin.scheme != "https":
+        raise RedirectRefused(f"{place}: a redirect from https to http")
+    if target.userinfo is not None:
+        raise RedirectRefused(f"{place}: a redirect with user info in it")
+    host = target.origin.host
+    if host != url.origin.host and not options.allows_redirect_to(host):
+        raise RedirectRefused(
+            f"{place}: a redirect to the host {host}; to allow it add it to options.redirect_hosts"
+        )
+    return target

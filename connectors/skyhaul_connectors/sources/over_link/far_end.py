@@ -1,0 +1,108 @@
+"""The far end of an emulated link: what it hears from the inner source, it sends down the link."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skyhaul_connectors.links.emulation.downlink import Flow
+from skyhaul_connectors.links.emulation.traffic import Traffic
+from skyhaul_connectors.sources.protocol import RangeRequest
+from skyhaul_schemas.errors import CarriageError
+
+
+class Opened:
+    """Note: the handshake is through."""
+
+
+class Data:
+    """The tag of payload: whose, and where in the object it begins."""
+
+    __slots__ = ("offset", "request")
+
+    def __init__(self, request: RangeRequest, offset: int) -> None:
+        self.request = request
+        self.offset = offset
+
+
+class Finished:
+    __slots__ = ("request",)
+
+    def __init__(self, request: RangeRequest) -> None:
+        self.request = request
+
+
+class Failed:
+    __slots__ = ("error", "request")
+
+    def __init__(self, request: RangeRequest, error: CarriageError) -> None:
+        self.request = request
+        self.error = error
+
+
+class Heads:
+    """Note: bytes on the wire that are no payload."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
+class Closed:
+    __slots__ = ("error",)
+
+    def __init__(self, error: CarriageError | None) -> None:
+        self.error = error
+
+
+class FarEnd:
+    """Listens to the inner channel and sends what it says down the link.
+
+    Payload takes its share of the link when it is received, heads and repeats once the inner channel has
+    said all of a turn: by then it is known which bytes of the wire were no payload.
+    """
+
+    def __init__(self, traffic: Traffic, flow: Flow) -> None:
+        self._traffic = traffic
+        self._flow = flow
+        self._unexplained = 0
+        self._settling = False
+        self._cut = False
+
+    def cut(self) -> None:
+        self._cut = True
+
+    def opened(self, timed: bool = True) -> None:
+        self._send(Opened())
+
+    def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
+        if not self._cut and len(data):
+            kept = memoryview(bytes(data))
+            self._unexplained -= len(kept)
+            self._traffic.downlink.send(self._flow, Data(request, offset), kept, len(kept))
+
+    def finished(self, request: RangeRequest) -> None:
+        self._send(Finished(request))
+
+    def failed(self, request: RangeRequest, error: CarriageError) -> None:
+        self._send(Failed(request, error))
+
+    def wire(self, count: int) -> None:
+        self._unexplained += count
+        if not self._settling and not self._cut:
+            self._settling = True
+            self._traffic.loop.call_soon(self._settle)
+
+    def closed(self, error: CarriageError | None) -> None:
+        self._settle()
+        self._send(Closed(error))
+
+    def _settle(self) -> None:
+        self._settling = False
+        count, self._unexplained = self._unexplained, 0
+        if count > 0 and not self._cut:
+            self._traffic.downlink.send(self._flow, Heads(count), None, count)
+
+    def _send(self, note: Any) -> None:
+        if not self._cut:
+            self._traffic.downlink.send(self._flow, note, None, 0)

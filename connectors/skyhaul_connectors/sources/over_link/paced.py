@@ -1,0 +1,142 @@
+"""A source over a real link: asks at a contracted rate at most, and only while a contact is open.
+
+Nothing is delayed but requests: the answers come as the network brings them. A link emulates with
+`EmulatedSource` instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from skyhaul_connectors.links.emulation.traffic import Traffic
+from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.protocol import (
+    Channel,
+    ChannelEvents,
+    HoldsBack,
+    RangeRequest,
+    Route,
+    Source,
+)
+from skyhaul_schemas.errors import CarriageError, LinkClosed
+from skyhaul_schemas.plan import PinnedObject
+
+HEAD_BYTES = 300
+"""What the head of an answer takes besides payload (assumed)."""
+
+
+class PacedSource:
+    """`inner`, over `link`. All paced sources of a process share the link's pace."""
+
+    def __init__(self, inner: Source, link: SharedLink) -> None:
+        self._inner = inner
+        self._link = link
+        self._held = _Held()
+
+    def holds_back(self) -> bool:
+        return self._held.requests > 0 or (isinstance(self._inner, HoldsBack) and self._inner.holds_back())
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def link(self) -> SharedLink:
+        return self._link
+
+    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        return self._inner.listing(left_out)
+
+    def connect(self, events: ChannelEvents, route: Route) -> Channel:
+        return _PacedChannel(self._inner, self._link, self._held, events, route)
+
+    def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        return self._inner.read_now(obj, offset, length)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _Held:
+    """How many requests of a source wait for the pace."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+
+class _PacedChannel:
+    """The owner's channel, and the inner one's owner."""
+
+    def __init__(
+        self, inner: Source, link: SharedLink, held: _Held, events: ChannelEvents, route: Route
+    ) -> None:
+        self._link = link
+        self._held = held
+        self._events = events
+        self._traffic: Traffic = link.traffic()
+        self._over = False
+        self._inner: Channel | None = None
+        self._factor = link.profile.mtu / link.profile.segment
+        refusal = self._traffic.gate.refusal()
+        if refusal is not None:
+            self._over = True
+            asyncio.get_running_loop().call_soon(events.closed, refusal)
+            return
+        self._traffic.gate.join(self._contact_ended)
+        self._inner = inner.connect(self, route)
+
+    @property
+    def pipelines(self) -> bool:
+        return self._inner is not None and self._inner.pipelines
+
+    def request(self, request: RangeRequest) -> None:
+        if not self._over:
+            cost = round((request.length + HEAD_BYTES) * self._factor)
+            self._held.requests += 1
+            self._traffic.pace(cost, lambda: self._ask(request))
+
+    def close(self) -> None:
+        """The inner channel's `closed` follows, and is handed on."""
+        if self._inner is not None and not self._over:
+            self._inner.close()
+
+    def opened(self, timed: bool = True) -> None:
+        if not self._over:
+            self._events.opened(timed)
+
+    def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
+        if not self._over:
+            self._events.received(request, offset, data)
+
+    def finished(self, request: RangeRequest) -> None:
+        if not self._over:
+            self._events.finished(request)
+
+    def failed(self, request: RangeRequest, error: CarriageError) -> None:
+        if not self._over:
+            self._events.failed(request, error)
+
+    def wire(self, count: int) -> None:
+        if not self._over:
+            self._events.wire(count)
+
+    def closed(self, error: CarriageError | None) -> None:
+        if not self._over:
+            self._over = True
+            self._traffic.gate.leave(self._contact_ended)
+            self._events.closed(error)
+
+    def _ask(self, request: RangeRequest) -> bool:
+        """Whether the request went out; a channel that is gone leaves its share to others."""
+        self._held.requests -= 1
+        if self._over or self._inner is None:
+            return False
+        self._inner.request(request)
+        return True
+
+    def _contact_ended(self, error: LinkClosed) -> None:
+        self.closed(error)
+        if self._inner is not None:
+            self._inner.close()

@@ -1,0 +1,1 @@
+"""S3 by signed requests of our own."""

@@ -1,0 +1,319 @@
+"""The engine for callers that block: a daemon thread with its own loop, and thread-safe methods."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import TypeVar
+
+from skyhaul_connectors.transfer.background import ThreadBackground
+from skyhaul_connectors.transfer.engine import TransferEngine
+from skyhaul_connectors.transfer.segment import AddressMap, Segment
+from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
+from skyhaul_connectors.transfer.snapshot import snapshot
+from skyhaul_connectors.transfer.spool.disk import Disk
+from skyhaul_connectors.transfer.spool.open_shard import OpenShard
+from skyhaul_connectors.transfer.spool.proved_reads import ProvedReads
+from skyhaul_connectors.transfer.stats import EngineStats, LinkStats
+from skyhaul_schemas.commit import TransferCounts
+from skyhaul_schemas.errors import DeferredError, Interrupted, StorageError
+from skyhaul_schemas.plan import PinnedObject
+
+__all__ = [
+    "EngineSettings",
+    "EngineStats",
+    "EngineThread",
+    "Lane",
+    "LinkStats",
+    "Segment",
+    "ShardFetch",
+    "SourceLanes",
+    "TransferEngine",
+]
+
+T = TypeVar("T")
+
+DIRECT_READ = 16 * 1024 * 1024
+"""Bytes of one direct read; longer ones go in turn, so that memory stays bounded."""
+
+_LOOK_EVERY = 0.1
+_DEMAND_EVERY = 1.0
+_FLUSH_WITHIN = 2.0
+_REREADS = 3
+
+
+class EngineThread:
+    """The transfer engine of one process. Any thread may call any method; nobody needs asyncio.
+
+    Raises, on construction, UsageError (the spool is in use), SpoolDamaged, DiskFull or StorageError.
+    The threads are daemons: a process that ends does not wait for them, and the journal needs no farewell.
+    """
+
+    def __init__(
+        self, sources: Mapping[str, SourceLanes], settings: EngineSettings, *, disk: Disk | None = None
+    ) -> None:
+        self._loop = _new_loop()
+        self._thread = threading.Thread(target=self._run, name="skyhaul-engine", daemon=True)
+        self._closed = False
+        self._close_lock = threading.Lock()
+        self._starting: list[OpenShard] = []
+        self._thread.start()
+        try:
+            self._engine = self._call(lambda: self._start(sources, settings, disk))
+        except BaseException:
+            self._end_loop()
+            raise
+        self._last_stats = self.stats()
+
+    def fetch(self, shard: int, source: str, segments: Sequence[Segment]) -> ShardFetch:
+        """Begin to fetch a shard's segments from a source, in order. What an earlier run left in the
+        spool is checked and kept. Returns at once."""
+        opened = OpenShard(shard, source, AddressMap(segments))
+        fetch = ShardFetch(self, opened)
+        if self._closed:
+            opened.end(_closed())
+            return fetch
+        self._starting.append(opened)
+
+        def begin() -> None:
+            self._engine.begin(opened)
+            self._starting.remove(opened)
+
+        self._soon(begin)
+        return fetch
+
+    def backlog(self, source: str | None = None) -> int:
+        """Bytes accepted by `fetch` (of the source) that have not arrived yet."""
+        starting = (shard for shard in list(self._starting) if source in (None, shard.source))
+        return self._engine.backlog(source) + sum(shard.waiting_bytes for shard in starting)
+
+    def wait_hungry(self, low_water: int, timeout: float, source: str | None = None) -> bool:
+        """Wait up to `timeout` seconds until the backlog (of the source) is below `low_water` bytes and the
+        spool has room for it; whether that is so."""
+        until = time.monotonic() + timeout
+        while True:
+            starting = any(source in (None, shard.source) for shard in list(self._starting))
+            if not starting and self.backlog(source) < low_water and self._engine.has_room(source):
+                return True
+            rest = until - time.monotonic()
+            if rest <= 0:
+                return False
+            time.sleep(min(rest, 0.025))
+
+    def stats(self) -> EngineStats:
+        """A snapshot of links, backlog and spool; the last one once the engine is closed."""
+        if not self._closed:
+            self._last_stats = self._call(lambda: snapshot(self._engine, self._loop.time()))
+        return self._last_stats
+
+    def stop(self, reason: DeferredError) -> None:
+        """End all open fetches with the reason; segments that are in stay readable. Returns once the
+        journal holds what had arrived, after two seconds at the latest."""
+        flushed = threading.Event()
+        self._soon(lambda: self._engine.stop(reason, flushed.set))
+        flushed.wait(_FLUSH_WITHIN)
+
+    def set_pace(self, link: str, rate: float, *, redial: bool) -> None:
+        """Ask for at most `rate` bit/s over `link` from now on. redial: at the cost of what is out on it, so
+        that a lower rate holds at once."""
+        self._soon(lambda: self._engine.set_pace(link, rate, redial=redial))
+
+    def close(self) -> None:
+        """Journal what arrived, let go of the spool, end the threads. Open fetches end as interrupted."""
+        with self._close_lock:
+            if self._closed:
+                return
+            self.stop(Interrupted("the engine was closed"))
+            self.stats()
+            self._call(self._engine.close)
+            self._closed = True
+            self._end_loop()
+
+    # -- inside
+
+    def _start(
+        self, sources: Mapping[str, SourceLanes], settings: EngineSettings, disk: Disk | None
+    ) -> TransferEngine:
+        journal = ThreadBackground(self._loop, "skyhaul-journal")
+        checker = ThreadBackground(self._loop, "skyhaul-checker")
+        try:
+            engine = TransferEngine(
+                sources, settings, loop=self._loop, journal=journal, checker=checker, disk=disk
+            )
+        except BaseException:
+            journal.close()
+            checker.close()
+            raise
+        self._loop.set_exception_handler(
+            lambda loop, context: engine.crash(
+                context.get("exception") or RuntimeError(str(context["message"]))
+            )
+        )
+        return engine
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        self._loop.close()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=5.0)
+
+    def _soon(self, call: Callable[[], object]) -> None:
+        if self._closed:
+            return
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            return  # closed meanwhile: there is nothing left to tell
+
+    def _call(self, call: Callable[[], T]) -> T:
+        """The result of `call` on the loop's thread."""
+        if self._closed:
+            raise _closed()
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(call())
+            except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
+                answer.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        while True:
+            try:
+                return answer.result(timeout=1.0)
+            except FutureTimeout:
+                if self._closed and not answer.done():
+                    raise _closed() from None
+
+
+class ShardFetch:
+    """One shard being fetched. Any thread may call any method."""
+
+    def __init__(self, engine: EngineThread, shard: OpenShard) -> None:
+        self._engine = engine
+        self._shard = shard
+        self._proved = ProvedReads(self._direct)
+        self._changed = threading.Condition()
+        self._waiters = 0
+        self.while_blocked: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Entered where a call has to wait for bytes, left when it goes on."""
+        self.on_whole: Callable[[], None] = lambda: None
+        """Called from another thread when all is in, or the fetch ended; perhaps more than once."""
+        shard.on_change = self._notify
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is to be waited for: all segments are in, or the fetch ended."""
+        return self._shard.error is not None or not self._shard.waiting_bytes
+
+    def wait(self, segment: int, cancelled: Callable[[], bool] | None = None) -> None:
+        """Block until the segment is in and verified. `cancelled` is asked ten times a second; Interrupted
+        once it says so. Raises the CarriageError or StorageError with which the fetch ended."""
+        shard = self._shard
+        if shard.is_in(segment):
+            return
+        next_demand = 0.0
+        with self.while_blocked(), self._waiting():
+            while not shard.is_in(segment):
+                if shard.error is not None:
+                    raise shard.error
+                if cancelled is not None and cancelled():
+                    raise Interrupted(f"shard {shard.number}: cancelled")
+                if time.monotonic() >= next_demand:
+                    # Again and again: whether others still move is seen when it is looked at.
+                    next_demand = time.monotonic() + _DEMAND_EVERY
+                    self._engine._soon(lambda: self._engine._engine.demand(shard, segment))
+                self._changed.wait(_LOOK_EVERY)
+
+    def read(self, segment: int, offset: int, length: int) -> bytes:
+        """Bytes [offset, offset + length) of the object, which must lie within a segment that is in; held
+        against their digests. What has rotten since is fetched again, which blocks. Raises CarriageError
+        or StorageError, ValueError outside the segment."""
+        for _ in range(_REREADS):
+            if not self._shard.is_in(segment):
+                self.wait(segment)
+            data, wrong = self._shard.read(segment, offset, length)
+            if not wrong:
+                return data
+            if self._shard.error is not None:
+                raise self._shard.error
+            self._engine._call(partial(self._engine._engine.reads_wrong, self._shard, wrong))
+        raise StorageError(
+            f"shard {self._shard.number}: its spool file reads wrong again and again; check the spool's disk"
+        )
+
+    def read_through(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        """Bytes [offset, offset + length) of an object, cut at its end, fetched now and kept nowhere; whole
+        blocks where their digests are known. Raises CarriageError."""
+        stop = min(offset + length, obj.size)
+        parts: list[bytes] = []
+        while offset < stop:
+            part = self._proved.read(obj, offset, stop)
+            if not part:
+                part = self._direct(obj, offset, min(stop - offset, DIRECT_READ))
+            parts.append(part)
+            offset += len(part)
+        return b"".join(parts)
+
+    def transfer(self) -> dict[str, TransferCounts]:
+        """Bytes by link, earlier runs of the shard included."""
+        return self._shard.counts()
+
+    def drop(self, segment: int) -> None:
+        """The segment is used up: it may leave the spool if room is needed. Not to be read again."""
+        self._engine._soon(lambda: self._engine._engine.drop(self._shard, segment))
+
+    def release(self, keep: bool) -> None:
+        """The last call. False (committed, or failed for good): spool file and journal rows go. True
+        (deferred): they stay for the next run."""
+        self._engine._soon(lambda: self._engine._engine.release(self._shard, keep=keep))
+
+    def _direct(self, obj: PinnedObject, offset: int, length: int, *, again: bool = False) -> bytes:
+        answer: Future[bytes] = Future()
+        self._engine._call(
+            lambda: self._engine._engine.read_direct(
+                self._shard, obj, offset, length, answer.set_result, answer.set_exception, again=again
+            )
+        )
+        with self.while_blocked():
+            return answer.result()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        with self._changed:
+            self._waiters += 1
+            try:
+                yield
+            finally:
+                self._waiters -= 1
+
+    def _notify(self) -> None:
+        """A waiter counts itself before it looks, so none is missed."""
+        if self._waiters:
+            with self._changed:
+                self._changed.notify_all()
+        if self.whole:
+            self.on_whole()
+
+
+def _closed() -> StorageError:
+    return StorageError("the transfer engine is closed")
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop

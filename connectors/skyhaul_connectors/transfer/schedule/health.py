@@ -1,0 +1,157 @@
+"""How a source as a whole is doing: silent, failing, or asking for patience. Sans-I/O; seconds."""
+
+from __future__ import annotations
+
+from skyhaul_connectors.transfer.schedule.least_rate import LeastRate
+from skyhaul_schemas.errors import (
+    CarriageError,
+    ServerBusy,
+    SourceFailing,
+    SourceSilent,
+)
+from skyhaul_schemas.units import exact_size, format_duration, format_size
+
+_MARGIN = 0.95
+_RETRIAL = 10.0
+_PROGRESS = 16 * 1024
+_STUCK = 10.0
+_DOUBTED = 4.0
+"""Seconds after an odd answer in which the next one is on its way: twice the longest pause."""
+
+
+class SourceHealth:
+    """Two clocks. *Silence* runs while no byte and no answer comes; after `patience` it defers (the
+    source may be there tomorrow). *Failing* runs from the first 429, 503 or other 5xx until a range comes
+    through whole; after `give_up_after` it fails. Time in which no link has a contact stops the first.
+
+    A source that brings less than `min_rate` (bytes a second, all its connections together) as a mean over
+    `patience` is as good as silent. Time in which it could not deliver more does not count (`look`).
+
+    A verdict is remembered: work that is added later gets a short trial, not the full time again.
+    """
+
+    def __init__(self, name: str, *, patience: float, give_up_after: float, min_rate: float = 0.0) -> None:
+        self.name = name
+        self.answered_at = float("-inf")
+        self.paused_until = float("-inf")
+        self.patience = patience
+        self._give_up_after = give_up_after * _MARGIN
+        self._since = 0.0
+        self._failing_since: float | None = None
+        self._complained_at = float("-inf")
+        self._doubted_at = float("-inf")
+        self._last_error: CarriageError | None = None
+        self._connect_error: CarriageError | None = None
+        self._found_silent = False
+        self._busy_in_a_row = 0
+        self._progress = 0
+        self._closed = False
+        self.least = LeastRate(min_rate, patience)
+
+    def begin(self, now: float) -> None:
+        """There is work again after there was none."""
+        self._since = now
+        self.least.begin(now)
+        if now - self._complained_at > 60.0:
+            self._failing_since = None
+
+    def answered(self, now: float) -> None:
+        """Bytes or an answer came."""
+        self.answered_at = now
+        if self._found_silent and not self.least.drips:
+            self._found_silent = False
+        self._connect_error = None
+
+    def received(self, now: float, count: int) -> None:
+        """`count` bytes of an answer came. Enough of them are as good as a whole range, which may take
+        minutes on a thin link."""
+        self.answered(now)
+        self.least.received(count)
+        if self._failing_since is not None:
+            self._progress += count
+            if self._progress >= _PROGRESS:
+                self.succeeded()
+
+    def succeeded(self) -> None:
+        """A range came through whole."""
+        self._failing_since = None
+        self._progress = 0
+        self._last_error = None
+        self._busy_in_a_row = 0
+
+    def complained(self, now: float, error: CarriageError) -> None:
+        """The source answered with an error that is about itself; 429 and 503 pause all requests to it."""
+        if self._failing_since is None:
+            self._failing_since = now
+        self._last_error = error
+        self._complained_at = now
+        if isinstance(error, ServerBusy):
+            asked = error.retry_after
+            if asked is None:
+                asked = min(10.0, 0.5 * 2.0 ** min(8, self._busy_in_a_row))
+            if now + asked > self.paused_until:
+                self._busy_in_a_row += 1
+                self.paused_until = now + asked
+
+    def doubted(self, now: float) -> None:
+        """The source gave an answer that is asked for again."""
+        self.answered(now)
+        self._doubted_at = now
+
+    def connect_failed(self, error: CarriageError) -> None:
+        self._connect_error = error
+
+    def moves(self, now: float) -> bool:
+        """Whether what is wanted comes: not for ten seconds without a byte, nor where the source drips."""
+        return not self.least.drips and now - max(self._since, self.answered_at) < _STUCK
+
+    def look(self, now: float, *, counts: bool) -> None:
+        """counts: whether since the last look the source could have delivered what was asked for: a link was
+        up, and neither a pace nor a cap of ours, nor a pause that the server asked for, held us back. Where
+        it answers with errors, or oddly, other clocks and budgets run."""
+        errs = self._failing_clock() is not None or now - self._doubted_at < _DOUBTED
+        self.least.look(now, counts=counts and not errs)
+
+    def verdict(self, now: float, closed: bool) -> CarriageError | None:
+        """SourceFailing or SourceSilent once it has come to that."""
+        if closed or self._closed:
+            self._since = now
+        self._closed = closed
+        failing = self._failing_clock()
+        if failing is not None and now - failing >= self._give_up_after:
+            lasted = format_duration(now - failing)
+            return SourceFailing(
+                f"{self.name}: nothing but errors for {lasted}, the last one: {self._last_error}"
+            )
+        quiet = now - max(self._since, self.answered_at)
+        if quiet >= self._allowed_silence():
+            self._found_silent = True
+            why = f": {self._connect_error}" if self._connect_error else ""
+            return SourceSilent(
+                f"{self.name}: no byte for {format_duration(quiet)}{why}; run again when it answers"
+            )
+        over = self._allowed_silence()
+        if self.least.below(over):
+            brought = self.least.mean(over) or 0.0
+            self._found_silent = True
+            self.least.forget()
+            return SourceSilent(
+                f"{self.name}: {format_size(brought)}/s over {format_duration(over)}, less than its min_rate"
+                f" of {exact_size(round(self.least.rate))}/s; run again when it is quicker, or lower min_rate"
+            )
+        return None
+
+    def verdict_due(self, now: float) -> float:
+        """When `verdict` may first say something, if nothing happens until then."""
+        due = max(self._since, self.answered_at) + self._allowed_silence()
+        failing = self._failing_clock()
+        if failing is not None:
+            due = min(due, failing + self._give_up_after)
+        return min(due, self.least.due(now, self._allowed_silence()))
+
+    def _failing_clock(self) -> float | None:
+        """Since when nothing but errors came, if one came to the present work."""
+        return self._failing_since if self._complained_at >= self._since else None
+
+    def _allowed_silence(self) -> float:
+        return min(self.patience, _RETRIAL) if self._found_silent else self.patience

@@ -1,0 +1,109 @@
+"""Group commits: what arrived in the last fifth of a second becomes durable in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from skyhaul_connectors.transfer.background import Background
+from skyhaul_connectors.transfer.spool.open_shard import OpenShard
+from skyhaul_connectors.transfer.spool.spool import Batch, Committed, OpenSpoolFile, Spool
+from skyhaul_schemas.errors import SkyhaulError
+
+COMMIT_EVERY = 0.2
+"""Seconds between two commits while bytes arrive."""
+
+
+class GroupCommit:
+    """Gathers shards with bytes that the journal does not have yet, and commits them together.
+
+    One commit runs at a time; `answered` is told of each shard in it. On the loop's thread.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        journal: Background,
+        spool: Spool,
+        answered: Callable[[OpenShard, Committed], None],
+        crashed: Callable[[BaseException], None],
+    ) -> None:
+        self._loop = loop
+        self._journal = journal
+        self._spool = spool
+        self._answered = answered
+        self._crashed = crashed
+        self._dirty: dict[OpenShard, None] = {}
+        self._running = False
+        self._due: asyncio.TimerHandle | None = None
+        self._began = float("-inf")
+        self._hurry = False
+        self._flushed: list[Callable[[], None]] = []
+
+    def mark(self, shard: OpenShard) -> None:
+        """Bytes of the shard were written."""
+        self._dirty[shard] = None
+        if self._due is None and not self._running:
+            due = max(self._loop.time(), self._began + COMMIT_EVERY)
+            self._due = self._loop.call_at(due, self.now)
+
+    def forget(self, shard: OpenShard) -> None:
+        """What the shard has pending is nobody's business any more."""
+        self._dirty.pop(shard, None)
+
+    def now(self) -> None:
+        """Do not wait: commit, or do so once the running commit ends."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self._running:
+            self._hurry = True
+            return
+        batches: dict[OpenShard, Batch] = {}
+        unwritten: list[tuple[OpenShard, SkyhaulError]] = []
+        for shard in self._dirty:
+            if shard.spooled is not None:
+                try:
+                    batches[shard] = take_batch(shard, shard.spooled)
+                except SkyhaulError as error:
+                    unwritten.append((shard, error))
+        self._dirty.clear()
+        for shard, failure in unwritten:
+            self._answered(shard, Committed([], [], error=failure))
+        if not batches:
+            told, self._flushed = self._flushed, []
+            for call in told:
+                call()
+            return
+        self._running = True
+        self._hurry = False
+        self._began = self._loop.time()
+        self._journal.submit(
+            lambda: self._spool.commit(list(batches.values())),
+            lambda answers: self._done(list(batches), answers),
+            self._crashed,
+        )
+
+    def flush(self, flushed: Callable[[], None]) -> None:
+        """Commit until nothing is left, then call."""
+        self._flushed.append(flushed)
+        self.now()
+
+    def cancel(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+
+    def _done(self, shards: list[OpenShard], answers: list[Committed]) -> None:
+        self._running = False
+        for shard, answer in zip(shards, answers, strict=True):
+            self._answered(shard, answer)
+        if self._flushed or (self._dirty and self._hurry):
+            self.now()
+        elif self._dirty:
+            self.mark(next(iter(self._dirty)))
+
+
+def take_batch(shard: OpenShard, spooled: OpenSpoolFile) -> Batch:
+    """What of the shard waits for a commit, in its file; it is pending no longer. Raises DiskFull or
+    StorageError where a write failed: nothing that was pending is known to be in the file then."""
+    return Batch(spooled, spooled.file.take(), shard.counts())

@@ -1,0 +1,213 @@
+"""The spool of one plan: a folder with a lock, a journal, one file a shard, and a note of
+what it has received.
+
+    <spool>/<plan digest, 32 characters>/lock
+    <spool>/<plan digest, 32 characters>/journal.sqlite
+    <spool>/<plan digest, 32 characters>/<shard>.bytes
+    <spool>/<plan digest, 32 characters>/<shard>.counts
+
+Everything here that touches the journal runs on one thread. A spool file whose sync failed is never
+synced again: what the kernel then says of its pages cannot be trusted, so a new file takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from skyhaul_connectors.links.contract.lasting_folder import make_lasting
+from skyhaul_connectors.sources.local.file_names import check_reachable
+from skyhaul_connectors.transfer.intervals import Stretch
+from skyhaul_connectors.transfer.segment import AddressMap
+from skyhaul_connectors.transfer.spool import received
+from skyhaul_connectors.transfer.spool.disk import Disk, storage_error
+from skyhaul_connectors.transfer.spool.extents import Change, Held
+from skyhaul_connectors.transfer.spool.file import Pending, SpoolFile
+from skyhaul_connectors.transfer.spool.journal import Journal, ShardChange
+from skyhaul_connectors.transfer.spool.lock import SpoolLock
+from skyhaul_schemas.commit import TransferCounts
+from skyhaul_schemas.errors import SkyhaulError, StorageError
+
+JOURNAL = "journal.sqlite"
+SUFFIX = ".bytes"
+
+
+def folder_name(plan: str) -> str:
+    """The spool subfolder of a plan digest."""
+    return plan[:32]
+
+
+@dataclass(slots=True)
+class OpenSpoolFile:
+    """A shard's file with what is in it. `counts`: to go on with; their payload is what is in. `lost`:
+    stretches that the journal claimed and that read wrong."""
+
+    shard: int
+    map: AddressMap
+    file: SpoolFile
+    held: Held
+    counts: dict[str, TransferCounts]
+    lost: list[Stretch]
+
+
+@dataclass(slots=True)
+class Batch:
+    """One shard's part in a group commit: what was written since the last one."""
+
+    spooled: OpenSpoolFile
+    pending: Pending
+    counts: dict[str, TransferCounts]
+
+
+@dataclass(slots=True)
+class Committed:
+    """What became of a batch. `gained` is durable; `lost` has to be fetched again; `replaced`: the sync
+    failed, so all of the shard has to. `error`: the shard cannot go on."""
+
+    gained: list[Stretch]
+    lost: list[Stretch]
+    replaced: bool = False
+    error: SkyhaulError | None = None
+
+
+class Spool:
+    """The spool of one plan, locked. Raises UsageError (in use), SpoolDamaged, DiskFull, StorageError."""
+
+    def __init__(self, root: Path, plan: str, disk: Disk) -> None:
+        check_reachable(str(root), "spool")
+        self.folder = root / folder_name(plan)
+        self._disk = disk
+        try:
+            # A file below a folder whose name is lost is lost too, whatever of it was synced.
+            make_lasting(self.folder, ours=2, sync=disk.sync_folder)
+        except OSError as error:
+            raise storage_error(error, "making the spool folder", self.folder) from error
+        self._lock = SpoolLock(self.folder)
+        try:
+            self._journal = Journal(self.folder / JOURNAL)
+            self.remnants = self._journal.shards()
+            self._remove_strays()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def open(self, shard: int, address: AddressMap) -> OpenSpoolFile:
+        """The shard's file and what of it survived: everything that the journal claims is held against
+        the bytes. Raises SpoolDamaged, DiskFull or StorageError."""
+        self.remnants.pop(shard, None)
+        path = self.folder / f"{shard:07d}{SUFFIX}"
+        note = self._note(shard)
+        known = self._journal.load(shard)
+        if known is None or known.layout != address.digest or known.length != address.length:
+            for stale in (path, note):
+                with suppress(OSError):
+                    self._disk.unlink(stale)
+            self._journal.commit([ShardChange(shard, fresh=(address.digest, address.length))])
+            file = SpoolFile(self._disk, path)
+            return OpenSpoolFile(shard, address, file, Held(address.length), {}, [])
+        file = SpoolFile(self._disk, path)
+        try:
+            step = known.held.check(file.read)
+            noted = received.noted_counts(note, address.digest)
+            counts = received.resumed_counts(known.counts, noted, known.held.total)
+            if step.change or counts != known.counts:
+                self._journal.commit([ShardChange(shard, changes=[step.change], counts=counts)])
+        except BaseException:
+            file.close()
+            raise
+        return OpenSpoolFile(shard, address, file, known.held, counts, step.lost)
+
+    def note(self, spooled: OpenSpoolFile, counts: Mapping[str, TransferCounts]) -> None:
+        """Note what the shard has received, for the run after a kill. Any thread."""
+        received.note_counts(self._disk, self._note(spooled.shard), spooled.map.digest, counts)
+
+    def commit(self, batches: Sequence[Batch]) -> list[Committed]:
+        """Sync the files, and journal what arrived in one transaction. Raises nothing: what went wrong is in
+        the answer, one for each batch."""
+        answers: list[Committed] = []
+        changes: list[ShardChange] = []
+        for batch in batches:
+            answer, change = self._prepare(batch)
+            answers.append(answer)
+            changes.append(change)
+        for number, batch in enumerate(batches):
+            # While the others were prepared, a write may have failed.
+            failed = batch.spooled.file.failed
+            if failed is not None and answers[number].error is None and not answers[number].replaced:
+                answers[number] = Committed([], [], error=failed)
+                changes[number] = ShardChange(batch.spooled.shard)
+        try:
+            self._journal.commit(changes)
+        except SkyhaulError as error:
+            return [Committed([], [], error=a.error or error) for a in answers]
+        return answers
+
+    def drop(self, spooled: OpenSpoolFile, stretches: Sequence[Stretch], *, punch: bool) -> list[Stretch]:
+        """Let go of stretches: the journal first, then (with `punch`) the disk. Returns neighbours that
+        read wrong meanwhile and are lost too. Raises SpoolDamaged, DiskFull or StorageError."""
+        changes: list[Change] = []
+        lost: list[Stretch] = []
+        for start, stop in stretches:
+            step = spooled.held.drop(start, stop, spooled.file.read)
+            changes.append(step.change)
+            lost.extend(step.lost)
+        self._journal.commit([ShardChange(spooled.shard, changes=changes)])
+        if punch:
+            for start, stop in stretches:
+                spooled.file.punch(start, stop - start)
+        return lost
+
+    def remove(self, spooled: OpenSpoolFile) -> None:
+        """Committed or failed for good: the file and its rows go. Raises StorageError."""
+        spooled.file.close()
+        self._journal.commit([ShardChange(spooled.shard, forget=True)])
+        try:
+            self._disk.unlink(spooled.file.path)
+        except OSError as error:
+            raise storage_error(error, "removing the spool file", spooled.file.path) from error
+        with suppress(OSError):  # a stray one is removed at the next start
+            self._disk.unlink(self._note(spooled.shard))
+
+    def close(self) -> None:
+        self._journal.close()
+        self._lock.release()
+
+    def _prepare(self, batch: Batch) -> tuple[Committed, ShardChange]:
+        spooled = batch.spooled
+        if spooled.file.failed is not None:
+            return Committed([], [], error=spooled.file.failed), ShardChange(spooled.shard)
+        change = ShardChange(spooled.shard, counts=batch.counts)
+        if batch.pending.inode != spooled.file.inode:
+            return Committed([], []), change  # it lies in a file that has been replaced since
+        try:
+            spooled.file.sync()
+        except OSError as error:
+            change.fresh = (spooled.map.digest, spooled.map.length)
+            spooled.held = Held(spooled.map.length)
+            try:
+                spooled.file.replace()
+            except StorageError as worse:
+                return Committed([], [], error=worse), change
+            full = storage_error(error, "syncing the spool file", spooled.file.path)
+            if type(full) is not StorageError:
+                return Committed([], [], error=full), change
+            return Committed([], [], replaced=True), change
+        step = spooled.held.take(batch.pending.arrived, spooled.file.read)
+        change.changes.append(step.change)
+        return Committed(step.gained, step.lost), change
+
+    def _note(self, shard: int) -> Path:
+        return self.folder / f"{shard:07d}{received.SUFFIX}"
+
+    def _remove_strays(self) -> None:
+        """Files that no journal row names: a crash came between the file and the row."""
+        try:
+            paths = [path for path in self.folder.iterdir() if path.suffix in (SUFFIX, received.SUFFIX)]
+        except OSError as error:
+            raise storage_error(error, "listing the spool folder", self.folder) from error
+        for path in paths:
+            if not (path.stem.isdigit() and int(path.stem) in self.remnants):
+                with suppress(OSError):
+                    self._disk.unlink(path)

@@ -1,0 +1,1 @@
+"""Commit records, sealed groups, and what they say of a plan."""

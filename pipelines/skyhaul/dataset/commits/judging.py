@@ -1,0 +1,132 @@
+"""A commit record against the plan: does it stand for the shard in whose place it lies?"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from skyhaul.dataset.commits.commits import what_is_wrong
+from skyhaul.dataset.commits.own_faults import own_faults
+from skyhaul_schemas import layout
+from skyhaul_schemas.commit import CommitRecord, FailureRecord, GroupSums
+from skyhaul_schemas.plan import PlanHeader, Shard
+
+
+class Planned(Protocol):
+    """What is asked of a plan."""
+
+    @property
+    def header(self) -> PlanHeader: ...
+
+    def shard(self, number: int) -> Shard: ...
+
+    def outdates(self, failure: FailureRecord) -> bool: ...
+
+    def digest_of(self, number: int) -> str: ...
+
+    def digests(self, first: int, stop: int) -> list[tuple[int, str]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a commit record or a sealed file does not stand. code: its kind, for scripts; verify's too."""
+
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A record that stands, or what is wrong with it."""
+
+    record: CommitRecord | None
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A file that is where a commit record or a sealed group would be, and does not stand. shard: the one
+    that its name states. planned: whether a shard of the plan cannot be committed while it lies there."""
+
+    code: str
+    path: str
+    shard: int | None
+    why: str
+    planned: bool
+
+    def __str__(self) -> str:
+        return f"{self.path} stands for no shard: {self.why}"
+
+
+class Judge:
+    """Holds commit records against one plan. It stays that of the plan as it was opened."""
+
+    def __init__(self, plan: Planned) -> None:
+        self.plan = plan
+        self.shards = plan.header.shards
+        stretches = plan.header.stretches()
+        self._starts = [first for _, first, _ in stretches]
+        self._sources = [name for name, _, _ in stretches]
+
+    def fault(self, number: int, shard: int, plan: str, source: str) -> Fault | None:
+        """What is wrong with a record of this shard, plan and source that lies in the place of `number`."""
+        if number >= self.shards:
+            return Fault("commit-unplanned", f"the plan ends with shard {self.shards - 1}")
+        if shard != number:
+            return Fault("commit-misplaced", f"it is the record of shard {shard}")
+        due = self.plan.digest_of(number)
+        if plan != due:
+            return Fault("commit-of-another-plan", f"it is of plan {plan[:16]}, and the shard of {due[:16]}")
+        planned = self.source_of(number)
+        if source != planned:
+            return Fault(
+                "commit-of-another-source",
+                f"it is of source {source}, and the shard is planned for {planned}",
+            )
+        return None
+
+    def source_of(self, number: int) -> str:
+        """The source of a shard of the plan."""
+        return self._sources[bisect.bisect_right(self._starts, number) - 1]
+
+    def parsed(self, number: int, data: bytes) -> Verdict:
+        """The record in `data`, which lies in the place of `number`, if it is of that shard and plan."""
+        if number >= self.shards:
+            return Verdict(None, self.fault(number, number, "", ""))
+        try:
+            record = CommitRecord.model_validate_json(data)
+        except ValidationError as error:
+            wrong = what_is_wrong(error)
+            code = "counts-differ" if "do not add up" in wrong else "commit-unreadable"
+            return Verdict(None, Fault(code, f"it is no commit record ({wrong if data else 'it is empty'})"))
+        fault = self.fault(number, record.shard, record.plan, record.source)
+        return Verdict(None, fault) if fault is not None else Verdict(record)
+
+    def judged(self, number: int, data: bytes) -> Verdict:
+        """As `parsed`; a record that speaks against itself does not stand either."""
+        verdict = self.parsed(number, data)
+        if verdict.record is None:
+            return verdict
+        fault = next((Fault(code, why) for code, why in own_faults(verdict.record)), None)
+        return verdict if fault is None else Verdict(None, fault)
+
+    def fault_of_sealed(self, group: int, sums: GroupSums) -> Fault | None:
+        """What is wrong with a sealed group, by its footer; whose `plans` are there."""
+        span = layout.shards_of(group)
+        if span.stop > self.shards:
+            return Fault("commit-unplanned", f"the plan ends with shard {self.shards - 1}")
+        if sums.plans != self.plan.digests(span.start, span.stop):
+            return Fault("commit-of-another-plan", "it holds commit records of another plan")
+        counts: dict[str, int] = {}
+        first = span.start
+        while first < span.stop:
+            index = bisect.bisect_right(self._starts, first) - 1
+            stop = min([span.stop, *self._starts[index + 1 : index + 2]])
+            counts[self._sources[index]] = counts.get(self._sources[index], 0) + stop - first
+            first = stop
+        if sums.committed != counts:
+            return Fault("commit-of-another-source", "its sources are not those of its shards")
+        return None

@@ -1,0 +1,227 @@
+"""Which commit records stand: each is held against the plan, and none counts for being there.
+
+A record stands for the shard that its name states if the plan has that shard, and the record says so too: the
+number, the source, and the digest of the generation that holds the shard. Any other one (of another dataset's
+plan, of another shard, of a number beyond the plan, of a shard as it was before an amendment, damaged) stands
+for nothing, wherever it lies.
+
+Of a sealed group the footer is read: its sums say which shards are of which plan. Where that is not as the
+plan has it, and where an earlier version sealed the group and left it out, the records are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from skyhaul.dataset.commits.commits import (
+    committed_groups,
+    failed_numbers,
+    number_of,
+    numbers_in,
+    read_failure,
+    same_commit,
+    what_is_damaged,
+)
+from skyhaul.dataset.commits.judging import Fault, Judge, Planned, Unfit, Verdict
+from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed, salvaged
+from skyhaul.dataset.commits.shard_set import ShardSet
+from skyhaul.dataset.commits.side_by_side import AT_ONCE, each
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul_schemas import layout
+from skyhaul_schemas.commit import CommitRecord, FailureRecord, GroupSums
+from skyhaul_schemas.errors import RecordDamaged
+
+_BEGINNING = re.compile(rb'\{"shard":(\d{1,9}),"plan":"([0-9a-f]{64})","source":"([a-z0-9_-]+)",', re.ASCII)
+"""How every version has written a record's first fields."""
+
+
+@dataclass(slots=True)
+class Group:
+    """The commit records of one group. sums: of a sealed group that stands as a whole, whose records are not
+    read; else `records` has those that stand. present: files' worth of shards, whatever they say. blocked:
+    shards of the plan that cannot be committed for what is unfit."""
+
+    number: int
+    sums: GroupSums | None = None
+    records: dict[int, CommitRecord] = field(default_factory=dict)
+    unfit: list[Unfit] = field(default_factory=list)
+    present: int = 0
+    blocked: set[int] = field(default_factory=set)
+
+
+def judged_groups(plan: Planned, store: DatasetStore) -> Iterator[Group]:
+    """All groups that have commit records, rising. Raises StorageError."""
+    judge = Judge(plan)
+    listed = list(committed_groups(store))
+    for start in range(0, len(listed), AT_ONCE):
+        groups = listed[start : start + AT_ONCE]
+        # Each takes a few calls, which a remote store answers side by side; in other groups the records do.
+        sealed = [group for group, seen_sealed in groups if seen_sealed]
+        found = each(store, sealed, lambda group: judged_group(judge, store, group, sealed=True))
+        judged = dict(zip(sealed, found, strict=True))
+        for group, _ in groups:
+            yield judged[group] if group in judged else judged_group(judge, store, group, sealed=False)
+
+
+def judged_group(judge: Judge, store: DatasetStore, number: int, *, sealed: bool) -> Group:
+    """One group. sealed: whether it was seen to be. Raises StorageError."""
+    group = Group(number)
+    if sealed and _judge_sealed(judge, store, group):
+        _judge_beside(store, group)
+        return group
+    paths = list(store.list(f"{layout.COMMITS}/{number:04d}"))
+    found: dict[int, bytes | Fault | None] = {}
+    for path in paths:
+        shard = number_of(path)
+        if shard is not None and path == layout.commit_file(shard):
+            found[shard] = None
+        elif path.endswith(".json"):
+            group.unfit.append(
+                Unfit("commit-misplaced", path, None, "no record of this folder has such a name", False)
+            )
+    wanted = [shard for shard in found if shard not in group.records]
+    found.update(each(store, wanted, lambda shard: (shard, _read(store, shard))))
+    short = len(found) < len(layout.shards_of(number)) or None in found.values()
+    if not sealed and short and is_sealed(store, number):
+        # It was sealed meanwhile.
+        return judged_group(judge, store, number, sealed=True)
+    for shard in wanted:
+        data = found[shard]
+        if data is None:
+            continue
+        verdict = Verdict(None, data) if isinstance(data, Fault) else judge.judged(shard, data)
+        if verdict.record is not None:
+            group.records[shard] = verdict.record
+        elif verdict.fault is not None:
+            path, fault, planned = layout.commit_file(shard), verdict.fault, shard < judge.shards
+            group.unfit.append(Unfit(fault.code, path, shard, fault.why, planned))
+            if planned:
+                group.blocked.add(shard)
+    group.present = max(group.present, len(found))
+    if any(unfit.path == layout.sealed_file(number) for unfit in group.unfit):
+        span = layout.shards_of(number)
+        group.blocked = set(range(span.start, min(span.stop, judge.shards))) - group.records.keys()
+    return group
+
+
+def _judge_beside(store: DatasetStore, group: Group) -> None:
+    """Note records beside a sealed file that stands, where they say otherwise; a crash leaves equal ones."""
+    beside = list(numbers_in(store, layout.COMMITS, group.number)) if group.sums is not None else []
+    if not beside:
+        return
+    with SealedGroup(store, group.number) as sealed:
+        kept = sealed.records()
+    for shard in beside:
+        data = _read(store, shard)
+        if isinstance(data, Fault) or (data is not None and not same_commit(kept[shard], data)):
+            why = f"{layout.sealed_file(group.number)} speaks for its group, and says otherwise"
+            group.unfit.append(Unfit("commit-twice", layout.commit_file(shard), shard, why, False))
+
+
+def _read(store: DatasetStore, shard: int) -> bytes | Fault | None:
+    """The bytes of what lies there; a Fault where that is no file."""
+    try:
+        return store.read_bytes(layout.commit_file(shard))
+    except FileNotFoundError:
+        return None
+    except RecordDamaged as error:
+        return Fault("commit-unreadable", what_is_damaged(error))
+
+
+def _judge_sealed(judge: Judge, store: DatasetStore, group: Group) -> bool:
+    """Whether the group's sealed file stands as a whole. Where it does not, that is noted, and the records in
+    it that stand by themselves are taken."""
+    span = layout.shards_of(group.number)
+    path = layout.sealed_file(group.number)
+    rows: Mapping[int, bytes] = {}
+    try:
+        with SealedGroup(store, group.number) as sealed:
+            if sealed.sums.plans is None:
+                rows = sealed.records()
+                fault = _fault_of_rows(judge, rows)
+            else:
+                fault = judge.fault_of_sealed(group.number, sealed.sums)
+            if fault is None and (sealed.sums.by_source is not None or len(sealed.sums.committed) == 1):
+                group.sums = sealed.sums
+                group.present = len(span)
+                return True
+    except FileNotFoundError:
+        return False
+    except RecordDamaged as error:
+        fault = Fault("sealed-damaged", what_is_damaged(error))
+    for shard, data in (rows or salvaged(store, group.number)).items():
+        record = judge.judged(shard, data).record
+        if record is not None:
+            group.records[shard] = record
+    group.present = len(span)
+    if fault is not None:
+        group.unfit.append(Unfit(fault.code, path, span.start, fault.why, span.start < judge.shards))
+        return False
+    return True
+
+
+def _fault_of_rows(judge: Judge, rows: Mapping[int, bytes]) -> Fault | None:
+    """By the records' first fields, for a group whose footer says nothing of plans."""
+    for number, data in rows.items():
+        begins = _BEGINNING.match(data)
+        if begins is None:
+            fault = judge.judged(number, data).fault
+        else:
+            fault = judge.fault(number, int(begins[1]), begins[2].decode(), begins[3].decode())
+        if fault is not None:
+            return Fault(fault.code, f"of shard {number}: {fault.why}")
+    return None
+
+
+def standing_shards(plan: Planned, store: DatasetStore) -> ShardSet:
+    """The shards that are committed. Raises StorageError."""
+
+    def numbers() -> Iterator[int]:
+        for group in judged_groups(plan, store):
+            yield from layout.shards_of(group.number) if group.sums is not None else group.records
+
+    return ShardSet(numbers())
+
+
+def standing_commits(plan: Planned, store: DatasetStore) -> Iterator[CommitRecord]:
+    """The commit records that stand, by shard; a group is held at a time. Raises RecordDamaged for a sealed
+    group whose rows are not as its footer says, StorageError."""
+    judge = Judge(plan)
+    for group in judged_groups(plan, store):
+        yield from records_of(judge, store, group)
+
+
+def records_of(judge: Judge, store: DatasetStore, group: Group) -> Iterator[CommitRecord]:
+    """The commit records of a judged group that stand, by shard. Raises as `standing_commits`."""
+    if group.sums is None:
+        yield from (group.records[shard] for shard in sorted(group.records))
+        return
+    with SealedGroup(store, group.number) as sealed:
+        rows = sealed.records()
+    for shard, data in rows.items():
+        record = judge.judged(shard, data).record
+        if record is not None:
+            yield record
+
+
+def is_standing(judge: Judge, store: DatasetStore, shard: int) -> bool:
+    """Whether the shard is committed, by a record that stands. Raises StorageError."""
+    group = layout.group_of(shard)
+    if is_sealed(store, group):
+        found = judged_group(judge, store, group, sealed=True)
+        return found.sums is not None or shard in found.records
+    data = _read(store, shard)
+    return isinstance(data, bytes) and judge.judged(shard, data).record is not None
+
+
+def failures(plan: Planned, store: DatasetStore) -> Iterator[FailureRecord]:
+    """The last failure of each shard of the plan that is not committed, by shard. Raises StorageError."""
+    judge = Judge(plan)
+
+    def last(shard: int) -> FailureRecord | None:
+        failure = read_failure(store, shard) if shard < judge.shards else None
+        return failure if failure is not None and not is_standing(judge, store, shard) else None
+
+    yield from filter(None, each(store, list(failed_numbers(store)), last))

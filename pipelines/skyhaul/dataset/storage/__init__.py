@@ -1,0 +1,1 @@
+"""Where a dataset lies: files here or objects in a store."""

@@ -1,0 +1,1 @@
+"""The links of a haul: opened, kept to their terms, looked at."""

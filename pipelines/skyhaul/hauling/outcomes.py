@@ -1,0 +1,157 @@
+"""What became of shards: receipts of those that were committed, put off or failed, and what follows from it
+for the shards that are still to come.
+
+A source that gave nothing but garbage, silence or errors is given up for the rest of the haul, and so is all
+of it where a disk of ours takes nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from skyhaul.dataset.commits.commits import read_failure, write_failure
+from skyhaul.hauling.receipts import Receipt
+from skyhaul.hauling.worker_context import Site
+from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
+from skyhaul_schemas.errors import (
+    EXIT_INCOMPLETE,
+    DeferredError,
+    DiskFull,
+    SkyhaulError,
+    SourceFailing,
+    SourceSilent,
+    StorageError,
+    StorageReadOnly,
+    TooManyRejects,
+)
+from skyhaul_schemas.plan import Shard
+
+_GARBAGE = 3
+"""Shards of a source, one after the other, above its ceiling on rejects: chunks are dealt to shards by a
+hash, so each is a sample of the source, and the rest need not cross the link to be refused, too."""
+
+
+_STORAGE_TRIES = 3
+"""Shards that a disk of ours lost, with no commit between them, after which no more are claimed."""
+
+
+def now() -> str:
+    """The wall clock, as records have it: UTC, RFC 3339, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Outcomes:
+    """Of the shards of one conductor, told from any of its encoders. `on_event` gets a line for each failure.
+
+    disk_lost: a disk of ours takes nothing any more, so that no further shard should be claimed.
+    """
+
+    def __init__(self, site: Site, on_event: Callable[[str], None]) -> None:
+        self._site = site
+        self._event = on_event
+        self._given_up: dict[str, SkyhaulError] = {}
+        self._garbage: dict[str, int] = {}
+        self._told: set[str] = set()
+        self._storage_failed = 0
+        self.disk_lost = False
+
+    def given_up(self, source: str) -> SkyhaulError | None:
+        """Why no further shard of the source is hauled, if so."""
+        return self._given_up.get(source)
+
+    def _note_garbage(self, source: str, error: TooManyRejects) -> None:
+        if source in self._given_up:
+            return
+        self._garbage[source] = self._garbage.get(source, 0) + 1
+        if self._garbage[source] >= _GARBAGE:
+            self._given_up[source] = TooManyRejects(
+                f"source {source}: {_GARBAGE} shards one after the other are above `max_rejects`, so that"
+                f" this one was not fetched; the last of them: {error}"
+            )
+
+    def _note_storage(self, shard: Shard, error: StorageError) -> None:
+        """The shard is as good as before, so that it is put off and no failure of its own. Where a disk takes
+        nothing any more, further shards would cross the link for nothing."""
+        if error.kind not in self._told:
+            # The others are counted in the summary.
+            self._told.add(error.kind)
+            self._event(f"shard {shard.number} of {shard.source} put off: {error.kind}: {error}")
+        self._storage_failed += 1
+        lasting = isinstance(error, DiskFull | StorageReadOnly)
+        if lasting or self._storage_failed >= _STORAGE_TRIES:
+            self.disk_lost = True
+
+    def committed(self, shard: Shard, record: CommitRecord) -> Receipt:
+        """The shard is committed by `record`."""
+        self._garbage.pop(shard.source, None)
+        self._storage_failed = 0
+        total = TransferCounts()
+        for counts in record.transfer.values():
+            total = total.plus(counts)
+        return Receipt(
+            shard.number,
+            shard.source,
+            "committed",
+            source_bytes=shard.length,
+            read=record.records.read,
+            written=record.records.written,
+            filtered=record.records.filtered,
+            rejected=record.records.rejected,
+            passed_over=record.records.passed_over,
+            payload=total.payload_bytes,
+            wire=total.wire_bytes,
+            resent=total.resent_bytes,
+            fresh=not self._site.config.mend,
+            links=tuple(sorted(record.transfer)),
+        )
+
+    def failed(self, shard: Shard, error: SkyhaulError) -> Receipt:
+        """Put a shard off, or record its failure."""
+        links = tuple(self._site.job.sources[shard.source].via)
+        told = Receipt(
+            shard.number,
+            shard.source,
+            "failed",
+            kind=error.kind,
+            reason=str(error),
+            unhauled=shard.length,
+            links=links,
+        )
+        if isinstance(error, DeferredError):
+            if isinstance(error, SourceSilent):
+                self._given_up.setdefault(shard.source, error)
+            return replace(told, outcome="deferred")
+        if isinstance(error, SourceFailing):
+            self._given_up.setdefault(shard.source, error)
+        if isinstance(error, TooManyRejects):
+            self._note_garbage(shard.source, error)
+        if isinstance(error, StorageError) and error.exit_code == EXIT_INCOMPLETE:
+            self._note_storage(shard, error)
+            return replace(told, outcome="deferred")
+        over = f" over {', '.join(links)}" if links else ""
+        self._event(f"shard {shard.number} of {shard.source}{over} failed: {error.kind}: {error}")
+        if self._site.config.mend:
+            # The shard is committed; what is wrong with it is for `verify` to say.
+            return told
+        store = self._site.store
+        try:
+            earlier = read_failure(store, shard.number)
+            write_failure(
+                store,
+                FailureRecord(
+                    shard=shard.number,
+                    plan=shard.plan,
+                    source=shard.source,
+                    kind=error.kind,
+                    reason=str(error),
+                    attempts=(earlier.attempts if earlier else 0) + 1,
+                    where="dataset or spool" if isinstance(error, StorageError) else "source or link",
+                    final=not isinstance(error, StorageError),
+                    at=now(),
+                ),
+            )
+        except StorageError as unwritable:
+            self._event(f"shard {shard.number}: its failure could not be recorded: {unwritable}")
+        return told

@@ -1,0 +1,59 @@
+"""SIGINT, SIGTERM and SIGHUP: let go of everything, keep what has arrived, and say so by the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from skyhaul.hauling.control import HaulControl
+from skyhaul_schemas.errors import Interrupted
+
+
+class Caught:
+    """Which signal came, if any."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.exit_code: int | None = None
+
+
+@contextmanager
+def stop_on_signals(control: HaulControl) -> Iterator[Caught]:
+    """Within, the first SIGINT, SIGTERM or SIGHUP stops `control`; a second one ends the process at once, as
+    does a stop that takes longer than 9 s. SIGHUP counts as SIGTERM, and stays ignored where it was
+    (`nohup`). Outside the main thread signals stay with the caller."""
+    caught = Caught()
+    last: list[threading.Timer] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        code = 128 + (signal.SIGTERM if signum == signal.SIGHUP else signum)
+        if caught.exit_code is not None:
+            os._exit(code)
+        caught.signum, caught.exit_code = signum, code
+        timer = threading.Timer(9.0, os._exit, (code,))
+        timer.daemon = True
+        timer.start()
+        last.append(timer)
+        # The listeners take locks that the interrupted frame may hold: not here.
+        reason = Interrupted(f"stopped by {signal.Signals(signum).name}; run the same command again to go on")
+        reason.exit_code = code  # type: ignore[misc]  # one error's own exit code
+        threading.Thread(target=control.stop, args=(reason,), daemon=True).start()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    earlier = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield caught
+    finally:
+        for timer in last:
+            timer.cancel()
+        for signum, handler in earlier.items():
+            signal.signal(signum, handler)

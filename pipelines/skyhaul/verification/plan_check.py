@@ -1,0 +1,73 @@
+"""The plan itself, generation after generation: what it pins and what it drops make its digests."""
+
+from __future__ import annotations
+
+from skyhaul.planning.store.digest import ObjectsDigest, RowsDigest
+from skyhaul.planning.store.generation import Generation
+from skyhaul.planning.store.plan import Plan, place_of
+from skyhaul.verification.partition import Partition
+from skyhaul.verification.report import VerifyReport
+from skyhaul_schemas import layout
+from skyhaul_schemas.plan import Chunk
+
+
+def check_plan_rows(plan: Plan, partition: Partition, report: VerifyReport) -> None:
+    """Add findings for a plan whose objects do not make its digests, are not in order, or not as many as
+    its header says. Every object that was ever pinned, and every chunk that was dropped, goes into
+    `partition`."""
+    count = size = 0
+    for generation in plan.generations:
+        pinned, pinned_size = _check_objects(generation, partition, report)
+        dropped, dropped_size = _check_rows(generation, partition, report)
+        count += pinned - dropped
+        size += pinned_size - dropped_size
+    header = plan.header
+    if (count, size) != (header.objects, header.source_bytes):
+        report.add(
+            "plan-counts",
+            f"the plan holds {count} objects of {size} bytes, its header says {header.objects} of"
+            f" {header.source_bytes}",
+            path=layout.objects_file(header.generation),
+        )
+
+
+def _check_objects(generation: Generation, partition: Partition, report: VerifyReport) -> tuple[int, int]:
+    """Objects and bytes that the generation pins."""
+    digest, count, size = ObjectsDigest(), 0, 0
+    last = (b"", b"")
+    disorder = False
+    for obj in generation.objects():
+        digest.add(obj)
+        partition.add_object(obj)
+        place = place_of(obj)
+        disorder |= place <= last
+        last = place
+        count += 1
+        size += obj.size
+    path = layout.objects_file(generation.number)
+    if digest.hexdigest() != generation.header.objects_digest:
+        report.add("plan-digest", "the plan's objects do not make its digest: they were changed", path=path)
+    if disorder:
+        report.add("plan-order", "the plan's objects are not in order, or one is there twice", path=path)
+    return count, size
+
+
+def _check_rows(generation: Generation, partition: Partition, report: VerifyReport) -> tuple[int, int]:
+    """Objects (by their first byte) and bytes that the generation drops."""
+    if not generation.number:
+        return 0, 0
+    rows, count, size = RowsDigest(), 0, 0
+    for chunk in generation.rows():
+        rows.add(chunk)
+    for dropped in generation.dropped():
+        rows.drop(dropped)
+        partition.add_chunk(Chunk(dropped.taken_from, 0, dropped.object, dropped.offset, dropped.length))
+        count += dropped.offset == 0
+        size += dropped.length
+    if rows.hexdigest() != generation.header.rows_digest:
+        report.add(
+            "plan-digest",
+            f"the chunks of generation {generation.number} do not make the plan's digest: they were changed",
+            path=layout.shards_file(generation.number),
+        )
+    return count, size

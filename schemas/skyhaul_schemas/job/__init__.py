@@ -1,0 +1,1 @@
+"""A job file: its model, how it is read, what is refused in it."""
