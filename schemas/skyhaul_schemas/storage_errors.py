@@ -12,7 +12,7 @@ import os
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from skyhaul_schemas.errors import (
     EXIT_INCOMPLETE,
@@ -83,8 +83,13 @@ _SQLITE = {
     sqlite3.SQLITE_PERM: errno.EACCES,
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
     sqlite3.SQLITE_NOLFS: errno.EFBIG,
+    # Where it is not so when it is looked at again (`is_malformed`).
+    sqlite3.SQLITE_CORRUPT: errno.EIO,
+    sqlite3.SQLITE_NOTADB: errno.EIO,
 }
 """Primary result codes of SQLite (https://sqlite.org/rescode.html) as the errno that says the same."""
+
+_MALFORMED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 _VAGUE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 """Codes that stand for several errno values."""
@@ -113,6 +118,25 @@ def storage_error(
         said = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
         reason = f"{printable(' '.join(str(said).split()))}; put it right and {AGAIN}"
     return kind(f"{what}: {reason}")
+
+
+def is_malformed(error: sqlite3.Error, path: os.PathLike[str] | str) -> bool:
+    """Whether SQLite finds the database at `path` malformed, and finds it so again.
+
+    A read that failed for a moment can have SQLite say the same (of a page of the schema, say); looked at
+    anew, by a connection of its own, such a database is sound, or the disk says what is wrong.
+    """
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _MALFORMED and stays_malformed(path)
+
+
+def stays_malformed(path: os.PathLike[str] | str) -> bool:
+    """Whether a database that was found malformed a moment ago is so when it is looked at anew."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=10.0)) as again:
+            return bool(again.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
+    except sqlite3.Error as second:
+        return getattr(second, "sqlite_errorcode", 0) & 0xFF in _MALFORMED
 
 
 def is_passing(error: OSError | sqlite3.Error) -> bool:

@@ -44,7 +44,7 @@ def mend_and_report(
         with progress_of(session) as watcher:
             outcome = haul(loaded, store, replace(options, only=mendable), watcher)
         deferred, code = outcome.run.shards_deferred, outcome.exit_code
-    left = _broken(session, store, mendable) if mendable else []
+    left = _broken(session, store, mendable, mended=True) if mendable else []
     if left:
         code = EXIT_INCOMPLETE if deferred else EXIT_DAMAGE
     still = {file.path for file in left}
@@ -93,7 +93,9 @@ def _code(store: DatasetStore) -> int:
         return survey(plan, store).exit_code()
 
 
-def _broken(session: Session, store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
+def _broken(
+    session: Session, store: DatasetStore, shards: frozenset[int], *, mended: bool = False
+) -> list[BrokenFile]:
     from skyhaul.planning.store.plan import Plan
     from skyhaul.report.progress import VERIFYING, counting
     from skyhaul.verification.damage import broken_files
@@ -108,4 +110,4 @@ def _broken(session: Session, store: DatasetStore, shards: frozenset[int]) -> li
             spent = time.monotonic() - begun
             watcher.progress(counting(VERIFYING, elapsed=spent, size=size, count=plan.header.shards))
 
-        return list(broken_files(plan, store, read, shards))
+        return list(broken_files(plan, store, read, shards, mended=mended))

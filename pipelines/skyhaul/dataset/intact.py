@@ -20,9 +20,14 @@ def _unwatched(count: int) -> None:
 
 
 def fault_in_file(
-    store: DatasetStore, entry: CommittedFile, read: Callable[[int], None] = _unwatched
+    store: DatasetStore,
+    entry: CommittedFile,
+    read: Callable[[int], None] = _unwatched,
+    *,
+    just_written: bool = False,
 ) -> str | None:
-    """What is wrong with the file, or None. read: called with the bytes just digested."""
+    """What is wrong with the file, or None. read: called with the bytes just digested. just_written: a disk
+    that cannot read it is no fault of the file. Raises StorageError for what may pass."""
     try:
         size = store.size(entry.path)
         if size != entry.bytes:
@@ -36,7 +41,10 @@ def fault_in_file(
         return "it is gone"
     except (StorageError, OSError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
-        passing = isinstance(cause, OSError) and cause.errno != errno.EIO and is_passing(cause)
+        passing = isinstance(cause, OSError) and is_passing(cause)
+        # A sector that is gone is mended by writing the file anew; where that was done, the disk is to blame.
+        if passing and not just_written:
+            passing = cause.errno != errno.EIO
         if isinstance(cause, OSError) and (passing or isinstance(cause, PermissionError)):
             # It says nothing of the file; hauling the shard again would be for nothing.
             raise storage_error(cause, "read", entry.path) from error

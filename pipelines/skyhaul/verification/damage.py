@@ -165,11 +165,17 @@ def unreadable_records(store: DatasetStore) -> Iterator[tuple[str, int | None, s
 
 
 def broken_files(
-    plan: Plan, store: DatasetStore, read: Callable[[int], None], only: frozenset[int] = frozenset()
+    plan: Plan,
+    store: DatasetStore,
+    read: Callable[[int], None],
+    only: frozenset[int] = frozenset(),
+    *,
+    mended: bool = False,
 ) -> Iterator[BrokenFile]:
     """Commit records in the place of shards of the plan for which they do not stand, or of other bytes than
     are planned for these; and broken files of those that stand (`only` of these shards, if any); every file
-    is read. read: called with the bytes just digested. Raises StorageError."""
+    is read. read: called with the bytes just digested. mended: they were written anew just now. Raises
+    StorageError."""
     for group in judged_groups(plan, store):
         for unfit in group.unfit:
             if unfit.planned and unfit.shard is not None and (not only or unfit.shard in only):
@@ -184,6 +190,6 @@ def broken_files(
             yield BrokenFile(record.shard, layout.commit_file(record.shard), message)
             continue
         for entry in [*record.files, *([record.rejects] if record.rejects else [])]:
-            fault = fault_in_file(store, entry, read)
+            fault = fault_in_file(store, entry, read, just_written=mended)
             if fault is not None:
                 yield BrokenFile(record.shard, entry.path, fault)

@@ -22,7 +22,7 @@ from pathlib import Path
 from skyhaul_connectors.links.contract.lasting_folder import make_lasting
 from skyhaul_schemas.errors import StorageRefused
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.storage_errors import storage_error
+from skyhaul_schemas.storage_errors import is_malformed, storage_error
 
 FORMAT = 1
 
@@ -34,8 +34,6 @@ CREATE TABLE leases (holder TEXT NOT NULL, account TEXT NOT NULL, cycle TEXT NOT
 """
 
 _WAIT = 30.0
-
-_NO_LEDGER = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +239,7 @@ class Ledger:
             yield
         except (sqlite3.Error, OSError) as error:
             shown = repr(printable(str(self.path)))
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_LEDGER:
+            if isinstance(error, sqlite3.Error) and is_malformed(error, self.path):
                 raise StorageRefused(
                     f"the ledger {shown} cannot be {done}: {error};"
                     " put it right, or name another file with the job's `ledger`"

@@ -8,7 +8,9 @@ against the bytes before use. Rows about counts and layouts carry one.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +24,7 @@ from skyhaul_connectors.transfer.spool.extents import BLOCK, Change, Held
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SkyhaulError, SpoolDamaged
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.storage_errors import storage_error
+from skyhaul_schemas.storage_errors import is_malformed, stays_malformed, storage_error
 
 FORMAT = 1
 """`user_version` of the database. A journal of another format is refused, not migrated."""
@@ -155,6 +157,8 @@ class Journal:
             raise self._damaged(f"it has format {version} and tables {', '.join(sorted(tables)) or 'none'}")
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
+            if not stays_malformed(self.path):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
             raise self._damaged(" ".join(str(verdict).split()))
         for table in ("extents", "blocks", "counts"):
             orphan = db.execute(
@@ -234,9 +238,7 @@ class Journal:
             raise storage_error(error, f"{doing} the journal {self._shown} failed") from error
 
     def _error(self, error: sqlite3.DatabaseError, doing: str) -> SkyhaulError:
-        code = getattr(error, "sqlite_errorcode", None)
-        primary = code & 0xFF if isinstance(code, int) else None
-        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if is_malformed(error, self.path):
             return self._damaged(str(error))
         return storage_error(error, f"{doing} the journal {self._shown} failed", self.path)
 
