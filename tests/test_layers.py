@@ -1,4 +1,5 @@
-"""Imports run one way: schemas ← links ← sources ← transfer ← formats ← pipelines.
+"""Imports run one way: schemas ← links ← sources ← transfer ← formats ← pipelines; and so they do inside of
+each package, between its folders and the modules beside these. No folder holds more than can be looked over.
 
 Read from the syntax trees, so that an import inside a function or under TYPE_CHECKING counts too.
 """
@@ -7,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,35 @@ CONNECTORS_NEVER_IMPORT = {"apache_beam"}
 COMMAND_LINE_ONLY = {"click", "rich"}
 
 
+FOLDERS = {
+    "skyhaul_schemas": ("job",),
+    "skyhaul_connectors.links": ("profile", "contract", "sharing", "emulation"),
+    "skyhaul_connectors.sources": (
+        "catalogue", "over_link", "local", "memory", "fsspec", "http", "s3",
+    ),
+    "skyhaul_connectors.transfer": ("schedule", "spool"),
+    "skyhaul_connectors.formats": (
+        "charsets", "bytes", "records", "media", "web", "text", "json", "delimited", "columnar", "archive",
+    ),
+    "skyhaul.dataset": ("storage", "commits"),
+    "skyhaul.planning": ("store", "build"),
+    "skyhaul.hauling": ("links",),
+    "skyhaul": (
+        "dataset", "worker", "shards", "transforms", "planning", "verification", "certify", "hauling", "beam",
+    ),
+}  # fmt: skip
+"""Of a package its folders, lowest first: one may import those before it. (Others have no say in it.)"""
+
+MOST_FILES = 20
+"""That a newcomer looks over at one level (issue trackers and editors show some twenty names at a glance)."""
+
+COMMANDS_AND_REPORTS = {"skyhaul.cli", "skyhaul.report"}
+"""Have a file for each command, however many commands there are."""
+
+MOST_LINES = 400
+
+
+@cache
 def modules() -> dict[str, Path]:
     found = {}
     for root in SOURCE_ROOTS:
@@ -106,6 +138,78 @@ def test_imports_run_one_way() -> None:
     assert found == []
 
 
+@cache
+def graph() -> dict[str, set[str]]:
+    """Module -> the modules of ours that it imports."""
+    found = modules()
+    return {
+        name: {
+            other
+            for other, _ in imports_of(path.read_text(), name, package=path.name == "__init__.py")
+            if other in found and other != name
+        }
+        for name, path in found.items()
+    }
+
+
+def circle(arrows: Mapping[str, set[str]]) -> list[str]:
+    """Names that lie on a circle of `arrows`, empty where there is none."""
+    try:
+        tuple(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def inside(package: str, arrows: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """The arrows between what lies directly in `package`: its folders, each as one, and its modules."""
+
+    def child(name: str) -> str | None:
+        return name[len(package) + 1 :].partition(".")[0] if name.startswith(package + ".") else None
+
+    found: dict[str, set[str]] = {}
+    for name, others in arrows.items():
+        if (own := child(name)) is not None:
+            found.setdefault(own, set()).update({c for o in others if (c := child(o)) not in (None, own)})
+    return found
+
+
+def packages() -> list[str]:
+    return sorted(name for name, path in modules().items() if path.name == "__init__.py")
+
+
+def test_no_modules_import_each_other() -> None:
+    # `from package import module` counts as an import of the package too, which is not meant.
+    assert circle({name: others - set(packages()) for name, others in graph().items()}) == []
+
+
+@pytest.mark.parametrize("package", packages())
+def test_folders_and_modules_of_a_package_import_one_way(package: str) -> None:
+    arrows = inside(package, graph())
+    assert circle(arrows) == []
+    order = FOLDERS.get(package, ())
+    for place, folder in enumerate(order):
+        assert folder in arrows, f"{package} has no folder {folder}"
+        assert not arrows[folder] & set(order[place + 1 :]), f"{package}.{folder} imports what lies above it"
+
+
+def test_a_circle_is_seen() -> None:
+    assert circle({"a.b.x": {"a.c.y"}, "a.c.y": set()}) == []
+    assert inside("a", {"a.b.x": {"a.c.y"}, "a.c.z": {"a.b.w", "d"}}) == {"b": {"c"}, "c": {"b"}}
+    assert circle({"b": {"c"}, "c": {"b"}})
+
+
+@pytest.mark.parametrize("package", packages())
+def test_a_folder_can_be_looked_over(package: str) -> None:
+    files = list(modules()[package].parent.glob("*.py"))
+    assert package in COMMANDS_AND_REPORTS or len(files) <= MOST_FILES, f"{package} has {len(files)} files"
+
+
+def test_a_module_can_be_read_at_one_sitting() -> None:
+    lines = {name: path.read_text().count("\n") for name, path in modules().items()}
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [
@@ -118,7 +222,7 @@ def test_imports_run_one_way() -> None:
         ),
         ("skyhaul_connectors.formats.text.decoder", "def f():\n    import apache_beam as beam"),
         ("skyhaul_schemas.plan", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy"),
-        ("skyhaul_connectors.links.profile.profile", "from ..sources import protocol"),
+        ("skyhaul_connectors.links.profile.profile", "from ...sources import protocol"),
         ("skyhaul.hauling.run", "def f():\n    from rich.console import Console"),
     ],
 )
