@@ -14,7 +14,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo flink-demo test slow lint dead format types bench docs constraints clean
+.PHONY: help demo flink-demo test slow lint dead format types bench docs site constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,12 @@ docs: $(VENV)/.ready-dev  ## Write docs/cli.md, schemas.md and formats.md anew f
 	$(BIN)/python -m skyhaul_schemas.reference > docs/schemas.md
 	$(BIN)/python -m skyhaul_connectors.formats.reference > docs/formats.md
 
+site: $(VENV)/.ready-dev  ## Build the documentation site into site/, strictly; it opens offline
+	rm -rf site
+	$(BIN)/python -m sphinx -q --fail-on-warning --keep-going --builder html --conf-dir docs \
+	  --doctree-dir $(VENV)/doctrees . site
+	$(BIN)/python docs/offline.py site
+
 constraints:  ## Pin the newest versions that pyproject.toml allows
 	$(check-python)
 	rm -rf $(VENV)-constraints
@@ -68,7 +74,7 @@ constraints:  ## Pin the newest versions that pyproject.toml allows
 	rm -rf $(VENV)-constraints
 
 clean:  ## Remove the virtual environment, the demo's output and caches
-	rm -rf $(VENV) $(VENV)-constraints out .skyhaul .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-constraints out site .skyhaul .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: what is set up stays set up until pyproject.toml or constraints.txt change.
