@@ -6,17 +6,21 @@ their links mean the same here and where the repository is browsed.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Beam says at its import which clouds' libraries are missing. Sphinx's loggers have levels of their own.
-logging.getLogger().setLevel(logging.ERROR)
+# Beam's import logs which clouds' libraries are missing. Sphinx warns by logging too, so this ends here.
+logging.disable(logging.WARNING)
+importlib.import_module("skyhaul.beam")
+logging.disable(logging.NOTSET)
 
 project = "skyhaul"
 author = "The skyhaul authors"
+project_copyright = "2026, the skyhaul authors"
 release = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 root_doc = "docs/index"

@@ -78,6 +78,11 @@ class WorkerPool:
         if process is not None:
             _end(process)
 
+    def running(self) -> dict[str, int]:
+        """Process id by harness id."""
+        with self._lock:
+            return {key: p.pid for key, p in self._processes.items() if p.poll() is None}
+
     def serve(self) -> None:
         """Start harnesses as they are asked for, until `close`; then end them all."""
         try:
