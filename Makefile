@@ -14,7 +14,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo flink-demo test slow lint format types bench docs constraints clean
+.PHONY: help demo flink-demo test slow lint dead format types bench docs site constraints clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ lint: $(VENV)/.ready-dev  ## Check style
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --no-cache --check .
 
+dead: $(VENV)/.ready-dev  ## Look for code that nothing in the product uses; pyproject.toml names what is passed over
+	$(BIN)/python -m vulture
+
 format: $(VENV)/.ready-dev  ## Put style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -55,17 +58,23 @@ docs: $(VENV)/.ready-dev  ## Write docs/cli.md, schemas.md and formats.md anew f
 	$(BIN)/python -m skyhaul_schemas.reference > docs/schemas.md
 	$(BIN)/python -m skyhaul_connectors.formats.reference > docs/formats.md
 
+site: $(VENV)/.ready-dev  ## Build the documentation site into site/, strictly; it opens offline
+	rm -rf site
+	$(BIN)/python -m sphinx -q --fail-on-warning --keep-going --builder html --conf-dir docs \
+	  --doctree-dir $(VENV)/doctrees . site
+	$(BIN)/python docs/offline.py site
+
 constraints:  ## Pin the newest versions that pyproject.toml allows
 	$(check-python)
 	rm -rf $(VENV)-constraints
 	"$(PYTHON)" -m venv $(VENV)-constraints
-	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,s3,sftp,gcs,azure,redis,certify,spark,language,bench]'
+	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs,s3,sftp,gcs,azure,redis,certify,spark,language,bench]'
 	{ sed -n '/^#/p' constraints.txt; $(VENV)-constraints/bin/python -m pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-constraints
 
 clean:  ## Remove the virtual environment, the demo's output and caches
-	rm -rf $(VENV) $(VENV)-constraints out .skyhaul .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-constraints out site .skyhaul .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: what is set up stays set up until pyproject.toml or constraints.txt change.
@@ -76,7 +85,7 @@ $(VENV)/.ready-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "setting up $(VENV) for tests (once; fetches packages)"
-	$(PIP_INSTALL) -e '.[dev,s3,sftp,azure,redis,certify,spark,language]'
+	$(PIP_INSTALL) -e '.[dev,docs,s3,sftp,azure,redis,certify,spark,language]'
 	@touch $@ $(VENV)/.ready-demo
 
 $(BIN)/python:

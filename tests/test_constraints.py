@@ -24,6 +24,7 @@ def test_every_dependency_is_pinned_within_its_bounds() -> None:
     for text in [
         *project["dependencies"],
         *extras["dev"],
+        *extras["docs"],
         *extras["s3"],
         *extras["redis"],
         *extras["certify"],

@@ -53,7 +53,7 @@ def test_every_target_is_listed() -> None:
     text = make("help").stdout
     missing = [
         t
-        for t in ("demo", "test", "lint", "types", "bench", "clean", "constraints")
+        for t in ("demo", "test", "lint", "dead", "types", "site", "bench", "clean", "constraints")
         if f"make {t} " not in text
     ]
     assert missing == []

@@ -1,7 +1,7 @@
 # The launcher of the Dataflow Flex Template: it plans, builds the pipeline and submits it.
 #
-#   docker build -f examples/container/launcher.Dockerfile -t REGISTRY/skyhaul-launcher:0.1.0 .
-#   gcloud dataflow flex-template build gs://BUCKET/skyhaul.json --image REGISTRY/skyhaul-launcher:0.1.0 \
+#   docker build -f examples/container/launcher.Dockerfile -t REGISTRY/skyhaul-launcher:0.2.0 .
+#   gcloud dataflow flex-template build gs://BUCKET/skyhaul.json --image REGISTRY/skyhaul-launcher:0.2.0 \
 #       --sdk-language PYTHON --metadata-file examples/container/flex_template.json
 FROM gcr.io/dataflow-templates-base/python311-template-launcher-base AS launcher
 FROM apache/beam_python3.11_sdk:2.77.0

@@ -273,9 +273,3 @@ class TooManyRejects(DecodeError):
 
 class TransformFailed(DecodeError):
     """A rule of the job has no answer for a record: an integer of its expression is beyond 64 bits."""
-
-
-class VerifyFailed(SkyhaulError):
-    """`verify` found damage."""
-
-    exit_code = EXIT_DAMAGE

@@ -118,15 +118,6 @@ class Shard:
         return sum(chunk.needed_bytes for chunk in self.chunks)
 
 
-@dataclass(frozen=True, slots=True)
-class ShardRange:
-    """A lot: the shards first <= number < stop of the plan in `dataset`. A reference, never bytes."""
-
-    dataset: str
-    first: int
-    stop: int
-
-
 OBJECTS_SCHEMA = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,11 +160,6 @@ def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, st
             plain = DecodeSettings(settings.schema)
             found.update(decoder_for(name, plain, "").fingerprint)
     return found
-
-
-def described() -> Mapping[str, str]:
-    """Format -> what it reads, for help texts."""
-    return {entry.name: entry.about for entry in FORMATS.values()}
 
 
 def options_of(entry: Format) -> type[FormatOptions]:

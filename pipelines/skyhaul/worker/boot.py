@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _versions() -> str:
-    """`skyhaul 0.1.0, apache-beam 2.77.0, pyarrow 25.0.1, python 3.11.2`."""
+    """`skyhaul 0.2.0, apache-beam 2.77.0, pyarrow 25.0.1, python 3.11.2`."""
     named = [f"{name} {importlib.metadata.version(name)}" for name in ("skyhaul", "apache-beam", "pyarrow")]
     return ", ".join([*named, f"python {sys.version.split()[0]}"])
 

@@ -146,9 +146,6 @@ class LaneState:
         if not false_alarm:
             self.estimate.forget_rate()
 
-    def got_bytes(self, now: float) -> None:
-        self.alive_at = now
-
     def calm(self) -> None:
         """A range came through whole: silence is worth an alarm after a second again."""
         self._patience_for_bytes = FIRST_SILENCE
