@@ -65,4 +65,14 @@ def image_facts(raw: bytes, path: str, rules: ImageRules) -> ImageFacts:
             raise NoImage(f"truncated: the {kind.partition('/')[2]} ends before its structure does")
         more["truncated"] = True
     width, height = size if size is not None and max(size) < 2**31 else (None, None)
-    return ImageFacts(kind.partition("/")[2].removeprefix("x-").removesuffix("+xml"), width, height, more)
+    return ImageFacts(_format(kind), width, height, more)
+
+
+def truncated_format(raw: bytes) -> str | None:
+    """The format of an image that was cut off, as `image_facts` names it; None of what was not."""
+    kind = media_type(raw[:HEAD], "")
+    return _format(kind) if kind is not None and is_truncated(raw, kind) else None
+
+
+def _format(kind: str) -> str:
+    return kind.partition("/")[2].removeprefix("x-").removesuffix("+xml")
