@@ -32,7 +32,7 @@ from skyhaul_connectors.formats.compression import codec_of, open_stream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.hidden_names import why_hidden
 from skyhaul_connectors.formats.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
-from skyhaul_connectors.formats.media_type import HEAD, media_type
+from skyhaul_connectors.formats.media_type import HEAD, fingerprint, media_type
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
@@ -88,7 +88,9 @@ class TarDecoder(WholeObject):
         from skyhaul_connectors.formats.registry import fingerprint_of
 
         found = {"pyarrow": pa.__version__}
-        if self.settings.schema != "blob":
+        if self.settings.schema == "blob":
+            found.update(fingerprint())
+        else:
             found["skyhaul.tar"] = _VERSION
         if self.settings.schema == "image":
             found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})
