@@ -131,7 +131,9 @@ class CommitRecord(_ProvedRecord):
     """`_skyhaul/commits/{group}/{shard}.json`; its presence is the commit, where it is of the plan.
     filtered_by: by rule. passed_over_by: by reason; `passed_over_first` is the first of them. nulled_by:
     under `on_drift: null`, how many fields of records that were kept are null since their value does not fit,
-    by `field: reason`; such records are counted among the others."""
+    by `field: reason`; such records are counted among the others. truncated_by: of schema `image`, how many
+    of the rows written are images that were cut off, by format (`png`); those rejected or filtered for it are
+    counted there. None of other schemas, and in what was written before it was counted."""
 
     shard: NonNegativeInt
     plan: str
@@ -144,6 +146,7 @@ class CommitRecord(_ProvedRecord):
     passed_over_by: dict[str, int] = {}
     passed_over_first: Place | None = None
     nulled_by: dict[str, NonNegativeInt] = {}
+    truncated_by: dict[str, NonNegativeInt] | None = None
     transfer: dict[str, TransferCounts]
     started: str
     finished: str
@@ -183,6 +186,7 @@ class GroupSums(_Record):
     damaged: list[int]
     passed_over_by: dict[str, int] = {}
     nulled_by: dict[str, int] = {}
+    truncated_by: dict[str, int] = {}
     by_source: dict[str, RecordCounts] | None = None
     empty_objects: dict[str, int] = {}
     plans: list[tuple[int, str]] | None = None
@@ -229,3 +233,4 @@ class RunRecord(_ProvedRecord):
     deferred_because: dict[str, int] = {}
     set_aside: list[str] = []
     nulled_by: dict[str, int] = {}
+    truncated_by: dict[str, int] = {}

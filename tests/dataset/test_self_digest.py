@@ -33,6 +33,7 @@ COMMIT = CommitRecord(
     filtered_by={"short": 1},
     passed_over_by={"a link": 1},
     passed_over_first=Place(object="a", offset=3, reason="a link"),
+    truncated_by={"png": 1},
     transfer={"leo": TransferCounts(payload_bytes=9, wire_bytes=12)},
     started="2026-01-01T00:00:00.000Z",
     finished="2026-01-01T00:00:01.000Z",

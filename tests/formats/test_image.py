@@ -28,13 +28,19 @@ def made(kind: str, width: int = 37, height: int = 21, **options: object) -> byt
     return out.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000"])
+FORMATS = {
+    "PNG": "png", "JPEG": "jpeg", "GIF": "gif", "WEBP": "webp", "BMP": "bmp", "TIFF": "tiff",
+    "JPEG2000": "jp2", "DDS": "vnd.ms-dds", "QOI": "qoi", "TGA": "tga",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FORMATS)
 def test_size_and_format_come_from_the_header(kind: str) -> None:
     raw = made(kind)
     (row,) = decode(raw, "a/b", schema="image", format="image").rows
     assert row["bytes"] == raw
     assert (row["width"], row["height"]) == (37, 21)
-    assert row["format"] == {"JPEG2000": "jp2"}.get(kind, kind.lower())
+    assert row["format"] == FORMATS[kind]
     assert row["metadata"] is None
     assert (row["offset"], row["length"]) == (0, len(raw))
 
@@ -43,9 +49,32 @@ def test_variants_of_headers() -> None:
     assert size_of(made("JPEG", progressive=True), "image/jpeg") == (37, 21)
     assert size_of(made("WEBP", lossless=True), "image/webp") == (37, 21)
     assert size_of(made("TIFF", compression="tiff_lzw", big_tiff=True), "image/tiff") == (37, 21)
+    assert size_of(made("JPEG2000", no_jp2=True), "image/j2c") == (37, 21)
+    siz = b"\xff\x4f\xff\x51" + struct.pack(">HHIIII", 41, 0, 42, 28, 5, 7)
+    assert size_of(siz, "image/j2c") == (37, 21), "from an offset on"
     exif = PIL.Exif()
     exif[0x010E] = "x" * 5000
     assert size_of(made("JPEG", exif=exif), "image/jpeg") == (37, 21)
+
+
+def test_a_tga_file_is_told_by_its_end_mark_alone() -> None:
+    raw = made("TGA", compression="tga_rle")
+    assert decode(raw, "x", schema="image", format="image").rows[0]["format"] == "tga"
+    assert media_type(raw, "x.tga") is None, "its first bytes say nothing"
+    found = decode(raw[:-1], "x.tga", schema="image", format="image")
+    assert found.reasons == ["no image: its bytes are of no known type"]
+
+
+@pytest.mark.parametrize("text", ["DDS | a table", "qoif is how it begins, then text", "\xffO\xffQ"])
+def test_a_text_that_begins_as_an_image_does_is_text(text: str) -> None:
+    assert media_type(text.encode(), "a.txt") == "text/plain"
+
+
+def test_an_animation_is_a_video() -> None:
+    head = struct.pack("<IHHHHHH", 128, 0xAF12, 1, 320, 200, 8, 3)
+    assert media_type(head + bytes(112), "") == "video/x-flc"
+    found = decode(head + bytes(112), "x.flc", schema="image", format="image")
+    assert found.reasons == ["no image: its bytes are video/x-flc"]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])

@@ -40,6 +40,9 @@ MADE: dict[str, tuple[str, dict[str, Any]]] = {
     "big tiff": ("TIFF", {"big_tiff": True}),
     "bmp": ("BMP", {}),
     "jp2": ("JPEG2000", {}),
+    "j2c": ("JPEG2000", {"no_jp2": True}),
+    "j2c of tiles": ("JPEG2000", {"no_jp2": True, "tile_size": (64, 64)}),
+    "qoi": ("QOI", {}),
     "avif": ("AVIF", {}),
 }
 
@@ -72,7 +75,10 @@ def loads(raw: bytes) -> bool:
             for frame in range(getattr(image, "n_frames", 1)):
                 image.seek(frame)
                 image.load()
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, PIL.DecompressionBombError):
+    except (
+        OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, struct.error,
+        PIL.DecompressionBombError,
+    ):  # fmt: skip
         return False
     return True
 
@@ -190,6 +196,25 @@ def test_a_tiff_whose_directories_are_in_a_ring_ends() -> None:
     assert not is_truncated(bytes(raw), "image/tiff")
     raw[link : link + 4] = (len(raw) + 8).to_bytes(4, "little")
     assert is_truncated(bytes(raw), "image/tiff")
+
+
+def test_a_tile_part_may_leave_its_length_to_the_end_mark() -> None:
+    """ISO/IEC 15444-1, A.4.2: Psot of the last one may be 0."""
+    raw = bytearray(made("j2c"))
+    at = raw.index(b"\xff\x90")
+    raw[at + 6 : at + 10] = bytes(4)
+    assert loads(bytes(raw))
+    assert not truncated(bytes(raw) + b"garbage")
+    assert truncated(bytes(raw[:-2]))
+
+
+def test_a_tile_part_that_lies_is_corrupt_and_not_cut_off_where_the_end_mark_ends_the_bytes() -> None:
+    raw = bytearray(made("j2c of tiles"))
+    at = raw.index(b"\xff\x90")
+    raw[at + 6 : at + 10] = (13).to_bytes(4, "big")
+    assert not truncated(bytes(raw))
+    assert not truncated(bytes(raw) + b"\0" * 99)
+    assert truncated(bytes(raw[:-1]))
 
 
 DIFFERENT = {

@@ -242,6 +242,10 @@ def test_what_is_passed_over_is_in_the_fingerprint_of_records_and_not_of_blobs()
         for schema in ("document", "image", "blob")
     }
     assert [schema for schema, found in prints.items() if "skyhaul.tar" in found] == ["document", "image"]
+    assert {"puremagic", "skyhaul.media_type"} <= prints["blob"].keys()
+    assert {"puremagic", "skyhaul.media_type"} <= decoder_for(
+        "binary", DecodeSettings("blob"), ""
+    ).fingerprint.keys()
 
 
 @pytest.mark.parametrize("schema", ["blob", "image"])

@@ -109,6 +109,7 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
     filtered = ", ".join(f"`{printable(rule)}` {count:,}" for rule, count in seen.filtered_by.items())
     passed = ", ".join(f"{printable(reason)} {count:,}" for reason, count in seen.passed_over_by.items())
     nulled = ", ".join(f"{printable(reason)} {count:,}" for reason, count in seen.nulled_by.items())
+    truncated = ", ".join(f"{printable(kind)} {count:,}" for kind, count in seen.truncated_by.items())
     return (
         f"# {printable(job.about.title or job.name)}\n\n{_about(job)}"
         f"{rows:,} rows of schema `{job.schema_}` in Parquet, hauled by skyhaul.\n\n"
@@ -125,6 +126,8 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
         f"{chr(10) * 2 if passed else ''}"
         f"{f'Fields that are null since their value did not fit: {nulled}.' if nulled else ''}"
         f"{chr(10) * 2 if nulled else ''}"
+        f"{f'Truncated images, which their metadata names: {truncated}.' if truncated else ''}"
+        f"{chr(10) * 2 if truncated else ''}"
         f"Plan `{header.digest}`. `skyhaul verify` on this folder proves that each planned byte is accounted"
         f" for, and that each file is as it was committed.\n"
     )

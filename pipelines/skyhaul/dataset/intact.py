@@ -41,10 +41,12 @@ def fault_in_file(
         return "it is gone"
     except (StorageError, OSError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
-        passing = isinstance(cause, OSError) and is_passing(cause)
-        # A sector that is gone is mended by writing the file anew; where that was done, the disk is to blame.
-        if passing and not just_written:
-            passing = cause.errno != errno.EIO
+        if isinstance(cause, OSError):
+            # A sector that is gone is mended by writing the file anew; where that was done, the disk is to
+            # blame.
+            passing = is_passing(cause) and (just_written or cause.errno != errno.EIO)
+        else:
+            passing = False
         if isinstance(cause, OSError) and (passing or isinstance(cause, PermissionError)):
             # It says nothing of the file; hauling the shard again would be for nothing.
             raise storage_error(cause, "read", entry.path) from error

@@ -33,6 +33,7 @@ class CommitSums:
         self.filtered_by: dict[str, int] = {}
         self.passed_over_by: dict[str, int] = {}
         self.nulled_by: dict[str, int] = {}
+        self.truncated_by: dict[str, int] = {}
         self.transfer: dict[str, TransferCounts] = {}
         self.splits: dict[str, SplitSums] = {}
         self.damaged: set[int] = set()
@@ -50,6 +51,7 @@ class CommitSums:
             _gain(self.empty_objects, {name: empty})
         _gain(self.passed_over_by, record.passed_over_by)
         _gain(self.nulled_by, record.nulled_by)
+        _gain(self.truncated_by, record.truncated_by or {})
         if not self._plans or self._plans[-1][1] != record.plan:
             self._plans.append((record.shard, record.plan))
         _gain(self.committed, {name: 1})
@@ -73,6 +75,7 @@ class CommitSums:
         _gain(self.empty_objects, sums.empty_objects)
         _gain(self.passed_over_by, sums.passed_over_by)
         _gain(self.nulled_by, sums.nulled_by)
+        _gain(self.truncated_by, sums.truncated_by)
         _gain(self.committed, sums.committed)
         _gain(self.objects, sums.objects)
         _gain(self.source_bytes, sums.source_bytes)
@@ -96,6 +99,7 @@ class CommitSums:
             damaged=sorted(self.damaged),
             passed_over_by=self.passed_over_by,
             nulled_by=self.nulled_by,
+            truncated_by=self.truncated_by,
             by_source=self.by_source,
             empty_objects=self.empty_objects,
             plans=self._plans,

@@ -70,6 +70,7 @@ class Survey:
     failed_by_kind: dict[str, int]
     passed_over_by: dict[str, int] = field(default_factory=dict)
     nulled_by: dict[str, int] = field(default_factory=dict)
+    truncated_by: dict[str, int] = field(default_factory=dict)
     unfit: tuple[Unfit, ...] = ()
     unfit_total: int = 0
     shards_blocked: int = 0
@@ -117,6 +118,7 @@ class Survey:
                 "filtered_by": self.filtered_by,
                 "passed_over_by": self.passed_over_by,
                 "nulled_by": self.nulled_by,
+                "truncated_by": self.truncated_by,
             },
             "unfit_total": self.unfit_total,
             "unfit": [asdict(unfit) for unfit in self.unfit],
@@ -231,6 +233,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
         failed_by_kind=dict(sorted(failed_by_kind.items())),
         passed_over_by=dict(sorted(tally.passed_over_by.items())),
         nulled_by=dict(sorted(tally.nulled_by.items())),
+        truncated_by=dict(sorted(tally.truncated_by.items())),
         unfit=tuple(unfit),
         unfit_total=total,
         shards_blocked=len(blocked),

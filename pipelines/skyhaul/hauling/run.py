@@ -373,6 +373,7 @@ def _reconcile(
         deferred_because=dict(tally.kinds) if tally.deferred else {},
         set_aside=tally.set_aside[:SET_ASIDE_LISTED],
         nulled_by=_gained(after.nulled_by, before.nulled_by),
+        truncated_by=_gained(after.truncated_by, before.truncated_by),
     )
     return HaulOutcome(run, after, exit_code, tuple(messages))
 

@@ -10,7 +10,7 @@ from typing import Any
 from skyhaul.dataset.commits.judging import Unfit
 from skyhaul.dataset.delivery import Undelivered
 from skyhaul.report.link_use import LinkUse
-from skyhaul.report.table import nulled_row, plural
+from skyhaul.report.table import nulled_row, plural, truncated_row
 from skyhaul_schemas.commit import RunRecord
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK, EXIT_USAGE
 from skyhaul_schemas.units import format_duration, format_rate, format_size
@@ -80,6 +80,7 @@ class RunSummary:
                 f"{records.rejected:,} rejected{passed_over}",
             ),
             *nulled_row(run.nulled_by),
+            *truncated_row(run.truncated_by),
             ("shards", _shards(run)),
             ("time", format_duration(run.seconds)),
         ]

@@ -36,3 +36,9 @@ def nulled_row(nulled_by: Mapping[str, int]) -> list[tuple[str, str]]:
     """The row of fields that are null since their values do not fit, by reason; none without any."""
     said = ", ".join(f"{count:,} {printable(reason)}" for reason, count in nulled_by.items())
     return [("made null", said)] if said else []
+
+
+def truncated_row(truncated_by: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The row of images that were cut off and are kept, by format; none without any."""
+    said = ", ".join(f"{count:,} {printable(kind)}" for kind, count in truncated_by.items())
+    return [("truncated", said)] if said else []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from skyhaul.report import stdio
 from skyhaul.report.left_out import left_out_lines, unchecked_lines
 from skyhaul.report.output import Output
-from skyhaul.report.table import columns, labelled, nulled_row, plural
+from skyhaul.report.table import columns, labelled, nulled_row, plural, truncated_row
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_duration, format_rate, format_size
 
@@ -118,6 +118,7 @@ class TextOutput(Output):
                 f" {records.rejected:,} rejected, {records.passed_over:,} passed over",
             ),
             *nulled_row(seen.nulled_by),
+            *truncated_row(seen.truncated_by),
             ("dataset", f"{dataset}, {format_size(seen.dataset_bytes)}"),
         ]
         if gain is not None:
@@ -173,10 +174,11 @@ class TextOutput(Output):
             say(f"without a digest of their own, so that rot in them shows only elsewhere: {kinds}")
         say(_verdict(report))
         nulled = f" {plural(report.nulled, 'field')} made null," if report.nulled else ""
+        truncated = f" {plural(report.truncated, 'truncated image')}," if report.truncated else ""
         depth = "every page read" if report.pages_read else "pages not read; --deep does"
         say(
             f"  {plural(report.files, 'file')}, {format_size(report.bytes)}, {plural(report.rows, 'row')},"
-            f" {plural(report.rejects, 'reject')}, {report.passed_over:,} passed over,{nulled}"
+            f" {plural(report.rejects, 'reject')}, {report.passed_over:,} passed over,{nulled}{truncated}"
             f" {report.shards_committed:,} of {plural(report.shards, 'shard')}; {depth}"
         )
 

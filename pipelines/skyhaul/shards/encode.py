@@ -137,6 +137,7 @@ def encode_shard(
             passed_over_by=dict(sorted(passed_over.by_reason.items())),
             passed_over_first=passed_over.first,
             nulled_by=dict(sorted(nulled.items())),
+            truncated_by=rows.truncated_by,
             transfer=transfer(),
             started=started,
             finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),

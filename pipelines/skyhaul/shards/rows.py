@@ -18,6 +18,7 @@ from skyhaul.shards.recipe import EncodeRecipe
 from skyhaul.shards.row_bytes import row_bytes
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
 from skyhaul.shards.transforms import Transform, apply
+from skyhaul.shards.truncated_images import TruncatedImages
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.records import shard_schema
@@ -53,6 +54,12 @@ class ShardRows:
         self._staged_bytes = 0
         self._objects: list[PinnedObject] = []
         self._which: list[int] = []
+        self._truncated = TruncatedImages() if recipe.schema == "image" else None
+
+    @property
+    def truncated_by(self) -> dict[str, int] | None:
+        """Of the rows so far, images that were cut off, by format; None where rows are no images."""
+        return None if self._truncated is None else self._truncated.by_format()
 
     def add(self, batch: pa.RecordBatch, obj: PinnedObject) -> None:
         """The next rows of `obj`. Raises DiskFull or StorageError."""
@@ -82,6 +89,8 @@ class ShardRows:
             rows = apply(self._transforms, rows, self.filtered_by)
             if rows.num_rows != decoded.num_rows:
                 spread = _objects_of(rows, objects)
+        if self._truncated is not None:
+            self._truncated.add(rows)
         if len(self._assemblers) == 1:
             self._assemble(self._assemblers[0], rows)
             return

@@ -22,6 +22,7 @@ from skyhaul.verification.plan_check import check_plan_rows
 from skyhaul.verification.report import VerifyReport
 from skyhaul.verification.rows_check import RowsCheck
 from skyhaul.verification.sealed_check import GroupRecords
+from skyhaul.verification.truncated_check import difference, recount_of
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import NO_RECORDS, CommitRecord, RecordCounts
 from skyhaul_schemas.errors import PlanDamaged
@@ -112,6 +113,7 @@ class _Verification:
         self._report.rejects += record.records.rejected
         self._report.passed_over += record.records.passed_over
         self._report.nulled += sum(record.nulled_by.values())
+        self._report.truncated += sum((record.truncated_by or {}).values())
         self._counts[shard.source] = self._counts.get(shard.source, NO_RECORDS).plus(record.records)
         empty = self._empty.get(shard.source, 0) + record.passed_over_by.get(EMPTY_OBJECT, 0)
         self._empty[shard.source] = empty
@@ -120,20 +122,28 @@ class _Verification:
 
     def _check_files(self, record: CommitRecord, shard: Shard) -> None:
         report = self._report
-        rows = None
+        rows = recount = None
         if report.pages_read:
             decode = self._plan.header.job["sources"].get(shard.source, {}).get("decode", {})
             slack = len(decode.get("melt") or ())
-            rows = RowsCheck(self._store, shard, self._rule, self._seed, report, slack)
+            recount = recount_of(record)
+            rows = RowsCheck(self._store, shard, self._rule, self._seed, report, slack, recount)
+        right = True
         for file in record.files:
             sound = check_file(self._store, file, self._schema, shard.number, report, self._read)
             match = DATA_FILE.fullmatch(file.path)
             if sound and rows and match and match[2] in self._rule.names:
-                rows.check(file.path, match[2])
+                right &= rows.check(file.path, match[2])
+            else:
+                right = False
         if record.rejects:
             sound = check_file(self._store, record.rejects, REJECTS_SCHEMA, shard.number, report, self._read)
             if sound and rows:
                 rows.check(record.rejects.path, None)
+        wrong = difference(record, recount) if recount is not None and right else None
+        if wrong is not None:
+            path = layout.commit_file(shard.number)
+            report.add("counts-differ", f"shard {shard.number}: {wrong}", path=path, shard=shard.number)
 
     def _stray(self, path: str, shard: int | None, why: str) -> None:
         self._report.add("stray-file", f"{path}: {why}; {WAY_OUT}", path=path, shard=shard)

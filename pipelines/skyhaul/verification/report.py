@@ -46,6 +46,7 @@ class VerifyReport:
     rejects: int = 0
     passed_over: int = 0
     nulled: int = 0
+    truncated: int = 0
     undelivered: list[Undelivered] = field(default_factory=list)
     without_digest: dict[str, int] = field(default_factory=dict)
     findings_total: int = 0
@@ -92,6 +93,7 @@ class VerifyReport:
             "rejects": self.rejects,
             "passed_over": self.passed_over,
             "nulled": self.nulled,
+            "truncated": self.truncated,
             "undelivered": [source.as_json() for source in self.undelivered],
             "without_digest": self.without_digest,
             "findings_total": self.findings_total,

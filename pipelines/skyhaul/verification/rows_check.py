@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
+from skyhaul.shards.truncated_images import TruncatedImages
 from skyhaul.verification.report import VerifyReport
 from skyhaul_schemas.plan import Shard
 from skyhaul_schemas.storage_errors import passing_raised
@@ -40,15 +41,18 @@ class RowsCheck:
         seed: int,
         report: VerifyReport,
         slack: int = 0,
+        truncated: TruncatedImages | None = None,
     ) -> None:
         """slack: how far behind its record's first byte a row may be placed (readings of a wide table lie
-        one byte apart), so that a record at a chunk's end may have rows behind that end."""
+        one byte apart), so that a record at a chunk's end may have rows behind that end. truncated: is told
+        of the rows that are right."""
         self._store = store
         self._shard = shard
         self._rule = rule
         self._seed = seed
         self._report = report
         self._slack = slack
+        self._truncated = truncated
         self._last: dict[str, tuple[int, int]] = {}
         names = sorted({chunk.object.path for chunk in shard.chunks})
         self._names = pa.array(names, pa.string())
@@ -72,9 +76,9 @@ class RowsCheck:
         versions = {c.object.path: c.object.version for c in shard.chunks}
         self._versions = pa.array([versions[name] for name in names], pa.string())
 
-    def check(self, path: str, split: str | None) -> None:
-        """Read all pages of one file, and check its rows unless `split` is None (rejects). The finding names
-        the first rows that are wrong."""
+    def check(self, path: str, split: str | None) -> bool:
+        """Read all pages of one file, and check its rows unless `split` is None (rejects). Whether all are
+        right; the finding names the first rows that are not."""
         with self._store.open_input(path) as file:
             row = 0
             batches = _batches(file, path)
@@ -83,9 +87,9 @@ class RowsCheck:
                     batch = next(batches, None)
                 except PARQUET_ERRORS as error:
                     self._add("page-damaged", f"{path}, after row {row}: {said(error)}", path)
-                    return
+                    return False
                 if batch is None:
-                    return
+                    return True
                 try:
                     wrong = None if split is None else self._wrong(batch, split)
                 except pa.ArrowException as error:
@@ -93,7 +97,9 @@ class RowsCheck:
                 if wrong is not None:
                     code, message = wrong
                     self._add(code, f"{path}, rows {row} to {row + batch.num_rows - 1}: {message}", path)
-                    return
+                    return False
+                if self._truncated is not None and split is not None:
+                    self._truncated.add(batch)
                 row += batch.num_rows
 
     def _add(self, code: str, message: str, path: str) -> None:

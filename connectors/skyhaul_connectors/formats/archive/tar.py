@@ -35,7 +35,7 @@ from skyhaul_connectors.formats.bytes.stream import Broken, PlainStream
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.media.hidden_names import why_hidden
 from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
-from skyhaul_connectors.formats.media.media_type import HEAD, media_type
+from skyhaul_connectors.formats.media.media_type import HEAD, fingerprint, media_type
 from skyhaul_connectors.formats.media.sidecar_text import SideCarText
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.printable import printable
@@ -88,7 +88,9 @@ class TarDecoder(WholeObject):
         from skyhaul_connectors.formats.registry import fingerprint_of
 
         found = {"pyarrow": pa.__version__}
-        if self.settings.schema != "blob":
+        if self.settings.schema == "blob":
+            found.update(fingerprint())
+        else:
             found["skyhaul.tar"] = _VERSION
         if self.settings.schema == "image":
             found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})

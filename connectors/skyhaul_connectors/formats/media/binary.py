@@ -7,13 +7,12 @@ is the path's last part; `parts` is the number of rows of the whole object. An e
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
 
 from skyhaul_connectors.formats.decoder import Account, WholeObject, even_cuts, rows
-from skyhaul_connectors.formats.media.media_type import HEAD, media_type
+from skyhaul_connectors.formats.media.media_type import HEAD, fingerprint, media_type
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import BLOB_PART_SIZE
@@ -24,7 +23,7 @@ class BinaryDecoder(WholeObject):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        return {"puremagic": version("puremagic"), "pyarrow": pa.__version__}
+        return {"pyarrow": pa.__version__, **fingerprint()}
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
         step = max(1, chunk_size // BLOB_PART_SIZE) * BLOB_PART_SIZE

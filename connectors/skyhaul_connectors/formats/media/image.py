@@ -3,10 +3,10 @@
 An object that is no image by its bytes is rejected, as is one that states more pixels than `max_pixels` (a
 decompression bomb to whoever decodes it) and one of more than `max_image` bytes. `format` is the media
 type's subtype (`png`, `jpeg`). `metadata` says `"truncated": true` of an image that was cut off, by its
-structure (what is padded behind its end is whole), and `orientation`, 1 to 8, where its EXIF data has one;
-width and height are those of the pixels as they are stored. Captions come from a list (`captions:
-metadata.jsonl`, see `captions`), with the image in a tar (`x.png` beside `x.txt`), from a table's column, or
-from objects of the source (`captions: beside`).
+structure (what is padded behind its end is whole; `truncated_by` in the commit record counts them by format),
+and `orientation`, 1 to 8, where its EXIF data has one; width and height are those of the pixels as they are
+stored. Captions come from a list (`captions: metadata.jsonl`, see `captions`), with the image in a tar
+(`x.png` beside `x.txt`), from a table's column, or from objects of the source (`captions: beside`).
 
 With `captions: beside`, objects that share a name but for its suffix are a group: the text of a `.txt`,
 `.caption` or `.text` is the caption of its images, a `.json` is in their `metadata`. A side-car that cannot

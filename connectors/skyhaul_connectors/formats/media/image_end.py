@@ -5,8 +5,10 @@ its format (EOI, IEND, the GIF trailer) is not reached. What lies behind the end
 garbage, a second picture or the film of a motion photo take nothing from the image. A picture that lacks
 bytes in its middle, or whose pixels are corrupt, is not told here: that takes a decoder.
 
-Without an end mark the sizes speak: WebP by its RIFF header, TIFF by its strips and tiles, BMP by the pixels
-that its header states, AVIF, HEIC and JPEG 2000 by their boxes. Other formats say nothing.
+JPEG 2000 codestreams are held against their tile-parts and EOC, QOI against its end mark; a TGA file whose
+end mark is gone is none that is known. Without an end mark the sizes speak: WebP by its RIFF header, TIFF by
+its strips and tiles, BMP by the pixels that its header states, AVIF, HEIC and JPEG 2000 by their boxes. Other
+formats say nothing.
 """
 
 from __future__ import annotations
@@ -17,15 +19,18 @@ from collections.abc import Callable
 
 from skyhaul_connectors.formats.media.image_parts import (
     EOI,
+    J2C_EOC,
     SOS,
     Entry,
     Tiff,
     boxes,
+    codestream_parts,
     jpeg_segments,
     png_chunks,
     riff_chunks,
 )
 
+_QOI_HEAD, _QOI_END = 14, b"\0\0\0\0\0\0\0\1"
 _IEND = b"IEND\xaeB`\x82"
 _GIF_BLOCK = re.compile(rb"[!,;]")
 _PICTURES = (b"mdat", b"jp2c", b"idat")
@@ -64,6 +69,21 @@ def _png(raw: bytes) -> bool:
             return False
     # A chunk that lies about its length is corrupt; where the end mark ends the bytes, nothing was cut off.
     return not raw.rstrip(b"\0").endswith(_IEND)
+
+
+def _j2c(raw: bytes) -> bool:
+    for kind, _, stop in codestream_parts(raw):
+        if stop > len(raw):
+            return True
+        if kind == J2C_EOC:
+            return False
+    # As of PNG: a part that lies about its length is corrupt.
+    return not raw.rstrip(b"\0").endswith(J2C_EOC)
+
+
+def _qoi(raw: bytes) -> bool:
+    # No pixels are written so: an index is not repeated.
+    return raw.find(_QOI_END, _QOI_HEAD) < 0
 
 
 def _gif(raw: bytes) -> bool:
@@ -154,6 +174,8 @@ _LOOKS: dict[str, Callable[[bytes], bool]] = {
     "image/webp": _webp,
     "image/bmp": _bmp,
     "image/tiff": _tiff,
+    "image/j2c": _j2c,
+    "image/qoi": _qoi,
     "image/jp2": _boxed,
     "image/avif": _boxed,
     "image/heic": _boxed,

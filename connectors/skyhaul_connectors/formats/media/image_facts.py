@@ -8,14 +8,14 @@ from typing import Any, Literal
 from skyhaul_connectors.formats.media.image_end import is_truncated
 from skyhaul_connectors.formats.media.image_orientation import orientation_of
 from skyhaul_connectors.formats.media.image_size import size_of
-from skyhaul_connectors.formats.media.media_type import HEAD, media_type
+from skyhaul_connectors.formats.media.media_type import HEAD, media_type, media_type_of_whole
 
 Truncated = Literal["keep", "reject"]
 
 MAX_PIXELS = 250_000_000
 """Pixels that an image may state, by default."""
 
-IMAGE_VERSION = "2"
+IMAGE_VERSION = "3"
 """Raised whenever the same image is told otherwise; part of the encoder fingerprint."""
 
 
@@ -45,12 +45,12 @@ class ImageFacts:
 
 def is_image(raw: bytes, path: str) -> bool:
     """Whether the bytes are an image's, whatever it is worth."""
-    return (media_type(raw[:HEAD], path) or "").startswith("image/")
+    return (media_type_of_whole(raw, path) or "").startswith("image/")
 
 
 def image_facts(raw: bytes, path: str, rules: ImageRules) -> ImageFacts:
     """path: the image's name, by which text is told to be SVG. Raises NoImage."""
-    kind = media_type(raw[:HEAD], path)
+    kind = media_type_of_whole(raw, path)
     if kind is None or not kind.startswith("image/"):
         raise NoImage(f"no image: its bytes are {kind or 'of no known type'}")
     size = size_of(raw, kind)
@@ -65,4 +65,14 @@ def image_facts(raw: bytes, path: str, rules: ImageRules) -> ImageFacts:
             raise NoImage(f"truncated: the {kind.partition('/')[2]} ends before its structure does")
         more["truncated"] = True
     width, height = size if size is not None and max(size) < 2**31 else (None, None)
-    return ImageFacts(kind.partition("/")[2].removeprefix("x-").removesuffix("+xml"), width, height, more)
+    return ImageFacts(_format(kind), width, height, more)
+
+
+def truncated_format(raw: bytes) -> str | None:
+    """The format of an image that was cut off, as `image_facts` names it; None of what was not."""
+    kind = media_type(raw[:HEAD], "")
+    return _format(kind) if kind is not None and is_truncated(raw, kind) else None
+
+
+def _format(kind: str) -> str:
+    return kind.partition("/")[2].removeprefix("x-").removesuffix("+xml")

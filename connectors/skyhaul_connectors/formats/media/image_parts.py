@@ -4,8 +4,8 @@ A part is stated to reach from `start` to `stop`; `stop` may be beyond the end o
 file that was cut off looks. Nothing is decoded, no walk raises, and none goes beyond `PARTS` parts, which no
 image has: a walk in Python takes microseconds for each.
 
-Formats: ITU T.81 (JPEG), PNG (W3C), the WebP container (RFC 9649), TIFF 6.0 and BigTIFF, the ISO base media
-file format (ISO/IEC 14496-12).
+Formats: ITU T.81 (JPEG), ISO/IEC 15444-1 (JPEG 2000 codestreams), PNG (W3C), the WebP container (RFC 9649),
+TIFF 6.0 and BigTIFF, the ISO base media file format (ISO/IEC 14496-12).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 SOI, EOI, SOS, APP1 = 0xD8, 0xD9, 0xDA, 0xE1
 
+J2C_SOT, J2C_EOC = b"\xff\x90", b"\xff\xd9"
+_J2C_SOT_SIZE = 12
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 """What ends or interrupts a scan. A stuffed zero and a restart are parts of it, reserved codes are passed
 over as decoders do."""
@@ -57,6 +59,35 @@ def jpeg_segments(raw: bytes) -> Iterator[Part]:
             return
         stated = int.from_bytes(raw[at : at + 2], "big")
         stop = at + max(2, stated) if len(raw) - at >= 2 else len(raw) + 1
+        yield Part(kind, at + 2, stop)
+        at = stop
+
+
+def codestream_parts(raw: bytes) -> Iterator[Part]:
+    """Of a JPEG 2000 codestream: the marker segments of its head, tile-parts, and its end mark."""
+    at = 2
+    for _ in range(PARTS):
+        kind = raw[at : at + 2]
+        if kind == J2C_EOC:
+            yield Part(kind, at + 2, at + 2)
+            return
+        if len(kind) < 2 or kind[0] != 0xFF:
+            return
+        if kind == J2C_SOT:
+            stated = int.from_bytes(raw[at + 6 : at + 10], "big")
+            stop = at + stated if stated else raw.find(J2C_EOC, at + _J2C_SOT_SIZE)
+            # Of the last one the length may be left out. No end mark is in its packets: what follows 0xff
+            # there is 0x8f at most.
+            least = at + _J2C_SOT_SIZE
+            if stated == 0 and stop < 0:
+                stop = len(raw) + 1
+        else:
+            stop = at + 2 + int.from_bytes(raw[at + 2 : at + 4], "big")
+            least = at + 4
+        if least > len(raw):
+            stop = len(raw) + 1
+        elif stop < least:
+            return
         yield Part(kind, at + 2, stop)
         at = stop
 

@@ -1,7 +1,8 @@
 """Width and height of an image from its header alone; nothing is decoded.
 
-Formats: PNG (W3C), JPEG (ITU T.81), GIF89a, WebP (RFC 9649), BMP, TIFF 6.0 and BigTIFF, JPEG 2000, ICO, PSD,
-AVIF and HEIC (ISO 23008-12, `ispe`).
+Formats: PNG (W3C), JPEG (ITU T.81), GIF89a, WebP (RFC 9649), BMP, TIFF 6.0 and BigTIFF, JPEG 2000 and its
+codestreams (ISO/IEC 15444-1, SIZ), ICO, PSD, AVIF and HEIC (ISO 23008-12, `ispe`), DDS (DDS_HEADER), QOI, and
+TGA.
 """
 
 from __future__ import annotations
@@ -106,6 +107,24 @@ def _jp2(raw: bytes) -> tuple[int, int] | None:
     return right - left, bottom - top
 
 
+def _j2c(raw: bytes) -> tuple[int, int]:
+    right, bottom, left, top = struct.unpack_from(">IIII", raw, 8)
+    return right - left, bottom - top
+
+
+def _dds(raw: bytes) -> tuple[int, int]:
+    height, width = struct.unpack_from("<II", raw, 12)
+    return width, height
+
+
+def _qoi(raw: bytes) -> tuple[int, int]:
+    return struct.unpack_from(">II", raw, 4)
+
+
+def _tga(raw: bytes) -> tuple[int, int]:
+    return struct.unpack_from("<HH", raw, 12)
+
+
 def _ico(raw: bytes) -> tuple[int, int]:
     return raw[6] or 256, raw[7] or 256
 
@@ -129,6 +148,10 @@ _SNIFFERS: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
     "image/bmp": _bmp,
     "image/tiff": _tiff,
     "image/jp2": _jp2,
+    "image/j2c": _j2c,
+    "image/vnd.ms-dds": _dds,
+    "image/qoi": _qoi,
+    "image/x-tga": _tga,
     "image/x-icon": _ico,
     "image/vnd.adobe.photoshop": _psd,
     "image/avif": _heif,

@@ -1,15 +1,21 @@
 """The media type of an object, told from its first bytes, and from its name where those say nothing.
 
 The common types are one regular expression; valid UTF-8 without control characters is text, of the kind that
-the suffix says; the rare rest is asked of puremagic. The system's own tables (/etc/mime.types) are left
-alone: they differ between machines, and the type reaches a shard.
+the suffix says; of the rare rest some have signatures here, and puremagic is asked for the others. The
+system's own tables (/etc/mime.types) are left alone: they differ between machines, and the type reaches a
+shard.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from importlib.metadata import version
 
 import puremagic
+
+MEDIA_TYPE_VERSION = "2"
+"""Raised whenever equal bytes are told to be of another type; part of the encoder fingerprint of blobs."""
 
 HEAD = 16 * 1024
 """Bytes of the object that are looked at."""
@@ -59,8 +65,28 @@ _SIGNATURES = {
     "font/woff2": rb"wOF2",
     "font/woff": rb"wOFF",
 }
+_RARE = {
+    # Registered by ISO/IEC JTC 1/SC 29/WG 1; ISO/IEC 15444-1, Annex A.
+    "image/j2c": rb"\xff\x4f\xff\x51",
+    # Not registered, as Apache's mime.types has it; the magic number and the header's size, 124.
+    "image/vnd.ms-dds": rb"DDS \x7c\x00\x00\x00",
+    # As the format's author recommends (https://qoiformat.org): magic number, 3 or 4 channels, colour space.
+    "image/qoi": rb"qoif.{8}[\x03\x04][\x00\x01]",
+    # As libmagic names Autodesk's animations; magic number and flags.
+    "video/x-fli": rb".{4}\x11\xaf.{8}[\x00\x03]\x00",
+    "video/x-flc": rb".{4}\x12\xaf.{8}[\x00\x03]\x00",
+}
+_TGA_END = b"TRUEVISION-XFILE.\x00"
+
+
+def _any_of(signatures: Mapping[str, bytes]) -> re.Pattern[bytes]:
+    return re.compile(b"|".join(b"(" + s + b")" for s in signatures.values()), re.DOTALL)
+
+
 _TYPES = list(_SIGNATURES)
-_SIGNATURE = re.compile(b"|".join(b"(" + s + b")" for s in _SIGNATURES.values()), re.DOTALL)
+_SIGNATURE = _any_of(_SIGNATURES)
+_RARE_TYPES = list(_RARE)
+_RARE_SIGNATURE = _any_of(_RARE)
 _TEXTS = {
     "css": "text/css",
     "csv": "text/csv",
@@ -96,6 +122,18 @@ def media_type(head: bytes, path: str) -> str | None:
     return _rare(head)
 
 
+def media_type_of_whole(raw: bytes, path: str) -> str | None:
+    """As `media_type`, of an object that is here in whole: a Truevision TGA file has no signature, and an end
+    mark from its version 2.0 on."""
+    found = media_type(raw[:HEAD], path)
+    return "image/x-tga" if found is None and raw.endswith(_TGA_END) else found
+
+
+def fingerprint() -> Mapping[str, str]:
+    """What of types reaches a record."""
+    return {"puremagic": version("puremagic"), "skyhaul.media_type": MEDIA_TYPE_VERSION}
+
+
 def signature_of(head: bytes) -> str | None:
     """The common type whose signature `head` begins with, or None."""
     found = _SIGNATURE.match(head)
@@ -114,6 +152,9 @@ def _is_text(head: bytes) -> bool:
 
 
 def _rare(head: bytes) -> str | None:
+    found = _RARE_SIGNATURE.match(head)
+    if found is not None and found.lastindex:
+        return _RARE_TYPES[found.lastindex - 1]
     try:
         matches = puremagic.magic_string(head)
     except (puremagic.PureError, ValueError):

@@ -29,6 +29,9 @@ def own_faults(record: CommitRecord) -> Iterator[tuple[str, str]]:
     if record.records.passed_over != passed_over:
         said = f"{record.records.passed_over} records passed over, its reasons count {passed_over}"
         yield "counts-differ", said
+    truncated = sum((record.truncated_by or {}).values())
+    if truncated > written:
+        yield "counts-differ", f"{truncated} truncated images written, its files hold {written} rows"
 
 
 def _misnamed(record: CommitRecord) -> Iterator[str]:
