@@ -42,6 +42,7 @@ from skyhaul_connectors.formats.missing import Missing, MissingOptions, Sentinel
 from skyhaul_connectors.formats.not_text import not_text
 from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
+from skyhaul_connectors.formats.same_names import NAMES_VERSION
 from skyhaul_connectors.formats.stream import PeekedStream, PlainStream, Stream
 from skyhaul_connectors.formats.table_header import Header, HeaderReader, HeaderRules
 from skyhaul_connectors.formats.table_lines import Cells, Dialect, Line, lines_decoded, lines_in, records_of
@@ -156,7 +157,7 @@ class CsvDecoder(WholeObject):
     @property
     def fingerprint(self) -> Mapping[str, str]:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        versions = {**VERSION, "pyarrow": pa.__version__, "python": python}
+        versions = {**VERSION, **NAMES_VERSION, "pyarrow": pa.__version__, "python": python}
         # Only a declared encoding has changed its meaning; a mark says no more than it did.
         return versions if self._declared is None else {**versions, **whatwg.fingerprint()}
 

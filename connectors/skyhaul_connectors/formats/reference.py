@@ -41,6 +41,7 @@ _RULES = {
     "Times as text": "iso_time",
     "Values that mean null": "missing",
     "The header of a table of text": "table_header",
+    "Columns of one name": "same_names",
     "Values of tables in `metadata`": "column_text",
 }
 """Title -> the module whose docstring tells it, its first line aside."""
