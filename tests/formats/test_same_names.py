@@ -200,6 +200,7 @@ def test_columns_of_text_are_told_apart_by_the_same_rule() -> None:
     assert csv("text,a,a,,\nt,1,2,,\n") == [{"a": "1", "a_1": "2"}]
     reason = "header: column 'a' is there twice (name them by `columns`)"
     assert csv("text,a,a\nt,1,2\n", fields={"url": "a"}) == [reason]
+    assert csv("text,a,a\nt,1,2\n", fields={"url": "/a"}) == [reason]
     assert csv("text,a,a\nt,1,2\n", fields={"url": "a_1"}) == [{"a": "1"}]
     assert csv("x\ntext,a,a\nt,1,2\n", skip_lines=2, columns=["text", "u", "url"]) == [{"u": "1"}]
 

@@ -26,12 +26,12 @@ from skyhaul_connectors.formats.column_text import json_value, writable
 from skyhaul_connectors.formats.column_values import converted, is_binary
 from skyhaul_connectors.formats.decoder import Account
 from skyhaul_connectors.formats.encodings import is_utf8
-from skyhaul_connectors.formats.fields import FieldMap, kind_of
+from skyhaul_connectors.formats.fields import FieldMap, kind_of, parts_of
 from skyhaul_connectors.formats.json_exact import canonical
 from skyhaul_connectors.formats.json_text import Mask, Unwritable, member
 from skyhaul_connectors.formats.plain_columns import plain
 from skyhaul_connectors.formats.printable import printable
-from skyhaul_connectors.formats.table_images import TableImages, parts_of, why_missing
+from skyhaul_connectors.formats.table_images import TableImages, why_missing
 from skyhaul_schemas.records import RAW_CAP
 
 _OTHER = "a column of another type"

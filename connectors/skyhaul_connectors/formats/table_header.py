@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 from skyhaul_connectors.formats.decoder import Account
+from skyhaul_connectors.formats.fields import parts_of
 from skyhaul_connectors.formats.lines import Rest
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.same_names import repeated, told_apart
@@ -110,8 +111,9 @@ class HeaderReader:
     def _problem(self, names: tuple[str, ...]) -> str | None:
         if len(names) > self._rules.cap:
             return f"{len(names)} columns, more than max_columns of {self._rules.cap}"
+        taken = {parts_of(column)[0] for column in self._rules.wanted}
         for twice in repeated(names):
-            if not twice or twice in self._rules.wanted:
+            if not twice or twice in taken:
                 return f"column {printable(twice)!r} is there twice (name them by `columns`)"
         return None
 

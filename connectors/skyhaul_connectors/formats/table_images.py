@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyhaul_connectors.formats.fields import FieldMap
+from skyhaul_connectors.formats.fields import FieldMap, parts_of
 from skyhaul_connectors.formats.image_facts import ImageRules, NoImage, image_facts
 from skyhaul_connectors.formats.json_exact import canonical, loads
 from skyhaul_connectors.formats.printable import printable
@@ -119,13 +119,6 @@ class TableImages:
         for name in _MEASURED:
             found[name] = pa.array(columns[name], found[name].type)
         return pa.array(texts, metadata.type), broken
-
-
-def parts_of(column: str) -> list[str]:
-    """The names that a JSON Pointer (RFC 6901) is made of; a column's name alone."""
-    if not column.startswith("/"):
-        return [column]
-    return [part.replace("~1", "/").replace("~0", "~") for part in column.split("/")[1:]]
 
 
 def places_of(fields: FieldMap, *, images: bool) -> list[Place]:
