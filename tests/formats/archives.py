@@ -47,6 +47,7 @@ def by_record(records: list[bytes]) -> bytes:
 
 WORDS = "The quick brown fox jumps over the lazy dog and says so at some length, page"
 PAGES = [response(f"{WORDS} {number}.", number) for number in range(20)]
+DRAFTS = [one.replace(b"WARC/1.0", b"WARC/0.1%d" % (7 + at % 2)) for at, one in enumerate(PAGES)]
 
 
 def numbers(found) -> list[int]:

@@ -64,10 +64,20 @@ def int96() -> bytes:
     return out.getvalue()
 
 
-def arrow(stream: bool = False) -> bytes:
+def arrow(stream: bool = False, table: pa.Table = TABLE) -> bytes:
     out = io.BytesIO()
-    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(out, TABLE.schema) as writer:
-        writer.write_table(TABLE, 20)
+    with (pa.ipc.new_stream if stream else pa.ipc.new_file)(out, table.schema) as writer:
+        writer.write_table(table, 20)
+    return out.getvalue()
+
+
+TWICE = pa.StructArray.from_arrays([TABLE["id"].combine_chunks()] * 2, names=["d", "d"])
+SAME_NAMES = pa.table([TABLE["text"], TABLE["id"], TWICE, TWICE], names=["text", "a", "a", "a_1"])
+
+
+def same_names() -> bytes:
+    out = io.BytesIO()
+    pq.write_table(SAME_NAMES, out, row_group_size=20, compression="none")
     return out.getvalue()
 
 
@@ -103,6 +113,7 @@ def tar(kind: int) -> bytes:
 JSONL = (
     b'{"text":"a \\ud83d\\ude00","n":1e5,"q":[1,{"k":null}]}\r\n{"id":12345678901234567890,"text":"b"}\n\n{}'
 )
+SAME = b"text,a,a_1,a\nx,1,2,3\n" * 3
 CSV = b'text,id,value,time\n"a ""b""\nc",1,2.5,2020-01-01\nd,2,-9999,2020-01-02T03:04:05Z\n'
 RDB = b"# agency\n# it's \"theirs\ntext;value;time;;\n5s;10n;20d;;\na;3,14;1700000000;;\nb;-9999,0;x;;y\r"
 BUOY = b"#STN YYYY MM WSPD  ATMP\n#text yr mo  m/s  degC\n22101 2018 07  1.0 MM\n22102 2018 07 99.9 -1.5\n"
@@ -139,9 +150,9 @@ SEEDS: dict[str, list[bytes]] = {
         "<p>ü".encode("utf-16"),
     ],
     "warc": [b"".join(PAGES), by_record(PAGES), WEB],
-    "parquet": [parquet(), int96()],
-    "arrow": [arrow(), arrow(stream=True)],
-    "csv": [CSV, CSV.decode().encode("utf-16"), BUOY, RDB, b'# t,"u\n# v"\n"one\n# two",-9999\n' * 3],
+    "parquet": [parquet(), int96(), same_names()],
+    "arrow": [arrow(), arrow(stream=True), arrow(table=SAME_NAMES)],
+    "csv": [CSV, CSV.decode().encode("utf-16"), BUOY, RDB, SAME, b'# t,"u\n# v"\n"one\n# two",-9999\n' * 3],
     "tsv": [CSV.replace(b",", b"\t")],
     "image": [
         png(),

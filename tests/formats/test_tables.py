@@ -65,23 +65,6 @@ def test_columns_are_mapped_and_the_rest_is_metadata(name: str) -> None:
     assert len({row["offset"] for row in found.rows}) == 1000
 
 
-@pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("depth", ["column", "struct", "list", "map"])
-def test_a_name_that_is_there_twice_is_refused_at_every_level(name: str, depth: str) -> None:
-    names = ["d", "d"]
-    twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([3])], names=names)
-    columns: list[pa.Array] = {
-        "column": [pa.array([1]), pa.array([3])],
-        "struct": [twice],
-        "list": [pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), twice)],
-        "map": [pa.MapArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array(["k"]), twice)],
-    }[depth]
-    table = pa.table([pa.array(["a"]), *columns], names=["text", *names[: len(columns)]])
-    found = decode(WRITERS[name](table), "x", format=name.split()[0])
-    assert (found.rows, found.damaged, len(found.rejects)) == ([], True, 1)
-    assert "'d' is there twice" in found.reasons[0]
-
-
 def test_row_groups_are_chunks_and_where_they_are_cut_changes_nothing() -> None:
     raw = parquet(DOCUMENTS, row_group_size=100, compression="none", use_dictionary=False)
     decoder = decoder_for("parquet", settings(), "x.parquet")

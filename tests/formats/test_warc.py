@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import io
-from collections import Counter
 from pathlib import Path
 
 import pytest
 import zstandard
-from fastwarc.warc import ArchiveIterator, WarcRecordType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,54 +95,6 @@ def test_a_response_of_another_protocol_is_what_its_content_type_says() -> None:
     assert found.texts == []
     assert found.reasons == ["no HTTP status line"]
     assert found.passed_over == {"no text: a DNS answer": 1, "no content type": 1}
-
-
-DRAFTS = [one.replace(b"WARC/1.0", b"WARC/0.1%d" % (7 + at % 2)) for at, one in enumerate(PAGES)]
-
-
-@pytest.mark.parametrize(
-    "change", [lambda raw: raw, lambda raw: raw.replace(b"\r\n", b"\n")], ids=["CRLF", "LF"]
-)
-@pytest.mark.parametrize("pack", [b"".join, by_record], ids=["plain", "by record"])
-def test_the_drafts_0_17_and_0_18_are_read_as_warc_is(pack, change) -> None:
-    lengths = [int(one.partition(b"Content-Length: ")[2].partition(b"\r")[0]) for one in DRAFTS]
-    drafts = []
-    for one, length in zip(DRAFTS, lengths, strict=True):
-        raw = change(one)
-        right = len(raw.partition(change(b"\r\n\r\n"))[2]) - 2 * len(change(b"\r\n"))
-        drafts.append(raw.replace(b"Content-Length: %d" % length, b"Content-Length: %d" % right))
-    raw = pack([*drafts, INFO.replace(b"1.0", b"0.18"), PAGES[3]])
-    found = decode(raw, "x.warc")
-    assert numbers(found) == [*range(20), 3]
-    assert (found.reasons, found.passed_over) == ([], {"a warcinfo record": 1})
-    # FastWARC wants the line ends that the standard wants.
-    responses = ArchiveIterator(io.BytesIO(pack(DRAFTS)), record_types=WarcRecordType.response)
-    seen = [one.record_id for one in responses]
-    assert [row["source_id"] for row in found.rows[:20]] == [one.strip("<>") for one in seen]
-
-
-@pytest.mark.parametrize("off", [-40, -3, 5, 6, 7, 8, 9, 10, 13, 14, 20, 30, 500])
-def test_a_draft_that_states_a_wrong_length_ends_where_the_next_record_begins(off: int) -> None:
-    for version, taken in ((b"WARC/0.18", True), (b"WARC/1.0", False)):
-        block = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n" + WORDS.encode()
-        bad = record("response", block, length=len(block) + off, WARC_Record_ID="<urn:uuid:9>")
-        found = decode(PAGES[0] + bad.replace(b"WARC/1.0", version) + PAGES[1] + PAGES[2], "x.warc")
-        assert (numbers(found), len(found.rejects)) == (([0, 9, 1, 2], 0) if taken else ([0, 1, 2], 1)), (
-            version
-        )
-        if taken:
-            assert found.texts[1] == WORDS
-            last = decode(PAGES[0] + bad.replace(b"WARC/1.0", version), "x.warc")
-            assert last.damaged == (off > 4), "an archive that ends inside a record is still truncated"
-
-
-def test_the_day_that_clueweb09_made_up_is_no_time_but_kept() -> None:
-    draft = DRAFTS[0].replace(b"2024-05-18T01:58:10Z", b"2009-03-65T08:43:19-0800")
-    (row,) = decode(draft, "x.warc").rows
-    assert row["created"] is None
-    assert '"date":"2009-03-65T08:43:19-0800"' in row["metadata"]
-    (row,) = decode(DRAFTS[0].replace(b"2024-05-18T01:58:10Z", b"20080430204825"), "x.warc").rows
-    assert row["created"].isoformat() == "2008-04-30T20:48:25+00:00"
 
 
 def test_segments_of_a_record_are_rejected() -> None:
@@ -405,52 +354,6 @@ def test_an_arc_record_that_is_too_long_costs_itself(pack, length: int) -> None:
     found = decode(pack([ARC_HEAD, _arc(1), _arc(2, length=length)]), "x.arc", format="warc")
     assert len(found.rows) == 1
     assert found.damaged
-
-
-EXPECTED = {
-    # What is no document among SOURCES.tsv's records: warcinfo, requests, metadata, revisits, images.
-    "warcio/example-bad-non-chunked.warc.gz": 1,
-    "warcio/example-bad.warc.gz.bad": 1,
-    "warcio/example-digest.warc": 0,
-    "warcio/example-iana.org-chunked.warc": 1,
-    "warcio/example-resource.warc.gz": 1,
-    "warcio/example-space-in-target-uri.warc.gz": 0,
-    "warcio/example.warc": 1,
-    "warcio/example.warc.gz": 1,
-    "whirlwind/whirlwind.warc": 1,
-    "whirlwind/whirlwind.warc.gz": 1,
-    "whirlwind/whirlwind.warc.wat": 0,
-    "whirlwind/whirlwind.warc.wat.gz": 0,
-    "whirlwind/whirlwind.warc.wet": 1,
-    "whirlwind/whirlwind.warc.wet.gz": 1,
-    "resiliparse/block-sized-records.warc": 0,
-    "resiliparse/block-sized-records.warc.gz": 0,
-    "resiliparse/block-sized-records.warc.lz4": 0,
-    "resiliparse/warcfile.warc": 16,
-    "resiliparse/warcfile.warc.gz": 16,
-    "resiliparse/warcfile.warc.lz4": 16,
-}
-
-
-def test_the_collected_archives_give_what_fastwarc_sees_in_them(shared_data: Path) -> None:
-    for name, count in EXPECTED.items():
-        path = shared_data / "webarchive" / name
-        found = decode(path.read_bytes(), name.removesuffix(".bad"), format="warc")
-        assert found.counts == (count, 0, False), name
-        if name.endswith(("lz4", ".bad")) or "non-chunked" in name:
-            continue  # FastWARC reads other members of these, or none
-        taken = {row["source_id"] for row in found.rows}
-        seen = Counter()
-        with path.open("rb") as file:
-            for one in ArchiveIterator(file, parse_http=True):
-                kinds = (WarcRecordType.response, WarcRecordType.conversion, WarcRecordType.resource)
-                if one.record_type not in kinds:
-                    continue
-                media = one.http_content_type if one.is_http else one.headers.get("Content-Type", "")
-                success = not one.is_http or 200 <= int(one.http_headers.status_code) < 300
-                if (media or "").startswith(("text/", "application/xhtml")) and success:
-                    seen[one.record_id.strip("<>")] += 1
-        assert taken == set(seen), name
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,24 +23,14 @@ from skyhaul.dataset.storage.store import DatasetStore
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Files whose path matches `files`, first match counts. notes: what the collection's `records` counts."""
+    """Files whose path matches `files`, first match counts."""
 
     name: str
     schema: str
     format: str
     files: str
-    notes: str = "files"
     fields: Mapping[str, str] = field(default_factory=dict)
     decode: Mapping[str, Any] = field(default_factory=dict)
-
-    def expected(self, stated: int) -> int:
-        """Records of a file for which the notes state so many: they count a table's header."""
-        return stated - 1 if self.format in ("csv", "tsv") else 1 if self.counts_files else stated
-
-    @property
-    def counts_files(self) -> bool:
-        """Whether a file is one record, whatever the notes count in it (lines, mostly)."""
-        return self.notes == "files"
 
 
 _PATH = {"text": "@path"}
@@ -54,14 +44,14 @@ _PACKED = r"^malformed/(bzip2|xz-tests|zstd-golden)/|paths.gz$|dict.dz$"
 
 GROUPS = (
     Group("images", "image", "image", _IMAGES),
-    Group("jsonl", "document", "jsonl", r"\.jsonl(\.gz|\.zst)?$|dolma/.*json.gz$", "lines", _PATH),
-    Group("json", "document", "json", r"\.(geo)?json(\.gz)?$", "files", _PATH),
-    Group("csv", "document", "csv", r"\.csv$|arrow-csv-fuzz", "lines", _PATH),
-    Group("tsv", "document", "tsv", r"\.tsv$", "lines", _PATH),
-    Group("parquet", "document", "parquet", _PARQUET, "rows", _PATH),
-    Group("arrow", "document", "arrow", _ARROW, "files", _PATH),
+    Group("jsonl", "document", "jsonl", r"\.jsonl(\.gz|\.zst)?$|dolma/.*json.gz$", _PATH),
+    Group("json", "document", "json", r"\.(geo)?json(\.gz)?$", _PATH),
+    Group("csv", "document", "csv", r"\.csv$|arrow-csv-fuzz", _PATH),
+    Group("tsv", "document", "tsv", r"\.tsv$", _PATH),
+    Group("parquet", "document", "parquet", _PARQUET, _PATH),
+    Group("arrow", "document", "arrow", _ARROW, _PATH),
     Group("html", "document", "html", r"^text/udhr/.*\.html$"),
-    Group("warc", "document", "warc", r"^webarchive/(?!.*paths.gz)", "records"),
+    Group("warc", "document", "warc", r"^webarchive/(?!.*paths.gz)"),
     Group("tar", "blob", "tar", r"\.tar(\.gz|\.bz2|\.xz|\.zst)?$|\.tgz$"),
     Group("packed", "document", "text", _PACKED, decode={"encoding": "latin-1"}),
     Group("text", "document", "text", _TEXT),
@@ -69,35 +59,37 @@ GROUPS = (
 )
 
 
-def differences() -> dict[str, Difference]:
-    """What comes of a file otherwise than the notes state, or with rejects; explained one by one."""
-    with Path(__file__).with_name("collection_differences.tsv").open() as file:
-        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-    return {
-        path: Difference(int(kept), int(rejects), damaged == "damaged", reason, why)
-        for path, kept, rejects, damaged, reason, why in rows
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """reason: how the first reject's begins; empty where a library words it."""
+    """What comes of a file, otherwise than by a reader that has read it, or than by all that refuse it.
+    passed: how many are passed over. reason: how the first reject's begins."""
 
     rows: int
     rejects: int
     damaged: bool
+    passed: int
     reason: str
     why: str
 
 
-def notes(folder: Path) -> dict[str, int]:
-    """Path -> the records that the collection's notes state; documentation left out."""
+def differences() -> dict[str, Difference]:
+    """By path, explained one by one."""
+    with Path(__file__).with_name("collection_differences.tsv").open() as file:
+        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+    return {
+        path: Difference(int(kept), int(rejects), damaged == "damaged", int(passed), reason, why)
+        for path, kept, rejects, damaged, passed, reason, why in rows
+    }
+
+
+def collected(folder: Path) -> list[str]:
+    """The paths of the collection's files; documentation left out."""
     with (folder / "SOURCES.tsv").open() as file:
         rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if len(row) >= 7]
-    return {row[0]: int(row[5] or 0) for row in rows[1:] if row[6] != "doc" and (folder / row[0]).is_file()}
+    return [row[0] for row in rows[1:] if row[6] != "doc" and (folder / row[0]).is_file()]
 
 
-def grouped(paths: Mapping[str, int]) -> dict[str, list[str]]:
+def grouped(paths: Iterable[str]) -> dict[str, list[str]]:
     """Group -> paths."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in paths:
@@ -120,9 +112,6 @@ class Came:
     rejected: int = 0
     passed_over: int = 0
     slowest: float = 0.0
-
-    def records(self, path: str) -> int:
-        return self.rows[path] + self.rejects[path]
 
 
 def what_came(store: DatasetStore, folder: Path) -> Came:

@@ -41,6 +41,7 @@ _RULES = {
     "Times as text": "records.iso_time",
     "Values that mean null": "records.missing",
     "The header of a table of text": "delimited.header",
+    "Columns of one name": "records.same_names",
     "Values of tables in `metadata`": "columnar.text_columns",
 }
 """Title -> the module whose docstring tells it, its first line aside."""

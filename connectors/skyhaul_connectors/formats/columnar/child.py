@@ -1,13 +1,15 @@
 """What the child process does with Parquet and Arrow files: their layout, and their rows (see `isolated`).
 
-A task names the format, the object's size and the columns wanted. Batches are validated in full before they
-are handed over, since a file may state offsets and texts that are none; each holds about `BATCH_BYTES`, so
-that the parent's memory is bounded whatever the file expands to here.
+A task names the format, the object's size, the columns wanted and those that fields take (`mapped`: names
+from a column inwards). Columns of one name come told apart (see `same_names`). Batches are validated in full
+before they are handed over, since a file may state offsets and texts that are none; each holds about
+`BATCH_BYTES`, so that the parent's memory is bounded whatever the file expands to here.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +26,12 @@ from skyhaul_connectors.formats.columnar.ipc_layout import (
 )
 from skyhaul_connectors.formats.columnar.plain_columns import plain
 from skyhaul_connectors.formats.isolated import Read
+from skyhaul_connectors.formats.records.same_names import (
+    batch_told_apart,
+    has_repeated,
+    repeated_inside,
+    told_apart,
+)
 
 BATCH_BYTES = 4 * 1024 * 1024
 MAX_ROW_BYTES = 256 * 1024 * 1024
@@ -56,8 +64,10 @@ def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]
 def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | dict[str, Any]]:
     """The rows of `task["groups"]`, one group after the other."""
     file = _parquet(task, read)
-    wide = _int96(file.metadata, task["columns"])
+    names = _Names(file.schema_arrow, task)
+    wide: list[str] | None = _int96(file.metadata, task["columns"])
     coarse = _parquet(task, read, int96="ms") if wide else file
+    again_of = task["columns"] if names.repeat else wide
     for number in task["groups"]:
         group = file.metadata.row_group(number)
         rows = group.num_rows
@@ -69,10 +79,10 @@ def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | 
             batch_rows, row_groups=[number], columns=task["columns"], use_threads=False
         )
         if wide:
-            again = coarse.iter_batches(batch_rows, row_groups=[number], columns=wide, use_threads=False)
+            again = coarse.iter_batches(batch_rows, row_groups=[number], columns=again_of, use_threads=False)
             batches = _not_wrapped(batches, again)
         for batch in batches:
-            yield from _handed_over(batch)
+            yield from _handed_over(batch, names)
     yield {}
 
 
@@ -116,18 +126,20 @@ def arrow_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | di
     source = pa.PythonFile(RangeFile(read, task["size"]), mode="r")
     columns = task["columns"]
     if task["groups"] is None:
-        batches: Iterator[pa.RecordBatch] = iter(pa.ipc.open_stream(source))
+        stream = pa.ipc.open_stream(source)
+        schema, batches = stream.schema, iter(stream)
     else:
+        schema = pa.ipc.open_file(source).schema
         # Chosen by number, Arrow reads no other column's buffers. None chosen would mean all of them.
-        names = pa.ipc.open_file(source).schema.names if columns is not None else []
-        chosen = [n for n, name in enumerate(names) if name in columns]
+        chosen = [n for n, name in enumerate(schema.names) if name in (columns or ())]
         options = pa.ipc.IpcReadOptions(included_fields=chosen, use_threads=False)
         file = pa.ipc.open_file(source, options=options)
         batches = (file.get_batch(n) for n in task["groups"])
+    names = _Names(schema, task)
     for batch in batches:
         if columns is not None:
-            batch = batch.select([name for name in batch.schema.names if name in columns])
-        yield from _handed_over(batch)
+            batch = batch.select([n for n, name in enumerate(batch.schema.names) if name in columns])
+        yield from _handed_over(batch, names)
     yield {}
 
 
@@ -186,8 +198,8 @@ def _not_wrapped(
     """`batches` as they are. Arrow lets days beyond 64 bits of microseconds (the year 294247) wrap without a
     word; milliseconds, in which the same columns come `again`, hold all of 96 bits. Raises ValueError."""
     for batch, coarse in zip(batches, again, strict=True):
-        for name, column in zip(coarse.schema.names, coarse.columns, strict=True):
-            if not _agree(batch.column(name), column):
+        for name, column, fine in _paired(coarse.schema, coarse.columns, batch.schema, batch.columns):
+            if not _agree(fine, column):
                 raise ValueError(f"column {name!r} holds an INT96 time beyond 64 bits of microseconds")
         yield batch
 
@@ -195,9 +207,8 @@ def _not_wrapped(
 def _agree(fine: pa.Array, coarse: pa.Array) -> bool:
     """Whether the leaves of `coarse`, which are milliseconds, are those of `fine`, which has more of them."""
     if pa.types.is_struct(coarse.type):
-        inner = dict(zip((field.name for field in fine.type), fine.flatten(), strict=True))
-        names = (field.name for field in coarse.type)
-        return all(_agree(inner[name], column) for name, column in zip(names, coarse.flatten(), strict=True))
+        found = _paired(coarse.type, coarse.flatten(), fine.type, fine.flatten())
+        return all(_agree(inner, column) for _, column, inner in found)
     if pa.types.is_map(coarse.type):
         return _agree(fine.keys, coarse.keys) and _agree(fine.items, coarse.items)
     if pa.types.is_nested(coarse.type):
@@ -229,12 +240,59 @@ def _span(column: Any) -> tuple[int, int]:
     return start, start + column.total_compressed_size
 
 
-def _handed_over(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    _refuse_twice("column", batch.schema.names)
+class _Names:
+    """What the columns of one table are called. repeat: whether some name, also of a struct's field, is there
+    twice. Raises ValueError where the job takes what such a name alone does not tell."""
+
+    def __init__(self, schema: pa.Schema, task: dict[str, Any]) -> None:
+        self.repeat = has_repeated(schema)
+        self._apart: dict[str, list[str]] = {}
+        if not self.repeat:
+            return
+        for name, own in zip(schema.names, told_apart(schema.names), strict=True):
+            self._apart.setdefault(name, []).append(own)
+        columns = task["columns"]
+        parts = {column.partition(".")[0] for column in columns or () if column not in self._apart}
+        inside = next((name for name in parts if len(self._apart.get(name, ())) > 1), None)
+        if inside is not None:
+            raise ValueError(f"columns: {inside!r} is there twice; name all of it, not what is inside")
+        read = [field for field in schema if columns is None or field.name in {*columns, *parts}]
+        twice = repeated_inside(read, task["mapped"])
+        if twice is not None:
+            raise ValueError(
+                f"{twice!r} is there twice, and a field of the schema takes it; take the second as"
+                f" {f'{twice}_1'!r}, or another column"
+            )
+
+    def told_apart(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """A batch of some of the columns, which is valid."""
+        if not self.repeat:
+            return batch
+        seen: Counter[str] = Counter()
+        found = []
+        for name in batch.schema.names:
+            found.append(self._apart[name][seen[name]])
+            seen[name] += 1
+        return batch_told_apart(batch, found)
+
+
+def _paired(
+    coarse: Any, columns: list[pa.Array], fine: Any, among: list[pa.Array]
+) -> Iterator[tuple[str, pa.Array, pa.Array]]:
+    """Name, coarse and fine column: by place where both are of the same columns, else by name."""
+    names, known = ([field.name for field in kind] for kind in (coarse, fine))
+    if names == known:
+        yield from zip(names, columns, among, strict=True)
+        return
+    inner = dict(zip(known, among, strict=True))
+    yield from ((name, column, inner[name]) for name, column in zip(names, columns, strict=True))
+
+
+def _handed_over(batch: pa.RecordBatch, names: _Names) -> Iterator[pa.RecordBatch]:
     for column in batch.schema.types:
         _check_names(column)
     batch.validate(full=True)
-    batch = _plain(batch)
+    batch = _plain(names.told_apart(batch))
     step = max(1, int(batch.num_rows * BATCH_BYTES // max(1, batch.nbytes)))
     for start in range(0, batch.num_rows, step):
         piece = batch.slice(start, step)
@@ -244,25 +302,16 @@ def _handed_over(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _check_names(kind: pa.DataType) -> None:
-    """Raises ValueError where a struct has two fields of one name (a Python dict would keep the last), and
-    UnicodeDecodeError where an inner field's name is no UTF-8, which Arrow takes as it is."""
+    """Raises UnicodeDecodeError where an inner field's name is no UTF-8, which Arrow takes as it is."""
     if isinstance(kind, pa.BaseExtensionType):
         _check_names(kind.storage_type)
     elif pa.types.is_dictionary(kind):
         _check_names(kind.value_type)
     else:
-        fields = [kind.field(place) for place in range(kind.num_fields)]
-        names = [field.name for field in fields]
-        if pa.types.is_struct(kind):
-            _refuse_twice("field", names)
-        for field in fields:
+        for place in range(kind.num_fields):
+            field = kind.field(place)
+            field.name  # noqa: B018  # decodes it
             _check_names(field.type)
-
-
-def _refuse_twice(what: str, names: list[str]) -> None:
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{what} {twice!r} is there twice")
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -23,13 +23,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyhaul_connectors.formats.charsets.encodings import is_utf8
-from skyhaul_connectors.formats.columnar.image_columns import TableImages, parts_of, why_missing
+from skyhaul_connectors.formats.columnar.image_columns import TableImages, why_missing
 from skyhaul_connectors.formats.columnar.plain_columns import plain
 from skyhaul_connectors.formats.columnar.text_columns import json_value, writable
 from skyhaul_connectors.formats.columnar.values import converted, is_binary
 from skyhaul_connectors.formats.decoder import Account
 from skyhaul_connectors.formats.printable import printable
-from skyhaul_connectors.formats.records.fields import FieldMap, kind_of
+from skyhaul_connectors.formats.records.fields import FieldMap, kind_of, parts_of
 from skyhaul_connectors.formats.records.json_columns import Mask, Unwritable, member
 from skyhaul_connectors.formats.records.json_exact import canonical
 from skyhaul_schemas.records import RAW_CAP

@@ -33,7 +33,7 @@ from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.bytes.parts import merged
 from skyhaul_connectors.formats.bytes.stream import Broken
 from skyhaul_connectors.formats.columnar.columns import TableColumns
-from skyhaul_connectors.formats.columnar.image_columns import TableImages
+from skyhaul_connectors.formats.columnar.image_columns import TableImages, places_of
 from skyhaul_connectors.formats.columnar.parquet_layout import FOOTER, TableLayout, end_of, with_tail
 from skyhaul_connectors.formats.decoder import Account, WholeObject, rows
 from skyhaul_connectors.formats.isolated import Read
@@ -42,6 +42,7 @@ from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSetti
 from skyhaul_connectors.formats.records.fields import VERSION, FieldMap
 from skyhaul_connectors.formats.records.melt import MeltOptions
 from skyhaul_connectors.formats.records.missing import MissingOptions
+from skyhaul_connectors.formats.records.same_names import NAMES_VERSION, Place
 from skyhaul_connectors.formats.records.times import TimeOptions
 from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 
@@ -74,10 +75,11 @@ class _Tables(WholeObject):
         self._rules = ImageRules(options.max_pixels, options.truncated)
         self._fields = FieldMap(settings, options, options.melt, options.missing)
         self._width = max(1, len(self._fields.melt))
+        self._mapped: list[Place] = places_of(self._fields, images=settings.schema == "image")
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        found = {**VERSION, "orjson": orjson.__version__, "pyarrow": pa.__version__}
+        found = {**VERSION, **NAMES_VERSION, "orjson": orjson.__version__, "pyarrow": pa.__version__}
         if self.settings.schema == "image":
             found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})
         return found
@@ -164,7 +166,7 @@ class _Tables(WholeObject):
     def _rows(self, size: int, read: Read, group: int | None) -> Iterator[pa.RecordBatch]:
         """The rows of a group, or of all the object where it has none."""
         groups = None if group is None else [group]
-        for found in isolated.run(_CHILD, self._task("rows", size, groups=groups), read):
+        for found in isolated.run(_CHILD, self._task("rows", size, groups=groups, mapped=self._mapped), read):
             if isinstance(found, pa.RecordBatch):
                 yield found
 

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 
 from skyhaul_connectors.formats.media.image_facts import ImageRules, NoImage, image_facts
 from skyhaul_connectors.formats.printable import printable
-from skyhaul_connectors.formats.records.fields import FieldMap
+from skyhaul_connectors.formats.records.fields import FieldMap, parts_of
 from skyhaul_connectors.formats.records.json_exact import canonical, loads
+from skyhaul_connectors.formats.records.same_names import Place
 
 _BYTES, _PATH = "bytes", "path"
 _MEASURED = ("format", "width", "height")
@@ -120,11 +121,15 @@ class TableImages:
         return pa.array(texts, metadata.type), broken
 
 
-def parts_of(column: str) -> list[str]:
-    """The names that a JSON Pointer (RFC 6901) is made of; a column's name alone."""
-    if not column.startswith("/"):
-        return [column]
-    return [part.replace("~1", "/").replace("~0", "~") for part in column.split("/")[1:]]
+def places_of(fields: FieldMap, *, images: bool) -> list[Place]:
+    """What the fields take of a table: names from a column inwards; of images also what a struct may hold."""
+    pointers = [column for column in fields.columns.values() if column.startswith("/")]
+    found: list[Place] = [[column] for column in sorted(fields.taken)]
+    found += map(parts_of, pointers)
+    own = fields.columns.get(_BYTES, "/") if images else "/"
+    if not own.startswith("/"):
+        found += [[None if own == _BYTES else own, name] for name in (_BYTES, _PATH)]
+    return found
 
 
 def why_missing(column: str, table: Mapping[str, pa.Array]) -> str:

@@ -52,6 +52,7 @@ from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSetti
 from skyhaul_connectors.formats.records.fields import VERSION, Drift, FieldMap
 from skyhaul_connectors.formats.records.melt import MeltOptions
 from skyhaul_connectors.formats.records.missing import Missing, MissingOptions, Sentinel
+from skyhaul_connectors.formats.records.same_names import NAMES_VERSION
 from skyhaul_connectors.formats.records.times import TimeOptions
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Size
@@ -163,7 +164,7 @@ class CsvDecoder(WholeObject):
     @property
     def fingerprint(self) -> Mapping[str, str]:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        versions = {**VERSION, "pyarrow": pa.__version__, "python": python}
+        versions = {**VERSION, **NAMES_VERSION, "pyarrow": pa.__version__, "python": python}
         # Only a declared encoding has changed its meaning; a mark says no more than it did.
         return versions if self._declared is None else {**versions, **whatwg.fingerprint()}
 

@@ -4,6 +4,9 @@ With a comment mark the header may stand behind the mark (`#YY MM DD WDIR`, as N
 that only explain (as USGS has it). Of the lines at the start that begin with the mark, and the first one that
 does not, it is the one that names the most columns of those that the job wants; the latter, where it names
 as many as any; and where none names any, the first.
+
+Columns of one name are told apart (see `same_names`), unless the job takes that name or it is none: then the
+header is damage.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from skyhaul_connectors.formats.bytes.lines import Rest
 from skyhaul_connectors.formats.decoder import Account
 from skyhaul_connectors.formats.delimited.rows import Cells, Dialect, Line, records_of
 from skyhaul_connectors.formats.printable import printable
+from skyhaul_connectors.formats.records.fields import parts_of
+from skyhaul_connectors.formats.records.same_names import repeated, told_apart
 
 Lines = Iterator[Line | Rest]
 
@@ -100,15 +105,17 @@ class HeaderReader:
             if problem:
                 self._account.damage(head.offset, head.length, f"header: {problem}", head.raw)
                 return None
+            names = tuple(told_apart(names))
         return Header(names, dict(zip(names, units, strict=False)), self._stop, unnamed)
 
     def _problem(self, names: tuple[str, ...]) -> str | None:
         if len(names) > self._rules.cap:
             return f"{len(names)} columns, more than max_columns of {self._rules.cap}"
-        twice = _twice(names)
-        if twice is None:
-            return None
-        return f"column {printable(twice)!r} is there twice (name them by `columns`)"
+        taken = {parts_of(column)[0] for column in self._rules.wanted}
+        for twice in repeated(names):
+            if not twice or twice in taken:
+                return f"column {printable(twice)!r} is there twice (name them by `columns`)"
+        return None
 
     def _skip(self, count: int) -> bool:
         for _ in range(count):
@@ -226,13 +233,3 @@ def _without_mark(lines: Lines, mark: str | None) -> Lines:
 
 def _stripped(record: Cells) -> tuple[str, ...]:
     return tuple(cell.strip() for cell in record.cells)
-
-
-def _twice(names: tuple[str, ...]) -> str | None:
-    """A name that is there more than once."""
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    return None

@@ -325,12 +325,19 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), f"a {type(value).__name__}")
 
 
+def parts_of(column: str) -> list[str]:
+    """The names that a JSON Pointer (RFC 6901) is made of; a column's name alone."""
+    if not column.startswith("/"):
+        return [column]
+    return [part.replace("~1", "/").replace("~0", "~") for part in column.split("/")[1:]]
+
+
 def _at(record: Any, pointer: str) -> Any:
     """The value at a JSON Pointer; objects only, since an index into an array is no stable column."""
-    for part in pointer.split("/")[1:]:
+    for part in parts_of(pointer):
         if not isinstance(record, Mapping):
             return _MISSING
-        record = record.get(part.replace("~1", "/").replace("~0", "~"), _MISSING)
+        record = record.get(part, _MISSING)
         if record is _MISSING:
             return _MISSING
     return record
