@@ -178,7 +178,7 @@ class FieldMap:
         if self.missing:
             record = self.missing.record(record)
         if not self.melt:
-            return [self.row(record, account)]
+            return [self.row(record, account) if self.lenient else self._row(record, None)]
         unfit: list[tuple[str, str]] | None = [] if self.lenient and account is not None else None
         station, time, latitude, longitude, metadata = self._row(record, unfit)
         found = []
