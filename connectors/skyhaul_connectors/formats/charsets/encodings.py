@@ -67,7 +67,7 @@ class Encoding:
 
     def decode(self, raw: bytes) -> str:
         """Text of `raw`, without a byte order mark at its start. Raises BadText."""
-        for mark, name in _MARKS:
+        for mark, name in _MARKS if raw[:1] in _FIRST_OF_MARKS else ():
             is_order = self.name == "utf-32" and name.startswith("utf-32")
             if raw.startswith(mark) and (name == self.name or is_order):
                 return _decode(raw[len(mark) :], name)

@@ -249,7 +249,9 @@ class CsvDecoder(WholeObject):
             account.reject(record.offset, record.length, problem, record.raw)
             return
         written = self._missing
-        values = {name: None if cell in written else cell for name, cell in zip(names, cells, strict=True)}
+        values: dict[str, str | None] = dict(zip(names, cells, strict=True))
+        if not written.isdisjoint(cells):  # rare, and a loop of its own costs more than to look
+            values = {name: None if cell in written else cell for name, cell in values.items()}
         for name in fields.numbers:
             cell = values.get(name)
             if cell is not None and cell.strip() in written:

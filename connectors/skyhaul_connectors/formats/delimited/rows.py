@@ -38,7 +38,7 @@ class Dialect:
     comment: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: 0.35 us to make one instead of 1.2, and each line makes two such
 class Line:
     """One line: `text` without its LF, `length` bytes without it; `raw` is its bytes, or their beginning
     where there is a problem; `end` is the LF's bytes, none where the object ends instead."""
@@ -56,7 +56,7 @@ class Line:
         return self.length + len(self.end)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as Line is not
 class Cells:
     """One record. Either `cells`, or the `problem` that makes it a reject."""
 

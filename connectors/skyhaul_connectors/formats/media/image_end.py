@@ -37,6 +37,7 @@ _PICTURES = (b"mdat", b"jp2c", b"idat")
 _BOXES = (*_PICTURES, b"meta", b"moov", b"moof", b"jp2h", b"free", b"skip", b"uuid", b"xml ")
 """Boxes of the outermost level, as far as they are common; of other names, padding may be made."""
 _STRIPS, _TILES = (273, 279), (324, 325)
+_OF_PICTURES = frozenset((*_STRIPS, *_TILES))
 
 
 def is_truncated(raw: bytes, media_type: str) -> bool:
@@ -136,7 +137,7 @@ def _tiff(raw: bytes) -> bool:
     file = Tiff(raw)
     budget = len(raw)
     pictures = 0
-    for entries in file.directories():
+    for entries in file.directories(_OF_PICTURES):
         fields = {entry.tag: entry for entry in entries}
         for offsets, counts in (_STRIPS, _TILES):
             if offsets in fields:

@@ -21,6 +21,7 @@ from skyhaul_connectors.formats.media.image_parts import (
 )
 
 _ORIENTATION = 274
+_WANTED = frozenset({_ORIENTATION})
 _EXIF = b"Exif\0\0"
 _BYTE_ORDERS = (b"II*\0", b"MM\0*")
 
@@ -60,8 +61,8 @@ def _cut(raw: bytes, part: Part) -> bytes | None:
 
 def _orientation(data: bytes) -> int | None:
     file = Tiff(data)
-    for entry in next(iter(file.directories()), []):
-        if entry.tag == _ORIENTATION and entry.count == 1:
+    for entry in next(file.directories(_WANTED), []):
+        if entry.count == 1:
             found = file.values(entry, 1)
             return found[0] if found and 1 <= found[0] <= 8 else None
     return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,7 +24,12 @@ _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 """What ends or interrupts a scan. A stuffed zero and a restart are parts of it, reserved codes are passed
 over as decoders do."""
 
+_MARKERS = frozenset((*range(0xC0, 0xD0), *range(0xD8, 0xFF)))
+"""The second bytes that `_MARKER` takes."""
+_KINDS = tuple(bytes((code,)) for code in range(256))
+
 _BOX_TYPE = re.compile(rb"[ -~]{4}")
+_PNG_CHUNK = struct.Struct(">I4s").unpack_from
 _IFDS = 4096
 
 PARTS = 100_000
@@ -46,20 +51,26 @@ class Part(NamedTuple):
 def jpeg_segments(raw: bytes) -> Iterator[Part]:
     """Segments from the first marker to the end of the image, whose `kind` is the marker's code. What lies
     behind the end mark (padding, further images) is not looked at."""
-    at = 2
+    at, size = 2, len(raw)
     for _ in range(PARTS):
-        found = _MARKER.search(raw, at)
-        if found is None:
-            return
-        at = found.end()
+        # Most segments follow one another without a gap: a search costs more than this look.
+        if at + 1 < size and raw[at] == 0xFF and raw[at + 1] in _MARKERS:
+            at += 2
+        else:
+            found = _MARKER.search(raw, at)
+            if found is None:
+                return
+            at = found.end()
         code = raw[at - 1]
-        kind = bytes((code,))
         if code in (SOI, EOI):
-            yield Part(kind, at, at)
+            yield Part(_KINDS[code], at, at)
             return
-        stated = int.from_bytes(raw[at : at + 2], "big")
-        stop = at + max(2, stated) if len(raw) - at >= 2 else len(raw) + 1
-        yield Part(kind, at + 2, stop)
+        if at + 2 <= size:
+            stated = raw[at] << 8 | raw[at + 1]
+            stop = at + (stated if stated > 2 else 2)
+        else:
+            stop = size + 1
+        yield Part(_KINDS[code], at + 2, stop)
         at = stop
 
 
@@ -94,11 +105,11 @@ def codestream_parts(raw: bytes) -> Iterator[Part]:
 
 def png_chunks(raw: bytes) -> Iterator[Part]:
     """Chunks, up to IEND; each reaches to the end of its checksum."""
-    at = 8
+    at, last = 8, len(raw) - 8
     for _ in range(PARTS):
-        if len(raw) - at < 8:
+        if at > last:
             return
-        length, kind = struct.unpack_from(">I4s", raw, at)
+        length, kind = _PNG_CHUNK(raw, at)
         yield Part(kind, at + 8, at + 12 + length)
         if kind == b"IEND":
             return
@@ -157,8 +168,8 @@ class Tiff:
         self.cut = False
         """Whether a directory was stated beyond the bytes, as far as was read."""
 
-    def directories(self) -> Iterator[list[Entry]]:
-        """The fields of each directory of the chain."""
+    def directories(self, wanted: Set[int]) -> Iterator[list[Entry]]:
+        """The fields of each directory of the chain, as far as their tags are `wanted`."""
         pointer, count_code, entry_size, value_at = ("Q", "Q", 20, 12) if self._big else ("I", "H", 12, 8)
         width = struct.calcsize(pointer)
         at = self._number(pointer, 8 if self._big else 4)
@@ -174,7 +185,10 @@ class Tiff:
                 return
             held = min(count, max(0, len(self.raw) - start) // entry_size, budget)
             budget -= held
-            yield [self._entry(start + n * entry_size, value_at, width) for n in range(held)]
+            held_bytes = memoryview(self.raw)[start : start + held * entry_size]
+            tags = struct.iter_unpack(f"{self._order}H{entry_size - 2}x", held_bytes)
+            places = [start + n * entry_size for n, (tag,) in enumerate(tags) if tag in wanted]
+            yield [self._entry(place, value_at, width) for place in places]
             at = self._number(pointer, start + count * entry_size)
         if at is None:
             self.cut = True

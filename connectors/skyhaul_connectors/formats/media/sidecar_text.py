@@ -64,7 +64,7 @@ class SideCarText:
             if encoding is UTF_8:
                 _say_where(raw)
             raise
-        if _SURROGATE.search(text):  # as some of Python's encodings give it
+        if encoding is not UTF_8 and _SURROGATE.search(text):  # as some of Python's encodings give it
             raise BadText("a lone surrogate")
         return text
 

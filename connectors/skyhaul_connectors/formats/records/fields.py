@@ -102,8 +102,16 @@ class FieldMap:
         self.taken |= {one.quality for one in self.melt.values() if one.quality is not None}
         self.of_object: dict[str, str] = {}
         self._plan = tuple(
-            (name, column, column[:1], self._converter(name), name in self.required)
+            (
+                name,
+                column,
+                column[:1] not in "/@",
+                convert in (_text, _identifier),
+                convert,
+                name in self.required,
+            )
             for name, column in self.columns.items()
+            for convert in (self._converter(name),)
             if not (self.melt and name in ("quantity", "value", "unit", "quality"))
         )
         self.numbers = frozenset(self.melt) | {
@@ -144,15 +152,15 @@ class FieldMap:
 
     def _row(self, record: Mapping[str, Any], unfit: list[tuple[str, str]] | None) -> Row:
         values: list[Any] = []
-        for name, column, mark, convert, required in self._plan:
-            found = record.get(column) if mark not in "/@" else self._elsewhere(record, column)
+        for name, column, is_own, takes_text, convert, required in self._plan:
+            found = record.get(column) if is_own else self._elsewhere(record, column)
             if found is None or found is _MISSING:
                 if required:
                     state = "null" if column in record else "missing"
                     raise Drift(f"{name}: column {printable(column)!r} is {state}")
                 values.append(None)
                 continue
-            if convert is _text and type(found) is str:
+            if takes_text and type(found) is str:
                 values.append(found)
                 continue
             try:
@@ -178,7 +186,7 @@ class FieldMap:
         if self.missing:
             record = self.missing.record(record)
         if not self.melt:
-            return [self.row(record, account)]
+            return [self.row(record, account) if self.lenient else self._row(record, None)]
         unfit: list[tuple[str, str]] | None = [] if self.lenient and account is not None else None
         station, time, latitude, longitude, metadata = self._row(record, unfit)
         found = []
