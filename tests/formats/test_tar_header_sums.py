@@ -6,7 +6,6 @@ import tarfile
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from skyhaul_connectors.formats.tar_members import _header_size, _sums
 
 
