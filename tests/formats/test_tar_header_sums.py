@@ -6,7 +6,8 @@ import tarfile
 
 from hypothesis import given
 from hypothesis import strategies as st
-from skyhaul_connectors.formats.tar_members import _header_size, _sums
+
+from skyhaul_connectors.formats.archive.tar_members import _header_size, _sums
 
 
 @given(st.one_of(st.binary(max_size=512), st.binary(max_size=512).map(lambda b: bytes(c & 127 for c in b))))
