@@ -10,9 +10,8 @@ from typing import Protocol
 from skyhaul_connectors.sources.http.connection import HttpConnection
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
-from skyhaul_connectors.sources.http.range_request import Ask
-from skyhaul_connectors.sources.http.redirect import follow
-from skyhaul_connectors.sources.http.redirect_cache import KnownRedirects
+from skyhaul_connectors.sources.http.redirects import KnownRedirects, follow
+from skyhaul_connectors.sources.http.request import Ask
 from skyhaul_connectors.sources.http.response_head import AnswerHead
 from skyhaul_connectors.sources.http.validation import Asked
 from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest, Route

@@ -1,7 +1,7 @@
 """One connection to one origin: sends range requests, judges the answers, keeps the deadlines.
 
 Requests go out one at a time until the origin's trust allows pipelining; the first range over an origin
-that nothing is known of is asked for as two halves at once, which is the proof (`http_trust`). A half that is
+that nothing is known of is asked for as two halves at once, which is the proof (`pipelining`). A half that is
 refused says nothing of the range, which is then asked for in one piece; nor does a refused If-Match.
 
 A body without a stated length is kept until it is whole: one that turns out too long is not what was asked.
@@ -19,16 +19,14 @@ from typing import cast
 
 from skyhaul_connectors.sources.http.body import RangeBody
 from skyhaul_connectors.sources.http.connection_owner import ConnectionOwner
-from skyhaul_connectors.sources.http.deadlines import Deadlines
-from skyhaul_connectors.sources.http.low_water import TLS_MARGIN, LowWater, gather
 from skyhaul_connectors.sources.http.network import Network, lost
+from skyhaul_connectors.sources.http.patience import TLS_MARGIN, Deadlines, LowWater, gather
 from skyhaul_connectors.sources.http.pipelining import PipelineTrust
-from skyhaul_connectors.sources.http.range_request import Ask
 from skyhaul_connectors.sources.http.refusal import RefusalBody
+from skyhaul_connectors.sources.http.request import Ask, range_request
 from skyhaul_connectors.sources.http.response_head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http.response_reader import AnswerReader
 from skyhaul_connectors.sources.http.validation import REDIRECTS, judge, validator_of
-from skyhaul_connectors.sources.http.wire import range_request
 from skyhaul_connectors.sources.protocol import ChannelEvents
 from skyhaul_connectors.sources.url import Origin
 from skyhaul_schemas.errors import (

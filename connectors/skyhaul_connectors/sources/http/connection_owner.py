@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from skyhaul_connectors.sources.http.range_request import Ask
+from skyhaul_connectors.sources.http.request import Ask
 from skyhaul_connectors.sources.http.response_head import AnswerHead
 from skyhaul_schemas.errors import CarriageError
 

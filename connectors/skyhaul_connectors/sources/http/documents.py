@@ -12,11 +12,11 @@ from typing import cast
 from skyhaul_connectors.sources.catalogue.doubts import Doubts
 from skyhaul_connectors.sources.http.network import Network, lost
 from skyhaul_connectors.sources.http.options import HttpOptions
-from skyhaul_connectors.sources.http.redirect import follow
+from skyhaul_connectors.sources.http.redirects import follow
+from skyhaul_connectors.sources.http.request import plain_request
 from skyhaul_connectors.sources.http.response_head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http.response_reader import AnswerReader
 from skyhaul_connectors.sources.http.validation import REDIRECTS
-from skyhaul_connectors.sources.http.wire import plain_request
 from skyhaul_connectors.sources.url import HttpUrl, Origin
 from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer, StalledError
 
