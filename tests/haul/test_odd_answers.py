@@ -181,7 +181,7 @@ def test_an_object_that_is_cut_comes_out_of_whole_bodies_too(
 def test_where_too_much_would_cross_in_vain_the_error_says_what_to_do(
     without_ranges: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skyhaul_connectors.sources.http.validation.SKIPPED_CAP", 500_000)
+    monkeypatch.setattr("skyhaul_connectors.sources.http.response.validation.SKIPPED_CAP", 500_000)
     outcome, store = run(lines_job(tmp_path, without_ranges, "1MB"), tmp_path)
     assert outcome.exit_code == 3
     assert {f.reason.partition("set ")[2].partition(" in the")[0] for f in failures(store)} == {

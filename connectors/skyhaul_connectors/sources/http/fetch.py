@@ -14,7 +14,7 @@ from skyhaul_connectors.sources.catalogue.loop_thread import LoopThread
 from skyhaul_connectors.sources.http.documents import HttpDocuments
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
-from skyhaul_connectors.sources.http.validation import refusal
+from skyhaul_connectors.sources.http.response.validation import refusal
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_connectors.sources.url import HttpUrl
 from skyhaul_schemas.errors import MalformedAnswer, UsageError

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from skyhaul_connectors.sources.http.options import HttpOptions
-from skyhaul_connectors.sources.http.response_head import AnswerHead
+from skyhaul_connectors.sources.http.response.head import AnswerHead
 from skyhaul_connectors.sources.url import HttpUrl
 from skyhaul_schemas.errors import RedirectRefused
 

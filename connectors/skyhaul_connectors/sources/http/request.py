@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from skyhaul_connectors.sources.http.validation import Asked, validator_of
+from skyhaul_connectors.sources.http.response.validation import Asked, validator_of
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.sources.url import HttpUrl
 
