@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
 from skyhaul_connectors.formats.registry import (
@@ -14,6 +14,7 @@ from skyhaul_connectors.formats.registry import (
     format_under,
     plug_in_fingerprint,
 )
+from skyhaul_connectors.sources.opening import opener_fingerprint
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import printable
@@ -21,10 +22,12 @@ from skyhaul_schemas.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class SourceFormat:
-    """How one source is decoded. format: its name, or None for each object's suffix to decide."""
+    """How one source is decoded. format: its name, or None for each object's suffix to decide. opener: the
+    package whose plug-in opens the source, as a fingerprint states it."""
 
     format: str | None
     settings: DecodeSettings
+    opener: Mapping[str, str] = field(default_factory=dict)
 
 
 def source_formats(job: Job) -> dict[str, SourceFormat]:
@@ -39,6 +42,7 @@ def source_formats(job: Job) -> dict[str, SourceFormat]:
                 on_damage=job.on_damage,
                 on_drift=job.on_drift,
             ),
+            opener_fingerprint(name, spec),
         )
         for name, spec in job.sources.items()
     }
@@ -72,9 +76,10 @@ class Decoders:
         return decoder
 
     def plug_ins(self, sources: Iterable[str]) -> dict[str, str]:
-        """The packages whose formats `sources` name, as a fingerprint states them."""
+        """The packages whose formats or schemes `sources` name, as a fingerprint states them."""
         found: dict[str, str] = {}
         for source in sources:
+            found.update(self._formats[source].opener)
             found.update(plug_in_fingerprint(self._formats[source].format))
         return found
 
