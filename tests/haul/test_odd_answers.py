@@ -14,6 +14,7 @@ from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import FaultPlan, HttpFault
 
 from dataset.standing_of import failures
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.make_plan import make_plan
@@ -70,7 +71,7 @@ shards: {{target_size: 50kB{shards}}}
 
 
 def store_of(folder: Path) -> DatasetStore:
-    return DatasetStore.open(str(folder / "out"), writable=True)
+    return open_store(str(folder / "out"), writable=True)
 
 
 def run(loaded: LoadedJob, folder: Path) -> tuple[HaulOutcome, DatasetStore]:
