@@ -14,7 +14,6 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import unusable
 
 if TYPE_CHECKING:
-    from skyhaul.dataset.storage.opening import open_store
     from skyhaul.dataset.storage.store import DatasetStore
     from skyhaul_schemas.job.file import LoadedJob
 
@@ -89,5 +88,6 @@ def _existing(target: str, *, writable: bool) -> DatasetStore:
 
 def _store(url: str, *, writable: bool) -> DatasetStore:
     import_arrow()
+    from skyhaul.dataset.storage.opening import open_store
 
     return open_store(url, writable=writable)
