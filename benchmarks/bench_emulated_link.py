@@ -18,7 +18,7 @@ from statistics import median
 
 from corpus import write_jsonl
 
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling import watch
 from skyhaul.hauling.progress import Progress
 from skyhaul.hauling.run import HaulOptions, haul
@@ -84,7 +84,7 @@ def main() -> None:
         for _ in range(arguments.runs):
             text = JOB.format(out=folder / "out", spool=folder / "spool", corpus=folder / "corpus")
             flow = Flow()
-            store = DatasetStore.open(str(folder / "out"), writable=True)
+            store = open_store(str(folder / "out"), writable=True)
             begun = time.process_time()
             outcome = haul(parse_job(text, "job.yaml", os.environ), store, HaulOptions(), flow)
             cpu = time.process_time() - begun

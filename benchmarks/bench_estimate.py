@@ -20,6 +20,7 @@ from statistics import median
 import click
 from corpus import write_jsonl
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.forecast import forecast
 from skyhaul.hauling.run import HaulOptions, haul
@@ -78,7 +79,7 @@ def main(cases: tuple[str, ...], runs: int) -> None:
                 )  # fmt: skip
                 return (
                     parse_job(text, "job.yaml", os.environ),
-                    DatasetStore.open(str(folder / "out"), writable=True),
+                    open_store(str(folder / "out"), writable=True),
                 )
 
             begun = time.monotonic()

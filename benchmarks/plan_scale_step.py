@@ -16,6 +16,7 @@ from pathlib import Path
 
 from skyhaul.dataset.commits.sealed import write_sealed
 from skyhaul.dataset.commits.sealing import seal_full_groups
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul.dataset.survey import survey
@@ -73,7 +74,7 @@ def main(job: Path, step: str, committed: int) -> None:
     loaded = load_job(job, os.environ)
     begun = time.monotonic()
     found: dict[str, object] = {}
-    with closing(DatasetStore.open(loaded.job.dataset, writable=True)) as store:
+    with closing(open_store(loaded.job.dataset, writable=True)) as store:
         if step == "plan":
             header = make_plan(loaded, store)
             found = {"objects": header.objects, "shards": header.shards}

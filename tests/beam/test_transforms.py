@@ -14,6 +14,7 @@ from tests.haul.rig import data_digests, job, write_job, write_region
 from skyhaul.beam import HaulShards, SummarizeReceipts
 from skyhaul.beam.runners import adapter_for, open_runner, options_for
 from skyhaul.beam.worker_errors import lasting_error
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulConfig, Lot
 from skyhaul.hauling.lots import lots_of
@@ -52,7 +53,7 @@ def planned(folder: Path, region: Path) -> tuple[LoadedJob, DatasetStore, PlanHe
         target_size="100kB",
     )
     loaded = load_job(write_job(folder / "job.yaml", content), os.environ)
-    store = DatasetStore.open(str(folder / "out"), writable=True)
+    store = open_store(str(folder / "out"), writable=True)
     return loaded, store, make_plan(loaded, store)
 
 

@@ -23,7 +23,7 @@ from skyhaul.certify.running import missing
 from skyhaul.certify.same_bytes import reencoded_differently
 from skyhaul.dataset.card import write_card
 from skyhaul.dataset.commits.commits import commits
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.self_digest import check_digest
@@ -46,7 +46,7 @@ def finished(folder: Path, job: str = JOB) -> Hauled:
 
 
 def certify(root: Path, *engines: str, workers: int | None = None) -> Certificate:
-    store = DatasetStore.open(str(root), writable=True)
+    store = open_store(str(root), writable=True)
     try:
         return certify_dataset(
             store,
@@ -127,7 +127,7 @@ def test_the_certificate_is_kept_and_nothing_else_is_left(
 
 def test_a_certificate_of_a_plan_that_has_grown_meanwhile_is_not_kept(tmp_path: Path) -> None:
     hauled = plan_small(tmp_path)
-    with closing(DatasetStore.open(str(hauled.root), writable=True)) as store:
+    with closing(open_store(str(hauled.root), writable=True)) as store:
         old = Certificate(plan="0" * 64)
         keep_certificate(store, old)
         assert not store.exists(layout.CERTIFICATE)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skyhaul.dataset.storage.files import LocalFiles
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.recipe import Recipe
@@ -83,7 +84,7 @@ class Hauled:
 
     def reopened(self, files: LocalFiles | None = None) -> DatasetStore:
         """The dataset as another process opens it."""
-        return DatasetStore.open(self.store.url, writable=True, files=files)
+        return open_store(self.store.url, writable=True, files=files)
 
 
 def write_region(root: Path, *, seed: int = 1, lines: int = 200, texts: int = 12) -> Path:
@@ -111,7 +112,7 @@ def plan_small(folder: Path, region: Path | None = None, *, name: str = "dataset
     region = region or write_region(folder / "region")
     text = job.format(dataset=folder / name, spool=folder / "spool", region=region)
     loaded = parse_job(text, "job.yaml", {})
-    store = DatasetStore.open(str(folder / name), writable=True)
+    store = open_store(str(folder / name), writable=True)
     make_plan(loaded, store)
     plan = Plan.open(store)
     return Hauled(store, plan, Recipe.of(loaded.job, plan.header), region, loaded)

@@ -11,7 +11,7 @@ import pytest
 from dataset.crashing import KILLED, Crashing, forked
 from dataset.hauled import JOB, Hauled, digests, plan_small, write_region
 from skyhaul.dataset.commits.commits import read_commit, write_failure
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord
@@ -54,7 +54,7 @@ class Trial:
         """Haul in a child that dies at moment `at`: its exit code."""
 
         def work() -> None:
-            store = DatasetStore.open(str(self.root), writable=True, files=Crashing(at))
+            store = open_store(str(self.root), writable=True, files=Crashing(at))
             self._planned.encode(self._shard, store)
             store.close()
 
@@ -63,14 +63,14 @@ class Trial:
     def finish(self) -> int:
         """Haul to the end, in this process: how many moments that had."""
         files = Crashing()
-        store = DatasetStore.open(str(self.root), writable=True, files=files)
+        store = open_store(str(self.root), writable=True, files=files)
         self._planned.encode(self._shard, store)
         store.close()
         return len(files.moments)
 
     def sound_while_unfinished(self) -> None:
         """What a crash leaves is sound: a commit record never speaks of what is not there."""
-        store = DatasetStore.open(str(self.root), writable=False)
+        store = open_store(str(self.root), writable=False)
         assert verify_dataset(store, deep=False).findings == []
         if read_commit(store, self._shard.number) is None:
             assert store.exists(layout.failure_file(self._shard.number))
@@ -78,7 +78,7 @@ class Trial:
     def check(self, expected: dict[str, str]) -> None:
         """As if nothing had happened: same files, one record, no leftovers."""
         assert digests(self.root) == expected
-        store = DatasetStore.open(str(self.root), writable=True)
+        store = open_store(str(self.root), writable=True)
         assert read_commit(store, self._shard.number) is not None
         assert verify_dataset(store, deep=False).exit_code() in (0, 75)
         assert not store.exists(layout.failure_file(self._shard.number))
@@ -131,7 +131,7 @@ def test_a_kill_while_recovering_from_a_kill_ends_with_the_same_shard(
 def test_each_step_of_the_path_is_one_at_which_it_was_killed(planned: Hauled, ram_path: Path) -> None:
     trial = Trial(planned, ram_path / "steps")
     files = Crashing()
-    store = DatasetStore.open(str(trial.root), writable=True, files=files)
+    store = open_store(str(trial.root), writable=True, files=files)
     planned.encode(rejecting(planned), store)
     store.close()
     order = [(step, path.name) for when, step, path in files.moments if when == "before"]

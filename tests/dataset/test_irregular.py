@@ -10,7 +10,7 @@ import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from skyhaul.dataset.set_aside import keep_aside
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.verification import verify_dataset
 from skyhaul.verification.damage import broken_files, clear_misplaced
@@ -89,7 +89,7 @@ def test_a_data_file_takes_its_place_and_it_is_kept(
     odd: tuple[str, Callable[[Path], None]], tmp_path: Path
 ) -> None:
     said, make = odd
-    store = DatasetStore.open(str(tmp_path / "set"), writable=True)
+    store = open_store(str(tmp_path / "set"), writable=True)
     assert store.local_root is not None
     path, aside = layout.data_file(0, "train", 0), f"{layout.SET_ASIDE}/kept"
     (store.local_root / path).parent.mkdir(parents=True)
@@ -109,7 +109,7 @@ def test_a_data_file_takes_its_place_and_it_is_kept(
 
 
 def test_a_file_in_a_folders_place_is_told(tmp_path: Path) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     store.create_bytes(layout.COMMITS, b"")
     with pytest.raises(StorageRefused, match=f"{layout.COMMITS}: Not a directory"):
         store.create_bytes(layout.commit_file(0), b"{}")

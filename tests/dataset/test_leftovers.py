@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dataset.crashing import KILLED, forked
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.temporary import TemporaryFolder, clear_leftovers
 
 
@@ -20,7 +20,7 @@ def folders(root: Path) -> list[str]:
 
 def test_a_killed_process_leaves_a_folder_and_the_next_writer_clears_it(tmp_path: Path) -> None:
     def work() -> None:
-        store = DatasetStore.open(str(tmp_path), writable=True)
+        store = open_store(str(tmp_path), writable=True)
         (store.temp_dir() / "half.parquet").write_bytes(b"half")
         (store.temp_dir() / "below").mkdir()
         (store.temp_dir() / "below" / "more").write_bytes(b"half")
@@ -28,9 +28,9 @@ def test_a_killed_process_leaves_a_folder_and_the_next_writer_clears_it(tmp_path
 
     assert forked(work)() == KILLED
     assert len(folders(tmp_path)) == 1
-    DatasetStore.open(str(tmp_path), writable=False)
+    open_store(str(tmp_path), writable=False)
     assert len(folders(tmp_path)) == 1
-    DatasetStore.open(str(tmp_path), writable=True)
+    open_store(str(tmp_path), writable=True)
     assert folders(tmp_path) == []
 
 
@@ -40,13 +40,13 @@ def test_what_a_killed_process_left_of_a_remote_dataset_is_cleared_too(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def work() -> None:
-        store = DatasetStore.open("memory://set", writable=True)
+        store = open_store("memory://set", writable=True)
         (store.temp_dir() / "half.parquet").write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert forked(work)() == KILLED
     assert list(tmp_path.rglob("half.parquet"))
-    store = DatasetStore.open("memory://set", writable=True)
+    store = open_store("memory://set", writable=True)
     assert not list(tmp_path.rglob("half.parquet"))
     assert store.temp_dir().is_dir()
     store.close()
@@ -58,7 +58,7 @@ def test_a_living_process_keeps_its_folder(tmp_path: Path) -> None:
     wait, go = os.pipe()
 
     def work() -> None:
-        store = DatasetStore.open(str(tmp_path), writable=True)
+        store = open_store(str(tmp_path), writable=True)
         path = store.temp_dir() / "half.parquet"
         path.write_bytes(b"half")
         os.write(tell, b".")
@@ -68,8 +68,8 @@ def test_a_living_process_keeps_its_folder(tmp_path: Path) -> None:
 
     child = forked(work)
     os.read(told, 1)
-    DatasetStore.open(str(tmp_path), writable=True)
-    mine = DatasetStore.open(str(tmp_path), writable=True)
+    open_store(str(tmp_path), writable=True)
+    mine = open_store(str(tmp_path), writable=True)
     assert mine.temp_dir().name in folders(tmp_path)
     assert len(folders(tmp_path)) == 2
     os.write(go, b".")
@@ -81,7 +81,7 @@ def test_a_living_process_keeps_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_fork_has_a_folder_of_its_own_and_leaves_its_parents(tmp_path: Path) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     parents = store.temp_dir()
 
     def work() -> None:

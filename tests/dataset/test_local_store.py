@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import CommitConflict, DiskFull, StorageError, UsageError
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> DatasetStore:
-    return DatasetStore.open(str(tmp_path / "set"), writable=True)
+    return open_store(str(tmp_path / "set"), writable=True)
 
 
 def sha256(data: bytes) -> str:
@@ -30,7 +31,7 @@ def finished(store: DatasetStore, data: bytes) -> Path:
 
 
 def test_opening_creates_nothing(tmp_path: Path) -> None:
-    DatasetStore.open(str(tmp_path / "set"), writable=True)
+    open_store(str(tmp_path / "set"), writable=True)
     assert not (tmp_path / "set").exists()
 
 
@@ -86,7 +87,7 @@ def test_listings_are_sorted_by_path_and_leave_temporary_folders_out(store: Data
 
 
 def test_a_file_url_is_a_folder(tmp_path: Path) -> None:
-    store = DatasetStore.open(f"file://{tmp_path}/with%20space", writable=True)
+    store = open_store(f"file://{tmp_path}/with%20space", writable=True)
     store.create_bytes("a", b"1")
     assert (tmp_path / "with space" / "a").read_bytes() == b"1"
 
@@ -101,7 +102,7 @@ def test_a_store_opens_the_same_place_in_another_process(store: DatasetStore) ->
 
 def test_a_store_opened_to_read_writes_nothing(store: DatasetStore) -> None:
     store.create_bytes("a", b"1")
-    reader = DatasetStore.open(store.url, writable=False)
+    reader = open_store(store.url, writable=False)
     assert reader.read_bytes("a") == b"1"
     with pytest.raises(StorageError, match="opened for reading"):
         reader.create_bytes("b", b"1")
@@ -116,7 +117,7 @@ def test_a_dataset_that_is_a_file_is_a_matter_of_usage(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in ("file", "file/below"):
         with pytest.raises(UsageError, match="not a folder"):
-            DatasetStore.open(str(tmp_path / path), writable=True).probe()
+            open_store(str(tmp_path / path), writable=True).probe()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_a_dataset_that_is_a_file_is_a_matter_of_usage(tmp_path: Path) -> None:
 def test_errors_of_the_system_are_typed_and_the_target_untouched(
     tmp_path: Path, call: str, number: int, error: type[StorageError], words: str
 ) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     store.replace_bytes("a", b"old")
 
     def failing(*arguments: object, **more: object) -> int:
@@ -149,7 +150,7 @@ def test_errors_of_the_system_are_typed_and_the_target_untouched(
 
 
 def test_a_file_whose_sync_failed_is_written_again_and_never_synced_again(tmp_path: Path) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     synced: list[str] = []
     sync = os.fsync
 

@@ -14,6 +14,7 @@ import pytest
 
 from skyhaul.dataset.storage import upload
 from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.storage.upload import Upload
 from skyhaul_schemas.errors import DiskFull, StorageError
@@ -28,7 +29,7 @@ def sha256(data: bytes) -> str:
 @pytest.fixture(params=["local", "memory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatasetStore]:
     url = str(tmp_path / "set") if request.param == "local" else "memory://produced/set"
-    opened = DatasetStore.open(url, writable=True)
+    opened = open_store(url, writable=True)
     yield opened
     opened.close()
     memory = fsspec.filesystem("memory")
@@ -52,7 +53,7 @@ def rot(path: Path) -> None:
 
 
 def test_a_temporary_file_that_lost_bytes_is_not_sent_to_a_store() -> None:
-    store = DatasetStore.open("memory://produced/rotten", writable=True)
+    store = open_store("memory://produced/rotten", writable=True)
     try:
         path = finished(store)
         rot(path)

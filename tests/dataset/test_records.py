@@ -24,7 +24,7 @@ from skyhaul.dataset.commits.commits import (
 )
 from skyhaul.dataset.commits.shard_set import ShardSet
 from skyhaul.dataset.runs import runs, write_run
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, RecordCounts, RunRecord, TransferCounts
 from skyhaul_schemas.errors import CommitConflict, StorageError
@@ -54,7 +54,7 @@ def failure(
 
 
 def test_times_traffic_and_versions_may_differ_and_the_first_record_stands(tmp_path: Path) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     first = write_commit(store, record(7, transfer={"leo": TransferCounts(wire_bytes=9)}))
     second = record(7, started="c", finished="d", versions={"x": "2"})
     assert write_commit(store, second) == first
@@ -65,7 +65,7 @@ def test_times_traffic_and_versions_may_differ_and_the_first_record_stands(tmp_p
 
 
 def test_committed_shards_are_found_by_listing_groups(tmp_path: Path) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     numbers = [0, 3, 999, 1000, 54_321, 9_999_999, 10_000_000]
     for number in numbers:
         write_commit(store, record(number))
@@ -74,7 +74,7 @@ def test_committed_shards_are_found_by_listing_groups(tmp_path: Path) -> None:
 
 
 def test_a_damaged_record_is_named_and_not_guessed_at(tmp_path: Path) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     write_commit(store, record(7))
     (tmp_path / "_skyhaul/commits/0000/0000007.json").write_bytes(b'{"shard": 7')
     with pytest.raises(
@@ -172,7 +172,7 @@ def test_the_card_is_the_same_for_the_same_dataset_and_names_the_splits_there_ar
 
 
 def test_run_records_sort_by_time_and_what_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
 
     def run(identity: str) -> RunRecord:
         return RunRecord(

@@ -10,6 +10,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.remote import RemoteStore
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import CommitConflict, StorageError, UsageError
@@ -17,7 +18,7 @@ from skyhaul_schemas.errors import CommitConflict, StorageError, UsageError
 
 @pytest.fixture
 def store() -> Iterator[DatasetStore]:
-    opened = DatasetStore.open("memory://remote/set", writable=True)
+    opened = open_store("memory://remote/set", writable=True)
     yield opened
     opened.close()
     if fsspec.filesystem("memory").exists("/remote"):
@@ -129,17 +130,17 @@ def test_a_store_that_lets_a_second_create_through_is_refused(
 )
 def test_urls_that_hold_no_dataset_are_refused(url: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        DatasetStore.open(url, writable=True)
+        open_store(url, writable=True)
 
 
 def test_a_filesystem_that_looks_first_and_then_writes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """fsspec's own `mode="create"` asks whether the key is there: two workers can both be told no."""
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", fsspec.AbstractFileSystem.pipe_file)
     with pytest.raises(UsageError, match="cannot create a file without replacing one"):
-        DatasetStore.open("memory://x", writable=True)
-    assert isinstance(DatasetStore.open("memory://x", writable=False), RemoteStore)
+        open_store("memory://x", writable=True)
+    assert isinstance(open_store("memory://x", writable=False), RemoteStore)
 
 
 def test_messages_show_no_user_and_no_query() -> None:
-    store = DatasetStore.open("memory://user:secret@host/set?token=secret", writable=False)
+    store = open_store("memory://user:secret@host/set?token=secret", writable=False)
     assert store.place == "memory://host/set"

@@ -25,6 +25,7 @@ from skyhaul.dataset.commits.judging import Judge
 from skyhaul.dataset.commits.sealed import SealedGroup, sealed_groups
 from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
 from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling.pending import Pending
@@ -132,7 +133,7 @@ def test_a_record_that_is_created_while_its_group_is_sealed_is_taken_back(commit
             if step == "link" and path.name == "0000005.json":
                 seal_full_groups(plan, store)
 
-    late = DatasetStore.open(store.url, writable=True, files=Overtaken())
+    late = open_store(store.url, writable=True, files=Overtaken())
     try:
         record = record_of(plan.shard(5), finished="2026-02-02T00:00:00.000Z")
         assert write_commit(late, record) == first
@@ -170,7 +171,7 @@ def test_two_that_seal_at_once_write_the_same(committed: Committed, tmp_path: Pa
 
     def work() -> None:
         os.read(ready, 1)
-        other = DatasetStore.open(store.url, writable=True)
+        other = open_store(store.url, writable=True)
         seal_full_groups(plan, other)
         other.close()
 
@@ -228,13 +229,13 @@ def test_a_kill_at_any_step_loses_no_record(committed: Committed, step: Step, at
     records = list(commits(store))
 
     def work() -> None:
-        seal_group(Judge(plan), DatasetStore.open(store.url, writable=True, files=_Killed(step, at, when)), 0)
+        seal_group(Judge(plan), open_store(store.url, writable=True, files=_Killed(step, at, when)), 0)
 
     assert forked(work)() == -signal.SIGKILL
     assert survey(plan, store) == before
     assert list(commits(store)) == records
     assert not findings(store)
-    again = DatasetStore.open(store.url, writable=True)
+    again = open_store(store.url, writable=True)
     seal_full_groups(plan, again)
     again.close()
     assert sealed_groups(store) == [0]

@@ -16,6 +16,7 @@ from skyhaul.dataset.commits.sealed import SealedGroup
 from skyhaul.dataset.commits.sealing import seal_full_groups
 from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.storage.files import LocalFiles, Step
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError
@@ -44,7 +45,7 @@ def files(tmp_path: Path) -> Recording:
 
 @pytest.fixture
 def store(tmp_path: Path, files: Recording) -> DatasetStore:
-    return DatasetStore.open(str(tmp_path / "set"), writable=True, files=files)
+    return open_store(str(tmp_path / "set"), writable=True, files=files)
 
 
 def test_the_probe_makes_folders_that_last(store: DatasetStore, files: Recording) -> None:

@@ -19,6 +19,7 @@ from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed
 from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
 from skyhaul.dataset.commits.unsealing import unseal_group
 from skyhaul.dataset.storage.files import LocalFiles
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.amend_plan import amend_from
 from skyhaul.planning.outdated import set_outdated_aside
@@ -48,7 +49,7 @@ class Unsynced(LocalFiles):
 def overtaken(tmp_path: Path) -> Iterator[Overtaken]:
     """Two shards are amended, and then a haul of before commits all of the group, and seals it."""
     plan, synced = plan_of_shards(tmp_path, SHARDS)
-    store = DatasetStore.open(synced.url, writable=True, files=Unsynced())
+    store = open_store(synced.url, writable=True, files=Unsynced())
     shards = list(plan.shards())
     changed = {shards[number].chunks[0].object.path for number in OVERTAKEN}
 

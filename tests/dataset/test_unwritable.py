@@ -11,7 +11,7 @@ import pytest
 
 from dataset.crashing import forked
 from dataset.hauled import Hauled, digests, plan_small
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas.errors import DiskFull, UsageError
 
@@ -45,7 +45,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
         if os.getuid() == 0:
             os.setuid(NOBODY)
         with pytest.raises(UsageError, match="permission denied; choose another `dataset`"):
-            DatasetStore.open(str(closed / "set"), writable=True).probe()
+            open_store(str(closed / "set"), writable=True).probe()
 
     assert forked(work)() == 0
 
@@ -53,7 +53,7 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
 def test_a_read_only_filesystem_is_refused(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(UsageError, match="it is read-only; choose another `dataset`"):
-        DatasetStore.open(str(small_disk / "set"), writable=True).probe()
+        open_store(str(small_disk / "set"), writable=True).probe()
 
 
 def test_a_full_disk_fails_the_shard_leaves_what_is_committed_and_the_next_run_goes_on(

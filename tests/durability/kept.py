@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from skyhaul.dataset.commits.commits import recorded_numbers
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.planning.store.plan import Plan
 from skyhaul_connectors.links.contract.ledger import Ledger
 from skyhaul_connectors.transfer.spool.journal import Journal
@@ -23,7 +23,7 @@ def kept() -> None:
     booked, counted = _ledger()
     found: dict[str, object] = {"plans": 0, "shards": {}, "booked": booked, "counted": counted}
     if Path("ds", layout.JOB).exists() and Path("ds", layout.SHARDS).exists():
-        store = DatasetStore.open("ds", writable=False)
+        store = open_store("ds", writable=False)
         with closing(Plan.open(store)) as plan:
             found["plans"] = len(plan.generations)
             held = _journaled(Path("spool", plan.header.first_digest[:32]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flink.rig import Haul, until, write_corpus
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling import watch
 from skyhaul.hauling.config import HaulConfig
@@ -33,7 +33,7 @@ class LastSeen(NullObserver):
 def test_commits_of_other_processes_are_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     haul = Haul(tmp_path / "haul", write_corpus(tmp_path / "notes", objects=8))
     assert haul.run() == 0
-    store = DatasetStore.open(haul.dataset, writable=False)
+    store = open_store(haul.dataset, writable=False)
     plan = Plan.open(store)
     whole = survey(plan, store)
     before = dataclasses.replace(
@@ -54,7 +54,7 @@ def test_a_haul_without_commits_is_said_to_be_silent_again_and_again_ever_rarer(
 ) -> None:
     haul = Haul(tmp_path / "haul", write_corpus(tmp_path / "notes", objects=2))
     assert haul.run() == 0
-    store = DatasetStore.open(haul.dataset, writable=False)
+    store = open_store(haul.dataset, writable=False)
     plan = Plan.open(store)
     config = HaulConfig("elsewhere", haul.dataset, haul.job.read_text(), str(haul.job))
     monkeypatch.setattr(watch, "LISTING_PERIOD", 0.01)

@@ -12,7 +12,7 @@ import pytest
 from tests.dataset.many_commits import record_of
 from tests.planning.planned import Listing, job_for, pinned, plan_into
 
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.forecast.forecast import forecast
 from skyhaul.forecast.outlook import Outlook, Quantiles
 from skyhaul.planning.store.plan import Plan
@@ -35,14 +35,14 @@ def foresee(
     objects = [pinned("s", f"{n:06d}", size) for n in range(count)]
     plan_into(folder, loaded, {"s": Listing("s", objects)})
     with (
-        closing(DatasetStore.open(str(folder / "dataset"), writable=False)) as store,
+        closing(open_store(str(folder / "dataset"), writable=False)) as store,
         closing(Plan.open(store)) as plan,
     ):
         for shard in itertools.islice(plan.shards(), committed):
             path = folder / "dataset" / layout.commit_file(shard.number)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(record_of(shard).to_line())
-    with closing(DatasetStore.open(str(folder / "dataset"), writable=False)) as store:
+    with closing(open_store(str(folder / "dataset"), writable=False)) as store:
         return forecast(loaded, store, start=NOON, seeds=seeds)
 
 
@@ -75,7 +75,7 @@ def test_one_terabyte_in_a_hundred_thousand_objects_in_seconds(tmp_path: Path) -
     objects = [pinned("s", f"{n:06d}", 10 * MB) for n in range(100_000)]
     plan_into(tmp_path, loaded, {"s": Listing("s", objects)})
     begun, used = time.monotonic(), time.process_time()
-    with closing(DatasetStore.open(str(tmp_path / "dataset"), writable=False)) as store:
+    with closing(open_store(str(tmp_path / "dataset"), writable=False)) as store:
         outlook = forecast(loaded, store, start=NOON)
     spent = time.process_time() - used
     print(f"{spent:.1f} s of CPU, {time.monotonic() - begun:.1f} s")
@@ -90,7 +90,7 @@ def test_few_connections_over_a_long_link_are_told_what_would_help(tmp_path: Pat
     geo = "links: {sky: {preset: geo}}"
     loaded = job_for(tmp_path, format="binary", top=BLOBS + geo, source="via: [sky]\nmax_connections: 2")
     plan_into(tmp_path, loaded, {"s": Listing("s", [pinned("s", f"{n}", 1 * MB) for n in range(100)])})
-    with closing(DatasetStore.open(str(tmp_path / "dataset"), writable=False)) as store:
+    with closing(open_store(str(tmp_path / "dataset"), writable=False)) as store:
         outlook = forecast(loaded, store, start=NOON, seeds=5)
     source = outlook.sources[0]
     assert source.limits[0][0] == "max_connections"
@@ -130,14 +130,14 @@ def test_a_link_of_which_nothing_is_known_is_refused(tmp_path: Path) -> None:
 def test_a_job_without_links_is_refused(tmp_path: Path) -> None:
     loaded = job_for(tmp_path, format="binary", top=BLOBS)
     with pytest.raises(UsageError, match="no source goes over a link"):
-        forecast(loaded, DatasetStore.open(str(tmp_path / "dataset"), writable=False), start=NOON)
+        forecast(loaded, open_store(str(tmp_path / "dataset"), writable=False), start=NOON)
 
 
 def test_a_job_that_differs_from_its_plan_is_refused(tmp_path: Path) -> None:
     foresee(tmp_path, 10, MB, SKY)
     other = job_for(tmp_path, format="binary", top=f"{BLOBS}seed: 9\n{SKY}", source="via: [sky]")
     with (
-        closing(DatasetStore.open(str(tmp_path / "dataset"), writable=False)) as store,
+        closing(open_store(str(tmp_path / "dataset"), writable=False)) as store,
         pytest.raises(PlanMismatch),
     ):
         forecast(other, store, start=NOON)
@@ -148,7 +148,7 @@ def test_without_a_plan_the_sources_are_listed_and_nothing_is_written(tmp_path: 
     for number in range(20):
         (tmp_path / "s" / f"{number}").write_bytes(bytes(100_000))
     loaded = job_for(tmp_path, format="binary", top=BLOBS + SKY, source="via: [sky]")
-    with closing(DatasetStore.open(str(tmp_path / "dataset"), writable=False)) as store:
+    with closing(open_store(str(tmp_path / "dataset"), writable=False)) as store:
         outlook = forecast(loaded, store, start=NOON, seeds=5)
     assert not outlook.planned
     assert outlook.bytes == 2 * MB

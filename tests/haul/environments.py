@@ -45,12 +45,13 @@ import os, sys, time
 exec(os.environ.get("STATE", ""))
 import apache_beam as beam
 from skyhaul.beam import HaulShards, SummarizeReceipts
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulConfig
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.job.file import load_job
 loaded = load_job("job.yaml", os.environ)
-store = DatasetStore.open(loaded.job.dataset, writable=True)
+store = open_store(loaded.job.dataset, writable=True)
 make_plan(loaded, store)
 config = HaulConfig("r-1", store.url, loaded.text, str(loaded.path), epoch=time.time())
 with beam.Pipeline() as pipeline:

@@ -15,6 +15,7 @@ import pyarrow.dataset as ds
 import yaml
 from tests.haul.rig import WORDS, data_digests, skyhaul
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
@@ -82,7 +83,7 @@ class Living:
         return parse_job(self.job.read_text(), str(self.job), {})
 
     def store(self) -> DatasetStore:
-        return DatasetStore.open(str(self.dataset), writable=True)
+        return open_store(str(self.dataset), writable=True)
 
     def plan(self) -> PlanHeader:
         with closing(self.store()) as store:

@@ -13,7 +13,7 @@ from tests.haul.living import Living
 
 from dataset.standing_of import committed_shards
 from skyhaul.dataset.storage.files import LocalFiles, Step
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul_connectors.transfer.spool.lock import SpoolLock
@@ -183,7 +183,7 @@ def _killed(living: Living, at: int) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            store = DatasetStore.open(str(living.dataset), writable=True, files=_Deadly(at))
+            store = open_store(str(living.dataset), writable=True, files=_Deadly(at))
             amend_plan(living.loaded(), store)
         finally:
             os._exit(0)

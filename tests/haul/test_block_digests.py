@@ -22,6 +22,7 @@ from tests.haul.rig import data_digests
 from cli.program import call, spawn, start
 from dataset.standing_of import committed_shards, failures
 from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.direct_read import open_proved
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
@@ -92,7 +93,7 @@ def job(folder: Path, region: Path, root: str, name: str, *, blocks: bool = True
 
 
 def run(folder: Path, path: Path) -> tuple[HaulOutcome, DatasetStore]:
-    store = DatasetStore.open(str(folder / "out"), writable=True)
+    store = open_store(str(folder / "out"), writable=True)
     return haul(parse_job(path.read_text(), "job.yaml", os.environ), store, HaulOptions()), store
 
 

@@ -15,7 +15,7 @@ import yaml
 from tests.haul.rig import command, data_digests, skyhaul, write_job
 
 from faults.hostile_http import HostileServer
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.verification import verify_dataset
 from skyhaul_connectors.links.contract.ledger import Ledger, Used
@@ -55,7 +55,7 @@ def run(path: Path, **options: object) -> HaulOutcome:
     loaded = load_job(path, {})
     return haul(
         loaded,
-        DatasetStore.open(loaded.job.dataset, writable=True),
+        open_store(loaded.job.dataset, writable=True),
         HaulOptions(**options),  # type: ignore[arg-type]  # its fields
     )
 
@@ -108,9 +108,7 @@ def test_a_cap_ends_a_haul_and_holds_for_the_next(tmp_path: Path, region: Path, 
         assert run(path).exit_code == 0
         assert TOTAL <= sent(server) <= TOTAL + 3 * 65536, "what had come was kept"
     assert used(tmp_path, account).counted >= TOTAL
-    assert (
-        verify_dataset(DatasetStore.open(str(tmp_path / "out"), writable=False), deep=True).exit_code() == 0
-    )
+    assert verify_dataset(open_store(str(tmp_path / "out"), writable=False), deep=True).exit_code() == 0
 
 
 def test_other_links_go_on_where_one_s_cap_is_used_up(tmp_path: Path, region: Path) -> None:

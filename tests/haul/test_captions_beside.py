@@ -21,6 +21,7 @@ from tests.haul.rig import data_digests
 from dataset.standing_of import failures
 from skyhaul.certify import certify_dataset
 from skyhaul.dataset.commits.commits import commits, read_commit
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.amend_plan import amend_plan
@@ -90,7 +91,7 @@ class Pictures:
         return parse_job(self._text, "job.yaml", {})
 
     def store(self) -> DatasetStore:
-        return DatasetStore.open(str(self.dataset), writable=True)
+        return open_store(str(self.dataset), writable=True)
 
     def plan(self) -> None:
         with closing(self.store()) as store:

@@ -20,7 +20,7 @@ from tests.haul.collection import GROUPS, Came, collected, differences, grouped,
 from tests.haul.judges import judged
 from tests.haul.verdict import Verdict, deciding
 
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 
 MEMORY = 600 * 1024
@@ -94,7 +94,7 @@ def test_every_file_of_the_collection_is_hauled_to_the_record(
             timeout=WHOLE,
             check=False,
         )
-    store = DatasetStore.open(str(tmp_path / "out"), writable=True)
+    store = open_store(str(tmp_path / "out"), writable=True)
     came = what_came(store, tmp_path / "out")
     assert done.returncode == (3 if came.damaged else 0), done.stderr[-2000:]
     assert "Traceback" not in done.stderr, done.stderr[-2000:]

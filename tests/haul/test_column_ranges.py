@@ -17,7 +17,7 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 
 from skyhaul.dataset.commits.commits import read_commit
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.make_plan import make_plan
@@ -85,7 +85,7 @@ shards: {{target_size: 2MiB, chunk_size: 1MiB}}
         "job.yaml",
         {},
     )
-    store = DatasetStore.open(str(folder / "out"), writable=True)
+    store = open_store(str(folder / "out"), writable=True)
     try:
         if not Plan.exists(store):
             make_plan(loaded, store)
@@ -122,7 +122,7 @@ def test_what_is_skipped_stands_in_plan_and_commits(
 ) -> None:
     server, name = region
     hauled(tmp_path / "parts", server, name, "{columns: [text, score]}")
-    store = DatasetStore.open(str(tmp_path / "parts" / "out"), writable=True)
+    store = open_store(str(tmp_path / "parts" / "out"), writable=True)
     plan = Plan.open(store)
     size = sum(len(server.objects.read(path)) for path in server.objects.paths())
     taken = skipped = 0
@@ -162,7 +162,7 @@ def test_an_object_with_a_checksum_of_the_whole_is_hauled_whole(
     (tmp_path / "SHA256SUMS").write_text(sums)
     checksums = f"    checksums: {tmp_path / 'SHA256SUMS'}"
     hauled(tmp_path / "whole", server, name, "{columns: [text]}", checksums)
-    store = DatasetStore.open(str(tmp_path / "whole" / "out"), writable=False)
+    store = open_store(str(tmp_path / "whole" / "out"), writable=False)
     plan = Plan.open(store)
     assert all(chunk.needed is None for shard in plan.shards() for chunk in shard.chunks)
     plan.close()

@@ -13,7 +13,7 @@ import pytest
 from tests.haul.rig import data_digests, write_job
 
 from dataset.standing_of import failures
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.make_plan import make_plan
@@ -50,7 +50,7 @@ def write_haul(folder: Path, *, link: bool) -> Path:
 
 def run(path: Path) -> HaulOutcome:
     loaded = load_job(path, {})
-    with closing(DatasetStore.open(loaded.job.dataset, writable=True)) as store:
+    with closing(open_store(loaded.job.dataset, writable=True)) as store:
         return haul(loaded, store, HaulOptions())
 
 
@@ -65,7 +65,7 @@ def code_of(path: Path) -> tuple[int, str]:
 def left_by(folder: Path) -> tuple[int, int, int]:
     """What `status` and `verify` say, and the number of failure records."""
     with (
-        closing(DatasetStore.open(str(folder / "out"), writable=False)) as store,
+        closing(open_store(str(folder / "out"), writable=False)) as store,
         closing(Plan.open(store)) as plan,
     ):
         verified = verify_dataset(store, deep=False).exit_code()
@@ -186,7 +186,7 @@ def test_verify_that_cannot_read_says_nothing_of_the_files(tmp_path: Path) -> No
     path = write_haul(tmp_path, link=False)
     assert code_of(path)[0] == 0
     digests = data_digests(tmp_path / "out")
-    with closing(DatasetStore.open(str(tmp_path / "out"), writable=False)) as store:
+    with closing(open_store(str(tmp_path / "out"), writable=False)) as store:
         for number in (errno.EMFILE, errno.ENOMEM, errno.EIO):
             with (
                 failing(builtins, "open", number, lambda arguments: "/out/data/" in str(arguments)),
@@ -206,7 +206,7 @@ def _of_the_region(arguments: object) -> bool:
 def test_a_source_that_this_machine_cannot_read_now_is_put_off(link: bool, tmp_path: Path) -> None:
     path = write_haul(tmp_path, link=link)
     loaded = load_job(path, {})
-    with closing(DatasetStore.open(loaded.job.dataset, writable=True)) as store:
+    with closing(open_store(loaded.job.dataset, writable=True)) as store:
         make_plan(loaded, store)
     with failing(os, "open", errno.EMFILE, _of_the_region):
         code, words = code_of(path)

@@ -13,6 +13,7 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import HttpFault
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.conductor import Conductor, claims_of
 from skyhaul.hauling.config import HaulConfig
@@ -61,7 +62,7 @@ shards: {{target_size: 100kB}}
 
 
 def planned(folder: Path, loaded: LoadedJob) -> DatasetStore:
-    store = DatasetStore.open(str(folder / "out"), writable=True)
+    store = open_store(str(folder / "out"), writable=True)
     make_plan(loaded, store)
     return store
 

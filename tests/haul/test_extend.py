@@ -13,7 +13,7 @@ from tests.faults.hostile_http import HostileServer
 from tests.haul.living import Living
 
 from skyhaul.dataset.storage.files import LocalFiles, Step
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.planning.extend_plan import extend_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
@@ -181,7 +181,7 @@ def _killed(living: Living, at: int) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            store = DatasetStore.open(str(living.dataset), writable=True, files=_Deadly(at))
+            store = open_store(str(living.dataset), writable=True, files=_Deadly(at))
             extend_plan(living.loaded(), store)
         finally:
             os._exit(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.faults.hostile_http import HostileServer
 
 from dataset.standing_of import committed_shards, failures
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul_schemas.job.file import parse_job
@@ -27,7 +28,7 @@ COUNT = 200
 
 
 def run(folder: Path, url: str) -> tuple[HaulOutcome, DatasetStore]:
-    store = DatasetStore.open(str(folder / "out"), writable=True)
+    store = open_store(str(folder / "out"), writable=True)
     loaded = parse_job(JOB.format(folder=folder, url=url), "job.yaml", os.environ)
     return haul(loaded, store, HaulOptions()), store
 

@@ -14,6 +14,7 @@ from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import HttpFault
 
 from dataset.standing_of import failures
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.make_plan import make_plan
@@ -90,7 +91,7 @@ shards: {{target_size: 100kB, chunk_size: 16MiB}}
 
 
 def store_of(folder: Path) -> DatasetStore:
-    return DatasetStore.open(str(folder / "out"), writable=True)
+    return open_store(str(folder / "out"), writable=True)
 
 
 def run(folder: Path, server: HostileServer) -> tuple[HaulOutcome, DatasetStore]:

@@ -12,7 +12,7 @@ from tests.haul.rig import data_digests, skyhaul, write_job
 
 from faults.hostile_http import HostileServer
 from faults.tunnel_proxy import TunnelProxy
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas.job.file import load_job
@@ -45,7 +45,7 @@ def job(folder: Path, url: str, links: dict[str, object], name: str = "out") -> 
 
 def run(path: Path) -> HaulOutcome:
     loaded = load_job(path, {})
-    return haul(loaded, DatasetStore.open(loaded.job.dataset, writable=True), HaulOptions())
+    return haul(loaded, open_store(loaded.job.dataset, writable=True), HaulOptions())
 
 
 def by_link(outcome: HaulOutcome) -> dict[str, int]:
@@ -112,9 +112,7 @@ def test_a_link_that_dies_loses_nothing_and_is_taken_back(tmp_path: Path) -> Non
     again = sum(counts.resent_bytes for counts in outcome.run.transfer.values())
     print(f"re-sent {again} of {total} bytes")
     assert again <= 16 * 256 * 1024
-    assert (
-        verify_dataset(DatasetStore.open(str(tmp_path / "out"), writable=False), deep=True).exit_code() == 0
-    )
+    assert verify_dataset(open_store(str(tmp_path / "out"), writable=False), deep=True).exit_code() == 0
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import FaultPlan, HttpFault
 
 from dataset.standing_of import failures
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.make_plan import make_plan
@@ -70,7 +71,7 @@ shards: {{target_size: 50kB{shards}}}
 
 
 def store_of(folder: Path) -> DatasetStore:
-    return DatasetStore.open(str(folder / "out"), writable=True)
+    return open_store(str(folder / "out"), writable=True)
 
 
 def run(loaded: LoadedJob, folder: Path) -> tuple[HaulOutcome, DatasetStore]:
@@ -181,7 +182,7 @@ def test_an_object_that_is_cut_comes_out_of_whole_bodies_too(
 def test_where_too_much_would_cross_in_vain_the_error_says_what_to_do(
     without_ranges: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skyhaul_connectors.sources.http.validation.SKIPPED_CAP", 500_000)
+    monkeypatch.setattr("skyhaul_connectors.sources.http.response.validation.SKIPPED_CAP", 500_000)
     outcome, store = run(lines_job(tmp_path, without_ranges, "1MB"), tmp_path)
     assert outcome.exit_code == 3
     assert {f.reason.partition("set ")[2].partition(" in the")[0] for f in failures(store)} == {

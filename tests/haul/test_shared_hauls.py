@@ -13,7 +13,7 @@ import yaml
 from tests.haul.rig import data_digests
 
 from links.redis_server import sharing
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling.config import HaulConfig, Lot
 from skyhaul.hauling.lots import lots_of
@@ -74,7 +74,7 @@ def work(config: HaulConfig, lot: Lot) -> subprocess.Popen[bytes]:
 
 
 def planned(loaded: LoadedJob) -> PlanHeader:
-    with closing(DatasetStore.open(loaded.job.dataset, writable=True)) as store:
+    with closing(open_store(loaded.job.dataset, writable=True)) as store:
         return make_plan(loaded, store)
 
 
@@ -94,7 +94,7 @@ def test_two_workers_share_a_link_and_make_the_dataset_of_one(
     with ExitStack() as stack:
         shared = stack.enter_context(sharing(way, tmp_path))
         alone = job_of(tmp_path, "alone", {"down": "1Gbit/s"})
-        with closing(DatasetStore.open(alone.job.dataset, writable=True)) as store:
+        with closing(open_store(alone.job.dataset, writable=True)) as store:
             assert haul(alone, store, HaulOptions()).exit_code == 0
 
         link: dict[str, object] = {"down": "16Mbit/s", "shared": shared, "emulate": emulate}
@@ -118,7 +118,7 @@ def test_two_workers_share_a_link_and_make_the_dataset_of_one(
         assert sum(int(out) for out, _ in done) == header.shards
 
     assert data_digests(tmp_path / "together") == data_digests(tmp_path / "alone")
-    with closing(DatasetStore.open(together.job.dataset, writable=False)) as store:
+    with closing(open_store(together.job.dataset, writable=False)) as store:
         assert verify_dataset(store, deep=True).exit_code() == 0
         with closing(Plan.open(store)) as plan:
             assert survey(plan, store).transfer["dish"].payload_bytes == header.source_bytes

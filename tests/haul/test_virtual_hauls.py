@@ -17,6 +17,7 @@ from tests.transfer.rig import Rig, behind, emulated_link
 from tests.transfer.test_faults_in_virtual_time import draw_link
 from tests.virtual_time import run_virtual
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.chunk_access import SegmentMap
 from skyhaul.planning.make_plan import plan_sources
@@ -79,7 +80,7 @@ shards: {{target_size: 20kB, chunk_size: 8kB, splits: {{train: 0.8, validation: 
         "virtual.yaml",
         {},
     )
-    store = DatasetStore.open(str(folder / "out"), writable=True)
+    store = open_store(str(folder / "out"), writable=True)
     plan_sources(loaded, {"m": ["*.jsonl"]}, {"m": MemorySource("m", objects)}, store)
     return loaded, store, Plan.open(store)
 

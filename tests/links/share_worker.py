@@ -16,7 +16,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.links.opening import open_links
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.over_link.paced import PacedSource
@@ -80,7 +80,7 @@ def main(url: str, way: str, folder: Path, number: str, epoch: float, rate: str,
     )
     source = open_source("far", job.sources["far"])
     objects = sorted(source.listing(), key=lambda obj: obj.path)
-    store = DatasetStore.open(job.dataset, writable=True)
+    store = open_store(job.dataset, writable=True)
     link = open_links(job, epoch, store)["dish"]
     log = os.open(folder / f"{number}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     lane = Lane("dish", PacedSource(Watched(source, log), link), shared=link)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.make_plan import plan_sources
 from skyhaul.planning.store.plan import Plan
@@ -84,7 +85,7 @@ def plan_into(
     **more: Any,
 ) -> tuple[PlanHeader, DatasetStore]:
     """Plan into the dataset `folder`/dataset."""
-    store = DatasetStore.open(str(folder / "dataset"), writable=True)
+    store = open_store(str(folder / "dataset"), writable=True)
     try:
         header = plan_sources(loaded, patterns or {name: ["*"] for name in sources}, sources, store, **more)
     finally:

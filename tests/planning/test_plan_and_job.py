@@ -11,6 +11,7 @@ import pytest
 
 from faults.hostile_http import HostileServer
 from planning.planned import Listing, job_for, pinned, plan_into
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning import fingerprint
 from skyhaul.planning.build import sharding as dealing
@@ -49,7 +50,7 @@ def files(folder: Path) -> None:
 
 def planned(folder: Path, **changes: str) -> tuple[PlanHeader, DatasetStore]:
     loaded = local_job(folder, **changes)
-    store = DatasetStore.open(loaded.job.dataset, writable=True)
+    store = open_store(loaded.job.dataset, writable=True)
     try:
         return make_plan(loaded, store), store
     finally:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from planning.planned import Listing, job_for, pinned, plan_into
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.store import writer as plan_writer
 from skyhaul.planning.store.plan import Plan
@@ -90,7 +91,7 @@ def test_there_is_no_such_shard(planned: DatasetStore) -> None:
 
 
 def test_a_dataset_without_a_plan_says_how_one_is_made(tmp_path: Path) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=False)
+    store = open_store(str(tmp_path), writable=False)
     assert not Plan.exists(store)
     with pytest.raises(UsageError, match=r"holds no plan; `skyhaul plan JOB` or `skyhaul run JOB` makes one"):
         Plan.open(store)

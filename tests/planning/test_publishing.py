@@ -13,7 +13,7 @@ import pytest
 
 from planning.planned import Listing, job_for, pinned, plan_bytes, plan_into
 from skyhaul.dataset.storage.files import LocalFiles, Step
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.planning.build import catalogue
 from skyhaul.planning.build.catalogue import Catalogue, Cut
 from skyhaul.planning.make_plan import plan_sources
@@ -50,7 +50,7 @@ def sources(version: int) -> dict[str, Listing]:
 
 
 def plan_with(folder: Path, files: LocalFiles, version: int = 1) -> PlanHeader:
-    store = DatasetStore.open(str(folder / "dataset"), writable=True, files=files)
+    store = open_store(str(folder / "dataset"), writable=True, files=files)
     try:
         return plan_sources(job_for(folder), {"s": ["*"]}, sources(version), store)
     finally:
@@ -78,7 +78,7 @@ def test_planning_killed_at_any_step_leaves_no_plan_or_the_plan(tmp_path: Path) 
     _, changed = plan_into(tmp_path / "changed", job_for(tmp_path / "changed"), sources(2))
     at, stood = 0, 0
     while killed_at(folder := tmp_path / f"at-{at}", at := at + 1):
-        store = DatasetStore.open(str(folder / "dataset"), writable=True)
+        store = open_store(str(folder / "dataset"), writable=True)
         stands = Plan.exists(store)
         stood += stands
         # The source has changed when planning is tried again: what stands stays, what does not is made anew.
@@ -110,7 +110,7 @@ def test_another_planner_that_was_first_with_an_equal_plan_is_fine(tmp_path: Pat
             plan_with(folder, LocalFiles())
 
         header = plan_with(folder, Watched(at, first))
-        store = DatasetStore.open(str(folder / "dataset"), writable=False)
+        store = open_store(str(folder / "dataset"), writable=False)
         plan = Plan.open(store)
         assert plan.header == header
         assert len(list(plan.objects())) == 20
@@ -133,7 +133,7 @@ def test_another_planner_that_was_first_with_another_plan_wins(tmp_path: Path) -
         except PlanMismatch as error:
             lost.append(str(error))
             ours = None
-        plan = Plan.open(DatasetStore.open(str(folder / "dataset"), writable=False))
+        plan = Plan.open(open_store(str(folder / "dataset"), writable=False))
         assert [plan.header] == ([ours] if ours else theirs)
         assert len(list(plan.objects())) == 20, "objects and shards are of one plan"
     assert len(lost) > 3

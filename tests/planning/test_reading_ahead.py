@@ -12,7 +12,7 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 
 from planning.planned import Listing, chunks_of, job_for, pinned, plan_bytes, plan_into
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.planning.build import reading_ahead
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import ObjectMissing
@@ -76,9 +76,7 @@ def test_over_http_the_connections_are_few_and_kept(tmp_path: Path) -> None:
         loaded = job_for(tmp_path, format="parquet", source=OPTIONS)
         text = loaded.text.replace(f"{tmp_path}/s/*", f"{server.url}d/*.parquet")
         before = server.connections
-        make_plan(
-            parse_job(text, "job.yaml", {}), DatasetStore.open(str(tmp_path / "dataset"), writable=True)
-        )
+        make_plan(parse_job(text, "job.yaml", {}), open_store(str(tmp_path / "dataset"), writable=True))
         reads = [
             served for served in server.log if served.path.endswith("parquet") and served.method == "GET"
         ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from planning.planned import InPlace, Listing, chunks_of, job_for, pinned, plan_into
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas.errors import SkyhaulError, UsageError
@@ -21,7 +21,7 @@ def refused(folder: Path, loaded: Any, sources: dict[str, Any], patterns: Any = 
     """The one line; also holds that there is no plan and nothing in the making is left."""
     with pytest.raises(UsageError) as caught:
         plan_into(folder, loaded, sources, patterns)
-    store = DatasetStore.open(str(folder / "dataset"), writable=False)
+    store = open_store(str(folder / "dataset"), writable=False)
     assert not Plan.exists(store)
     assert list(store.list("")) == []
     assert list((folder / "spool").iterdir()) == []
@@ -170,5 +170,5 @@ def test_a_secret_that_would_reach_the_plan_is_refused_unshown(tmp_path: Path) -
     text += f"  s: {{url: '{tmp_path}/i*/${{SECRET}}/*.txt'}}\n"
     loaded = parse_job(text, "job.yaml", {"SECRET": canary})
     with pytest.raises(UsageError, match=r"sources\.s\.url: what selects objects") as caught:
-        make_plan(loaded, DatasetStore.open(f"{tmp_path}/d", writable=True))
+        make_plan(loaded, open_store(f"{tmp_path}/d", writable=True))
     assert canary not in str(caught.value)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.encode import encode_shard
 from skyhaul.shards.transforms import Transform
@@ -110,7 +111,7 @@ def encode(
     store: DatasetStore | None = None,
 ) -> CommitRecord:
     """Encode one shard of whole objects into a dataset in `folder`."""
-    opened = store or DatasetStore.open(str(folder), writable=True)
+    opened = store or open_store(str(folder), writable=True)
     try:
         return encode_shard(
             shard_of(objects),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import skyhaul.shards.rows as shard_rows
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul_connectors.formats.protocol import Reject
 from skyhaul_schemas.commit import CommitRecord
 
@@ -24,7 +24,7 @@ def committed(recipe: MadeRecipe, objects: dict[str, bytes]) -> CommitRecord:
     """In memory: a disk would be synced for each of hundreds of shards."""
     memory = fsspec.filesystem("memory")
     try:
-        store = DatasetStore.open("memory://identity", writable=True)
+        store = open_store("memory://identity", writable=True)
         return encode(Path("identity"), recipe, objects, store=store)
     finally:
         memory.rm("/identity", recursive=True)

@@ -13,6 +13,7 @@ import pytest
 from dataset.crashing import KILLED, Crashing, forked
 from skyhaul.dataset.commits.commits import read_commit
 from skyhaul.dataset.storage.files import LocalFiles
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards import commit as committing
 from skyhaul.shards.commit import CommitGuard, commit_shard
@@ -55,7 +56,7 @@ def commit(
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DatasetStore]:
     remote = request.param == "remote"
     url = "memory://aside/set" if remote else str(tmp_path / "set")
-    with closing(DatasetStore.open(url, writable=True)) as opened:
+    with closing(open_store(url, writable=True)) as opened:
         yield opened
     if remote and fsspec.filesystem("memory").exists("/aside"):
         fsspec.filesystem("memory").rm("/aside", recursive=True)
@@ -185,7 +186,7 @@ class Between(LocalFiles):
 
 
 def test_what_came_between_the_look_and_the_move_is_put_back(tmp_path: Path) -> None:
-    with closing(DatasetStore.open(str(tmp_path / "set"), writable=True, files=Between())) as store:
+    with closing(open_store(str(tmp_path / "set"), writable=True, files=Between())) as store:
         store.create_bytes("x", b"old")
         assert store.set_aside("x", store.digest("x")) is None
         assert store.read_bytes("x") == b"new"
@@ -195,11 +196,11 @@ def test_what_came_between_the_look_and_the_move_is_put_back(tmp_path: Path) -> 
 def test_a_commit_killed_at_any_step_is_made_whole_by_the_next(tmp_path: Path) -> None:
     def prepared(name: str, files: Callable[[], LocalFiles]) -> tuple[str, Callable[[], object]]:
         url = str(tmp_path / name)
-        with closing(DatasetStore.open(url, writable=True)) as store:
+        with closing(open_store(url, writable=True)) as store:
             commit(store, "old", b"as it was", **{MORE: b"and more"})
 
         def again() -> None:
-            with closing(DatasetStore.open(url, writable=True, files=files())) as store:
+            with closing(open_store(url, writable=True, files=files())) as store:
                 commit(store, "new", b"as it is", amended())
 
         return url, again
@@ -208,7 +209,7 @@ def test_a_commit_killed_at_any_step_is_made_whole_by_the_next(tmp_path: Path) -
     while True:
         url, again = prepared(f"at-{at}", lambda at=at: Crashing(at))  # type: ignore[misc]  # its own default
         ended = forked(again)()
-        with closing(DatasetStore.open(url, writable=True)) as store:
+        with closing(open_store(url, writable=True)) as store:
             record = commit(store, "new", b"as it is", amended())
             assert read_commit(store, 0) == record
             assert store.read_bytes(DATA) == b"as it is"

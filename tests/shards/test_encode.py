@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.shards.encode import encode_shard
 from skyhaul.shards.transforms import Transformed
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
@@ -264,7 +264,7 @@ def test_a_dataset_in_memory_holds_the_same_files(tmp_path: Path) -> None:
         Script({"a": steps([rows], [Reject(0, 1, "bad", b"")])}), file_size=5000, row_group_size=5000
     )
     local = encode(tmp_path, recipe, {"a": b"1"})
-    store = DatasetStore.open(f"memory://{tmp_path.name}", writable=True)
+    store = open_store(f"memory://{tmp_path.name}", writable=True)
     remote = encode(tmp_path, recipe, {"a": b"1"}, store=store)
     assert remote.files == local.files
     assert remote.rejects == local.rejects
@@ -286,7 +286,7 @@ def test_what_was_decoded_is_held_against_the_checksum_of_the_sources_list(
     data = b"12345"
     recipe = MadeRecipe(Script({"a": steps([documents(["one"])])}))
     obj = PinnedObject("src", "a", 5, 'etag:"1"', f"sha256:{hashlib.sha256(data).hexdigest().upper()}")
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     kind = GivesOthersLater if rotten else BytesChunk
 
     def encoded() -> CommitRecord:

@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from skyhaul_connectors.sources import clock_skew
 from skyhaul_connectors.sources.fsspec.errors import as_carriage, store_words
-from skyhaul_connectors.sources.http.response_head import parse_head
-from skyhaul_connectors.sources.http.validation import refusal
+from skyhaul_connectors.sources.http.response.head import parse_head
+from skyhaul_connectors.sources.http.response.validation import refusal
 from skyhaul_schemas.errors import AccessRefused, ConnectionLost, ObjectMissing
 
 NOW = 1_700_000_000.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from faults.spelled_http import Page, SpelledServer
-from skyhaul_connectors.sources.http.response_head import parse_head
+from skyhaul_connectors.sources.http.response.head import parse_head
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import (

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from skyhaul_connectors.sources.http.refusal import BODY_CAP, RefusalBody
-from skyhaul_connectors.sources.http.response_head import parse_head
+from skyhaul_connectors.sources.http.response.head import parse_head
+from skyhaul_connectors.sources.http.response.refusal import BODY_CAP, RefusalBody
 from skyhaul_schemas.errors import AccessRefused, ServerBusy, SourceChanged
 from skyhaul_schemas.plan import PinnedObject
 from sources.fed_channel import FedChannel, requests_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skyhaul_connectors.sources.http.low_water import LARGEST, PARTS, SMALLEST, TLS_MARGIN, LowWater
+from skyhaul_connectors.sources.http.patience import LARGEST, PARTS, SMALLEST, TLS_MARGIN, LowWater
 
 READS = st.lists(st.tuples(st.floats(0.0001, 2.0), st.integers(0, 300_000), st.integers(0, 300_000)))
 

@@ -20,7 +20,7 @@ import yaml
 from tests.haul.rig import command, skyhaul
 
 from skyhaul.dataset.commits.commits import commits
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
@@ -142,7 +142,7 @@ def test_a_server_that_is_away_is_a_carriage_error(ssh: SshServer) -> None:
 
 def test_a_dataset_there_is_refused_since_nothing_keeps_two_writers_apart(ssh: SshServer) -> None:
     with pytest.raises(UsageError, match="without replacing"):
-        DatasetStore.open(f"{ssh.url}{ssh.folder}/dataset", writable=True)
+        open_store(f"{ssh.url}{ssh.folder}/dataset", writable=True)
 
 
 def job(ssh: SshServer, folder: Path, name: str, **more: Any) -> Path:
@@ -175,7 +175,7 @@ def write_region(ssh: SshServer, name: str) -> dict[str, str]:
 
 
 def hauled(dataset: Path) -> dict[str, str]:
-    with closing(DatasetStore.open(str(dataset), writable=False)) as store:
+    with closing(open_store(str(dataset), writable=False)) as store:
         assert verify_dataset(store, deep=True).exit_code() == 0
         return {source.object: source.sha256 for record in commits(store) for source in record.sources}
 
@@ -212,6 +212,6 @@ def test_a_killed_haul_goes_on_with_what_had_arrived(ssh: SshServer, tmp_path: P
     done = skyhaul("run", path, "--json", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert hauled(tmp_path / "dataset") == due
-    with closing(DatasetStore.open(str(tmp_path / "dataset"), writable=False)) as store:
+    with closing(open_store(str(tmp_path / "dataset"), writable=False)) as store:
         resent = sum(t.resent_bytes for record in commits(store) for t in record.transfer.values())
     assert resent < 2_000_000, "what had arrived before the kill was not fetched again"

@@ -15,7 +15,7 @@ import pytest
 from tests.haul.rig import skyhaul
 
 from skyhaul.dataset.commits.commits import commits
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
@@ -81,7 +81,7 @@ def test_a_blob_that_was_replaced_is_refused(container: str) -> None:
 
 
 def test_a_key_is_created_once(container: str, tmp_path: Path) -> None:
-    with closing(DatasetStore.open(f"az://{container}/keys", writable=True)) as store:
+    with closing(open_store(f"az://{container}/keys", writable=True)) as store:
         store.probe()
         assert list(store.list("")) == []
         assert store.create_bytes("a/b.json", b"one") is True
@@ -101,7 +101,7 @@ def test_a_whole_haul(container: str, tmp_path: Path) -> None:
     )
     done = skyhaul("run", "job.yaml", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    with closing(DatasetStore.open(f"az://{container}/dataset", writable=False)) as store:
+    with closing(open_store(f"az://{container}/dataset", writable=False)) as store:
         assert verify_dataset(store, deep=True).exit_code() == 0
         assert sum(record.records.written for record in commits(store)) == 12
         assert all(KEY.encode() not in store.read_bytes(path) for path in store.list("_skyhaul"))

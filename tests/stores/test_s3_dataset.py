@@ -16,6 +16,7 @@ import fsspec
 import pytest
 from object_store import BUCKET, ObjectStore
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import CommitConflict, SkyhaulError
 from stores.lossy_proxy import lossy
@@ -35,7 +36,7 @@ def dataset(s3: ObjectStore) -> str:
 
 
 def opened(url: str) -> DatasetStore:
-    return DatasetStore.open(url, writable=True)
+    return open_store(url, writable=True)
 
 
 def sha256(data: bytes) -> str:
@@ -88,7 +89,7 @@ import json, sys
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.errors import CommitConflict
 url, data = sys.argv[1], sys.argv[2].encode()
-store = DatasetStore.open(url, writable=True)
+store = open_store(url, writable=True)
 store.exists("race/00")  # connected
 print("ready", flush=True)
 sys.stdin.readline()
@@ -145,7 +146,7 @@ def test_of_processes_that_create_one_key_exactly_one_does(dataset: str, same: b
 KILLED_WHILE_PUBLISHING = """
 import sys, hashlib
 from skyhaul.dataset.storage.store import DatasetStore
-store = DatasetStore.open(sys.argv[1], writable=True)
+store = open_store(sys.argv[1], writable=True)
 path = store.temp_path(".parquet")
 data = bytes(120 << 20)
 path.write_bytes(data)

@@ -22,7 +22,7 @@ from object_store import BUCKET, ObjectStore
 from tests.haul.rig import command, skyhaul
 
 from skyhaul.dataset.commits.commits import commits
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
 from stores.s3_server import s3
@@ -78,7 +78,7 @@ def test_two_hauls_of_one_plan_make_one_dataset(dataset: str, tmp_path: Path) ->
         )
     told = [racer.communicate(timeout=200) for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0], told
-    with closing(DatasetStore.open(dataset, writable=False)) as store:
+    with closing(open_store(dataset, writable=False)) as store:
         report = verify_dataset(store, deep=True)
         assert report.exit_code() == 0, report.findings
         records = list(commits(store))
@@ -92,7 +92,7 @@ def test_a_dataset_on_s3_is_certified_until_it_is_damaged(dataset: str, tmp_path
     engines = ("--engine", "duckdb", "--engine", "polars")
     done = skyhaul("certify", *engines, "--quiet", dataset, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    with closing(DatasetStore.open(dataset, writable=True)) as store:
+    with closing(open_store(dataset, writable=True)) as store:
         certificate = json.loads(store.read_bytes(layout.CERTIFICATE))
         assert set(certificate["engines"]) == {"pyarrow", "duckdb", "polars"}
         rows = [split["rows"] for split in certificate["engines"]["duckdb"]["splits"].values()]
@@ -122,7 +122,7 @@ def test_a_killed_haul_of_a_bucket_over_a_link_goes_on(dataset: str, tmp_path: P
     )
     assert skyhaul("plan", job, cwd=tmp_path).returncode == 0
     first = subprocess.Popen([command(), "run", job, "--quiet"], cwd=tmp_path, start_new_session=True)
-    with closing(DatasetStore.open(dataset, writable=False)) as store:
+    with closing(open_store(dataset, writable=False)) as store:
         try:
             end = time.monotonic() + 100
             while not list(commits(store)):
@@ -154,7 +154,7 @@ def test_captions_beside_images_in_a_bucket_come_with_them(dataset: str, tmp_pat
     )
     done = skyhaul("run", job, "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    with closing(DatasetStore.open(dataset, writable=False)) as found:
+    with closing(open_store(dataset, writable=False)) as found:
         assert verify_dataset(found, deep=True).exit_code() == 0
         rows = [
             row

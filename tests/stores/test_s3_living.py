@@ -11,7 +11,7 @@ from object_store import BUCKET, ObjectStore
 from tests.haul.rig import skyhaul
 
 from skyhaul.dataset.commits.commits import commits
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.extend_plan import extend_plan
@@ -47,7 +47,7 @@ def test_a_dataset_on_s3_is_extended_amended_and_mended(s3: ObjectStore, tmp_pat
     loaded = parse_job(text, "job.yaml", {})
     region = tmp_path / "region"
     write(region, *range(6))
-    with closing(DatasetStore.open(dataset, writable=True)) as store:
+    with closing(open_store(dataset, writable=True)) as store:
         assert haul(loaded, store, HaulOptions()).exit_code == 0
         write(region, 6, 7)
         assert extend_plan(loaded, store).counts == {"new planned": 2}

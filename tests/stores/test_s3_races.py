@@ -11,6 +11,7 @@ import fsspec
 import pytest
 from object_store import ObjectStore
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.amend_plan import amend_plan
@@ -60,7 +61,7 @@ class Racing:
         )
 
     def store(self) -> DatasetStore:
-        return DatasetStore.open(self._dataset, writable=True)
+        return open_store(self._dataset, writable=True)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from skyhaul.dataset.commits.commits import commits, write_commit
 from skyhaul.dataset.commits.judging import Judge
 from skyhaul.dataset.commits.sealed import sealed_groups
 from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.planning.make_plan import plan_sources
 from skyhaul.planning.store.plan import Plan
@@ -36,7 +36,7 @@ def test_a_group_is_sealed_on_s3_and_nothing_is_lost(s3: ObjectStore, tmp_path: 
     dataset = f"s3://{BUCKET}/{secrets.token_hex(8)}"
     loaded = job_for(tmp_path, shards="target_size: 1000B")
     listing = Listing("s", [pinned("s", f"{n:07d}.jsonl", 1000) for n in range(SHARDS)])
-    with closing(DatasetStore.open(dataset, writable=True)) as store:
+    with closing(open_store(dataset, writable=True)) as store:
         plan_sources(loaded, {"s": ["*"]}, {"s": listing}, store)
         with closing(Plan.open(store)) as plan:
             shards = list(plan.shards())

@@ -17,7 +17,7 @@ import pytest
 
 from dataset.hauled import Hauled, plan_small
 from skyhaul.dataset.commits.commits import read_commit, same_commit, write_failure
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import VerifyReport, verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord
@@ -43,7 +43,7 @@ def root(whole: Hauled, tmp_path: Path) -> Path:
 
 
 def verified(root: Path, *, deep: bool = False) -> VerifyReport:
-    return verify_dataset(DatasetStore.open(str(root), writable=False), deep=deep)
+    return verify_dataset(open_store(str(root), writable=False), deep=deep)
 
 
 def codes(report: VerifyReport) -> set[str]:
@@ -125,7 +125,7 @@ def test_failed_shards_of_a_finished_dataset_say_3(root: Path, whole: Hauled) ->
         shard=0, plan=whole.plan.header.digest, source="lines", kind="ObjectMissing", reason="gone",
         attempts=1, where="a", final=True, at="2026-01-01T00:00:00Z",
     )  # fmt: skip
-    write_failure(DatasetStore.open(str(root), writable=True), failure)
+    write_failure(open_store(str(root), writable=True), failure)
     report = verified(root)
     assert (report.findings, report.exit_code(), report.shards_failed) == ([], 3, 1)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards import ENCODER_VERSION
@@ -52,7 +53,7 @@ def reencoded_differently(
         match = DATA_FILE.fullmatch(file.path)
         splits.setdefault(match[2] if match else "", []).append(file.path)
     expected = {file.path: file.sha256 for file in record.files}
-    scratch = DatasetStore.open(str(folder), writable=True)
+    scratch = open_store(str(folder), writable=True)
     try:
         for split, paths in splits.items():
             name = partial(layout.data_file, record.shard, split)

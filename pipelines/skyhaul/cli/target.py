@@ -88,6 +88,6 @@ def _existing(target: str, *, writable: bool) -> DatasetStore:
 
 def _store(url: str, *, writable: bool) -> DatasetStore:
     import_arrow()
-    from skyhaul.dataset.storage.store import DatasetStore
+    from skyhaul.dataset.storage.opening import open_store
 
-    return DatasetStore.open(url, writable=writable)
+    return open_store(url, writable=writable)

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.links.opening import ledger_path
 from skyhaul.planning.make_plan import check_plan, make_plan
@@ -85,7 +86,7 @@ def plan_of(
                 update={"dataset": str(place / "dataset"), "spool": str(place / "spool")}
             ),
         )
-        with closing(DatasetStore.open(elsewhere.job.dataset, writable=True)) as scratch:
+        with closing(open_store(elsewhere.job.dataset, writable=True)) as scratch:
             make_plan(elsewhere, scratch, progress=progress)
             with closing(Plan.open(scratch)) as plan:
                 yield plan, scratch

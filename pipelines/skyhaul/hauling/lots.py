@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator
 
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.config import HaulConfig, Lot
 from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas.job.file import parse_job
@@ -17,7 +17,7 @@ from skyhaul_schemas.plan import PlanHeader
 def deal_lots(config: HaulConfig, parallelism: int) -> Iterator[Lot]:
     """Lots that cover the plan. Reads the plan's header only."""
     job = parse_job(config.job_text, config.job_origin, os.environ).job
-    plan = Plan.open(DatasetStore.open(config.dataset, writable=False))
+    plan = Plan.open(open_store(config.dataset, writable=False))
     header = plan.header
     plan.close()
     yield from lots_of(job, header, parallelism)

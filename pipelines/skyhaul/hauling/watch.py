@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from skyhaul.dataset.commits.commits import count_records
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import Survey
 from skyhaul.hauling.config import HaulConfig
 from skyhaul.hauling.eta import SourcePace, seconds_left
@@ -158,7 +158,7 @@ class Watch:
         if now >= self._next_listing:
             # A dataset that does not answer is for those to tell who write to it.
             with suppress(SkyhaulError, OSError):
-                store = DatasetStore.open(self._config.dataset, writable=False)
+                store = open_store(self._config.dataset, writable=False)
                 try:
                     present = count_records(store)
                 finally:

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.allocator import use_one_heap
 from skyhaul.hauling.config import HaulConfig
 from skyhaul.hauling.control import HaulControl
@@ -48,7 +48,7 @@ class Site:
         self.config = config
         self.control = control or HaulControl()
         self.job: Job = parse_job(config.job_text, config.job_origin, os.environ).job
-        self.store = DatasetStore.open(config.dataset, writable=True)
+        self.store = open_store(config.dataset, writable=True)
         self.plan = Plan.open(self.store)
         self.recipe = Recipe.of(self.job, self.plan.header)
         check_fingerprint(self.plan.header, self.recipe)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
-from skyhaul_connectors.formats.registry import check_options, decoder_for, format_under
+from skyhaul_connectors.formats.registry import (
+    check_name,
+    check_options,
+    decoder_for,
+    format_under,
+    plug_in_fingerprint,
+)
+from skyhaul_connectors.sources.opening import opener_fingerprint
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import printable
@@ -15,10 +22,12 @@ from skyhaul_schemas.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class SourceFormat:
-    """How one source is decoded. format: its name, or None for each object's suffix to decide."""
+    """How one source is decoded. format: its name, or None for each object's suffix to decide. opener: the
+    package whose plug-in opens the source, as a fingerprint states it."""
 
     format: str | None
     settings: DecodeSettings
+    opener: Mapping[str, str] = field(default_factory=dict)
 
 
 def source_formats(job: Job) -> dict[str, SourceFormat]:
@@ -33,6 +42,7 @@ def source_formats(job: Job) -> dict[str, SourceFormat]:
                 on_damage=job.on_damage,
                 on_drift=job.on_drift,
             ),
+            opener_fingerprint(name, spec),
         )
         for name, spec in job.sources.items()
     }
@@ -49,6 +59,7 @@ class Decoders:
         """Raise UsageError for options that no object could be decoded with."""
         for source, spec in self._formats.items():
             with _named(source):
+                check_name(spec.format)
                 check_options(spec.format, spec.settings)
 
     def of(self, source: str, path: str) -> Decoder:
@@ -63,6 +74,14 @@ class Decoders:
             with _named(source):
                 decoder = self._built[key] = decoder_for(spec.format, spec.settings, path)
         return decoder
+
+    def plug_ins(self, sources: Iterable[str]) -> dict[str, str]:
+        """The packages whose formats or schemes `sources` name, as a fingerprint states them."""
+        found: dict[str, str] = {}
+        for source in sources:
+            found.update(self._formats[source].opener)
+            found.update(plug_in_fingerprint(self._formats[source].format))
+        return found
 
 
 @contextmanager

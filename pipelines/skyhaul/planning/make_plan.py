@@ -24,6 +24,7 @@ from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
 from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
+from skyhaul_schemas.plugins import check_installed
 
 SECRET_LENGTH = 8
 """Characters of a value from the environment from which on it is taken for a secret in a plan."""
@@ -95,7 +96,9 @@ def open_sources(job: Job) -> Iterator[dict[str, Source]]:
 
 
 def check_plan(job: Job, header: PlanHeader, patterns: Mapping[str, list[str]] | None = None) -> None:
-    """Raise PlanMismatch where `job` no longer says what the plan with `header` was made from."""
+    """Raise PlanMismatch where `job` no longer says what the plan with `header` was made from, PlugInMissing
+    where a package that it was made with is not here."""
+    check_installed(header.fingerprint)
     differences = job_difference(header.job, digested_part(job, patterns or selections(job)))
     if differences:
         raise PlanMismatch(

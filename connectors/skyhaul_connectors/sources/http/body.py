@@ -6,8 +6,8 @@ out too long was not what was asked for, and none of it counts. Of a whole objec
 
 from __future__ import annotations
 
-from skyhaul_connectors.sources.http.range_request import Ask
-from skyhaul_connectors.sources.http.response_head import AnswerHead
+from skyhaul_connectors.sources.http.request import Ask
+from skyhaul_connectors.sources.http.response.head import AnswerHead
 
 
 class RangeBody:

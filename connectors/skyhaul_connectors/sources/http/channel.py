@@ -7,14 +7,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from skyhaul_connectors.sources.http.connection import HttpConnection
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
-from skyhaul_connectors.sources.http.range_request import Ask
-from skyhaul_connectors.sources.http.redirect import follow
-from skyhaul_connectors.sources.http.redirect_cache import KnownRedirects
-from skyhaul_connectors.sources.http.response_head import AnswerHead
-from skyhaul_connectors.sources.http.validation import Asked
+from skyhaul_connectors.sources.http.range_connection import RangeConnection
+from skyhaul_connectors.sources.http.redirects import KnownRedirects, follow
+from skyhaul_connectors.sources.http.request import Ask
+from skyhaul_connectors.sources.http.response.head import AnswerHead
+from skyhaul_connectors.sources.http.response.validation import Asked
 from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest, Route
 from skyhaul_connectors.sources.url import HttpUrl, Origin
 from skyhaul_schemas.errors import CarriageError
@@ -51,7 +50,7 @@ class HttpChannel:
         self._events = events
         self._route = route
         self._loop = asyncio.get_running_loop()
-        self._connections: dict[Origin, HttpConnection] = {}
+        self._connections: dict[Origin, RangeConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: list[RangeRequest] = []
         self._first = places.first_origin(route)
@@ -118,7 +117,7 @@ class HttpChannel:
 
     # ConnectionOwner
 
-    def connected(self, connection: HttpConnection) -> None:
+    def connected(self, connection: RangeConnection) -> None:
         self._say_opened(connection.origin.scheme == "http" and self._route.proxy is None)
 
     def redirected(self, ask: Ask, head: AnswerHead) -> None:
@@ -136,13 +135,13 @@ class HttpChannel:
         self._ask(ask.again(start, self._headers(start), hops=0, learned=False))
         return True
 
-    def ask_over_another(self, connection: HttpConnection, asks: Sequence[Ask]) -> None:
+    def ask_over_another(self, connection: RangeConnection, asks: Sequence[Ask]) -> None:
         if self._connections.get(connection.origin) is connection:
             del self._connections[connection.origin]
         for ask in asks:
             self._ask(ask)
 
-    def disconnected(self, connection: HttpConnection, error: CarriageError | None, unanswered: int) -> None:
+    def disconnected(self, connection: RangeConnection, error: CarriageError | None, unanswered: int) -> None:
         if self._connections.get(connection.origin) is connection:
             del self._connections[connection.origin]
         idle = error is None and unanswered == 0 and not self._closed
@@ -163,17 +162,17 @@ class HttpChannel:
         guarded = redirected or self._places.listed_from_afar
         self._connection_to(ask.url.origin, guarded=guarded).ask(ask)
 
-    def _connection_to(self, origin: Origin, *, guarded: bool) -> HttpConnection:
+    def _connection_to(self, origin: Origin, *, guarded: bool) -> RangeConnection:
         connection = self._connections.get(origin)
         if connection is None:
-            connection = HttpConnection(self._network, origin, self, self._events)
+            connection = RangeConnection(self._network, origin, self, self._events)
             self._connections[origin] = connection
             dial = self._loop.create_task(self._dial(connection, guarded))
             self._tasks.add(dial)
             dial.add_done_callback(self._tasks.discard)
         return connection
 
-    async def _dial(self, connection: HttpConnection, guarded: bool) -> None:
+    async def _dial(self, connection: RangeConnection, guarded: bool) -> None:
         origin = connection.origin
         try:
             await self._network.dial(
@@ -185,7 +184,7 @@ class HttpChannel:
         except CarriageError as error:
             self._not_dialled(connection, error)
 
-    def _not_dialled(self, connection: HttpConnection, error: CarriageError) -> None:
+    def _not_dialled(self, connection: RangeConnection, error: CarriageError) -> None:
         """Without its first connection a channel is nothing; another origin concerns its own requests."""
         if connection.origin == self._first:
             self._finish(error)

@@ -1,101 +1,111 @@
-"""One connection to one origin: sends range requests, judges the answers, keeps the deadlines.
+"""One HTTP/1.1 connection to one origin: its transport, its answers as they are read, how long it waits.
 
-Requests go out one at a time until the origin's trust allows pipelining; the first range over an origin
-that nothing is known of is asked for as two halves at once, which is the proof (`http_trust`). A half that is
-refused says nothing of the range, which is then asked for in one piece; nor does a refused If-Match.
-
-A body without a stated length is kept until it is whole: one that turns out too long is not what was asked.
-
-What an answer says of its own request is reported by `failed`. A connection that cannot go on after that
-ends with `closed(None)`: the requests queued behind it have no blame and may be asked for again at once.
+What is asked over it, and what an answer means, is a subclass's: `RangeConnection` asks for ranges, several
+at a time where the server has proved that it can, `DocumentConnection` for one document after the other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
+from collections.abc import Callable
 from typing import cast
 
-from skyhaul_connectors.sources.http.body import RangeBody
-from skyhaul_connectors.sources.http.connection_owner import ConnectionOwner
-from skyhaul_connectors.sources.http.deadlines import Deadlines
-from skyhaul_connectors.sources.http.low_water import TLS_MARGIN, LowWater, gather
-from skyhaul_connectors.sources.http.network import Network, lost
-from skyhaul_connectors.sources.http.pipelining import PipelineTrust
-from skyhaul_connectors.sources.http.range_request import Ask
-from skyhaul_connectors.sources.http.refusal import RefusalBody
-from skyhaul_connectors.sources.http.response_head import AnswerHead, NotHttp
-from skyhaul_connectors.sources.http.response_reader import AnswerReader
-from skyhaul_connectors.sources.http.validation import REDIRECTS, judge, validator_of
-from skyhaul_connectors.sources.http.wire import range_request
-from skyhaul_connectors.sources.protocol import ChannelEvents
+from skyhaul_connectors.sources.http.network import Network
+from skyhaul_connectors.sources.http.patience import TLS_MARGIN, Deadlines, LowWater, gather
+from skyhaul_connectors.sources.http.response.head import AnswerHead, NotHttp
+from skyhaul_connectors.sources.http.response.reader import AnswerReader
 from skyhaul_connectors.sources.url import Origin
-from skyhaul_schemas.errors import (
-    CarriageError,
-    ConnectionLost,
-    Disposition,
-    MalformedAnswer,
-    RangesIgnored,
-    StalledError,
-)
 
 SKIP_CAP = 64 * 1024
-"""Bytes of an error's body that are read past to keep the connection; a longer one closes it."""
-_TRIAL_PATIENCE = 3.0
-"""Seconds for the second half of a trial after the first one came, or four times what that took."""
+"""Bytes of a body that nobody wants (an error's) which are read past to keep the connection; a longer one
+closes it: reading on costs the link more than a new connection does. Chosen, not measured."""
+
+
+def _uncounted(count: int) -> None:
+    """For bytes off the connection that nobody adds up."""
 
 
 class HttpConnection(asyncio.BufferedProtocol):
+    """The connection; `AnswerReader` calls its `answer_*` methods.
+
+    Attributes:
+        origin: where it leads to.
+        over: it was given up, ended or lost; nothing is read off it any more.
+    """
+
     def __init__(
-        self, network: Network, origin: Origin, owner: ConnectionOwner[HttpConnection], events: ChannelEvents
+        self, network: Network, origin: Origin, *, wire: Callable[[int], None] = _uncounted, gathers: bool
     ) -> None:
+        """Made for a loop that runs, and opened by `Network.dial`.
+
+        Args:
+            network: what the connections of one source share; all read into its one buffer.
+            origin: where it leads to.
+            wire: told how many bytes were read off the connection, before they are looked at.
+            gathers: whether bytes inside a long body may wait in the kernel for more of them (`LowWater`).
+        """
         self.origin = origin
+        self.over = False
         self._network = network
-        self._owner = owner
-        self._events = events
-        self._trust: PipelineTrust = network.trust(origin)
+        self._wire = wire
         self._loop = asyncio.get_running_loop()
         self._reader = AnswerReader(self)
         self._transport: asyncio.Transport | None = None
-        self._queue: deque[Ask] = deque()
-        self._sent: deque[Ask] = deque()
-        self._body: RangeBody | None = None  # goes to the events; without one it is passed over
-        self._skipped = 0
-        self._refusal: RefusalBody | None = None  # an error that is told once its body is here
-        self._keep_alive = True
-        self._over = False
-        self._trial: list[Ask] = []
-        self._flush_due = False
+        self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadlines = Deadlines(network.timeouts)
-        self._low_water = LowWater(TLS_MARGIN if origin.scheme == "https" else 0)
-        self._socket: socket.socket | None = None
+        margin = TLS_MARGIN if origin.scheme == "https" else 0
+        self._low_water = LowWater(margin) if gathers else None
 
-    # Towards the channel
+    # What a subclass says
 
-    def ask(self, ask: Ask) -> None:
-        self._queue.append(ask)
-        if not self._flush_due and self._transport is not None and not self._over:
-            # One write for all that is asked in this turn of the loop.
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+    def ready(self) -> None:
+        """The connection is open."""
+        raise NotImplementedError
+
+    def answer_head(self, head: AnswerHead) -> bool:
+        """As `AnswerSink`. Raises NotHttp for an answer that nobody asked for."""
+        raise NotImplementedError
+
+    def answer_body(self, data: memoryview) -> None:
+        raise NotImplementedError
+
+    def answer_end(self) -> None:
+        raise NotImplementedError
+
+    def not_http(self, error: NotHttp) -> None:
+        """What came cannot be read on from here; the connection must be aborted."""
+        raise NotImplementedError
+
+    def gone(self, error: Exception | None, *, between: bool) -> None:
+        """The far end is gone. `between`: it ended the connection in order, with no answer under way."""
+        raise NotImplementedError
+
+    def due_since(self) -> float | None:
+        """The loop's time from which the total limit counts for the answer that is due; None: none is."""
+        raise NotImplementedError
+
+    def late(self, passed: str) -> None:
+        """The limit that is `passed`, in words; the connection must be aborted."""
+        raise NotImplementedError
+
+    # For subclasses
+
+    def write(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(data)
 
     @property
-    def busy(self) -> bool:
-        return bool(self._sent or self._queue)
-
-    def waiting(self) -> list[Ask]:
-        """What was asked and not sent yet."""
-        return list(self._queue)
+    def is_open(self) -> bool:
+        return self._transport is not None and not self.over
 
     def abort(self) -> None:
-        """End without a word to the owner."""
-        self._over = True
+        """End, without a word to anybody."""
+        self.over = True
         self._reader.stop()
         if self._timer is not None:
             self._timer.cancel()
-        self._trial_unclear()
         if self._transport is not None:
             self._transport.abort()
 
@@ -103,298 +113,52 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base
-        if self._over:
+        if self.over:
             self._transport.abort()
             return
         self._socket = transport.get_extra_info("socket")
         self._tick()
-        self._owner.connected(self)
-        self._flush()
+        self.ready()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._network.view
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._over:
+        if self.over:
             return
         now = self._loop.time()
         self._deadlines.got(nbytes, now)
-        self._events.wire(nbytes)
-        if self._over:
+        self._wire(nbytes)
+        if self.over:
             return
         try:
             self._reader.feed(self._network.buffer, self._network.view, nbytes)
         except NotHttp as error:
-            self._not_http(error)
-        if self._over:
-            return
-        if self._queue:
-            self._flush()
-        if self._low_water.read(now, self._reader.left, self._reader.length):
-            gather(self._socket, self._low_water.mark)
+            if not self.over:
+                self.not_http(error)
+        water = self._low_water
+        if water is not None and not self.over and water.read(now, self._reader.left, self._reader.length):
+            gather(self._socket, water.mark)
 
     def eof_received(self) -> bool:
-        if not self._over and self._reader.eof():
-            self._end(None if not self._sent else self._loss(None))
+        if not self.over and self._reader.eof() and not self.over:
+            self.gone(None, between=True)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._over:
-            self._end(self._loss(exc) if self._sent or self._queue else None)
-
-    # AnswerSink
-
-    def answer_head(self, head: AnswerHead) -> bool:
-        if not self._sent:
-            raise NotHttp("an answer that nobody asked for")
-        ask = self._sent[0]
-        self._keep_alive = head.keep_alive
-        self._body = None
-        self._skipped = 0
-        if ask.given_up:
-            pass
-        elif head.status in REDIRECTS:
-            self._trial_unclear()
-            self._give_up(ask)
-            try:
-                self._owner.redirected(ask, head)
-            except CarriageError as error:
-                self._fail(ask, error)
-            if not head.keep_alive:
-                self._go_over()
-        else:
-            fault = judge(ask.asked, head)
-            if fault is None:
-                self._body = RangeBody(ask, head)
-                if ask.unconditional:
-                    self._trust.conditional = False
-            elif self._belongs_to_another(ask, head):
-                self._out_of_order(ask)
-            elif self._owner.retry_fresh(ask):
-                self._trial_unclear()
-                self._give_up(ask)
-            elif not self._asked_otherwise(ask, head, fault):
-                self._refusal = RefusalBody.of(fault, head)
-                if self._refusal is None:
-                    self._fail(ask, fault)
-        if self._body is None and not self._over and (head.length or 0) > SKIP_CAP:
-            self._end(None)
-        return False
-
-    def answer_body(self, data: memoryview) -> None:
-        body = self._body
-        if body is None:
-            if self._refusal is not None:
-                self._refusal.take(data)
-            self._skipped += len(data)
-            if self._skipped > SKIP_CAP:
-                self._end(None)
-            return
-        ask = self._sent[0]
-        came = body.take(data)
-        if came is not None:
-            self._events.received(ask.request, *came)
-        if self._over:
-            return
-        if body.cut_out:
-            self._sent.popleft()
-            self._body = None
-            self._events.finished(ask.request)
-            self._end(None)
-        elif body.too_long:
-            said = f"{ask.asked.place}: more than the {ask.asked.length} bytes that were asked"
-            self._fail(ask, MalformedAnswer(said))
-            self._end(None)
-
-    def answer_end(self) -> None:
-        self._tell_refusal()
-        body = self._body
-        if body is not None and not body.odd:
-            self._hand_over()
-        if self._over:
-            return
-        ask = self._sent.popleft()
-        if body is not None:
-            if body.complete:
-                self._trial_step(ask)
-                if ask.last:
-                    self._events.finished(ask.request)
-            else:
-                said = f"{ask.asked.place}: the body has {ask.taken} of {ask.asked.length} bytes"
-                self._fail(ask, MalformedAnswer(said) if body.odd else ConnectionLost(said))
-            self._body = None
-        if self._over:
-            return
-        if self._sent:
-            self._sent[0].first_in_line = self._loop.time()
-        if not self._keep_alive:
-            # Announced: what is queued behind was never begun, and may be asked for elsewhere.
-            self._trial_unclear()
-            self._end(None)
-
-    def _hand_over(self) -> None:
-        """Tell what was kept of a body without a length."""
-        kept = self._body.kept() if self._body is not None else None
-        if kept is not None and self._body is not None:
-            self._events.received(self._body.ask.request, *kept)
-
-    def _asked_otherwise(self, ask: Ask, head: AnswerHead, fault: CarriageError) -> bool:
-        """Whether the way of asking may be at fault, and the range is asked for in another way."""
-        if fault.disposition is not Disposition.PERMANENT:
-            return False
-        anew = ask.in_one()
-        anew.unconditional = anew.unconditional or head.status == 412
-        anew.undivided = True
-        if anew.unconditional == ask.unconditional and ask not in self._trial:
-            return False
-        if isinstance(fault, RangesIgnored):
-            self._trust.broken()
-        self._trial_unclear()
-        self._give_up(ask)
-        self._queue.appendleft(anew)
-        if (head.length or 0) > SKIP_CAP or not head.keep_alive:
-            self._go_over()
-        return True
-
-    def _go_over(self) -> None:
-        """End, and have what is asked here asked over another connection."""
-        asks = [*self._queue, *(ask for ask in self._sent if not ask.given_up)]
-        if asks and not self._over:
-            self.abort()
-            self._owner.ask_over_another(self, asks)
-
-    # Sending
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        if self._over or self._transport is None:
-            return
-        now = self._loop.time()
-        if not self._sent and self._queue:
-            self._deadlines.begin(now)
-        lines: list[bytes] = []
-        while self._queue and self._may_send(self._queue[0]):
-            ask = self._queue.popleft()
-            parts = [ask] if self._sent or not self._begins_trial(ask) else ask.halves()
-            if len(parts) > 1:
-                self._trial = list(parts)
-            for part in parts:
-                if not self._sent:
-                    part.first_in_line = now
-                self._sent.append(part)
-                conditional = self._trust.conditional and not part.unconditional
-                lines.append(range_request(part.asked, part.url, part.headers, conditional=conditional))
-        if lines:
-            self._transport.write(b"".join(lines))
-
-    def _may_send(self, ask: Ask) -> bool:
-        if not self._keep_alive:
-            return False
-        if not self._sent:
-            return True
-        if not self._trust.proven:
-            return False
-        # Without a validator nothing in an answer tells two objects apart, so order must be beyond doubt.
-        ahead = self._sent[-1]
-        path = ask.asked.object.path
-        return path == ahead.asked.object.path or not (
-            validator_of(ask.asked.object) is None or validator_of(ahead.asked.object) is None
-        )
-
-    def _begins_trial(self, ask: Ask) -> bool:
-        divided = ask.asked.length >= 2 and not ask.asked.whole and not ask.undivided
-        return divided and self._trust.begin_trial()
-
-    # Trials of pipelining
-
-    def _trial_step(self, ask: Ask) -> None:
-        if not self._trial:
-            return
-        if ask is self._trial[-1]:
-            self._trial.clear()
-            self._trust.passed()
-        else:
-            now = self._loop.time()
-            patience = max(_TRIAL_PATIENCE, 4 * (now - ask.first_in_line))
-            self._loop.call_later(patience, self._trial_late, self._trial[-1])
-
-    def _trial_late(self, ask: Ask) -> None:
-        if self._trial and ask is self._trial[-1] and ask.taken == 0 and not self._over:
-            self._end(ConnectionLost(f"{ask.asked.place}: the server left a queued request unanswered"))
-
-    def _trial_unclear(self) -> None:
-        if self._trial:
-            self._trust.unclear(half_way=self._trial[0] not in self._sent)
-            self._trial.clear()
-
-    def _belongs_to_another(self, ask: Ask, head: AnswerHead) -> bool:
-        return head.status == 206 and any(
-            judge(other.asked, head) is None for other in self._sent if other is not ask
-        )
-
-    def _out_of_order(self, ask: Ask) -> None:
-        self._trial.clear()
-        self._trust.broken()
-        self._end(ConnectionLost(f"{ask.asked.place}: the server answers out of order; now one by one"))
-
-    # Ends
-
-    def _fail(self, ask: Ask, error: CarriageError) -> None:
-        self._body = None
-        self._trial_unclear()
-        self._give_up(ask)
-        self._events.failed(ask.request, error)
-
-    def _tell_refusal(self) -> None:
-        refusal, self._refusal = self._refusal, None
-        if refusal is not None:
-            self._fail(self._sent[0], refusal.error())
-
-    def _give_up(self, ask: Ask) -> None:
-        """Its outcome is told; what still comes for the same range, this half or the next, is dropped."""
-        for other in self._sent:
-            if other.request is ask.request:
-                other.given_up = True
-
-    def _not_http(self, error: NotHttp) -> None:
-        if self._over:
-            return
-        fault = MalformedAnswer(f"{self._place()}: {error}")
-        if not self._sent:
-            self._end(fault)
-            return
-        ask = self._sent[0]
-        if not ask.given_up:
-            self._fail(ask, fault)
-        self._end(None)
-
-    def _loss(self, exc: Exception | None) -> CarriageError:
-        return ConnectionLost(f"{self._place()}: {lost(exc)}")
-
-    def _place(self) -> str:
-        return self._sent[0].asked.place if self._sent else f"{self._network.source}: {self.origin}"
-
-    def _end(self, error: CarriageError | None) -> None:
-        if not self._over:
-            self._tell_refusal()
-        if self._over:
-            return
-        self._hand_over()
-        if self._over:
-            return
-        unanswered = len(self._sent) + len(self._queue)
-        self.abort()
-        self._owner.disconnected(self, error, unanswered)
+        if not self.over:
+            self.gone(exc, between=False)
 
     def _tick(self) -> None:
-        if self._over:
+        """A few times in the shortest limit, for as long as the connection lives."""
+        if self.over:
             return
         self._timer = self._loop.call_later(self._deadlines.interval, self._tick)
-        if self._low_water.look(self._loop.time()):
+        now = self._loop.time()
+        if self._low_water is not None and self._low_water.look(now):
             gather(self._socket, self._low_water.mark)
-        if self._sent:
-            # A whole object takes as long as it takes; idle and minimum rate hold for it, too.
-            first = self._loop.time() if self._sent[0].asked.whole else self._sent[0].first_in_line
-            passed = self._deadlines.passed(self._loop.time(), first)
+        since = self.due_since()
+        if since is not None:
+            passed = self._deadlines.passed(now, since)
             if passed is not None:
-                self._end(StalledError(f"{self._place()}: {passed}"))
+                self.late(passed)

@@ -32,7 +32,14 @@ _OURS = frozenset(
         "expect",
     )
 )
-_ALLOWED = ("headers", "headers_for", "redirect_hosts", "private_redirects", "content_encoding")
+OPTIONS: Mapping[str, str] = {
+    "headers": "header lines of each request, by name, for the servers that the job names",
+    "headers_for": "further servers (`https://host`) that get them",
+    "redirect_hosts": "hosts that redirects may lead to; `*.example.org` takes every name below",
+    "private_redirects": "whether those may have private addresses",
+    "content_encoding": "`stored`: objects are hauled as they are stored, whatever encoding is stated",
+}
+"""What `options:` of an HTTP source may say, and what it means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +76,9 @@ class HttpOptions:
 def http_options(source: str, options: Mapping[str, Any]) -> HttpOptions:
     """Raises UsageError that names the key, never the value."""
     for key in options:
-        if key not in _ALLOWED:
+        if key not in OPTIONS:
             raise UsageError(
-                f"source {source}: no option {printable(str(key))!r}; HTTP sources have {', '.join(_ALLOWED)}"
+                f"source {source}: no option {printable(str(key))!r}; HTTP sources have {', '.join(OPTIONS)}"
             )
     headers = options.get("headers") or {}
     if not isinstance(headers, Mapping):

@@ -13,7 +13,7 @@ from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
 from skyhaul_connectors.sources.http.pipelining import PipelineTrust
 from skyhaul_connectors.sources.http.proxy import parse_proxy
-from skyhaul_connectors.sources.http.redirect_cache import KnownRedirects
+from skyhaul_connectors.sources.http.redirects import KnownRedirects
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.timeouts import Timeouts

@@ -11,24 +11,22 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 from skyhaul_connectors.links.emulation.timeline import SLACK
 from skyhaul_connectors.links.emulation.traffic import Traffic
 from skyhaul_connectors.links.shared_link import SharedLink
-from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.over_link.far_end import Closed, Data, Failed, FarEnd, Finished, Heads, Opened
+from skyhaul_connectors.sources.over_link.wrapper import SourceWrapper
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route, Source
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import CarriageError, ConnectFailed, ConnectionLost, LinkClosed, StalledError
-from skyhaul_schemas.plan import PinnedObject
 
 REQUEST_BYTES = 320
 """What a request takes of the way up: the head of a GET with a range and a validator (assumed)."""
 
 
-class EmulatedSource:
+class EmulatedSource(SourceWrapper):
     """`inner`, seen through `link`. Listing and plan-time reads are not delayed.
 
     secure: connecting takes one round trip more, for TLS 1.3 (RFC 8446). timeouts: `connect` and `idle`
@@ -38,25 +36,14 @@ class EmulatedSource:
     def __init__(
         self, inner: Source, link: SharedLink, *, secure: bool = False, timeouts: Timeouts | None = None
     ) -> None:
-        self._inner = inner
-        self._link = link
+        super().__init__(inner, link)
         self._secure = secure
         self._timeouts = timeouts or Timeouts()
         self._channels: weakref.WeakSet[_EmulatedChannel] = weakref.WeakSet()
 
     def holds_back(self) -> bool:
+        # The inner source answers at once: what waits, waits here.
         return any(channel.holds_back for channel in self._channels)
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def link(self) -> SharedLink:
-        return self._link
-
-    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        return self._inner.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
         channel = _EmulatedChannel(
@@ -64,12 +51,6 @@ class EmulatedSource:
         )
         self._channels.add(channel)
         return channel
-
-    def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
-        return self._inner.read_now(obj, offset, length)
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 class _EmulatedChannel:

@@ -6,50 +6,29 @@ headers. Requests, acknowledgements and what TCP sends twice are not seen from h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from skyhaul_connectors.links.contract.rules import LinkRules
 from skyhaul_connectors.links.shared_link import SharedLink
-from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.over_link.paced import HEAD_BYTES
+from skyhaul_connectors.sources.over_link.wrapper import SourceWrapper
 from skyhaul_connectors.sources.protocol import (
     Channel,
     ChannelEvents,
-    HoldsBack,
     RangeRequest,
     Route,
     Source,
 )
 from skyhaul_schemas.errors import CarriageError
-from skyhaul_schemas.plan import PinnedObject
 
 
-class MeteredSource:
+class MeteredSource(SourceWrapper):
     """`inner`, over `link`, which has rules with an allowance."""
 
     def __init__(self, inner: Source, link: SharedLink, rules: LinkRules) -> None:
-        self._inner = inner
-        self._link = link
+        super().__init__(inner, link)
         self._rules = rules
-
-    def holds_back(self) -> bool:
-        return isinstance(self._inner, HoldsBack) and self._inner.holds_back()
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        return self._inner.listing(left_out)
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
         return _MeteredChannel(self._inner, self._link, self._rules, events, route)
-
-    def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
-        return self._inner.read_now(obj, offset, length)
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 class _MeteredChannel:

@@ -7,56 +7,35 @@ Nothing is delayed but requests: the answers come as the network brings them. A 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 from skyhaul_connectors.links.emulation.traffic import Traffic
 from skyhaul_connectors.links.shared_link import SharedLink
-from skyhaul_connectors.sources.left_out import LeftOut
+from skyhaul_connectors.sources.over_link.wrapper import SourceWrapper
 from skyhaul_connectors.sources.protocol import (
     Channel,
     ChannelEvents,
-    HoldsBack,
     RangeRequest,
     Route,
     Source,
 )
 from skyhaul_schemas.errors import CarriageError, LinkClosed
-from skyhaul_schemas.plan import PinnedObject
 
 HEAD_BYTES = 300
 """What the head of an answer takes besides payload (assumed)."""
 
 
-class PacedSource:
+class PacedSource(SourceWrapper):
     """`inner`, over `link`. All paced sources of a process share the link's pace."""
 
     def __init__(self, inner: Source, link: SharedLink) -> None:
-        self._inner = inner
-        self._link = link
+        super().__init__(inner, link)
         self._held = _Held()
 
     def holds_back(self) -> bool:
-        return self._held.requests > 0 or (isinstance(self._inner, HoldsBack) and self._inner.holds_back())
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def link(self) -> SharedLink:
-        return self._link
-
-    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        return self._inner.listing(left_out)
+        return self._held.requests > 0 or super().holds_back()
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
         return _PacedChannel(self._inner, self._link, self._held, events, route)
-
-    def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
-        return self._inner.read_now(obj, offset, length)
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 class _Held:

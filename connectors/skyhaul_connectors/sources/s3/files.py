@@ -13,6 +13,7 @@ from typing import Any
 
 from skyhaul_connectors.sources.catalogue.object_names import fault_in_key, fault_in_path
 from skyhaul_connectors.sources.fsspec.errors import translated
+from skyhaul_connectors.sources.fsspec.listed import ListedFsspecFiles
 from skyhaul_connectors.sources.fsspec.pin import still_holds
 from skyhaul_connectors.sources.fsspec.source import FsspecFiles, Info
 from skyhaul_connectors.sources.left_out import MARKER, LeftOut
@@ -150,3 +151,7 @@ async def _limited(items: AsyncIterator[Info]) -> AsyncIterator[Info]:
             yield await anext(items)
         except StopAsyncIteration:
             return
+
+
+class ListedS3Files(ListedFsspecFiles, S3Files):
+    """Keys of a bucket that `listed` names."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import operator
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,22 +43,8 @@ class DatasetStore(ABC):
         self.url = url
         self.writable = writable
 
-    @staticmethod
-    def open(url: str, *, writable: bool, files: LocalFiles | None = None) -> DatasetStore:
-        """The store at a path or URL; nothing is created. Relative paths start at the working directory.
-        When writable, leftovers of dead processes are cleared. Raises UsageError for a URL that no
-        installed filesystem takes, or whose filesystem cannot create without replacing."""
-        scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", url)
-        if scheme is None or scheme[1].lower() in ("file", "local"):
-            from skyhaul.dataset.storage.local import LocalStore
-
-            return LocalStore(url, writable, files or LocalFiles())
-        from skyhaul.dataset.storage.remote import RemoteStore
-
-        return RemoteStore(url, writable, files or LocalFiles())
-
-    def __reduce__(self) -> tuple[Callable[[str, bool], DatasetStore], tuple[str, bool]]:
-        return (_reopen, (self.url, self.writable))
+    def __reduce__(self) -> tuple[type[DatasetStore], tuple[str, bool, LocalFiles]]:
+        return (type(self), (self.url, self.writable, LocalFiles()))
 
     @property
     def place(self) -> str:
@@ -198,10 +183,6 @@ class DatasetStore(ABC):
             " wrote it; `skyhaul verify` says what is wrong, `skyhaul replay --damaged` sets aside what is"
             " not of the plan"
         )
-
-
-def _reopen(url: str, writable: bool) -> DatasetStore:
-    return DatasetStore.open(url, writable=writable)
 
 
 def shown(url: str) -> str:

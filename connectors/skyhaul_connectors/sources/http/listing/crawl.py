@@ -25,7 +25,7 @@ from skyhaul_connectors.sources.http.listing.autoindex import (
     read_index,
 )
 from skyhaul_connectors.sources.http.listing.pinning import Finder, Found
-from skyhaul_connectors.sources.http.validation import refusal
+from skyhaul_connectors.sources.http.response.validation import refusal
 from skyhaul_connectors.sources.left_out import HIDDEN, LeftOut
 from skyhaul_connectors.sources.url import HttpUrl, Origin
 from skyhaul_connectors.sources.url_spelling import locator_of, normal_form

@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 
 from skyhaul_connectors.sources.catalogue.blocking import tried
 from skyhaul_connectors.sources.http.documents import Answer, HttpDocuments
-from skyhaul_connectors.sources.http.response_head import AnswerHead
-from skyhaul_connectors.sources.http.validation import encoded, encoding_in, refusal
+from skyhaul_connectors.sources.http.response.head import AnswerHead
+from skyhaul_connectors.sources.http.response.validation import encoded, encoding_in, refusal
 from skyhaul_connectors.sources.url import HttpUrl
 from skyhaul_schemas.errors import (
     ConnectionLost,

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skyhaul_connectors.sources.catalogue.checksums import LoadChecksums, with_checksums
+from skyhaul_connectors.sources.catalogue.documents import Document, lines_of
 from skyhaul_connectors.sources.catalogue.url_list import LINE_CAP, ListedUrl, entry_at, path_of, read_list
 from skyhaul_connectors.sources.http.documents import HttpDocuments
-from skyhaul_connectors.sources.http.fetch import lines_of
 from skyhaul_connectors.sources.http.listing.pinning import Finder, Found, Pinning, streamed
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
@@ -197,11 +197,9 @@ class ListFile:
     """A JSONL or CSV list. `open_list` gives it as a file that can be read again and again. root: where
     the list's paths are below; its URLs then do not count."""
 
-    def __init__(
-        self, where: str, open_list: Callable[[], IO[bytes]], *, root: HttpUrl | None = None
-    ) -> None:
-        self._where = where
-        self._open_list = open_list
+    def __init__(self, document: Document, *, root: HttpUrl | None = None) -> None:
+        self._where = document.where
+        self._open_list = document.open
         self._root = root
 
     def entries(self, told: LeftOut | None = None) -> Iterator[ListedUrl]:

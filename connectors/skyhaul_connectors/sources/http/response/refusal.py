@@ -9,7 +9,7 @@ import copy
 import re
 
 from skyhaul_connectors.sources import clock_skew
-from skyhaul_connectors.sources.http.response_head import AnswerHead
+from skyhaul_connectors.sources.http.response.head import AnswerHead
 from skyhaul_schemas.errors import CarriageError, SourceChanged
 
 BODY_CAP = 16 * 1024

@@ -11,8 +11,8 @@ from __future__ import annotations
 import enum
 from typing import Protocol
 
-from skyhaul_connectors.sources.http.chunked import ChunkReader
-from skyhaul_connectors.sources.http.response_head import HEAD_CAP, AnswerHead, NotHttp, parse_head
+from skyhaul_connectors.sources.http.response.chunked import ChunkReader
+from skyhaul_connectors.sources.http.response.head import HEAD_CAP, AnswerHead, NotHttp, parse_head
 
 _INTERIM_CAP = 8
 _START = b"HTTP/1."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
-from skyhaul_connectors.sources.http.response_head import NotHttp
+from skyhaul_connectors.sources.http.response.head import NotHttp
 
 _LINE_CAP = 256
 _TRAILERS_CAP = 8 * 1024

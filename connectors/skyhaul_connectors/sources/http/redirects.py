@@ -1,10 +1,15 @@
-"""Where a redirect may lead: at most three hops, never from https to http, only to the same host or to
-hosts that the job allows. Whether the address behind a new name is private is checked when it is dialled."""
+"""Where redirects may lead, and where they led lately.
+
+At most three hops, never from https to http, only to the same host or to hosts that the job allows. Whether
+the address behind a new name is private is checked when it is dialled.
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from skyhaul_connectors.sources.http.options import HttpOptions
-from skyhaul_connectors.sources.http.response_head import AnswerHead
+from skyhaul_connectors.sources.http.response.head import AnswerHead
 from skyhaul_connectors.sources.url import HttpUrl
 from skyhaul_schemas.errors import RedirectRefused
 
@@ -32,3 +37,26 @@ def follow(place: str, url: HttpUrl, head: AnswerHead, hops: int, options: HttpO
             f"{place}: a redirect to the host {host}; to allow it add it to options.redirect_hosts"
         )
     return target
+
+
+_LIFE = 240.0
+"""Seconds."""
+_CAP = 4096
+
+
+class KnownRedirects:
+    def __init__(self) -> None:
+        self._known: OrderedDict[HttpUrl, tuple[float, HttpUrl]] = OrderedDict()
+
+    def learn(self, start: HttpUrl, target: HttpUrl, now: float) -> None:
+        self._known[start] = (now + _LIFE, target)
+        self._known.move_to_end(start)
+        if len(self._known) > _CAP:
+            self._known.popitem(last=False)
+
+    def get(self, start: HttpUrl, now: float) -> HttpUrl | None:
+        found = self._known.get(start)
+        return found[1] if found is not None and now < found[0] else None
+
+    def forget(self, start: HttpUrl) -> None:
+        self._known.pop(start, None)

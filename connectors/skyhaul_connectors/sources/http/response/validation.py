@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from skyhaul_connectors.sources import clock_skew
-from skyhaul_connectors.sources.http.response_head import AnswerHead
+from skyhaul_connectors.sources.http.response.head import AnswerHead
 from skyhaul_schemas.errors import (
     AccessRefused,
     CarriageError,
