@@ -15,14 +15,19 @@ _UNSEEN = re.compile(
 DerivedCoreProperties.txt) outside the categories that `str.isprintable` leaves out by itself."""
 
 
-def printable(text: str) -> str:
+def printable(text: str, limit: int | None = None) -> str:
     """`text` with everything that cannot be seen as backslash escapes: control and format characters (those
     for the direction of writing and of no width among them), separators but the plain space, letters that
     are drawn as nothing, lone surrogates, and what Unicode has not assigned.
 
     A name that comes from a source can thus neither forge a second log line, nor steer a terminal, nor look
     like another name.
+
+    Args:
+        limit: Characters of `text` at most; what is cut ends in `…`. Escapes are not counted.
     """
+    if limit is not None and len(text) > limit:
+        text = text[: limit - 1] + "…"
     if text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None):
         return text
     return "".join(map(_seen, text))

@@ -12,7 +12,6 @@ from skyhaul_connectors.formats.registry import (
     FORMATS,
     check_options,
     decoder_for,
-    described,
     format_of,
     options_of,
 )
@@ -45,7 +44,7 @@ def test_every_format_builds_a_decoder_for_every_schema_it_states() -> None:
             decoder = decoder_for(entry.name, settings(schema), "object")
             assert all(isinstance(version, str) for version in decoder.fingerprint.values())
             assert decoder.fingerprint["pyarrow"]
-        assert described()[entry.name]
+        assert entry.about
 
 
 @pytest.mark.parametrize(
