@@ -32,13 +32,13 @@ from skyhaul_connectors.formats.bytes.byte_reader import ByteReader
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk, whole
 from skyhaul_connectors.formats.bytes.compression import codec_of, open_stream
 from skyhaul_connectors.formats.bytes.stream import Broken, PlainStream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.declaration import MemberFormats
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.media.hidden_names import why_hidden
 from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.media.media_type import HEAD, media_type
 from skyhaul_connectors.formats.media.sidecar_text import SideCarText
-from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_schemas.errors import UsageError

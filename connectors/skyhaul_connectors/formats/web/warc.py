@@ -32,6 +32,7 @@ from pydantic import Field
 from skyhaul_connectors.formats.bytes.byte_reader import ByteReader
 from skyhaul_connectors.formats.bytes.compression import DecompressedStream, open_stream
 from skyhaul_connectors.formats.bytes.stream import Broken, PlainStream, Stream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.charsets.encodings import (
     UTF_8,
     BadText,
@@ -40,7 +41,6 @@ from skyhaul_connectors.formats.charsets.encodings import (
     marked_or,
 )
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
