@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     )
     from skyhaul_schemas.job.model import Size
     from skyhaul_schemas.plan import Chunk, PinnedObject
-    from skyhaul_schemas.printable import printable
+    from skyhaul_schemas.printable import brief, printable
     from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, decoded_schema
 
 _FORMATS = "skyhaul_connectors.formats."
@@ -109,7 +109,7 @@ _MODULES = {
     ),
     "skyhaul_schemas.job.model": ("Size",),
     "skyhaul_schemas.plan": ("Chunk", "PinnedObject"),
-    "skyhaul_schemas.printable": ("printable",),
+    "skyhaul_schemas.printable": ("brief", "printable"),
     "skyhaul_schemas.records": ("BLOB_PART_SIZE", "RAW_CAP", "decoded_schema"),
 }
 """Module -> what of it is public here; the imports above say the same to type checkers, and a test holds the
@@ -159,6 +159,7 @@ __all__ = [
     "UsageError",
     "WholeObject",
     "Window",
+    "brief",
     "decoded_schema",
     "even_cuts",
     "is_compressed",

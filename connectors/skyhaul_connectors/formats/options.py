@@ -7,8 +7,8 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import brief
 
 Options = TypeVar("Options", bound="FormatOptions")
 
@@ -37,11 +37,11 @@ def parse_options(model: type[Options], name: str, options: Mapping[str, Any]) -
         first = max(
             (e for e in found_all if e["loc"][:1] == found_all[0]["loc"][:1]), key=lambda e: len(e["loc"])
         )
-        key = ".".join(printable(str(part)) for part in first["loc"]) or "decode"
+        key = ".".join(brief(str(part)) for part in first["loc"]) or "decode"
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(sorted(model.model_fields)) or "none"
             raise UsageError(
                 f"decode option {key!r} is not one of format {name} (allowed: {allowed})"
             ) from None
-        found = printable(repr(first["input"]))
+        found = brief(repr(first["input"]))
         raise UsageError(f"decode option {key!r} of format {name}: {first['msg']}; found {found}") from None

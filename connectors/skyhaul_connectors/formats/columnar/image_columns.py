@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyhaul_connectors.formats.media.image_facts import ImageRules, NoImage, image_facts
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.records.fields import FieldMap
 from skyhaul_connectors.formats.records.json_exact import canonical, loads
+from skyhaul_schemas.printable import printable
 
 _BYTES, _PATH = "bytes", "path"
 _MEASURED = ("format", "width", "height")

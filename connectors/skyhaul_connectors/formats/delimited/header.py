@@ -15,7 +15,7 @@ from itertools import chain, islice
 from skyhaul_connectors.formats.bytes.lines import Rest
 from skyhaul_connectors.formats.decoder import Account
 from skyhaul_connectors.formats.delimited.rows import Cells, Dialect, Line, records_of
-from skyhaul_connectors.formats.printable import printable
+from skyhaul_schemas.printable import brief
 
 Lines = Iterator[Line | Rest]
 
@@ -108,7 +108,7 @@ class HeaderReader:
         twice = _twice(names)
         if twice is None:
             return None
-        return f"column {printable(twice)!r} is there twice (name them by `columns`)"
+        return f"column {brief(twice)!r} is there twice (name them by `columns`)"
 
     def _skip(self, count: int) -> bool:
         for _ in range(count):
