@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         lines_of_stream,
     )
     from skyhaul_connectors.formats.bytes.stream import Broken, PlainStream, Stream
+    from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
     from skyhaul_connectors.formats.bytes.whole_body import read_whole
     from skyhaul_connectors.formats.declaration import Format, Implementation
     from skyhaul_connectors.formats.decoder import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         rows,
         with_surroundings,
     )
-    from skyhaul_connectors.formats.options import FormatOptions, StreamOptions
+    from skyhaul_connectors.formats.options import FormatOptions
     from skyhaul_connectors.formats.protocol import (
         ChunkBytes,
         Decoded,
@@ -59,14 +60,14 @@ if TYPE_CHECKING:
     )
     from skyhaul_schemas.job.model import Size
     from skyhaul_schemas.plan import Chunk, PinnedObject
-    from skyhaul_schemas.printable import printable
+    from skyhaul_schemas.printable import brief, printable
     from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, decoded_schema
 
 _FORMATS = "skyhaul_connectors.formats."
 
 _MODULES = {
     f"{_FORMATS}declaration": ("Format", "Implementation"),
-    f"{_FORMATS}options": ("FormatOptions", "StreamOptions"),
+    f"{_FORMATS}options": ("FormatOptions",),
     f"{_FORMATS}protocol": (
         "ChunkBytes",
         "DecodeSettings",
@@ -90,6 +91,7 @@ _MODULES = {
     f"{_FORMATS}bytes.compression": ("is_compressed", "open_stream"),
     f"{_FORMATS}bytes.lines": ("LongLine", "Rest", "Window", "lines_of_chunk", "lines_of_stream"),
     f"{_FORMATS}bytes.stream": ("Broken", "PlainStream", "Stream"),
+    f"{_FORMATS}bytes.stream_options": ("StreamOptions",),
     f"{_FORMATS}bytes.whole_body": ("read_whole",),
     f"{_FORMATS}records.fields": ("Drift", "FieldMap"),
     f"{_FORMATS}records.melt": ("MeltOptions",),
@@ -107,7 +109,7 @@ _MODULES = {
     ),
     "skyhaul_schemas.job.model": ("Size",),
     "skyhaul_schemas.plan": ("Chunk", "PinnedObject"),
-    "skyhaul_schemas.printable": ("printable",),
+    "skyhaul_schemas.printable": ("brief", "printable"),
     "skyhaul_schemas.records": ("BLOB_PART_SIZE", "RAW_CAP", "decoded_schema"),
 }
 """Module -> what of it is public here; the imports above say the same to type checkers, and a test holds the
@@ -157,6 +159,7 @@ __all__ = [
     "UsageError",
     "WholeObject",
     "Window",
+    "brief",
     "decoded_schema",
     "even_cuts",
     "is_compressed",

@@ -7,6 +7,9 @@ import re
 FOUND_CAP = 80
 """Characters of a found value that a message shows."""
 
+SHOWN_CAP = 200
+"""Characters of a name or of words out of an object that a message shows: names are mostly shorter, and a
+message stays one line that can be read. Chosen, not measured."""
 
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -31,6 +34,11 @@ def printable(text: str, limit: int | None = None) -> str:
     if text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None):
         return text
     return "".join(map(_seen, text))
+
+
+def brief(text: str) -> str:
+    """`printable` of a name or of words out of an object, at most SHOWN_CAP characters of them."""
+    return printable(text, SHOWN_CAP)
 
 
 def json_printable(text: str) -> str:

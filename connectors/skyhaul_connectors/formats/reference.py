@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
 
-from skyhaul_connectors.formats.options import FormatOptions, StreamOptions
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
+from skyhaul_connectors.formats.options import FormatOptions
 from skyhaul_connectors.formats.registry import FORMATS
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.units import format_size
@@ -33,6 +34,8 @@ sources:
     format: csv
     decode: {delimiter: whitespace, comment: "#", missing: [MM, "-9999"]}
 ```
+
+Installed packages add others ([plugins.md](plugins.md)); `skyhaul formats` lists all that are there.
 """
 
 

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from skyhaul_connectors.formats import archive, columnar, delimited, json, media, text, web
 from skyhaul_connectors.formats.declaration import Format, Implementation, MemberFormats
 from skyhaul_connectors.formats.options import FormatOptions, parse_options
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
 from skyhaul_schemas import plugins
 from skyhaul_schemas.errors import PlugInRefused, UsageError
 from skyhaul_schemas.plugins import PlugIn
+from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import BODIES
 
 FORMATS: Mapping[str, Format] = {
@@ -83,7 +83,7 @@ def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Deco
     name = format if format is not None else format_under(settings, path)
     if name is None:
         raise UsageError(
-            f"{printable(path)}: its suffix states no format for schema {settings.schema};"
+            f"{brief(path)}: its suffix states no format for schema {settings.schema};"
             f" say `format:` for its source ({_names(settings.schema)})"
         )
     entry = _entry(name, settings.schema)
@@ -95,7 +95,7 @@ def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Deco
     for key in given:
         if options.of_schema.get(key, settings.schema) != settings.schema:
             raise UsageError(
-                f"decode option {printable(key)!r} of format {name} is for schema {options.of_schema[key]},"
+                f"decode option {brief(key)!r} of format {name} is for schema {options.of_schema[key]},"
                 f" not {settings.schema}"
             )
     members = [_MEMBERS] if entry.archive else []
@@ -117,7 +117,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
     for key in settings.options:
         if key not in known:
             raise UsageError(
-                f"decode option {printable(key)!r} is of no format for schema {settings.schema}"
+                f"decode option {brief(key)!r} is of no format for schema {settings.schema}"
                 f" (allowed: {', '.join(sorted(known)) or 'none'})"
             )
     # Together, since some options only fit each other.
@@ -136,7 +136,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
 
 def check_name(format: str | None) -> None:
     """Raise PlugInRefused where a job names a format that is built in and of a package, too."""
-    if format in FORMATS:
+    if format is not None and format in FORMATS:
         plugins.refuse_clash(plugins.FORMATS, format)
 
 
@@ -209,7 +209,7 @@ def implementation(entry: Format) -> Implementation:
         return entry.load()
     except (Exception, SystemExit) as error:  # code of somebody else's
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise PlugInRefused(f"format {printable(entry.name)!r} cannot be loaded: {printable(why)}") from error
+        raise PlugInRefused(f"format {brief(entry.name)!r} cannot be loaded: {brief(why)}") from error
 
 
 def options_of(entry: Format) -> type[FormatOptions]:
@@ -229,14 +229,14 @@ def takes(entry: Format, key: str, value: object) -> bool:
 
 def _entry(name: str, schema: str) -> Format:
     if schema not in BODIES:
-        raise UsageError(f"schema {printable(schema)!r} is none of {', '.join(BODIES)}")
+        raise UsageError(f"schema {brief(schema)!r} is none of {', '.join(BODIES)}")
     entry = FORMATS.get(name)
     if entry is None:
         plug_in = _plug_in(name)
         if plug_in is None:
-            more = [printable(name) for name in plugins.names(plugins.FORMATS) if name not in FORMATS]
+            more = [brief(name) for name in plugins.names(plugins.FORMATS) if name not in FORMATS]
             allowed = ", ".join([_names(schema), *more])
-            raise UsageError(f"format {printable(name)!r} is unknown (allowed: {allowed})")
+            raise UsageError(f"format {brief(name)!r} is unknown (allowed: {allowed})")
         entry = _declared(plug_in)
     if schema not in entry.schemas:
         raise UsageError(
@@ -254,8 +254,8 @@ def _declared(plug_in: PlugIn) -> Format:
     entry = plug_in.load(Format)
     if entry.name != plug_in.name:
         raise PlugInRefused(
-            f"package {printable(plug_in.package)} declares format {printable(entry.name)!r}"
-            f" under the name {printable(plug_in.name)!r}"
+            f"package {brief(plug_in.package)} declares format {brief(entry.name)!r}"
+            f" under the name {brief(plug_in.name)!r}"
         )
     return entry
 

@@ -32,17 +32,17 @@ from skyhaul_connectors.formats.bytes.byte_reader import ByteReader
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk, whole
 from skyhaul_connectors.formats.bytes.compression import codec_of, open_stream
 from skyhaul_connectors.formats.bytes.stream import Broken, PlainStream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.declaration import MemberFormats
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.media.hidden_names import why_hidden
 from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.media.media_type import HEAD, fingerprint, media_type
 from skyhaul_connectors.formats.media.sidecar_text import SideCarText
-from skyhaul_connectors.formats.options import StreamOptions
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Size
+from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import BLOB_PART_SIZE
 
 EMPTY_MEMBER = "an empty member"
@@ -122,7 +122,7 @@ class TarDecoder(WholeObject):
             if member.problem is None:
                 yield member
                 continue
-            name = f"{printable(member.name)}: " if member.name else ""
+            name = f"{brief(member.name)}: " if member.name else ""
             tell = account.damage if member.ends else account.reject
             tell(member.offset, member.size, name + member.problem, member.raw)
 
@@ -130,7 +130,7 @@ class TarDecoder(WholeObject):
         """The member's bytes; None after it was rejected."""
         if member.size > self._options.max_member:
             limit = self._options.max_member
-            reason = f"{printable(member.name)}: {member.size} bytes, more than max_member of {limit}"
+            reason = f"{brief(member.name)}: {member.size} bytes, more than max_member of {limit}"
             account.reject(member.offset, member.size, reason, reader.ahead(64))
             return None
         body = reader.take(member.size)
@@ -153,14 +153,14 @@ class TarDecoder(WholeObject):
                     if name is None
                     else "an archive or stream inside the archive"
                 )
-                account.drift(member.offset, member.size, f"{printable(member.name)}: {why}", body)
+                account.drift(member.offset, member.size, f"{brief(member.name)}: {why}", body)
                 continue
             decoder = self._formats.decoder_for(self._format, self._inner, member.name)
             place = max(member.offset, free)
             inner = BytesChunk(body, whole(len(body), member.name, source=data.chunk.object.source))
             for step in decoder.decode(inner):
                 for reject in step.rejects:
-                    reason = f"{printable(member.name)}: {reject.reason}"
+                    reason = f"{brief(member.name)}: {reject.reason}"
                     account.pass_on(place + reject.offset, reject.length, reason, reject.raw)
                 for passed in step.passed_over:
                     account.pass_over(place + passed.offset, passed.reason, passed.count)
