@@ -9,7 +9,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
-from tests.haul.rig import data_digests, job, write_job, write_region
+from tests.hauling.rig import data_digests, job, write_job, write_region
 
 from skyhaul.beam import HaulShards, SummarizeReceipts
 from skyhaul.beam.runners import adapter_for, open_runner, options_for

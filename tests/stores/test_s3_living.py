@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fsspec
 from object_store import BUCKET, ObjectStore
-from tests.haul.rig import skyhaul
+from tests.hauling.rig import skyhaul
 
 from skyhaul.dataset.commits.commits import commits
 from skyhaul.dataset.storage.store import DatasetStore

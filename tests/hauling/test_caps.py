@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.haul.rig import command, data_digests, skyhaul, write_job
+from tests.hauling.rig import command, data_digests, skyhaul, write_job
 
 from faults.hostile_http import HostileServer
 from skyhaul.dataset.storage.store import DatasetStore

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.haul.rig import data_digests, skyhaul, write_job
+from tests.hauling.rig import data_digests, skyhaul, write_job
 
 from faults.hostile_http import HostileServer
 from faults.tunnel_proxy import TunnelProxy

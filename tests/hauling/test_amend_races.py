@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.haul.living import Living
+from tests.hauling.living import Living
 
 from skyhaul.dataset.commits.commits import read_commit
 from skyhaul.dataset.storage.local import LocalStore

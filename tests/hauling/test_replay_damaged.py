@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.haul.living import Living
-from tests.haul.rig import reject_digests
+from tests.hauling.living import Living
+from tests.hauling.rig import reject_digests
 
 from skyhaul_schemas import layout
 from skyhaul_schemas.self_digest import digested_line

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.hostile_http import HostileServer
-from tests.haul.collection import GROUPS, differences, grouped, notes, what_came, write_job
+from tests.hauling.collection import GROUPS, differences, grouped, notes, what_came, write_job
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.verification import verify_dataset

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.haul.environments import (
+from tests.hauling.environments import (
     EMBEDDED,
     ENVIRONMENTS,
     HIDING,
@@ -19,7 +19,7 @@ from tests.haul.environments import (
     locales,
     write_region,
 )
-from tests.haul.rig import command, data_digests, reject_digests, write_job
+from tests.hauling.rig import command, data_digests, reject_digests, write_job
 
 
 @pytest.fixture(scope="module")

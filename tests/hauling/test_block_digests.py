@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 import pytest
 from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import HttpFault
-from tests.haul.rig import data_digests
+from tests.hauling.rig import data_digests
 
 from cli.program import call, spawn, start
 from dataset.standing_of import committed_shards, failures

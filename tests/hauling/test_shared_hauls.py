@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.haul.rig import data_digests
+from tests.hauling.rig import data_digests
 
 from links.redis_server import sharing
 from skyhaul.dataset.storage.store import DatasetStore

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.haul.living import Living
+from tests.hauling.living import Living
 
 from dataset.standing_of import committed_shards
 from skyhaul.dataset.storage.files import LocalFiles, Step

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.hostile_http import HostileServer
-from tests.haul.rig import command, data_digests, job, skyhaul, write_job, write_region
+from tests.hauling.rig import command, data_digests, job, skyhaul, write_job, write_region
 
 SEED = 41
 

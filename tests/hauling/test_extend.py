@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.hostile_http import HostileServer
-from tests.haul.living import Living
+from tests.hauling.living import Living
 
 from skyhaul.dataset.storage.files import LocalFiles, Step
 from skyhaul.dataset.storage.store import DatasetStore

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from tests.faults.hostile_http import HostileServer
-from tests.haul.rig import data_digests
+from tests.hauling.rig import data_digests
 
 from dataset.standing_of import failures
 from skyhaul.certify import certify_dataset

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.haul.rig import data_digests, write_job
+from tests.hauling.rig import data_digests, write_job
 
 from dataset.standing_of import failures
 from skyhaul.dataset.storage.store import DatasetStore

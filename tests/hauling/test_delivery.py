@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.haul.living import Living
+from tests.hauling.living import Living
 
 from skyhaul_schemas import layout
 

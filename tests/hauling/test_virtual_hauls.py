@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.haul.rig import data_digests, reject_digests, write_region
+from tests.hauling.rig import data_digests, reject_digests, write_region
 from tests.transfer.rig import Rig, behind, emulated_link
 from tests.transfer.test_faults_in_virtual_time import draw_link
 from tests.virtual_time import run_virtual

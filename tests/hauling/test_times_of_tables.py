@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.haul.living import Living
+from tests.hauling.living import Living
 
 FAR = [dt.datetime(9999, 12, 31), dt.datetime(1600, 1, 1), dt.datetime(1, 1, 1), dt.datetime(2024, 1, 1)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 import yaml
-from tests.haul.rig import WORDS, data_digests, skyhaul
+from tests.hauling.rig import WORDS, data_digests, skyhaul
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey

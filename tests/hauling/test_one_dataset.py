@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.hostile_http import HostileServer
-from tests.haul.rig import data_digests, job, reject_digests, skyhaul, write_job, write_region
+from tests.hauling.rig import data_digests, job, reject_digests, skyhaul, write_job, write_region
 
 SEED = 3
 
