@@ -7,6 +7,7 @@ from typing import Any
 
 from skyhaul.dataset.survey import SourceSurvey, Survey
 from skyhaul.hauling.progress import LinkProgress, Progress
+from skyhaul.report.progress import PLANNING, VERIFYING, counting
 from skyhaul_schemas.commit import RecordCounts
 
 LEO = LinkProgress(
@@ -42,6 +43,18 @@ def link(**changes: Any) -> LinkProgress:
 
 def snapshot(**changes: Any) -> Progress:
     return replace(HALF, **changes)
+
+
+def finishing() -> Progress:
+    return replace(HALF, phase="finishing")
+
+
+def planning() -> Progress:
+    return counting(PLANNING, elapsed=12.3, size=34_000_000, count=1947)
+
+
+def verifying() -> Progress:
+    return counting(VERIFYING, elapsed=12.3, size=34_000_000, count=12, done=5)
 
 
 def survey_of(**changes: Any) -> Survey:
