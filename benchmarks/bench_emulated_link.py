@@ -20,7 +20,7 @@ from corpus import write_jsonl
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling import watch
-from skyhaul.hauling.progress import Progress
+from skyhaul.hauling.progress import Hauling, Progress
 from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul_schemas.job.file import parse_job
 
@@ -55,7 +55,7 @@ class Flow:
         self.seen: list[tuple[float, int]] = []
 
     def progress(self, progress: Progress) -> None:
-        if progress.links:
+        if isinstance(progress, Hauling) and progress.links:
             payload = progress.links[0].payload_bytes
             if not payload:
                 self.seen = [(time.monotonic(), 0)]

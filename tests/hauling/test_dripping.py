@@ -16,7 +16,7 @@ from tests.faults.http_faults import HttpFault
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.conductor import Conductor, claims_of
 from skyhaul.hauling.config import HaulConfig
-from skyhaul.hauling.progress import Progress
+from skyhaul.hauling.progress import Hauling, Progress
 from skyhaul.hauling.receipts import Receipt
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.hauling.worker_context import Site
@@ -186,7 +186,9 @@ def test_the_time_left_is_that_of_the_source_that_drips(server: HostileServer, t
     seen = Seen()
     haul(loaded, store, HaulOptions(), observer=seen)
     late = [
-        p.eta for p in seen.told if p.phase == "hauling" and p.elapsed > 3.5 and p.source_bytes_done > 390_000
+        p.eta
+        for p in seen.told
+        if isinstance(p, Hauling) and not p.finishing and p.elapsed > 3.5 and p.source_bytes_done > 390_000
     ]
     assert late
     assert all(eta is None or eta > 3600 for eta in late), late

@@ -13,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from report.snapshots import finishing, link, planning, snapshot, verifying
+from skyhaul.cli.progress import progress_for
 from skyhaul.hauling.progress import Progress
 from skyhaul.report.bars import BarProgress, drawing
 from skyhaul.report.logs import JsonFormatter, TextFormatter, start_logging
-from skyhaul.report.progress import PlainProgress, ProgressReport, line, progress_for
+from skyhaul.report.progress import PlainProgress, ProgressReport, line
 
 
 class Terminal(io.StringIO):
@@ -68,7 +69,10 @@ def test_a_plan_of_empty_objects_is_shown_by_its_shards() -> None:
 
 
 def test_planning_counts_objects() -> None:
-    assert "1,947 objects listed" in drawn(phase="planning", shards=1947)
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(drawing(planning()))
+    assert isinstance(console.file, io.StringIO)
+    assert "1,947 objects listed" in console.file.getvalue()
 
 
 def test_a_links_name_cannot_steer_the_terminal() -> None:
@@ -79,10 +83,10 @@ def test_plain_lines_come_every_ten_seconds_and_at_a_new_phase(caplog: pytest.Lo
     report = PlainProgress()
     with caplog.at_level(logging.INFO, logger="skyhaul.progress"):
         for tenth in range(0, 111):
-            report.progress(snapshot(phase="planning", elapsed=tenth / 10))
+            report.progress(planning(elapsed=tenth / 10))
         for tenth in range(111, 361):
             report.progress(snapshot(elapsed=tenth / 10))
-        report.progress(snapshot(phase="finishing", elapsed=36.1))
+        report.progress(snapshot(finishing=True, elapsed=36.1))
     assert [r.getMessage().partition(":")[0] for r in caplog.records] == (
         ["planning", "hauling", "hauling", "hauling", "finishing"]
     )

@@ -62,14 +62,13 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
 @click.pass_obj
 def command(session: Session, job: str, seeds: int, start: float) -> int:
     from skyhaul.forecast.forecast import forecast
-    from skyhaul.report.progress import PLANNING, counting
+    from skyhaul.hauling.progress import Planning
 
     begun = time.monotonic()
     with open_job(job, writable=False) as (loaded, store), progress_of(session) as watcher:
 
         def listed(objects: int, size: int) -> None:
-            spent = time.monotonic() - begun
-            watcher.progress(counting(PLANNING, elapsed=spent, size=size, count=objects))
+            watcher.progress(Planning(time.monotonic() - begun, objects, size))
 
         outlook = forecast(loaded, store, start=start, seeds=seeds, progress=listed)
     session.output.estimate(outlook, target=named(job))

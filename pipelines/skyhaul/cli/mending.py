@@ -94,8 +94,8 @@ def _code(store: DatasetStore) -> int:
 
 
 def _broken(session: Session, store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
+    from skyhaul.hauling.progress import Verifying
     from skyhaul.planning.store.plan import Plan
-    from skyhaul.report.progress import VERIFYING, counting
     from skyhaul.verification.damage import broken_files
 
     begun = time.monotonic()
@@ -105,7 +105,6 @@ def _broken(session: Session, store: DatasetStore, shards: frozenset[int]) -> li
         def read(count: int) -> None:
             nonlocal size
             size += count
-            spent = time.monotonic() - begun
-            watcher.progress(counting(VERIFYING, elapsed=spent, size=size, count=plan.header.shards))
+            watcher.progress(Verifying(time.monotonic() - begun, size, plan.header.shards))
 
         return list(broken_files(plan, store, read, shards))

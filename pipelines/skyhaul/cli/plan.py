@@ -57,10 +57,10 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
         if extend or amend:
             return _update(session, job, loaded, store, amend=amend)
         from skyhaul.hauling.links.opening import check_links
+        from skyhaul.hauling.progress import Planning
         from skyhaul.planning.make_plan import make_plan
         from skyhaul.planning.store.plan import Plan
         from skyhaul.report.plan_view import view_plan
-        from skyhaul.report.progress import PLANNING, counting
         from skyhaul_connectors.links.profile.presets import profile_from
 
         check_links(loaded.job)
@@ -72,7 +72,7 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
                 loaded,
                 store,
                 progress=lambda objects, size: watcher.progress(
-                    counting(PLANNING, elapsed=time.monotonic() - begun, size=size, count=objects)
+                    Planning(time.monotonic() - begun, objects, size)
                 ),
             )
         session.output.plan(
@@ -89,16 +89,15 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
 
 
 def _update(session: Session, job: str, loaded: LoadedJob, store: DatasetStore, *, amend: bool) -> int:
+    from skyhaul.hauling.progress import Planning
     from skyhaul.planning.amend_plan import amend_plan
     from skyhaul.planning.extend_plan import extend_plan
-    from skyhaul.report.progress import PLANNING, counting
 
     begun = time.monotonic()
     with progress_of(session) as watcher:
 
         def listed(objects: int, size: int) -> None:
-            spent = time.monotonic() - begun
-            watcher.progress(counting(PLANNING, elapsed=spent, size=size, count=objects))
+            watcher.progress(Planning(time.monotonic() - begun, objects, size))
 
         update = (amend_plan if amend else extend_plan)(loaded, store, progress=listed)
     session.output.plan_update(update, target=named(job))

@@ -39,7 +39,7 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str, deep: bool) -> int:
-    from skyhaul.report.progress import VERIFYING, counting
+    from skyhaul.hauling.progress import Verifying
     from skyhaul.verification import VerifyReport, verify_dataset
 
     begun = time.monotonic()
@@ -47,15 +47,7 @@ def command(session: Session, job: str, deep: bool) -> int:
 
         def grown(report: VerifyReport) -> None:
             spent = time.monotonic() - begun
-            watcher.progress(
-                counting(
-                    VERIFYING,
-                    elapsed=spent,
-                    size=report.bytes,
-                    count=report.shards,
-                    done=report.shards_committed,
-                )
-            )
+            watcher.progress(Verifying(spent, report.bytes, report.shards, report.shards_committed))
 
         report = verify_dataset(store, deep=deep, progress=grown)
     session.output.verify(report)

@@ -24,7 +24,7 @@ from skyhaul.dataset.survey import Survey, survey, unfit_lines
 from skyhaul.hauling.config import HaulConfig
 from skyhaul.hauling.control import HaulControl
 from skyhaul.hauling.links.opening import check_ledger, check_links
-from skyhaul.hauling.progress import HaulObserver, NullObserver, Progress
+from skyhaul.hauling.progress import HaulObserver, NullObserver, Planning
 from skyhaul.hauling.receipts import Tally
 from skyhaul.hauling.signals import Caught, stop_on_signals
 from skyhaul.hauling.watch import Watch
@@ -195,7 +195,7 @@ def _plan(
     def listed(objects: int, size: int) -> None:
         if control.reason is not None:
             raise control.reason
-        watcher.progress(_planning(objects, size, time.monotonic() - begun))
+        watcher.progress(Planning(time.monotonic() - begun, objects, size))
 
     if Plan.exists(store):
         plan = settled_plan(loaded, store)
@@ -215,10 +215,6 @@ def _plan(
         f"planned {header.objects} objects, {format_size(header.source_bytes)}, {header.shards} shards"
     )
     return header
-
-
-def _planning(objects: int, size: int, elapsed: float) -> Progress:
-    return Progress("planning", elapsed, size, 0, objects, 0, 0, 0, 0, 0, 0, (), None)
 
 
 def _fetches(job: Job) -> bool:

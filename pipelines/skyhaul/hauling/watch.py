@@ -16,7 +16,7 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul.hauling.config import HaulConfig
 from skyhaul.hauling.eta import SourcePace, seconds_left
-from skyhaul.hauling.progress import HaulObserver, LinkProgress, Progress
+from skyhaul.hauling.progress import Hauling, HaulObserver, LinkProgress
 from skyhaul.hauling.receipts import Tally
 from skyhaul.hauling.worker_context import SITES, Site
 from skyhaul_connectors.transfer.stats import EngineStats
@@ -76,13 +76,13 @@ class Watch:
     ) -> None:
         self._over.set()
         self._thread.join()
-        self._look("finishing")
+        self._look(finishing=True)
 
     def _watch(self) -> None:
         while not self._over.wait(PERIOD):
-            self._look("hauling")
+            self._look()
 
-    def _look(self, phase: str) -> None:
+    def _look(self, *, finishing: bool = False) -> None:
         site = self._site = self._site or SITES.find(self._config.run)
         if site is not None:
             self.tally = site.tally
@@ -115,10 +115,9 @@ class Watch:
             arrived = (total - self._before.source_bytes_committed) * min(committed, left) // left
         done = min(total, self._before.source_bytes_committed + arrived)
         spent = time.monotonic() - self._since
-        eta = seconds_left(arrived, spent, self._paces(stats)) if spent > 1 and phase == "hauling" else None
+        eta = seconds_left(arrived, spent, self._paces(stats)) if spent > 1 and not finishing else None
         self._observer.progress(
-            Progress(
-                phase=phase,
+            Hauling(
                 elapsed=time.monotonic() - self._begun,
                 source_bytes=total,
                 source_bytes_done=done,
@@ -131,6 +130,7 @@ class Watch:
                 records_rejected=tally.rejected,
                 links=links,
                 eta=eta,
+                finishing=finishing,
             )
         )
 

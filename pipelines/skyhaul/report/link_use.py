@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skyhaul.hauling.progress import LinkProgress, Progress
+from skyhaul.hauling.progress import Hauling, LinkProgress
 
 SHORTEST = 1.0
 """Seconds of transfer below which a rate says nothing."""
@@ -80,7 +80,7 @@ class LinkMeter:
     def __init__(self) -> None:
         self._meters: dict[str, _Meter] = {}
 
-    def add(self, progress: Progress) -> None:
+    def add(self, progress: Hauling) -> None:
         for link in progress.links:
             meter = self._meters.get(link.name)
             if meter is None:
