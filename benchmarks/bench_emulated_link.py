@@ -18,10 +18,11 @@ from statistics import median
 
 from corpus import write_jsonl
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling import watch
+from skyhaul.hauling.config import HaulOptions
 from skyhaul.hauling.progress import Hauling, Progress
-from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul_schemas.job.file import parse_job
 
 LOOK = 0.010
@@ -86,7 +87,7 @@ def main() -> None:
             flow = Flow()
             store = DatasetStore.open(str(folder / "out"), writable=True)
             begun = time.process_time()
-            outcome = haul(parse_job(text, "job.yaml", os.environ), store, HaulOptions(), flow)
+            outcome = haul_on_beam(parse_job(text, "job.yaml", os.environ), store, HaulOptions(), flow)
             cpu = time.process_time() - begun
             if outcome.exit_code:
                 raise SystemExit(f"the haul ended with {outcome.exit_code}: {outcome.messages}")

@@ -15,9 +15,11 @@ import pyarrow.dataset as ds
 import yaml
 from tests.hauling.rig import WORDS, data_digests, skyhaul
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.build.difference import PlanUpdate
 from skyhaul.planning.extend_plan import extend_plan
@@ -90,7 +92,7 @@ class Living:
 
     def run(self, **options: object) -> HaulOutcome:
         with closing(self.store()) as store:
-            return haul(self.loaded(), store, HaulOptions(**options))  # type: ignore[arg-type]  # its fields
+            return haul_on_beam(self.loaded(), store, HaulOptions(**options))  # type: ignore[arg-type]  # its fields
 
     def extend(self) -> PlanUpdate:
         with closing(self.store()) as store:

@@ -14,10 +14,12 @@ import pytest
 import yaml
 from tests.hauling.living import Living
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.commits.commits import read_commit
 from skyhaul.dataset.storage.local import LocalStore
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.planning import amend_plan as amending
 from skyhaul.planning.store.plan import Plan
 from skyhaul.shards import commit as committing
@@ -51,7 +53,7 @@ def elsewhere(living: Living, salt: str = "", **options: Any) -> HaulOutcome:
     loaded = parse_job(yaml.safe_dump(job), str(living.job), {})
     try:
         with closing(living.store()) as store:
-            return haul(loaded, store, HaulOptions(**options))
+            return haul_on_beam(loaded, store, HaulOptions(**options))
     finally:
         (living.region / "2.txt").write_bytes(kept[0])
         os.utime(living.region / "2.txt", ns=(kept[1].st_atime_ns, kept[1].st_mtime_ns))

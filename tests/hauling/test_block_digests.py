@@ -21,10 +21,12 @@ from tests.hauling.rig import data_digests
 
 from cli.program import call, spawn, start
 from dataset.standing_of import committed_shards, failures
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.commits.commits import read_commit
 from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.hauling.config import HaulOptions
 from skyhaul.hauling.direct_read import open_proved
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
 from skyhaul_connectors.sources.catalogue.indexing import IndexSettings, index_folder
@@ -93,7 +95,7 @@ def job(folder: Path, region: Path, root: str, name: str, *, blocks: bool = True
 
 def run(folder: Path, path: Path) -> tuple[HaulOutcome, DatasetStore]:
     store = DatasetStore.open(str(folder / "out"), writable=True)
-    return haul(parse_job(path.read_text(), "job.yaml", os.environ), store, HaulOptions()), store
+    return haul_on_beam(parse_job(path.read_text(), "job.yaml", os.environ), store, HaulOptions()), store
 
 
 def sent(server: HostileServer) -> int:

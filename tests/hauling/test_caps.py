@@ -15,8 +15,10 @@ import yaml
 from tests.hauling.rig import command, data_digests, skyhaul, write_job
 
 from faults.hostile_http import HostileServer
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.verification import verify_dataset
 from skyhaul_connectors.links.contract.ledger import Ledger, Used
 from skyhaul_schemas.job.file import load_job
@@ -53,7 +55,7 @@ def job(folder: Path, url: str, links: dict[str, dict[str, object]], **more: obj
 
 def run(path: Path, **options: object) -> HaulOutcome:
     loaded = load_job(path, {})
-    return haul(
+    return haul_on_beam(
         loaded,
         DatasetStore.open(loaded.job.dataset, writable=True),
         HaulOptions(**options),  # type: ignore[arg-type]  # its fields

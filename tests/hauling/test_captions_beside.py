@@ -19,10 +19,12 @@ from tests.faults.hostile_http import HostileServer
 from tests.hauling.rig import data_digests
 
 from dataset.standing_of import failures
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.certify import certify_dataset
 from skyhaul.dataset.commits.commits import commits, read_commit
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.build.difference import PlanUpdate
 from skyhaul.planning.extend_plan import extend_plan
@@ -99,7 +101,7 @@ class Pictures:
     def run(self) -> HaulOutcome:
         self.plan()
         with closing(self.store()) as store:
-            return haul(self.loaded(), store, HaulOptions())
+            return haul_on_beam(self.loaded(), store, HaulOptions())
 
     def update(self, how: Callable[[LoadedJob, DatasetStore], PlanUpdate]) -> PlanUpdate:
         with closing(self.store()) as store:
@@ -192,7 +194,7 @@ def test_the_same_plan_gives_the_same_bytes_whatever_carried_it(
     again = Pictures(tmp_path, url, "two", top={"links": {"leo": link}}, via=["leo"], max_connections=3)
     again.plan()
     with closing(again.store()) as store:
-        assert haul(again.loaded(), store, HaulOptions(workers=3)).exit_code == 0
+        assert haul_on_beam(again.loaded(), store, HaulOptions(workers=3)).exit_code == 0
     first = data_digests(tmp_path / "one")
     assert len(first) > 5
     assert data_digests(tmp_path / "two") == first

@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from tests.faults.hostile_http import HostileServer
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.commits.commits import read_commit
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.hauling.run import HaulOptions, haul
+from skyhaul.hauling.config import HaulOptions
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
@@ -89,7 +90,7 @@ shards: {{target_size: 2MiB, chunk_size: 1MiB}}
     try:
         if not Plan.exists(store):
             make_plan(loaded, store)
-        outcome = haul(loaded, store, HaulOptions())
+        outcome = haul_on_beam(loaded, store, HaulOptions())
         assert outcome.exit_code == 0, outcome.messages
         assert verify_dataset(store, deep=True).findings == []
     finally:

@@ -13,9 +13,11 @@ import pytest
 from tests.hauling.rig import data_digests, write_job
 
 from dataset.standing_of import failures
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
@@ -51,7 +53,7 @@ def write_haul(folder: Path, *, link: bool) -> Path:
 def run(path: Path) -> HaulOutcome:
     loaded = load_job(path, {})
     with closing(DatasetStore.open(loaded.job.dataset, writable=True)) as store:
-        return haul(loaded, store, HaulOptions())
+        return haul_on_beam(loaded, store, HaulOptions())
 
 
 def code_of(path: Path) -> tuple[int, str]:

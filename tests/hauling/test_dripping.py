@@ -13,12 +13,13 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import HttpFault
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.conductor import Conductor, claims_of
-from skyhaul.hauling.config import HaulConfig
+from skyhaul.hauling.config import HaulConfig, HaulOptions
 from skyhaul.hauling.progress import Hauling, Progress
 from skyhaul.hauling.receipts import Receipt
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.hauling.worker_context import Site
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
@@ -84,7 +85,7 @@ def test_a_source_in_front_holds_up_no_other(
     store = planned(tmp_path, loaded)
     for i in range(4):
         server.faults.always(f"a/{i}.bin", fault)
-    outcome = haul(loaded, store, HaulOptions(workers=workers))
+    outcome = haul_on_beam(loaded, store, HaulOptions(workers=workers))
     assert outcome.exit_code == 75, outcome.messages
     assert committed(tmp_path) == GOOD
     assert outcome.run.shards_deferred == 4
@@ -103,7 +104,7 @@ def test_an_object_in_front_holds_up_no_other_of_its_source(
     first = plan.shard(0).chunks[0].object.path
     plan.close()
     server.faults.always(f"b/{first}", fault)
-    outcome = haul(loaded, store, HaulOptions())
+    outcome = haul_on_beam(loaded, store, HaulOptions())
     assert outcome.exit_code == 75, outcome.messages
     assert committed(tmp_path) == {name: data for name, data in GOOD.items() if name != first}
 
@@ -113,7 +114,7 @@ def test_a_dripping_source_does_not_fill_the_spool(server: HostileServer, tmp_pa
     store = planned(tmp_path, loaded)
     for i in range(4):
         server.faults.always(f"a/{i}.bin", SLOW)
-    outcome = haul(loaded, store, HaulOptions())
+    outcome = haul_on_beam(loaded, store, HaulOptions())
     assert outcome.exit_code == 75, outcome.messages
     assert committed(tmp_path) == GOOD
 
@@ -127,14 +128,14 @@ def test_what_is_hauled_beside_a_dripping_source_has_the_same_bytes(
     plain, dripping = tmp_path / "plain", tmp_path / "dripping"
     for folder in (plain, dripping):
         folder.mkdir()
-    assert haul(job(plain, server), planned(plain, job(plain, server)), HaulOptions()).exit_code == 0
+    assert haul_on_beam(job(plain, server), planned(plain, job(plain, server)), HaulOptions()).exit_code == 0
     store = planned(dripping, job(dripping, server))
     for i in range(4):
         server.faults.always(f"a/{i}.bin", SLOW)
-    assert haul(job(dripping, server), store, HaulOptions(workers=2)).exit_code == 75
+    assert haul_on_beam(job(dripping, server), store, HaulOptions(workers=2)).exit_code == 75
     for i in range(4):
         server.faults.always(f"a/{i}.bin", None)
-    assert haul(job(dripping, server), store, HaulOptions(workers=2)).exit_code == 0
+    assert haul_on_beam(job(dripping, server), store, HaulOptions(workers=2)).exit_code == 0
     assert files(dripping) == files(plain)
 
 
@@ -184,7 +185,7 @@ def test_the_time_left_is_that_of_the_source_that_drips(server: HostileServer, t
     for i in range(4):
         server.faults.always(f"a/{i}.bin", SLOW)
     seen = Seen()
-    haul(loaded, store, HaulOptions(), observer=seen)
+    haul_on_beam(loaded, store, HaulOptions(), observer=seen)
     late = [
         p.eta
         for p in seen.told

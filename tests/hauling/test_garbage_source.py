@@ -8,8 +8,10 @@ from pathlib import Path
 from tests.faults.hostile_http import HostileServer
 
 from dataset.standing_of import committed_shards, failures
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul_schemas.job.file import parse_job
 
 JOB = """
@@ -29,7 +31,7 @@ COUNT = 200
 def run(folder: Path, url: str) -> tuple[HaulOutcome, DatasetStore]:
     store = DatasetStore.open(str(folder / "out"), writable=True)
     loaded = parse_job(JOB.format(folder=folder, url=url), "job.yaml", os.environ)
-    return haul(loaded, store, HaulOptions()), store
+    return haul_on_beam(loaded, store, HaulOptions()), store
 
 
 def test_after_three_shards_above_the_ceiling_the_rest_of_a_source_is_not_fetched(tmp_path: Path) -> None:

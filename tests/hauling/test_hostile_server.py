@@ -14,8 +14,10 @@ from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import HttpFault
 
 from dataset.standing_of import failures
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas.job.file import LoadedJob, parse_job
@@ -95,7 +97,7 @@ def store_of(folder: Path) -> DatasetStore:
 
 def run(folder: Path, server: HostileServer) -> tuple[HaulOutcome, DatasetStore]:
     store = store_of(folder)
-    return haul(job(folder, server), store, HaulOptions()), store
+    return haul_on_beam(job(folder, server), store, HaulOptions()), store
 
 
 def committed(folder: Path) -> dict[str, bytes]:
@@ -161,13 +163,13 @@ def test_wrong_bytes_are_caught_by_the_lists_checksum(tmp_path: Path) -> None:
         )
         loaded, store = job(tmp_path, server, f', checksums: "{sums}"'), store_of(tmp_path)
         server.faults.always("d/bad.bin", HttpFault("corrupt", after=777))
-        outcome = haul(loaded, store, HaulOptions())
+        outcome = haul_on_beam(loaded, store, HaulOptions())
         assert outcome.exit_code == 3, outcome.messages
         (failure,) = failures(store)
         assert failure.kind == "ChecksumMismatch"
         assert committed(tmp_path) == {"good.bin": OTHER}
         server.faults.always("d/bad.bin", None)
-        replayed = haul(loaded, store, HaulOptions(only=frozenset({failure.shard})))
+        replayed = haul_on_beam(loaded, store, HaulOptions(only=frozenset({failure.shard})))
         assert replayed.exit_code == 0, replayed.messages
         assert committed(tmp_path) == {"bad.bin": BODY, "good.bin": OTHER}
         assert list(failures(store)) == []

@@ -12,8 +12,10 @@ from tests.hauling.rig import data_digests, skyhaul, write_job
 
 from faults.hostile_http import HostileServer
 from faults.tunnel_proxy import TunnelProxy
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas.job.file import load_job
 
@@ -45,7 +47,7 @@ def job(folder: Path, url: str, links: dict[str, object], name: str = "out") -> 
 
 def run(path: Path) -> HaulOutcome:
     loaded = load_job(path, {})
-    return haul(loaded, DatasetStore.open(loaded.job.dataset, writable=True), HaulOptions())
+    return haul_on_beam(loaded, DatasetStore.open(loaded.job.dataset, writable=True), HaulOptions())
 
 
 def by_link(outcome: HaulOutcome) -> dict[str, int]:

@@ -14,8 +14,10 @@ from tests.faults.hostile_http import HostileServer
 from tests.faults.http_faults import FaultPlan, HttpFault
 
 from dataset.standing_of import failures
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.run import HaulOutcome
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import MalformedAnswer, ObjectMissing, UsageError
 from skyhaul_schemas.job.file import LoadedJob, parse_job
@@ -75,7 +77,7 @@ def store_of(folder: Path) -> DatasetStore:
 
 def run(loaded: LoadedJob, folder: Path) -> tuple[HaulOutcome, DatasetStore]:
     store = store_of(folder)
-    return haul(loaded, store, HaulOptions()), store
+    return haul_on_beam(loaded, store, HaulOptions()), store
 
 
 def committed(folder: Path) -> dict[str, bytes]:
@@ -248,7 +250,7 @@ def test_bytes_of_an_answer_that_proves_odd_are_not_in_the_spool(
     assert outcome.exit_code == 3
     (failure,) = failures(store)
     server.faults.always("d/large.bin", None)
-    outcome = haul(loaded, store, HaulOptions(only=frozenset([failure.shard])))
+    outcome = haul_on_beam(loaded, store, HaulOptions(only=frozenset([failure.shard])))
     assert outcome.exit_code == 0, outcome.messages
     assert committed(tmp_path) == {"large.bin": LARGE}
 

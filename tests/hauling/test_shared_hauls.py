@@ -13,11 +13,11 @@ import yaml
 from tests.hauling.rig import data_digests
 
 from links.redis_server import sharing
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.hauling.config import HaulConfig, Lot
+from skyhaul.hauling.config import HaulConfig, HaulOptions, Lot
 from skyhaul.hauling.lots import lots_of
-from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
@@ -95,7 +95,7 @@ def test_two_workers_share_a_link_and_make_the_dataset_of_one(
         shared = stack.enter_context(sharing(way, tmp_path))
         alone = job_of(tmp_path, "alone", {"down": "1Gbit/s"})
         with closing(DatasetStore.open(alone.job.dataset, writable=True)) as store:
-            assert haul(alone, store, HaulOptions()).exit_code == 0
+            assert haul_on_beam(alone, store, HaulOptions()).exit_code == 0
 
         link: dict[str, object] = {"down": "16Mbit/s", "shared": shared, "emulate": emulate}
         together = job_of(tmp_path, "together", {**link, **({"rtt": "40ms"} if emulate else {})})

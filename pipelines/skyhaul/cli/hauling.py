@@ -15,7 +15,7 @@ from skyhaul.cli.target import named
 
 if TYPE_CHECKING:
     from skyhaul.dataset.storage.store import DatasetStore
-    from skyhaul.hauling.run import HaulOptions
+    from skyhaul.hauling.config import HaulOptions
     from skyhaul_schemas.job.file import LoadedJob
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -55,13 +55,14 @@ def haul_and_report(
     session: Session, target: str, loaded: LoadedJob, store: DatasetStore, options: HaulOptions
 ) -> int:
     """Haul, print the summary. `target` is what the user typed for the job. Returns the exit code."""
-    from skyhaul.hauling.run import IN_PROCESS, haul
+    from skyhaul.beam.driver import haul_on_beam
+    from skyhaul.hauling.config import IN_PROCESS
     from skyhaul.report.summary import RunSummary
 
     if options.runner == IN_PROCESS:
         import_beam()
     with progress_of(session) as watcher:
-        outcome = haul(loaded, store, options, watcher)
+        outcome = haul_on_beam(loaded, store, options, watcher)
     session.output.run(
         RunSummary(
             run=outcome.run,

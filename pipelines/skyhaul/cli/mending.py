@@ -14,7 +14,7 @@ from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_INCOMPLETE, EXIT_OK
 
 if TYPE_CHECKING:
     from skyhaul.dataset.storage.store import DatasetStore
-    from skyhaul.hauling.run import HaulOptions
+    from skyhaul.hauling.config import HaulOptions
     from skyhaul.verification.damage import BrokenFile
     from skyhaul_schemas.job.file import LoadedJob
 
@@ -28,8 +28,8 @@ def mend_and_report(
     shards: frozenset[int],
 ) -> int:
     """shards: only these, where there are any. Returns the exit code."""
+    from skyhaul.beam.driver import haul_on_beam
     from skyhaul.dataset.inherited import sync_inherited
-    from skyhaul.hauling.run import haul
     from skyhaul.report.mending import Mending
 
     # A file that a killed process has put right is found whole; a power cut could bring the broken one back.
@@ -42,7 +42,7 @@ def mend_and_report(
     code = _code(store) if gone else EXIT_OK
     if mendable:
         with progress_of(session) as watcher:
-            outcome = haul(loaded, store, replace(options, only=mendable), watcher)
+            outcome = haul_on_beam(loaded, store, replace(options, only=mendable), watcher)
         deferred, code = outcome.run.shards_deferred, outcome.exit_code
     left = _broken(session, store, mendable) if mendable else []
     if left:

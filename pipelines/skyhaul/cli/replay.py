@@ -71,7 +71,7 @@ def command(
 ) -> int:
     with open_job(job) as (loaded, store):
         from skyhaul.dataset.commits.standing import failures
-        from skyhaul.hauling.run import HaulOptions
+        from skyhaul.hauling.config import HaulOptions
         from skyhaul.planning.store.plan import Plan
 
         session = ctx.ensure_object(Session)

@@ -51,7 +51,7 @@ def command(
     wait: bool,
 ) -> int:
     with open_job(job) as (loaded, store):
-        from skyhaul.hauling.run import HaulOptions
+        from skyhaul.hauling.config import HaulOptions
 
         options = HaulOptions(
             workers=workers,

@@ -56,18 +56,18 @@ class Watch:
         self._before = before
         self._observer = observer
         self._begun = begun
-        self._since = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="skyhaul-watch", daemon=True)
         self._site: Site | None = None
         self._remote = remote
         self._listed = 0
-        self._next_listing = time.monotonic() + LISTING_PERIOD
-        self._last_commit = time.monotonic()
+        self._since = self._last_commit = self._next_listing = 0.0
         self._next_warning = QUIET
         self.tally = Tally()
 
     def __enter__(self) -> Watch:
+        self._since = self._last_commit = time.monotonic()
+        self._next_listing = self._since + LISTING_PERIOD
         self._thread.start()
         return self
 
