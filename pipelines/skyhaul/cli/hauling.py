@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from skyhaul.cli.group import BEAM_ARGS
 from skyhaul.cli.lean_start import import_beam
 from skyhaul.cli.params import deadline, duration
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session
 from skyhaul.cli.target import named
+from skyhaul.hauling.config import IN_PROCESS, HaulOptions
 
 if TYPE_CHECKING:
     from skyhaul.dataset.storage.store import DatasetStore
-    from skyhaul.hauling.config import HaulOptions
     from skyhaul_schemas.job.file import LoadedJob
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = Callable[..., Any]
 
 
 def haul_options(command: Command) -> Command:
+    """The options of a haul. They reach the command as one `HaulOptions`, its argument `options`."""
+
+    @wraps(command)
+    def with_options(
+        *args: Any,
+        workers: int,
+        runner: str,
+        max_duration: float | None,
+        deadline: float | str | None,
+        wait: bool,
+        **others: Any,
+    ) -> Any:
+        options = HaulOptions(
+            workers=workers,
+            runner=runner,
+            max_duration=max_duration,
+            deadline=deadline,
+            wait=wait,
+            beam_args=click.get_current_context().meta.get(BEAM_ARGS, ()),
+        )
+        return command(*args, options=options, **others)
+
+    return _with_flags(with_options)
+
+
+def _with_flags(command: Command) -> Command:
     for option in (
         click.option(
             "--wait", is_flag=True, help="Where no link has a contact now, sleep until the next one."
@@ -36,7 +64,7 @@ def haul_options(command: Command) -> Command:
             "--max-duration", callback=duration, metavar="T", help="Stop after T (30m, 1h30m); exit 75."
         ),
         click.option(
-            "--runner", default="DirectRunner", show_default=True, metavar="NAME", help="Beam's runner."
+            "--runner", default=IN_PROCESS, show_default=True, metavar="NAME", help="Beam's runner."
         ),
         click.option(
             "--workers",
@@ -56,15 +84,14 @@ def haul_and_report(
 ) -> int:
     """Haul, print the summary. `target` is what the user typed for the job. Returns the exit code."""
     from skyhaul.beam.driver import haul_on_beam
-    from skyhaul.hauling.config import IN_PROCESS
-    from skyhaul.report.summary import RunSummary
+    from skyhaul.report.run import RunReport
 
     if options.runner == IN_PROCESS:
         import_beam()
     with progress_of(session) as watcher:
         outcome = haul_on_beam(loaded, store, options, watcher)
-    session.output.run(
-        RunSummary(
+    session.show(
+        RunReport(
             run=outcome.run,
             target=named(target),
             dataset=store.place,

@@ -31,12 +31,12 @@ _LOG = logging.getLogger("skyhaul.haul")
 AS_THE_JOB_SAYS = "job"
 
 
-def live(job: Job, plan: str | None) -> list[Path]:
+def live_folders(job: Job, plan: str | None) -> list[Path]:
     """Spool folders of this machine in which the plan is hauled now."""
     return [] if plan is None else list(link_files.live_folders(Path(job.spool), plan))
 
 
-def survey_links(job: Job, folders: Iterable[Path]) -> list[LinkView]:
+def link_views(job: Job, folders: Iterable[Path]) -> list[LinkView]:
     """One view for each link that a source goes over. Raises UsageError, StorageError."""
     said: dict[str, Any] = {}
     rates: dict[str, Any] = {}

@@ -41,7 +41,7 @@ class LinkView:
     cost: float | None = None
     currency: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         found = dataclasses.asdict(self)
         for key in ("until", "cycle_start", "cycle_end"):
             found[key] = None if found[key] is None else instant(found[key])

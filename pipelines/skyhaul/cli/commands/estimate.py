@@ -63,6 +63,7 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
 def command(session: Session, job: str, seeds: int, start: float) -> int:
     from skyhaul.forecast.forecast import forecast
     from skyhaul.hauling.progress import Planning
+    from skyhaul.report.estimate import EstimateReport
 
     begun = time.monotonic()
     with open_job(job, writable=False) as (loaded, store), progress_of(session) as watcher:
@@ -71,5 +72,5 @@ def command(session: Session, job: str, seeds: int, start: float) -> int:
             watcher.progress(Planning(time.monotonic() - begun, objects, size))
 
         outlook = forecast(loaded, store, start=start, seeds=seeds, progress=listed)
-    session.output.estimate(outlook, target=named(job))
+    session.show(EstimateReport(outlook, named(job)))
     return outlook.exit_code()

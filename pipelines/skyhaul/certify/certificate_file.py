@@ -1,4 +1,4 @@
-"""The certificate's place in the dataset."""
+"""The certificate's file in the dataset."""
 
 from __future__ import annotations
 

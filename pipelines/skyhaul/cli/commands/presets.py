@@ -20,7 +20,8 @@ Example, in a job file:
 @common_options
 @click.pass_obj
 def command(session: Session) -> int:
+    from skyhaul.report.presets import PresetsReport
     from skyhaul_connectors.links.profile.presets import PRESETS
 
-    session.output.presets(PRESETS)
+    session.show(PresetsReport(PRESETS))
     return 0

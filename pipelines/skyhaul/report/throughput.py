@@ -1,4 +1,4 @@
-"""What a dataset gains while it is watched, and when it will be whole if that goes on. Sans-I/O."""
+"""How fast a dataset grows while it is watched, and when it will be whole if that goes on. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ STUCK = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
-    """Source bytes committed over the last `seconds`; left: source bytes that are neither committed nor
-    failed for good. stuck: sources with bytes left of which nothing was committed, while others went on;
-    their bytes are stuck_left of those."""
+class Throughput:
+    """How fast a dataset grew lately."""
 
     bytes: int
+    """Source bytes that were committed over the last `seconds`."""
     seconds: float
     left: int
+    """Source bytes that are neither committed nor failed for good."""
     stuck: tuple[str, ...] = ()
+    """Sources with bytes left of which nothing was committed, while others went on."""
     stuck_left: int = 0
+    """Of `left`, the bytes of those sources."""
 
     @property
     def rate(self) -> float:
@@ -55,14 +57,14 @@ class Gain:
         over = f"over the last {format_duration(self.seconds)}"
         if self.stuck and self.rate:
             rest = format_duration((self.left - self.stuck_left) / self.rate)
-            told = f"{format_size(self.rate)}/s {over}, nothing of {', '.join(self.stuck)}"
-            return told if self.left == self.stuck_left else f"{told}; about {rest} left without"
+            text = f"{format_size(self.rate)}/s {over}, nothing of {', '.join(self.stuck)}"
+            return text if self.left == self.stuck_left else f"{text}; about {rest} left without"
         if self.seconds_left is None:
             return f"nothing committed {over}"
         return f"{format_size(self.rate)}/s {over}, about {format_duration(self.seconds_left)} left"
 
 
-class GainMeter:
+class ThroughputMeter:
     """Remembers the looks of the last `WINDOW` seconds. They begin anew with the first commit that is seen:
     a haul that has to start, or waits for a contact, says nothing of its pace."""
 
@@ -71,8 +73,8 @@ class GainMeter:
         self._waited: tuple[float, int] | None = None
         self._gained: dict[str, tuple[int, float]] = {}
 
-    def look(self, now: float, seen: Survey) -> Gain | None:
-        """The gain up to `now` (monotonic seconds); None at the first look."""
+    def look(self, now: float, seen: Survey) -> Throughput | None:
+        """The throughput up to `now` (monotonic seconds); None at the first look."""
         committed = seen.source_bytes_committed
         looks = self._looks
         stuck = self._stuck(now, seen)
@@ -90,7 +92,7 @@ class GainMeter:
             since, before = self._waited
         failed = sum(part.source_bytes_failed for part in seen.by_source.values())
         left = max(0, seen.source_bytes - committed - failed)
-        return Gain(max(0, committed - before), now - since, left, tuple(stuck), sum(stuck.values()))
+        return Throughput(max(0, committed - before), now - since, left, tuple(stuck), sum(stuck.values()))
 
     def _stuck(self, now: float, seen: Survey) -> dict[str, int]:
         """Sources that have bytes left and gained none for long, while others did: how many bytes."""

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
-from skyhaul.cli.group import BEAM_ARGS, SkyhaulCommand
+from skyhaul.cli.group import SkyhaulCommand
 from skyhaul.cli.hauling import haul_and_report, haul_options
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import named, open_job
+from skyhaul.hauling.config import HaulOptions
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
+
+if TYPE_CHECKING:
+    from skyhaul.dataset.storage.store import DatasetStore
 
 HELP = """Haul failed shards again: all of them, or those that --shard or --class name.
 
@@ -56,54 +62,36 @@ With --damaged: 4 where a file is still broken, 75 where its shard was put off
 @click.option("--damaged", is_flag=True, help="Haul committed shards with broken files again.")
 @haul_options
 @common_options
-@click.pass_context
+@click.pass_obj
 def command(
-    ctx: click.Context,
+    session: Session,
     job: str,
     shards: tuple[int, ...],
     kinds: tuple[str, ...],
     damaged: bool,
-    workers: int,
-    runner: str,
-    max_duration: float | None,
-    deadline: float | str | None,
-    wait: bool,
+    options: HaulOptions,
 ) -> int:
     with open_job(job) as (loaded, store):
-        from skyhaul.dataset.commits.standing import failures
-        from skyhaul.hauling.config import HaulOptions
-        from skyhaul.planning.store.plan import Plan
-
-        session = ctx.ensure_object(Session)
         if damaged:
             if kinds:
                 raise UsageError("--damaged takes shards that are committed; --class names failures")
-            from skyhaul.cli.mending import mend_and_report
+            from skyhaul.cli.repair import repair_and_report
 
-            options = HaulOptions(
-                workers=workers,
-                runner=runner,
-                max_duration=max_duration,
-                deadline=deadline,
-                wait=wait,
-                beam_args=ctx.meta.get(BEAM_ARGS, ()),
-                mend=True,
-            )
-            return mend_and_report(session, job, loaded, store, options, frozenset(shards))
-        failed: dict[int, str] = {}
-        if Plan.exists(store):
-            with closing(Plan.open(store)) as plan:
-                failed = {record.shard: record.kind for record in failures(plan, store)}
-        options = HaulOptions(
-            workers=workers,
-            runner=runner,
-            max_duration=max_duration,
-            deadline=deadline,
-            wait=wait,
-            beam_args=ctx.meta.get(BEAM_ARGS, ()),
-            only=_chosen(job, failed, set(shards), set(kinds)),
-        )
+            options = replace(options, mend=True)
+            return repair_and_report(session, job, loaded, store, options, frozenset(shards))
+        options = replace(options, only=_chosen(job, _failed(store), set(shards), set(kinds)))
         return haul_and_report(session, job, loaded, store, options)
+
+
+def _failed(store: DatasetStore) -> dict[int, str]:
+    """The failed shards, with their class."""
+    from skyhaul.dataset.commits.standing import failures
+    from skyhaul.planning.store.plan import Plan
+
+    if not Plan.exists(store):
+        return {}
+    with closing(Plan.open(store)) as plan:
+        return {record.shard: record.kind for record in failures(plan, store)}
 
 
 def _chosen(job: str, failed: Mapping[int, str], shards: set[int], kinds: set[str]) -> frozenset[int]:

@@ -49,17 +49,18 @@ Exit codes:
 def command(session: Session, job: str, watch: bool, every: float) -> int:
     from skyhaul.dataset.survey import survey
     from skyhaul.planning.store.plan import Plan
-    from skyhaul.report.gain import GainMeter
+    from skyhaul.report.status import StatusReport
     from skyhaul.report.stdio import reader_left
+    from skyhaul.report.throughput import ThroughputMeter
 
-    meter = GainMeter()
+    meter = ThroughputMeter()
     with open_dataset(job) as store:
         while True:
             # The plan may be extended while it is watched.
             with closing(Plan.open(store)) as plan:
                 seen = survey(plan, store)
-                gain = meter.look(time.monotonic(), seen)
-                session.output.status(seen, plan.header, dataset=store.place, target=named(job), gain=gain)
+                throughput = meter.look(time.monotonic(), seen)
+                session.show(StatusReport(seen, plan.header, store.place, named(job), throughput))
             if not watch or not seen.shards_to_haul or reader_left():
                 return seen.exit_code()
             time.sleep(every)

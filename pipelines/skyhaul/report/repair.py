@@ -1,4 +1,4 @@
-"""What `replay --damaged` found and did."""
+"""`skyhaul replay --damaged`: which broken files it found, and what became of them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from skyhaul_schemas.errors import EXIT_INCOMPLETE
 
 
 @dataclass(frozen=True, slots=True)
-class Mending:
-    """`target`: what the user typed for the job. left: files that are still broken."""
+class RepairReport:
+    """One search for broken files, and what was done about them."""
 
     target: str
+    """What the user typed for the job."""
     dataset: str
     mended: tuple[BrokenFile, ...]
+    """Those that were put right or set aside."""
     left: tuple[BrokenFile, ...]
+    """Those that are still broken."""
     exit_code: int
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "exit_code": self.exit_code,
             "dataset": self.dataset,

@@ -45,16 +45,17 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str, wishes: tuple[str, ...]) -> int:
-    from skyhaul.hauling.links.status import live, set_rates, survey_links
+    from skyhaul.hauling.links.status import link_views, live_folders, set_rates
     from skyhaul.planning.store.plan import Plan
+    from skyhaul.report.links import LinksReport
 
     with open_job(job, writable=False) as (loaded, store):
         digest = None
         if Plan.exists(store):
             with closing(Plan.open(store)) as plan:
                 digest = plan.header.first_digest
-        folders = live(loaded.job, digest)
+        folders = live_folders(loaded.job, digest)
         if wishes:
             set_rates(loaded.job, folders, wishes)
-        session.output.links(survey_links(loaded.job, folders))
+        session.show(LinksReport(link_views(loaded.job, folders)))
     return 0

@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from skyhaul.report.json_output import JsonOutput
 from skyhaul.report.link_use import LinkUse
-from skyhaul.report.summary import RunSummary
-from skyhaul.report.text_output import TextOutput
+from skyhaul.report.report import show
+from skyhaul.report.run import RunReport
 from skyhaul_schemas.commit import RecordCounts, RunRecord, TransferCounts
 
 USE = LinkUse("leo", 34_000_000, 36_000_000, 1_700_000, 2, 25.0, 11.5e6, 12e6, 0.957)
 
 
-def summary(exit_code: int = 0, **changes: Any) -> RunSummary:
+def summary(exit_code: int = 0, **changes: Any) -> RunReport:
     run = RunRecord(
         id="20261122T120000Z-0badcafe",
         plan="f" * 64,
@@ -39,11 +38,11 @@ def summary(exit_code: int = 0, **changes: Any) -> RunSummary:
             "leo": TransferCounts(payload_bytes=34_000_000, wire_bytes=36_000_000, resent_bytes=1_700_000)
         },
     ).model_copy(update=changes)
-    return RunSummary(run, "my job.yaml", "out/x", exit_code, run.shards_committed, (USE,), ("a message",))
+    return RunReport(run, "my job.yaml", "out/x", exit_code, run.shards_committed, (USE,), ("a message",))
 
 
-def text_of(shown: RunSummary, capsys: pytest.CaptureFixture[str]) -> str:
-    TextOutput().run(shown)
+def text_of(shown: RunReport, capsys: pytest.CaptureFixture[str]) -> str:
+    show(shown, as_json=False)
     return capsys.readouterr().out
 
 
@@ -92,7 +91,7 @@ def test_a_run_with_nothing_to_do_says_so(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    JsonOutput().run(summary(75, shards_left=3))
+    show(summary(75, shards_left=3), as_json=True)
     value = json.loads(capsys.readouterr().out)
     assert value["exit_code"] == 75
     assert value["shards_left"] == 3

@@ -53,19 +53,19 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str, clean: bool, older_than: float, everything: bool) -> int:
-    from skyhaul.report.spools import SpoolLine, SpoolReport
+    from skyhaul.report.spool import SpoolReport, SpoolState
     from skyhaul_connectors.transfer.spool.cleanup import remove_spool, spools
 
     with open_job(job) as (loaded, store):
         keep = None if everything else _unfinished(store)
         root = Path(loaded.job.spool)
-        lines = []
+        found = []
         for folder in spools(root):
             state = _state(folder, keep, older_than)
             if state == "stale" and clean:
                 state = "removed" if remove_spool(folder, unless_used=True) else "in use"
-            lines.append(SpoolLine(folder, state))
-    session.output.spools(SpoolReport(named(job), str(root), tuple(lines)))
+            found.append(SpoolState(folder, state))
+    session.show(SpoolReport(named(job), str(root), tuple(found)))
     return 0
 
 

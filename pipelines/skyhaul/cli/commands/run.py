@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from skyhaul.cli.group import BEAM_ARGS, SkyhaulCommand
+from skyhaul.cli.group import SkyhaulCommand
 from skyhaul.cli.hauling import haul_and_report, haul_options
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import open_job
+from skyhaul.hauling.config import HaulOptions
 
 HELP = """Haul what is not committed yet; plan first if there is no plan.
 
@@ -40,25 +41,7 @@ Exit codes:
 @job_argument
 @haul_options
 @common_options
-@click.pass_context
-def command(
-    ctx: click.Context,
-    job: str,
-    workers: int,
-    runner: str,
-    max_duration: float | None,
-    deadline: float | str | None,
-    wait: bool,
-) -> int:
+@click.pass_obj
+def command(session: Session, job: str, options: HaulOptions) -> int:
     with open_job(job) as (loaded, store):
-        from skyhaul.hauling.config import HaulOptions
-
-        options = HaulOptions(
-            workers=workers,
-            runner=runner,
-            max_duration=max_duration,
-            deadline=deadline,
-            wait=wait,
-            beam_args=ctx.meta.get(BEAM_ARGS, ()),
-        )
-        return haul_and_report(ctx.ensure_object(Session), job, loaded, store, options)
+        return haul_and_report(session, job, loaded, store, options)

@@ -33,9 +33,10 @@ Exit codes:
 def command(session: Session, job: str) -> int:
     from skyhaul.dataset.commits.standing import failures
     from skyhaul.planning.store.plan import Plan
+    from skyhaul.report.failures import FailuresReport
     from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK
 
     with open_dataset(job) as store, closing(Plan.open(store)) as plan:
         records = list(failures(plan, store))
-    session.output.failures(records, target=named(job))
+    session.show(FailuresReport(records, named(job)))
     return EXIT_FAILED if records else EXIT_OK

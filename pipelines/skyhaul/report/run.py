@@ -1,16 +1,16 @@
-"""The closing summary of a haul: what it did, what is left, and what to type next."""
+"""`skyhaul run` and `replay`: what the haul did, what is left, and what to type next."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from skyhaul.dataset.commits.judging import Unfit
 from skyhaul.dataset.delivery import Undelivered
 from skyhaul.report.link_use import LinkUse
-from skyhaul.report.table import nulled_row, plural
+from skyhaul.report.table import labelled, next_lines, nulled_row, plural
 from skyhaul_schemas.commit import RunRecord
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK, EXIT_USAGE
 from skyhaul_schemas.units import format_duration, format_rate, format_size
@@ -25,15 +25,17 @@ _HEADLINES = {
 
 
 @dataclass(frozen=True, slots=True)
-class RunSummary:
-    """One haul. target: the job as the user named it. committed: shards of the whole dataset by now.
-    failed and damaged concern the whole dataset too; what `run` holds is this haul's own."""
+class RunReport:
+    """One haul."""
 
     run: RunRecord
+    """This haul's own counts; failed shards and damaged objects are those of the whole dataset."""
     target: str
+    """What the user typed for the job."""
     dataset: str
     exit_code: int
     committed: int
+    """Shards of the whole dataset by now."""
     uses: tuple[LinkUse, ...]
     messages: tuple[str, ...]
     undelivered: tuple[Undelivered, ...] = ()
@@ -53,6 +55,12 @@ class RunSummary:
         word = _HEADLINES.get(self.exit_code, "interrupted")
         shards = f"{self.committed:,} of {run.shards_planned:,} shards"
         return f"{word}: {shards}, after {format_duration(run.seconds)}"
+
+    def lines(self) -> Iterator[str]:
+        yield self.headline()
+        yield from labelled(self.rows())
+        yield from self.messages
+        yield from next_lines(self.next_steps())
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and value, for people. Empty where nothing was hauled."""
@@ -104,11 +112,11 @@ class RunSummary:
             steps = [f"skyhaul failures {job}", f"skyhaul replay {job}"]
         return steps
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "exit_code": self.exit_code,
             **self.run.model_dump(mode="json", exclude={"digest"}),
-            "undelivered": [source.as_json() for source in self.undelivered],
+            "undelivered": [source.to_json() for source in self.undelivered],
             "unfit": [asdict(unfit) for unfit in self.unfit],
             "dataset": self.dataset,
             "committed": self.committed,

@@ -40,6 +40,7 @@ Exit codes:
 @click.pass_obj
 def command(session: Session, job: str, deep: bool) -> int:
     from skyhaul.hauling.progress import Verifying
+    from skyhaul.report.verify import VerificationReport
     from skyhaul.verification import VerifyReport, verify_dataset
 
     begun = time.monotonic()
@@ -50,5 +51,5 @@ def command(session: Session, job: str, deep: bool) -> int:
             watcher.progress(Verifying(spent, report.bytes, report.shards, report.shards_committed))
 
         report = verify_dataset(store, deep=deep, progress=grown)
-    session.output.verify(report)
+    session.show(VerificationReport(report))
     return report.exit_code()

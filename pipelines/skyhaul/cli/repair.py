@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skyhaul_schemas.job.file import LoadedJob
 
 
-def mend_and_report(
+def repair_and_report(
     session: Session,
     target: str,
     loaded: LoadedJob,
@@ -30,26 +30,26 @@ def mend_and_report(
     """shards: only these, where there are any. Returns the exit code."""
     from skyhaul.beam.driver import haul_on_beam
     from skyhaul.dataset.inherited import sync_inherited
-    from skyhaul.report.mending import Mending
+    from skyhaul.report.repair import RepairReport
 
     # A file that a killed process has put right is found whole; a power cut could bring the broken one back.
     sync_inherited(store, files=True)
     gone = _cleared(store, shards)
     found = _broken(session, store, shards)
-    mendable = frozenset(file.shard for file in found if file.shard is not None)
-    mendable |= _unsealed(store, gone, shards)
+    repairable = frozenset(file.shard for file in found if file.shard is not None)
+    repairable |= _unsealed(store, gone, shards)
     deferred = 0
     code = _code(store) if gone else EXIT_OK
-    if mendable:
+    if repairable:
         with progress_of(session) as watcher:
-            outcome = haul_on_beam(loaded, store, replace(options, only=mendable), watcher)
+            outcome = haul_on_beam(loaded, store, replace(options, only=repairable), watcher)
         deferred, code = outcome.run.shards_deferred, outcome.exit_code
-    left = _broken(session, store, mendable) if mendable else []
+    left = _broken(session, store, repairable) if repairable else []
     if left:
         code = EXIT_INCOMPLETE if deferred else EXIT_DAMAGE
     still = {file.path for file in left}
-    session.output.mending(
-        Mending(
+    session.show(
+        RepairReport(
             target=named(target),
             dataset=store.place,
             mended=(*gone, *(file for file in found if file.path not in still)),

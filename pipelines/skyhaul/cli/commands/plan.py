@@ -60,7 +60,7 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
         from skyhaul.hauling.progress import Planning
         from skyhaul.planning.make_plan import make_plan
         from skyhaul.planning.store.plan import Plan
-        from skyhaul.report.plan_view import view_plan
+        from skyhaul.report.plan import PlanReport
         from skyhaul_connectors.links.profile.presets import profile_from
 
         check_links(loaded.job)
@@ -75,8 +75,8 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
                     Planning(time.monotonic() - begun, objects, size)
                 ),
             )
-        session.output.plan(
-            view_plan(
+        session.show(
+            PlanReport.of(
                 header,
                 dataset=store.place,
                 target=named(job),
@@ -92,6 +92,7 @@ def _update(session: Session, job: str, loaded: LoadedJob, store: DatasetStore, 
     from skyhaul.hauling.progress import Planning
     from skyhaul.planning.amend_plan import amend_plan
     from skyhaul.planning.extend_plan import extend_plan
+    from skyhaul.report.plan_update import PlanUpdateReport
 
     begun = time.monotonic()
     with progress_of(session) as watcher:
@@ -100,5 +101,5 @@ def _update(session: Session, job: str, loaded: LoadedJob, store: DatasetStore, 
             watcher.progress(Planning(time.monotonic() - begun, objects, size))
 
         update = (amend_plan if amend else extend_plan)(loaded, store, progress=listed)
-    session.output.plan_update(update, target=named(job))
+    session.show(PlanUpdateReport(update, named(job)))
     return 0
