@@ -18,7 +18,7 @@ from skyhaul.beam.worker_errors import lasting_error
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulConfig, HaulOptions, Lot
 from skyhaul.hauling.lots import lots_of
-from skyhaul.hauling.worker_context import SITES
+from skyhaul.hauling.worker_context import CONTEXTS
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import (
     EXIT_BUG,
@@ -90,7 +90,7 @@ def test_a_haul_inside_another_pipeline_gives_a_receipt_a_shard_and_the_same_fil
                 equal_to(whole),
             )
     finally:
-        SITES.close(config.run)
+        CONTEXTS.close(config.run)
     assert data_digests(tmp_path / "out") == expected
 
 

@@ -20,7 +20,7 @@ from skyhaul.hauling.config import HaulConfig, HaulOptions
 from skyhaul.hauling.progress import Hauling, Progress
 from skyhaul.hauling.receipts import Receipt
 from skyhaul.hauling.run import HaulOutcome
-from skyhaul.hauling.worker_context import Site
+from skyhaul.hauling.worker_context import WorkerContext
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas.job.file import LoadedJob, parse_job
@@ -148,12 +148,12 @@ def test_lots_of_one_process_do_not_hold_each_other_up(server: HostileServer, tm
     plan = Plan.open(store)
     stretches = {name: (first, stop) for name, first, stop in plan.header.stretches()}
     config = HaulConfig("run", str(tmp_path / "out"), loaded.text, "dripping.yaml")
-    site = Site(config)
+    context = WorkerContext(config)
     receipts: dict[str, list[Receipt]] = {"a": [], "b": []}
 
     def conduct(source: str) -> None:
         shards = plan.shards(*stretches[source])
-        receipts[source].extend(Conductor(site, 1).haul(claims_of(shards)))
+        receipts[source].extend(Conductor(context, 1).haul(claims_of(shards)))
 
     dripping = threading.Thread(target=conduct, args=("a",))
     dripping.start()
@@ -162,7 +162,7 @@ def test_lots_of_one_process_do_not_hold_each_other_up(server: HostileServer, tm
     assert not receipts["a"], "the source that drips is still being tried"
     dripping.join()
     assert [r.outcome for r in receipts["a"]] == ["deferred"] * 4
-    site.close()
+    context.close()
     plan.close()
 
 

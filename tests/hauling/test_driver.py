@@ -20,7 +20,7 @@ from skyhaul.hauling.lots import deal_lots
 from skyhaul.hauling.pending import Pending
 from skyhaul.hauling.progress import Hauling, HaulObserver, Progress
 from skyhaul.hauling.run import haul
-from skyhaul.hauling.worker_context import SITES
+from skyhaul.hauling.worker_context import CONTEXTS
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, EXIT_OK, SkyhaulError
 from skyhaul_schemas.job.file import LoadedJob, parse_job
 
@@ -37,14 +37,14 @@ class LoopPipeline:
         self._config = config
 
     def run(self, control: HaulControl, observer: HaulObserver) -> DriverResult:
-        site = SITES.open(self._config)
+        context = CONTEXTS.open(self._config)
         for lot in deal_lots(self._config, 1):
             claims = [
-                claims_of(Pending(site.store, first, stop, None).shards(site.plan))
+                claims_of(Pending(context.store, first, stop, None).shards(context.plan))
                 for first, stop in lot.stretches
             ]
-            for receipt in Conductor(site, self._config.workers).haul(*claims):
-                site.tally.add(receipt)
+            for receipt in Conductor(context, self._config.workers).haul(*claims):
+                context.tally.add(receipt)
         return DriverResult("DONE")
 
 

@@ -31,8 +31,8 @@ config, lot = pickle.loads(sys.stdin.buffer.read())
 receipts = list(HaulLotFn(config).process(lot))
 assert {r.outcome for r in receipts} == {"committed"}, receipts
 print(sum(r.fresh for r in receipts))
-from skyhaul.hauling.worker_context import SITES
-SITES.close(config.run)
+from skyhaul.hauling.worker_context import CONTEXTS
+CONTEXTS.close(config.run)
 """
 
 RATE = 16e6

@@ -28,7 +28,7 @@ from skyhaul.hauling.receipts import Tally
 from skyhaul.hauling.reconciliation import HaulSpan, Reconciliation
 from skyhaul.hauling.signals import stop_on_signals
 from skyhaul.hauling.watch import Watch
-from skyhaul.hauling.worker_context import SITES
+from skyhaul.hauling.worker_context import CONTEXTS
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.make_plan import check_plan, make_plan, settled_plan
 from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
@@ -222,12 +222,12 @@ def _run(
 ) -> tuple[DriverResult, Tally]:
     """Run the pipeline. Returns how it ended, and the sum of the receipts that were seen in this process."""
     pipeline = driver.build(config, options)
-    SITES.announce(config.run, control)
+    CONTEXTS.announce(config.run, control)
     try:
         with watch:
             ended = pipeline.run(control, watcher)
     finally:
-        SITES.close(config.run)
+        CONTEXTS.close(config.run)
     if ended.failed:
         watcher.event(f"runner {options.runner}: {ended.state}")
     return ended, watch.tally

@@ -18,28 +18,39 @@ from skyhaul.hauling.config import HaulConfig
 from skyhaul.hauling.eta import SourcePace, seconds_left
 from skyhaul.hauling.progress import Hauling, HaulObserver, LinkProgress
 from skyhaul.hauling.receipts import Tally
-from skyhaul.hauling.worker_context import SITES, Site
+from skyhaul.hauling.worker_context import CONTEXTS, WorkerContext
 from skyhaul_connectors.transfer.stats import EngineStats
 from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.units import format_duration
 
 PERIOD = 0.25
-"""Seconds between two looks."""
+"""Seconds between two looks. Chosen, not measured: what a person takes for live."""
 
 LISTING_PERIOD = 3.0
-"""Seconds between two listings of the commits; longer where one takes long, so that they cost little."""
+"""Seconds between two listings of the commits; longer where one takes long, so that they cost
+little: a twentieth of the time at the most."""
 
 
 QUIET = 300.0
 """Seconds without a commit after which somebody should look at the workers; told again when they double.
-Some runners wait for ever for a worker that was lost."""
+Some runners wait for ever for a worker that was lost: Prism did (tests/flink). Chosen, not measured."""
 
 
 class Watch:
-    """A context in which the observer is told. `tally` holds the receipts of this process.
+    """While it is entered, the observer gets snapshots; a last one when it is left.
 
-    remote: the workers are other processes, so that what they did is looked up in the dataset."""
+    Args:
+        config: The haul.
+        header: Its plan.
+        before: The dataset as the haul found it.
+        observer: Gets the snapshots.
+        begun: When the command began, by the monotonic clock.
+        remote: The workers are other processes, so that what they did is looked up in the dataset.
+
+    Attributes:
+        tally: The receipts of this process.
+    """
 
     def __init__(
         self,
@@ -58,7 +69,7 @@ class Watch:
         self._begun = begun
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="skyhaul-watch", daemon=True)
-        self._site: Site | None = None
+        self._context: WorkerContext | None = None
         self._remote = remote
         self._listed = 0
         self._since = self._last_commit = self._next_listing = 0.0
@@ -83,16 +94,16 @@ class Watch:
             self._look()
 
     def _look(self, *, finishing: bool = False) -> None:
-        site = self._site = self._site or SITES.find(self._config.run)
-        if site is not None:
-            self.tally = site.tally
+        context = self._context = self._context or CONTEXTS.find(self._config.run)
+        if context is not None:
+            self.tally = context.tally
         tally = self.tally
         committed = tally.committed
         arrived = tally.source_bytes
         links: tuple[LinkProgress, ...] = ()
         stats: EngineStats | None = None
-        if site is not None and site.engine is not None:
-            stats = site.engine.stats()
+        if context is not None and context.engine is not None:
+            stats = context.engine.stats()
             arrived = max(arrived, sum(s.payload_bytes for s in stats.links.values()) + stats.resumed_bytes)
             links = tuple(
                 LinkProgress(
@@ -108,7 +119,7 @@ class Watch:
                 for name, s in sorted(stats.links.items())
             )
         total = self._header.source_bytes
-        if self._remote and site is None:
+        if self._remote and context is None:
             committed = self._committed_elsewhere()
             # Shards are of about equal size; reading every commit record for the exact sum would cost more.
             left = max(1, self._before.shards_left)
@@ -140,7 +151,7 @@ class Watch:
         for name, before in self._before.by_source.items():
             left = before.source_bytes - before.source_bytes_committed - before.source_bytes_failed
             seen = stats.sources.get(name) if stats is not None else None
-            if self._remote and self._site is None:
+            if self._remote and self._context is None:
                 shards = max(1, self._before.shards_left)
                 paces.append(SourcePace(left - left * min(self._listed, shards) // shards, None, 0.0))
                 continue
