@@ -1,7 +1,7 @@
 """Accounts for a worker's links while it hauls.
 
-It settles with the ledger, obeys rates that are set from outside and by the hour, calls overflow links in, and
-publishes what the links do.
+It settles with the ledger, obeys rates that are set from outside and by the hour, calls overflow links in,
+and publishes what the links do.
 """
 
 from __future__ import annotations
