@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import pkgutil
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,8 @@ class LateGroup(click.Group):
         self._order = order
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        names = {module.name for module in pkgutil.iter_modules(self._package.__path__)}
+        files = [file for folder in self._package.__path__ for file in os.listdir(folder)]
+        names = {file.removesuffix(".py") for file in files if file.endswith(".py") and file[0] != "_"}
         first = [name for name in self._order if name in names]
         return [*first, *sorted(names.difference(first))]
 

@@ -14,10 +14,10 @@ from skyhaul.cli.params import deadline, duration
 from skyhaul.cli.progress import progress_of
 from skyhaul.cli.session import Session
 from skyhaul.cli.target import named
-from skyhaul.hauling.config import IN_PROCESS, HaulOptions
 
 if TYPE_CHECKING:
     from skyhaul.dataset.storage.store import DatasetStore
+    from skyhaul.hauling.config import HaulOptions
     from skyhaul_schemas.job.file import LoadedJob
 
 Command = Callable[..., Any]
@@ -36,6 +36,8 @@ def haul_options(command: Command) -> Command:
         wait: bool,
         **others: Any,
     ) -> Any:
+        from skyhaul.hauling.config import HaulOptions
+
         options = HaulOptions(
             workers=workers,
             runner=runner,
@@ -64,7 +66,7 @@ def _with_flags(command: Command) -> Command:
             "--max-duration", callback=duration, metavar="T", help="Stop after T (30m, 1h30m); exit 75."
         ),
         click.option(
-            "--runner", default=IN_PROCESS, show_default=True, metavar="NAME", help="Beam's runner."
+            "--runner", default="DirectRunner", show_default=True, metavar="NAME", help="Beam's runner."
         ),
         click.option(
             "--workers",
@@ -84,6 +86,7 @@ def haul_and_report(
 ) -> int:
     """Haul, print the summary. `target` is what the user typed for the job. Returns the exit code."""
     from skyhaul.beam.driver import haul_on_beam
+    from skyhaul.hauling.config import IN_PROCESS
     from skyhaul.report.run import RunReport
 
     if options.runner == IN_PROCESS:

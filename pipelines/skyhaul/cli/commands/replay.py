@@ -14,12 +14,12 @@ from skyhaul.cli.hauling import haul_and_report, haul_options
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import named, open_job
-from skyhaul.hauling.config import HaulOptions
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
 
 if TYPE_CHECKING:
     from skyhaul.dataset.storage.store import DatasetStore
+    from skyhaul.hauling.config import HaulOptions
 
 HELP = """Haul failed shards again: all of them, or those that --shard or --class name.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from skyhaul.cli.group import SkyhaulCommand
@@ -9,7 +11,9 @@ from skyhaul.cli.hauling import haul_and_report, haul_options
 from skyhaul.cli.params import job_argument
 from skyhaul.cli.session import Session, common_options
 from skyhaul.cli.target import open_job
-from skyhaul.hauling.config import HaulOptions
+
+if TYPE_CHECKING:
+    from skyhaul.hauling.config import HaulOptions
 
 HELP = """Haul what is not committed yet; plan first if there is no plan.
 
