@@ -13,7 +13,7 @@ from skyhaul.report.table import plural
 from skyhaul_schemas.units import format_duration, format_rate, format_size
 
 PERIOD = 10.0
-"""Seconds between two plain lines."""
+"""Seconds between two plain lines. Chosen, not measured: a haul of a day logs 9,000 lines."""
 
 log = logging.getLogger("skyhaul.progress")
 

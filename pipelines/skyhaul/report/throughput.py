@@ -10,10 +10,12 @@ from skyhaul.dataset.survey import Survey
 from skyhaul_schemas.units import format_duration, format_size
 
 WINDOW = 600.0
-"""Seconds of the past that tell the pace: long against the time between two commits."""
+"""Seconds of the past that tell the pace: long against the time between two commits. Chosen, not
+measured."""
 
 STUCK = 60.0
-"""Seconds for which others went on without a source, until its rest is not reckoned by their pace."""
+"""Seconds for which others went on without a source, until its rest is not reckoned by their pace. Chosen,
+not measured."""
 
 
 @dataclass(frozen=True, slots=True)
