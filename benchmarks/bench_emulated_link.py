@@ -18,10 +18,11 @@ from statistics import median
 
 from corpus import write_jsonl
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling import watch
-from skyhaul.hauling.progress import Progress
-from skyhaul.hauling.run import HaulOptions, haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul.hauling.progress import Hauling, Progress
 from skyhaul_schemas.job.file import parse_job
 
 LOOK = 0.010
@@ -55,7 +56,7 @@ class Flow:
         self.seen: list[tuple[float, int]] = []
 
     def progress(self, progress: Progress) -> None:
-        if progress.links:
+        if isinstance(progress, Hauling) and progress.links:
             payload = progress.links[0].payload_bytes
             if not payload:
                 self.seen = [(time.monotonic(), 0)]
@@ -86,7 +87,7 @@ def main() -> None:
             flow = Flow()
             store = open_store(str(folder / "out"), writable=True)
             begun = time.process_time()
-            outcome = haul(parse_job(text, "job.yaml", os.environ), store, HaulOptions(), flow)
+            outcome = haul_on_beam(parse_job(text, "job.yaml", os.environ), store, HaulOptions(), flow)
             cpu = time.process_time() - begun
             if outcome.exit_code:
                 raise SystemExit(f"the haul ended with {outcome.exit_code}: {outcome.messages}")

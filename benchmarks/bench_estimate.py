@@ -20,10 +20,11 @@ from statistics import median
 import click
 from corpus import write_jsonl
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.forecast import forecast
-from skyhaul.hauling.run import HaulOptions, haul
+from skyhaul.hauling.config import HaulOptions
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.job.file import LoadedJob, parse_job
 
@@ -93,7 +94,7 @@ def main(cases: tuple[str, ...], runs: int) -> None:
             for seed in range(runs):
                 loaded, store = job(seed)
                 make_plan(loaded, store)
-                outcome = haul(loaded, store, HaulOptions())
+                outcome = haul_on_beam(loaded, store, HaulOptions())
                 if outcome.exit_code:
                     raise SystemExit(f"the haul ended with {outcome.exit_code}: {outcome.messages}")
                 seen.append(outcome.run.seconds)

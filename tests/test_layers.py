@@ -235,7 +235,7 @@ def test_a_breach_is_seen(module: str, source: str) -> None:
     [
         ("skyhaul_connectors.formats.text.decoder", "from skyhaul_connectors.transfer import engine"),
         ("skyhaul_schemas.job.model", "from pydantic import BaseModel\nimport yaml, re"),
-        ("skyhaul.cli.run", "import click\nimport skyhaul_schemas.errors"),
+        ("skyhaul.cli.commands.run", "import click\nimport skyhaul_schemas.errors"),
         ("skyhaul.beam.transforms", "import apache_beam as beam"),
     ],
 )

@@ -63,7 +63,7 @@ def _source(job: Job, spec: SourceSpec, selection: list[str]) -> dict[str, Any]:
         "fields": dict(sorted(spec.fields.items())),
         "decode": json.loads(canonical_json(spec.decode)),
         "checksums": spec.checksums is not None,
-        **({"max_rejects": ceiling.as_json()} if ceiling else {}),
+        **({"max_rejects": ceiling.to_json()} if ceiling else {}),
         **({"transforms": [rule.digested() for rule in spec.transforms]} if spec.transforms else {}),
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import apache_beam as beam
 import grpc
 import pytest
-from tests.haul.rig import job, write_job, write_region
+from tests.hauling.rig import job, write_job, write_region
 
 from skyhaul.beam.runners import open_runner, options_for
 

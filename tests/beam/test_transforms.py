@@ -9,17 +9,17 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
-from tests.haul.rig import data_digests, job, write_job, write_region
+from tests.hauling.rig import data_digests, job, write_job, write_region
 
 from skyhaul.beam import HaulShards, SummarizeReceipts
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.beam.runners import adapter_for, open_runner, options_for
 from skyhaul.beam.worker_errors import lasting_error
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.config import HaulConfig, Lot
+from skyhaul.hauling.config import HaulConfig, HaulOptions, Lot
 from skyhaul.hauling.lots import lots_of
-from skyhaul.hauling.run import HaulOptions, haul
-from skyhaul.hauling.worker_context import SITES
+from skyhaul.hauling.worker_context import CONTEXTS
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import (
     EXIT_BUG,
@@ -61,7 +61,7 @@ def planned(folder: Path, region: Path) -> tuple[LoadedJob, DatasetStore, PlanHe
 def expected(region: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("expected")
     loaded, store, _ = planned(folder, region)
-    assert haul(loaded, store, HaulOptions()).exit_code == 0
+    assert haul_on_beam(loaded, store, HaulOptions()).exit_code == 0
     return data_digests(folder / "out")
 
 
@@ -91,7 +91,7 @@ def test_a_haul_inside_another_pipeline_gives_a_receipt_a_shard_and_the_same_fil
                 equal_to(whole),
             )
     finally:
-        SITES.close(config.run)
+        CONTEXTS.close(config.run)
     assert data_digests(tmp_path / "out") == expected
 
 
@@ -159,7 +159,7 @@ def test_a_bug_in_one_shard_stops_the_run_and_names_it(
 
     monkeypatch.setattr(conductor, "encode_shard", broken)
     with pytest.raises(conductor.ShardBug, match=r"shard \d+ of source \w+: ZeroDivisionError"):
-        haul(loaded, store, HaulOptions())
+        haul_on_beam(loaded, store, HaulOptions())
 
 
 def test_a_commit_with_other_digests_stops_the_run(
@@ -174,7 +174,7 @@ def test_a_commit_with_other_digests_stops_the_run(
 
     monkeypatch.setattr(conductor, "encode_shard", conflicting)
     with pytest.raises(CommitConflict):
-        haul(loaded, store, HaulOptions())
+        haul_on_beam(loaded, store, HaulOptions())
 
 
 def test_a_lot_that_the_runner_loses_is_found_though_it_says_done(
@@ -188,12 +188,12 @@ def test_a_lot_that_the_runner_loses_is_found_though_it_says_done(
 
     loaded, store, header = planned(tmp_path, region)
     monkeypatch.setattr(dofns, "deal_lots", lossy)
-    outcome = haul(loaded, store, HaulOptions())
+    outcome = haul_on_beam(loaded, store, HaulOptions())
     assert outcome.exit_code == EXIT_INCOMPLETE
     assert 0 < outcome.survey.shards_left < header.shards
     assert "were not hauled (runner state DONE)" in " ".join(outcome.messages)
     monkeypatch.undo()
-    assert haul(loaded, store, HaulOptions()).exit_code == EXIT_OK
+    assert haul_on_beam(loaded, store, HaulOptions()).exit_code == EXIT_OK
     assert data_digests(tmp_path / "out") == expected
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from dataset.hauled import JOB, Hauled, digests, plan_small
 from skyhaul.certify import Certificate, certify_dataset, footers
+from skyhaul.certify.certificate_file import keep_certificate
 from skyhaul.certify.engines import ENGINES
-from skyhaul.certify.keeping import keep_certificate
 from skyhaul.certify.page_headers import without_checksum
 from skyhaul.certify.running import missing
 from skyhaul.certify.same_bytes import reencoded_differently

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import resource
 import subprocess
@@ -12,14 +13,16 @@ import click
 import pytest
 
 from cli.program import PROGRAM, call
-from skyhaul.cli.main import MODULES, cli
+from skyhaul.cli.group import LateGroup
+from skyhaul.cli.main import ORDER, cli
 from skyhaul.cli.reference import reference
 
 ROOT = Path(__file__).resolve().parents[2]
+NAMES = cli.list_commands(click.Context(cli))
 HEAVY = ("apache_beam", "pyarrow", "pydantic", "yaml", "numpy", "fsspec", "rich")
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_each_command_says_what_it_does_with_an_example(name: str) -> None:
     answer = call(name, "--help")
     assert answer.code == 0
@@ -34,7 +37,7 @@ def test_each_command_on_a_dataset_states_its_exit_codes(name: str) -> None:
     assert "Exit codes:" in call(name, "--help").out
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_option_has_help(name: str) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
@@ -44,8 +47,33 @@ def test_every_option_has_help(name: str) -> None:
 
 def test_the_group_lists_every_command_and_every_exit_code() -> None:
     text = call("--help").out
-    assert [name for name in MODULES if f"\n  {name} " not in text] == []
+    assert [name for name in NAMES if f"\n  {name} " not in text] == []
     assert [code for code in ("0", "1", "2", "3", "4", "75", "130", "143") if f"{code} " not in text] == []
+
+
+def test_a_module_in_the_folder_of_commands_is_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "orders_of_mine"
+    package.mkdir()
+    for name in ("__init__", "sing", "dance"):
+        (package / f"{name}.py").write_text(
+            f"import click\n@click.command(short_help='To {name}.')\ndef command() -> int:\n    return 7\n"
+        )
+    monkeypatch.syspath_prepend(tmp_path)
+    group = LateGroup(name="mine", package=importlib.import_module("orders_of_mine"), order=("sing", "gone"))
+    ctx = click.Context(group)
+    assert group.list_commands(ctx) == ["sing", "dance"]
+    assert "orders_of_mine.dance" not in sys.modules, "imported only when it is asked for"
+    dance = group.get_command(ctx, "dance")
+    assert dance is not None
+    assert dance.short_help == "To dance."
+    assert group.get_command(ctx, "dance.py") is None
+    assert group.get_command(ctx, "__init__") is None
+
+
+def test_every_command_has_its_place_in_the_help() -> None:
+    assert list(ORDER) == NAMES
 
 
 def test_docs_cli_md_is_the_help_of_today() -> None:

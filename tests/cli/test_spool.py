@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.haul.rig import skyhaul
+from tests.hauling.rig import skyhaul
 
 from skyhaul_connectors.transfer.spool.cleanup import remove_spool, spools
 from skyhaul_connectors.transfer.spool.disk import PosixDisk

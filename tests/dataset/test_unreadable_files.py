@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from skyhaul.dataset.intact import fault_in_file
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul_schemas.commit import CommittedFile
 from skyhaul_schemas.errors import StorageError
 
@@ -26,7 +26,7 @@ class _BadSector:
 
 
 def test_a_bad_sector_is_damage_that_writing_anew_mends(tmp_path: Path, monkeypatch: Any) -> None:
-    store = DatasetStore.open(str(tmp_path), writable=True)
+    store = open_store(str(tmp_path), writable=True)
     (tmp_path / "a").write_bytes(b"ab")
     entry = CommittedFile.model_construct(path="a", bytes=2, sha256="0" * 64)
     monkeypatch.setattr(type(store), "open_input", lambda self, path: _BadSector())

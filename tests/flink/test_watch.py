@@ -13,12 +13,12 @@ from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling import watch
 from skyhaul.hauling.config import HaulConfig
-from skyhaul.hauling.progress import NullObserver, Progress
+from skyhaul.hauling.progress import Hauling, NullObserver, Progress
 from skyhaul.planning.store.plan import Plan
 
 
 class LastSeen(NullObserver):
-    seen: Progress | None = None
+    seen: Hauling | None = None
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -27,6 +27,7 @@ class LastSeen(NullObserver):
         self.said.append(message)
 
     def progress(self, progress: Progress) -> None:
+        assert isinstance(progress, Hauling)
         self.seen = progress
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,10 +14,9 @@ from skyhaul.dataset.survey import survey
 from skyhaul.planning.amend_plan import amend_from
 from skyhaul.planning.extend_plan import extend_from
 from skyhaul.planning.store.plan import Plan
-from skyhaul.report.json_output import JsonOutput
-from skyhaul.report.output import Output
-from skyhaul.report.plan_view import view_plan
-from skyhaul.report.text_output import TextOutput
+from skyhaul.report.plan import PlanReport
+from skyhaul.report.report import Report
+from skyhaul.report.status import StatusReport
 from skyhaul_connectors.sources.left_out import NAMES_KEPT, LeftOut
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject, PlanHeader
@@ -87,21 +85,20 @@ def test_a_source_of_which_all_is_left_out_says_so(tmp_path: Path) -> None:
         planned(tmp_path, [], ["x"])
 
 
-@pytest.mark.parametrize("output", [TextOutput(), JsonOutput()])
-def test_plan_and_status_tell_it(tmp_path: Path, output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plan_and_status_tell_it(tmp_path: Path) -> None:
     header, store = planned(tmp_path, [pinned("s", "a", 3)], ["x", "y\n"])
-    view = view_plan(header, dataset="d", target="job.yaml", fresh=True, via={}, rates={})
-    output.plan(view)
-    told = [capsys.readouterr().out]
     with closing(Plan.open(store)) as plan:
-        output.status(survey(plan, store), header, dataset="d", target="job.yaml")
-    told.append(capsys.readouterr().out)
-    for text in told:
-        if isinstance(output, JsonOutput):
-            assert json.loads(text)["left_out"] == {LINK: 2}
-            assert json.loads(text)["left_out_names"] == {LINK: ["s/x", r"s/y\n"]}
-            assert json.loads(text)["unchecked"] == {UNNAMED: 2}
-            assert json.loads(text)["unchecked_names"] == {UNNAMED: ["s/x", r"s/y\n"]}
-        else:
-            assert rf"  left out of s: 2 names: {LINK} (x, y\n)" in text.splitlines()
-            assert rf"  not checked of s: 2 names: {UNNAMED} (x, y\n)" in text.splitlines()
+        seen = survey(plan, store)
+    reports: tuple[Report, ...] = (
+        PlanReport.of(header, dataset="d", target="job.yaml", fresh=True, via={}, rates={}),
+        StatusReport(seen, header, "d", "job.yaml"),
+    )
+    for report in reports:
+        value = report.to_json()
+        assert value["left_out"] == {LINK: 2}
+        assert value["left_out_names"] == {LINK: ["s/x", r"s/y\n"]}
+        assert value["unchecked"] == {UNNAMED: 2}
+        assert value["unchecked_names"] == {UNNAMED: ["s/x", r"s/y\n"]}
+        lines = list(report.lines())
+        assert rf"  left out of s: 2 names: {LINK} (x, y\n)" in lines
+        assert rf"  not checked of s: 2 names: {UNNAMED} (x, y\n)" in lines

@@ -11,7 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from tests.haul.living import Living
+from tests.hauling.living import Living
 
 from planning.planned import Listing, job_for, pinned, plan_bytes, plan_into
 from skyhaul.dataset.storage.files import LocalFiles

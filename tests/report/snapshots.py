@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from skyhaul.dataset.survey import SourceSurvey, Survey
-from skyhaul.hauling.progress import LinkProgress, Progress
+from skyhaul.hauling.progress import Hauling, LinkProgress, Planning, Verifying
 from skyhaul_schemas.commit import RecordCounts
 
 LEO = LinkProgress(
@@ -19,8 +19,7 @@ LEO = LinkProgress(
     resent_bytes=300_000,
     outages=1,
 )
-HALF = Progress(
-    phase="hauling",
+HALF = Hauling(
     elapsed=12.3,
     source_bytes=34_000_000,
     source_bytes_done=17_000_000,
@@ -40,8 +39,20 @@ def link(**changes: Any) -> LinkProgress:
     return replace(LEO, **changes)
 
 
-def snapshot(**changes: Any) -> Progress:
+def snapshot(**changes: Any) -> Hauling:
     return replace(HALF, **changes)
+
+
+def finishing() -> Hauling:
+    return replace(HALF, finishing=True)
+
+
+def planning(*, elapsed: float = 12.3) -> Planning:
+    return Planning(elapsed, objects=1947, source_bytes=34_000_000)
+
+
+def verifying() -> Verifying:
+    return Verifying(12.3, bytes_read=34_000_000, shards=12, shards_read=5)
 
 
 def survey_of(**changes: Any) -> Survey:

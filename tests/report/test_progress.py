@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 import logging
+import logging.handlers
 import sys
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from report.snapshots import link, snapshot
+from report.snapshots import finishing, link, planning, snapshot, verifying
+from skyhaul.cli.progress import progress_for
+from skyhaul.hauling.progress import Progress
 from skyhaul.report.bars import BarProgress, drawing
 from skyhaul.report.logs import JsonFormatter, TextFormatter, start_logging
-from skyhaul.report.progress import PlainProgress, ProgressReport, line, progress_for
+from skyhaul.report.progress import PlainProgress, ProgressReport, line
 
 
 class Terminal(io.StringIO):
@@ -65,7 +69,10 @@ def test_a_plan_of_empty_objects_is_shown_by_its_shards() -> None:
 
 
 def test_planning_counts_objects() -> None:
-    assert "1,947 objects listed" in drawn(phase="planning", shards=1947)
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(drawing(planning()))
+    assert isinstance(console.file, io.StringIO)
+    assert "1,947 objects listed" in console.file.getvalue()
 
 
 def test_a_links_name_cannot_steer_the_terminal() -> None:
@@ -76,13 +83,71 @@ def test_plain_lines_come_every_ten_seconds_and_at_a_new_phase(caplog: pytest.Lo
     report = PlainProgress()
     with caplog.at_level(logging.INFO, logger="skyhaul.progress"):
         for tenth in range(0, 111):
-            report.progress(snapshot(phase="planning", elapsed=tenth / 10))
+            report.progress(planning(elapsed=tenth / 10))
         for tenth in range(111, 361):
             report.progress(snapshot(elapsed=tenth / 10))
-        report.progress(snapshot(phase="finishing", elapsed=36.1))
+        report.progress(snapshot(finishing=True, elapsed=36.1))
     assert [r.getMessage().partition(":")[0] for r in caplog.records] == (
         ["planning", "hauling", "hauling", "hauling", "finishing"]
     )
+
+
+def test_a_json_log_line_has_the_same_thirteen_keys_in_every_phase() -> None:
+    """Bytes that scripts read: `shards` counts objects while a plan is made."""
+    assert logged(planning()) == (
+        '{"phase": "planning", "elapsed": 12.3, "source_bytes": 34000000, "source_bytes_done": 0,'
+        ' "shards": 1947, "shards_committed": 0, "shards_failed": 0, "shards_deferred": 0,'
+        ' "records_read": 0, "records_written": 0, "records_rejected": 0, "links": [], "eta": null}'
+    )
+    assert logged(verifying()) == (
+        '{"phase": "verifying", "elapsed": 12.3, "source_bytes": 34000000, "source_bytes_done": 0,'
+        ' "shards": 12, "shards_committed": 5, "shards_failed": 0, "shards_deferred": 0,'
+        ' "records_read": 0, "records_written": 0, "records_rejected": 0, "links": [], "eta": null}'
+    )
+    hauling = (
+        '"elapsed": 12.3, "source_bytes": 34000000, "source_bytes_done": 17000000,'
+        ' "shards": 12, "shards_committed": 5, "shards_failed": 0, "shards_deferred": 0,'
+        ' "records_read": 1204, "records_written": 1200, "records_rejected": 4,'
+        ' "links": [{"name": "leo", "state": "up", "rate": 11600000.0, "capacity": 12000000.0,'
+        ' "payload_bytes": 21000000, "wire_bytes": 22000000, "resent_bytes": 300000, "outages": 1}],'
+        ' "eta": 21.0}'
+    )
+    assert logged(snapshot()) == '{"phase": "hauling", ' + hauling
+    assert logged(finishing()) == '{"phase": "finishing", ' + hauling
+
+
+def test_phases_that_only_count_say_what_they_count() -> None:
+    assert line(planning()) == "planning: 1,947 objects listed, 32.4 MiB"
+    assert line(verifying()) == "verifying: 5 of 12 shards, 32.4 MiB read"
+    assert line(finishing()).startswith("finishing: 16.2 MiB of 32.4 MiB (50%), 5 of 12 shards, leo ")
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(drawing(planning()))
+    console.print(drawing(verifying()))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == (
+        "planning  1,947 objects listed, 32.4 MiB\nverifying  5 of 12 shards, 32.4 MiB read\n"
+    )
+
+
+def logged(progress: Progress) -> str:
+    """The event's own fields of the line that plain progress logs of a snapshot."""
+    handler = logging.handlers.BufferingHandler(10)
+    log = logging.getLogger("skyhaul.progress")
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        report = PlainProgress()
+        report.progress(replace(progress, elapsed=0.0))
+        report.progress(replace(progress, elapsed=10.0))
+        handler.buffer.clear()
+        report.progress(replace(progress, elapsed=20.0))
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+    (record,) = handler.buffer
+    text = json.dumps(json.loads(JsonFormatter().format(record))["progress"])
+    return text.replace('"elapsed": 20.0', '"elapsed": 12.3')
 
 
 def test_bars_only_on_a_terminal_that_can_draw(monkeypatch: pytest.MonkeyPatch) -> None:

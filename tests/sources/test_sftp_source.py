@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.haul.rig import command, skyhaul
+from tests.hauling.rig import command, skyhaul
 
 from skyhaul.dataset.commits.commits import commits
 from skyhaul.dataset.storage.opening import open_store

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from tests.haul.rig import skyhaul
+from tests.hauling.rig import skyhaul
 
 from skyhaul.dataset.commits.commits import commits
 from skyhaul.dataset.storage.opening import open_store

@@ -19,7 +19,7 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 from object_store import BUCKET, ObjectStore
-from tests.haul.rig import command, skyhaul
+from tests.hauling.rig import command, skyhaul
 
 from skyhaul.dataset.commits.commits import commits
 from skyhaul.dataset.storage.opening import open_store

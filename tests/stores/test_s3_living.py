@@ -8,11 +8,12 @@ from pathlib import Path
 
 import fsspec
 from object_store import BUCKET, ObjectStore
-from tests.haul.rig import skyhaul
+from tests.hauling.rig import skyhaul
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.commits.commits import commits
 from skyhaul.dataset.storage.opening import open_store
-from skyhaul.hauling.run import HaulOptions, haul
+from skyhaul.hauling.config import HaulOptions
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.extend_plan import extend_plan
 from skyhaul.planning.store.plan import Plan
@@ -48,12 +49,12 @@ def test_a_dataset_on_s3_is_extended_amended_and_mended(s3: ObjectStore, tmp_pat
     region = tmp_path / "region"
     write(region, *range(6))
     with closing(open_store(dataset, writable=True)) as store:
-        assert haul(loaded, store, HaulOptions()).exit_code == 0
+        assert haul_on_beam(loaded, store, HaulOptions()).exit_code == 0
         write(region, 6, 7)
         assert extend_plan(loaded, store).counts == {"new planned": 2}
         write(region, 7, salt="changed")
         assert amend_plan(loaded, store).counts == {"changed pinned-anew": 1}
-        assert haul(loaded, store, HaulOptions()).exit_code == 0
+        assert haul_on_beam(loaded, store, HaulOptions()).exit_code == 0
         with closing(Plan.open(store)) as plan:
             assert [generation.header.kind for generation in plan.generations] == ["plan", "extend", "amend"]
         assert verify_dataset(store, deep=True).exit_code() == 0

@@ -11,9 +11,10 @@ import fsspec
 import pytest
 from object_store import ObjectStore
 
+from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.hauling.run import HaulOptions, haul
+from skyhaul.hauling.config import HaulOptions
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.extend_plan import extend_plan
 from skyhaul.planning.make_plan import make_plan
@@ -88,7 +89,7 @@ def test_two_first_plans_on_s3_leave_the_plan_of_one(racing: Racing, monkeypatch
         assert make_plan(racing.job("a"), store).objects == 5
         assert store.read_bytes(layout.JOB).decode() == racing.job("b").text
         assert [path for path in store.list(layout.PLAN) if "draft" in path] == []
-        assert haul(racing.job("a"), store, HaulOptions()).exit_code == 0
+        assert haul_on_beam(racing.job("a"), store, HaulOptions()).exit_code == 0
         assert verify_dataset(store, deep=True).findings == []
 
 
@@ -114,11 +115,11 @@ def test_an_amendment_and_a_haul_on_s3_end_with_the_amended_plan(
 
     monkeypatch.setattr(committing, "write_commit", late)
     with closing(racing.store()) as store:
-        outcome = haul(racing.job("a"), store, HaulOptions())
+        outcome = haul_on_beam(racing.job("a"), store, HaulOptions())
         assert outcome.exit_code == 75
         assert outcome.run.deferred_because == {"PlanAmended": 1}
         assert not store.exists(layout.commit_file(done[0]))
-        outcome = haul(racing.job("a"), store, HaulOptions())
+        outcome = haul_on_beam(racing.job("a"), store, HaulOptions())
         assert outcome.exit_code == 0
         assert len(outcome.run.set_aside) == 1
         assert verify_dataset(store, deep=True).findings == []
@@ -146,5 +147,5 @@ def test_generations_that_meet_on_s3_leave_one(racing: Racing, monkeypatch: pyte
             extend_plan(racing.job("a"), store)
         with closing(Plan.open(store)) as plan:
             assert {obj.path for obj in plan.objects()} == {f"{n}.txt" for n in range(5)}
-        assert haul(racing.job("a"), store, HaulOptions()).exit_code == 0
+        assert haul_on_beam(racing.job("a"), store, HaulOptions()).exit_code == 0
         assert verify_dataset(store, deep=True).findings == []

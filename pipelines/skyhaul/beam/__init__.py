@@ -1,5 +1,22 @@
-"""The public Beam transforms. The DoFns stay inside."""
+"""The public Beam transforms. The DoFns stay inside.
 
-from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
+Beam itself is imported with the first of them: the driver of `skyhaul run` lies in this package too, and says
+by itself when Beam is needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
 
 __all__ = ["DealLots", "HaulLots", "HaulShards", "SummarizeReceipts"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from skyhaul.beam import transforms
+
+    return getattr(transforms, name)

@@ -17,7 +17,7 @@ from skyhaul.hauling.lots import deal_lots
 from skyhaul.hauling.pending import Pending
 from skyhaul.hauling.receipts import COUNTED, Receipt
 from skyhaul.hauling.sealer import Sealer
-from skyhaul.hauling.worker_context import SITES, Site
+from skyhaul.hauling.worker_context import CONTEXTS, WorkerContext
 from skyhaul_schemas.plan import Shard
 from skyhaul_schemas.units import format_size
 
@@ -33,20 +33,20 @@ class DealLotsFn(beam.DoFn):
 
 
 class _Hauling(beam.DoFn):
-    """What both adapters share: one site a process, metrics counted on the bundle's own thread (Beam
-    loses counters that are incremented elsewhere)."""
+    """What both adapters share: one worker context a process, metrics counted on the bundle's own thread
+    (Beam loses counters that are incremented elsewhere)."""
 
     def __init__(self, config: HaulConfig) -> None:
         self._config = config
 
-    def _site(self, share: int = 1) -> Site:
-        return SITES.open(self._config, share)
+    def _context(self, share: int = 1) -> WorkerContext:
+        return CONTEXTS.open(self._config, share)
 
-    def _conduct(self, site: Site, *claims: Claim) -> Iterator[Receipt]:
-        conductor = Conductor(site, self._config.workers, on_event=_LOG.warning)
-        with Sealer(site.plan, site.store) as sealer:
+    def _conduct(self, context: WorkerContext, *claims: Claim) -> Iterator[Receipt]:
+        conductor = Conductor(context, self._config.workers, on_event=_LOG.warning)
+        with Sealer(context.plan, context.store) as sealer:
             for receipt in conductor.haul(*claims):
-                site.tally.add(receipt)
+                context.tally.add(receipt)
                 _count(receipt)
                 if self._config.remote:
                     _log(receipt)
@@ -59,12 +59,12 @@ class HaulLotFn(_Hauling):
     """One lot in one process."""
 
     def process(self, lot: Lot) -> Iterator[Receipt]:
-        site = self._site(lot.share)
+        context = self._context(lot.share)
         claims = []
         for first, stop in lot.stretches:
-            pending = Pending(site.store, first, stop, site.config.only, mend=site.config.mend)
-            claims.append(claims_of(pending.shards(site.plan)))
-        yield from self._conduct(site, *claims)
+            pending = Pending(context.store, first, stop, context.config.only, mend=context.config.mend)
+            claims.append(claims_of(pending.shards(context.plan)))
+        yield from self._conduct(context, *claims)
 
 
 class _StretchRestriction(beam.transforms.core.RestrictionProvider):
@@ -88,12 +88,12 @@ class HaulStretchFn(_Hauling):
         stretch: tuple[int, int],
         tracker: Any = beam.DoFn.RestrictionParam(_StretchRestriction()),  # noqa: B008  # Beam's protocol
     ) -> Iterator[Receipt]:
-        site = self._site()
+        context = self._context()
         restriction = tracker.current_restriction()
         pending = Pending(
-            site.store, restriction.start, restriction.stop, site.config.only, mend=site.config.mend
+            context.store, restriction.start, restriction.stop, context.config.only, mend=context.config.mend
         )
-        shards = pending.shards(site.plan)
+        shards = pending.shards(context.plan)
 
         def claim() -> Shard | None:
             shard = next(shards, None)
@@ -101,7 +101,7 @@ class HaulStretchFn(_Hauling):
             number = restriction.stop if shard is None else shard.number
             return shard if tracker.try_claim(number) else None
 
-        yield from self._conduct(site, claim)
+        yield from self._conduct(context, claim)
 
 
 def _log(receipt: Receipt) -> None:

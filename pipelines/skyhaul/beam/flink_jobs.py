@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 DEADLINE = 3.0
-"""Seconds for each answer of the REST API; an interrupted client has nine in all."""
+"""Seconds for each answer of the REST API; an interrupted client has nine in all
+(`skyhaul.hauling.signals`), and asks for the list and for each job."""
 
 _OVER = frozenset({"FINISHED", "FAILED", "CANCELED"})
 

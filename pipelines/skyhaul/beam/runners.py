@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from skyhaul.beam.temporary import sweep_staging
+from skyhaul.hauling.config import IN_PROCESS
 from skyhaul_schemas.errors import UsageError
 
-LOCAL = "DirectRunner"
 _SPLITTING = {"DataflowRunner", "PrismRunner"}
 _REFUSED = {"DaskRunner": "it reports DONE with wrong results"}
 
@@ -23,7 +23,7 @@ def open_runner(name: str) -> Any:
     tries to download another runner and can hang behind a proxy. Raises UsageError."""
     if name in _REFUSED:
         raise UsageError(f"--runner {name}: not supported, {_REFUSED[name]}; use DirectRunner or FlinkRunner")
-    if name == LOCAL:
+    if name == IN_PROCESS:
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
         return FnApiRunner()
@@ -46,13 +46,13 @@ def options_for(runner: str, arguments: Sequence[str]) -> tuple[Any, int]:
     if any(a.split("=", 1)[0] == "--runner" for a in arguments):
         raise UsageError("give --runner before the --, as an option of skyhaul")
     more = [f"--runner={runner}"]
-    if runner != LOCAL and not any(a.startswith("--requirements_") for a in arguments):
+    if runner != IN_PROCESS and not any(a.startswith("--requirements_") for a in arguments):
         more.append("--requirements_cache=skip")  # else Beam makes one in the temporary directory
     options = KeptViews([*arguments, *more])
-    if runner == LOCAL and not arguments:
+    if runner == IN_PROCESS and not arguments:
         # Reading options back builds Beam's whole parser anew, a sixth of a second.
         return options, 1
-    if runner == LOCAL:
+    if runner == IN_PROCESS:
         # Other runners' services may know options that this one does not.
         unknown = options.get_all_options(retain_unknown_options=True).keys() - (
             options.get_all_options(retain_unknown_options=False).keys()

@@ -1,1 +1,1 @@
-"""The command line: one file a command; it parses and prints, the library works."""
+"""The command line: it parses and prints, the library works. Each command is a file in `commands`."""

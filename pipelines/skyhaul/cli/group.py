@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
 import click
@@ -49,21 +51,26 @@ class SkyhaulCommand(click.Command):
 class LateGroup(click.Group):
     """A group that imports a command when it is asked for, and ends the process with its exit code.
 
-    `modules` maps a command's name to the module whose `command` it is.
+    Args:
+        package: Each module in it is a command of its own name, and holds it as `command`.
+        order: The names of commands that are listed first, in this order; the others follow by name.
     """
 
-    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, package: ModuleType, order: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._modules = modules
+        self._package = package
+        self._order = order
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._modules)
+        files = [file for folder in self._package.__path__ for file in os.listdir(folder)]
+        names = {file.removesuffix(".py") for file in files if file.endswith(".py") and file[0] != "_"}
+        first = [name for name in self._order if name in names]
+        return [*first, *sorted(names.difference(first))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = self._modules.get(cmd_name)
-        if module is None:
+        if cmd_name not in self.list_commands(ctx):
             return None
-        command = importlib.import_module(module).command
+        command = importlib.import_module(f"{self._package.__name__}.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
 

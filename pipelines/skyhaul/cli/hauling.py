@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from skyhaul.cli.group import BEAM_ARGS
 from skyhaul.cli.lean_start import import_beam
 from skyhaul.cli.params import deadline, duration
 from skyhaul.cli.progress import progress_of
@@ -15,13 +17,41 @@ from skyhaul.cli.target import named
 
 if TYPE_CHECKING:
     from skyhaul.dataset.storage.store import DatasetStore
-    from skyhaul.hauling.run import HaulOptions
+    from skyhaul.hauling.config import HaulOptions
     from skyhaul_schemas.job.file import LoadedJob
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = Callable[..., Any]
 
 
 def haul_options(command: Command) -> Command:
+    """The options of a haul. They reach the command as one `HaulOptions`, its argument `options`."""
+
+    @wraps(command)
+    def with_options(
+        *args: Any,
+        workers: int,
+        runner: str,
+        max_duration: float | None,
+        deadline: float | str | None,
+        wait: bool,
+        **others: Any,
+    ) -> Any:
+        from skyhaul.hauling.config import HaulOptions
+
+        options = HaulOptions(
+            workers=workers,
+            runner=runner,
+            max_duration=max_duration,
+            deadline=deadline,
+            wait=wait,
+            beam_args=click.get_current_context().meta.get(BEAM_ARGS, ()),
+        )
+        return command(*args, options=options, **others)
+
+    return _with_flags(with_options)
+
+
+def _with_flags(command: Command) -> Command:
     for option in (
         click.option(
             "--wait", is_flag=True, help="Where no link has a contact now, sleep until the next one."
@@ -55,15 +85,16 @@ def haul_and_report(
     session: Session, target: str, loaded: LoadedJob, store: DatasetStore, options: HaulOptions
 ) -> int:
     """Haul, print the summary. `target` is what the user typed for the job. Returns the exit code."""
-    from skyhaul.hauling.run import IN_PROCESS, haul
-    from skyhaul.report.summary import RunSummary
+    from skyhaul.beam.driver import haul_on_beam
+    from skyhaul.hauling.config import IN_PROCESS
+    from skyhaul.report.run import RunReport
 
     if options.runner == IN_PROCESS:
         import_beam()
     with progress_of(session) as watcher:
-        outcome = haul(loaded, store, options, watcher)
-    session.output.run(
-        RunSummary(
+        outcome = haul_on_beam(loaded, store, options, watcher)
+    session.show(
+        RunReport(
             run=outcome.run,
             target=named(target),
             dataset=store.place,

@@ -8,17 +8,18 @@ import threading
 
 import click
 
+from skyhaul.cli import commands
 from skyhaul.cli.crash import report_bug, report_thread_bug
 from skyhaul.cli.group import LateGroup, leave_on_signals
 from skyhaul.cli.utf8_mode import ensure_utf8_mode
 from skyhaul.report.stdio import open_standard_streams
 from skyhaul_connectors.sources.local.open_files import raise_limit
 
-COMMANDS = (
+ORDER = (
     "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",
     "spool", "presets", "formats", "schema", "completion",
 )  # fmt: skip
-MODULES = {name: f"skyhaul.cli.{name}" for name in COMMANDS}
+"""How the help lists the commands: as they are needed. Those that are not named here follow, by name."""
 
 HELP = """Haul AI training data over satellite links into verified Parquet shards.
 
@@ -46,7 +47,8 @@ Exit codes:
 
 @click.group(
     cls=LateGroup,
-    modules=MODULES,
+    package=commands,
+    order=ORDER,
     help=HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

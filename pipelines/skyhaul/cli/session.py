@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from skyhaul.report.logs import start_logging
-from skyhaul.report.output import Output, output_for
+from skyhaul.report.report import Report, show
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -26,9 +26,9 @@ class Session:
     def start_logging(self) -> None:
         start_logging(log_format=self.log_format, quiet=self.quiet, verbose=self.verbose)
 
-    @property
-    def output(self) -> Output:
-        return output_for(as_json=self.as_json)
+    def show(self, report: Report) -> None:
+        """Print the command's result, as the user wants to have it."""
+        show(report, as_json=self.as_json)
 
 
 def common_options(command: Command) -> Command:

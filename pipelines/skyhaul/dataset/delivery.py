@@ -32,7 +32,7 @@ class Undelivered:
     passed_over: int
     first: Place | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         first = None if self.first is None else self.first.model_dump()
         return {
             "source": self.source,

@@ -122,7 +122,7 @@ class Survey:
             },
             "unfit_total": self.unfit_total,
             "unfit": [asdict(unfit) for unfit in self.unfit],
-            "undelivered": [source.as_json() for source in self.undelivered],
+            "undelivered": [source.to_json() for source in self.undelivered],
             "transfer": {link: counts.model_dump() for link, counts in sorted(self.transfer.items())},
             "failed_by_class": self.failed_by_kind,
             "sources": {

@@ -24,7 +24,7 @@ from skyhaul.hauling.direct_read import open_proved
 from skyhaul.hauling.encode_queue import EncodeQueue
 from skyhaul.hauling.outcomes import Outcomes, now
 from skyhaul.hauling.receipts import Receipt
-from skyhaul.hauling.worker_context import Site
+from skyhaul.hauling.worker_context import WorkerContext
 from skyhaul.shards.commit import CommitGuard, commit_shard
 from skyhaul.shards.encode import encode_shard
 from skyhaul.shards.mend import mend_shard
@@ -50,14 +50,15 @@ from skyhaul_schemas.storage_errors import of_environment
 
 Claim = Callable[[], Shard | None]
 
-IN_PLACE = "local"
-"""The link name in the transfer counts of a source that is read in place."""
+DIRECT_READ = "local"
+"""The link name in the transfer counts of a source whose files are read directly."""
 
 
 _ANY_BACKLOG = _MANY = 1 << 62
 
 _AHEAD = 64
-"""Small shards that are claimed ahead, so that a link has enough to fetch at a time."""
+"""Small shards that are claimed ahead, so that a link has enough to fetch at a time. Chosen, not
+measured."""
 
 
 @dataclass(slots=True)
@@ -70,7 +71,8 @@ class _Turn:
 
 
 _ENCODER_NICENESS = 5
-"""Of encoding beside a transfer: a third of the CPU of what it competes with."""
+"""Of encoding beside a transfer: a third of the CPU of what it competes with (weight 335 against 1,024,
+sched(7)). Chosen, not measured alone."""
 
 
 @dataclass(slots=True)
@@ -108,18 +110,26 @@ def _step_back() -> None:
 
 
 class Conductor:
-    """Drives one site through the shards of one adapter. `on_event` gets one line for each failure."""
+    """Drives one process through the shards of one adapter.
 
-    def __init__(self, site: Site, workers: int, on_event: Callable[[str], None] | None = None) -> None:
-        self._site = site
+    Args:
+        context: The process's part in the haul.
+        workers: Shards that are encoded side by side.
+        on_event: Gets one line for each failure.
+    """
+
+    def __init__(
+        self, context: WorkerContext, workers: int, on_event: Callable[[str], None] | None = None
+    ) -> None:
+        self._context = context
         self._workers = workers
         self._event = on_event or (lambda message: None)
         self._todo: EncodeQueue[_Claimed] = EncodeQueue(workers)
         self._encoders: set[str] = set()
         self._done: queue.SimpleQueue[Receipt | BaseException] = queue.SimpleQueue()
-        self._outcomes = Outcomes(site, self._event)
+        self._outcomes = Outcomes(context, self._event)
         # A shard's spool file is open as long as the shard is.
-        files = site.files.shards if site.files is not None else _MANY
+        files = context.files.shards if context.files is not None else _MANY
         self._most_open = max(1, min(4 * workers + _AHEAD, files))
 
     def haul(self, *claims: Claim) -> Iterator[Receipt]:
@@ -168,7 +178,7 @@ class Conductor:
             threading.Thread(target=self._encode_all, name=f"skyhaul-encoder-{name}", daemon=True).start()
 
     def _stopping(self) -> bool:
-        return self._site.control.stopped() or self._outcomes.disk_lost
+        return self._context.control.stopped() or self._outcomes.disk_lost
 
     def _next_done(self, wait_for_more: bool) -> Receipt | BaseException | None:
         with suppress(queue.Empty):
@@ -181,7 +191,7 @@ class Conductor:
         another."""
         if not taken or self._stopping():
             return turns[0]
-        engine = self._site.engine
+        engine = self._context.engine
         if engine is None:
             return min(turns, key=_openness) if len(taken) < 2 * self._workers else None
         if len(taken) >= self._most_open:
@@ -200,7 +210,7 @@ class Conductor:
 
     def _settled(self, shard: Shard) -> Receipt | None:
         """A receipt without work: committed before, or its source has been given up."""
-        if not self._site.config.mend and self._is_committed(shard.number):
+        if not self._context.config.mend and self._is_committed(shard.number):
             return Receipt(shard.number, shard.source, "committed", fresh=False)
         error = self._outcomes.given_up(shard.source)
         return None if error is None else self._outcomes.failed(shard, error)
@@ -208,34 +218,34 @@ class Conductor:
     def _is_committed(self, number: int) -> bool:
         """As it is planned now. Raises CommitConflict for a record that stands for nothing, which a commit
         would meet; one that an amendment has overtaken is none: the commit sets it aside."""
-        site = self._site
-        if not has_record(site.store, number):
+        context = self._context
+        if not has_record(context.store, number):
             return False
-        if is_standing(Judge(site.plan), site.store, number):
+        if is_standing(Judge(context.plan), context.store, number):
             return True
-        if site.plan.is_amended(number):
+        if context.plan.is_amended(number):
             with suppress(RecordDamaged):
-                found = read_commit(site.store, number)
-                if found is None or site.plan.outdates_commit(found):
+                found = read_commit(context.store, number)
+                if found is None or context.plan.outdates_commit(found):
                     return False
-        raise site.store.conflict(layout.commit_file(number))
+        raise context.store.conflict(layout.commit_file(number))
 
     def _begin(self, shard: Shard) -> None:
-        site = self._site
-        claimed = _Claimed(shard, now(), site.in_place(shard.source))
+        context = self._context
+        claimed = _Claimed(shard, now(), context.direct_local_read(shard.source))
         if claimed.local is None and shard.chunks:
-            assert site.engine is not None
+            assert context.engine is not None
             claimed.segments = SegmentMap(shard, self._decoder_of)
-            claimed.fetch = site.engine.fetch(shard.number, shard.source, claimed.segments.segments)
+            claimed.fetch = context.engine.fetch(shard.number, shard.source, claimed.segments.segments)
             claimed.fetch.while_blocked = lambda: self._todo.waiting(shard.source)
             claimed.fetch.on_whole = self._todo.look
         self._todo.put(claimed)
 
     def _decoder_of(self, chunk: Chunk) -> Decoder:
-        return self._site.recipe.decoder(chunk.object.source, chunk.object.path)
+        return self._context.recipe.decoder(chunk.object.source, chunk.object.path)
 
     def _encode_all(self) -> None:
-        if self._site.engine is not None:
+        if self._context.engine is not None:
             _step_back()
         while (claimed := self._todo.take()) is not None:
             try:
@@ -250,20 +260,20 @@ class Conductor:
     def _encode(self, claimed: _Claimed) -> Receipt:
         shard, fetch = claimed.shard, claimed.fetch
         guard = self._guard(shard)
-        settle = mend_shard if self._site.config.mend else commit_shard
+        settle = mend_shard if self._context.config.mend else commit_shard
         try:
             record = encode_shard(
                 shard,
-                self._site.recipe,
+                self._context.recipe,
                 lambda chunk: self._open(claimed, chunk),
-                self._site.store,
+                self._context.store,
                 transfer=lambda: self._transfer(claimed),
                 started=claimed.started,
-                cancelled=self._site.control.cancelled,
+                cancelled=self._context.control.cancelled,
                 done_with=lambda chunk: self._done_with(claimed, chunk),
                 before_publishing=guard.check,
-                ceiling=self._site.recipe.ceilings.get(shard.source),
-                transforms=self._site.recipe.transforms(shard.source),
+                ceiling=self._context.recipe.ceilings.get(shard.source),
+                transforms=self._context.recipe.transforms(shard.source),
                 settle=partial(settle, guard=guard),
             )
         except (CarriageError, StorageError, DecodeError, ReplayDiffers) as error:
@@ -295,7 +305,7 @@ class Conductor:
 
     def _guard(self, shard: Shard) -> CommitGuard:
         """An amendment of the plan while this haul runs must not meet the shard as it was."""
-        plan = self._site.plan
+        plan = self._context.plan
 
         def check() -> None:
             if not plan.still_holds(shard.number):
@@ -314,7 +324,7 @@ class Conductor:
             claimed.fetch,
             claimed.segments.of(chunk),
             claimed.segments.segments,
-            self._site.control.cancelled,
+            self._context.control.cancelled,
         )
 
     def _done_with(self, claimed: _Claimed, chunk: Chunk) -> None:
@@ -331,7 +341,7 @@ class Conductor:
     def _transfer(self, claimed: _Claimed) -> dict[str, TransferCounts]:
         if claimed.fetch is not None:
             return claimed.fetch.transfer()
-        return {IN_PLACE: TransferCounts(payload_bytes=claimed.shard.needed_bytes)}
+        return {DIRECT_READ: TransferCounts(payload_bytes=claimed.shard.needed_bytes)}
 
 
 def _openness(turn: _Turn) -> int:

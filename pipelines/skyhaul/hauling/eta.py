@@ -7,24 +7,32 @@ from dataclasses import dataclass
 
 _LAGS = 0.1
 """A source that brings less than this part of an even share is limited by itself: it will not be quicker when
-the others are done."""
+the others are done. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourcePace:
-    """left: bytes that this haul has still to fetch of the source. rate: bytes a second lately; None where
-    nobody knows yet. least: what it should bring."""
+    """What one source has still to bring, and how it does."""
 
     left: int
+    """Bytes that this haul has still to fetch of it."""
     rate: float | None
+    """Bytes a second lately; None where nobody knows yet."""
     least: float
+    """Bytes a second that it should bring: its `min_rate`."""
 
 
 def seconds_left(arrived: int, spent: float, sources: Sequence[SourcePace]) -> float | None:
-    """None where it cannot be told: nothing came yet, or nothing comes of a source.
+    """Seconds until all is fetched: what is left takes as long at the pace of late, and a source that lags
+    takes its own time.
 
-    arrived: bytes over the last `spent` seconds, of all sources. What is left takes as long at that pace, and
-    a source that lags takes its own time."""
+    Args:
+        arrived: Bytes over the last `spent` seconds, of all sources.
+        spent: Seconds.
+
+    Returns:
+        None where it cannot be told: nothing came yet, or nothing comes of a source.
+    """
     open_ones = [source for source in sources if source.left > 0]
     known = [source.rate for source in open_ones if source.rate is not None]
     even = sum(known) / len(known) if known else 0.0

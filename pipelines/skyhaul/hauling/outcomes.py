@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from skyhaul.dataset.commits.commits import read_failure, write_failure
 from skyhaul.hauling.receipts import Receipt
-from skyhaul.hauling.worker_context import Site
+from skyhaul.hauling.worker_context import WorkerContext
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
 from skyhaul_schemas.errors import (
     EXIT_INCOMPLETE,
@@ -30,11 +30,13 @@ from skyhaul_schemas.plan import Shard
 
 _GARBAGE = 3
 """Shards of a source, one after the other, above its ceiling on rejects: chunks are dealt to shards by a
-hash, so each is a sample of the source, and the rest need not cross the link to be refused, too."""
+hash, so each is a sample of the source, and the rest need not cross the link to be refused, too. Chosen, not
+measured."""
 
 
 _STORAGE_TRIES = 3
-"""Shards that a disk of ours lost, with no commit between them, after which no more are claimed."""
+"""Shards that a disk of ours lost, with no commit between them, after which no more are claimed. Chosen,
+not measured."""
 
 
 def now() -> str:
@@ -43,17 +45,22 @@ def now() -> str:
 
 
 class Outcomes:
-    """Of the shards of one conductor, told from any of its encoders. `on_event` gets a line for each failure.
+    """Of the shards of one conductor. Any of its encoders may call any method.
 
-    disk_lost: a disk of ours takes nothing any more, so that no further shard should be claimed.
+    Args:
+        context: The process's part in the haul.
+        on_event: Gets a line for each failure.
+
+    Attributes:
+        disk_lost: A disk of ours takes nothing any more, so that no further shard should be claimed.
     """
 
-    def __init__(self, site: Site, on_event: Callable[[str], None]) -> None:
-        self._site = site
+    def __init__(self, context: WorkerContext, on_event: Callable[[str], None]) -> None:
+        self._context = context
         self._event = on_event
         self._given_up: dict[str, SkyhaulError] = {}
         self._garbage: dict[str, int] = {}
-        self._told: set[str] = set()
+        self._reported_kinds: set[str] = set()
         self._storage_failed = 0
         self.disk_lost = False
 
@@ -74,9 +81,9 @@ class Outcomes:
     def _note_storage(self, shard: Shard, error: StorageError) -> None:
         """The shard is as good as before, so that it is put off and no failure of its own. Where a disk takes
         nothing any more, further shards would cross the link for nothing."""
-        if error.kind not in self._told:
+        if error.kind not in self._reported_kinds:
             # The others are counted in the summary.
-            self._told.add(error.kind)
+            self._reported_kinds.add(error.kind)
             self._event(f"shard {shard.number} of {shard.source} put off: {error.kind}: {error}")
         self._storage_failed += 1
         lasting = isinstance(error, DiskFull | StorageReadOnly)
@@ -103,14 +110,14 @@ class Outcomes:
             payload=total.payload_bytes,
             wire=total.wire_bytes,
             resent=total.resent_bytes,
-            fresh=not self._site.config.mend,
+            fresh=not self._context.config.mend,
             links=tuple(sorted(record.transfer)),
         )
 
     def failed(self, shard: Shard, error: SkyhaulError) -> Receipt:
         """Put a shard off, or record its failure."""
-        links = tuple(self._site.job.sources[shard.source].via)
-        told = Receipt(
+        links = tuple(self._context.job.sources[shard.source].via)
+        receipt = Receipt(
             shard.number,
             shard.source,
             "failed",
@@ -122,20 +129,20 @@ class Outcomes:
         if isinstance(error, DeferredError):
             if isinstance(error, SourceSilent):
                 self._given_up.setdefault(shard.source, error)
-            return replace(told, outcome="deferred")
+            return replace(receipt, outcome="deferred")
         if isinstance(error, SourceFailing):
             self._given_up.setdefault(shard.source, error)
         if isinstance(error, TooManyRejects):
             self._note_garbage(shard.source, error)
         if isinstance(error, StorageError) and error.exit_code == EXIT_INCOMPLETE:
             self._note_storage(shard, error)
-            return replace(told, outcome="deferred")
+            return replace(receipt, outcome="deferred")
         over = f" over {', '.join(links)}" if links else ""
         self._event(f"shard {shard.number} of {shard.source}{over} failed: {error.kind}: {error}")
-        if self._site.config.mend:
+        if self._context.config.mend:
             # The shard is committed; what is wrong with it is for `verify` to say.
-            return told
-        store = self._site.store
+            return receipt
+        store = self._context.store
         try:
             earlier = read_failure(store, shard.number)
             write_failure(
@@ -154,4 +161,4 @@ class Outcomes:
             )
         except StorageError as unwritable:
             self._event(f"shard {shard.number}: its failure could not be recorded: {unwritable}")
-        return told
+        return receipt

@@ -19,9 +19,15 @@ class Planned(Protocol):
 
 
 class Pending:
-    """Shards of [first, stop) that have no commit record and have not failed for good; in a replay (`only`)
-    those that were asked for, which have one where what is broken of them is mended (`mend`). A record that
-    does not stand for its shard keeps it from being committed, so that it is not taken up either.
+    """Shards of a stretch that have no commit record and have not failed for good. A record that does not
+    stand for its shard keeps it from being committed, so that it is not taken up either.
+
+    Args:
+        store: The dataset.
+        first: The stretch's first shard number.
+        stop: The number after its last.
+        only: In a replay, the shards that were asked for; None takes all that are pending.
+        mend: The shards of `only` have commit records, and what is broken of them is put right.
 
     Looked up in the dataset group by group, when a group's turn comes: hauling begins without looking at
     all of them, and of a sealed group neither records nor plan are read. A commit that appears later is

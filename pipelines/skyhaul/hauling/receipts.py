@@ -15,23 +15,26 @@ COUNTED = (
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """`kind` is the error's class for failed and deferred shards. Bytes are source bytes; `transfer`
-    counts by link are (payload, wire, resent)."""
+    """What became of one shard. The counts are 0 where it was not committed."""
 
     shard: int
     source: str
     outcome: Outcome
     source_bytes: int = 0
+    """Bytes of its source that it holds."""
     read: int = 0
     written: int = 0
     filtered: int = 0
     rejected: int = 0
     passed_over: int = 0
     payload: int = 0
+    """Bytes of objects that its links carried; `wire` and `resent` are bytes over its links, too."""
     wire: int = 0
     resent: int = 0
     kind: str = ""
+    """The error's class, where it failed or was put off."""
     reason: str = ""
+    """The error's message."""
     fresh: bool = True
     """False: it was committed before this haul came to it."""
     unhauled: int = 0

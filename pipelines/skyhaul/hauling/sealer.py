@@ -17,7 +17,8 @@ from skyhaul_schemas.errors import SkyhaulError
 _LOG = logging.getLogger("skyhaul.haul")
 
 PATIENCE = 5.0
-"""Seconds that the end of a lot waits for a sealing under way; the driver seals what is left."""
+"""Seconds that the end of a lot waits for a sealing under way; the driver seals what is left. Chosen, not
+measured."""
 
 
 class Sealer:
@@ -29,7 +30,7 @@ class Sealer:
     def __init__(self, plan: Planned, store: DatasetStore) -> None:
         self._judge = Judge(plan)
         self._store = store
-        self._told: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._commits: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         if self._judge.shards >= len(layout.shards_of(0)):
             self._thread = threading.Thread(target=self._seal, name="skyhaul-sealer", daemon=True)
@@ -43,17 +44,17 @@ class Sealer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._thread is not None:
-            self._told.put(None)
+            self._commits.put(None)
             self._thread.join(PATIENCE)
 
     def committed(self, shard: int) -> None:
         if self._thread is not None:
-            self._told.put(shard)
+            self._commits.put(shard)
 
     def _seal(self) -> None:
         missing: dict[int, int] = {}
         try:
-            while (shard := self._told.get()) is not None:
+            while (shard := self._commits.get()) is not None:
                 group = layout.group_of(shard)
                 missing[group] = missing[group] - 1 if group in missing else self._missing(group)
                 if missing[group] <= 0 and not seal_group(self._judge, self._store, group):

@@ -12,6 +12,10 @@ from types import FrameType
 from skyhaul.hauling.control import HaulControl
 from skyhaul_schemas.errors import Interrupted
 
+_PATIENCE = 9.0
+"""Seconds that a stop may take, until the process ends at once: what arrived is safe by then, and others
+kill after ten or more (`docker stop`)."""
+
 
 class Caught:
     """Which signal came, if any."""
@@ -37,7 +41,7 @@ def stop_on_signals(control: HaulControl) -> Iterator[Caught]:
         if caught.exit_code is not None:
             os._exit(code)
         caught.signum, caught.exit_code = signum, code
-        timer = threading.Timer(9.0, os._exit, (code,))
+        timer = threading.Timer(_PATIENCE, os._exit, (code,))
         timer.daemon = True
         timer.start()
         last.append(timer)

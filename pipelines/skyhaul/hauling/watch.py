@@ -16,30 +16,41 @@ from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import Survey
 from skyhaul.hauling.config import HaulConfig
 from skyhaul.hauling.eta import SourcePace, seconds_left
-from skyhaul.hauling.progress import HaulObserver, LinkProgress, Progress
+from skyhaul.hauling.progress import Hauling, HaulObserver, LinkProgress
 from skyhaul.hauling.receipts import Tally
-from skyhaul.hauling.worker_context import SITES, Site
+from skyhaul.hauling.worker_context import CONTEXTS, WorkerContext
 from skyhaul_connectors.transfer.stats import EngineStats
 from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.units import format_duration
 
 PERIOD = 0.25
-"""Seconds between two looks."""
+"""Seconds between two looks. Chosen, not measured: what a person takes for live."""
 
 LISTING_PERIOD = 3.0
-"""Seconds between two listings of the commits; longer where one takes long, so that they cost little."""
+"""Seconds between two listings of the commits; longer where one takes long, so that they cost
+little: a twentieth of the time at the most."""
 
 
 QUIET = 300.0
 """Seconds without a commit after which somebody should look at the workers; told again when they double.
-Some runners wait for ever for a worker that was lost."""
+Some runners wait for ever for a worker that was lost: Prism did (tests/flink). Chosen, not measured."""
 
 
 class Watch:
-    """A context in which the observer is told. `tally` holds the receipts of this process.
+    """While it is entered, the observer gets snapshots; a last one when it is left.
 
-    remote: the workers are other processes, so that what they did is looked up in the dataset."""
+    Args:
+        config: The haul.
+        header: Its plan.
+        before: The dataset as the haul found it.
+        observer: Gets the snapshots.
+        begun: When the command began, by the monotonic clock.
+        remote: The workers are other processes, so that what they did is looked up in the dataset.
+
+    Attributes:
+        tally: The receipts of this process.
+    """
 
     def __init__(
         self,
@@ -56,18 +67,18 @@ class Watch:
         self._before = before
         self._observer = observer
         self._begun = begun
-        self._since = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="skyhaul-watch", daemon=True)
-        self._site: Site | None = None
+        self._context: WorkerContext | None = None
         self._remote = remote
         self._listed = 0
-        self._next_listing = time.monotonic() + LISTING_PERIOD
-        self._last_commit = time.monotonic()
+        self._since = self._last_commit = self._next_listing = 0.0
         self._next_warning = QUIET
         self.tally = Tally()
 
     def __enter__(self) -> Watch:
+        self._since = self._last_commit = time.monotonic()
+        self._next_listing = self._since + LISTING_PERIOD
         self._thread.start()
         return self
 
@@ -76,23 +87,23 @@ class Watch:
     ) -> None:
         self._over.set()
         self._thread.join()
-        self._look("finishing")
+        self._look(finishing=True)
 
     def _watch(self) -> None:
         while not self._over.wait(PERIOD):
-            self._look("hauling")
+            self._look()
 
-    def _look(self, phase: str) -> None:
-        site = self._site = self._site or SITES.find(self._config.run)
-        if site is not None:
-            self.tally = site.tally
+    def _look(self, *, finishing: bool = False) -> None:
+        context = self._context = self._context or CONTEXTS.find(self._config.run)
+        if context is not None:
+            self.tally = context.tally
         tally = self.tally
         committed = tally.committed
         arrived = tally.source_bytes
         links: tuple[LinkProgress, ...] = ()
         stats: EngineStats | None = None
-        if site is not None and site.engine is not None:
-            stats = site.engine.stats()
+        if context is not None and context.engine is not None:
+            stats = context.engine.stats()
             arrived = max(arrived, sum(s.payload_bytes for s in stats.links.values()) + stats.resumed_bytes)
             links = tuple(
                 LinkProgress(
@@ -108,17 +119,16 @@ class Watch:
                 for name, s in sorted(stats.links.items())
             )
         total = self._header.source_bytes
-        if self._remote and site is None:
+        if self._remote and context is None:
             committed = self._committed_elsewhere()
             # Shards are of about equal size; reading every commit record for the exact sum would cost more.
             left = max(1, self._before.shards_left)
             arrived = (total - self._before.source_bytes_committed) * min(committed, left) // left
         done = min(total, self._before.source_bytes_committed + arrived)
         spent = time.monotonic() - self._since
-        eta = seconds_left(arrived, spent, self._paces(stats)) if spent > 1 and phase == "hauling" else None
+        eta = seconds_left(arrived, spent, self._paces(stats)) if spent > 1 and not finishing else None
         self._observer.progress(
-            Progress(
-                phase=phase,
+            Hauling(
                 elapsed=time.monotonic() - self._begun,
                 source_bytes=total,
                 source_bytes_done=done,
@@ -131,6 +141,7 @@ class Watch:
                 records_rejected=tally.rejected,
                 links=links,
                 eta=eta,
+                finishing=finishing,
             )
         )
 
@@ -140,7 +151,7 @@ class Watch:
         for name, before in self._before.by_source.items():
             left = before.source_bytes - before.source_bytes_committed - before.source_bytes_failed
             seen = stats.sources.get(name) if stats is not None else None
-            if self._remote and self._site is None:
+            if self._remote and self._context is None:
                 shards = max(1, self._before.shards_left)
                 paces.append(SourcePace(left - left * min(self._listed, shards) // shards, None, 0.0))
                 continue

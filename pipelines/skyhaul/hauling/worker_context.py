@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from skyhaul.dataset.storage.opening import open_store
-from skyhaul.hauling.allocator import use_one_heap
 from skyhaul.hauling.config import HaulConfig
 from skyhaul.hauling.control import HaulControl
-from skyhaul.hauling.links.accounting import LinkKeeper
+from skyhaul.hauling.links.accounting import LinkAccounting
 from skyhaul.hauling.links.opening import ledger_path, metered_links, open_links
 from skyhaul.hauling.lots import linked_sources
 from skyhaul.hauling.receipts import Tally
@@ -37,11 +40,49 @@ PLAIN = "net"
 """The link name of a source that names no `via`."""
 
 WORKERS_A_MACHINE = 64
-"""Worker processes of one haul that may share a machine's spool folder."""
+"""Worker processes of one haul that may share a machine's spool folder. Chosen, not
+measured."""
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+"""Parameters of glibc's `mallopt(3)`."""
+
+_KEPT = 128 * 1024 * 1024
+"""Bytes that the heap may keep at its top. Chosen, not measured on its own."""
+_MAPPED = 32 * 1024 * 1024
+"""Bytes from which on a buffer gets pages of its own: the most that glibc takes on 64 bits (mallopt(3))."""
+_PADDED = 16 * 1024 * 1024
+"""Bytes that the heap grows by at the least. Chosen, not measured on its own."""
 
 
-class Site:
-    """A process's part in a haul. `engine` is None where every source is read in place."""
+def use_one_heap() -> None:
+    """Let Arrow allocate from the system's heap, and let glibc keep what is freed for the next row group:
+    buffers of megabytes come and go all the time, and to give their pages back to the kernel and fault them
+    in anew costs CPU. Elsewhere than on Linux only the first."""
+    pa.set_memory_pool(pa.system_memory_pool())
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _MAPPED)
+    mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    mallopt(_M_TOP_PAD, _PADDED)
+
+
+class WorkerContext:
+    """A process's part in a haul.
+
+    Args:
+        config: The haul.
+        control: Stops it; None where no driver runs in this process.
+        share: How many lots divide the connections that a source allows.
+
+    Attributes:
+        engine: None where every source is read directly.
+        files: How many files and connections may be open; None without an engine.
+        tally: The receipts of this process.
+    """
 
     def __init__(self, config: HaulConfig, control: HaulControl | None = None, *, share: int = 1) -> None:
         use_one_heap()
@@ -60,7 +101,7 @@ class Site:
         self._spool_folder = Path(self.job.spool)
         self.files: FileBudget | None = None
         self.engine = self._engine(share)
-        self._keeper = self._keep_links()
+        self._accounting = self._account_for_links()
         self.tally = Tally()
         self._budget: threading.Timer | None = None
         if config.deadline is not None:
@@ -70,8 +111,8 @@ class Site:
         if self.engine is not None:
             self.control.on_stop(self.engine.stop)
 
-    def in_place(self, source: str) -> LocalSource | None:
-        """The source, if its objects are files here with no link between; else None."""
+    def direct_local_read(self, source: str) -> LocalSource | None:
+        """The source, if its objects are files of this machine with no link between; else None."""
         opened = self.sources[source]
         return opened if isinstance(opened, LocalSource) and not self.job.sources[source].via else None
 
@@ -80,8 +121,8 @@ class Site:
             self._budget.cancel()
         if self.engine is not None:
             self.engine.close()
-        if self._keeper is not None:
-            self._keeper.close()
+        if self._accounting is not None:
+            self._accounting.close()
         for link in self.links.values():
             link.close()
         for source in self.sources.values():
@@ -93,7 +134,9 @@ class Site:
         self.control.stop(BudgetSpent("the time budget (--max-duration) is over; run the same command again"))
 
     def _engine(self, share: int) -> EngineThread | None:
-        lanes = {name: self._lanes(name, share) for name in self.sources if self.in_place(name) is None}
+        lanes = {
+            name: self._lanes(name, share) for name in self.sources if self.direct_local_read(name) is None
+        }
         if not lanes:
             return None
         self.files = file_budget(self.config.workers)
@@ -125,7 +168,7 @@ class Site:
                 raise from_the_start(error) if self.config.remote else error from None
         raise AssertionError("every place was tried")
 
-    def _keep_links(self) -> LinkKeeper | None:
+    def _account_for_links(self) -> LinkAccounting | None:
         if self.engine is None or not self.links:
             return None
         left = dict(self.config.left)
@@ -134,7 +177,7 @@ class Site:
             links = frozenset(via for name in names for via in self.job.sources[name].via)
             groups.append((links, sum(left.get(name, 0) for name in names)))
         try:
-            return LinkKeeper(
+            return LinkAccounting(
                 self.links,
                 self.engine,
                 ledger=ledger_path(self.job, os.environ) if metered_links(self.job) else None,
@@ -174,36 +217,38 @@ def _by_tls(spec: SourceSpec) -> bool:
     return any(url.startswith("https:") for url in urls)
 
 
-class _Sites:
-    """The live sites of this process by haul, so that a local driver can watch and stop its workers."""
+class _WorkerContexts:
+    """The live contexts of this process by haul, so that a local driver can watch and stop its workers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._controls: dict[str, HaulControl] = {}
-        self._sites: dict[str, Site] = {}
+        self._contexts: dict[str, WorkerContext] = {}
 
     def announce(self, run: str, control: HaulControl) -> None:
-        """The driver's control of haul `run`: a site opened here later obeys it."""
+        """The driver's control of haul `run`: a context opened here later obeys it."""
         with self._lock:
             self._controls[run] = control
 
-    def open(self, config: HaulConfig, share: int = 1) -> Site:
-        """The one site of this process for the haul, built at the first call."""
+    def open(self, config: HaulConfig, share: int = 1) -> WorkerContext:
+        """The one context of this process for the haul, built at the first call."""
         with self._lock:
-            site = self._sites.get(config.run)
-            if site is None:
-                site = self._sites[config.run] = Site(config, self._controls.get(config.run), share=share)
-            return site
+            context = self._contexts.get(config.run)
+            if context is None:
+                context = self._contexts[config.run] = WorkerContext(
+                    config, self._controls.get(config.run), share=share
+                )
+            return context
 
-    def find(self, run: str) -> Site | None:
-        return self._sites.get(run)
+    def find(self, run: str) -> WorkerContext | None:
+        return self._contexts.get(run)
 
     def close(self, run: str) -> None:
         with self._lock:
             self._controls.pop(run, None)
-            site = self._sites.pop(run, None)
-        if site is not None:
-            site.close()
+            context = self._contexts.pop(run, None)
+        if context is not None:
+            context.close()
 
 
-SITES = _Sites()
+CONTEXTS = _WorkerContexts()

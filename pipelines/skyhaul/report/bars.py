@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from skyhaul.hauling.progress import LinkProgress, Progress
-from skyhaul.report.progress import ProgressReport, counted, hauls, link_text, of_size, shards, share
+from skyhaul.hauling.progress import Hauling, LinkProgress, Progress
+from skyhaul.report.progress import ProgressReport, counted, link_text, of_size, shards, share
 from skyhaul.report.table import plural
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_duration, format_size
@@ -50,7 +50,7 @@ class BarProgress(ProgressReport):
 
 def drawing(progress: Progress) -> RenderableType:
     """A snapshot as a block of lines that fits 80 columns."""
-    if not hauls(progress):
+    if not isinstance(progress, Hauling):
         return Text(f"{progress.phase}  {counted(progress)}")
     grid = Table.grid(padding=(0, 1))
     names = [_short(link.name) for link in progress.links]

@@ -9,7 +9,7 @@ from skyhaul.report.table import plural
 from skyhaul_schemas.printable import printable
 
 NAMES_SHOWN = 3
-"""Names of each reason on one line."""
+"""Names of each reason on one line: what fits beside the reason on a terminal."""
 
 
 Counts = Mapping[str, Mapping[str, int]]

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skyhaul.hauling.progress import LinkProgress, Progress
+from skyhaul.hauling.progress import Hauling, LinkProgress
 
 SHORTEST = 1.0
-"""Seconds of transfer below which a rate says nothing."""
+"""Seconds of transfer below which a rate says nothing: a link starts slowly. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkUse:
-    """One link over a haul. Bytes since its start; `seconds` from the first byte to the last, outages
-    included; `rate` is wire bit/s over them; `capacity` the mean bit/s that the link offered while it was
-    up; `utilisation` the share of that which the wire bytes took, None where the capacity is unknown."""
+    """One link over a haul."""
 
     name: str
     payload_bytes: int
+    """Since the haul's start, as are the counts below."""
     wire_bytes: int
     resent_bytes: int
     outages: int
     seconds: float
+    """From the first byte to the last, outages included."""
     rate: float | None
+    """Wire bit/s over `seconds`; None where they are too few to tell."""
     capacity: float | None
+    """The mean bit/s that the link offered while it was up; None where it is unknown."""
     utilisation: float | None
+    """The share of `capacity` that the wire bytes took; None where that is unknown."""
 
 
 @dataclass(slots=True)
@@ -80,7 +83,7 @@ class LinkMeter:
     def __init__(self) -> None:
         self._meters: dict[str, _Meter] = {}
 
-    def add(self, progress: Progress) -> None:
+    def add(self, progress: Hauling) -> None:
         for link in progress.links:
             meter = self._meters.get(link.name)
             if meter is None:

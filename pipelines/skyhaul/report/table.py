@@ -27,6 +27,12 @@ def labelled(rows: Sequence[tuple[str, str]], *, indent: str = "  ") -> Iterator
         yield f"{indent}{printable(label).ljust(width)}  {printable(value)}".rstrip()
 
 
+def next_lines(commands: Sequence[str]) -> Iterator[str]:
+    """Lines that say what to type next, most useful first."""
+    for i, command in enumerate(commands):
+        yield ("next: " if i == 0 else "      ") + command
+
+
 def plural(count: int, noun: str) -> str:
     """`1 shard`, `2 shards`, `1,200 shards`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
@@ -34,11 +40,11 @@ def plural(count: int, noun: str) -> str:
 
 def nulled_row(nulled_by: Mapping[str, int]) -> list[tuple[str, str]]:
     """The row of fields that are null since their values do not fit, by reason; none without any."""
-    said = ", ".join(f"{count:,} {printable(reason)}" for reason, count in nulled_by.items())
-    return [("made null", said)] if said else []
+    text = ", ".join(f"{count:,} {printable(reason)}" for reason, count in nulled_by.items())
+    return [("made null", text)] if text else []
 
 
 def truncated_row(truncated_by: Mapping[str, int]) -> list[tuple[str, str]]:
     """The row of images that were cut off and are kept, by format; none without any."""
-    said = ", ".join(f"{count:,} {printable(kind)}" for kind, count in truncated_by.items())
-    return [("truncated", said)] if said else []
+    text = ", ".join(f"{count:,} {printable(kind)}" for kind, count in truncated_by.items())
+    return [("truncated", text)] if text else []

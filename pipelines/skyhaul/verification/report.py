@@ -94,7 +94,7 @@ class VerifyReport:
             "passed_over": self.passed_over,
             "nulled": self.nulled,
             "truncated": self.truncated,
-            "undelivered": [source.as_json() for source in self.undelivered],
+            "undelivered": [source.to_json() for source in self.undelivered],
             "without_digest": self.without_digest,
             "findings_total": self.findings_total,
             "findings": [asdict(finding) for finding in self.findings],

@@ -151,7 +151,7 @@ class Ceiling:
     share: float | None = None
     count: int | None = None
 
-    def as_json(self) -> dict[str, float | int]:
+    def to_json(self) -> dict[str, float | int]:
         found = {"share": self.share, "count": self.count}
         return {key: value for key, value in found.items() if value is not None}
 

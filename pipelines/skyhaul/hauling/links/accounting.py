@@ -1,5 +1,8 @@
-"""Keeps a site's links to their terms while it hauls: settles with the ledger, obeys rates that are set from
-outside and by the hour, calls overflow links in, and says what the links do."""
+"""Accounts for a worker's links while it hauls.
+
+It settles with the ledger, obeys rates that are set from outside and by the hour, calls overflow links in,
+and publishes what the links do.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from skyhaul.hauling.links import files as link_files
+from skyhaul.hauling.links import files
 from skyhaul_connectors.links.contract.deadline import Help, Prospect, SeenRate, capacity
 from skyhaul_connectors.links.contract.ledger import Ledger
 from skyhaul_connectors.links.contract.ledger_marks import LedgerMarks
@@ -22,15 +25,16 @@ from skyhaul_schemas.job.link_terms import parse_pace
 from skyhaul_schemas.units import NotAllowed
 
 PERIOD = 0.25
-"""Seconds between two looks."""
+"""Seconds between two looks. Chosen, not measured; `links --set` promises a second."""
 
 _SECOND = 1.0
 LEAST_LEASE = 2 * 1024 * 1024
 LEASE_SECONDS = 2.0
-"""A lease covers what was asked for, and this long of what comes, or `LEAST_LEASE` bytes."""
+"""A lease covers what was asked for, and this long of what comes, or `LEAST_LEASE` bytes. Chosen, not
+measured: hauls side by side should not hold a cap's last bytes from one another."""
 _LOWERED = 0.9
 """A rate below this share of the one before takes effect by new connections: what had been asked for at the
-old one would go on coming for seconds."""
+old one would go on coming for seconds. Chosen, not measured."""
 
 
 class _Metering:
@@ -94,11 +98,23 @@ class _Metering:
             self._ledger.close()
 
 
-class LinkKeeper:
-    """A thread of the site's. `groups`: sources that share links, each with its links and the source bytes
-    that were left when the haul began. ledger: None where no link is
-    metered. due: Unix seconds, None without a deadline. Raises StorageError on construction where the ledger
-    cannot be used."""
+class LinkAccounting:
+    """A thread of a worker's.
+
+    Args:
+        links: Those of the job that a source goes over.
+        engine: What carries bytes over them.
+        ledger: Counts the bytes of metered links; None where no link is metered.
+        folder: The spool folder, where what the links do is published and rates are set.
+        run: The haul's id.
+        groups: For sources that share links, those links, and the source bytes that were left when the haul
+                began.
+        due: When the haul should be done (Unix seconds); None without a deadline.
+        stop: Stops the haul where bytes can no longer be counted.
+
+    Raises:
+        StorageError: The ledger cannot be used.
+    """
 
     def __init__(
         self,
@@ -123,7 +139,7 @@ class LinkKeeper:
         self._seen = {name: SeenRate(_stated(link)) for name, link in self._links.items()}
         self._next_second = 0.0
         self._over = threading.Event()
-        link_files.remove(folder)
+        files.remove(folder)
         self._metered: dict[str, _Metering] = {}
         for name, link in self._links.items():
             if link.rules is not None and link.rules.allowance is not None:
@@ -131,7 +147,7 @@ class LinkKeeper:
                 self._metered[name] = _Metering(link, ledger, folder.parent)
                 self._metered[name].settle()
         self._look_ahead(engine.stats())
-        self._thread = threading.Thread(target=self._keep, name="skyhaul-links", daemon=True)
+        self._thread = threading.Thread(target=self._account, name="skyhaul-links", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -140,11 +156,11 @@ class LinkKeeper:
         self._thread.join(5.0)
         for metering in self._metered.values():
             metering.close()
-        link_files.remove(self._folder)
+        files.remove(self._folder)
 
     # -- inside
 
-    def _keep(self) -> None:
+    def _account(self) -> None:
         while not self._over.wait(PERIOD):
             try:
                 for metering in self._metered.values():
@@ -158,11 +174,11 @@ class LinkKeeper:
                 with suppress(StorageError):
                     stats = self._engine.stats()
                     self._look_ahead(stats)
-                    self._say(stats)
+                    self._publish(stats)
 
     def _obey(self) -> None:
         """Take over rates that were set, and those of the hour."""
-        wished = link_files.read(self._folder, link_files.RATES)
+        wished = files.read(self._folder, files.RATES)
         for name, link in self._links.items():
             assert link.rules is not None
             link.rules.override = _wish(wished.get(name))
@@ -209,8 +225,8 @@ class LinkKeeper:
         assert link.rules is not None
         return link.rules.rate(time.time())
 
-    def _say(self, stats: EngineStats) -> None:
-        said: dict[str, Any] = {}
+    def _publish(self, stats: EngineStats) -> None:
+        links: dict[str, Any] = {}
         for name, link in self._links.items():
             seen = stats.links.get(name)
             if seen is None or link.rules is None:
@@ -218,7 +234,7 @@ class LinkKeeper:
             state = link.state()
             until = link.clock.epoch + state.until if state.closure is None else state.closure.until
             known = seen.state == "closed" and math.isfinite(until)
-            said[name] = {
+            links[name] = {
                 "state": seen.state,
                 "reason": None if state.closure is None else state.closure.reason,
                 "until": until if known else None,
@@ -232,7 +248,7 @@ class LinkKeeper:
                 "outages": seen.outages,
                 "needed": link.rules.needed,
             }
-        link_files.write(self._folder, link_files.STATE, {"run": self._run, "at": time.time(), "links": said})
+        files.write(self._folder, files.STATE, {"run": self._run, "at": time.time(), "links": links})
 
 
 def _stated(link: SharedLink) -> float | None:

@@ -45,10 +45,10 @@ def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
 def read(folder: Path, name: str) -> dict[str, Any]:
     """Empty where there is none, or it is not whole."""
     try:
-        found = json.loads((folder / name).read_text())
+        content = json.loads((folder / name).read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def remove(folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from skyhaul.hauling.links import files as link_files
+from skyhaul.hauling.links import files
 from skyhaul.hauling.links.opening import ledger_path, lost_by_ledger, metered_links
 from skyhaul.hauling.links.view import LinkView
 from skyhaul_connectors.links.contract.allowance import LEAST
@@ -31,18 +31,18 @@ _LOG = logging.getLogger("skyhaul.haul")
 AS_THE_JOB_SAYS = "job"
 
 
-def live(job: Job, plan: str | None) -> list[Path]:
+def live_folders(job: Job, plan: str | None) -> list[Path]:
     """Spool folders of this machine in which the plan is hauled now."""
-    return [] if plan is None else list(link_files.live_folders(Path(job.spool), plan))
+    return [] if plan is None else list(files.live_folders(Path(job.spool), plan))
 
 
-def survey_links(job: Job, folders: Iterable[Path]) -> list[LinkView]:
+def link_views(job: Job, folders: Iterable[Path]) -> list[LinkView]:
     """One view for each link that a source goes over. Raises UsageError, StorageError."""
-    said: dict[str, Any] = {}
+    live: dict[str, Any] = {}
     rates: dict[str, Any] = {}
     for folder in folders:
-        said |= link_files.read(folder, link_files.STATE).get("links", {})
-        rates |= link_files.read(folder, link_files.RATES)
+        live |= files.read(folder, files.STATE).get("links", {})
+        rates |= files.read(folder, files.RATES)
     via: dict[str, list[str]] = {}
     for source, spec in job.sources.items():
         for name in spec.via:
@@ -50,7 +50,7 @@ def survey_links(job: Job, folders: Iterable[Path]) -> list[LinkView]:
     ledgers = _Ledgers(job)
     try:
         return [
-            _view(name, job.links[name], tuple(sources), said.get(name), rates.get(name), ledgers)
+            _view(name, job.links[name], tuple(sources), live.get(name), rates.get(name), ledgers)
             for name, sources in via.items()
         ]
     finally:
@@ -84,8 +84,8 @@ def set_rates(job: Job, folders: list[Path], wishes: Iterable[str]) -> None:
             " change `down` in the job file instead"
         )
     for folder in folders:
-        rates = {**link_files.read(folder, link_files.RATES), **changes}
-        link_files.write(folder, link_files.RATES, {k: v for k, v in rates.items() if v is not None})
+        rates = {**files.read(folder, files.RATES), **changes}
+        files.write(folder, files.RATES, {k: v for k, v in rates.items() if v is not None})
 
 
 class _Ledgers:
@@ -118,7 +118,7 @@ def _view(
     name: str,
     spec: LinkSpec,
     sources: tuple[str, ...],
-    said: Mapping[str, Any] | None,
+    live: Mapping[str, Any] | None,
     wished: Any,
     ledgers: _Ledgers,
 ) -> LinkView:
@@ -147,8 +147,8 @@ def _view(
     if rate is None:
         profile = profile_from(spec, name)
         rate = profile.down
-    if said is not None:
-        state, reason, until = said["state"], said["reason"], said["until"]
+    if live is not None:
+        state, reason, until = live["state"], live["reason"], live["until"]
     return LinkView(
         name=name,
         sources=sources,
@@ -159,8 +159,8 @@ def _view(
         until=until,
         rate=rate if math.isfinite(rate) else None,
         set_to=None if wished is None else parse_pace(wished),
-        goodput=None if said is None else said["goodput"],
-        payload_bytes=None if said is None else said["payload_bytes"],
+        goodput=None if live is None else live["goodput"],
+        payload_bytes=None if live is None else live["payload_bytes"],
         account=terms.account,
         **money,
     )
