@@ -136,7 +136,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
 
 def check_name(format: str | None) -> None:
     """Raise PlugInRefused where a job names a format that is built in and of a package, too."""
-    if format in FORMATS:
+    if format is not None and format in FORMATS:
         plugins.refuse_clash(plugins.FORMATS, format)
 
 
