@@ -48,6 +48,15 @@ if TYPE_CHECKING:
     from skyhaul_connectors.formats.records.melt import MeltOptions
     from skyhaul_connectors.formats.records.missing import MissingOptions
     from skyhaul_connectors.formats.records.times import TimeOptions
+    from skyhaul_connectors.sources.catalogue.documents import Document, lines_of
+    from skyhaul_connectors.sources.catalogue.path_list import PathList, as_listed
+    from skyhaul_connectors.sources.catalogue.rooted import Rooted, rooted
+    from skyhaul_connectors.sources.declaration import Opening, SourceKind
+    from skyhaul_connectors.sources.left_out import LeftOut
+    from skyhaul_connectors.sources.memory.source import MemorySource
+    from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route, Source
+    from skyhaul_connectors.sources.reading_channel import ReadingChannel
+    from skyhaul_connectors.sources.timeouts import Timeouts
     from skyhaul_schemas.errors import (
         CarriageError,
         DecodeError,
@@ -64,6 +73,7 @@ if TYPE_CHECKING:
     from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, decoded_schema
 
 _FORMATS = "skyhaul_connectors.formats."
+_SOURCES = "skyhaul_connectors.sources."
 
 _MODULES = {
     f"{_FORMATS}declaration": ("Format", "Implementation"),
@@ -97,6 +107,33 @@ _MODULES = {
     f"{_FORMATS}records.melt": ("MeltOptions",),
     f"{_FORMATS}records.missing": ("MissingOptions",),
     f"{_FORMATS}records.times": ("TimeOptions",),
+    f"{_SOURCES}catalogue.documents": (
+        "Document",
+        "lines_of",
+    ),
+    f"{_SOURCES}catalogue.path_list": (
+        "PathList",
+        "as_listed",
+    ),
+    f"{_SOURCES}catalogue.rooted": (
+        "Rooted",
+        "rooted",
+    ),
+    f"{_SOURCES}declaration": (
+        "Opening",
+        "SourceKind",
+    ),
+    f"{_SOURCES}left_out": ("LeftOut",),
+    f"{_SOURCES}memory.source": ("MemorySource",),
+    f"{_SOURCES}protocol": (
+        "Channel",
+        "ChannelEvents",
+        "RangeRequest",
+        "Route",
+        "Source",
+    ),
+    f"{_SOURCES}reading_channel": ("ReadingChannel",),
+    f"{_SOURCES}timeouts": ("Timeouts",),
     "skyhaul_schemas.errors": (
         "CarriageError",
         "DecodeError",
@@ -124,12 +161,15 @@ __all__ = [
     "Broken",
     "ByteReader",
     "CarriageError",
+    "Channel",
+    "ChannelEvents",
     "Chunk",
     "ChunkBytes",
     "DecodeError",
     "DecodeSettings",
     "Decoded",
     "Decoder",
+    "Document",
     "Drift",
     "DriftError",
     "FieldMap",
@@ -137,37 +177,51 @@ __all__ = [
     "FormatOptions",
     "Implementation",
     "Joins",
+    "LeftOut",
     "LongLine",
     "MeltOptions",
+    "MemorySource",
     "MissingOptions",
+    "Opening",
     "PassedOver",
+    "PathList",
     "PinnedObject",
     "PlainStream",
     "PlugInMissing",
     "PlugInRefused",
+    "RangeRequest",
+    "ReadingChannel",
     "ReadsAhead",
     "Reject",
     "Rest",
+    "Rooted",
+    "Route",
     "RowBuffer",
     "Selective",
     "Size",
     "SkyhaulError",
+    "Source",
+    "SourceKind",
     "StorageError",
     "Stream",
     "StreamOptions",
     "TimeOptions",
+    "Timeouts",
     "UsageError",
     "WholeObject",
     "Window",
+    "as_listed",
     "brief",
     "decoded_schema",
     "even_cuts",
     "is_compressed",
+    "lines_of",
     "lines_of_chunk",
     "lines_of_stream",
     "open_stream",
     "printable",
     "read_whole",
+    "rooted",
     "rows",
     "with_surroundings",
 ]

@@ -19,9 +19,16 @@ from skyhaul_schemas.plan import PinnedObject
 
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
-    """One request for bytes [offset, offset + length) of a pinned object; length >= 1. `tag` is the
-    asker's and only ever compared and handed back. `whole`: the server is known to ignore ranges, so that
-    an answer with all of the object will do, too: the range is taken out of it."""
+    """One request for bytes [offset, offset + length) of a pinned object.
+
+    Attributes:
+        object: As the plan pinned it.
+        offset: Of the first byte.
+        length: Bytes; at least 1.
+        tag: The asker's; only ever compared and handed back.
+        whole: The server is known to ignore ranges, so that an answer with all of the object will do, too:
+            the range is taken out of it.
+    """
 
     object: PinnedObject
     offset: int
@@ -34,8 +41,10 @@ class RangeRequest:
 class Route:
     """How a channel leaves this machine. None everywhere: the plain network.
 
-    bind: a source address or a network interface. proxy: the URL of an HTTP or SOCKS5 proxy, which may hold
-    credentials. base_url: where the source's objects lie for those who come this way.
+    Attributes:
+        bind: A source address or a network interface.
+        proxy: The URL of an HTTP or SOCKS5 proxy, which may hold credentials.
+        base_url: Where the source's objects lie for those who come this way.
     """
 
     bind: str | None = None

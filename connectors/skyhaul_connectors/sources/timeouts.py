@@ -9,10 +9,14 @@ from dataclasses import dataclass
 class Timeouts:
     """When a channel stops waiting.
 
-    connect: name resolution, TCP and TLS together. idle: no byte at all while an answer is due.
-    min_rate: bytes per second that must come on average over any `rate_window` while an answer is due;
-    far below what a share of a thin link gives, since it is there to catch a server that drips on
-    purpose. total: one range, from when it is first in line until its last byte.
+    Attributes:
+        connect: Name resolution, TCP and TLS together.
+        idle: No byte at all while an answer is due.
+        min_rate: Bytes per second that must come on average over any `rate_window` while an answer is due;
+            far below what a share of a thin link gives, since it is there to catch a server that drips on
+            purpose.
+        rate_window: See `min_rate`.
+        total: One range, from when it is first in line until its last byte.
     """
 
     connect: float = 20.0

@@ -6,15 +6,19 @@ out too long was not what was asked for, and none of it counts. Of a whole objec
 
 from __future__ import annotations
 
-from skyhaul_connectors.sources.http.request import Ask
+from skyhaul_connectors.sources.http.request import RangeExchange
 from skyhaul_connectors.sources.http.response.head import AnswerHead
 
 
 class RangeBody:
-    """ask: what is answered; its `taken` counts. too_long: more came than was asked for. cut_out: the range
-    is in, and the rest of the object is not wanted, so that its connection is of no further use."""
+    """The body of one answer, as far as it has come.
 
-    def __init__(self, ask: Ask, head: AnswerHead) -> None:
+    Attributes:
+        ask: What is answered; its `taken` counts.
+        too_long: More came than was asked for.
+    """
+
+    def __init__(self, ask: RangeExchange, head: AnswerHead) -> None:
         self.ask = ask
         self.too_long = False
         self._chunked = head.chunked
@@ -25,6 +29,7 @@ class RangeBody:
 
     @property
     def cut_out(self) -> bool:
+        """The range is in, and the rest of the object is not wanted: the connection is of no further use."""
         return self._partly and self.complete
 
     @property

@@ -11,9 +11,9 @@ from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
 from skyhaul_connectors.sources.http.range_connection import RangeConnection
 from skyhaul_connectors.sources.http.redirects import KnownRedirects, follow
-from skyhaul_connectors.sources.http.request import Ask
+from skyhaul_connectors.sources.http.request import RangeExchange
 from skyhaul_connectors.sources.http.response.head import AnswerHead
-from skyhaul_connectors.sources.http.response.validation import Asked
+from skyhaul_connectors.sources.http.response.validation import WantedRange
 from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest, Route
 from skyhaul_connectors.sources.url import HttpUrl, Origin
 from skyhaul_schemas.errors import CarriageError
@@ -83,9 +83,9 @@ class HttpChannel:
             return
         known = self._places.redirects.get(start, self._loop.time())
         stored = self._places.options.stored
-        asked = Asked(request.object, request.offset, request.length, request.whole, stored)
+        asked = WantedRange(request.object, request.offset, request.length, request.whole, stored)
         url = known or start
-        self._ask(Ask(request, asked, url, self._headers(url), learned=known is not None))
+        self._ask(RangeExchange(request, asked, url, self._headers(url), learned=known is not None))
 
     def _hold(self, request: RangeRequest, read_list: Callable[[], None] | None) -> None:
         """Keep requests, in their order, until the list is read."""
@@ -120,14 +120,14 @@ class HttpChannel:
     def connected(self, connection: RangeConnection) -> None:
         self._say_opened(connection.origin.scheme == "http" and self._route.proxy is None)
 
-    def redirected(self, ask: Ask, head: AnswerHead) -> None:
+    def redirected(self, ask: RangeExchange, head: AnswerHead) -> None:
         target = follow(ask.asked.place, ask.url, head, ask.hops, self._places.options)
         start = self._places.url_of(ask.request.object, self._route)
         if target != start:
             self._places.redirects.learn(start, target, self._loop.time())
         self._ask(ask.again(target, self._headers(target), hops=ask.hops + 1, learned=ask.learned))
 
-    def retry_fresh(self, ask: Ask) -> bool:
+    def retry_fresh(self, ask: RangeExchange) -> bool:
         if not ask.learned:
             return False
         start = self._places.url_of(ask.request.object, self._route)
@@ -135,7 +135,7 @@ class HttpChannel:
         self._ask(ask.again(start, self._headers(start), hops=0, learned=False))
         return True
 
-    def ask_over_another(self, connection: RangeConnection, asks: Sequence[Ask]) -> None:
+    def ask_over_another(self, connection: RangeConnection, asks: Sequence[RangeExchange]) -> None:
         if self._connections.get(connection.origin) is connection:
             del self._connections[connection.origin]
         for ask in asks:
@@ -155,7 +155,7 @@ class HttpChannel:
         own = self._places.is_own(url.origin, self._route)
         return dict(self._places.options.headers_of(url, own))
 
-    def _ask(self, ask: Ask) -> None:
+    def _ask(self, ask: RangeExchange) -> None:
         redirected = ask.hops > 0 or ask.learned
         if not redirected:
             self._starts.add(ask.url.origin)

@@ -16,14 +16,18 @@ from skyhaul_connectors.sources.timeouts import Timeouts
 
 
 class Deadlines:
-    """Told of bytes and of the request that is first in line; asked a few times in the shortest limit,
-    which is cheaper than a timer a read."""
+    """When a connection has waited long enough: idle, minimum rate, total.
+
+    Told of bytes and of the request that is first in line; asked a few times in the shortest limit, which is
+    cheaper than a timer a read.
+    """
 
     def __init__(self, limits: Timeouts) -> None:
         self._limits = limits
         self._last_byte = 0.0
         self._window_start = 0.0
         self._window_bytes = 0
+        # So a limit is noticed an eighth late at most, and a connection costs one timer a second at most.
         self.interval = min(limits.idle, limits.rate_window, limits.total, 8.0) / 8
 
     def begin(self, now: float) -> None:
@@ -53,14 +57,15 @@ class Deadlines:
 
 SMALLEST, LARGEST = 4 * 1024, 16 * 1024
 """Bytes. Below the first waiting is not worth its system call; above the second a wake-up costs little
-beside its bytes, and a SIGKILL would lose what lies in the kernel."""
+beside its bytes, and a SIGKILL would lose what lies in the kernel. Chosen; the
+haul of which they are a part is measured by `benchmarks/links` (docs/transfer.md)."""
 
 PARTS = 8
 """An answer is looked at so many times at least: what has come of it decides when more is asked for."""
 
 SOON, LATE = 0.008, 0.03
 """Seconds that gathering took: after less more is waited for, after more less, so that a slow connection
-is read packet by packet and its silence is told from its slowness."""
+is read packet by packet and its silence is told from its slowness. Chosen, not measured."""
 
 TLS_MARGIN = 17 * 1024
 """Bytes of a TLS record and its frame (RFC 8446, section 5.1): so much of what is left of a body may have

@@ -20,10 +20,10 @@ from skyhaul_connectors.sources.http.body import RangeBody
 from skyhaul_connectors.sources.http.connection import SKIP_CAP, HttpConnection
 from skyhaul_connectors.sources.http.network import Network, lost
 from skyhaul_connectors.sources.http.pipelining import PipelineTrust
-from skyhaul_connectors.sources.http.request import Ask, range_request
+from skyhaul_connectors.sources.http.request import RangeExchange, range_request
 from skyhaul_connectors.sources.http.response.head import AnswerHead, NotHttp
 from skyhaul_connectors.sources.http.response.refusal import RefusalBody
-from skyhaul_connectors.sources.http.response.validation import REDIRECTS, judge, validator_of
+from skyhaul_connectors.sources.http.response.validation import REDIRECTS, validate_answer, validator_of
 from skyhaul_connectors.sources.protocol import ChannelEvents
 from skyhaul_connectors.sources.url import Origin
 from skyhaul_schemas.errors import (
@@ -36,7 +36,9 @@ from skyhaul_schemas.errors import (
 )
 
 _TRIAL_PATIENCE = 3.0
-"""Seconds for the second half of a trial after the first one came, or four times what that took."""
+"""Seconds for the second half of a trial after the first one came, or four times what that took. A server
+that forgets queued requests leaves it out for ever; the idle limit would take ten times as long to see that.
+Chosen, not measured."""
 
 
 class ConnectionOwner(Protocol):
@@ -44,13 +46,13 @@ class ConnectionOwner(Protocol):
 
     def connected(self, connection: RangeConnection) -> None: ...
 
-    def redirected(self, ask: Ask, head: AnswerHead) -> None:
-        """Ask again elsewhere; raises CarriageError where that is refused."""
+    def redirected(self, ask: RangeExchange, head: AnswerHead) -> None:
+        """RangeExchange again elsewhere; raises CarriageError where that is refused."""
 
-    def retry_fresh(self, ask: Ask) -> bool:
+    def retry_fresh(self, ask: RangeExchange) -> bool:
         """Whether a failed answer came from a remembered redirect, and was asked for anew."""
 
-    def ask_over_another(self, connection: RangeConnection, asks: Sequence[Ask]) -> None:
+    def ask_over_another(self, connection: RangeConnection, asks: Sequence[RangeExchange]) -> None:
         """The connection ended without a word to anybody; ask for these over a new one."""
 
     def disconnected(self, connection: RangeConnection, error: CarriageError | None, unanswered: int) -> None:
@@ -67,18 +69,18 @@ class RangeConnection(HttpConnection):
         self._owner = owner
         self._events = events
         self._trust: PipelineTrust = network.trust(origin)
-        self._queue: deque[Ask] = deque()
-        self._sent: deque[Ask] = deque()
+        self._queue: deque[RangeExchange] = deque()
+        self._sent: deque[RangeExchange] = deque()
         self._body: RangeBody | None = None  # goes to the events; without one it is passed over
         self._skipped = 0
         self._refusal: RefusalBody | None = None  # an error that is told once its body is here
         self._keep_alive = True
-        self._trial: list[Ask] = []
+        self._trial: list[RangeExchange] = []
         self._flush_due = False
 
     # Towards the channel
 
-    def ask(self, ask: Ask) -> None:
+    def ask(self, ask: RangeExchange) -> None:
         self._queue.append(ask)
         if not self._flush_due and self.is_open:
             # One write for all that is asked in this turn of the loop.
@@ -89,7 +91,7 @@ class RangeConnection(HttpConnection):
     def busy(self) -> bool:
         return bool(self._sent or self._queue)
 
-    def waiting(self) -> list[Ask]:
+    def waiting(self) -> list[RangeExchange]:
         """What was asked and not sent yet."""
         return list(self._queue)
 
@@ -154,7 +156,7 @@ class RangeConnection(HttpConnection):
             if not head.keep_alive:
                 self._go_over()
         else:
-            fault = judge(ask.asked, head)
+            fault = validate_answer(ask.asked, head)
             if fault is None:
                 self._body = RangeBody(ask, head)
                 if ask.unconditional:
@@ -229,7 +231,7 @@ class RangeConnection(HttpConnection):
         if kept is not None and self._body is not None:
             self._events.received(self._body.ask.request, *kept)
 
-    def _asked_otherwise(self, ask: Ask, head: AnswerHead, fault: CarriageError) -> bool:
+    def _asked_otherwise(self, ask: RangeExchange, head: AnswerHead, fault: CarriageError) -> bool:
         """Whether the way of asking may be at fault, and the range is asked for in another way."""
         if fault.disposition is not Disposition.PERMANENT:
             return False
@@ -278,7 +280,7 @@ class RangeConnection(HttpConnection):
         if lines:
             self.write(b"".join(lines))
 
-    def _may_send(self, ask: Ask) -> bool:
+    def _may_send(self, ask: RangeExchange) -> bool:
         if not self._keep_alive:
             return False
         if not self._sent:
@@ -292,13 +294,13 @@ class RangeConnection(HttpConnection):
             validator_of(ask.asked.object) is None or validator_of(ahead.asked.object) is None
         )
 
-    def _begins_trial(self, ask: Ask) -> bool:
+    def _begins_trial(self, ask: RangeExchange) -> bool:
         divided = ask.asked.length >= 2 and not ask.asked.whole and not ask.undivided
         return divided and self._trust.begin_trial()
 
     # Trials of pipelining
 
-    def _trial_step(self, ask: Ask) -> None:
+    def _trial_step(self, ask: RangeExchange) -> None:
         if not self._trial:
             return
         if ask is self._trial[-1]:
@@ -309,7 +311,7 @@ class RangeConnection(HttpConnection):
             patience = max(_TRIAL_PATIENCE, 4 * (now - ask.first_in_line))
             self._loop.call_later(patience, self._trial_late, self._trial[-1])
 
-    def _trial_late(self, ask: Ask) -> None:
+    def _trial_late(self, ask: RangeExchange) -> None:
         if self._trial and ask is self._trial[-1] and ask.taken == 0 and not self.over:
             self._end(ConnectionLost(f"{ask.asked.place}: the server left a queued request unanswered"))
 
@@ -318,19 +320,19 @@ class RangeConnection(HttpConnection):
             self._trust.unclear(half_way=self._trial[0] not in self._sent)
             self._trial.clear()
 
-    def _belongs_to_another(self, ask: Ask, head: AnswerHead) -> bool:
+    def _belongs_to_another(self, ask: RangeExchange, head: AnswerHead) -> bool:
         return head.status == 206 and any(
-            judge(other.asked, head) is None for other in self._sent if other is not ask
+            validate_answer(other.asked, head) is None for other in self._sent if other is not ask
         )
 
-    def _out_of_order(self, ask: Ask) -> None:
+    def _out_of_order(self, ask: RangeExchange) -> None:
         self._trial.clear()
         self._trust.broken()
         self._end(ConnectionLost(f"{ask.asked.place}: the server answers out of order; now one by one"))
 
     # Ends
 
-    def _fail(self, ask: Ask, error: CarriageError) -> None:
+    def _fail(self, ask: RangeExchange, error: CarriageError) -> None:
         self._body = None
         self._trial_unclear()
         self._give_up(ask)
@@ -341,7 +343,7 @@ class RangeConnection(HttpConnection):
         if refusal is not None:
             self._fail(self._sent[0], refusal.error())
 
-    def _give_up(self, ask: Ask) -> None:
+    def _give_up(self, ask: RangeExchange) -> None:
         """Its outcome is told; what still comes for the same range, this half or the next, is dropped."""
         for other in self._sent:
             if other.request is ask.request:

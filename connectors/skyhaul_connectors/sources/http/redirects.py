@@ -14,6 +14,7 @@ from skyhaul_connectors.sources.url import HttpUrl
 from skyhaul_schemas.errors import RedirectRefused
 
 HOPS = 3
+"""A mirror chooser, its mirror, a store behind that. Chosen, not measured."""
 
 
 def follow(place: str, url: HttpUrl, head: AnswerHead, hops: int, options: HttpOptions) -> HttpUrl:
@@ -40,8 +41,9 @@ def follow(place: str, url: HttpUrl, head: AnswerHead, hops: int, options: HttpO
 
 
 _LIFE = 240.0
-"""Seconds."""
+"""Seconds. Below the five minutes for which the shortest signed URLs are good. Chosen, not measured."""
 _CAP = 4096
+"""Redirects that are remembered, so that a list of millions of objects does not fill memory. Chosen."""
 
 
 class KnownRedirects:

@@ -19,13 +19,19 @@ from skyhaul_schemas.plan import PinnedObject
 
 
 class MemorySource:
-    """`objects` maps path to content. Options shape how channels answer:
+    """Objects held in memory. `served` logs every request, for tests that count what was fetched again.
 
-    latency: seconds before a connection opens and before each answer starts. rate: bytes per second of
-    one channel, None for as fast as the loop turns. piece: most bytes of one `received`. pipelines:
-    whether channels take several requests at once. faults: what goes wrong, see `fault_script`.
-    refuse_connects: so many first connections fail. checksums: whether the listing states sha256.
-    `served` logs every request, for tests that count what was fetched again.
+    Args:
+        name: The source's.
+        objects: Path -> content.
+        latency: Seconds before a connection opens and before each answer starts.
+        rate: Bytes per second of one channel; None: as fast as the loop turns.
+        piece: Most bytes of one `received`.
+        pipelines: Whether channels take several requests at once.
+        faults: What goes wrong, see `memory.faults`.
+        refuse_connects: So many first connections fail.
+        checksums: Whether the listing states sha256.
+        timeouts: Whose `idle` ends a channel that a fault has stalled.
     """
 
     def __init__(

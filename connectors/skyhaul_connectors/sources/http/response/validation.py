@@ -41,9 +41,16 @@ _UNSATISFIED = re.compile(rb"bytes +\*/(\d{1,18})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The range of one request on the wire. whole: a 200 with all of the object will do. stored: the source's
-    objects are stored with a Content-Encoding, and wanted as they are stored."""
+class WantedRange:
+    """The range of one request on the wire.
+
+    Attributes:
+        object: As the plan pinned it.
+        offset: Of the first byte in the object.
+        length: Bytes; at least 1.
+        whole: A 200 with all of the object will do.
+        stored: Objects are stored with a Content-Encoding, and wanted as they are stored.
+    """
 
     object: PinnedObject
     offset: int
@@ -68,7 +75,7 @@ def validator_of(obj: PinnedObject) -> tuple[bytes, bytes] | None:
     return None
 
 
-def judge(asked: Asked, head: AnswerHead) -> CarriageError | None:
+def validate_answer(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
     """None where the answer to a range request is right so far; its body must have `asked.length` bytes."""
     if head.status == 206:
         return _encoding_fault(asked, head) or _range_fault(asked, head) or _version_fault(asked, head)
@@ -124,7 +131,7 @@ def retry_after(head: AnswerHead) -> float | None:
     return min(max(0.0, until - now), RETRY_AFTER_CAP)
 
 
-def _whole_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
+def _whole_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
     obj, size = asked.object, asked.object.size
     if head.length is not None and head.length != size:
         kind = printable((head.text(b"content-type") or "no type")[:80])
@@ -161,12 +168,12 @@ def encoded(place: str, encoding: str) -> MalformedAnswer:
     )
 
 
-def _encoding_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
+def _encoding_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
     encoding = None if asked.stored else encoding_in(head)
     return None if encoding is None else encoded(asked.place, encoding)
 
 
-def _range_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
+def _range_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
     value = head.fields.get(b"content-range")
     start, stop, size = asked.offset, asked.offset + asked.length, asked.object.size
     if value != b"bytes %d-%d/%d" % (start, stop - 1, size):
@@ -183,7 +190,7 @@ def _range_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
     return None
 
 
-def _version_fault(asked: Asked, head: AnswerHead) -> CarriageError | None:
+def _version_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
     pinned = validator_of(asked.object)
     if pinned is None:
         return None
