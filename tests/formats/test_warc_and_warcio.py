@@ -120,7 +120,7 @@ RAW = TEXT.encode()
     ("coding", "body"),
     [
         ("X-Nothing: 1", RAW),
-        ("Content-Encoding: gzip", gzip.compress(RAW)),
+        ("Content-Encoding: gzip", gzip.compress(RAW, mtime=0)),
         ("Content-Encoding: deflate", zlib.compress(RAW)),
         ("Content-Encoding: deflate", zlib.compress(RAW, wbits=-15)),
         ("Content-Encoding: gzip", RAW),
