@@ -16,7 +16,7 @@ SOURCES = ("schemas", "connectors", "pipelines")
 
 _STEP = re.compile(
     r"^(?:(?P<how>New file|At the end of|In) `(?P<path>[^`]+)`(?:, after `(?P<after>[^`]+)`)?:\n\n)?"
-    r"```(?P<kind>python|sh)\n(?P<text>.*?)^```$",
+    r"```(?P<kind>python|text|sh)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 

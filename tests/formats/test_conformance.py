@@ -43,6 +43,11 @@ def _tar(members: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+def _members(members: dict[str, bytes]) -> bytes:
+    """A tar without its end."""
+    return _tar(members)[: sum(512 + -(-len(body) // 512) * 512 for body in members.values())]
+
+
 class TestJsonl(FormatSuite):
     format = "jsonl"
     path = "a.jsonl"
@@ -59,16 +64,15 @@ class TestJson(FormatSuite):
         b'{"text":"one"}',
         b'{"text":"a"}\n{"text":"b"}',
     )
-    huge = Repeated.of_size(_SIZE, b'{"text": "%s"},\n' % WORDS, head=b"[", tail=b'{"text": "x"}]')
+    huge = Repeated.of_size(_SIZE, b'{"text": "%s"},\n' % (WORDS * 5), head=b"[", tail=b'{"text": "x"}]')
 
 
 class TestText(FormatSuite):
     format = "text"
     path = "a.txt"
     samples = ("eins zwei\n\nbäume €\r\n".encode(), "ü\n".encode("utf-16"))
+    options: ClassVar = {"max_record": "8MiB"}
     too_large = Repeated.of_size(_SIZE, b"some words\n")
-    memory = 80 * 1024**2
-    """A record is read up to `max_record`, 64 MiB, before it is known to be longer."""
 
 
 class TestParagraphs(FormatSuite):
@@ -77,7 +81,7 @@ class TestParagraphs(FormatSuite):
     options: ClassVar = {"unit": "paragraph", "encoding": "utf-8"}
     samples = ("eins\nzwei\n\n \nbäume €\r\n\r\nlast".encode(),)
     cuts_anywhere = True
-    huge = Repeated.of_size(_SIZE, b"some words\nof a paragraph\n\n")
+    huge = Repeated.of_size(_SIZE, (WORDS + b"\n") * 2 + b"\n")
 
 
 class TestHtml(FormatSuite):
@@ -101,14 +105,15 @@ class TestParquet(FormatSuite):
     format = "parquet"
     path = "a.parquet"
     samples = (_parquet(_TABLE, 10),)
-    huge = Repeated.of_size(_SIZE, b"no footer", head=b"PAR1")
+    too_large = Repeated.of_size(_SIZE, b"no footer", head=b"PAR1")
+    """Row groups are read in a child process that has a limit of its own (test_starved_child)."""
 
 
 class TestArrow(FormatSuite):
     format = "arrow"
     path = "a.arrow"
     samples = (_arrow(_TABLE, 10), _arrow(_TABLE, 10, stream=True))
-    huge = Repeated.of_size(_SIZE, b"no footer", head=b"ARROW1\0\0")
+    too_large = Repeated.of_size(_SIZE, b"no footer", head=b"ARROW1\0\0")
 
 
 class TestCsv(FormatSuite):
@@ -131,15 +136,16 @@ class TestImage(FormatSuite):
     format = "image"
     path = "a.png"
     schema = "image"
+    options: ClassVar = {"max_image": "8MiB"}
     samples = (png(), GIF, JPEG)
-    huge = Repeated.of_size(_SIZE, bytes(1000))
+    too_large = Repeated.of_size(_SIZE, bytes(1000))
 
 
 class TestTar(FormatSuite):
     format = "tar"
     path = "a.tar"
     samples = (_tar({"a/one.txt": b"one", "a/two.jsonl": b'{"text":"a"}\n{"text":"b"}\n'}),)
-    huge = Repeated.of_size(_SIZE, _tar({"a.txt": b"some words " * 2000})[:-10240][:24064], tail=bytes(1024))
+    huge = Repeated.of_size(_SIZE, _members({"a.txt": WORDS * 50}), tail=bytes(1024))
 
 
 class TestTarOfImages(FormatSuite):
@@ -147,7 +153,11 @@ class TestTarOfImages(FormatSuite):
     path = "a.tar"
     schema = "image"
     samples = (_tar({"x.png": png(), "x.txt": b"a caption", "x.json": b'{"k":1}'}),)
-    huge = Repeated.of_size(_SIZE, _tar({"a.gif": GIF, "a.txt": b"some words"})[:2048], tail=bytes(1024))
+    huge = Repeated.of_size(
+        _SIZE,
+        _members({"a.gif": GIF, "a.txt": WORDS * 5, "b.gif": GIF, "b.txt": WORDS * 5}),
+        tail=bytes(1024),
+    )
 
 
 class TestBinary(FormatSuite):
@@ -155,7 +165,7 @@ class TestBinary(FormatSuite):
     path = "a.bin"
     schema = "blob"
     samples = (png(), b"plain")
-    huge = Repeated.of_size(_SIZE, b"anything ")
+    huge = Repeated.of_size(2 * _SIZE, b"anything ")
     memory = 90 * 1024**2
     """Parts of 16 MiB are read, and lie in batches, a copy or two of each."""
 

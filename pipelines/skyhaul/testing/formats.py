@@ -45,8 +45,8 @@ class FormatSuite:
         memory: Bytes that the process's peak may grow by for `huge`.
     """
 
-    huge_size: ClassVar[int] = 192 * _MIB
-    """Bytes of a huge object: three times `memory`, so that what reads it whole is seen."""
+    huge_size: ClassVar[int] = 128 * _MIB
+    """Bytes of a huge object: twice `memory`, so that what reads it whole is seen."""
 
     format: ClassVar[str]
     path: ClassVar[str]

@@ -26,8 +26,8 @@ class Repeated:
 
     @classmethod
     def of_size(cls, size: int, unit: bytes, *, head: bytes = b"", tail: bytes = b"") -> Repeated:
-        """One of about `size` bytes."""
-        return cls(head, unit, max(1, (size - len(head) - len(tail)) // len(unit)), tail)
+        """The smallest one of at least `size` bytes."""
+        return cls(head, unit, max(1, -((len(head) + len(tail) - size) // len(unit))), tail)
 
     @property
     def size(self) -> int:
