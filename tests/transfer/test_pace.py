@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skyhaul_connectors.transfer.schedule.error_policy import BUDGET, cost, made_progress, wait
 from skyhaul_connectors.transfer.schedule.pace import (
     LARGEST_RANGE,
     MAX_CONNECTIONS,
@@ -21,7 +22,6 @@ from skyhaul_connectors.transfer.schedule.pace import (
     pipeline_depth,
     range_size,
 )
-from skyhaul_connectors.transfer.schedule.retries import BUDGET, cost, made_progress, wait
 from skyhaul_schemas.errors import (
     ConnectFailed,
     ConnectionLost,

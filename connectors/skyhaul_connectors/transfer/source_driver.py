@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from skyhaul_connectors.links.shared_link import LinkState
 from skyhaul_connectors.sources.protocol import Channel, HoldsBack, RangeRequest
 from skyhaul_connectors.transfer.schedule.fetch_task import Close, GiveUp, Open, Send
 from skyhaul_connectors.transfer.schedule.health import SourceHealth
-from skyhaul_connectors.transfer.schedule.lane import LaneState
+from skyhaul_connectors.transfer.schedule.lane import LanePolicy, LaneState
 from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
 from skyhaul_schemas.errors import CarriageError, MalformedAnswer, SkyhaulError
@@ -37,7 +38,10 @@ class SourceDriver:
         self._idle = idle
         self.scheduler = SourceScheduler(
             name,
-            [_state(number, lane, lanes.max_connections, loop) for number, lane in enumerate(lanes.lanes)],
+            [
+                LaneState(number, lane.link, lanes.max_connections, _policy(lane, loop))
+                for number, lane in enumerate(lanes.lanes)
+            ],
             lanes.max_connections,
             SourceHealth(
                 name,
@@ -209,19 +213,23 @@ class _ChannelOwner:
         self._driver._closed(self._number, error)
 
 
-def _state(number: int, lane: Lane, max_connections: int, loop: asyncio.AbstractEventLoop) -> LaneState:
-    state = LaneState(number, lane.link, max_connections, _look(lane, loop))
-    rules = lane.shared.rules if lane.shared is not None else None
+def _policy(lane: Lane, loop: asyncio.AbstractEventLoop) -> LanePolicy:
+    """What holds for the lane from outside: its link's state, role, cap and pace."""
+    policy = LanePolicy(look=_look(lane, loop))
     if isinstance(lane.source, HoldsBack):
-        state.paced = lane.source.holds_back
-    if lane.shared is not None and rules is not None:
-        clock = lane.shared.clock
-        state.role = rules.terms.role
-        state.policed = True
-        state.needed = lambda: rules.needed
-        if rules.allowance is not None:
-            state.room = lambda now: rules.room(clock.epoch + clock.now())
-    return state
+        policy = replace(policy, paced=lane.source.holds_back)
+    shared = lane.shared
+    rules = shared.rules if shared is not None else None
+    if shared is None or rules is None:
+        return policy
+    clock = shared.clock
+    return replace(
+        policy,
+        role=rules.terms.role,
+        policed=True,
+        needed=lambda: rules.needed,
+        room=None if rules.allowance is None else lambda now: rules.room(clock.epoch + clock.now()),
+    )
 
 
 def _look(lane: Lane, loop: asyncio.AbstractEventLoop) -> Callable[[float], LinkState] | None:

@@ -151,6 +151,10 @@ class Estimate:
         self._recent.append(seconds)
         self._ordered = None
 
+    def delivered(self, now: float, count: int) -> None:
+        """`count` bytes of ranges came."""
+        self.meter.add(now, count)
+
     def sample(self, rate: float) -> None:
         """The lane delivered `rate` while it had all the work it could take."""
         self._samples.append(rate)
