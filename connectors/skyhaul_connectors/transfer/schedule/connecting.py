@@ -1,7 +1,4 @@
-"""When channels open and close: as many as a lane can use, and new ones when it has gone silent.
-
-Nothing is opened or closed here: functions and methods return what is to be.
-"""
+"""When channels open: as many as a lane can use, later after failures, and new ones when it is silent."""
 
 from __future__ import annotations
 
@@ -13,10 +10,16 @@ from skyhaul_connectors.transfer.schedule.lane import ChannelState, LaneState
 from skyhaul_connectors.transfer.schedule.pace import range_size
 from skyhaul_connectors.transfer.schedule.silence import PROBES
 from skyhaul_connectors.transfer.schedule.state import SourceState
+from skyhaul_schemas.errors import CarriageError, Disposition
 
 _PROBE_TIME, _PROBE_ROUND_TRIPS = 2.0, 3.0
 """Seconds, or slow round trips, that a probe is given to open: lost SYNs are sent again after 1 s and 3 s
 (RFC 6298), so that a later one is sooner. Chosen, not measured."""
+
+
+_REFUSED_WITHIN, _REFUSED_ROUND_TRIPS = 1.0, 3.0
+"""A connection that fails within so many seconds and slow round trips was refused by somebody, and did not
+time out. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Probing:
 
 
 class Connecting:
-    """Says which channels of a source's lanes are to open and to close. `now` is in seconds."""
+    """Opens the channels of a source's lanes. `now` is in seconds."""
 
     def __init__(self, state: SourceState) -> None:
         self._state = state
@@ -42,8 +45,45 @@ class Connecting:
         if due is not None and now >= due and lane.phase(now) is not Phase.CLOSED:
             lane.fall_silent(now)
 
-    def useful(self, lane: LaneState, now: float) -> int:
-        """How many channels the lane can use and has not; nothing for one that is silent or stands by."""
+    def connect(self, lane: LaneState, now: float) -> None:
+        """Open what the lane can use and has not."""
+        state = self._state
+        if lane.standby or lane.phase(now) is Phase.CLOSED:
+            return
+        if not lane.silent:
+            for _ in range(self._useful(lane, now)):
+                state.open(lane, now)
+            return
+        probing = self._probe(lane, now)
+        for channel in probing.close:
+            state.close(channel)
+        if probing.open:
+            state.open(lane, now, probe=True)
+            lane.backoff.probed(now, lane.silence.probe_interval(now))
+
+    def failed(self, error: CarriageError, channel: ChannelState, lane: LaneState, now: float) -> None:
+        """The channel, which is forgotten already, did not open: the next one waits. Where others are open
+        and it was turned away at once, the server has a cap."""
+        self._state.health.connect_failed(error)
+        patience = _REFUSED_WITHIN + _REFUSED_ROUND_TRIPS * lane.estimate.slow_rtt
+        refused = now - channel.connecting_since < patience
+        if lane.open_channels and refused and error.disposition is Disposition.TRANSIENT:
+            lane.concurrency.capped(now, lane.open_channels)
+        lane.backoff.connect_failed(now)
+
+    def refused(self, lane: LaneState, now: float) -> bool:
+        """No connection is to be had at all (TLS, say), and no range is to blame. One machine of many may
+        have another certificate: it takes some in a row. Other lanes may do; this one is tried again in a
+        minute. Returns whether none is left, so that the tasks are to end with the error."""
+        lanes = self._state.lanes
+        if not lane.backoff.refuse(now) or not all(other.backoff.refused for other in lanes):
+            return False
+        for other in lanes:
+            other.backoff.forgive()
+        return True
+
+    def _useful(self, lane: LaneState, now: float) -> int:
+        """How many channels the lane can use and has not."""
         state = self._state
         queue = state.queue
         if now < lane.backoff.next_at or not queue.ready:
@@ -58,7 +98,7 @@ class Connecting:
         size = range_size(lane.estimate, wanted + has, queue.waiting)
         return min(wanted, max(queue.ready, queue.waiting // size) - has + lane.busy)
 
-    def probe(self, lane: LaneState, now: float) -> Probing:
+    def _probe(self, lane: LaneState, now: float) -> Probing:
         """What is to be done for a silent lane."""
         state = self._state
         limit = max(_PROBE_TIME, _PROBE_ROUND_TRIPS * lane.estimate.slow_rtt)

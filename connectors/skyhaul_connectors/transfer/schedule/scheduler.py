@@ -8,9 +8,9 @@ The queue is served in the order of tasks, then positions. A lane takes what its
 so that lanes share by what they deliver; near the end a slow lane leaves the rest to one that will have
 it done sooner.
 
-The parts judge, and this module carries out what they say: `connecting` how many channels open and which are
-stale, `link_roles` which lanes carry, `giving_way` whose turn is over, `error_policy` what follows from an
-error. `assignment` and `hedging` send ranges themselves, by the state's own method.
+The parts judge, and this module carries out what they say: `link_roles` which lanes carry, `giving_way` whose
+turn is over, `error_policy` what follows from an error. `connecting` opens channels, and `assignment` and
+`hedging` send ranges, by the state's own methods.
 """
 
 from __future__ import annotations
@@ -59,10 +59,6 @@ channels. Chosen: both wait for seconds anyway."""
 
 _LEAST_SLEEP = 0.001
 """Seconds that `wakeup` is ahead of `now` at least, so that a due time that has passed cannot spin."""
-
-_REFUSED_WITHIN, _REFUSED_ROUND_TRIPS = 1.0, 3.0
-"""A connection that fails within so many seconds and slow round trips was refused by somebody, and did not
-time out. Chosen, not measured."""
 
 
 class SourceScheduler:
@@ -251,7 +247,7 @@ class SourceScheduler:
         lane = state.forget(channel)
         failed_to_open = error if not channel.open else None
         if failed_to_open is not None:
-            self._failed_to_open(failed_to_open, channel, lane, now)
+            self._connecting.failed(failed_to_open, channel, lane, now)
         cause = error if channel.open and not channel.reported else None
         for flight in list(channel.in_flight):
             state.end(flight, channel)
@@ -263,7 +259,8 @@ class SourceScheduler:
         if failed_to_open is None:
             return
         if failed_to_open.disposition is Disposition.PERMANENT:
-            self._refuse(lane, failed_to_open, now)
+            if self._connecting.refused(lane, now):
+                state.give_up_all(failed_to_open)
         else:
             self._defer_when_closed(now, failed_to_open)
 
@@ -287,7 +284,7 @@ class SourceScheduler:
                 self._give_way(now)
             if now >= state.health.paused_until:
                 for lane in state.lanes:
-                    self._connect(lane, now)
+                    self._connecting.connect(lane, now)
                 for lane in state.lanes:
                     self._assignment.assign(lane, now)
                 self._hedging.look(now)
@@ -329,25 +326,6 @@ class SourceScheduler:
         if verdict.elsewhere and channel.number in state.channels:
             state.close(channel)
 
-    def _failed_to_open(
-        self, error: CarriageError, channel: ChannelState, lane: LaneState, now: float
-    ) -> None:
-        self._state.health.connect_failed(error)
-        patience = _REFUSED_WITHIN + _REFUSED_ROUND_TRIPS * lane.estimate.slow_rtt
-        refused = now - channel.connecting_since < patience
-        if lane.open_channels and refused and error.disposition is Disposition.TRANSIENT:
-            lane.concurrency.capped(now, lane.open_channels)
-        lane.backoff.connect_failed(now)
-
-    def _refuse(self, lane: LaneState, error: CarriageError, now: float) -> None:
-        """No connection is to be had at all (TLS, say), and no range is to blame. One machine of many may
-        have another certificate: it takes some in a row. Other lanes may do; this one is tried again in a
-        minute. Where none is left the tasks end with the error."""
-        if lane.backoff.refuse(now) and all(other.backoff.refused for other in self._state.lanes):
-            for other in self._state.lanes:
-                other.backoff.forgive()
-            self._state.give_up_all(error)
-
     def _judge_source(self, now: float) -> None:
         """Give up what waits where the source has been silent or failing too long, or no link is there."""
         state = self._state
@@ -387,22 +365,6 @@ class SourceScheduler:
         if behind:
             self._state.fall_behind(behind)
         lane.end_silence(false_alarm=False)
-
-    def _connect(self, lane: LaneState, now: float) -> None:
-        """Open what the lane can use and has not."""
-        state = self._state
-        if lane.standby or lane.phase(now) is Phase.CLOSED:
-            return
-        if not lane.silent:
-            for _ in range(self._connecting.useful(lane, now)):
-                state.open(lane, now)
-            return
-        probing = self._connecting.probe(lane, now)
-        for channel in probing.close:
-            state.close(channel)
-        if probing.open:
-            state.open(lane, now, probe=True)
-            lane.backoff.probed(now, lane.silence.probe_interval(now))
 
     def _give_way(self, now: float) -> None:
         turn = self._giving_way.look(now)
