@@ -19,7 +19,13 @@ from skyhaul_schemas.errors import CarriageError, MalformedAnswer, SkyhaulError
 class SourceDriver:
     """One source. Uses nothing of the loop but `time`, `call_soon` and `call_at`.
 
-    give_up: told of a work (by key) that ended with an error. idle: told when nothing is missing.
+    Args:
+        name: The source's.
+        lanes: The ways to it.
+        settings: Of the haul.
+        loop: Where its channels live, and on whose thread everything is called.
+        give_up: Told of a task (by key) that ended with an error.
+        idle: Told when nothing is missing.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class SourceDriver:
         for action in self.scheduler.decide(self._loop.time()):
             match action:
                 case Open(lane, number):
-                    self._dial(self.lanes.lanes[lane], number)
+                    self._open_channel(self.lanes.lanes[lane], number)
                 case Send(number, request):
                     channel = self._channels.get(number)
                     if channel is not None:
@@ -112,7 +118,7 @@ class SourceDriver:
         self._timer_at = float("inf")
         self.wake()
 
-    def _dial(self, lane: Lane, number: int) -> None:
+    def _open_channel(self, lane: Lane, number: int) -> None:
         owner = _ChannelOwner(self, number)
         try:
             self._channels[number] = lane.source.connect(owner, lane.route)

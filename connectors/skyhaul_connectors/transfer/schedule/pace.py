@@ -31,15 +31,20 @@ GAIN, MANY = 1.35, 128
 leaves gaps, 1.6 brings no more), and how many are many."""
 
 RANGES_A_SECOND = 400.0
-"""Each costs some 0.2 ms of CPU here, and its answer a head of 300 bytes."""
+"""Each costs some 0.2 ms of CPU here, and its answer a head of 300 bytes (docs/transfer.md, "What a byte
+costs")."""
 
 SMALLEST_RANGE, LARGEST_RANGE = 16 * 1024, 1024 * 1024
+"""Bounds in bytes. At the first a head of 300 bytes is 2 % of what crosses; above the second one range
+holds what others could repair. Chosen; what lies in between was measured, see STEADY_RANGE."""
 
 STEADY_RANGE, STEADY_ROUNDS = 20 * 1024, 2
 """Least bytes of a range while each of MANY connections has at least so many of them before it.
 Over TLS nothing of a record of 16 KiB is seen before it is whole, and a range of just that size with its head
 would be followed only when all of it was in: the link was left 5 % idle on geo. Towards the end even shares
-count for more. 32 KiB are more than what CUBIC sends in a round trip where it loses (test_side_by_side)."""
+count for more. 32 KiB are more than what CUBIC sends in a round trip where it loses (test_side_by_side).
+`benchmarks/links`, geo CUBIC 64 MiB, in turns: 0.892 of the link with 16 KiB, 0.909 with 20, 0.898 with 24;
+over TLS 0.844 with 16, 0.914 with 20, 0.887 with 22 (docs/transfer.md)."""
 
 FIRST_RANGE, TRIAL_RANGE = 12 * 1024, 8 * 1024
 """What a fresh connection is asked for first: with its head (a packet of its own from nginx) it fits the
@@ -47,11 +52,18 @@ ten segments that a server may send at once (RFC 6928), so that the answer is wh
 The second is for the very first request, which may be cut in two to try pipelining."""
 
 _BIN = 0.05
+"""Seconds of a bin of the rate: a twentieth of its window. Chosen, not measured."""
+
 _SETTLED = 4
+"""Samples, of one round trip each, after which a rate is more than a ramp's first windows. Chosen."""
 
 
 class RateMeter:
-    """Bytes per second over the last `window` seconds, counted in bins of 50 ms."""
+    """Bytes per second over the last `window` seconds, counted in bins of 50 ms.
+
+    Attributes:
+        total: Bytes so far.
+    """
 
     def __init__(self, window: float = 1.0) -> None:
         self._bins: deque[list[float]] = deque()
@@ -82,6 +94,7 @@ class Estimate:
     """
 
     _RTT_WINDOW, _RTT_WINDOWS = 10.0, 6
+    """Seconds of a window, and how many are looked back at: a minute. Chosen, not measured."""
 
     def __init__(self) -> None:
         self._floors: deque[tuple[int, float]] = deque(maxlen=self._RTT_WINDOWS)
@@ -101,13 +114,13 @@ class Estimate:
 
     @property
     def usual_rtt(self) -> float:
-        """Half of the last first bytes came sooner (seconds)."""
+        """Median of the last 64 times to a first byte (seconds); 1 before there is one."""
         ordered = self._in_order()
         return ordered[len(ordered) // 2]
 
     @property
     def slow_rtt(self) -> float:
-        """A first byte later than this is late: nine of ten of the last ones came sooner (seconds)."""
+        """90th percentile of the last 64 times to a first byte (seconds); 1 before there is one."""
         ordered = self._in_order()
         return ordered[min(len(ordered) - 1, len(ordered) * 9 // 10)]
 
@@ -173,7 +186,10 @@ class Concurrency:
     """
 
     _RECOVERY = 5.0
+    """Seconds until the ceiling rises by one. Chosen, not measured."""
+
     _STEEPEST = 3
+    """How many times the formula's number it climbs to at most. Chosen, not measured."""
 
     def __init__(self, max_connections: int) -> None:
         self._max_connections = max_connections
@@ -189,9 +205,9 @@ class Concurrency:
 
     def target(self, now: float, estimate: Estimate, waited: float = 0.0) -> int:
         """Connections to keep while there is work for them; at least 1. waited: seconds since the first one
-        was dialled. While none has opened the round trip is at least that long, and the more connections
-        will be needed: so they are dialled one after the other, at the pace at which their first windows
-        will come over a link of FIRST_GUESS, and a long path is not left idle for a round trip."""
+        was asked to open. While none has opened the round trip is at least that long, and the more
+        connections will be needed: so they open one after the other, at the pace at which their first
+        windows will come over a link of FIRST_GUESS, and a long path is not left idle for a round trip."""
         self._recover(now)
         if estimate.rtt is None:
             wanted = max(2 * MIN_CONNECTIONS, round(FIRST_GUESS * waited / WINDOW))
