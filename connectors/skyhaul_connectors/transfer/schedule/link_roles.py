@@ -8,7 +8,7 @@ A lane that may not carry takes nothing new; what is in flight on it comes in, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from skyhaul_connectors.links.profile.schedule import Phase
 from skyhaul_connectors.transfer.schedule.lane import ChannelState, LaneState
@@ -32,11 +32,12 @@ class LinkRoles:
         self._had_work = False
         self._active: set[int] | None = None
 
-    def surplus(self, now: float) -> Iterator[ChannelState]:
+    def surplus(self, now: float) -> Iterable[ChannelState]:
         """The channels to drop before lanes are connected or given ranges. Each is to be dropped before the
         next one is asked for: the choice counts those that are left."""
-        if self._plain:
-            return
+        return () if self._plain else self._surplus(now)
+
+    def _surplus(self, now: float) -> Iterator[ChannelState]:
         self._judge(now)
         for lane in self._state.lanes:
             closure = lane.look(now).closure

@@ -15,7 +15,7 @@ turn is over, `error_policy` what follows from an error. `connecting` opens chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from skyhaul_connectors.links.profile.schedule import Phase
 from skyhaul_connectors.transfer.intervals import Stretch
@@ -304,7 +304,7 @@ class SourceScheduler:
         if state.health.paused_until > now:
             due.append(state.health.paused_until)
         for lane in state.lanes:
-            due.extend(_due(lane, now))
+            due.append(_due(lane, now))
         return max(now + _LEAST_SLEEP, min(due))
 
     # -- inside
@@ -384,13 +384,13 @@ class SourceScheduler:
             self.closed(channel.number, error, now)
 
 
-def _due(lane: LaneState, now: float) -> Iterator[float]:
-    """When the lane may have something to decide."""
+def _due(lane: LaneState, now: float) -> float:
+    """When the lane may have something to decide; inf where only an event can change that."""
+    due = float("inf")
     if lane.phase(now) is not Phase.UP or lane.policy.policed:
-        yield lane.look(now).until
+        due = lane.look(now).until
     if lane.silent or lane.backoff.next_at > now:
-        yield lane.backoff.next_at if lane.backoff.next_at > now else now + PROBE_EVERY
-    elif lane.channels and lane.estimate.rtt is None:
-        yield now + _CONNECT_TICK
-    elif lane.in_flight_count:
-        yield now + _TICK
+        return min(due, lane.backoff.next_at if lane.backoff.next_at > now else now + PROBE_EVERY)
+    if lane.channels and lane.estimate.rtt is None:
+        return min(due, now + _CONNECT_TICK)
+    return min(due, now + _TICK) if lane.in_flight_count else due
