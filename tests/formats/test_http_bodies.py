@@ -33,7 +33,12 @@ ZSTD = zstandard.ZstdCompressor(write_checksum=True)
         ("Content-Encoding: identity", BODY),
         ("Content-Encoding: br", brotli.compress(BODY)),
         ("Content-Encoding: zstd", zstandard.compress(BODY)),
-        ("Content-Encoding: gzip", gzip.compress(BODY[:20], mtime=0) + gzip.compress(b"", mtime=0) + gzip.compress(BODY[20:], mtime=0)),
+        (
+            "Content-Encoding: gzip",
+            gzip.compress(BODY[:20], mtime=0)
+            + gzip.compress(b"", mtime=0)
+            + gzip.compress(BODY[20:], mtime=0),
+        ),
         ("Content-Encoding: gzip", gzip.compress(BODY, mtime=0) + b"\r\n<!-- served by -->"),
         ("Content-Encoding: zstd", zstandard.compress(BODY[:20]) + zstandard.compress(BODY[20:])),
         ("Content-Encoding: zstd", ZSTD.compress(BODY) + b"\x50\x2a\x4d\x18\x03\0\0\0abc"),

@@ -94,7 +94,7 @@ def test_an_outage_shorter_than_patience_costs_no_budget(tmp_path: Path) -> None
         shard = rig.engine.fetch(0, "m", whole_segments(source))
         assert await rig.contents(shard) == list(OBJECTS.values())
         assert 501.0 < now() < 510.0
-        assert rig.engine.drivers["m"].scheduler.lanes[0].outages == 1
+        assert rig.engine.drivers["m"].scheduler.lanes[0].silence.outages == 1
         rig.engine.close()
 
     at_once(main())

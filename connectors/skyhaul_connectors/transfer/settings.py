@@ -13,8 +13,14 @@ PLAIN_ROUTE = Route()
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One link to one source. link: its name in counts and statistics, `net` for the plain network.
-    shared: the link's state, where there is one to be known."""
+    """One link to one source.
+
+    Attributes:
+        link: The link's name in counts and statistics, `net` for the plain network.
+        source: What is reached over it.
+        route: How its channels leave this machine.
+        shared: The link's state, where there is one to be known.
+    """
 
     link: str
     source: Source
@@ -24,8 +30,13 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class SourceLanes:
-    """The ways to one source, best first. `max_connections` holds over all of them together. min_rate: bytes
-    a second that the source must bring as a mean over the patience; 0 asks for nothing."""
+    """The ways to one source.
+
+    Attributes:
+        lanes: Best first.
+        max_connections: Over all lanes together.
+        min_rate: Bytes a second that the source must bring as a mean over the patience; 0 asks for nothing.
+    """
 
     lanes: tuple[Lane, ...]
     max_connections: int
@@ -34,9 +45,17 @@ class SourceLanes:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """spool: folder of all spools. spool_limit: bytes. patience, give_up_after: seconds of silence until a
-    source's shards are deferred, and of errors until they fail. plan: digest; names the spool's
-    subfolder. wait_for_contact: sleep through closed contacts instead of deferring."""
+    """What holds for all sources of a haul.
+
+    Attributes:
+        spool: Folder of all spools.
+        spool_limit: Bytes.
+        patience: Seconds of silence until a source's shards are deferred.
+        plan: The plan's digest, which names the spool's subfolder.
+        give_up_after: Seconds of nothing but errors until a source's shards fail.
+        wait_for_contact: Sleep through closed contacts instead of deferring.
+        seed: Of what is drawn by chance, such as the waits before repeats.
+    """
 
     spool: Path
     spool_limit: int

@@ -58,7 +58,7 @@ def _link(states: list[LaneState], shared: SharedLink | None, now: float) -> Lin
         rate = shared.rate(at)
         capacity = rate if math.isfinite(rate) else None
         changes_in = state.until - at if math.isfinite(state.until) else None
-    if phase == "up" and any(lane.silent_since is not None for lane in states):
+    if phase == "up" and any(lane.silent for lane in states):
         phase = "down"
     if phase != "closed" and all(lane.standby for lane in states):
         phase = "standby"
@@ -73,7 +73,7 @@ def _link(states: list[LaneState], shared: SharedLink | None, now: float) -> Lin
         state=phase,
         changes_in=changes_in,
         outages=max(
-            sum(lane.outages for lane in states), shared.times().outages if shared is not None else 0
+            sum(lane.silence.outages for lane in states), shared.times().outages if shared is not None else 0
         ),
         rtt=min(rtts) if rtts else None,
     )

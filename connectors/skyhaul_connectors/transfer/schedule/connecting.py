@@ -1,23 +1,43 @@
-"""When channels open and close: as many as a lane can use, and new ones when it has gone silent."""
+"""When channels open: as many as a lane can use, later after failures, and new ones when it is silent."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from skyhaul_connectors.links.profile.schedule import Phase
-from skyhaul_connectors.transfer.schedule.giving_way import GivingWay
-from skyhaul_connectors.transfer.schedule.lane import PROBES, LaneState
+from skyhaul_connectors.transfer.schedule.lane import ChannelState, LaneState
 from skyhaul_connectors.transfer.schedule.pace import range_size
+from skyhaul_connectors.transfer.schedule.silence import PROBES
 from skyhaul_connectors.transfer.schedule.state import SourceState
+from skyhaul_schemas.errors import CarriageError, Disposition
+
+_PROBE_TIME, _PROBE_ROUND_TRIPS = 2.0, 3.0
+"""Seconds, or slow round trips, that a probe is given to open: lost SYNs are sent again after 1 s and 3 s
+(RFC 6298), so that a later one is sooner. Chosen, not measured."""
 
 
-class Dialling:
-    """Opens and drops the channels of a source's lanes."""
+_REFUSED_WITHIN, _REFUSED_ROUND_TRIPS = 1.0, 3.0
+"""A connection that fails within so many seconds and slow round trips was refused by somebody, and did not
+time out. Chosen, not measured."""
 
-    def __init__(self, state: SourceState, giving_way: GivingWay) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """The channels are to be closed, and then a probe opened, or not."""
+
+    close: Sequence[ChannelState] = ()
+    open: bool = False
+
+
+class Connecting:
+    """Opens the channels of a source's lanes. `now` is in seconds."""
+
+    def __init__(self, state: SourceState) -> None:
         self._state = state
-        self._giving_way = giving_way
 
     def watch(self, lane: LaneState, now: float) -> None:
-        """Notice that the lane has gone silent; keep its concurrency informed."""
+        """Tell the lane of its goodput, and whether it has gone silent."""
         state = self._state
         busy = lane.outstanding > 0 and state.queue.waiting > 0
         lane.concurrency.observe(now, lane.estimate, lane.open_channels, busy)
@@ -25,57 +45,90 @@ class Dialling:
         if due is not None and now >= due and lane.phase(now) is not Phase.CLOSED:
             lane.fall_silent(now)
 
-    def dial(self, lane: LaneState, now: float) -> None:
+    def connect(self, lane: LaneState, now: float) -> None:
         """Open what the lane can use and has not."""
         state = self._state
         if lane.standby or lane.phase(now) is Phase.CLOSED:
             return
-        if lane.silent_since is not None:
-            self._probe(lane, now)
+        if not lane.silent:
+            for _ in range(self._useful(lane, now)):
+                state.open(lane, now)
             return
-        if now < lane.next_dial or not state.queue.ready:
-            return
-        wanted = lane.concurrency.target(now, lane.estimate, lane.dialling_for(now))
-        if lane.failed_dials:
+        probing = self._probe(lane, now)
+        for channel in probing.close:
+            state.close(channel)
+        if probing.open:
+            state.open(lane, now, probe=True)
+            lane.backoff.probed(now, lane.silence.probe_interval(now))
+
+    def failed(self, error: CarriageError, channel: ChannelState, lane: LaneState, now: float) -> None:
+        """The channel, which is forgotten already, did not open: the next one waits. Where others are open
+        and it was turned away at once, the server has a cap."""
+        self._state.health.connect_failed(error)
+        patience = _REFUSED_WITHIN + _REFUSED_ROUND_TRIPS * lane.estimate.slow_rtt
+        refused = now - channel.connecting_since < patience
+        if lane.open_channels and refused and error.disposition is Disposition.TRANSIENT:
+            lane.concurrency.capped(now, lane.open_channels)
+        lane.backoff.connect_failed(now)
+
+    def refused(self, lane: LaneState, now: float) -> bool:
+        """No connection is to be had at all (TLS, say), and no range is to blame. One machine of many may
+        have another certificate: it takes some in a row. Other lanes may do; this one is tried again in a
+        minute. Returns whether none is left, so that the tasks are to end with the error."""
+        lanes = self._state.lanes
+        if not lane.backoff.refuse(now) or not all(other.backoff.refused for other in lanes):
+            return False
+        for other in lanes:
+            other.backoff.forgive()
+        return True
+
+    def _useful(self, lane: LaneState, now: float) -> int:
+        """How many channels the lane can use and has not."""
+        state = self._state
+        queue = state.queue
+        if now < lane.backoff.next_at or not queue.ready:
+            return 0
+        wanted = lane.concurrency.target(now, lane.estimate, lane.connecting_for(now))
+        if lane.backoff.failed:
             wanted = min(wanted, lane.open_channels + 1)
+        has = len(lane.channels)
+        wanted = min(wanted - has, self._free(lane))
+        if wanted <= 0:
+            return 0
+        size = range_size(lane.estimate, wanted + has, queue.waiting)
+        return min(wanted, max(queue.ready, queue.waiting // size) - has + lane.busy)
+
+    def _probe(self, lane: LaneState, now: float) -> Probing:
+        """What is to be done for a silent lane."""
+        state = self._state
+        limit = max(_PROBE_TIME, _PROBE_ROUND_TRIPS * lane.estimate.slow_rtt)
+        probes = [channel for channel in lane.channels.values() if channel.probe]
+        close = [channel for channel in probes if now - channel.connecting_since > limit]
+        if now < lane.backoff.next_at or len(probes) - len(close) >= PROBES:
+            return Probing(close)
+        if len(state.channels) - len(close) >= state.max_connections:
+            others = [channel for channel in lane.channels.values() if not channel.probe]
+            if not others:
+                return Probing(close)  # a probe is given its time, else none would ever get through
+            close.append(min(others, key=lambda c: (c.last_at, c.number)))
+        return Probing(close, open=True)
+
+    def _free(self, lane: LaneState) -> int:
+        """Connections that the source still allows, less one for each other lane that has none."""
+        state = self._state
         kept_free = sum(
             1 for other in state.lanes if other is not lane and not other.standby and not other.channels
         )
-        free = state.most - len(state.channels) - min(kept_free, state.most - 1)
-        wanted = min(wanted - len(lane.channels), free)
-        if wanted <= 0:
-            return
-        size = range_size(lane.estimate, wanted + len(lane.channels), state.queue.waiting)
-        useful = max(state.queue.ready, state.queue.waiting // size) - len(lane.channels) + lane.busy
-        for _ in range(min(wanted, useful)):
-            state.open(lane, now)
+        return state.max_connections - len(state.channels) - min(kept_free, state.max_connections - 1)
 
-    def redial(self, lane: LaneState) -> None:
-        """A probe got through: what stayed silent is dropped, and `dial` opens anew."""
-        since = lane.silent_since
-        works: set[int] = set()
-        for channel in list(lane.channels.values()):
-            if since is not None and not channel.probe and max(channel.last_at, channel.dialled_at) < since:
-                works.update(ask.work.key for ask in channel.asks)
-                self._state.hang(channel)
-        self._giving_way.dropped(works)
-        for channel in lane.channels.values():
-            channel.probe = False
-        lane.wake(false_alarm=False)
 
-    def _probe(self, lane: LaneState, now: float) -> None:
-        state = self._state
-        probes = [channel for channel in lane.channels.values() if channel.probe]
-        limit = max(2.0, 3 * lane.estimate.slow_rtt)
-        for channel in [c for c in probes if now - c.dialled_at > limit]:
-            state.hang(channel)
-            probes.remove(channel)
-        if now < lane.next_dial or len(probes) >= PROBES:
-            return
-        if len(state.channels) >= state.most:
-            others = [c for c in lane.channels.values() if not c.probe]
-            if not others:
-                return  # a probe is given its time, else none would ever get through
-            state.hang(min(others, key=lambda c: (c.last_at, c.number)))
-        state.open(lane, now, probe=True)
-        lane.next_dial = now + lane.probe_interval(now)
+def stale(lane: LaneState) -> list[ChannelState]:
+    """The channels of a silent lane that stayed silent while a probe got through."""
+    since = lane.silence.since
+    if since is None:
+        return []
+    return [
+        channel
+        for channel in lane.channels.values()
+        if not channel.probe and max(channel.last_at, channel.connecting_since) < since
+    ]

@@ -1,15 +1,23 @@
-"""What follows from an error: tried again and when, a work given up, a source or lane thought ill of."""
+"""What follows from an error of a range: it is tried again and when, or its task ends.
+
+A retry budget is for errors that say something of the range. An outage, a closed link or a connection that
+ends after good answers says nothing of it and costs nothing; neither does 429 or 503, which is the source's
+word about itself and has its own clock (`health`).
+"""
 
 from __future__ import annotations
 
+import random
+from dataclasses import dataclass
+
 from skyhaul_connectors.links.profile.schedule import Phase
 from skyhaul_connectors.sources.catalogue.doubts import ODD, pause
-from skyhaul_connectors.transfer.schedule.fetch_task import Ask
+from skyhaul_connectors.transfer.schedule.fetch_task import RangeInFlight
 from skyhaul_connectors.transfer.schedule.lane import ChannelState, LaneState
-from skyhaul_connectors.transfer.schedule.retries import BUDGET, cost, made_progress, wait
 from skyhaul_connectors.transfer.schedule.state import SourceState
 from skyhaul_schemas.errors import (
     CarriageError,
+    ConnectionLost,
     Disposition,
     RangesIgnored,
     RangeSpent,
@@ -17,98 +25,168 @@ from skyhaul_schemas.errors import (
     ServerBusy,
     ServerError,
     SourceUnread,
+    StalledError,
     TransientError,
 )
 
-_REFUSED_PAUSE = 60.0
-_REFUSALS = 6
-"""Connections in a row."""
+BUDGET = 12
+"""What a range may spend between two stretches of progress: twelve 5xx in a row, or four stalls. Chosen, not
+measured: with the waits below a dozen tries take half a minute, well within the two minutes after which a
+source that gives nothing but errors fails (`health`)."""
+
+PROGRESS = 16 * 1024
+"""Bytes of an answer (or half of the range) that give the budget back. The smallest range; chosen."""
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
+"""Seconds before the second repeat, and before the last ones. Chosen, not measured."""
 
 
-class Blame:
-    """Judges the errors of one source's ranges and connections."""
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The range is asked for again.
 
-    def __init__(self, state: SourceState) -> None:
+    Attributes:
+        retries_used, tries, doubted: What the range has used up then; see `PendingRange`.
+        not_before: When it may be asked for (seconds); 0 is at once.
+        link_closed: The link said that it is closed: where no other has a contact, tasks are put off.
+        elsewhere: Its channel has brought nothing but odd answers: another one may reach another machine.
+    """
+
+    retries_used: int
+    tries: int
+    doubted: int
+    not_before: float = 0.0
+    link_closed: bool = False
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndTask:
+    """The range's task ends with the error."""
+
+    error: CarriageError
+
+
+class ErrorPolicy:
+    """Judges the errors of one source's ranges. `seed` makes its waits the same in each run."""
+
+    def __init__(self, state: SourceState, seed: int) -> None:
         self._state = state
+        self._draw = random.Random(f"scheduler/{seed}/{state.name}")
 
-    def on(self, ask: Ask, error: CarriageError, channel: ChannelState, now: float) -> None:
-        """The ask ended with an error that is its own."""
-        state = self._state
-        lane = state.lanes[channel.lane]
+    def judge(
+        self, flight: RangeInFlight, error: CarriageError, channel: ChannelState, now: float
+    ) -> Retry | EndTask | None:
+        """The range ended with an error that is its own.
+
+        The source's health and the lane are told what the error says of them; all else is the caller's.
+
+        Returns:
+            What follows for the range; None where its task is cancelled.
+        """
+        lane = self._state.lanes[channel.lane]
+        health = self._state.health
         # A source that drips as a whole is slow, and its ranges are not to blame.
-        alive = state.health.answered_at >= ask.asked_at and not state.health.least.drips
+        alive = health.answered_at >= flight.sent_at and not health.least.drips
         if isinstance(error, ServerBusy | ServerError):
-            lane.alive_at = now
-            state.health.answered(now)
-            state.health.complained(now, error)
-            if isinstance(error, ServerBusy):
-                lane.concurrency.refused(now, lane.open_channels)
-        if ask.work.gone:
-            return
+            self._complained(error, lane, now)
+        if flight.task.cancelled:
+            return None
         if error.disposition is Disposition.PERMANENT:
-            self._doubt(ask, error, channel, now)
-        elif error.disposition is Disposition.DEFERRED:
-            state.requeue(ask, ask.spent, ask.tries)
-            state.defer_when_closed(now, error)
-        elif made_progress(ask.cursor - ask.start, ask.stop - ask.start):
-            state.requeue(ask, 0, 0)
-        else:
-            spent = ask.spent + cost(
-                error,
-                first_of_channel=channel.open and not channel.answered,
-                source_alive=alive,
-                link_up=lane.phase(now) is Phase.UP,
-            )
-            self._try_again(ask, error, spent, now)
+            return self._doubt(flight, error, channel, now)
+        if error.disposition is Disposition.DEFERRED:
+            return Retry(flight.retries_used, flight.tries, flight.doubted, link_closed=True)
+        if made_progress(flight.cursor - flight.start, flight.stop - flight.start):
+            return Retry(0, 0, flight.doubted)
+        price = cost(
+            error,
+            first_of_channel=channel.open and not channel.answered,
+            source_alive=alive,
+            link_up=lane.phase(now) is Phase.UP,
+        )
+        return self._try_again(flight, error, flight.retries_used + price, now)
 
-    def _doubt(self, ask: Ask, error: CarriageError, channel: ChannelState, now: float) -> None:
-        """An answer that would end the work: asked for again, as often as its class is doubted. What gives
+    def _complained(self, error: ServerBusy | ServerError, lane: LaneState, now: float) -> None:
+        """The server said something of itself: it is there, and asks for patience."""
+        lane.silence.heard(now)
+        self._state.health.answered(now)
+        self._state.health.complained(now, error)
+        if isinstance(error, ServerBusy):
+            lane.concurrency.refused(now, lane.open_channels)
+
+    def _doubt(
+        self, flight: RangeInFlight, error: CarriageError, channel: ChannelState, now: float
+    ) -> Retry | EndTask:
+        """An answer that would end the task: asked for again, as often as its class is doubted. What gives
         nothing but odd answers from the start may sit behind this very connection, so that another one is
         opened."""
         state = self._state
-        state.lanes[channel.lane].alive_at = now
+        state.lanes[channel.lane].silence.heard(now)
         state.health.doubted(now)
         if isinstance(error, ODD):
             state.health.complained(now, error)
         if isinstance(error, RangesIgnored):
             state.ignored_a_range()
-        tries = ask.doubted + 1
+        tries = flight.doubted + 1
         if tries >= state.doubts.tries(error):
             state.doubts.true()
-            state.give_up(ask.work, error)
-            return
+            return EndTask(error)
         seconds = pause(tries)
-        not_before = now + seconds if seconds and not state.whole else 0.0
-        state.requeue(ask, ask.spent, ask.tries, not_before, doubted=tries)
-        if not channel.answered and channel.number in state.channels:
-            state.hang(channel)
+        return Retry(
+            flight.retries_used,
+            flight.tries,
+            tries,
+            now + seconds if seconds and not state.whole else 0.0,
+            elsewhere=not channel.answered,
+        )
 
-    def _try_again(self, ask: Ask, error: CarriageError, spent: int, now: float) -> None:
-        tries = ask.tries + 1
-        if spent >= BUDGET:
-            place = f"{ask.request.object.path!r} at {ask.request.offset}"
+    def _try_again(
+        self, flight: RangeInFlight, error: CarriageError, used: int, now: float
+    ) -> Retry | EndTask:
+        tries = flight.tries + 1
+        if used >= BUDGET:
+            place = f"{flight.request.object.path!r} at {flight.request.offset}"
             kind = SourceUnread if isinstance(error, ReadFailed) else RangeSpent
-            self._state.give_up(
-                ask.work, kind(f"{self._state.name}: {place} failed {tries} times, the last time: {error}")
-            )
-            return
-        seconds = wait(tries, self._state.draw)
+            return EndTask(kind(f"{self._state.name}: {place} failed {tries} times, the last time: {error}"))
+        seconds = wait(tries, self._draw)
         if isinstance(error, TransientError) and error.retry_after is not None:
             seconds = max(seconds, error.retry_after)
-        self._state.requeue(ask, spent, tries, now + seconds if seconds else 0.0)
+        return Retry(used, tries, flight.doubted, now + seconds if seconds else 0.0)
 
-    def lane_refused(self, lane: LaneState, error: CarriageError, now: float) -> None:
-        """No connection is to be had at all (TLS, say), and no range is to blame. One machine of many may
-        have another certificate: it takes some in a row. Other lanes may do; this one is tried again in a
-        minute. Where none is left the works end with the error."""
-        lane.refusals += 1
-        if lane.refusals < _REFUSALS:
-            return
-        lane.refusals = 0
-        lane.refused = True
-        lane.next_dial = now + _REFUSED_PAUSE
-        if all(other.refused for other in self._state.lanes):
-            for other in self._state.lanes:
-                other.refused = False
-                other.next_dial = float("-inf")
-            self._state.give_up_all(error)
+
+def cost(error: CarriageError, *, first_of_channel: bool, source_alive: bool, link_up: bool) -> int:
+    """Units of BUDGET that the error costs its range.
+
+    Args:
+        error: What the range ended with.
+        first_of_channel: The channel had opened and never answered anything.
+        source_alive: Bytes came from the source since the range was asked for.
+        link_up: False where the link is known to be down or closed.
+    """
+    if error.disposition is not Disposition.TRANSIENT or not link_up:
+        return 0
+    if isinstance(error, ServerBusy):
+        return 0
+    if isinstance(error, ReadFailed):
+        return BUDGET // 3  # no network is in between: it does not go better for waiting
+    if isinstance(error, ServerError):
+        return 1
+    if isinstance(error, StalledError):
+        return 3 if source_alive else 0
+    if isinstance(error, ConnectionLost):
+        return 1 if first_of_channel else 0
+    return 0
+
+
+def wait(tries: int, draw: random.Random) -> float:
+    """Seconds before try number `tries` + 1: doubling from 0.25 s to 5 s, up to a fifth less by chance,
+    so that ranges that failed together do not come back together. The first repeat is at once."""
+    if tries <= 1:
+        return 0.0
+    full = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(16, tries - 2))
+    return full * (1.0 - 0.2 * draw.random())
+
+
+def made_progress(received: int, length: int) -> bool:
+    """Whether an answer that broke off had come far enough to give the budget back."""
+    return received >= min(PROGRESS, -(-length // 2)) and received > 0

@@ -1,4 +1,7 @@
-"""What the scheduler moves about: works, the pieces of them that wait, and the asks that are out."""
+"""What the scheduler moves about: fetch tasks, the ranges of them that wait, and the ranges in flight.
+
+Each class writes its own fields; everybody else calls its methods (`tests/transfer/test_ownership.py`).
+"""
 
 from __future__ import annotations
 
@@ -20,19 +23,36 @@ class Count:
     wire: int = 0
     resent: int = 0
 
+    def received(self, payload: int, resent: int) -> None:
+        """Bytes of ranges came: `payload` of them for the first time, `resent` once more."""
+        self.payload += payload
+        self.resent += resent
+
+    def add_wire(self, count: int) -> None:
+        """`count` bytes were read off a connection."""
+        self.wire += count
+
     def frozen(self) -> TransferCounts:
         return TransferCounts(payload_bytes=self.payload, wire_bytes=self.wire, resent_bytes=self.resent)
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class FetchTask:
     """One shard's (or one direct read's) part in a source's queue, in positions of its address map.
 
-    order: less is served first, among works that are as far `behind`: how often it gave way to others, since
-    nothing came of it. fruitless: how often what was out for it was dropped without a byte.
-    write: takes the bytes of a position. arrived: what was written. again: what had been counted as payload
-    before, and has to cross once more. missing: bytes that are wanted and have not arrived. complete: called
-    when all that is wanted has arrived.
+    Attributes:
+        key: The engine's name for the task.
+        order: Less is served first, among tasks that are as far `behind`.
+        map: Where each position lies in the source's objects.
+        write: Takes the bytes of a position.
+        arrived: The positions that were written.
+        again: Positions that had been counted as payload before, and have to cross once more.
+        counts: Bytes by link.
+        missing: Bytes that are wanted and have not arrived.
+        complete: Called by the driver when all that is wanted has arrived.
+        cancelled: Nobody wants the task any more; what is in flight for it is thrown away when it comes.
+        behind: How often it gave way to others, since nothing came of it.
+        fruitless: How often in a row what was in flight for it was dropped without a byte.
     """
 
     key: int
@@ -44,79 +64,167 @@ class Work:
     counts: dict[str, Count] = field(default_factory=dict)
     missing: int = 0
     complete: Callable[[], None] | None = None
-    gone: bool = False
+    cancelled: bool = False
     behind: int = 0
     fruitless: int = 0
 
+    def want(self, count: int) -> None:
+        """`count` bytes more are to be fetched."""
+        self.missing += count
+
+    def arrive(self, link: str, start: int, stop: int) -> tuple[list[Stretch], int, int]:
+        """Positions [start, stop) came over the link.
+
+        Returns:
+            What of them is new, in rising order; how many bytes that is; and how many of all that came had
+            crossed before.
+        """
+        fresh = self.arrived.add(start, stop)
+        new = 0
+        for low, high in fresh:
+            new += high - low
+        received = stop - start
+        repeated = received - new
+        if self.again:
+            for low, high in fresh:
+                repeated += sum(b - a for a, b in self.again.remove(low, high))
+        self.count(link).received(received - repeated, repeated)
+        self.missing -= new
+        self.fruitless = 0
+        return fresh, new, repeated
+
+    def lose(self, start: int, stop: int) -> list[Stretch]:
+        """Positions [start, stop) read wrong and have to cross once more. Returns those that had arrived."""
+        lost = self.arrived.remove(start, stop)
+        for low, high in lost:
+            self.again.add(low, high)
+        return lost
+
+    def cancel(self) -> None:
+        """Nobody wants it any more."""
+        self.cancelled = True
+
+    def drop_fruitless(self) -> int:
+        """What was in flight for it was dropped. Returns how often in a row that was so without a byte."""
+        self.fruitless += 1
+        return self.fruitless
+
+    def fall_behind(self) -> None:
+        """It gives way to tasks that fell behind less often. The queue has to be put in order after it."""
+        self.behind += 1
+        self.fruitless = 0
+
     def count(self, link: str) -> Count:
+        """The link's counts, which the caller may add to."""
         found = self.counts.get(link)
         if found is None:
             found = self.counts[link] = Count()
         return found
-
-    def took(self, link: str, fresh: list[Stretch], received: int) -> int:
-        """Count `received` bytes of which `fresh` were new; returns how many were sent once more."""
-        count = self.count(link)
-        new = sum(stop - start for start, stop in fresh)
-        repeated = received - new
-        if self.again:
-            for start, stop in fresh:
-                repeated += sum(b - a for a, b in self.again.remove(start, stop))
-        count.payload += received - repeated
-        count.resent += repeated
-        return repeated
 
     def frozen_counts(self) -> dict[str, TransferCounts]:
         return {link: count.frozen() for link, count in sorted(self.counts.items())}
 
 
 @dataclass(slots=True, eq=False)
-class Piece:
-    """Positions [start, stop) of one segment that nobody has asked for. spent: of the retry budget. tries: in
-    vain. doubted: odd answers in a row."""
+class PendingRange:
+    """Positions [start, stop) of one segment that are to be asked for.
 
-    work: Work
+    Attributes:
+        retries_used: Units of the retry budget (`error_policy.BUDGET`).
+        tries: How often it was asked for in vain.
+        doubted: Odd answers in a row.
+    """
+
+    task: FetchTask
     segment: int
     start: int
     stop: int
-    spent: int = 0
+    retries_used: int = 0
     tries: int = 0
     doubted: int = 0
 
+    def split(self, size: int) -> PendingRange:
+        """Take the first `size` bytes off, as a range of their own; the others stay."""
+        start = self.start
+        self.start = start + size
+        return PendingRange(
+            self.task, self.segment, start, self.start, self.retries_used, self.tries, self.doubted
+        )
+
+    def join(self, following: PendingRange) -> None:
+        """Take in the range that begins where this one stops. What either has used up counts for both."""
+        self.stop = following.stop
+        self.retries_used = max(self.retries_used, following.retries_used)
+        self.tries = max(self.tries, following.tries)
+        self.doubted = max(self.doubted, following.doubted)
+
 
 @dataclass(slots=True, eq=False)
-class Ask:
-    """A range that is out on a channel. `cursor` is the position of the next byte; ahead: bytes that were
-    out over the lane before it. copies: all that are out for the range, this one among them."""
+class RangeInFlight:
+    """A range that was asked for on a channel.
+
+    Attributes:
+        request: What the channel was asked; its tag is the range's name.
+        channel: The channel's number.
+        sent_at: When it was asked for (seconds); the channel's opening, where that was later.
+        alone: Whether nothing else was in flight on the channel, so that its first byte tells a round trip.
+        ahead: Bytes that were in flight over the lane before it.
+        retries_used, tries, doubted: As of `PendingRange`.
+        cursor: The position of the next byte.
+        first_at: When its first byte came; None before.
+        last_at: When its last byte came; 0 before.
+        copies: All ranges that are in flight for the same positions, this one among them; one list, which
+            the copies share.
+        ended: Answered, failed or dropped.
+    """
 
     request: RangeRequest
-    work: Work
+    task: FetchTask
     segment: int
     start: int
     stop: int
     channel: int
-    asked_at: float
+    sent_at: float
     alone: bool
     ahead: int = 0
-    spent: int = 0
+    retries_used: int = 0
     tries: int = 0
     doubted: int = 0
     cursor: int = 0
     first_at: float | None = None
     last_at: float = 0.0
-    copies: list[Ask] = field(default_factory=list)
+    copies: list[RangeInFlight] = field(default_factory=list)
     ended: bool = False
 
     def __post_init__(self) -> None:
         self.copies.append(self)
 
     @property
-    def rest(self) -> int:
+    def remaining(self) -> int:
+        """Bytes that have not come."""
         return self.stop - self.cursor
+
+    def restart_clock(self, now: float) -> None:
+        """Its channel has only now opened: it is not late for what came before."""
+        self.sent_at = now
+
+    def received(self, count: int, now: float) -> bool:
+        """`count` bytes came at the cursor. Returns whether they are the first."""
+        self.cursor += count
+        self.last_at = now
+        if self.first_at is None:
+            self.first_at = now
+            return True
+        return False
+
+    def end(self) -> None:
+        """It is over, whole or not."""
+        self.ended = True
+        self.copies.remove(self)
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class Open:
     """Open a channel over lane number `lane`, known as `channel` from now on."""
 
     lane: int
@@ -132,7 +240,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
+class Close:
     """Close a channel; its events no longer matter."""
 
     channel: int
@@ -140,10 +248,10 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The work ends with this error; nothing more is asked for it."""
+    """The task ends with this error; nothing more is asked for it."""
 
     key: int
     error: CarriageError
 
 
-Action = Dial | Send | Hang | GiveUp
+Action = Open | Send | Close | GiveUp

@@ -7,68 +7,69 @@ the old ones stay silent, and other shards wait, those that were tried go behind
 
 from __future__ import annotations
 
-from skyhaul_connectors.transfer.schedule.fetch_task import Work
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask
+from skyhaul_connectors.transfer.schedule.lane import ChannelState
 from skyhaul_connectors.transfer.schedule.state import SourceState
 
 _AFTER, _ROUND_TRIPS = 3.0, 5.0
-"""Seconds, or round trips, for which a range is given its time."""
+"""Seconds, or round trips, for which a range is given its time. Chosen, not measured."""
 
 _LONGEST = 60.0
-"""Seconds between two turns, where none brings more than the last: each takes twice as long."""
+"""Seconds between two turns, where none brings more than the last: each takes twice as long. Chosen."""
 
 _FRUITLESS = 2
-"""Times that what is out for a work is dropped without a byte; once is every outage."""
+"""Times that what is in flight for a task is dropped without a byte; once is every outage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The channels are to be dropped, and then the tasks to fall behind."""
+
+    channels: Sequence[ChannelState] = ()
+    tasks: Sequence[FetchTask] = ()
+
+
+NOBODY = Turn()
 
 
 class GivingWay:
-    """Lets works of one source fall behind."""
+    """Says which tasks of one source are to fall behind."""
 
     def __init__(self, state: SourceState) -> None:
         self._state = state
         self._pause = 0.0
         self._next = 0.0
 
-    def look(self, now: float) -> None:
-        """Call it about once a second while something is missing."""
+    def look(self, now: float) -> Turn:
+        """Whose turn is over, `now` (seconds). Call it about once a second while something is missing."""
         state = self._state
         if not state.health.least.below(_AFTER):
             self._pause = 0.0
-            return
+            return NOBODY
         if now < self._next:
-            return
-        tried: set[int] = set()
-        slow = []
-        for channel in state.channels.values():
-            lane = state.lanes[channel.lane]
-            if not channel.asks or lane.silent_since is not None:
-                continue
-            patience = max(_AFTER, _ROUND_TRIPS * lane.estimate.slow_rtt)
-            if now - channel.asks[0].asked_at >= patience:
-                slow.append(channel)
-                tried.update(ask.work.key for ask in channel.asks)
-        works = [state.works[key] for key in tried if key in state.works]
-        if not works or not state.queue.has_others(works):
-            return
+            return NOBODY
+        slow = [channel for channel in state.channels.values() if self._is_slow(channel, now)]
+        tried = {flight.task.key for channel in slow for flight in channel.in_flight}
+        tasks = [state.tasks[key] for key in tried if key in state.tasks]
+        if not tasks or not state.queue.has_others(tasks):
+            return NOBODY
         self._pause = min(_LONGEST, max(_AFTER, 2 * self._pause))
         self._next = now + self._pause
-        for channel in slow:
-            state.hang(channel)
-        self._fall_behind(works)
+        return Turn(slow, tasks)
 
-    def dropped(self, works: set[int]) -> None:
-        """What was out for these works (by key) was dropped, though the source can be reached."""
-        fruitless = []
-        for key in works:
-            work = self._state.works.get(key)
-            if work is not None:
-                work.fruitless += 1
-                if work.fruitless >= _FRUITLESS:
-                    fruitless.append(work)
-        if fruitless and self._state.queue.has_others(fruitless):
-            self._fall_behind(fruitless)
+    def dropped(self, keys: Iterable[int]) -> Sequence[FetchTask]:
+        """What was in flight for these tasks (by key) was dropped, though the source can be reached. Returns
+        those that are to fall behind."""
+        tasks = self._state.tasks
+        fruitless = [tasks[key] for key in keys if key in tasks and tasks[key].drop_fruitless() >= _FRUITLESS]
+        return fruitless if fruitless and self._state.queue.has_others(fruitless) else ()
 
-    def _fall_behind(self, works: list[Work]) -> None:
-        for work in works:
-            work.behind += 1
-            work.fruitless = 0
-        self._state.queue.reorder()
+    def _is_slow(self, channel: ChannelState, now: float) -> bool:
+        lane = self._state.lanes[channel.lane]
+        if not channel.in_flight or lane.silent:
+            return False
+        patience = max(_AFTER, _ROUND_TRIPS * lane.estimate.slow_rtt)
+        return now - channel.in_flight[0].sent_at >= patience

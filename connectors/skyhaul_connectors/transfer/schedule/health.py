@@ -12,9 +12,26 @@ from skyhaul_schemas.errors import (
 from skyhaul_schemas.units import exact_size, format_duration, format_size
 
 _MARGIN = 0.95
+"""Of `give_up_after`, after which the verdict comes, so that it is given before the time is over, ticks and
+pauses included (`test_verdicts` asks for two minutes). Chosen, not measured."""
+
 _RETRIAL = 10.0
+"""Seconds of silence that work gets after the source was found silent, instead of all its patience.
+Chosen, not measured."""
+
 _PROGRESS = 16 * 1024
+"""Bytes that are as good as a whole range for a source that fails: the smallest range. Chosen."""
+
 _STUCK = 10.0
+"""Seconds without a byte after which what is wanted does not move (`moves`): a segment that somebody waits
+for then enters a full spool. Chosen, not measured."""
+
+_COMPLAINT_HOLDS = 60.0
+"""Seconds without a further error after which new work begins with a clean slate. Chosen, not measured."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+"""Seconds that requests pause after a 429 or 503 that names no time: doubled with each in a row. Chosen."""
+
 _DOUBTED = 4.0
 """Seconds after an odd answer in which the next one is on its way: twice the longest pause."""
 
@@ -28,6 +45,17 @@ class SourceHealth:
     `patience` is as good as silent. Time in which it could not deliver more does not count (`look`).
 
     A verdict is remembered: work that is added later gets a short trial, not the full time again.
+
+    Args:
+        name: The source's, for messages.
+        patience: Seconds of silence, and of less than `min_rate`, until it is a verdict.
+        give_up_after: Seconds of nothing but errors until it is one.
+        min_rate: Bytes a second; 0 asks for nothing.
+
+    Attributes:
+        answered_at: When a byte or an answer came last (seconds); -inf before.
+        paused_until: Until when the server asked for no requests (seconds); -inf where it did not.
+        least: The mean that `min_rate` is held against.
     """
 
     def __init__(self, name: str, *, patience: float, give_up_after: float, min_rate: float = 0.0) -> None:
@@ -52,7 +80,7 @@ class SourceHealth:
         """There is work again after there was none."""
         self._since = now
         self.least.begin(now)
-        if now - self._complained_at > 60.0:
+        if now - self._complained_at > _COMPLAINT_HOLDS:
             self._failing_since = None
 
     def answered(self, now: float) -> None:
@@ -88,7 +116,7 @@ class SourceHealth:
         if isinstance(error, ServerBusy):
             asked = error.retry_after
             if asked is None:
-                asked = min(10.0, 0.5 * 2.0 ** min(8, self._busy_in_a_row))
+                asked = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(8, self._busy_in_a_row))
             if now + asked > self.paused_until:
                 self._busy_in_a_row += 1
                 self.paused_until = now + asked

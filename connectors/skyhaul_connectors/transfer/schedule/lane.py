@@ -1,4 +1,4 @@
-"""One lane as the scheduler knows it: its channels, what it delivers, and whether it has gone silent."""
+"""One lane as the scheduler knows it: its channels, what is in flight over them, and what it delivers."""
 
 from __future__ import annotations
 
@@ -8,153 +8,359 @@ from dataclasses import dataclass, field
 
 from skyhaul_connectors.links.profile.schedule import Phase
 from skyhaul_connectors.links.shared_link import LinkState
-from skyhaul_connectors.transfer.schedule.fetch_task import Ask, Count, Work
+from skyhaul_connectors.transfer.schedule.fetch_task import Count, FetchTask, RangeInFlight
 from skyhaul_connectors.transfer.schedule.pace import SMALLEST_RANGE, Concurrency, Estimate
+from skyhaul_connectors.transfer.schedule.silence import PROBE_EVERY, SLOWEST_PROBE, SilenceAlarm
 from skyhaul_schemas.job.link_terms import Role
 
 ALWAYS_UP = LinkState(Phase.UP, float("inf"))
 
-FIRST_SILENCE, LONGEST_SILENCE = 1.0, 64.0
-"""Seconds without a byte before a lane is probed; each false alarm doubles it."""
+_REFUSALS = 6
+"""Connections in a row that must be refused before a lane counts as refused: of the machines behind one name
+some may have another certificate, say. Chosen, not measured."""
 
-LONG_SILENCE = 3.0
-"""Seconds after the alarm from which on a byte that comes by itself ends an outage and is no false alarm."""
+_REFUSED_PAUSE = 60.0
+"""Seconds until a refused lane is tried again. Chosen, not measured."""
 
-PROBE_EVERY, SLOWEST_PROBE, PROBES = 0.25, 5.0, 4
-"""Seconds between probes at first and after a long silence; how many are out at once."""
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class LanePolicy:
+    """What holds for a lane from outside: the link's state, its role and its limits.
+
+    Attributes:
+        look: Tells the link's state at `now` (seconds, as the scheduler's); None: it is always up.
+        role: When the lane carries; see `link_roles`.
+        policed: Whether its state may change at any time from outside, so that it is looked at often.
+        needed: Whether an overflow link is asked for now.
+        room: Payload bytes that may be asked for beyond what is in flight; None is no limit.
+        paced: Whether something waits for the link's own pace, or for an emulated link.
+    """
+
+    look: Callable[[float], LinkState] | None = None
+    role: Role = "primary"
+    policed: bool = False
+    needed: Callable[[], bool] = _never
+    room: Callable[[float], float] | None = None
+    paced: Callable[[], bool] = _never
+
+
+NO_POLICY = LanePolicy()
 
 
 @dataclass(slots=True, eq=False)
 class ChannelState:
-    """One channel: `asks` in the order in which they will be answered. answered: something came back
-    since it opened. reported: its last word was an error of a range, so its end is nobody else's fault."""
+    """One channel.
+
+    Attributes:
+        number: The scheduler's name for it.
+        lane: The number of its lane.
+        connecting_since: When it was asked to open (seconds).
+        probe: Opened to see whether a silent lane is back.
+        open: Connected.
+        pipelines: Takes several requests at once.
+        answered: Something came back since it opened.
+        reported: Its last word was an error of a range, so that its end is nobody else's fault.
+        in_flight: Its ranges, in the order in which they will be answered.
+        outstanding: Bytes of them that have not come.
+        last_at: When its last byte came (seconds); 0 before.
+        last_task: Whose its last range was.
+    """
 
     number: int
     lane: int
-    dialled_at: float
+    connecting_since: float
     probe: bool = False
     open: bool = False
     pipelines: bool = False
     answered: bool = False
     reported: bool = False
-    asks: deque[Ask] = field(default_factory=deque)
+    in_flight: deque[RangeInFlight] = field(default_factory=deque)
     outstanding: int = 0
     last_at: float = 0.0
-    last_work: Work | None = None
+    last_task: FetchTask | None = None
+
+    def opened(self, now: float) -> None:
+        """It is connected."""
+        self.open = True
+        for flight in self.in_flight:
+            flight.restart_clock(now)
+
+    def proved_pipelining(self, proved: bool) -> None:
+        """Whether it takes several requests at once."""
+        self.pipelines = proved
+
+    def promote(self) -> None:
+        """A probe that got through is a channel like any other."""
+        self.probe = False
+
+    def heard(self, now: float) -> None:
+        """Bytes were read off its connection."""
+        self.last_at = now
+
+    def sent(self, flight: RangeInFlight) -> None:
+        """The range was asked for on it."""
+        self.in_flight.append(flight)
+        self.outstanding += flight.remaining
+
+    def received(self, count: int, now: float) -> None:
+        """`count` bytes of its first range came."""
+        self.outstanding -= count
+        self.last_at = now
+        self.answered = True
+        self.reported = False
+
+    def ended(self, flight: RangeInFlight) -> None:
+        """The range is over, whole or not."""
+        self.in_flight.remove(flight)
+        self.outstanding -= flight.remaining
+        self.last_task = flight.task
+
+    def answered_whole(self) -> None:
+        """An answer came to its end as it should."""
+        self.answered = True
+        self.reported = False
+
+    def answered_error(self, *, by_server: bool) -> None:
+        """An error took a range's place. by_server: it is an answer, so that the connection works."""
+        self.reported = True
+        if by_server:
+            self.answered = True
+
+
+class ConnectBackoff:
+    """When a lane may connect next, after connections that failed or were refused.
+
+    Attributes:
+        next_at: From when on a connection may be opened (seconds).
+        failed: Turns of failed connections since one opened.
+        refused: No connection is to be had at all (TLS, say); other lanes may do.
+    """
+
+    def __init__(self) -> None:
+        self.next_at = float("-inf")
+        self.failed = 0
+        self.refused = False
+        self._refusals = 0
+
+    def opened(self, now: float) -> None:
+        """A connection opened."""
+        self.failed = 0
+        self.refused = False
+        self._refusals = 0
+        self.next_at = min(self.next_at, now)
+
+    def at_once(self, now: float) -> None:
+        """The first probe of a silent lane waits for nothing."""
+        self.next_at = now
+
+    def probed(self, now: float, interval: float) -> None:
+        """A probe goes out; the next one `interval` seconds later."""
+        self.next_at = now + interval
+
+    def connect_failed(self, now: float) -> None:
+        """Connections that fail together count once: else a dozen of them would make the longest pause at
+        once, and a link that comes back soon would be missed."""
+        if self.failed and now < self.next_at:
+            return
+        self.failed += 1
+        pause = min(SLOWEST_PROBE, PROBE_EVERY * 2.0 ** min(8, self.failed - 1))
+        self.next_at = max(self.next_at, now + pause)
+
+    def refuse(self, now: float) -> bool:
+        """A connection was refused for good. Returns whether the lane now counts as refused, for a minute."""
+        self._refusals += 1
+        if self._refusals < _REFUSALS:
+            return False
+        self._refusals = 0
+        self.refused = True
+        self.next_at = now + _REFUSED_PAUSE
+        return True
+
+    def forgive(self) -> None:
+        """All lanes were refused: new tasks may try again at once."""
+        self.refused = False
+        self.next_at = float("-inf")
 
 
 class LaneState:
-    """Counters, channels and the silence of one lane. `look(now)` tells the link's state.
+    """The channels of one lane, what is in flight over them, and what the lane is measured to be.
 
-    role, and `needed` of an overflow link: see `roles`, which sets `standby`. ruled: its state may change at
-    any time from outside. room(now): bytes that may be asked for beyond what is out; None is no limit.
-    paced: whether something waits for the link's pace.
+    Sums over the channels are kept here and nowhere else; `invariants` says what they must be.
 
-    A lane with asks out and no byte for a second is *silent*: it is probed with new connections, and
-    when one opens, those that stayed silent are dropped and opened anew, since waiting for a TCP stream
-    that backs off costs seconds. Each alarm that brought nothing makes the next one wait longer.
+    Attributes:
+        number: Its place among the source's lanes.
+        link: The link's name in counts and statistics.
+        policy: What holds for it from outside.
+        estimate, concurrency: What was measured of it, and how many connections follow from that.
+        silence: Whether it is too quiet.
+        backoff: When it may connect next.
+        channels: By number, open or connecting.
+        accepting: Those that may take a further range: all that have nothing in flight, and pipelining
+            ones with room.
+        depth: Bytes that a pipelining channel may have outstanding before it takes a further range.
+        limit: Bytes that the lane may have outstanding before it takes a further range.
+        counts: Bytes over the lane so far.
+        outstanding: Bytes in flight.
+        in_flight_count: Ranges in flight.
+        open_channels: How many of its channels are connected.
+        standby: Its role does not ask for it now (`link_roles`).
     """
 
-    def __init__(
-        self, number: int, link: str, most: int, look: Callable[[float], LinkState] | None = None
-    ) -> None:
+    def __init__(self, number: int, link: str, max_connections: int, policy: LanePolicy = NO_POLICY) -> None:
         self.number = number
         self.link = link
-        self._look = look
+        self.policy = policy
         self._seen = ALWAYS_UP
-        self._seen_until = float("inf") if look is None else float("-inf")
+        self._seen_until = float("inf") if policy.look is None else float("-inf")
         self.estimate = Estimate()
-        self.concurrency = Concurrency(most)
+        self.concurrency = Concurrency(max_connections)
+        self.silence = SilenceAlarm()
+        self.backoff = ConnectBackoff()
         self.channels: dict[int, ChannelState] = {}
-        self.roomy: dict[int, ChannelState] = {}
+        self.accepting: dict[int, ChannelState] = {}
         self.depth = 0
         self.limit = 0
         self.counts = Count()
         self.outstanding = 0
+        self.in_flight_count = 0
         self.open_channels = 0
-        self.asks = 0
-        self.waiting_since = 0.0
-        self.alive_at = float("-inf")
-        self.silent_since: float | None = None
-        self.outages = 0
-        self.next_dial = float("-inf")
-        self.failed_dials = 0
-        self.refused = False
-        self.refusals = 0
-        self.role: Role = "primary"
-        self.ruled = False
         self.standby = False
-        self.needed: Callable[[], bool] = lambda: False
-        self.room: Callable[[float], float] | None = None
-        self.paced: Callable[[], bool] = lambda: False
-        self._patience_for_bytes = FIRST_SILENCE
+
+    # -- what is asked of it
 
     def look(self, now: float) -> LinkState:
         """The link's state, and until when (in the caller's time) it holds at least."""
-        if self._look is not None and now >= self._seen_until:
-            self._seen = self._look(now)
+        if self.policy.look is not None and now >= self._seen_until:
+            self._seen = self.policy.look(now)
             self._seen_until = self._seen.until
         return self._seen
 
     def phase(self, now: float) -> Phase:
+        """The link's state alone."""
         return self.look(now).phase
 
-    def held_back(self, now: float) -> bool:
+    def throttled(self, now: float) -> bool:
         """Whether our own pace, a cap or the link itself (an emulated one) keeps back what the source has or
         would send."""
-        return self.paced() or (self.room is not None and self.room(now) < SMALLEST_RANGE)
+        policy = self.policy
+        return policy.paced() or (policy.room is not None and policy.room(now) < SMALLEST_RANGE)
+
+    @property
+    def silent(self) -> bool:
+        """Whether bytes are waited for and have not come for too long."""
+        return self.silence.since is not None
 
     @property
     def usable(self) -> bool:
-        return self.silent_since is None and not self.standby
+        """Whether ranges may be asked for over it."""
+        return self.silence.since is None and not self.standby
 
     @property
     def busy(self) -> int:
-        """Channels with something asked of them."""
-        return sum(1 for channel in self.channels.values() if channel.asks)
+        """Channels with something in flight."""
+        return sum(1 for channel in self.channels.values() if channel.in_flight)
 
-    def dialling_for(self, now: float) -> float:
-        """Seconds since the first of the connections that are there was dialled; 0 where there is none."""
-        return now - min((channel.dialled_at for channel in self.channels.values()), default=now)
-
-    def threshold(self) -> float:
-        """Seconds without a byte that make a lane silent."""
-        if self.estimate.rtt is None:
-            return max(3.0, self._patience_for_bytes)
-        return max(self._patience_for_bytes, 1.5 * self.estimate.slow_rtt + 0.4)
+    def connecting_for(self, now: float) -> float:
+        """Seconds since the first of the channels that are there was asked to open; 0 where there is none."""
+        return now - min((channel.connecting_since for channel in self.channels.values()), default=now)
 
     def silence_due(self) -> float | None:
         """When the lane becomes silent if no byte comes; None while nothing is waited for."""
-        if not self.asks or self.silent_since is not None:
-            return None
-        return max(self.alive_at, self.waiting_since) + self.threshold()
+        return self.silence.due(self.estimate) if self.in_flight_count else None
 
-    def probe_interval(self, now: float) -> float:
-        since = now if self.silent_since is None else self.silent_since
-        return min(SLOWEST_PROBE, max(PROBE_EVERY, (now - since) / 120))
+    # -- channels
+
+    def add(self, channel: ChannelState) -> None:
+        """The channel is being opened."""
+        self.channels[channel.number] = self.accepting[channel.number] = channel
+
+    def opened(self, channel: ChannelState, now: float, *, timed: bool) -> None:
+        """The channel is connected. timed: what that took is a round trip."""
+        channel.opened(now)
+        self.accepting[channel.number] = channel
+        self.open_channels += 1
+        self.backoff.opened(now)
+        self.silence.heard(now)
+        if timed:
+            self.estimate.saw_first_byte(now, now - channel.connecting_since)
+
+    def pipelines(self, channel: ChannelState, proved: bool) -> None:
+        """Whether the channel takes several requests at once."""
+        if channel.pipelines != proved:
+            channel.proved_pipelining(proved)
+            self.accepting[channel.number] = channel
+
+    def full(self, channel: ChannelState) -> None:
+        """The channel takes nothing more until something of what it has came in."""
+        del self.accepting[channel.number]
+
+    def forget(self, channel: ChannelState) -> None:
+        """The channel is no more. Its ranges are still to be ended."""
+        del self.channels[channel.number]
+        self.accepting.pop(channel.number, None)
+        if channel.open:
+            self.open_channels -= 1
+
+    # -- ranges
+
+    def allow(self, depth: int, limit: int) -> None:
+        """How many bytes a pipelining channel, and the whole lane, may have in flight."""
+        self.depth = depth
+        self.limit = limit
+
+    def sent(self, channel: ChannelState, flight: RangeInFlight, now: float) -> None:
+        """The range was asked for on the channel."""
+        if not self.in_flight_count:
+            self.silence.waits(now)
+        channel.sent(flight)
+        self.outstanding += flight.remaining
+        self.in_flight_count += 1
+
+    def heard(self, channel: ChannelState, count: int, now: float) -> None:
+        """`count` bytes, whatever they are, were read off the channel's connection."""
+        channel.heard(now)
+        self.silence.heard(now)
+        self.counts.add_wire(count)
+
+    def received(self, channel: ChannelState, flight: RangeInFlight, count: int, now: float) -> None:
+        """`count` bytes of the channel's first range came."""
+        if flight.received(count, now) and flight.alone:
+            self.estimate.saw_first_byte(now, now - flight.sent_at)
+        channel.received(count, now)
+        if channel.pipelines and channel.outstanding < self.depth:
+            self.accepting[channel.number] = channel
+        self.outstanding -= count
+        self.silence.heard(now)
+        self.estimate.delivered(now, count)
+
+    def ended(self, channel: ChannelState, flight: RangeInFlight) -> None:
+        """The channel's range is over, whole or not."""
+        channel.ended(flight)
+        self.outstanding -= flight.remaining
+        self.in_flight_count -= 1
+        if channel.number in self.channels:
+            self.accepting[channel.number] = channel
+
+    # -- how it is doing
 
     def fall_silent(self, now: float) -> None:
-        self.silent_since = now
-        self.next_dial = now
-        if self.alive_at > float("-inf"):
-            self.outages += 1
+        """No byte came for too long: it is probed at once."""
+        self.silence.begin(now)
+        self.backoff.at_once(now)
 
-    def wake(self, *, false_alarm: bool) -> None:
-        """The silence is over: a byte came by itself (a false alarm), or a probe got through."""
-        self.silent_since = None
-        self._patience_for_bytes = min(LONGEST_SILENCE, 2 * self._patience_for_bytes)
-        if not false_alarm:
-            self.estimate.forget_rate()
-
-    def calm(self) -> None:
-        """A range came through whole: silence is worth an alarm after a second again."""
-        self._patience_for_bytes = FIRST_SILENCE
-
-    def dial_failed(self, now: float) -> None:
-        """Dials that fail together count once: else a dozen of them would make the longest pause at once,
-        and a link that comes back soon would be missed."""
-        if self.failed_dials and now < self.next_dial:
+    def end_silence(self, *, false_alarm: bool) -> None:
+        """A byte came by itself (a false alarm), or a probe got through: the link may be another one now."""
+        self.silence.end()
+        if false_alarm:
             return
-        self.failed_dials += 1
-        pause = min(SLOWEST_PROBE, PROBE_EVERY * 2.0 ** min(8, self.failed_dials - 1))
-        self.next_dial = max(self.next_dial, now + pause)
+        for channel in self.channels.values():
+            channel.promote()
+        self.estimate.forget_rate()
+
+    def stand_by(self, standby: bool) -> None:
+        """Whether its role does not ask for it now."""
+        self.standby = standby

@@ -18,7 +18,12 @@ RECENT = 30.0
 
 
 class LeastRate:
-    """rate: bytes a second of all connections of the source together; 0 asks for nothing. over: seconds."""
+    """The mean rate of one source, and what it should be.
+
+    Attributes:
+        rate: Bytes a second of all connections of the source together; 0 asks for nothing.
+        over: Seconds that count, of which the mean is kept.
+    """
 
     def __init__(self, rate: float, over: float) -> None:
         self.rate = rate

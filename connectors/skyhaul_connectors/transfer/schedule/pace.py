@@ -23,7 +23,7 @@ FIRST_GUESS = 50e6 / 8
 BEST_GUESS = 200e6 / 8
 """The same where too little costs more: connections take round trips to open, and rest for nothing."""
 
-FEWEST, MOST = 8, 256
+MIN_CONNECTIONS, MAX_CONNECTIONS = 8, 256
 """Bounds of the connections to one source, whatever the formula says."""
 
 GAIN, MANY = 1.35, 128
@@ -31,15 +31,20 @@ GAIN, MANY = 1.35, 128
 leaves gaps, 1.6 brings no more), and how many are many."""
 
 RANGES_A_SECOND = 400.0
-"""Each costs some 0.2 ms of CPU here, and its answer a head of 300 bytes."""
+"""Each costs some 0.2 ms of CPU here, and its answer a head of 300 bytes (docs/transfer.md, "What a byte
+costs")."""
 
 SMALLEST_RANGE, LARGEST_RANGE = 16 * 1024, 1024 * 1024
+"""Bounds in bytes. At the first a head of 300 bytes is 2 % of what crosses; above the second one range
+holds what others could repair. Chosen; what lies in between was measured, see STEADY_RANGE."""
 
 STEADY_RANGE, STEADY_ROUNDS = 20 * 1024, 2
 """Least bytes of a range while each of MANY connections has at least so many of them before it.
 Over TLS nothing of a record of 16 KiB is seen before it is whole, and a range of just that size with its head
 would be followed only when all of it was in: the link was left 5 % idle on geo. Towards the end even shares
-count for more. 32 KiB are more than what CUBIC sends in a round trip where it loses (test_side_by_side)."""
+count for more. 32 KiB are more than what CUBIC sends in a round trip where it loses (test_side_by_side).
+`benchmarks/links`, geo CUBIC 64 MiB, in turns: 0.892 of the link with 16 KiB, 0.909 with 20, 0.898 with 24;
+over TLS 0.844 with 16, 0.914 with 20, 0.887 with 22 (docs/transfer.md)."""
 
 FIRST_RANGE, TRIAL_RANGE = 12 * 1024, 8 * 1024
 """What a fresh connection is asked for first: with its head (a packet of its own from nginx) it fits the
@@ -47,11 +52,18 @@ ten segments that a server may send at once (RFC 6928), so that the answer is wh
 The second is for the very first request, which may be cut in two to try pipelining."""
 
 _BIN = 0.05
+"""Seconds of a bin of the rate: a twentieth of its window. Chosen, not measured."""
+
 _SETTLED = 4
+"""Samples, of one round trip each, after which a rate is more than a ramp's first windows. Chosen."""
 
 
 class RateMeter:
-    """Bytes per second over the last `window` seconds, counted in bins of 50 ms."""
+    """Bytes per second over the last `window` seconds, counted in bins of 50 ms.
+
+    Attributes:
+        total: Bytes so far.
+    """
 
     def __init__(self, window: float = 1.0) -> None:
         self._bins: deque[list[float]] = deque()
@@ -82,6 +94,7 @@ class Estimate:
     """
 
     _RTT_WINDOW, _RTT_WINDOWS = 10.0, 6
+    """Seconds of a window, and how many are looked back at: a minute. Chosen, not measured."""
 
     def __init__(self) -> None:
         self._floors: deque[tuple[int, float]] = deque(maxlen=self._RTT_WINDOWS)
@@ -101,13 +114,13 @@ class Estimate:
 
     @property
     def usual_rtt(self) -> float:
-        """Half of the last first bytes came sooner (seconds)."""
+        """Median of the last 64 times to a first byte (seconds); 1 before there is one."""
         ordered = self._in_order()
         return ordered[len(ordered) // 2]
 
     @property
     def slow_rtt(self) -> float:
-        """A first byte later than this is late: nine of ten of the last ones came sooner (seconds)."""
+        """90th percentile of the last 64 times to a first byte (seconds); 1 before there is one."""
         ordered = self._in_order()
         return ordered[min(len(ordered) - 1, len(ordered) * 9 // 10)]
 
@@ -151,6 +164,10 @@ class Estimate:
         self._recent.append(seconds)
         self._ordered = None
 
+    def delivered(self, now: float, count: int) -> None:
+        """`count` bytes of ranges came."""
+        self.meter.add(now, count)
+
     def sample(self, rate: float) -> None:
         """The lane delivered `rate` while it had all the work it could take."""
         self._samples.append(rate)
@@ -169,11 +186,14 @@ class Concurrency:
     """
 
     _RECOVERY = 5.0
-    _STEEPEST = 3
+    """Seconds until the ceiling rises by one. Chosen, not measured."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._ceiling = float(most)
+    _STEEPEST = 3
+    """How many times the formula's number it climbs to at most. Chosen, not measured."""
+
+    def __init__(self, max_connections: int) -> None:
+        self._max_connections = max_connections
+        self._ceiling = float(max_connections)
         self._raised_at = 0.0
         self._kept = 0
         self._climbed = 0
@@ -185,19 +205,19 @@ class Concurrency:
 
     def target(self, now: float, estimate: Estimate, waited: float = 0.0) -> int:
         """Connections to keep while there is work for them; at least 1. waited: seconds since the first one
-        was dialled. While none has opened the round trip is at least that long, and the more connections
-        will be needed: so they are dialled one after the other, at the pace at which their first windows
-        will come over a link of FIRST_GUESS, and a long path is not left idle for a round trip."""
+        was asked to open. While none has opened the round trip is at least that long, and the more
+        connections will be needed: so they open one after the other, at the pace at which their first
+        windows will come over a link of FIRST_GUESS, and a long path is not left idle for a round trip."""
         self._recover(now)
         if estimate.rtt is None:
-            wanted = max(2 * FEWEST, round(FIRST_GUESS * waited / WINDOW))
+            wanted = max(2 * MIN_CONNECTIONS, round(FIRST_GUESS * waited / WINDOW))
         else:
             if not self._kept and estimate.rate is None:
-                self._kept = max(FEWEST, round(BEST_GUESS * estimate.rtt / WINDOW))
-            by_formula = max(FEWEST, round((estimate.rate or FIRST_GUESS) * estimate.rtt / WINDOW))
+                self._kept = max(MIN_CONNECTIONS, round(BEST_GUESS * estimate.rtt / WINDOW))
+            by_formula = max(MIN_CONNECTIONS, round((estimate.rate or FIRST_GUESS) * estimate.rtt / WINDOW))
             wanted = max(self._kept, by_formula, min(self._climbed, self._STEEPEST * by_formula))
-            self._kept = min(wanted, MOST)
-        return max(1, min(wanted, MOST, self._most, int(self._ceiling)))
+            self._kept = min(wanted, MAX_CONNECTIONS)
+        return max(1, min(wanted, MAX_CONNECTIONS, self._max_connections, int(self._ceiling)))
 
     def observe(self, now: float, estimate: Estimate, channels: int, busy: bool) -> None:
         """Look at the goodput of the last round trips; call it often, it keeps its own periods: a sample of
@@ -217,11 +237,11 @@ class Concurrency:
             self._judged_at, self._judged = now, total
             if rate > 1.08 * self._best:
                 self._best = rate
-                self._climbed = min(MOST, round(channels * 1.5))
+                self._climbed = min(MAX_CONNECTIONS, round(channels * 1.5))
 
     def refused(self, now: float, channels: int) -> None:
         """The server asked for less: halve, at most once a second."""
-        if now - self._raised_at < 1.0 and self._ceiling < self._most:
+        if now - self._raised_at < 1.0 and self._ceiling < self._max_connections:
             return
         self._ceiling = max(1.0, min(self._ceiling, channels) / 2)
         self._raised_at = now
@@ -232,9 +252,9 @@ class Concurrency:
         self._raised_at = now + 6 * self._RECOVERY
 
     def _recover(self, now: float) -> None:
-        steps = int((now - self._raised_at) / self._RECOVERY) if self._ceiling < self._most else 0
+        steps = int((now - self._raised_at) / self._RECOVERY) if self._ceiling < self._max_connections else 0
         if steps > 0:
-            self._ceiling = min(float(self._most), self._ceiling + steps)
+            self._ceiling = min(float(self._max_connections), self._ceiling + steps)
             self._raised_at = now
 
 

@@ -1,13 +1,16 @@
 """The scheduler of one source: which range goes to which channel, and when channels open and close.
 
 Sans-I/O: events come in as method calls with `now` (seconds, monotonic), `decide(now)` answers with
-actions, `wakeup(now)` says when to ask again at the latest. A byte that is wanted is *waiting* (a piece
-in the queue), *out* (an ask on a channel, or copies of it on several), or *arrived*; each byte is accepted
-once.
+actions, `wakeup(now)` says when to ask again at the latest. A byte that is wanted *waits* (in the queue), is
+*in flight* (a range on a channel, or copies of it on several), or has *arrived*; each byte is accepted once.
 
-The queue is served in the order of works, then positions. A lane takes what its channels have room for,
+The queue is served in the order of tasks, then positions. A lane takes what its channels have room for,
 so that lanes share by what they deliver; near the end a slow lane leaves the rest to one that will have
 it done sooner.
+
+The parts judge, and this module carries out what they say: `link_roles` which lanes carry, `giving_way` whose
+turn is over, `error_policy` what follows from an error. `connecting` opens channels, and `assignment` and
+`hedging` send ranges, by the state's own methods.
 """
 
 from __future__ import annotations
@@ -16,34 +19,59 @@ from collections.abc import Iterable, Sequence
 
 from skyhaul_connectors.links.profile.schedule import Phase
 from skyhaul_connectors.transfer.intervals import Stretch
-from skyhaul_connectors.transfer.schedule.assignment import Assigning
-from skyhaul_connectors.transfer.schedule.connecting import Dialling
-from skyhaul_connectors.transfer.schedule.error_policy import Blame
-from skyhaul_connectors.transfer.schedule.fetch_task import Action, Ask, Hang, Work
+from skyhaul_connectors.transfer.schedule.assignment import Assignment
+from skyhaul_connectors.transfer.schedule.connecting import Connecting, stale
+from skyhaul_connectors.transfer.schedule.error_policy import EndTask, ErrorPolicy
+from skyhaul_connectors.transfer.schedule.fetch_task import Action, FetchTask, RangeInFlight
 from skyhaul_connectors.transfer.schedule.giving_way import GivingWay
 from skyhaul_connectors.transfer.schedule.health import SourceHealth
-from skyhaul_connectors.transfer.schedule.lane import LONG_SILENCE, PROBE_EVERY, LaneState
-from skyhaul_connectors.transfer.schedule.link_roles import Roles
+from skyhaul_connectors.transfer.schedule.hedging import Hedging
+from skyhaul_connectors.transfer.schedule.invariants import step
+from skyhaul_connectors.transfer.schedule.lane import ChannelState, LaneState
+from skyhaul_connectors.transfer.schedule.link_roles import LinkRoles
+from skyhaul_connectors.transfer.schedule.silence import LONG_SILENCE, PROBE_EVERY
 from skyhaul_connectors.transfer.schedule.state import SourceState
 from skyhaul_schemas.errors import (
     CarriageError,
     ConnectionLost,
     Disposition,
+    LinkClosed,
     ServerBusy,
     ServerError,
     StalledError,
 )
 
 ASK_DEADLINE = 90.0
-"""Seconds without a byte after which a channel with an ask is dropped, whatever its own deadlines say."""
+"""Seconds without a byte after which a channel with a range in flight is dropped, whatever its own deadlines
+say. A last resort behind those of the sources; chosen, not measured."""
 
 _TICK = 0.1
-_DIAL_TICK = 0.02
+"""Seconds between two looks while ranges are in flight: late ones, samples of the rate, silence. Chosen: a
+tenth of the second after which silence counts."""
+
+_CONNECT_TICK = 0.02
+"""The same while no round trip is known, when connections are opened one after the other: at 50 Mbit/s one
+more is due each 2.3 ms (`pace.Concurrency.target`), so that some nine are opened at a look. Chosen."""
+
 _LOOK_ROUND = 1.0
+"""Seconds between two looks for stalled channels and for tasks that should give way, which go through all
+channels. Chosen: both wait for seconds anyway."""
+
+_LEAST_SLEEP = 0.001
+"""Seconds that `wakeup` is ahead of `now` at least, so that a due time that has passed cannot spin."""
 
 
 class SourceScheduler:
-    """Schedules the ranges of one source over its lanes. `max_connections` is the source's, over all."""
+    """Schedules the ranges of one source over its lanes.
+
+    Args:
+        name: The source's, for messages.
+        lanes: The ways to it, best first.
+        max_connections: The source's, over all lanes together.
+        health: The source's clocks.
+        wait_for_contact: Sleep while no link has a contact, instead of putting tasks off.
+        seed: Of the waits before repeats.
+    """
 
     def __init__(
         self,
@@ -56,15 +84,14 @@ class SourceScheduler:
         seed: int = 0,
     ) -> None:
         self.name = name
-        self._state = SourceState(
-            name, lanes, max_connections, health, wait_for_contact=wait_for_contact, seed=seed
-        )
-        self._assigning = Assigning(self._state)
-        self._blame = Blame(self._state)
+        self._state = SourceState(name, lanes, max_connections, health)
+        self._wait_for_contact = wait_for_contact
+        self._assignment = Assignment(self._state)
+        self._hedging = Hedging(self._state)
+        self._errors = ErrorPolicy(self._state, seed)
         self._giving_way = GivingWay(self._state)
-        self._dialling = Dialling(self._state, self._giving_way)
-        self._roles = Roles(self._state)
-        self._state.judge_roles = self._roles.judge
+        self._connecting = Connecting(self._state)
+        self._roles = LinkRoles(self._state)
         self._next_look = 0.0
         self._next_count = 0.0
 
@@ -91,217 +118,182 @@ class SourceScheduler:
         """Bytes a second that the source should bring."""
         return self._state.health.least.rate
 
-    # -- work
+    # -- tasks
 
-    def add(self, work: Work) -> None:
-        """Take the work up; its segments come by `want`."""
-        self._state.works[work.key] = work
+    def add(self, task: FetchTask) -> None:
+        """Take the task up; its segments come by `want`."""
+        self._state.add(task)
 
+    @step
     def want(self, key: int, segment: int, now: float) -> None:
-        """Fetch what has not arrived of the segment."""
-        work = self._state.works.get(key)
-        if work is not None:
-            for start, stop in work.arrived.gaps(*work.map.stretch(segment)):
-                self._state.want(work, start, stop, segment, now)
+        """Fetch what has not arrived of the segment. Once for each segment, until it is lost by `again`."""
+        task = self._state.tasks.get(key)
+        if task is not None:
+            for start, stop in task.arrived.gaps(*task.map.stretch(segment)):
+                self._state.want(task, start, stop, segment, now)
 
+    @step
     def again(self, key: int, stretches: Iterable[Stretch], now: float) -> None:
         """Fetch stretches once more that had arrived: they read wrong. Others are left as they are."""
-        work = self._state.works.get(key)
-        if work is None:
+        task = self._state.tasks.get(key)
+        if task is None:
             return
         for start, stop in stretches:
-            for low, high in work.arrived.remove(start, stop):
-                work.again.add(low, high)
-                for segment in work.map.touched(low, high):
-                    first, last = work.map.stretch(segment)
-                    self._state.want(work, max(low, first), min(high, last), segment, now)
+            for low, high in task.lose(start, stop):
+                for segment in task.map.touched(low, high):
+                    first, last = task.map.stretch(segment)
+                    self._state.want(task, max(low, first), min(high, last), segment, now)
 
+    @step
     def remove(self, key: int) -> None:
-        """The work is no longer wanted."""
-        work = self._state.works.get(key)
-        if work is not None:
-            self._state.remove(work)
+        """The task is no longer wanted."""
+        task = self._state.tasks.get(key)
+        if task is not None:
+            self._state.remove(task)
 
-    def redial(self, link: str) -> None:
-        """Drop the channels over `link`: what was out on them is asked for anew, at the link's new rate."""
+    @step
+    def reconnect(self, link: str) -> None:
+        """Drop the channels over `link`: what was in flight on them is asked for anew, at its new rate."""
         for lane in self._state.lanes:
             if lane.link == link:
                 for channel in list(lane.channels.values()):
-                    self._state.hang(channel)
+                    self._state.close(channel)
 
     # -- events of channels
 
-    def ask_of(self, tag: int) -> Ask | None:
-        """The ask that a request's tag stands for, None once it ended."""
-        return self._state.asks.get(tag)
+    def in_flight(self, tag: int) -> RangeInFlight | None:
+        """The range that a request's tag stands for, None once it ended."""
+        return self._state.in_flight.get(tag)
 
+    @step
     def opened(self, number: int, now: float, *, timed: bool = True) -> None:
+        """The channel is connected. timed: what that took is a round trip."""
         channel = self._state.channels.get(number)
         if channel is None:
             return
-        lane = self.lanes[channel.lane]
-        channel.open = True
-        lane.roomy[number] = channel
-        lane.open_channels += 1
-        lane.failed_dials = 0
-        lane.refused = False
-        lane.refusals = 0
-        lane.next_dial = min(lane.next_dial, now)
-        lane.alive_at = now
-        if timed:
-            lane.estimate.saw_first_byte(now, now - channel.dialled_at)
-        for ask in channel.asks:
-            ask.asked_at = now
-        if lane.silent_since is not None:
-            self._dialling.redial(lane)
+        lane = self._state.lanes[channel.lane]
+        lane.opened(channel, now, timed=timed)
+        if lane.silent:
+            self._end_outage(lane)
 
+    @step
     def pipelines(self, number: int, proved: bool) -> None:
         """Whether the channel takes several requests at once."""
         channel = self._state.channels.get(number)
-        if channel is not None and channel.pipelines != proved:
-            channel.pipelines = proved
-            self.lanes[channel.lane].roomy[number] = channel
+        if channel is not None:
+            self._state.lanes[channel.lane].pipelines(channel, proved)
 
+    @step
     def wire(self, number: int, count: int, now: float) -> None:
         """`count` bytes were read off the channel's connection: a sign of life, whatever they are (what a
         channel keeps or passes over is not told of otherwise)."""
         channel = self._state.channels.get(number)
         if channel is None:
             return
-        lane = self.lanes[channel.lane]
-        lane.alive_at = channel.last_at = now
-        lane.counts.wire += count
-        if channel.asks and channel.asks[0].request.whole:
+        lane = self._state.lanes[channel.lane]
+        lane.heard(channel, count, now)
+        flight = channel.in_flight[0] if channel.in_flight else None
+        if flight is not None and flight.request.whole:
             # What lies before the range in a whole object is let go by unseen.
             self._state.health.received(now, count)
-        work = channel.asks[0].work if channel.asks else channel.last_work
-        if work is not None:
-            work.count(lane.link).wire += count
+        task = channel.last_task if flight is None else flight.task
+        if task is not None:
+            task.count(lane.link).add_wire(count)
 
-    def received(self, ask: Ask, count: int, now: float) -> list[Stretch]:
-        """`count` more bytes of the ask at its cursor. Returns the positions to write: what is new."""
+    @step
+    def received(self, flight: RangeInFlight, count: int, now: float) -> list[Stretch]:
+        """`count` more bytes of the range at its cursor. Returns the positions to write: what is new."""
         state = self._state
-        channel = state.channels[ask.channel]
-        lane = self.lanes[channel.lane]
-        start = ask.cursor
-        ask.cursor = stop = start + count
-        ask.last_at = channel.last_at = lane.alive_at = now
-        if ask.first_at is None:
-            ask.first_at = now
-            if ask.alone:
-                lane.estimate.saw_first_byte(now, now - ask.asked_at)
-        channel.answered = True
-        channel.reported = False
-        channel.outstanding -= count
-        if channel.pipelines and channel.outstanding < lane.depth:
-            lane.roomy[channel.number] = channel
-        lane.outstanding -= count
-        lane.estimate.meter.add(now, count)
+        channel = state.channels[flight.channel]
+        lane = state.lanes[channel.lane]
+        start = flight.cursor
+        lane.received(channel, flight, count, now)
         state.health.received(now, count)
-        if lane.silent_since is not None:
-            if now - lane.silent_since >= LONG_SILENCE:
-                # One stream tried again just in time; the others would back off for as long as it was silent.
-                self._dialling.redial(lane)
-            else:
-                lane.wake(false_alarm=True)
-        work = ask.work
-        if work.gone:
-            return []
-        work.fruitless = 0
-        fresh = work.arrived.add(start, stop)
-        repeated = work.took(lane.link, fresh, count)
-        lane.counts.payload += count - repeated
-        lane.counts.resent += repeated
-        new = sum(b - a for a, b in fresh)
-        work.missing -= new
-        state.missing -= new
+        fresh = state.arrived(flight, lane, start, start + count)
+        if lane.silent:
+            self._heard_in_silence(lane, now)
         return fresh
 
-    def finished(self, ask: Ask, now: float) -> None:
+    @step
+    def finished(self, flight: RangeInFlight, now: float) -> None:
         """The answer was whole."""
-        if ask.cursor != ask.stop:
-            self.failed(ask, ConnectionLost(f"{self.name}: an answer ended {ask.rest} bytes early"), now)
+        state = self._state
+        if flight.cursor != flight.stop:
+            error = ConnectionLost(f"{self.name}: an answer ended {flight.remaining} bytes early")
+            self.failed(flight, error, now)
             return
-        channel = self._state.channels[ask.channel]
-        self._state.end(ask, channel)
-        channel.answered = True
-        channel.reported = False
-        self.lanes[channel.lane].calm()
-        self._state.health.succeeded()
-        self._state.took_whole(ask)
+        channel = state.channels[flight.channel]
+        state.end(flight, channel)
+        channel.answered_whole()
+        state.lanes[channel.lane].silence.reset_backoff()
+        state.health.succeeded()
+        state.took_whole(flight)
 
-    def failed(self, ask: Ask, error: CarriageError, now: float) -> None:
+    @step
+    def failed(self, flight: RangeInFlight, error: CarriageError, now: float) -> None:
         """The answer was an error; the channel goes on, or its `closed` follows."""
-        channel = self._state.channels[ask.channel]
-        self._state.end(ask, channel)
-        self._blame.on(ask, error, channel, now)
-        channel.reported = True
-        if isinstance(error, ServerBusy | ServerError):
-            channel.answered = True
+        channel = self._state.channels[flight.channel]
+        self._state.end(flight, channel)
+        self._bear(flight, error, channel, now)
+        channel.answered_error(by_server=isinstance(error, ServerBusy | ServerError))
 
+    @step
     def closed(self, number: int, error: CarriageError | None, now: float) -> None:
-        """The channel's last event. Its first ask bears the error, the others were only behind it."""
+        """The channel's last event. Its first range bears the error, the others were only behind it."""
         state = self._state
         channel = state.channels.get(number)
         if channel is None:
             return
         lane = state.forget(channel)
-        if error is not None and not channel.open:
-            state.health.connect_failed(error)
-            refused = now - channel.dialled_at < 1.0 + 3 * lane.estimate.slow_rtt
-            if lane.open_channels and refused and error.disposition is Disposition.TRANSIENT:
-                lane.concurrency.capped(now, lane.open_channels)
-            lane.dial_failed(now)
-        blame = error if channel.open and not channel.reported else None
-        for ask in list(channel.asks):
-            state.end(ask, channel)
-            if blame is not None:
-                self._blame.on(ask, blame, channel, now)
-                blame = None
+        failed_to_open = error if not channel.open else None
+        if failed_to_open is not None:
+            self._connecting.failed(failed_to_open, channel, lane, now)
+        cause = error if channel.open and not channel.reported else None
+        for flight in list(channel.in_flight):
+            state.end(flight, channel)
+            if cause is not None:
+                self._bear(flight, cause, channel, now)
+                cause = None
             else:
-                state.requeue(ask, ask.spent, ask.tries)
-        if error is None or channel.open:
+                state.requeue(flight, flight.retries_used, flight.tries)
+        if failed_to_open is None:
             return
-        if error.disposition is Disposition.PERMANENT:
-            self._blame.lane_refused(lane, error, now)
+        if failed_to_open.disposition is Disposition.PERMANENT:
+            if self._connecting.refused(lane, now):
+                state.give_up_all(failed_to_open)
         else:
-            state.defer_when_closed(now, error)
+            self._defer_when_closed(now, failed_to_open)
 
     # -- decisions
 
+    @step
     def decide(self, now: float) -> list[Action]:
         """What to do now: to be carried out in order, each action once."""
         state = self._state
-        self._roles.look(now)
+        for channel in self._roles.surplus(now):
+            state.close(channel)
         if state.missing:
-            if now >= self._next_count:
-                self._next_count = now + _TICK
-                state.health.look(now, counts=state.could_deliver(now))
-            verdict = state.health.verdict(now, state.closed(now))
-            if verdict is not None:
-                state.give_up_source(verdict)
-            state.defer_when_closed(now)
+            self._judge_source(now)
         state.queue.release(now)
         if state.missing:
             for lane in state.lanes:
-                self._dialling.watch(lane, now)
+                self._connecting.watch(lane, now)
             if now >= self._next_look:
                 self._next_look = now + _LOOK_ROUND
                 self._drop_stalled(now)
-                self._giving_way.look(now)
+                self._give_way(now)
             if now >= state.health.paused_until:
                 for lane in state.lanes:
-                    self._dialling.dial(lane, now)
+                    self._connecting.connect(lane, now)
                 for lane in state.lanes:
-                    self._assigning.assign(lane, now)
-                self._assigning.hedge(now)
-        actions, state.actions = state.actions, []
-        return actions
+                    self._assignment.assign(lane, now)
+                self._hedging.look(now)
+        return state.take_actions()
 
     def wakeup(self, now: float) -> float | None:
         """When `decide` must be called at the latest, None where only an event can change anything."""
         state = self._state
-        if state.actions:
+        if state.due:
             return now
         if not state.missing:
             return None
@@ -312,22 +304,93 @@ class SourceScheduler:
         if state.health.paused_until > now:
             due.append(state.health.paused_until)
         for lane in state.lanes:
-            if lane.phase(now) is not Phase.UP or lane.ruled:
-                due.append(lane.look(now).until)
-            if lane.silent_since is not None or lane.next_dial > now:
-                due.append(lane.next_dial if lane.next_dial > now else now + PROBE_EVERY)
-            elif lane.channels and lane.estimate.rtt is None:
-                due.append(now + _DIAL_TICK)
-            elif lane.asks:
-                due.append(now + _TICK)
-        return max(now + 0.001, min(due))
+            due.append(_due(lane, now))
+        return max(now + _LEAST_SLEEP, min(due))
 
     # -- inside
+
+    def _bear(self, flight: RangeInFlight, error: CarriageError, channel: ChannelState, now: float) -> None:
+        """The range, which has ended, bears the error."""
+        state = self._state
+        verdict = self._errors.judge(flight, error, channel, now)
+        if verdict is None:
+            return
+        if isinstance(verdict, EndTask):
+            state.give_up(flight.task, verdict.error)
+            return
+        state.requeue(
+            flight, verdict.retries_used, verdict.tries, verdict.not_before, doubted=verdict.doubted
+        )
+        if verdict.link_closed:
+            self._defer_when_closed(now, error)
+        if verdict.elsewhere and channel.number in state.channels:
+            state.close(channel)
+
+    def _judge_source(self, now: float) -> None:
+        """Give up what waits where the source has been silent or failing too long, or no link is there."""
+        state = self._state
+        if now >= self._next_count:
+            self._next_count = now + _TICK
+            held = now < state.health.paused_until
+            state.health.look(now, counts=not held and self._roles.could_deliver(now))
+        verdict = state.health.verdict(now, self._roles.closed(now))
+        if verdict is not None:
+            state.give_up_source(verdict)
+        self._defer_when_closed(now)
+
+    def _defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
+        """Where no lane has a contact (or the only one was `told` so), tasks are put off at once, unless
+        the haul waits for the next contact."""
+        if self._wait_for_contact:
+            return
+        told_so = isinstance(told, LinkClosed) and len(self._state.lanes) == 1
+        if self._state.missing and (told_so or self._roles.closed(now)):
+            self._state.give_up_all(self._roles.why_closed(now))
+
+    def _heard_in_silence(self, lane: LaneState, now: float) -> None:
+        since = lane.silence.since
+        if since is not None and now - since >= LONG_SILENCE:
+            # One stream tried again just in time; the others would back off for as long as it was silent.
+            self._end_outage(lane)
+        else:
+            lane.end_silence(false_alarm=True)
+
+    def _end_outage(self, lane: LaneState) -> None:
+        """The lane is back: what stayed silent is dropped, and opens anew at the next decision."""
+        dropped: set[int] = set()
+        for channel in stale(lane):
+            dropped.update(flight.task.key for flight in channel.in_flight)
+            self._state.close(channel)
+        behind = self._giving_way.dropped(dropped)
+        if behind:
+            self._state.fall_behind(behind)
+        lane.end_silence(false_alarm=False)
+
+    def _give_way(self, now: float) -> None:
+        turn = self._giving_way.look(now)
+        for channel in turn.channels:
+            self._state.close(channel)
+        if turn.tasks:
+            self._state.fall_behind(turn.tasks)
 
     def _drop_stalled(self, now: float) -> None:
         state = self._state
         for channel in list(state.channels.values()):
-            if not channel.asks or now - max(channel.last_at, channel.asks[0].asked_at) <= ASK_DEADLINE:
+            flights = channel.in_flight
+            if not flights or now - max(channel.last_at, flights[0].sent_at) <= ASK_DEADLINE:
                 continue
-            state.actions.append(Hang(channel.number))
-            self.closed(channel.number, StalledError(f"{self.name}: no byte for {ASK_DEADLINE:g}s"), now)
+            state.tell_to_close(channel)
+            error = StalledError(f"{self.name}: no byte for {ASK_DEADLINE:g}s")
+            self.closed(channel.number, error, now)
+
+
+def _due(lane: LaneState, now: float) -> float:
+    """When the lane may have something to decide; inf where only an event can change that."""
+    due = float("inf")
+    if lane.phase(now) is not Phase.UP or lane.policy.policed:
+        due = lane.look(now).until
+    if lane.silent or lane.backoff.next_at > now:
+        return min(due, lane.backoff.next_at if lane.backoff.next_at > now else now + PROBE_EVERY)
+    if lane.channels and lane.estimate.rtt is None:
+        return min(due, now + _CONNECT_TICK)
+    return min(due, now + _TICK) if lane.in_flight_count else due
