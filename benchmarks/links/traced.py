@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from skyhaul_connectors.transfer.intervals import Stretch
-from skyhaul_connectors.transfer.schedule.fetch_task import Action, Ask
+from skyhaul_connectors.transfer.schedule.fetch_task import Action, RangeInFlight
 from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 
 _STEP = 0.005
@@ -33,7 +33,9 @@ class Trace:
         self._looked = 0.0
         received, decide = SourceScheduler.received, SourceScheduler.decide
 
-        def noting_received(scheduler: SourceScheduler, ask: Ask, count: int, now: float) -> list[Stretch]:
+        def noting_received(
+            scheduler: SourceScheduler, ask: RangeInFlight, count: int, now: float
+        ) -> list[Stretch]:
             fresh = received(scheduler, ask, count, now)
             self._note(sum(stop - start for start, stop in fresh))
             return fresh
@@ -70,7 +72,7 @@ class Trace:
         for lane in scheduler.lanes:
             estimate = lane.estimate
             self._engine.append(
-                [now, lane.open_channels, lane.outstanding, estimate.rtt, estimate.rate, lane.asks,
+                [now, lane.open_channels, lane.outstanding, estimate.rtt, estimate.rate, lane.in_flight_count,
                  scheduler.missing, lane.depth, estimate.meter.total]
             )  # fmt: skip
 

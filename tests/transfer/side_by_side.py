@@ -15,7 +15,7 @@ from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.links.shared_link import SharedLink
 from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
-from skyhaul_connectors.transfer.schedule.fetch_task import Work
+from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
 from skyhaul_connectors.transfer.source_driver import SourceDriver
@@ -92,10 +92,10 @@ async def _haul(haul: Haul, link: SharedLink, number: int) -> Seen:
         if not left[index]:
             seen.ended[index] = loop.time()
 
-    driver.scheduler.add(Work(0, 0, address, write))
+    driver.scheduler.add(FetchTask(0, 0, address, write))
     for index in range(len(address.segments)):
         driver.scheduler.want(0, index, loop.time())
-    driver.poke()
+    driver.wake()
     while driver.scheduler.missing:
         seen.channels.append(driver.scheduler.lanes[0].open_channels)
         await asyncio.sleep(TICK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skyhaul_connectors.transfer.schedule.fetch_task import Send, Work
+from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask, Send
 from skyhaul_connectors.transfer.schedule.health import SourceHealth
 from skyhaul_connectors.transfer.schedule.lane import LaneState
 from skyhaul_connectors.transfer.schedule.pace import FIRST_RANGE
@@ -17,7 +17,7 @@ def test_on_a_long_path_every_channel_that_opened_is_asked_at_once() -> None:
     lane = LaneState(0, "geo", 256)
     scheduler = SourceScheduler("s", [lane], 256, SourceHealth("s", patience=600.0, give_up_after=120.0))
     scheduler.add(
-        Work(0, 0, AddressMap([Segment(PinnedObject("s", "0", SIZE, ""), 0, SIZE)]), lambda *_: None)
+        FetchTask(0, 0, AddressMap([Segment(PinnedObject("s", "0", SIZE, ""), 0, SIZE)]), lambda *_: None)
     )
     scheduler.want(0, 0, 0.0)
     for step in range(90):  # hand-shakes take 1.8 s
@@ -28,4 +28,4 @@ def test_on_a_long_path_every_channel_that_opened_is_asked_at_once() -> None:
         scheduler.opened(channel, 1.8, timed=False)
     asked = [action.channel for action in scheduler.decide(1.8) if isinstance(action, Send)]
     assert sorted(asked) == sorted(dialled)
-    assert all(ask.rest <= FIRST_RANGE for ask in scheduler._state.asks.values())
+    assert all(ask.remaining <= FIRST_RANGE for ask in scheduler._state.in_flight.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skyhaul_connectors.transfer.schedule.fetch_task import Ask, Dial, Send, Work
+from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask, Open, RangeInFlight, Send
 from skyhaul_connectors.transfer.schedule.health import SourceHealth
 from skyhaul_connectors.transfer.schedule.lane import LaneState
 from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
@@ -25,7 +25,7 @@ class Table:
         self.scheduler = SourceScheduler("s", [self.lane], channels, health)
         self.work, self.other, *_ = [self.add(key) for key in range(channels)]
         self.now = 0.0
-        self.asks: list[Ask] = []
+        self.asks: list[RangeInFlight] = []
         self.channels: list[int] = []
         self.decide(0.0)
         for channel in self.channels:
@@ -36,33 +36,33 @@ class Table:
             self.scheduler.received(other, SIZE, 2 * RTT)
             self.scheduler.finished(other, 2 * RTT)
 
-    def add(self, key: int) -> Work:
+    def add(self, key: int) -> FetchTask:
         segment = Segment(PinnedObject("s", str(key), SIZE, ""), 0, SIZE)
-        work = Work(key, key, AddressMap([segment]), lambda at, data: None)
+        work = FetchTask(key, key, AddressMap([segment]), lambda at, data: None)
         self.scheduler.add(work)
         self.scheduler.want(key, 0, 0.0)
         return work
 
-    def decide(self, now: float) -> list[Ask]:
+    def decide(self, now: float) -> list[RangeInFlight]:
         """The asks that went out."""
-        fresh: list[Ask] = []
+        fresh: list[RangeInFlight] = []
         for action in self.scheduler.decide(now):
             match action:
-                case Dial(_, channel):
+                case Open(_, channel):
                     self.channels.append(channel)
                 case Send(_, request):
-                    ask = self.scheduler.ask_of(request.tag)
+                    ask = self.scheduler.in_flight(request.tag)
                     assert ask is not None
                     fresh.append(ask)
         self.asks += fresh
         return fresh
 
 
-def hedged() -> tuple[Table, Ask]:
+def hedged() -> tuple[Table, RangeInFlight]:
     table = Table()
     assert table.decide(2 * RTT) == [], "it may still come in time"
     (copy,) = table.decide(0.5)
-    assert (copy.work, copy.start, copy.stop) == (table.first.work, 0, SIZE)
+    assert (copy.task, copy.start, copy.stop) == (table.first.task, 0, SIZE)
     assert table.decide(5 * RTT + 0.1) == [], "two copies, not three"
     return table, copy
 
@@ -75,7 +75,7 @@ def test_the_copy_that_comes_first_is_kept_and_the_other_counts_as_resent() -> N
     table.scheduler.finished(table.first, 0.63)
     assert table.scheduler.missing == 0
     assert table.scheduler.received(copy, 4_000, 0.64) == []
-    counts = table.work.counts["leo"] if table.first.work is table.work else table.other.counts["leo"]
+    counts = table.work.counts["leo"] if table.first.task is table.work else table.other.counts["leo"]
     assert (counts.payload, counts.resent) == (SIZE, SIZE)
 
 
@@ -144,20 +144,20 @@ def test_a_quick_link_that_rests_copies_what_a_slow_one_asked_for_last() -> None
     health = SourceHealth("s", patience=600.0, give_up_after=120.0)
     scheduler = SourceScheduler("s", [slow, quick], 6, health)
     for key in range(6):
-        work = Work(
+        work = FetchTask(
             key, key, AddressMap([Segment(PinnedObject("s", str(key), SIZE, ""), 0, SIZE)]), lambda *_: None
         )
         scheduler.add(work)
         scheduler.want(key, 0, 0.0)
 
-    def decide(now: float) -> list[Ask]:
-        found = [scheduler.ask_of(a.request.tag) for a in scheduler.decide(now) if isinstance(a, Send)]
+    def decide(now: float) -> list[RangeInFlight]:
+        found = [scheduler.in_flight(a.request.tag) for a in scheduler.decide(now) if isinstance(a, Send)]
         return [ask for ask in found if ask is not None]
 
-    def lane_of(ask: Ask) -> LaneState:
+    def lane_of(ask: RangeInFlight) -> LaneState:
         return slow if ask.channel in slow.channels else quick
 
-    asks: list[Ask] = []
+    asks: list[RangeInFlight] = []
     for turn in range(5):  # connections are dialled one after the other
         asks += decide(0.01 * turn)
     for channel in [*quick.channels, *slow.channels]:
@@ -181,13 +181,13 @@ def test_a_channel_that_has_not_connected_yet_says_nothing_of_the_round_trip() -
     lane = LaneState(0, "leo", 2)
     scheduler = SourceScheduler("s", [lane], 2, SourceHealth("s", patience=600.0, give_up_after=120.0))
     segment = Segment(PinnedObject("s", "0", SIZE, ""), 0, SIZE)
-    scheduler.add(Work(0, 0, AddressMap([segment]), lambda at, data: None))
+    scheduler.add(FetchTask(0, 0, AddressMap([segment]), lambda at, data: None))
     scheduler.want(0, 0, 0.0)
     scheduler.decide(0.0)
     (channel,) = lane.channels
     scheduler.opened(channel, 0.001, timed=False)
     assert lane.estimate.rtt is None
-    (ask,) = [scheduler.ask_of(a.request.tag) for a in scheduler.decide(0.001) if isinstance(a, Send)]
+    (ask,) = [scheduler.in_flight(a.request.tag) for a in scheduler.decide(0.001) if isinstance(a, Send)]
     assert ask is not None
     scheduler.received(ask, 1, 0.601)
     assert lane.estimate.rtt == pytest.approx(0.6)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyhaul_connectors.transfer.schedule.pace import (
-    FEWEST,
     LARGEST_RANGE,
-    MOST,
+    MAX_CONNECTIONS,
+    MIN_CONNECTIONS,
     SMALLEST_RANGE,
     STEADY_RANGE,
     Concurrency,
@@ -61,7 +61,8 @@ def test_the_round_trip_is_the_least_of_the_last_minute() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rtt", "mbit", "connections"), [(0.045, 200, 78), (0.6, 50, 256), (0.01, 10, FEWEST), (0.6, 5000, MOST)]
+    ("rtt", "mbit", "connections"),
+    [(0.045, 200, 78), (0.6, 50, 256), (0.01, 10, MIN_CONNECTIONS), (0.6, 5000, MAX_CONNECTIONS)],
 )
 def test_connections_follow_rate_times_round_trip(rtt: float, mbit: float, connections: int) -> None:
     target = Concurrency(1024).target(0.0, measured(rtt, mbit * 1e6 / 8))

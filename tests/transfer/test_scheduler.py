@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from skyhaul_connectors.transfer.intervals import IntervalSet
-from skyhaul_connectors.transfer.schedule.fetch_task import Action, Ask, Dial, GiveUp, Hang, Send, Work
+from skyhaul_connectors.transfer.schedule.fetch_task import (
+    Action,
+    Close,
+    FetchTask,
+    GiveUp,
+    Open,
+    RangeInFlight,
+    Send,
+)
 from skyhaul_connectors.transfer.schedule.health import SourceHealth
 from skyhaul_connectors.transfer.schedule.lane import LaneState
 from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
@@ -48,11 +56,11 @@ class World(RuleBasedStateMachine):
         lanes = [LaneState(0, "leo", MOST), LaneState(1, "geo", MOST)]
         health = SourceHealth("s", patience=600.0, give_up_after=120.0, min_rate=1000.0)
         self.scheduler = SourceScheduler("s", lanes, MOST, health, seed=1)
-        self.works: dict[int, Work] = {}
+        self.works: dict[int, FetchTask] = {}
         self.wanted: dict[int, IntervalSet] = {}
         self.accepted: dict[int, IntervalSet] = {}
         self.ended: dict[int, CarriageError] = {}
-        self.channels: dict[int, list[Ask]] = {}
+        self.channels: dict[int, list[RangeInFlight]] = {}
         self.open: set[int] = set()
         self.pipelining: set[int] = set()
         self.next_key = 0
@@ -64,7 +72,9 @@ class World(RuleBasedStateMachine):
         key = self.next_key
         self.next_key += 1
         objects = [PinnedObject("s", f"{key}/{i}", size, "") for i, size in enumerate(sizes)]
-        work = Work(key, key, AddressMap([Segment(o, 0, o.size) for o in objects]), lambda at, data: None)
+        work = FetchTask(
+            key, key, AddressMap([Segment(o, 0, o.size) for o in objects]), lambda at, data: None
+        )
         self.works[key] = work
         self.wanted[key] = IntervalSet()
         self.accepted[key] = IntervalSet()
@@ -143,7 +153,7 @@ class World(RuleBasedStateMachine):
             work = self.works[key]
             covered = IntervalSet(self.accepted[key])
             assert covered == work.arrived
-            for piece in (p for p in pieces if p.work is work):
+            for piece in (p for p in pieces if p.task is work):
                 assert not work.arrived.overlaps(piece.start, piece.stop), "waits, and has arrived"
                 covered.add(piece.start, piece.stop)
             for ask in self.asks_of(work):
@@ -169,8 +179,8 @@ class World(RuleBasedStateMachine):
             if channel not in self.pipelining:
                 assert len(asks) <= 1
         for lane in self.scheduler.lanes:
-            assert lane.outstanding == sum(a.rest for c in lane.channels.values() for a in c.asks)
-            assert lane.asks == sum(len(c.asks) for c in lane.channels.values())
+            assert lane.outstanding == sum(a.remaining for c in lane.channels.values() for a in c.in_flight)
+            assert lane.in_flight_count == sum(len(c.in_flight) for c in lane.channels.values())
             assert lane.open_channels == sum(c.open for c in lane.channels.values())
 
     def teardown(self) -> None:
@@ -199,15 +209,15 @@ class World(RuleBasedStateMachine):
     def carry_out(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Dial(_, channel):
+                case Open(_, channel):
                     assert channel not in self.channels
                     self.channels[channel] = []
                 case Send(channel, request):
                     if channel in self.channels:
-                        ask = self.scheduler.ask_of(request.tag)
+                        ask = self.scheduler.in_flight(request.tag)
                         if ask is not None:
                             self.channels[channel].append(ask)
-                case Hang(channel):
+                case Close(channel):
                     self.forget(channel)
                 case GiveUp(key, error):
                     self.ended[key] = error
@@ -219,13 +229,13 @@ class World(RuleBasedStateMachine):
         if ask.ended:
             self.channels[channel].pop(0)
             return
-        count = max(1, int(ask.rest * share))
-        before = IntervalSet(ask.work.arrived)
+        count = max(1, int(ask.remaining * share))
+        before = IntervalSet(ask.task.arrived)
         fresh = self.scheduler.received(ask, count, self.now)
         for start, stop in fresh:
             assert not before.overlaps(start, stop), "accepted twice"
-            if ask.work.key in self.works:
-                self.accepted[ask.work.key].add(start, stop)
+            if ask.task.key in self.works:
+                self.accepted[ask.task.key].add(start, stop)
         if ask.cursor == ask.stop:
             self.channels[channel].pop(0)
             self.scheduler.finished(ask, self.now)
@@ -239,11 +249,11 @@ class World(RuleBasedStateMachine):
         self.open.discard(channel)
         self.pipelining.discard(channel)
 
-    def asks_of(self, work: Work) -> list[Ask]:
-        return [ask for ask in self.scheduler._state.asks.values() if ask.work is work]
+    def asks_of(self, work: FetchTask) -> list[RangeInFlight]:
+        return [ask for ask in self.scheduler._state.in_flight.values() if ask.task is work]
 
     def living(self) -> list[int]:
-        return [key for key in self.works if key in self.scheduler._state.works]
+        return [key for key in self.works if key in self.scheduler._state.tasks]
 
     def connecting(self) -> list[int]:
         return sorted(set(self.channels) - self.open)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from skyhaul_connectors.transfer.schedule.fetch_task import Work
+from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 
 _FIRST = -1
@@ -23,7 +23,7 @@ class DirectRead:
         self._buffer = bytearray(segment.length)
         self._done = done
         self.failed = failed
-        self.work = Work(key, _FIRST, AddressMap([segment]), self._write)
+        self.work = FetchTask(key, _FIRST, AddressMap([segment]), self._write)
 
     def complete(self) -> None:
         self._done(bytes(self._buffer))

@@ -15,7 +15,7 @@ from contextlib import suppress
 from skyhaul_connectors.transfer.background import Background
 from skyhaul_connectors.transfer.direct_read import DirectRead
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
-from skyhaul_connectors.transfer.schedule.fetch_task import Count, Work
+from skyhaul_connectors.transfer.schedule.fetch_task import Count, FetchTask
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, SourceLanes
 from skyhaul_connectors.transfer.source_driver import SourceDriver
@@ -153,7 +153,7 @@ class TransferEngine:
         read.work.complete = complete
         scheduler.add(read.work)
         scheduler.want(key, 0, self._loop.time())
-        self.drivers[shard.source].poke()
+        self.drivers[shard.source].wake()
 
     def release(self, shard: OpenShard, *, keep: bool) -> None:
         """The caller is through with the shard. Without `keep` nothing of it stays in the spool."""
@@ -170,8 +170,8 @@ class TransferEngine:
                 if lane.link == link and lane.shared is not None:
                     lane.shared.set_pace(rate)
                     if redial:
-                        driver.scheduler.redial(link)
-                    driver.poke()
+                        driver.scheduler.reconnect(link)
+                    driver.wake()
 
     def stop(self, reason: DeferredError, flushed: Callable[[], None]) -> None:
         """All fetches end with the reason; `flushed` is called once the journal says what arrived."""
@@ -233,7 +233,7 @@ class TransferEngine:
         held = spooled.held.stretches()
         shard.durable = IntervalSet(held)
         self.resumed[shard.source] += shard.durable.total
-        shard.work = Work(
+        shard.work = FetchTask(
             shard.key,
             shard.key,
             shard.map,
@@ -261,14 +261,14 @@ class TransferEngine:
         shard.set_state(segment, SegmentState.WANTED)
         driver = self.drivers[shard.source]
         driver.scheduler.want(shard.key, segment, self._loop.time())
-        driver.poke()
+        driver.wake()
         self._intake.look_at(shard, segment)
 
     def _again(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
         if shard.error is None:
             driver = self.drivers[shard.source]
             driver.scheduler.again(shard.key, stretches, self._loop.time())
-            driver.poke()
+            driver.wake()
 
     def _write(
         self, shard: OpenShard, spooled: OpenSpoolFile, position: int, data: bytes | memoryview

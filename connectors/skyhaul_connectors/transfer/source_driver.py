@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from skyhaul_connectors.links.shared_link import LinkState
 from skyhaul_connectors.sources.protocol import Channel, HoldsBack, RangeRequest
-from skyhaul_connectors.transfer.schedule.fetch_task import Dial, GiveUp, Hang, Send
+from skyhaul_connectors.transfer.schedule.fetch_task import Close, GiveUp, Open, Send
 from skyhaul_connectors.transfer.schedule.health import SourceHealth
 from skyhaul_connectors.transfer.schedule.lane import LaneState
 from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
@@ -49,15 +49,15 @@ class SourceDriver:
             seed=settings.seed,
         )
         self._channels: dict[int, Channel] = {}
-        self._poked = False
+        self._wake_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._stopped = False
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Let the scheduler decide soon: once a turn of the loop, however much happened in it."""
-        if not self._poked and not self._stopped:
-            self._poked = True
+        if not self._wake_due and not self._stopped:
+            self._wake_due = True
             self._loop.call_soon(self._pump)
 
     def stop(self) -> None:
@@ -70,18 +70,18 @@ class SourceDriver:
         self._channels.clear()
 
     def _pump(self) -> None:
-        self._poked = False
+        self._wake_due = False
         if self._stopped:
             return
         for action in self.scheduler.decide(self._loop.time()):
             match action:
-                case Dial(lane, number):
+                case Open(lane, number):
                     self._dial(self.lanes.lanes[lane], number)
                 case Send(number, request):
                     channel = self._channels.get(number)
                     if channel is not None:
                         channel.request(request)
-                case Hang(number):
+                case Close(number):
                     channel = self._channels.pop(number, None)
                     if channel is not None:
                         channel.close()
@@ -101,12 +101,12 @@ class SourceDriver:
             self._timer = None
             return
         self._timer_at = due
-        self._timer = self._loop.call_at(due, self._wake)
+        self._timer = self._loop.call_at(due, self._timer_fired)
 
-    def _wake(self) -> None:
+    def _timer_fired(self) -> None:
         self._timer = None
         self._timer_at = float("inf")
-        self.poke()
+        self.wake()
 
     def _dial(self, lane: Lane, number: int) -> None:
         owner = _ChannelOwner(self, number)
@@ -120,45 +120,45 @@ class SourceDriver:
     def _opened(self, number: int, timed: bool) -> None:
         self.scheduler.opened(number, self._loop.time(), timed=timed)
         self._note_pipelining(number)
-        self.poke()
+        self.wake()
 
     def _received(self, number: int, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
-        ask = self.scheduler.ask_of(request.tag)
-        if ask is None:
+        flight = self.scheduler.in_flight(request.tag)
+        if flight is None:
             return
         size = len(data)
-        position = ask.cursor
-        if offset != request.offset + position - ask.start or size > ask.rest:
+        position = flight.cursor
+        if offset != request.offset + position - flight.start or size > flight.remaining:
             self._drop(number, MalformedAnswer(f"{self.name}: bytes at {offset} were not the next ones"))
             return
-        work = ask.work
-        fresh = self.scheduler.received(ask, size, self._loop.time())
+        task = flight.task
+        fresh = self.scheduler.received(flight, size, self._loop.time())
         try:
             for start, stop in fresh:
                 part = data if stop - start == size else data[start - position : stop - position]
-                work.write(start, part)
+                task.write(start, part)
         except SkyhaulError as error:
-            self.scheduler.remove(work.key)
-            self._give_up(work.key, error)
-        if fresh and not work.missing:
-            if work.complete is not None:
-                work.complete()
+            self.scheduler.remove(task.key)
+            self._give_up(task.key, error)
+        if fresh and not task.missing:
+            if task.complete is not None:
+                task.complete()
             if not self.scheduler.missing:
                 self._idle()
-        self.poke()
+        self.wake()
 
     def _finished(self, number: int, request: RangeRequest) -> None:
-        ask = self.scheduler.ask_of(request.tag)
-        if ask is not None:
-            self.scheduler.finished(ask, self._loop.time())
+        flight = self.scheduler.in_flight(request.tag)
+        if flight is not None:
+            self.scheduler.finished(flight, self._loop.time())
             self._note_pipelining(number)
-        self.poke()
+        self.wake()
 
     def _failed(self, request: RangeRequest, error: CarriageError) -> None:
-        ask = self.scheduler.ask_of(request.tag)
-        if ask is not None:
-            self.scheduler.failed(ask, error, self._loop.time())
-        self.poke()
+        flight = self.scheduler.in_flight(request.tag)
+        if flight is not None:
+            self.scheduler.failed(flight, error, self._loop.time())
+        self.wake()
 
     def _wire(self, number: int, count: int) -> None:
         self.scheduler.wire(number, count, self._loop.time())
@@ -166,14 +166,14 @@ class SourceDriver:
     def _closed(self, number: int, error: CarriageError | None) -> None:
         self._channels.pop(number, None)
         self.scheduler.closed(number, error, self._loop.time())
-        self.poke()
+        self.wake()
 
     def _drop(self, number: int, error: CarriageError) -> None:
         channel = self._channels.pop(number, None)
         if channel is not None:
             channel.close()
         self.scheduler.closed(number, error, self._loop.time())
-        self.poke()
+        self.wake()
 
     def _note_pipelining(self, number: int) -> None:
         channel = self._channels.get(number)
@@ -209,15 +209,15 @@ class _ChannelOwner:
         self._driver._closed(self._number, error)
 
 
-def _state(number: int, lane: Lane, most: int, loop: asyncio.AbstractEventLoop) -> LaneState:
-    state = LaneState(number, lane.link, most, _look(lane, loop))
+def _state(number: int, lane: Lane, max_connections: int, loop: asyncio.AbstractEventLoop) -> LaneState:
+    state = LaneState(number, lane.link, max_connections, _look(lane, loop))
     rules = lane.shared.rules if lane.shared is not None else None
     if isinstance(lane.source, HoldsBack):
         state.paced = lane.source.holds_back
     if lane.shared is not None and rules is not None:
         clock = lane.shared.clock
         state.role = rules.terms.role
-        state.ruled = True
+        state.policed = True
         state.needed = lambda: rules.needed
         if rules.allowance is not None:
             state.room = lambda now: rules.room(clock.epoch + clock.now())

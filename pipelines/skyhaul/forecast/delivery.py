@@ -20,7 +20,7 @@ from skyhaul.forecast.capacity import (
 from skyhaul.forecast.feeding import cut_to
 from skyhaul.forecast.rehearsal import TICK, Rehearsed, Sample, rehearse
 from skyhaul_connectors.links.profile.profile import LinkProfile
-from skyhaul_connectors.transfer.schedule.pace import MOST
+from skyhaul_connectors.transfer.schedule.pace import MAX_CONNECTIONS
 
 LARGEST_SAMPLE = 256 * 1024 * 1024
 """Bytes of one rehearsal."""
@@ -91,7 +91,7 @@ def deliver_with_most_connections(
     sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, spool_limit: int
 ) -> Delivery:
     """The same, were the source's `max_connections` as many as the scheduler ever opens."""
-    free = Sample(sample.source, sample.shards, MOST, sample.secure)
+    free = Sample(sample.source, sample.shards, MAX_CONNECTIONS, sample.secure)
     return deliver(free, profiles, seed=seed, spool_limit=spool_limit)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from skyhaul_connectors.transfer.schedule.fetch_task import Work
+from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask
 from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.snapshot import LEAST_LOW_WATER, LOW_WATER_SECONDS
@@ -43,7 +43,7 @@ class Feeder:
         self._due: deque[tuple[int, int, _Fed]] = deque()
         self._inside: deque[_Fed] = deque()
         self._queued = 0
-        self._works: dict[int, Work] = {}
+        self._works: dict[int, FetchTask] = {}
         self.claimed_all = False
 
     @property
@@ -72,7 +72,7 @@ class Feeder:
             if not part.left:
                 self._release()
 
-        work = Work(key, key, address, write)
+        work = FetchTask(key, key, address, write)
         work.complete = lambda: None
         self._works[key] = work
         self._scheduler.add(work)

@@ -100,7 +100,7 @@ async def _rehearse(
     connections = 0
     while True:
         feeder.feed(loop.time())
-        driver.poke()
+        driver.wake()
         open_now = 0
         for lane in driver.scheduler.lanes:
             tracks[lane.link].arrived.append(lane.counts.payload)

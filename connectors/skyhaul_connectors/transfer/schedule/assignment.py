@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skyhaul_connectors.links.profile.schedule import Phase
-from skyhaul_connectors.transfer.schedule.fetch_task import Ask, Piece
+from skyhaul_connectors.transfer.schedule.fetch_task import PendingRange, RangeInFlight
 from skyhaul_connectors.transfer.schedule.lane import ChannelState, LaneState
 from skyhaul_connectors.transfer.schedule.pace import (
     FIRST_GUESS,
@@ -39,7 +39,7 @@ SPARE = 0.01
 trip is twice as long."""
 
 
-class Assigning:
+class Assignment:
     """Hands pieces of the queue to channels, and second copies of late ranges once it is empty."""
 
     def __init__(self, state: SourceState) -> None:
@@ -52,7 +52,7 @@ class Assigning:
         queue = self._state.queue
         if not queue.ready or not lane.usable or lane.phase(now) is Phase.CLOSED:
             return
-        waited = lane.dialling_for(now) if lane.estimate.rtt is None else 0.0
+        waited = lane.connecting_for(now) if lane.estimate.rtt is None else 0.0
         allowed = lane.concurrency.target(now, lane.estimate, waited)
         channels = max(1, min(len(lane.channels), allowed))
         size = range_size(lane.estimate, channels, queue.waiting)
@@ -61,24 +61,24 @@ class Assigning:
         if lane.room is not None:
             lane.limit = int(min(lane.limit, lane.outstanding + lane.room(now)))
         busy = lane.busy if len(lane.channels) > allowed else 0
-        for channel in sorted(lane.roomy.values(), key=_readiest):
+        for channel in sorted(lane.accepting.values(), key=_readiest):
             if not queue.ready or not channel.open:
                 return
-            if not channel.asks:
+            if not channel.in_flight:
                 if busy >= allowed:
                     continue
                 busy += 1
             if not self._fill(lane, channel, channels, now):
                 return
-            if channel.asks and not _has_room(channel, lane):
-                del lane.roomy[channel.number]
+            if channel.in_flight and not _has_room(channel, lane):
+                del lane.accepting[channel.number]
 
     def hedge(self, now: float) -> None:
         """Idle channels fetch the missing rest of open ranges once nothing waits: of late ones, oldest
         first, and none of a range that may still come in time (else small objects cost thrice). A quick
         link that has nothing to do copies what a slow one has asked for last: it would be found late last."""
         state = self._state
-        if state.queue.ready or not state.asks or now < self._next_hedge or state.whole:
+        if state.queue.ready or not state.in_flight or now < self._next_hedge or state.whole:
             return
         self._next_hedge = now + _HEDGE_EVERY
         idle = [
@@ -86,55 +86,67 @@ class Assigning:
             for lane in sorted(state.lanes, key=lambda lane: lane.estimate.usual_rtt)
             if lane.usable and lane.phase(now) is Phase.UP and _may_hedge(lane, now)
             for channel in lane.channels.values()
-            if channel.open and not channel.asks
+            if channel.open and not channel.in_flight
         ]
         came = sum(lane.estimate.meter.total for lane in state.lanes)
         cheap = min(CHEAP * came, HALF * max(lane.estimate.holds for lane in state.lanes))
         most = 1 + sum(state.missing <= min(cheap, share * came) for share in (CHEAP, TINY, LAST))
-        for ask in list(state.asks.values()):
+        for flight in list(state.in_flight.values()):
             if not idle:
                 return
-            if ask.ended or ask.work.gone:
+            if flight.ended or flight.task.cancelled:
                 continue
-            late = self._is_late(ask, now)
-            lacking = (max(2, most + (most > 1)) if late else most) - len(ask.copies)
+            late = self._is_late(flight, now)
+            lacking = (max(2, most + (most > 1)) if late else most) - len(flight.copies)
             if lacking > 0:
                 for _ in range(min(lacking, len(idle))):
-                    self._copy(ask, idle, now)
-            elif late and self._is_oldest_of_late_copies(ask, now):
+                    self._copy(flight, idle, now)
+            elif late and self._is_oldest_of_late_copies(flight, now):
                 # Its channel is given up, and its place is free for a copy.
-                state.hang(state.channels[ask.channel])
+                state.close(state.channels[flight.channel])
         spare = SPARE * came
-        for ask in reversed(list(state.asks.values())):
-            if not idle or self._spared + ask.rest > spare:
+        for flight in reversed(list(state.in_flight.values())):
+            if not idle or self._spared + flight.remaining > spare:
                 return
-            if not ask.work.gone and len(ask.copies) == 1 and self._is_slower(self._lane_of(ask), idle[0]):
-                self._spared += ask.rest
-                self._copy(ask, idle, now)
+            if (
+                not flight.task.cancelled
+                and len(flight.copies) == 1
+                and self._is_slower(self._lane_of(flight), idle[0])
+            ):
+                self._spared += flight.remaining
+                self._copy(flight, idle, now)
 
-    def _is_oldest_of_late_copies(self, ask: Ask, now: float) -> bool:
-        copies = ask.copies
+    def _is_oldest_of_late_copies(self, flight: RangeInFlight, now: float) -> bool:
+        copies = flight.copies
         return (
             len(copies) > 1
-            and ask is min(copies, key=_age)
+            and flight is min(copies, key=_age)
             and all(self._is_late(copy, now) for copy in copies)
         )
 
     def _is_slower(self, lane: LaneState, idle: ChannelState) -> bool:
         return 2 * self._state.lanes[idle.lane].estimate.usual_rtt < lane.estimate.usual_rtt
 
-    def _copy(self, ask: Ask, idle: list[ChannelState], now: float) -> None:
+    def _copy(self, flight: RangeInFlight, idle: list[ChannelState], now: float) -> None:
         """Ask the first idle channel for what is missing of the range, too."""
-        gaps = ask.work.arrived.gaps(ask.cursor, ask.stop)
+        gaps = flight.task.arrived.gaps(flight.cursor, flight.stop)
         if gaps:
-            piece = Piece(ask.work, ask.segment, gaps[0][0], gaps[-1][1], ask.spent, ask.tries, ask.doubted)
-            self._state.send(piece, idle.pop(0), now, ask.copies)
+            pending = PendingRange(
+                flight.task,
+                flight.segment,
+                gaps[0][0],
+                gaps[-1][1],
+                flight.retries_used,
+                flight.tries,
+                flight.doubted,
+            )
+            self._state.send(pending, idle.pop(0), now, flight.copies)
 
     def _fill(self, lane: LaneState, channel: ChannelState, channels: int, now: float) -> bool:
         """False where the lane should take no more."""
         queue = self._state.queue
         while queue.ready:
-            if channel.asks and not _has_room(channel, lane):
+            if channel.in_flight and not _has_room(channel, lane):
                 return True
             if lane.outstanding >= lane.limit:
                 return False
@@ -145,7 +157,7 @@ class Assigning:
             if lane.room is not None:
                 size = min(size, lane.limit - lane.outstanding)
             if not channel.answered:
-                size = min(size, FIRST_RANGE if lane.asks else TRIAL_RANGE)
+                size = min(size, FIRST_RANGE if lane.in_flight_count else TRIAL_RANGE)
             if not self._is_first(lane, size, now):
                 return False
             self._state.send(queue.cut(size), channel, now)
@@ -168,20 +180,20 @@ class Assigning:
                 return False
         return True
 
-    def _lane_of(self, ask: Ask) -> LaneState:
-        return self._state.lanes[self._state.channels[ask.channel].lane]
+    def _lane_of(self, flight: RangeInFlight) -> LaneState:
+        return self._state.lanes[self._state.channels[flight.channel].lane]
 
-    def _is_late(self, ask: Ask, now: float) -> bool:
-        lane = self._lane_of(ask)
+    def _is_late(self, flight: RangeInFlight, now: float) -> bool:
+        lane = self._lane_of(flight)
         estimate = lane.estimate
         # A full link is no reason to ask twice: what is out takes its time for all, whether it was asked
         # for before or since.
         rate = max(estimate.rate or FIRST_GUESS, estimate.meter.rate(now))
-        usual = max(estimate.usual_rtt, max(ask.ahead, lane.outstanding) / rate)
-        if ask.rest / rate > estimate.usual_rtt / 4:
+        usual = max(estimate.usual_rtt, max(flight.ahead, lane.outstanding) / rate)
+        if flight.remaining / rate > estimate.usual_rtt / 4:
             usual *= THIN  # the link itself takes longer than any repair; a copy would only delay it
-        silent = now - max(ask.asked_at, ask.last_at, self._state.channels[ask.channel].last_at)
-        return silent > LATE * usual or now - ask.asked_at > OLD * usual
+        silent = now - max(flight.sent_at, flight.last_at, self._state.channels[flight.channel].last_at)
+        return silent > LATE * usual or now - flight.sent_at > OLD * usual
 
 
 def _lasts(lane: LaneState, rate: float, count: int) -> float:
@@ -200,8 +212,8 @@ def _has_room(channel: ChannelState, lane: LaneState) -> bool:
     return channel.open and channel.pipelines and channel.outstanding < lane.depth
 
 
-def _age(ask: Ask) -> float:
-    return ask.asked_at
+def _age(flight: RangeInFlight) -> float:
+    return flight.sent_at
 
 
 def _readiest(channel: ChannelState) -> tuple[bool, int, int]:

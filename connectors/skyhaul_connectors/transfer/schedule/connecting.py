@@ -9,7 +9,7 @@ from skyhaul_connectors.transfer.schedule.pace import range_size
 from skyhaul_connectors.transfer.schedule.state import SourceState
 
 
-class Dialling:
+class Connecting:
     """Opens and drops the channels of a source's lanes."""
 
     def __init__(self, state: SourceState, giving_way: GivingWay) -> None:
@@ -33,15 +33,15 @@ class Dialling:
         if lane.silent_since is not None:
             self._probe(lane, now)
             return
-        if now < lane.next_dial or not state.queue.ready:
+        if now < lane.next_connect or not state.queue.ready:
             return
-        wanted = lane.concurrency.target(now, lane.estimate, lane.dialling_for(now))
-        if lane.failed_dials:
+        wanted = lane.concurrency.target(now, lane.estimate, lane.connecting_for(now))
+        if lane.failed_connects:
             wanted = min(wanted, lane.open_channels + 1)
         kept_free = sum(
             1 for other in state.lanes if other is not lane and not other.standby and not other.channels
         )
-        free = state.most - len(state.channels) - min(kept_free, state.most - 1)
+        free = state.max_connections - len(state.channels) - min(kept_free, state.max_connections - 1)
         wanted = min(wanted - len(lane.channels), free)
         if wanted <= 0:
             return
@@ -50,32 +50,36 @@ class Dialling:
         for _ in range(min(wanted, useful)):
             state.open(lane, now)
 
-    def redial(self, lane: LaneState) -> None:
+    def reconnect(self, lane: LaneState) -> None:
         """A probe got through: what stayed silent is dropped, and `dial` opens anew."""
         since = lane.silent_since
-        works: set[int] = set()
+        tasks: set[int] = set()
         for channel in list(lane.channels.values()):
-            if since is not None and not channel.probe and max(channel.last_at, channel.dialled_at) < since:
-                works.update(ask.work.key for ask in channel.asks)
-                self._state.hang(channel)
-        self._giving_way.dropped(works)
+            if (
+                since is not None
+                and not channel.probe
+                and max(channel.last_at, channel.connecting_since) < since
+            ):
+                tasks.update(flight.task.key for flight in channel.in_flight)
+                self._state.close(channel)
+        self._giving_way.dropped(tasks)
         for channel in lane.channels.values():
             channel.probe = False
-        lane.wake(false_alarm=False)
+        lane.end_silence(false_alarm=False)
 
     def _probe(self, lane: LaneState, now: float) -> None:
         state = self._state
         probes = [channel for channel in lane.channels.values() if channel.probe]
         limit = max(2.0, 3 * lane.estimate.slow_rtt)
-        for channel in [c for c in probes if now - c.dialled_at > limit]:
-            state.hang(channel)
+        for channel in [c for c in probes if now - c.connecting_since > limit]:
+            state.close(channel)
             probes.remove(channel)
-        if now < lane.next_dial or len(probes) >= PROBES:
+        if now < lane.next_connect or len(probes) >= PROBES:
             return
-        if len(state.channels) >= state.most:
+        if len(state.channels) >= state.max_connections:
             others = [c for c in lane.channels.values() if not c.probe]
             if not others:
                 return  # a probe is given its time, else none would ever get through
-            state.hang(min(others, key=lambda c: (c.last_at, c.number)))
+            state.close(min(others, key=lambda c: (c.last_at, c.number)))
         state.open(lane, now, probe=True)
-        lane.next_dial = now + lane.probe_interval(now)
+        lane.next_connect = now + lane.probe_interval(now)

@@ -25,7 +25,7 @@ class Count:
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class FetchTask:
     """One shard's (or one direct read's) part in a source's queue, in positions of its address map.
 
     order: less is served first, among works that are as far `behind`: how often it gave way to others, since
@@ -44,7 +44,7 @@ class Work:
     counts: dict[str, Count] = field(default_factory=dict)
     missing: int = 0
     complete: Callable[[], None] | None = None
-    gone: bool = False
+    cancelled: bool = False
     behind: int = 0
     fruitless: int = 0
 
@@ -71,52 +71,52 @@ class Work:
 
 
 @dataclass(slots=True, eq=False)
-class Piece:
-    """Positions [start, stop) of one segment that nobody has asked for. spent: of the retry budget. tries: in
-    vain. doubted: odd answers in a row."""
+class PendingRange:
+    """Positions [start, stop) of one segment that nobody has asked for. retries_used: of the budget. tries:
+    in vain. doubted: odd answers in a row."""
 
-    work: Work
+    task: FetchTask
     segment: int
     start: int
     stop: int
-    spent: int = 0
+    retries_used: int = 0
     tries: int = 0
     doubted: int = 0
 
 
 @dataclass(slots=True, eq=False)
-class Ask:
+class RangeInFlight:
     """A range that is out on a channel. `cursor` is the position of the next byte; ahead: bytes that were
     out over the lane before it. copies: all that are out for the range, this one among them."""
 
     request: RangeRequest
-    work: Work
+    task: FetchTask
     segment: int
     start: int
     stop: int
     channel: int
-    asked_at: float
+    sent_at: float
     alone: bool
     ahead: int = 0
-    spent: int = 0
+    retries_used: int = 0
     tries: int = 0
     doubted: int = 0
     cursor: int = 0
     first_at: float | None = None
     last_at: float = 0.0
-    copies: list[Ask] = field(default_factory=list)
+    copies: list[RangeInFlight] = field(default_factory=list)
     ended: bool = False
 
     def __post_init__(self) -> None:
         self.copies.append(self)
 
     @property
-    def rest(self) -> int:
+    def remaining(self) -> int:
         return self.stop - self.cursor
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class Open:
     """Open a channel over lane number `lane`, known as `channel` from now on."""
 
     lane: int
@@ -132,7 +132,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
+class Close:
     """Close a channel; its events no longer matter."""
 
     channel: int
@@ -146,4 +146,4 @@ class GiveUp:
     error: CarriageError
 
 
-Action = Dial | Send | Hang | GiveUp
+Action = Open | Send | Close | GiveUp

@@ -7,7 +7,7 @@ the old ones stay silent, and other shards wait, those that were tried go behind
 
 from __future__ import annotations
 
-from skyhaul_connectors.transfer.schedule.fetch_task import Work
+from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask
 from skyhaul_connectors.transfer.schedule.state import SourceState
 
 _AFTER, _ROUND_TRIPS = 3.0, 5.0
@@ -40,35 +40,35 @@ class GivingWay:
         slow = []
         for channel in state.channels.values():
             lane = state.lanes[channel.lane]
-            if not channel.asks or lane.silent_since is not None:
+            if not channel.in_flight or lane.silent_since is not None:
                 continue
             patience = max(_AFTER, _ROUND_TRIPS * lane.estimate.slow_rtt)
-            if now - channel.asks[0].asked_at >= patience:
+            if now - channel.in_flight[0].sent_at >= patience:
                 slow.append(channel)
-                tried.update(ask.work.key for ask in channel.asks)
-        works = [state.works[key] for key in tried if key in state.works]
-        if not works or not state.queue.has_others(works):
+                tried.update(flight.task.key for flight in channel.in_flight)
+        tasks = [state.tasks[key] for key in tried if key in state.tasks]
+        if not tasks or not state.queue.has_others(tasks):
             return
         self._pause = min(_LONGEST, max(_AFTER, 2 * self._pause))
         self._next = now + self._pause
         for channel in slow:
-            state.hang(channel)
-        self._fall_behind(works)
+            state.close(channel)
+        self._fall_behind(tasks)
 
-    def dropped(self, works: set[int]) -> None:
+    def dropped(self, tasks: set[int]) -> None:
         """What was out for these works (by key) was dropped, though the source can be reached."""
         fruitless = []
-        for key in works:
-            work = self._state.works.get(key)
-            if work is not None:
-                work.fruitless += 1
-                if work.fruitless >= _FRUITLESS:
-                    fruitless.append(work)
+        for key in tasks:
+            task = self._state.tasks.get(key)
+            if task is not None:
+                task.fruitless += 1
+                if task.fruitless >= _FRUITLESS:
+                    fruitless.append(task)
         if fruitless and self._state.queue.has_others(fruitless):
             self._fall_behind(fruitless)
 
-    def _fall_behind(self, works: list[Work]) -> None:
-        for work in works:
-            work.behind += 1
-            work.fruitless = 0
+    def _fall_behind(self, tasks: list[FetchTask]) -> None:
+        for task in tasks:
+            task.behind += 1
+            task.fruitless = 0
         self._state.queue.reorder()

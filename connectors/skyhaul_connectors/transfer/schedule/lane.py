@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from skyhaul_connectors.links.profile.schedule import Phase
 from skyhaul_connectors.links.shared_link import LinkState
-from skyhaul_connectors.transfer.schedule.fetch_task import Ask, Count, Work
+from skyhaul_connectors.transfer.schedule.fetch_task import Count, FetchTask, RangeInFlight
 from skyhaul_connectors.transfer.schedule.pace import SMALLEST_RANGE, Concurrency, Estimate
 from skyhaul_schemas.job.link_terms import Role
 
@@ -31,16 +31,16 @@ class ChannelState:
 
     number: int
     lane: int
-    dialled_at: float
+    connecting_since: float
     probe: bool = False
     open: bool = False
     pipelines: bool = False
     answered: bool = False
     reported: bool = False
-    asks: deque[Ask] = field(default_factory=deque)
+    in_flight: deque[RangeInFlight] = field(default_factory=deque)
     outstanding: int = 0
     last_at: float = 0.0
-    last_work: Work | None = None
+    last_work: FetchTask | None = None
 
 
 class LaneState:
@@ -56,7 +56,7 @@ class LaneState:
     """
 
     def __init__(
-        self, number: int, link: str, most: int, look: Callable[[float], LinkState] | None = None
+        self, number: int, link: str, max_connections: int, look: Callable[[float], LinkState] | None = None
     ) -> None:
         self.number = number
         self.link = link
@@ -64,25 +64,25 @@ class LaneState:
         self._seen = ALWAYS_UP
         self._seen_until = float("inf") if look is None else float("-inf")
         self.estimate = Estimate()
-        self.concurrency = Concurrency(most)
+        self.concurrency = Concurrency(max_connections)
         self.channels: dict[int, ChannelState] = {}
-        self.roomy: dict[int, ChannelState] = {}
+        self.accepting: dict[int, ChannelState] = {}
         self.depth = 0
         self.limit = 0
         self.counts = Count()
         self.outstanding = 0
         self.open_channels = 0
-        self.asks = 0
+        self.in_flight_count = 0
         self.waiting_since = 0.0
         self.alive_at = float("-inf")
         self.silent_since: float | None = None
         self.outages = 0
-        self.next_dial = float("-inf")
-        self.failed_dials = 0
+        self.next_connect = float("-inf")
+        self.failed_connects = 0
         self.refused = False
         self.refusals = 0
         self.role: Role = "primary"
-        self.ruled = False
+        self.policed = False
         self.standby = False
         self.needed: Callable[[], bool] = lambda: False
         self.room: Callable[[float], float] | None = None
@@ -111,11 +111,11 @@ class LaneState:
     @property
     def busy(self) -> int:
         """Channels with something asked of them."""
-        return sum(1 for channel in self.channels.values() if channel.asks)
+        return sum(1 for channel in self.channels.values() if channel.in_flight)
 
-    def dialling_for(self, now: float) -> float:
+    def connecting_for(self, now: float) -> float:
         """Seconds since the first of the connections that are there was dialled; 0 where there is none."""
-        return now - min((channel.dialled_at for channel in self.channels.values()), default=now)
+        return now - min((channel.connecting_since for channel in self.channels.values()), default=now)
 
     def threshold(self) -> float:
         """Seconds without a byte that make a lane silent."""
@@ -125,7 +125,7 @@ class LaneState:
 
     def silence_due(self) -> float | None:
         """When the lane becomes silent if no byte comes; None while nothing is waited for."""
-        if not self.asks or self.silent_since is not None:
+        if not self.in_flight_count or self.silent_since is not None:
             return None
         return max(self.alive_at, self.waiting_since) + self.threshold()
 
@@ -135,26 +135,26 @@ class LaneState:
 
     def fall_silent(self, now: float) -> None:
         self.silent_since = now
-        self.next_dial = now
+        self.next_connect = now
         if self.alive_at > float("-inf"):
             self.outages += 1
 
-    def wake(self, *, false_alarm: bool) -> None:
+    def end_silence(self, *, false_alarm: bool) -> None:
         """The silence is over: a byte came by itself (a false alarm), or a probe got through."""
         self.silent_since = None
         self._patience_for_bytes = min(LONGEST_SILENCE, 2 * self._patience_for_bytes)
         if not false_alarm:
             self.estimate.forget_rate()
 
-    def calm(self) -> None:
+    def reset_backoff(self) -> None:
         """A range came through whole: silence is worth an alarm after a second again."""
         self._patience_for_bytes = FIRST_SILENCE
 
-    def dial_failed(self, now: float) -> None:
+    def connect_failed(self, now: float) -> None:
         """Dials that fail together count once: else a dozen of them would make the longest pause at once,
         and a link that comes back soon would be missed."""
-        if self.failed_dials and now < self.next_dial:
+        if self.failed_connects and now < self.next_connect:
             return
-        self.failed_dials += 1
-        pause = min(SLOWEST_PROBE, PROBE_EVERY * 2.0 ** min(8, self.failed_dials - 1))
-        self.next_dial = max(self.next_dial, now + pause)
+        self.failed_connects += 1
+        pause = min(SLOWEST_PROBE, PROBE_EVERY * 2.0 ** min(8, self.failed_connects - 1))
+        self.next_connect = max(self.next_connect, now + pause)

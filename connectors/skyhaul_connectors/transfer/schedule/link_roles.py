@@ -17,13 +17,13 @@ RESORT_AFTER = 10.0
 source where that is less."""
 
 
-class Roles:
+class LinkRoles:
     """Sets `standby` of the source's lanes."""
 
     def __init__(self, state: SourceState) -> None:
         self._state = state
         self._resort_after = min(RESORT_AFTER, state.health.patience / 2)
-        self._plain = all(lane.role == "primary" and not lane.ruled for lane in state.lanes)
+        self._plain = all(lane.role == "primary" and not lane.policed for lane in state.lanes)
         self._wanted_since = float("-inf")
         self._had_work = False
         self._active: set[int] | None = None
@@ -59,23 +59,25 @@ class Roles:
     def _is_down(self, lane: LaneState, now: float) -> bool:
         if lane.phase(now) is Phase.CLOSED or lane.refused:
             return True
-        troubled = lane.silent_since is not None or lane.failed_dials > 0
+        troubled = lane.silent_since is not None or lane.failed_connects > 0
         return troubled and now - max(lane.alive_at, self._wanted_since) >= self._resort_after
 
     def _clear(self, lane: LaneState, *, at_once: bool) -> None:
         for channel in list(lane.channels.values()):
-            if at_once or not channel.asks:
-                self._state.hang(channel)
+            if at_once or not channel.in_flight:
+                self._state.close(channel)
 
     def _make_room(self) -> None:
         """A lane was called in: the others may hold all connections that the source allows. They give up
         its share, what is idle or silent first."""
         state = self._state
         active = [lane for lane in state.lanes if not lane.standby]
-        share = max(1, state.most // len(active))
-        needed = share - (state.most - len(state.channels))
+        share = max(1, state.max_connections // len(active))
+        needed = share - (state.max_connections - len(state.channels))
         for _ in range(max(0, needed)):
             giver = max(active, key=lambda lane: (not lane.usable, len(lane.channels)))
             if not giver.channels or (giver.usable and len(giver.channels) == 1):
                 return
-            state.hang(min(giver.channels.values(), key=lambda c: (bool(c.asks), c.outstanding, c.number)))
+            state.close(
+                min(giver.channels.values(), key=lambda c: (bool(c.in_flight), c.outstanding, c.number))
+            )

@@ -23,7 +23,7 @@ FIRST_GUESS = 50e6 / 8
 BEST_GUESS = 200e6 / 8
 """The same where too little costs more: connections take round trips to open, and rest for nothing."""
 
-FEWEST, MOST = 8, 256
+MIN_CONNECTIONS, MAX_CONNECTIONS = 8, 256
 """Bounds of the connections to one source, whatever the formula says."""
 
 GAIN, MANY = 1.35, 128
@@ -171,9 +171,9 @@ class Concurrency:
     _RECOVERY = 5.0
     _STEEPEST = 3
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._ceiling = float(most)
+    def __init__(self, max_connections: int) -> None:
+        self._max_connections = max_connections
+        self._ceiling = float(max_connections)
         self._raised_at = 0.0
         self._kept = 0
         self._climbed = 0
@@ -190,14 +190,14 @@ class Concurrency:
         will come over a link of FIRST_GUESS, and a long path is not left idle for a round trip."""
         self._recover(now)
         if estimate.rtt is None:
-            wanted = max(2 * FEWEST, round(FIRST_GUESS * waited / WINDOW))
+            wanted = max(2 * MIN_CONNECTIONS, round(FIRST_GUESS * waited / WINDOW))
         else:
             if not self._kept and estimate.rate is None:
-                self._kept = max(FEWEST, round(BEST_GUESS * estimate.rtt / WINDOW))
-            by_formula = max(FEWEST, round((estimate.rate or FIRST_GUESS) * estimate.rtt / WINDOW))
+                self._kept = max(MIN_CONNECTIONS, round(BEST_GUESS * estimate.rtt / WINDOW))
+            by_formula = max(MIN_CONNECTIONS, round((estimate.rate or FIRST_GUESS) * estimate.rtt / WINDOW))
             wanted = max(self._kept, by_formula, min(self._climbed, self._STEEPEST * by_formula))
-            self._kept = min(wanted, MOST)
-        return max(1, min(wanted, MOST, self._most, int(self._ceiling)))
+            self._kept = min(wanted, MAX_CONNECTIONS)
+        return max(1, min(wanted, MAX_CONNECTIONS, self._max_connections, int(self._ceiling)))
 
     def observe(self, now: float, estimate: Estimate, channels: int, busy: bool) -> None:
         """Look at the goodput of the last round trips; call it often, it keeps its own periods: a sample of
@@ -217,11 +217,11 @@ class Concurrency:
             self._judged_at, self._judged = now, total
             if rate > 1.08 * self._best:
                 self._best = rate
-                self._climbed = min(MOST, round(channels * 1.5))
+                self._climbed = min(MAX_CONNECTIONS, round(channels * 1.5))
 
     def refused(self, now: float, channels: int) -> None:
         """The server asked for less: halve, at most once a second."""
-        if now - self._raised_at < 1.0 and self._ceiling < self._most:
+        if now - self._raised_at < 1.0 and self._ceiling < self._max_connections:
             return
         self._ceiling = max(1.0, min(self._ceiling, channels) / 2)
         self._raised_at = now
@@ -232,9 +232,9 @@ class Concurrency:
         self._raised_at = now + 6 * self._RECOVERY
 
     def _recover(self, now: float) -> None:
-        steps = int((now - self._raised_at) / self._RECOVERY) if self._ceiling < self._most else 0
+        steps = int((now - self._raised_at) / self._RECOVERY) if self._ceiling < self._max_connections else 0
         if steps > 0:
-            self._ceiling = min(float(self._most), self._ceiling + steps)
+            self._ceiling = min(float(self._max_connections), self._ceiling + steps)
             self._raised_at = now
 
 

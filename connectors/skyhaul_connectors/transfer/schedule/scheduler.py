@@ -16,14 +16,14 @@ from collections.abc import Iterable, Sequence
 
 from skyhaul_connectors.links.profile.schedule import Phase
 from skyhaul_connectors.transfer.intervals import Stretch
-from skyhaul_connectors.transfer.schedule.assignment import Assigning
-from skyhaul_connectors.transfer.schedule.connecting import Dialling
-from skyhaul_connectors.transfer.schedule.error_policy import Blame
-from skyhaul_connectors.transfer.schedule.fetch_task import Action, Ask, Hang, Work
+from skyhaul_connectors.transfer.schedule.assignment import Assignment
+from skyhaul_connectors.transfer.schedule.connecting import Connecting
+from skyhaul_connectors.transfer.schedule.error_policy import ErrorPolicy
+from skyhaul_connectors.transfer.schedule.fetch_task import Action, Close, FetchTask, RangeInFlight
 from skyhaul_connectors.transfer.schedule.giving_way import GivingWay
 from skyhaul_connectors.transfer.schedule.health import SourceHealth
 from skyhaul_connectors.transfer.schedule.lane import LONG_SILENCE, PROBE_EVERY, LaneState
-from skyhaul_connectors.transfer.schedule.link_roles import Roles
+from skyhaul_connectors.transfer.schedule.link_roles import LinkRoles
 from skyhaul_connectors.transfer.schedule.state import SourceState
 from skyhaul_schemas.errors import (
     CarriageError,
@@ -59,11 +59,11 @@ class SourceScheduler:
         self._state = SourceState(
             name, lanes, max_connections, health, wait_for_contact=wait_for_contact, seed=seed
         )
-        self._assigning = Assigning(self._state)
-        self._blame = Blame(self._state)
+        self._assigning = Assignment(self._state)
+        self._blame = ErrorPolicy(self._state)
         self._giving_way = GivingWay(self._state)
-        self._dialling = Dialling(self._state, self._giving_way)
-        self._roles = Roles(self._state)
+        self._dialling = Connecting(self._state, self._giving_way)
+        self._roles = LinkRoles(self._state)
         self._state.judge_roles = self._roles.judge
         self._next_look = 0.0
         self._next_count = 0.0
@@ -93,47 +93,47 @@ class SourceScheduler:
 
     # -- work
 
-    def add(self, work: Work) -> None:
+    def add(self, task: FetchTask) -> None:
         """Take the work up; its segments come by `want`."""
-        self._state.works[work.key] = work
+        self._state.tasks[task.key] = task
 
     def want(self, key: int, segment: int, now: float) -> None:
         """Fetch what has not arrived of the segment."""
-        work = self._state.works.get(key)
-        if work is not None:
-            for start, stop in work.arrived.gaps(*work.map.stretch(segment)):
-                self._state.want(work, start, stop, segment, now)
+        task = self._state.tasks.get(key)
+        if task is not None:
+            for start, stop in task.arrived.gaps(*task.map.stretch(segment)):
+                self._state.want(task, start, stop, segment, now)
 
     def again(self, key: int, stretches: Iterable[Stretch], now: float) -> None:
         """Fetch stretches once more that had arrived: they read wrong. Others are left as they are."""
-        work = self._state.works.get(key)
-        if work is None:
+        task = self._state.tasks.get(key)
+        if task is None:
             return
         for start, stop in stretches:
-            for low, high in work.arrived.remove(start, stop):
-                work.again.add(low, high)
-                for segment in work.map.touched(low, high):
-                    first, last = work.map.stretch(segment)
-                    self._state.want(work, max(low, first), min(high, last), segment, now)
+            for low, high in task.arrived.remove(start, stop):
+                task.again.add(low, high)
+                for segment in task.map.touched(low, high):
+                    first, last = task.map.stretch(segment)
+                    self._state.want(task, max(low, first), min(high, last), segment, now)
 
     def remove(self, key: int) -> None:
         """The work is no longer wanted."""
-        work = self._state.works.get(key)
-        if work is not None:
-            self._state.remove(work)
+        task = self._state.tasks.get(key)
+        if task is not None:
+            self._state.remove(task)
 
-    def redial(self, link: str) -> None:
+    def reconnect(self, link: str) -> None:
         """Drop the channels over `link`: what was out on them is asked for anew, at the link's new rate."""
         for lane in self._state.lanes:
             if lane.link == link:
                 for channel in list(lane.channels.values()):
-                    self._state.hang(channel)
+                    self._state.close(channel)
 
     # -- events of channels
 
-    def ask_of(self, tag: int) -> Ask | None:
+    def in_flight(self, tag: int) -> RangeInFlight | None:
         """The ask that a request's tag stands for, None once it ended."""
-        return self._state.asks.get(tag)
+        return self._state.in_flight.get(tag)
 
     def opened(self, number: int, now: float, *, timed: bool = True) -> None:
         channel = self._state.channels.get(number)
@@ -141,26 +141,26 @@ class SourceScheduler:
             return
         lane = self.lanes[channel.lane]
         channel.open = True
-        lane.roomy[number] = channel
+        lane.accepting[number] = channel
         lane.open_channels += 1
-        lane.failed_dials = 0
+        lane.failed_connects = 0
         lane.refused = False
         lane.refusals = 0
-        lane.next_dial = min(lane.next_dial, now)
+        lane.next_connect = min(lane.next_connect, now)
         lane.alive_at = now
         if timed:
-            lane.estimate.saw_first_byte(now, now - channel.dialled_at)
-        for ask in channel.asks:
-            ask.asked_at = now
+            lane.estimate.saw_first_byte(now, now - channel.connecting_since)
+        for flight in channel.in_flight:
+            flight.sent_at = now
         if lane.silent_since is not None:
-            self._dialling.redial(lane)
+            self._dialling.reconnect(lane)
 
     def pipelines(self, number: int, proved: bool) -> None:
         """Whether the channel takes several requests at once."""
         channel = self._state.channels.get(number)
         if channel is not None and channel.pipelines != proved:
             channel.pipelines = proved
-            self.lanes[channel.lane].roomy[number] = channel
+            self.lanes[channel.lane].accepting[number] = channel
 
     def wire(self, number: int, count: int, now: float) -> None:
         """`count` bytes were read off the channel's connection: a sign of life, whatever they are (what a
@@ -171,70 +171,72 @@ class SourceScheduler:
         lane = self.lanes[channel.lane]
         lane.alive_at = channel.last_at = now
         lane.counts.wire += count
-        if channel.asks and channel.asks[0].request.whole:
+        if channel.in_flight and channel.in_flight[0].request.whole:
             # What lies before the range in a whole object is let go by unseen.
             self._state.health.received(now, count)
-        work = channel.asks[0].work if channel.asks else channel.last_work
-        if work is not None:
-            work.count(lane.link).wire += count
+        task = channel.in_flight[0].task if channel.in_flight else channel.last_work
+        if task is not None:
+            task.count(lane.link).wire += count
 
-    def received(self, ask: Ask, count: int, now: float) -> list[Stretch]:
+    def received(self, flight: RangeInFlight, count: int, now: float) -> list[Stretch]:
         """`count` more bytes of the ask at its cursor. Returns the positions to write: what is new."""
         state = self._state
-        channel = state.channels[ask.channel]
+        channel = state.channels[flight.channel]
         lane = self.lanes[channel.lane]
-        start = ask.cursor
-        ask.cursor = stop = start + count
-        ask.last_at = channel.last_at = lane.alive_at = now
-        if ask.first_at is None:
-            ask.first_at = now
-            if ask.alone:
-                lane.estimate.saw_first_byte(now, now - ask.asked_at)
+        start = flight.cursor
+        flight.cursor = stop = start + count
+        flight.last_at = channel.last_at = lane.alive_at = now
+        if flight.first_at is None:
+            flight.first_at = now
+            if flight.alone:
+                lane.estimate.saw_first_byte(now, now - flight.sent_at)
         channel.answered = True
         channel.reported = False
         channel.outstanding -= count
         if channel.pipelines and channel.outstanding < lane.depth:
-            lane.roomy[channel.number] = channel
+            lane.accepting[channel.number] = channel
         lane.outstanding -= count
         lane.estimate.meter.add(now, count)
         state.health.received(now, count)
         if lane.silent_since is not None:
             if now - lane.silent_since >= LONG_SILENCE:
                 # One stream tried again just in time; the others would back off for as long as it was silent.
-                self._dialling.redial(lane)
+                self._dialling.reconnect(lane)
             else:
-                lane.wake(false_alarm=True)
-        work = ask.work
-        if work.gone:
+                lane.end_silence(false_alarm=True)
+        task = flight.task
+        if task.cancelled:
             return []
-        work.fruitless = 0
-        fresh = work.arrived.add(start, stop)
-        repeated = work.took(lane.link, fresh, count)
+        task.fruitless = 0
+        fresh = task.arrived.add(start, stop)
+        repeated = task.took(lane.link, fresh, count)
         lane.counts.payload += count - repeated
         lane.counts.resent += repeated
         new = sum(b - a for a, b in fresh)
-        work.missing -= new
+        task.missing -= new
         state.missing -= new
         return fresh
 
-    def finished(self, ask: Ask, now: float) -> None:
+    def finished(self, flight: RangeInFlight, now: float) -> None:
         """The answer was whole."""
-        if ask.cursor != ask.stop:
-            self.failed(ask, ConnectionLost(f"{self.name}: an answer ended {ask.rest} bytes early"), now)
+        if flight.cursor != flight.stop:
+            self.failed(
+                flight, ConnectionLost(f"{self.name}: an answer ended {flight.remaining} bytes early"), now
+            )
             return
-        channel = self._state.channels[ask.channel]
-        self._state.end(ask, channel)
+        channel = self._state.channels[flight.channel]
+        self._state.end(flight, channel)
         channel.answered = True
         channel.reported = False
-        self.lanes[channel.lane].calm()
+        self.lanes[channel.lane].reset_backoff()
         self._state.health.succeeded()
-        self._state.took_whole(ask)
+        self._state.took_whole(flight)
 
-    def failed(self, ask: Ask, error: CarriageError, now: float) -> None:
+    def failed(self, flight: RangeInFlight, error: CarriageError, now: float) -> None:
         """The answer was an error; the channel goes on, or its `closed` follows."""
-        channel = self._state.channels[ask.channel]
-        self._state.end(ask, channel)
-        self._blame.on(ask, error, channel, now)
+        channel = self._state.channels[flight.channel]
+        self._state.end(flight, channel)
+        self._blame.on(flight, error, channel, now)
         channel.reported = True
         if isinstance(error, ServerBusy | ServerError):
             channel.answered = True
@@ -248,18 +250,18 @@ class SourceScheduler:
         lane = state.forget(channel)
         if error is not None and not channel.open:
             state.health.connect_failed(error)
-            refused = now - channel.dialled_at < 1.0 + 3 * lane.estimate.slow_rtt
+            refused = now - channel.connecting_since < 1.0 + 3 * lane.estimate.slow_rtt
             if lane.open_channels and refused and error.disposition is Disposition.TRANSIENT:
                 lane.concurrency.capped(now, lane.open_channels)
-            lane.dial_failed(now)
+            lane.connect_failed(now)
         blame = error if channel.open and not channel.reported else None
-        for ask in list(channel.asks):
-            state.end(ask, channel)
+        for flight in list(channel.in_flight):
+            state.end(flight, channel)
             if blame is not None:
-                self._blame.on(ask, blame, channel, now)
+                self._blame.on(flight, blame, channel, now)
                 blame = None
             else:
-                state.requeue(ask, ask.spent, ask.tries)
+                state.requeue(flight, flight.retries_used, flight.tries)
         if error is None or channel.open:
             return
         if error.disposition is Disposition.PERMANENT:
@@ -312,13 +314,13 @@ class SourceScheduler:
         if state.health.paused_until > now:
             due.append(state.health.paused_until)
         for lane in state.lanes:
-            if lane.phase(now) is not Phase.UP or lane.ruled:
+            if lane.phase(now) is not Phase.UP or lane.policed:
                 due.append(lane.look(now).until)
-            if lane.silent_since is not None or lane.next_dial > now:
-                due.append(lane.next_dial if lane.next_dial > now else now + PROBE_EVERY)
+            if lane.silent_since is not None or lane.next_connect > now:
+                due.append(lane.next_connect if lane.next_connect > now else now + PROBE_EVERY)
             elif lane.channels and lane.estimate.rtt is None:
                 due.append(now + _DIAL_TICK)
-            elif lane.asks:
+            elif lane.in_flight_count:
                 due.append(now + _TICK)
         return max(now + 0.001, min(due))
 
@@ -327,7 +329,10 @@ class SourceScheduler:
     def _drop_stalled(self, now: float) -> None:
         state = self._state
         for channel in list(state.channels.values()):
-            if not channel.asks or now - max(channel.last_at, channel.asks[0].asked_at) <= ASK_DEADLINE:
+            if (
+                not channel.in_flight
+                or now - max(channel.last_at, channel.in_flight[0].sent_at) <= ASK_DEADLINE
+            ):
                 continue
-            state.actions.append(Hang(channel.number))
+            state.actions.append(Close(channel.number))
             self.closed(channel.number, StalledError(f"{self.name}: no byte for {ASK_DEADLINE:g}s"), now)

@@ -10,10 +10,19 @@ from skyhaul_connectors.links.profile.schedule import Phase
 from skyhaul_connectors.sources.catalogue.doubts import Doubts
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.transfer.intervals import IntervalSet
-from skyhaul_connectors.transfer.schedule.fetch_task import Action, Ask, Dial, GiveUp, Hang, Piece, Send, Work
+from skyhaul_connectors.transfer.schedule.fetch_task import (
+    Action,
+    Close,
+    FetchTask,
+    GiveUp,
+    Open,
+    PendingRange,
+    RangeInFlight,
+    Send,
+)
 from skyhaul_connectors.transfer.schedule.health import SourceHealth
 from skyhaul_connectors.transfer.schedule.lane import ChannelState, LaneState
-from skyhaul_connectors.transfer.schedule.range_queue import PieceQueue
+from skyhaul_connectors.transfer.schedule.range_queue import RangeQueue
 from skyhaul_schemas.errors import CapSpent, CarriageError, LinkClosed
 
 _ORPHANS = 256 * 1024
@@ -30,7 +39,7 @@ class SourceState:
         self,
         name: str,
         lanes: Sequence[LaneState],
-        most: int,
+        max_connections: int,
         health: SourceHealth,
         *,
         wait_for_contact: bool,
@@ -38,13 +47,13 @@ class SourceState:
     ) -> None:
         self.name = name
         self.lanes = tuple(lanes)
-        self.most = most
+        self.max_connections = max_connections
         self.health = health
         self.wait_for_contact = wait_for_contact
         self.draw = random.Random(f"scheduler/{seed}/{name}")
-        self.works: dict[int, Work] = {}
-        self.queue = PieceQueue()
-        self.asks: dict[int, Ask] = {}
+        self.tasks: dict[int, FetchTask] = {}
+        self.queue = RangeQueue()
+        self.in_flight: dict[int, RangeInFlight] = {}
         self.channels: dict[int, ChannelState] = {}
         self.actions: list[Action] = []
         self.missing = 0
@@ -56,34 +65,34 @@ class SourceState:
 
     # -- works
 
-    def want(self, work: Work, start: int, stop: int, segment: int, now: float) -> None:
+    def want(self, task: FetchTask, start: int, stop: int, segment: int, now: float) -> None:
         """Bytes [start, stop) of the segment are to be fetched."""
         if start >= stop:
             return
         if not self.missing:
             self.health.begin(now)
-        work.missing += stop - start
+        task.missing += stop - start
         self.missing += stop - start
-        self.queue.push(Piece(work, segment, start, stop))
+        self.queue.push(PendingRange(task, segment, start, stop))
 
-    def remove(self, work: Work) -> None:
+    def remove(self, task: FetchTask) -> None:
         """What is out for the work is thrown away when it comes; what much is out ends at once."""
-        del self.works[work.key]
-        work.gone = True
-        self.missing -= work.missing
+        del self.tasks[task.key]
+        task.cancelled = True
+        self.missing -= task.missing
         self.queue.purge()
         for channel in list(self.channels.values()):
-            if sum(ask.rest for ask in channel.asks if ask.work.gone) > _ORPHANS:
-                self.hang(channel)
+            if sum(flight.remaining for flight in channel.in_flight if flight.task.cancelled) > _ORPHANS:
+                self.close(channel)
 
-    def give_up(self, work: Work, error: CarriageError) -> None:
-        self.remove(work)
-        self.actions.append(GiveUp(work.key, error))
+    def give_up(self, task: FetchTask, error: CarriageError) -> None:
+        self.remove(task)
+        self.actions.append(GiveUp(task.key, error))
 
     def give_up_all(self, error: CarriageError) -> None:
         """Every work that still misses something ends with the error."""
-        for work in [w for w in self.works.values() if w.missing]:
-            self.give_up(work, error)
+        for task in [w for w in self.tasks.values() if w.missing]:
+            self.give_up(task, error)
 
     @property
     def whole(self) -> bool:
@@ -98,20 +107,20 @@ class SourceState:
             # What was to wait its turn goes along with the rest of its object.
             self.queue.release(float("inf"))
 
-    def took_whole(self, ask: Ask) -> None:
+    def took_whole(self, flight: RangeInFlight) -> None:
         """The answer to the ask was whole."""
-        self.doubts.right(after_doubt=ask.doubted > 0)
-        if ask.stop - ask.start < ask.request.object.size and not ask.request.whole:
+        self.doubts.right(after_doubt=flight.doubted > 0)
+        if flight.stop - flight.start < flight.request.object.size and not flight.request.whole:
             self.ranges_known = True
             self._ignored = 0
 
     def give_up_source(self, error: CarriageError) -> None:
         """So do those whose rest waits for room: it would not come either. Nobody waits for what is out."""
-        for work in [w for w in self.works.values() if not w.arrived.covers(0, w.map.length)]:
-            self.give_up(work, error)
+        for task in [w for w in self.tasks.values() if not w.arrived.covers(0, w.map.length)]:
+            self.give_up(task, error)
         for channel in list(self.channels.values()):
-            if channel.asks:
-                self.hang(channel)
+            if channel.in_flight:
+                self.close(channel)
 
     def closed(self, now: float) -> bool:
         """Whether no lane that should carry has a contact."""
@@ -151,95 +160,109 @@ class SourceState:
     def open(self, lane: LaneState, now: float, *, probe: bool = False) -> None:
         number = next(self._numbers)
         channel = ChannelState(number, lane.number, now, probe)
-        self.channels[number] = lane.channels[number] = lane.roomy[number] = channel
-        self.actions.append(Dial(lane.number, number))
+        self.channels[number] = lane.channels[number] = lane.accepting[number] = channel
+        self.actions.append(Open(lane.number, number))
 
     def forget(self, channel: ChannelState) -> LaneState:
         """The channel is no more. Its asks are the caller's to end."""
         del self.channels[channel.number]
         lane = self.lanes[channel.lane]
         del lane.channels[channel.number]
-        lane.roomy.pop(channel.number, None)
+        lane.accepting.pop(channel.number, None)
         if channel.open:
             lane.open_channels -= 1
         return lane
 
-    def hang(self, channel: ChannelState) -> None:
+    def close(self, channel: ChannelState) -> None:
         """Drop a channel of ours; what was out on it goes back to the queue and costs nothing."""
         self.forget(channel)
-        for ask in list(channel.asks):
-            self.end(ask, channel)
-            self.requeue(ask, ask.spent, ask.tries)
-        self.actions.append(Hang(channel.number))
+        for flight in list(channel.in_flight):
+            self.end(flight, channel)
+            self.requeue(flight, flight.retries_used, flight.tries)
+        self.actions.append(Close(channel.number))
 
     # -- asks
 
-    def send(self, piece: Piece, channel: ChannelState, now: float, copies: list[Ask] | None = None) -> Ask:
+    def send(
+        self,
+        pending: PendingRange,
+        channel: ChannelState,
+        now: float,
+        copies: list[RangeInFlight] | None = None,
+    ) -> RangeInFlight:
         """Ask for the piece on the channel. copies: the asks that are out for the same range."""
         tag = next(self._numbers)
-        address = piece.work.map
+        address = pending.task.map
         request = RangeRequest(
-            address.segments[piece.segment].object,
-            address.object_offset(piece.segment, piece.start),
-            piece.stop - piece.start,
+            address.segments[pending.segment].object,
+            address.object_offset(pending.segment, pending.start),
+            pending.stop - pending.start,
             tag,
             self.whole,
         )
         lane = self.lanes[channel.lane]
-        ask = Ask(
+        flight = RangeInFlight(
             request,
-            piece.work,
-            piece.segment,
-            piece.start,
-            piece.stop,
+            pending.task,
+            pending.segment,
+            pending.start,
+            pending.stop,
             channel.number,
             now,
-            alone=not channel.asks,
+            alone=not channel.in_flight,
             ahead=lane.outstanding,
-            spent=piece.spent,
-            tries=piece.tries,
-            doubted=piece.doubted,
-            cursor=piece.start,
+            retries_used=pending.retries_used,
+            tries=pending.tries,
+            doubted=pending.doubted,
+            cursor=pending.start,
             copies=[] if copies is None else copies,
         )
-        if not lane.asks:
+        if not lane.in_flight_count:
             lane.waiting_since = now
-        self.asks[tag] = ask
-        channel.asks.append(ask)
+        self.in_flight[tag] = flight
+        channel.in_flight.append(flight)
         channel.outstanding += request.length
         lane.outstanding += request.length
-        lane.asks += 1
+        lane.in_flight_count += 1
         self.actions.append(Send(channel.number, request))
-        return ask
+        return flight
 
-    def end(self, ask: Ask, channel: ChannelState) -> None:
+    def end(self, flight: RangeInFlight, channel: ChannelState) -> None:
         """The ask is over, whole or not."""
-        if ask.ended:
+        if flight.ended:
             return
-        ask.ended = True
-        del self.asks[ask.request.tag]
-        channel.asks.remove(ask)
-        channel.last_work = ask.work
-        channel.outstanding -= ask.rest
+        flight.ended = True
+        del self.in_flight[flight.request.tag]
+        channel.in_flight.remove(flight)
+        channel.last_work = flight.task
+        channel.outstanding -= flight.remaining
         lane = self.lanes[channel.lane]
-        lane.outstanding -= ask.rest
-        lane.asks -= 1
+        lane.outstanding -= flight.remaining
+        lane.in_flight_count -= 1
         if channel.number in lane.channels:
-            lane.roomy[channel.number] = channel
-        ask.copies.remove(ask)
+            lane.accepting[channel.number] = channel
+        flight.copies.remove(flight)
 
     def requeue(
-        self, ask: Ask, spent: int, tries: int, not_before: float = 0.0, *, doubted: int | None = None
+        self,
+        flight: RangeInFlight,
+        retries_used: int,
+        tries: int,
+        not_before: float = 0.0,
+        *,
+        doubted: int | None = None,
     ) -> None:
         """Put back what the ask leaves undone, less what its copies are out for. doubted: as it was, where
         nothing else is said."""
-        work = ask.work
-        if work.gone:
+        task = flight.task
+        if task.cancelled:
             return
-        left = IntervalSet(work.arrived.gaps(ask.cursor, ask.stop))
-        for other in ask.copies:
-            if other is not ask:
+        left = IntervalSet(task.arrived.gaps(flight.cursor, flight.stop))
+        for other in flight.copies:
+            if other is not flight:
                 left.remove(other.cursor, other.stop)
         for start, stop in left:
-            again = ask.doubted if doubted is None else doubted
-            self.queue.push(Piece(work, ask.segment, start, stop, spent, tries, again), not_before)
+            again = flight.doubted if doubted is None else doubted
+            self.queue.push(
+                PendingRange(task, flight.segment, start, stop, retries_used, tries, again), not_before
+            )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from enum import IntEnum
 
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
-from skyhaul_connectors.transfer.schedule.fetch_task import Work
+from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask
 from skyhaul_connectors.transfer.segment import AddressMap
 from skyhaul_connectors.transfer.spool.block_proofs import BlockProofs
 from skyhaul_connectors.transfer.spool.extents import BLOCK, proves
@@ -56,7 +56,7 @@ class OpenShard:
         self.states = bytearray(len(address.segments))
         self.error: BaseException | None = None
         self.spooled: OpenSpoolFile | None = None
-        self.work: Work | None = None
+        self.work: FetchTask | None = None
         self.durable = IntervalSet()
         self.proofs = BlockProofs(address)
         self.demanded: set[int] = set()
