@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from skyhaul_connectors.transfer.spool.cleanup import SpoolFolder
+from skyhaul_connectors.transfer.spool.folders import SpoolFolder
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ _MEMORY = 10.0
 """Seconds over which an observed rate is averaged (its time constant)."""
 
 
-class SeenRate:
+class ObservedRate:
     """The payload rate of one link while it is open and has work, bit/s. Until something was seen it is what
     the job file says of it, or unknown."""
 
@@ -33,7 +33,7 @@ class SeenRate:
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class LinkOutlook:
     """One link as the forecast sees it. rate: bit/s. room: bytes that its cap leaves, math.inf without."""
 
     rate: float | None
@@ -43,7 +43,7 @@ class Prospect:
     room: float = math.inf
 
 
-def capacity(links: Iterable[Prospect], now: float, due: float) -> float | None:
+def capacity(links: Iterable[LinkOutlook], now: float, due: float) -> float | None:
     """Bytes that the links carry from `now` to `due` (Unix seconds); None where a rate is not known yet."""
     total = 0.0
     for link in links:
@@ -53,7 +53,7 @@ def capacity(links: Iterable[Prospect], now: float, due: float) -> float | None:
     return total
 
 
-def _carried(link: Prospect, now: float, due: float) -> float:
+def _carried(link: LinkOutlook, now: float, due: float) -> float:
     """Bits, as contacts and timetable let them through."""
     bits = 0.0
     at = now
@@ -72,7 +72,7 @@ def _carried(link: Prospect, now: float, due: float) -> float:
     return bits
 
 
-class Help:
+class OverflowDecision:
     """Whether overflow links are needed: called in when the deadline would be missed, sent away when it
     would be met with a margin without them."""
 

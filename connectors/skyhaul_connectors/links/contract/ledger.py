@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyhaul_connectors.links.contract.lasting_folder import make_lasting
+from skyhaul_connectors.durable import make_durable_folder
 from skyhaul_schemas.errors import StorageRefused
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import is_malformed, storage_error
@@ -65,7 +65,7 @@ class Ledger:
         self._lock: int | None = None
         self._mine: dict[str, tuple[str, int]] = {}
         with self._translated("opened"):
-            make_lasting(path.parent, mode=0o700)
+            make_durable_folder(path.parent, mode=0o700)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_WAIT)
             try:
                 self._open()

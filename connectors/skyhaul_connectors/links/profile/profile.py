@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from skyhaul_connectors.links.profile.contacts import ContactTable
-from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.quantiles import Quantiles
 from skyhaul_connectors.links.profile.trace import DelayTrace, RateTrace
 
 Sender = Literal["paced", "cubic"]
@@ -24,7 +24,7 @@ class Episodes:
     """
 
     per_hour: float
-    lasts: Spread
+    lasts: Quantiles
     down: float = 0.0
     up: float = 0.0
 
@@ -41,8 +41,9 @@ class LinkProfile:
     rtt, jitter: the round trip takes rtt, plus up to `jitter` more, evenly drawn.
     loss, loss_up: share of packets lost; `burst`: how many in a row on average (Gilbert-Elliott, whose
         bad state loses all).
-    rate_spread, up_spread, rtt_spread: how down, up and rtt vary: drawn anew every `vary_every` seconds
-        (down and up by the same luck) and taken relative to their median, so that the fields stay medians.
+    rate_quantiles, up_quantiles, rtt_quantiles: how down, up and rtt vary: drawn anew every `vary_every`
+        seconds (down and up at the same share) and taken relative to their median, so that the fields stay
+        medians.
     handover_every, handover_gap, handover_spike, spike_lasts: each `handover_every` seconds the link is
         silent for `handover_gap`, then the round trip takes `handover_spike` longer for `spike_lasts`.
     outages: fixed (start, length); episodes: random ones.
@@ -58,9 +59,9 @@ class LinkProfile:
     loss: float = 0.0
     loss_up: float = 0.0
     burst: float = 1.0
-    rate_spread: Spread | None = None
-    up_spread: Spread | None = None
-    rtt_spread: Spread | None = None
+    rate_quantiles: Quantiles | None = None
+    up_quantiles: Quantiles | None = None
+    rtt_quantiles: Quantiles | None = None
     vary_every: float = 1.0
     handover_every: float = 0.0
     handover_gap: float = 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Quantiles:
     """Values by share: `points` are (share, value) with shares rising from 0 to 1 and values above 0.
 
     Between two points the value is interpolated geometrically: rates, delays and outages of links are

@@ -47,7 +47,7 @@ class Board(Protocol):
         """None there is fine."""
 
 
-def divide(wants: Mapping[str, int]) -> dict[str, float]:
+def max_min_shares(wants: Mapping[str, int]) -> dict[str, float]:
     """Shares of the link (0 to 1) that add up to 1 at most, by worker: everybody gets what they want or an
     equal part of what the others leave (max-min fairness)."""
     shares: dict[str, float] = {}
@@ -139,7 +139,7 @@ class LeaseSharing:
     def _list(self, term: int) -> None:
         notes = self._board.notes() if term in self._posted else []
         self._listed = term
-        self._shares[term] = divide(parse_notes(notes).get(term, {})).get(self._worker, 0.0)
+        self._shares[term] = max_min_shares(parse_notes(notes).get(term, {})).get(self._worker, 0.0)
         self._clean(term - 1, notes)
 
     def _clean(self, term: int, notes: Iterable[str] = ()) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
@@ -24,26 +24,32 @@ class Count:
         return TransferCounts(payload_bytes=self.payload, wire_bytes=self.wire, resent_bytes=self.resent)
 
 
+class ByteSink(Protocol):
+    """Where a task's bytes go."""
+
+    def write(self, position: int, data: bytes | memoryview) -> None:
+        """Take the bytes from `position` of the task's address map on; each byte comes once, in any order.
+        `data` may be changed by its owner afterwards. Raises SkyhaulError: the task then ends with it."""
+
+
 @dataclass(slots=True, eq=False)
 class FetchTask:
     """One shard's (or one direct read's) part in a source's queue, in positions of its address map.
 
     order: less is served first, among works that are as far `behind`: how often it gave way to others, since
     nothing came of it. fruitless: how often what was out for it was dropped without a byte.
-    write: takes the bytes of a position. arrived: what was written. again: what had been counted as payload
-    before, and has to cross once more. missing: bytes that are wanted and have not arrived. complete: called
-    when all that is wanted has arrived.
+    sink: takes what arrives. arrived: what was written. again: what had been counted as payload
+    before, and has to cross once more. missing: bytes that are wanted and have not arrived.
     """
 
     key: int
     order: int
     map: AddressMap
-    write: Callable[[int, bytes | memoryview], None]
+    sink: ByteSink
     arrived: IntervalSet = field(default_factory=IntervalSet)
     again: IntervalSet = field(default_factory=IntervalSet)
     counts: dict[str, Count] = field(default_factory=dict)
     missing: int = 0
-    complete: Callable[[], None] | None = None
     cancelled: bool = False
     behind: int = 0
     fruitless: int = 0

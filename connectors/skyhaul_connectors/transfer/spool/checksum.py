@@ -16,7 +16,7 @@ REFETCHES = 3
 """How often what has a wrong checksum is fetched again: an object, or one block of it."""
 
 
-def is_block(digest: bytes, pieces: Iterable[bytes]) -> bool:
+def has_sha256(digest: bytes, pieces: Iterable[bytes]) -> bool:
     """Whether the pieces in order have the SHA-256 digest."""
     sha256 = hashlib.sha256()
     for piece in pieces:
@@ -24,7 +24,7 @@ def is_block(digest: bytes, pieces: Iterable[bytes]) -> bool:
     return sha256.digest() == digest
 
 
-def wrong_block(obj: PinnedObject, block: int, tries: int) -> ChecksumMismatch:
+def block_mismatch(obj: PinnedObject, block: int, tries: int) -> ChecksumMismatch:
     """The error for a block that came wrong each time."""
     assert obj.blocks is not None
     start, stop = obj.blocks.bounds(block, obj.size)
@@ -34,7 +34,7 @@ def wrong_block(obj: PinnedObject, block: int, tries: int) -> ChecksumMismatch:
     )
 
 
-def matches(checksum: str, pieces: Iterable[bytes]) -> bool:
+def has_checksum(checksum: str, pieces: Iterable[bytes]) -> bool:
     """Whether the pieces in order have the checksum. Raises UsageError on an unknown kind."""
     kind, _, expected = checksum.partition(":")
     if kind == "sha256":

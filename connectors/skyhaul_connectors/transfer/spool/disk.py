@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from skyhaul_connectors.links.contract.lasting_folder import sync_folder
+from skyhaul_connectors.durable import sync_folder
 from skyhaul_schemas import storage_errors as errors_of_storage
 from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.printable import printable

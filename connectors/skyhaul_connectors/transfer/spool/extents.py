@@ -71,10 +71,10 @@ class Step:
     lost: list[Stretch] = field(default_factory=list)
 
 
-class Held:
+class JournaledExtents:
     """The journaled content of one spool file of `length` bytes.
 
-    One thread changes it; other threads may ask `proofs()` at any time.
+    One thread changes it; other threads may ask `digests()` at any time.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Held:
     def covers(self, start: int, stop: int) -> bool:
         return self._in.covers(start, stop)
 
-    def proofs(self, start: int, stop: int) -> list[tuple[int, int, bytes]]:
+    def digests(self, start: int, stop: int) -> list[tuple[int, int, bytes]]:
         """Stretches with digests (16 bytes for a block, 8 for an extent) that hold what is in of
         [start, stop), in rising order."""
         found: list[tuple[int, int, bytes]] = []
@@ -146,18 +146,18 @@ class Held:
         step = Step()
         for block in list(self._blocks):
             start, stop = self._bounds(block)
-            if not proves(self._blocks[block], read(start, stop - start), stop - start):
+            if not has_digest(self._blocks[block], read(start, stop - start), stop - start):
                 self._forget_block(block, step)
                 self._lose(start, stop, step)
         for block, extents in list(self._extents.items()):
             for start, (stop, digest) in list(extents.items()):
-                if not proves(digest, read(start, stop - start), stop - start):
+                if not has_digest(digest, read(start, stop - start), stop - start):
                     self._forget_extent(block, start, step)
                     self._lose(start, stop, step)
         return step
 
     def drop(self, start: int, stop: int, read: Read) -> Step:
-        """Let go of [start, stop). Neighbours in a block that is cut are proved and digested anew; where
+        """Let go of [start, stop). Neighbours in a block that is cut are verified and digested anew; where
         they read wrong they are lost too."""
         step = Step()
         for low, high in _by_block(start, stop):
@@ -171,7 +171,7 @@ class Held:
         start, stop, digest = arrival
         left = [gap for low, high in self._in.gaps(start, stop) for gap in seen.gaps(low, high)]
         data = read(start, stop - start) if left else b""
-        if left and not proves(digest, data, stop - start):
+        if left and not has_digest(digest, data, stop - start):
             step.lost.extend(left)
             return {}
         return {low: (high, xxh3_64_digest(data[low - start : high - start])) for low, high in left}
@@ -188,7 +188,7 @@ class Held:
             data = read(start, stop - start)
             view = memoryview(data)
             for low, (high, digest) in list(after.items()):
-                if not proves(digest, view[low - start : high - start], high - low):
+                if not has_digest(digest, view[low - start : high - start], high - low):
                     del after[low]
                     rotten.add(low)
                     if low in parts:
@@ -247,7 +247,7 @@ class Held:
     ) -> None:
         rest = [(whole[0], min(out[0], whole[1])), (max(out[1], whole[0]), whole[1])]
         rest = [(a, b) for a, b in rest if a < b]
-        if rest and not proves(digest, data, whole[1] - whole[0]):
+        if rest and not has_digest(digest, data, whole[1] - whole[0]):
             for a, b in rest:
                 self._lose(a, b, step)
             return
@@ -300,7 +300,7 @@ def _joined(extents: dict[int, tuple[int, bytes]], data: bytes, base: int) -> di
     }
 
 
-def proves(digest: bytes, data: bytes | memoryview, length: int) -> bool:
+def has_digest(digest: bytes, data: bytes | memoryview, length: int) -> bool:
     """Whether `data` is all of `length` bytes and has the digest of a block or an extent."""
     if len(data) != length:
         return False

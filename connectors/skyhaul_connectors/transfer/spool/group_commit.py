@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from skyhaul_connectors.transfer.background import Background
+from skyhaul_connectors.transfer.spool.events import SpoolEvents
 from skyhaul_connectors.transfer.spool.open_shard import OpenShard
 from skyhaul_connectors.transfer.spool.spool import Batch, Committed, OpenSpoolFile, Spool
+from skyhaul_connectors.transfer.spool.verification import Verification
 from skyhaul_schemas.errors import SkyhaulError
 
 COMMIT_EVERY = 0.2
@@ -17,7 +19,7 @@ COMMIT_EVERY = 0.2
 class GroupCommit:
     """Gathers shards with bytes that the journal does not have yet, and commits them together.
 
-    One commit runs at a time; `answered` is told of each shard in it. On the loop's thread.
+    One commit runs at a time; `verification` is told what became of each shard in it. On the loop's thread.
     """
 
     def __init__(
@@ -25,14 +27,14 @@ class GroupCommit:
         loop: asyncio.AbstractEventLoop,
         journal: Background,
         spool: Spool,
-        answered: Callable[[OpenShard, Committed], None],
-        crashed: Callable[[BaseException], None],
+        verification: Verification,
+        events: SpoolEvents,
     ) -> None:
         self._loop = loop
         self._journal = journal
         self._spool = spool
-        self._answered = answered
-        self._crashed = crashed
+        self._verification = verification
+        self._events = events
         self._dirty: dict[OpenShard, None] = {}
         self._running = False
         self._due: asyncio.TimerHandle | None = None
@@ -69,7 +71,7 @@ class GroupCommit:
                     unwritten.append((shard, error))
         self._dirty.clear()
         for shard, failure in unwritten:
-            self._answered(shard, Committed([], [], error=failure))
+            self._verification.committed(shard, Committed([], [], error=failure))
         if not batches:
             told, self._flushed = self._flushed, []
             for call in told:
@@ -81,7 +83,7 @@ class GroupCommit:
         self._journal.submit(
             lambda: self._spool.commit(list(batches.values())),
             lambda answers: self._done(list(batches), answers),
-            self._crashed,
+            self._events.crash,
         )
 
     def flush(self, flushed: Callable[[], None]) -> None:
@@ -96,7 +98,7 @@ class GroupCommit:
     def _done(self, shards: list[OpenShard], answers: list[Committed]) -> None:
         self._running = False
         for shard, answer in zip(shards, answers, strict=True):
-            self._answered(shard, answer)
+            self._verification.committed(shard, answer)
         if self._flushed or (self._dirty and self._hurry):
             self.now()
         elif self._dirty:

@@ -20,7 +20,7 @@ from typing import Any
 
 from xxhash import xxh3_64_digest
 
-from skyhaul_connectors.transfer.spool.extents import BLOCK, Change, Held
+from skyhaul_connectors.transfer.spool.extents import BLOCK, Change, JournaledExtents
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SkyhaulError, SpoolDamaged
 from skyhaul_schemas.printable import printable
@@ -62,7 +62,7 @@ class Journaled:
 
     layout: str
     length: int
-    held: Held
+    extents: JournaledExtents
     counts: dict[str, TransferCounts]
 
 
@@ -118,7 +118,7 @@ class Journal:
             if sealed != _seal(shard, link, payload, wire, resent):
                 raise self._damaged(f"a count of shard {shard} does not match its seal")
             totals[link] = TransferCounts(payload_bytes=payload, wire_bytes=wire, resent_bytes=resent)
-        return Journaled(layout, length, Held(length, extents, blocks), totals)
+        return Journaled(layout, length, JournaledExtents(length, extents, blocks), totals)
 
     def commit(self, changes: Sequence[ShardChange]) -> None:
         """All changes in one transaction, on the disk when this returns. Raises DiskFull, SpoolDamaged or

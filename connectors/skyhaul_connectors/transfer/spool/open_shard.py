@@ -9,9 +9,9 @@ from enum import IntEnum
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
 from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask
 from skyhaul_connectors.transfer.segment import AddressMap
-from skyhaul_connectors.transfer.spool.block_proofs import BlockProofs
-from skyhaul_connectors.transfer.spool.extents import BLOCK, proves
+from skyhaul_connectors.transfer.spool.extents import BLOCK, has_digest
 from skyhaul_connectors.transfer.spool.spool import OpenSpoolFile
+from skyhaul_connectors.transfer.spool.verified_blocks import VerifiedBlocks
 from skyhaul_schemas.commit import TransferCounts
 
 _CACHED = 2
@@ -34,7 +34,7 @@ class ReadsWrong(Exception):
         self.stretch = stretch
 
 
-ReadProved = Callable[[int, int, bytes], bytes]
+ReadVerified = Callable[[int, int, bytes], bytes]
 """(start, stop, digest) -> the bytes, held against the digest. Raises ReadsWrong."""
 
 
@@ -44,7 +44,7 @@ class OpenShard:
     key: the engine's name for this fetch; -1 before it has one.
     waiting_bytes: of segments that are not in. queued_bytes: of those that were not admitted to the spool.
     durable: positions that the journal says are in.
-    proofs: which blocks have the digests that the source's list states.
+    verified_blocks: which blocks have the digests that the source's list states.
     lost: how often the disk had other bytes than arrived, by the number of the spool file's block.
     """
 
@@ -58,7 +58,7 @@ class OpenShard:
         self.spooled: OpenSpoolFile | None = None
         self.work: FetchTask | None = None
         self.durable = IntervalSet()
-        self.proofs = BlockProofs(address)
+        self.verified_blocks = VerifiedBlocks(address)
         self.demanded: set[int] = set()
         self.checks = 0
         self.mismatches: dict[int, int] = {}
@@ -116,20 +116,20 @@ class OpenShard:
         if not first <= start <= stop <= last:
             raise ValueError(f"[{offset}, {offset + length}) is not within segment {segment}")
         try:
-            parts = list(self.proved(start, stop, self._cached))
+            parts = list(self.verified(start, stop, self._cached))
         except ReadsWrong as wrong:
             return b"", [wrong.stretch]
         return (parts[0] if len(parts) == 1 else b"".join(parts)), []
 
-    def proved(self, start: int, stop: int, read: ReadProved | None = None) -> Iterator[bytes]:
+    def verified(self, start: int, stop: int, read: ReadVerified | None = None) -> Iterator[bytes]:
         """The bytes at [start, stop), in pieces of at most a block, each held against the digest of what
         arrived. Raises ReadsWrong. Any thread."""
         at = start
         spooled = self.spooled  # None once the engine has let go of it
-        for low, high, digest in spooled.held.proofs(start, stop) if spooled is not None else ():
+        for low, high, digest in spooled.extents.digests(start, stop) if spooled is not None else ():
             if low > at:
                 break
-            data = (read or self._proved)(low, high, digest)
+            data = (read or self._verified)(low, high, digest)
             yield data[at - low : min(stop, high) - low]
             at = high
         if at < stop:
@@ -145,10 +145,10 @@ class OpenShard:
                 found.extend(self.punched.gaps(low, high))
         return found
 
-    def _proved(self, low: int, high: int, digest: bytes) -> bytes:
+    def _verified(self, low: int, high: int, digest: bytes) -> bytes:
         spooled = self.spooled
         data = b"" if spooled is None else spooled.file.read(low, high - low)
-        if not proves(digest, data, high - low):
+        if not has_digest(digest, data, high - low):
             raise ReadsWrong((low, high))
         return data
 
@@ -156,7 +156,7 @@ class OpenShard:
         cached = self._cache.get((low, high))
         if cached is not None and cached[0] == digest:
             return cached[1]
-        data = self._proved(low, high, digest)
+        data = self._verified(low, high, digest)
         with self._cache_lock:
             while len(self._cache) >= _CACHED:
                 del self._cache[next(iter(self._cache))]

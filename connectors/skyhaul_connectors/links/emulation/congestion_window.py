@@ -8,7 +8,7 @@ INITIAL_SEGMENTS = 10
 """RFC 6928."""
 
 
-class Window:
+class CongestionWindow:
     """Slow start, then one segment a round trip, halved once a round trip by loss, started anew by a
     timeout (RFC 5681). On long lossy links CUBIC falls back to just that, and its rate obeys
     1.22·MSS/(RTT·√p) (Mathis et al. 1997)."""
