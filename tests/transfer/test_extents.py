@@ -21,7 +21,7 @@ steps = st.lists(st.tuples(st.sampled_from(["take", "drop", "rot"]), places), ma
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_blocks():  # type: ignore[no-untyped-def]
-    with patch.object(held_module, "BLOCK", SMALL):
+    with patch.object(extents_module, "BLOCK", SMALL):
         yield
 
 
@@ -188,7 +188,7 @@ def test_what_is_in_stays_and_only_the_rest_of_an_arrival_is_taken() -> None:
 
 def test_extents_of_a_block_that_touch_become_one_before_there_are_many() -> None:
     file, held, rows = File(), JournaledExtents(LENGTH), Rows()
-    with patch.object(held_module, "MOST_EXTENTS", 4):
+    with patch.object(extents_module, "MOST_EXTENTS", 4):
         for at in (0, 2, 3, 4, 6, 8, 9, 10):
             rows.apply(held.take(arrivals(at, file.sound[at : at + 1]), file.read).change)
             assert len(held.digests(0, SMALL)) <= 5
@@ -200,7 +200,7 @@ def test_extents_of_a_block_that_touch_become_one_before_there_are_many() -> Non
 
 def test_extents_are_joined_only_where_each_of_them_reads_as_it_arrived() -> None:
     file, held = File(), JournaledExtents(LENGTH)
-    with patch.object(held_module, "MOST_EXTENTS", 2):
+    with patch.object(extents_module, "MOST_EXTENTS", 2):
         held.take([*arrivals(0, file.sound[:2]), *arrivals(2, file.sound[2:4])], file.read)
         hole(file, 2, 4)
         step = held.take(arrivals(4, file.sound[4:6]), file.read)

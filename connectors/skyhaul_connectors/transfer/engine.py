@@ -20,12 +20,11 @@ from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, SourceLanes
 from skyhaul_connectors.transfer.source_driver import SourceDriver
 from skyhaul_connectors.transfer.spool.disk import Disk, PosixDisk
-from skyhaul_connectors.transfer.spool.group_commit import GroupCommit, take_batch
+from skyhaul_connectors.transfer.spool.group_commit import GroupCommit, SpoolSink, take_batch
 from skyhaul_connectors.transfer.spool.open_shard import OpenShard, SegmentState
 from skyhaul_connectors.transfer.spool.quota import SpoolQuota
 from skyhaul_connectors.transfer.spool.received_counts import ReceivedNotes
 from skyhaul_connectors.transfer.spool.spool import Batch, OpenSpoolFile, Spool
-from skyhaul_connectors.transfer.spool.spool_file import SpoolFile
 from skyhaul_connectors.transfer.spool.verification import Verification
 from skyhaul_schemas.errors import DeferredError, SkyhaulError, StorageError
 from skyhaul_schemas.plan import PinnedObject
@@ -139,8 +138,17 @@ class TransferEngine:
         *,
         again: bool = False,
     ) -> None:
-        """Fetch bytes that are in no segment, before anything else, past the spool; at least one. again: they
-        are sent once more, since they came wrong."""
+        """Fetch bytes that are in no segment, before anything else, past the spool.
+
+        Args:
+            shard: Whose counts the bytes are added to.
+            obj: The object.
+            offset: Of the first byte in the object.
+            length: Bytes, at least one; all are held in memory.
+            done: Gets the bytes.
+            failed: Gets what prevented them. One of the two is called, once.
+            again: They came before and were wrong, so they count as re-sent.
+        """
         if self._stopped is not None:
             failed(self._stopped)
             return
@@ -233,7 +241,7 @@ class TransferEngine:
             shard.key,
             shard.key,
             shard.map,
-            _SpoolSink(shard, spooled.file, self._notes, self._commits),
+            SpoolSink(shard, spooled.file, self._notes, self._commits),
             arrived=IntervalSet(held),
             counts={
                 link: Count(c.payload_bytes, c.wire_bytes, c.resent_bytes)
@@ -379,22 +387,3 @@ class TransferEngine:
         reads, self._reads = self._reads, {}
         for read in reads.values():
             read.failed(error)
-
-
-class _SpoolSink:
-    """A shard's bytes on their way into its spool file."""
-
-    __slots__ = ("_commits", "_file", "_notes", "_shard")
-
-    def __init__(
-        self, shard: OpenShard, file: SpoolFile, notes: ReceivedNotes[OpenShard], commits: GroupCommit
-    ) -> None:
-        self._shard = shard
-        self._file = file
-        self._notes = notes
-        self._commits = commits
-
-    def write(self, position: int, data: bytes | memoryview) -> None:
-        self._notes.mark(self._shard)
-        self._file.write(position, data)
-        self._commits.mark(self._shard)

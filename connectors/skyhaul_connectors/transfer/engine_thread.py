@@ -32,9 +32,19 @@ DIRECT_READ = 16 * 1024 * 1024
 """Bytes of one direct read; longer ones go in turn, so that memory stays bounded."""
 
 _LOOK_EVERY = 0.1
+"""Seconds between two looks whether a wait was cancelled; a segment that comes in ends it at once."""
+
 _DEMAND_EVERY = 1.0
+"""Seconds between two demands for a segment that somebody waits for: whether others still move changes
+meanwhile, and only a look at it can tell. Chosen, not measured."""
+
 _FLUSH_WITHIN = 2.0
+"""Seconds that `stop` waits for the journal: what is promised to whoever interrupts. What a hung disk has not
+taken by then is fetched again."""
+
 _REREADS = 3
+"""How often a stretch that reads wrong is fetched again before the disk is blamed. As
+`checksum.REFETCHES`."""
 
 
 class EngineThread:

@@ -10,10 +10,12 @@ from skyhaul_connectors.links.contract.terms import LinkTerms
 from skyhaul_connectors.links.profile.contacts import ContactPlan
 
 MARGIN = 1.15
-"""What must be carried beyond what is left before help that was called in is sent away."""
+"""What must be carried beyond what is left before help that was called in is sent away: 15 % of hysteresis,
+so that a rate that wavers does not switch a paid link on and off. Chosen, not measured."""
 
 _MEMORY = 10.0
-"""Seconds over which an observed rate is averaged (its time constant)."""
+"""Seconds over which an observed rate is averaged (the time constant of an exponential mean). Chosen, not
+measured."""
 
 
 class ObservedRate:
@@ -34,7 +36,15 @@ class ObservedRate:
 
 @dataclass(frozen=True, slots=True)
 class LinkOutlook:
-    """One link as the forecast sees it. rate: bit/s. room: bytes that its cap leaves, math.inf without."""
+    """One link as the forecast sees it.
+
+    Attributes:
+        rate: bit/s of payload; None: not known yet.
+        terms: Its hours and rates.
+        plan: Its contacts, in seconds since `epoch`; None: always open.
+        epoch: Unix seconds of the plan's second 0.
+        room: Bytes that its cap leaves; math.inf without one.
+    """
 
     rate: float | None
     terms: LinkTerms
@@ -73,8 +83,8 @@ def _carried(link: LinkOutlook, now: float, due: float) -> float:
 
 
 class OverflowDecision:
-    """Whether overflow links are needed: called in when the deadline would be missed, sent away when it
-    would be met with a margin without them."""
+    """Whether overflow links are needed, with hysteresis: called in when the deadline would be missed, sent
+    away when it would be met with a margin without them."""
 
     def __init__(self) -> None:
         self.needed = False

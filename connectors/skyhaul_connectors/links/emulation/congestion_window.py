@@ -36,6 +36,7 @@ class CongestionWindow:
         return self._acks[0][0] if self._acks else float("inf")
 
     def sent(self, count: int, acknowledged_at: float) -> None:
+        """`count` bytes were sent; their acknowledgement arrives at `acknowledged_at` (seconds)."""
         self._on_way += count
         self._acks.append((acknowledged_at, count))
 

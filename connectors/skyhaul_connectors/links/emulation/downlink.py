@@ -19,18 +19,25 @@ from skyhaul_connectors.links.emulation.timeline import SLACK, Timeline
 from skyhaul_connectors.links.profile.indexed_random import RandomSequence
 
 LOOKAHEAD = 0.005
-"""Seconds of the link that are given away in advance."""
+"""Seconds of the link that are given away in advance: several loop timers' resolution, so that a late timer
+does not leave the link idle. Chosen, not measured."""
+
 PIECE_SECONDS = 0.010
-MAX_PIECE = 64 * 1024
-"""Bytes: what is delivered at once takes the link no longer than this, so that a slow link delivers
+"""Seconds: what is delivered at once takes the link no longer than this, so that a slow link delivers
 steadily."""
+
+MAX_PIECE = 64 * 1024
+"""Bytes delivered at once at most: on a fast link each delivery costs a call, however few bytes it has."""
+
 TURN = 128 * 1024
 """Bytes that a stream sends before the next one gets its turn: about what one has in a drop-tail queue.
 Ranges up to this come out one after the other; much smaller turns would finish them all at once, and
 every owner would ask anew at the same moment."""
 TIMEOUT_MARGIN = 0.2
-"""Seconds on top of the round trip before a sender tries again (Linux's smallest)."""
+"""Seconds on top of the round trip before a sender tries again (Linux's smallest, TCP_RTO_MIN)."""
+
 MAX_TIMEOUT = 120.0
+"""Seconds between two tries at most (Linux's TCP_RTO_MAX)."""
 
 
 class Receiver(Protocol):

@@ -15,8 +15,10 @@ from skyhaul_connectors.links.profile.schedule import Phase, Piece, Schedule
 
 MAX_TRIES = 32
 """A link whose gaps keep step with its delay would else swallow the same bytes for ever."""
+
 ACK_BACKLOG = 0.05
-"""Seconds of the uplink that acknowledgements may take in advance."""
+"""Seconds of the uplink that acknowledgements may take in advance, so that requests behind them wait no
+longer. Chosen, not measured."""
 
 
 class LinkModel:

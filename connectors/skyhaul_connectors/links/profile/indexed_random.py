@@ -27,6 +27,7 @@ class IndexedRandom:
         self._key = seed_for(seed, name)
 
     def at(self, index: int) -> float:
+        """The number of this index, in [0, 1)."""
         z = (self._key + index * _STEP) & _MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -34,7 +35,8 @@ class IndexedRandom:
 
 
 class RandomSequence:
-    """The numbers of one IndexedRandom in order: for what has no time of its own, such as a packet's loss."""
+    """The numbers of an `IndexedRandom` one after the other: for what has no time of its own, such as a
+    packet's loss."""
 
     __slots__ = ("_index", "_random")
 

@@ -23,10 +23,17 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch [since, until) in which nothing changes. Rates in bit/s, 0 unless `phase` is UP.
+    """A stretch of the link's time, [since, until), in which nothing changes.
 
-    trace_share: above 0 where the rate follows the profile's trace, times this share; `down` is then
-    the trace's mean and not to be reckoned with.
+    Attributes:
+        since: Seconds since the epoch; perhaps later than the true beginning.
+        until: Seconds since the epoch; math.inf: for ever.
+        phase: Up, down or closed.
+        down: bit/s towards us; 0 unless `phase` is UP.
+        up: bit/s of the other direction; 0 unless `phase` is UP.
+        trace_share: Above 0 where the rate follows the profile's trace, times this share; `down` is then the
+            trace's mean, and must not be used.
+        delay: Seconds one way that the contact states; None: the profile's.
     """
 
     since: float
@@ -39,7 +46,10 @@ class Piece:
 
 
 _BLOCK = 3600.0
+"""Seconds of a stretch that is drawn at once. Part of what a seed means: another length is another link."""
+
 _KEPT_BLOCKS = 8
+"""Stretches remembered, beyond those that the longest episode reaches over. Chosen, not measured."""
 
 
 class _EpisodeTrack:

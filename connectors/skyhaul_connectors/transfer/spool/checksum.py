@@ -11,9 +11,11 @@ from skyhaul_schemas.errors import ChecksumMismatch, UsageError
 from skyhaul_schemas.plan import PinnedObject
 
 PIECE = 1024 * 1024
+"""Bytes that a file is read in to be digested. Chosen, not measured."""
 
 REFETCHES = 3
-"""How often what has a wrong checksum is fetched again: an object, or one block of it."""
+"""How often what has a wrong checksum is fetched again: an object, or one block of it. A damaged way is past
+after one; what is wrong four times is wrong at the source. Chosen, not measured."""
 
 
 def has_sha256(digest: bytes, pieces: Iterable[bytes]) -> bool:

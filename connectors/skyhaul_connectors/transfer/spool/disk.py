@@ -38,7 +38,8 @@ class Disk(Protocol):
     def punch(self, fd: int, offset: int, length: int) -> None:
         """Give the stretch back to the disk where it can; it may read as zeros afterwards."""
 
-    def close(self, fd: int) -> None: ...
+    def close(self, fd: int) -> None:
+        """The descriptor is not used again."""
 
     def unlink(self, path: Path) -> None:
         """Remove the file; no error where it is gone."""

@@ -24,7 +24,9 @@ BLOCK = 1024 * 1024
 """Bytes of a block; the last one of a file may be shorter."""
 
 MOST_EXTENTS = 64
-"""Extents of one block before those that touch are made one: as many as a block of 16 KiB ranges has."""
+"""Extents of one block before those that touch are made one, which costs reading them back: as many as a
+block of 16 KiB ranges has, the smallest that the pacer asks for, so that in order this never happens. Not
+measured."""
 
 Read = Callable[[int, int], bytes]
 """(position, length) -> the bytes there; fewer where the file is too short."""
@@ -51,7 +53,14 @@ def arrivals(position: int, data: bytes | memoryview) -> Iterator[Arrival]:
 
 @dataclass(slots=True)
 class Change:
-    """What a step changed, for the journal: extents by start, blocks by number; out before in."""
+    """What a step changed, for the journal: rows that go, and rows that come after.
+
+    Attributes:
+        extents_out: By start.
+        extents_in: (start, stop, xxh3_64), positions in the file.
+        blocks_out: By number.
+        blocks_in: (number, xxh3_128).
+    """
 
     extents_out: list[int] = field(default_factory=list)
     extents_in: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -64,7 +73,13 @@ class Change:
 
 @dataclass(slots=True)
 class Step:
-    """A change, the stretches that are in since, and those that are no longer (they read wrong)."""
+    """What became of one call.
+
+    Attributes:
+        change: For the journal.
+        gained: Positions that are in since.
+        lost: Positions that are in no longer: they read wrong.
+    """
 
     change: Change = field(default_factory=Change)
     gained: list[Stretch] = field(default_factory=list)
@@ -104,6 +119,7 @@ class JournaledExtents:
         return list(self._in)
 
     def covers(self, start: int, stop: int) -> bool:
+        """Whether all of [start, stop) is in."""
         return self._in.covers(start, stop)
 
     def digests(self, start: int, stop: int) -> list[tuple[int, int, bytes]]:

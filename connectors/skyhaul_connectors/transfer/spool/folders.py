@@ -28,10 +28,19 @@ from skyhaul_schemas.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class SpoolFolder:
-    """A plan's spool folder. plan: the first 32 characters of its digest. bytes: on disk. idle: seconds since
-    it last changed. newest: that moment, in seconds since 1970. shards: those with a file in it. in_use: a
-    live process holds it. holder: the process that holds it, or held it last. ours: it belongs to the user
-    who asks."""
+    """A plan's spool folder.
+
+    Attributes:
+        path: The folder.
+        plan: The first 32 characters of the plan's digest.
+        bytes: On disk, holes not counted.
+        idle: Seconds since it last changed.
+        newest: That moment, in seconds since 1970.
+        shards: How many have a file in it.
+        in_use: Whether a live process holds it.
+        holder: The process that holds it, or held it last; None where nobody put it down.
+        ours: Whether it belongs to the user who asks.
+    """
 
     path: Path
     plan: str

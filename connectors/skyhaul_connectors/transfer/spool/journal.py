@@ -46,8 +46,15 @@ _TABLES = ("shards", "extents", "blocks", "counts")
 
 @dataclass(slots=True)
 class ShardChange:
-    """What one transaction says of a shard. `fresh`: forget what there was and begin with this layout
-    and length. `counts`: totals by link, replacing those before."""
+    """What one transaction says of a shard.
+
+    Attributes:
+        shard: Its number in the plan.
+        fresh: Forget what there was and begin with this layout (`AddressMap.digest`) and length in bytes.
+        changes: Of its extents and blocks, in order.
+        counts: Totals by link, replacing those before; None: they stay.
+        forget: Remove all rows of it.
+    """
 
     shard: int
     fresh: tuple[str, int] | None = None
@@ -58,7 +65,14 @@ class ShardChange:
 
 @dataclass(frozen=True, slots=True)
 class Journaled:
-    """What the journal says of one shard; nothing of it is held against the bytes yet."""
+    """What the journal says of one shard; nothing of it is held against the bytes yet.
+
+    Attributes:
+        layout: `AddressMap.digest` of the segments that it was made for.
+        length: Bytes of the file once all is in.
+        extents: What is in, with digests.
+        counts: Bytes by link as of the last commit.
+    """
 
     layout: str
     length: int

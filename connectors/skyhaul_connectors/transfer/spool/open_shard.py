@@ -15,7 +15,8 @@ from skyhaul_connectors.transfer.spool.verified_blocks import VerifiedBlocks
 from skyhaul_schemas.commit import TransferCounts
 
 _CACHED = 2
-"""Proved blocks that a shard remembers, so that many small reads prove each once."""
+"""Verified blocks that a shard remembers, so that many small reads verify each once: the one that a decoder
+is in, and the next. Chosen, not measured."""
 
 
 class SegmentState(IntEnum):
@@ -27,7 +28,7 @@ class SegmentState(IntEnum):
 
 
 class ReadsWrong(Exception):
-    """What the spool file has at `stretch` is not what arrived for it."""
+    """What the spool file has at `stretch` (positions [start, stop)) is not what arrived for it."""
 
     def __init__(self, stretch: Stretch) -> None:
         super().__init__(stretch)
@@ -39,13 +40,33 @@ ReadVerified = Callable[[int, int, bytes], bytes]
 
 
 class OpenShard:
-    """Lives on the loop's thread; `read` and `counts` may be called from the consumer's.
+    """A shard being fetched. Lives on the loop's thread; `read` and `counts` may be called from any.
 
-    key: the engine's name for this fetch; -1 before it has one.
-    waiting_bytes: of segments that are not in. queued_bytes: of those that were not admitted to the spool.
-    durable: positions that the journal says are in.
-    verified_blocks: which blocks have the digests that the source's list states.
-    lost: how often the disk had other bytes than arrived, by the number of the spool file's block.
+    Args:
+        number: The shard's, in the plan.
+        source: The source's name.
+        address: Where each segment lies in the spool file.
+
+    Attributes:
+        key: The engine's name for this fetch; -1 before it has one.
+        states: A `SegmentState` for each segment.
+        error: With what the fetch ended; None while it goes on. Segments that are in stay readable.
+        spooled: The spool file; None before it is opened, and once the engine has let go of it.
+        work: Its part in the source's queue; None before the spool file is opened.
+        durable: Positions that the journal says are in.
+        verified_blocks: Which blocks have the digests that the source's list states.
+        demanded: Segments that somebody waits for.
+        checks: How many checks are under way; a released shard waits for them.
+        mismatches: How often a segment arrived with a wrong checksum.
+        replaced: How often the spool file was replaced, since its sync failed.
+        lost: How often the disk had other bytes than arrived, by the number of the spool file's block.
+        dropped: Positions of segments that were used up.
+        punched: Those that were given back to the disk.
+        waiting_bytes: Of segments that are not in.
+        queued_bytes: Of those that were not admitted to the spool.
+        released: None until the caller is through; then whether what is in the spool is kept.
+        opening: Whether the spool file is being opened.
+        on_change: Called after each change of a state, and at the end, on the loop's thread.
     """
 
     def __init__(self, number: int, source: str, address: AddressMap) -> None:
@@ -75,6 +96,7 @@ class OpenShard:
         self._cache: dict[Stretch, tuple[bytes, bytes]] = {}
 
     def set_state(self, segment: int, state: SegmentState) -> None:
+        """The segment goes on, or back: the only place where `waiting_bytes` and `queued_bytes` follow."""
         before, self.states[segment] = self.states[segment], state
         was_in, is_in = before >= SegmentState.IN, state >= SegmentState.IN
         if was_in != is_in and self.error is None:
@@ -85,6 +107,7 @@ class OpenShard:
         self.changed()
 
     def is_in(self, segment: int) -> bool:
+        """Whether the segment may be read. Any thread."""
         return self.states[segment] >= SegmentState.IN
 
     def end(self, error: BaseException) -> None:
@@ -95,14 +118,17 @@ class OpenShard:
         self.changed()
 
     def forget_cache(self) -> None:
+        """Nothing is read any more: let go of the blocks that are remembered. Any thread."""
         with self._cache_lock:
             self._cache.clear()
 
     def changed(self) -> None:
+        """Tell whoever waits to look again."""
         if self.on_change is not None:
             self.on_change()
 
     def counts(self) -> dict[str, TransferCounts]:
+        """Bytes by link, earlier runs of the shard included. Any thread."""
         return {} if self.work is None else self.work.frozen_counts()
 
     def read(self, segment: int, offset: int, length: int) -> tuple[bytes, list[Stretch]]:

@@ -1,4 +1,5 @@
-"""Who may enter the spool: its limit as back-pressure. Sans-I/O; lengths in bytes.
+"""The spool's limit as back-pressure: who may enter (`AdmissionQueue`, sans-I/O), and what leaves
+(`SpoolQuota`).
 
 Segments of one source enter in the order of claims, then of their index, while what has entered fits. Half
 of the room is divided evenly among the sources of the haul, so that one whose bytes do not come (it drips, or
@@ -32,8 +33,17 @@ class _Entry:
 
 
 class AdmissionQueue:
-    """`taken` is the room that is in use or promised; `blocked`: a segment waits for room. sources: of the
-    haul; where none are named, all room is one source's."""
+    """Who waits for room, and in which order they get it.
+
+    Args:
+        limit: Bytes.
+        remnants: Bytes that earlier runs left on the disk, by shard number; they count until the shard is
+        added.
+        sources: Names of the haul's sources; where none are named, all room is one source's.
+
+    Attributes:
+        taken: Bytes in use or promised.
+    """
 
     def __init__(
         self, limit: int, remnants: Mapping[int, int] | None = None, sources: Sequence[str] = ("",)
@@ -48,6 +58,7 @@ class AdmissionQueue:
 
     @property
     def blocked(self) -> bool:
+        """Whether a segment waited for room when it was last looked at."""
         return bool(self._blocked)
 
     def has_room(self, source: str | None = None) -> bool:
@@ -203,11 +214,13 @@ class SpoolQuota:
             self._admission.demand(shard.key, segment)
 
     def demand(self, shard: OpenShard, segment: int) -> None:
+        """Somebody waits for the segment."""
         shard.demanded.add(segment)
         self._admission.demand(shard.key, segment)
         self.look()
 
     def drop(self, shard: OpenShard, segment: int) -> None:
+        """The segment was used up; its whole blocks leave the disk once room is needed."""
         if shard.states[segment] == SegmentState.IN:
             shard.set_state(segment, SegmentState.DROPPED)
             shard.dropped.add(*shard.map.stretch(segment))

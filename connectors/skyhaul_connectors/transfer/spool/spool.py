@@ -41,8 +41,16 @@ def folder_name(plan: str) -> str:
 
 @dataclass(slots=True)
 class OpenSpoolFile:
-    """A shard's file with what is in it. `counts`: to go on with; their payload is what is in. `lost`:
-    stretches that the journal claimed and that read wrong."""
+    """A shard's file with what is in it.
+
+    Attributes:
+        shard: The shard's number in the plan.
+        map: Where each segment lies in the file.
+        file: Open until the engine lets go of the shard.
+        extents: What of the file is journaled. Changed on the journal's thread alone.
+        counts: Bytes by link to go on with; their payload is what is in.
+        lost: Positions that the journal claimed when the file was opened, and that read wrong.
+    """
 
     shard: int
     map: AddressMap
@@ -63,8 +71,14 @@ class Batch:
 
 @dataclass(slots=True)
 class Committed:
-    """What became of a batch. `gained` is durable; `lost` has to be fetched again; `replaced`: the sync
-    failed, so all of the shard has to. `error`: the shard cannot go on."""
+    """What became of a batch.
+
+    Attributes:
+        gained: Positions that are durable from now on.
+        lost: Positions that read wrong, and have to be fetched again.
+        replaced: The sync failed: all of the shard has to be fetched again, into a new file.
+        error: Why the shard cannot go on; None where it can.
+    """
 
     gained: list[Stretch]
     lost: list[Stretch]
@@ -73,7 +87,23 @@ class Committed:
 
 
 class Spool:
-    """The spool of one plan, locked. Raises UsageError (in use), SpoolDamaged, DiskFull, StorageError."""
+    """The spool of one plan, locked until `close`.
+
+    Args:
+        root: Folder of all spools.
+        plan: The plan's digest, hex.
+        disk: The file operations.
+
+    Attributes:
+        folder: Of this plan.
+        remnants: Bytes that earlier runs left, by shard, as long as nobody has opened it.
+
+    Raises:
+        SpoolInUse: Another process holds it.
+        SpoolDamaged: The journal does not add up.
+        DiskFull: No room for the journal.
+        StorageError: The folder or the journal cannot be read or written.
+    """
 
     def __init__(self, root: Path, plan: str, disk: Disk) -> None:
         check_reachable(str(root), "spool")
@@ -171,6 +201,7 @@ class Spool:
             self._disk.unlink(self._note(spooled.shard))
 
     def close(self) -> None:
+        """Let go of the journal and the lock. What is in stays for the next run."""
         self._journal.close()
         self._lock.release()
 
