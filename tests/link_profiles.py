@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
 from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
-from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.quantiles import Quantiles
 
 STEADY = LinkProfile(down=10e6, up=1e6, rtt=0.05)
 
-_LASTS = Spread(((0, 0.1), (0.5, 2), (1, 500)))
+_LASTS = Quantiles(((0, 0.1), (0.5, 2), (1, 500)))
 
 profiles = st.builds(
     lambda handover, outages, per_hour, contacts, spread: STEADY.with_(
@@ -19,7 +19,7 @@ profiles = st.builds(
         outages=outages,
         episodes=(Episodes(per_hour, _LASTS),) if per_hour else (),
         contacts=ContactTable(tuple(contacts)) if contacts else None,
-        rate_spread=Spread(((0, 1.0), (0.5, 10.0), (1, 20.0))) if spread else None,
+        rate_quantiles=Quantiles(((0, 1.0), (0.5, 10.0), (1, 20.0))) if spread else None,
         vary_every=0.7,
     ),
     st.sampled_from([(0.0, 0.0), (15.0, 0.1), (0.3, 0.1), (7.0, 6.5)]),

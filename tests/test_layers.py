@@ -27,7 +27,8 @@ LAYERS = (
     "skyhaul_connectors.formats",
     "skyhaul",
 )
-"""Lowest first. The bare `skyhaul_connectors` is its `__init__`, which all connectors pass through."""
+"""Lowest first. The bare `skyhaul_connectors` is its `__init__`, which all connectors pass through, and
+`durable`, which all of them may use."""
 
 SCHEMAS_MAY_IMPORT = {"pyarrow", "pydantic", "pydantic_core", "yaml"}
 CONNECTORS_NEVER_IMPORT = {"apache_beam"}

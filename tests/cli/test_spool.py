@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from tests.hauling.rig import skyhaul
 
-from skyhaul_connectors.transfer.spool.cleanup import remove_spool, spools
 from skyhaul_connectors.transfer.spool.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.folders import remove_spool, spools
 from skyhaul_connectors.transfer.spool.lock import LOCK, SpoolLock
 from skyhaul_connectors.transfer.spool.spool import Spool
 from skyhaul_schemas.errors import SpoolInUse

@@ -46,9 +46,9 @@ def _journaled(folder: Path) -> dict[int, int]:
             assert known is not None
             path = copy / f"{shard:07d}.bytes"
             file = os.open(path, os.O_RDONLY | os.O_CREAT)
-            known.held.check(lambda position, length, file=file: os.pread(file, length, position))
+            known.extents.check(lambda position, length, file=file: os.pread(file, length, position))
             os.close(file)
-            found[shard] = known.held.total
+            found[shard] = known.extents.total
     return found
 
 

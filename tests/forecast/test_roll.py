@@ -13,7 +13,7 @@ from skyhaul.forecast.roll import RolledSource, roll
 from skyhaul_connectors.links.contract.terms import LinkTerms
 from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
 from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
-from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.quantiles import Quantiles
 from skyhaul_schemas.job.model import LinkSpec
 
 MBIT = 1e6
@@ -135,7 +135,7 @@ def test_overflow_carries_while_the_deadline_would_be_missed() -> None:
 
 rates = st.floats(0.1, 500.0).map(lambda rate: rate * MBIT)
 luck = st.builds(
-    Episodes, st.floats(1.0, 200.0), st.just(Spread(((0, 0.3), (0.5, 2.0), (1, 30.0)))),
+    Episodes, st.floats(1.0, 200.0), st.just(Quantiles(((0, 0.3), (0.5, 2.0), (1, 30.0)))),
     st.sampled_from([0.0, 0.4]),
 )  # fmt: skip
 profiles = st.builds(

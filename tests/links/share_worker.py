@@ -21,14 +21,9 @@ from skyhaul.hauling.links.opening import open_links
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.over_link.paced import PacedSource
 from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, Route, Source
-from skyhaul_connectors.transfer.engine_thread import (
-    EngineSettings,
-    EngineThread,
-    Lane,
-    Segment,
-    ShardFetch,
-    SourceLanes,
-)
+from skyhaul_connectors.transfer.engine_thread import EngineThread, ShardFetch
+from skyhaul_connectors.transfer.segment import Segment
+from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
 from skyhaul_schemas.errors import Interrupted
 from skyhaul_schemas.job.model import Job
 

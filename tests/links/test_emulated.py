@@ -202,7 +202,7 @@ def test_over_every_preset_every_byte_comes_right_and_none_faster_than_the_link(
 ) -> None:
     profile = PRESETS[preset]
     got = haul(profile, 3_000_000, channels=40, range_bytes=32_000, seed=seed)
-    fastest = max(profile.down, 450e6 if profile.rate_spread else 0) * 1448 / 1500
+    fastest = max(profile.down, 450e6 if profile.rate_quantiles else 0) * 1448 / 1500
     bytes_by = 0
     for at, count in got.log.arrivals:
         bytes_by += count

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from link_profiles import STEADY, profiles
 from skyhaul_connectors.links.emulation.model import LinkModel, LossRuns
 from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
-from skyhaul_connectors.links.profile.indexed_random import Dice, Roll
+from skyhaul_connectors.links.profile.indexed_random import IndexedRandom, RandomSequence
 from skyhaul_connectors.links.profile.presets import PRESETS
 from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.links.profile.schedule import Phase
@@ -138,7 +138,7 @@ def test_requests_ride_the_thin_side_behind_acknowledgements() -> None:
 def test_losses_have_their_share_and_their_runs(share: float, burst: float) -> None:
     """Packet by packet, and in groups of any size: the same packets are lost."""
     total = int(min(4e6, 40_000 * burst / share))
-    losses = LossRuns(share, burst, Roll(Dice(1, "loss")))
+    losses = LossRuns(share, burst, RandomSequence(IndexedRandom(1, "loss")))
     luck = random.Random(5)
     lost = seen = 0
     while seen < total:
@@ -149,9 +149,9 @@ def test_losses_have_their_share_and_their_runs(share: float, burst: float) -> N
         seen += packets
         lost += count
     assert lost / seen == pytest.approx(share, rel=0.06 if share > 0.001 else 0.12)
-    single = LossRuns(share, burst, Roll(Dice(1, "loss")))
+    single = LossRuns(share, burst, RandomSequence(IndexedRandom(1, "loss")))
     marks = [single.take(1)[1] for _ in range(min(total, 200_000))]
-    grouped = LossRuns(share, burst, Roll(Dice(1, "loss")))
+    grouped = LossRuns(share, burst, RandomSequence(IndexedRandom(1, "loss")))
     for start in range(0, len(marks) - 50, 50):
         group = marks[start : start + 50]
         expected = (group.index(1), sum(group)) if any(group) else (0, 0)
@@ -167,7 +167,7 @@ def _good(share: float, burst: float) -> float:
 
 
 def test_no_loss_loses_nothing() -> None:
-    losses = LossRuns(0.0, 1.0, Roll(Dice(1, "loss")))
+    losses = LossRuns(0.0, 1.0, RandomSequence(IndexedRandom(1, "loss")))
     assert losses.take(10**9) == (0, 0)
 
 

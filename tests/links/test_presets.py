@@ -58,12 +58,12 @@ def test_leo_spikes_by_40_ms_each_15_seconds() -> None:
 
 def test_leo_mobile_keeps_the_quantiles_of_the_drive_data() -> None:
     mobile = PRESETS["leo-mobile"]
-    assert mobile.rate_spread is not None
-    assert mobile.up_spread is not None
-    assert mobile.rtt_spread is not None
-    assert [round(mobile.rate_spread.at(q)) for q in (0.05, 0.5, 0.95)] == [33, 234, 401]
-    assert [round(mobile.up_spread.at(q)) for q in (0.05, 0.5, 0.95)] == [7, 30, 55]
-    assert [round(mobile.rtt_spread.at(q), 3) for q in (0.5, 0.95, 0.99)] == [0.044, 0.080, 0.116]
+    assert mobile.rate_quantiles is not None
+    assert mobile.up_quantiles is not None
+    assert mobile.rtt_quantiles is not None
+    assert [round(mobile.rate_quantiles.at(q)) for q in (0.05, 0.5, 0.95)] == [33, 234, 401]
+    assert [round(mobile.up_quantiles.at(q)) for q in (0.05, 0.5, 0.95)] == [7, 30, 55]
+    assert [round(mobile.rtt_quantiles.at(q), 3) for q in (0.5, 0.95, 0.99)] == [0.044, 0.080, 0.116]
     (outages,) = mobile.episodes
     assert outages.per_hour == 38
     assert [round(outages.lasts.at(q), 1) for q in (0.5, 0.9, 0.99, 1)] == [0.8, 5, 42, 102]
@@ -121,7 +121,7 @@ def test_a_trace_replaces_rates_and_outages(tmp_path: Path) -> None:
     (tmp_path / "bw").write_text("".join(f"{ms}\n" for ms in range(1, 1001)))
     profile = profile_from(spec(preset="leo-mobile", trace=str(tmp_path / "bw")))
     assert profile.down == 12e6
-    assert (profile.episodes, profile.rate_spread) == ((), None)
+    assert (profile.episodes, profile.rate_quantiles) == ((), None)
 
 
 def test_a_link_that_cannot_be_is_refused_by_name() -> None:

@@ -13,7 +13,7 @@ from link_profiles import STEADY, profiles
 from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
 from skyhaul_connectors.links.profile.presets import PRESETS
 from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
-from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.quantiles import Quantiles
 from skyhaul_connectors.links.profile.schedule import Phase, Piece, Schedule
 
 
@@ -89,7 +89,7 @@ def test_a_contact_rules_over_everything_else() -> None:
 
 
 def test_random_outages_come_as_often_and_last_as_long_as_the_profile_says() -> None:
-    mobile = PRESETS["leo-mobile"].with_(rate_spread=None)
+    mobile = PRESETS["leo-mobile"].with_(rate_quantiles=None)
     hours = 600
     schedule = Schedule(mobile, 3, 0.0)
     lengths = []
@@ -110,7 +110,7 @@ def test_random_outages_come_as_often_and_last_as_long_as_the_profile_says() -> 
 
 
 def test_rain_takes_its_share_and_leaves_the_link_up() -> None:
-    rain = Episodes(1000, Spread(((0, 1.0), (1, 2.0))), down=0.62, up=0.48)
+    rain = Episodes(1000, Quantiles(((0, 1.0), (1, 2.0))), down=0.62, up=0.48)
     pieces = walk(Schedule(STEADY.with_(episodes=(rain,)), 1, 0.0), 0.0, 100.0)
     assert {(piece.phase, piece.down, piece.up) for piece in pieces} == {
         (Phase.UP, 10e6, 1e6),

@@ -16,7 +16,7 @@ from skyhaul_connectors.links.sharing.leases import (
     MOST,
     SKEW,
     LeaseSharing,
-    divide,
+    max_min_shares,
     note_of,
     parse_notes,
 )
@@ -191,7 +191,7 @@ def test_leases_leave_no_notes_behind() -> None:
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, MOST), min_size=1))
 def test_shares_never_pass_the_whole_and_nobody_gets_more_than_they_want(wants: dict[str, int]) -> None:
-    shares = divide(wants)
+    shares = max_min_shares(wants)
     assert sum(shares.values()) <= 1 + 1e-9
     assert all(shares[name] <= want / MOST + 1e-9 for name, want in wants.items())
     if sum(wants.values()) >= MOST:
@@ -207,7 +207,7 @@ def test_shares_never_pass_the_whole_and_nobody_gets_more_than_they_want(wants: 
 def test_whoever_sees_one_worker_less_gets_no_less_than_before(wants: dict[str, int], gone: str) -> None:
     """So a note that some see and others do not is harmless as long as its writer does not use it."""
     fewer = {name: want for name, want in wants.items() if name != gone}
-    before, after = divide(wants), divide(fewer)
+    before, after = max_min_shares(wants), max_min_shares(fewer)
     assert all(after[name] >= before[name] - 1e-9 for name in fewer)
 
 

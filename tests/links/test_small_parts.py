@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyhaul_connectors.links.clock import MonotonicClock
-from skyhaul_connectors.links.emulation.window import Window
+from skyhaul_connectors.links.emulation.congestion_window import CongestionWindow
 from skyhaul_connectors.links.pacer import Pacer
-from skyhaul_connectors.links.profile.indexed_random import Dice, Roll
-from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.indexed_random import IndexedRandom, RandomSequence
+from skyhaul_connectors.links.profile.quantiles import Quantiles
 
 
 class Hand:
@@ -91,35 +91,35 @@ def test_a_pacer_without_a_limit_never_waits() -> None:
 
 
 def test_dice_are_even_and_differ_by_seed_and_name() -> None:
-    dice = Dice(1, "a")
+    dice = IndexedRandom(1, "a")
     numbers = [dice.at(index) for index in range(20_000)]
     assert all(0 <= number < 1 for number in numbers)
     assert sum(numbers) / len(numbers) == pytest.approx(0.5, abs=0.01)
     assert sum(number < 0.1 for number in numbers) / len(numbers) == pytest.approx(0.1, abs=0.01)
-    assert dice.at(7) == Dice(1, "a").at(7)
-    assert len({dice.at(7), Dice(2, "a").at(7), Dice(1, "b").at(7)}) == 3
+    assert dice.at(7) == IndexedRandom(1, "a").at(7)
+    assert len({dice.at(7), IndexedRandom(2, "a").at(7), IndexedRandom(1, "b").at(7)}) == 3
 
 
 def test_a_geometric_roll_has_its_mean() -> None:
-    roll = Roll(Dice(1, "g"))
+    roll = RandomSequence(IndexedRandom(1, "g"))
     assert sum(roll.geometric(0.05) for _ in range(20_000)) / 20_000 == pytest.approx(20, rel=0.03)
     assert roll.geometric(1.0) == 1
 
 
 def test_a_spread_goes_through_its_points_and_rises_between() -> None:
-    spread = Spread(((0, 1.0), (0.5, 10.0), (0.9, 20.0), (1, 100.0)))
+    spread = Quantiles(((0, 1.0), (0.5, 10.0), (0.9, 20.0), (1, 100.0)))
     assert [spread.at(share) for share in (-1, 0, 0.5, 0.9, 1, 2)] == [1, 1, 10, 20, 100, 100]
     values = [spread.at(step / 100) for step in range(101)]
     assert values == sorted(values)
     assert spread.at(0.25) == pytest.approx(10**0.5)
     with pytest.raises(ValueError, match="rise from 0 to 1"):
-        Spread(((0.1, 1.0), (1, 2.0)))
+        Quantiles(((0.1, 1.0), (1, 2.0)))
     with pytest.raises(ValueError, match="never fall"):
-        Spread(((0, 3.0), (1, 2.0)))
+        Quantiles(((0, 3.0), (1, 2.0)))
 
 
 def test_a_window_doubles_each_round_trip_until_a_loss_halves_it() -> None:
-    window = Window(1000)
+    window = CongestionWindow(1000)
     sizes = []
     now = 0.0
     for _ in range(4):

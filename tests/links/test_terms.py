@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skyhaul_connectors.links.contract.allowance import Allowance
 from skyhaul_connectors.links.contract.cycles import Cycles
-from skyhaul_connectors.links.contract.deadline import Help, Prospect, SeenRate, capacity
+from skyhaul_connectors.links.contract.deadline import LinkOutlook, ObservedRate, OverflowDecision, capacity
 from skyhaul_connectors.links.contract.rules import LinkRules
 from skyhaul_connectors.links.contract.terms import LinkTerms
 from skyhaul_connectors.links.contract.timetable import Timetable
@@ -297,21 +297,21 @@ def test_promises_and_takes_never_pass_the_limit(moves: list[tuple[int, int]]) -
 
 def test_what_links_can_carry_follows_contacts_hours_and_caps() -> None:
     day = at("2026-11-22")
-    plain = Prospect(8e6, terms(), None, day)
+    plain = LinkOutlook(8e6, terms(), None, day)
     assert capacity([plain], day, day + 3600) == 3600 * 1e6
-    night = Prospect(8e6, terms(hours="03:00-08:00"), None, day)
+    night = LinkOutlook(8e6, terms(hours="03:00-08:00"), None, day)
     assert capacity([night], day, day + 86400) == 5 * 3600 * 1e6
-    slow = Prospect(8e6, terms(rates={"00:00-12:00": "800kbit/s"}), None, day)
+    slow = LinkOutlook(8e6, terms(rates={"00:00-12:00": "800kbit/s"}), None, day)
     assert capacity([slow], day, day + 86400) == pytest.approx(12 * 3600 * 1.1e6)
     passes = ContactPlan([Contact(100, 200), Contact(1000, 1100)])
-    assert capacity([Prospect(8e6, terms(), passes, day)], day, day + 1050) == pytest.approx(150e6)
-    assert capacity([Prospect(8e6, terms(), None, day, room=5.0)], day, day + 3600) == 5.0
-    assert capacity([plain, Prospect(None, terms(), None, day)], day, day + 1) is None
+    assert capacity([LinkOutlook(8e6, terms(), passes, day)], day, day + 1050) == pytest.approx(150e6)
+    assert capacity([LinkOutlook(8e6, terms(), None, day, room=5.0)], day, day + 3600) == 5.0
+    assert capacity([plain, LinkOutlook(None, terms(), None, day)], day, day + 1) is None
     assert capacity([plain], day, day - 1) == 0
 
 
 def test_help_is_called_in_and_sent_away_with_a_margin() -> None:
-    help_in = Help()
+    help_in = OverflowDecision()
     assert not help_in.look(100.0, 100.0)
     assert help_in.look(99.0, 100.0)
     assert help_in.look(110.0, 100.0), "no flapping at the border"
@@ -322,7 +322,7 @@ def test_help_is_called_in_and_sent_away_with_a_margin() -> None:
 
 
 def test_an_observed_rate_forgets_pauses_and_follows_changes() -> None:
-    seen = SeenRate(None)
+    seen = ObservedRate(None)
     seen.saw(0, 5e6, working=False)
     assert seen.rate is None
     for second in range(60):

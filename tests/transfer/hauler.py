@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 from skyhaul_connectors.sources.opening import open_source
-from skyhaul_connectors.transfer.engine_thread import EngineSettings, EngineThread, Lane, Segment, SourceLanes
+from skyhaul_connectors.transfer.engine_thread import EngineThread
+from skyhaul_connectors.transfer.segment import Segment
+from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
 from skyhaul_schemas.job.model import SourceSpec
 
 from .rig import PLAN

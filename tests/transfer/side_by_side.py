@@ -79,20 +79,20 @@ async def _haul(haul: Haul, link: SharedLink, number: int) -> Seen:
         SourceLanes((Lane("sky", EmulatedSource(source, link), shared=link),), haul.connections),
         EngineSettings(Path(), 1 << 40, 1e9, "", 1e9, wait_for_contact=True, seed=number),
         loop,
-        _refuse,
-        lambda: None,
+        _Watched(),
     )
     address = AddressMap([Segment(obj, 0, obj.size) for obj in source.listing()])
     left = [segment.length for segment in address.segments]
 
-    def write(position: int, data: bytes | memoryview) -> None:
-        seen.arrivals.append((loop.time(), position, len(data)))
-        index = address.segment_at(position)
-        left[index] -= len(data)
-        if not left[index]:
-            seen.ended[index] = loop.time()
+    class Sink:
+        def write(self, position: int, data: bytes | memoryview) -> None:
+            seen.arrivals.append((loop.time(), position, len(data)))
+            index = address.segment_at(position)
+            left[index] -= len(data)
+            if not left[index]:
+                seen.ended[index] = loop.time()
 
-    driver.scheduler.add(FetchTask(0, 0, address, write))
+    driver.scheduler.add(FetchTask(0, 0, address, Sink()))
     for index in range(len(address.segments)):
         driver.scheduler.want(0, index, loop.time())
     driver.wake()
@@ -104,5 +104,12 @@ async def _haul(haul: Haul, link: SharedLink, number: int) -> Seen:
     return seen
 
 
-def _refuse(key: int, error: SkyhaulError) -> None:
-    raise error
+class _Watched:
+    """`SourceEvents` of a haul without an engine: what arrives is seen in its sink."""
+
+    def task_complete(self, key: int) -> None: ...
+
+    def task_failed(self, key: int, error: SkyhaulError) -> None:
+        raise error
+
+    def nothing_missing(self) -> None: ...

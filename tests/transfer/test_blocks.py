@@ -17,9 +17,9 @@ from skyhaul_connectors.sources.memory.faults import Fault, FaultKind
 from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.transfer.background import InlineBackground
+from skyhaul_connectors.transfer.direct_read import VerifiedReads
 from skyhaul_connectors.transfer.segment import Segment
 from skyhaul_connectors.transfer.spool.open_shard import SegmentState
-from skyhaul_connectors.transfer.spool.proved_reads import ProvedReads
 from skyhaul_schemas.block_digests import BlockDigests
 from skyhaul_schemas.errors import ChecksumMismatch, Interrupted
 from skyhaul_schemas.plan import PinnedObject
@@ -169,11 +169,11 @@ def test_after_a_crash_no_checked_block_is_fetched_again_and_no_unchecked_one_is
     async def main() -> None:
         source = MemorySource("m", OBJECTS, checksums=True, faults=wrong_at(6 * BLOCK, 1))
         first = Rig(tmp_path, over(source))
-        first.engine._intake._checker = Unheard(first.loop)
+        first.engine._verification._checker = Unheard(first.loop)
         shard = first.engine.fetch(0, "m", with_digests(source)[1:2])
         await asyncio.sleep(5.0)
         assert shard.durable.covers(0, len(DATA))
-        assert shard.states[0] == SegmentState.WANTED, "journaled, and not proved"
+        assert shard.states[0] == SegmentState.WANTED, "journaled, and not verified"
         first.engine.stop(Interrupted("killed"), lambda: None)
         first.engine.close()
 
@@ -204,7 +204,7 @@ def test_what_rots_in_the_spool_is_proved_anew(tmp_path: Path) -> None:
             file.write(bytes([DATA[MIB + 17] ^ 1]))
         assert await rig.contents(shard) == [DATA]
         assert sent(source) == len(DATA) + MIB, "a block of the journal"
-        assert shard.proofs.all_proved(0)
+        assert shard.verified_blocks.all_verified(0)
         rig.engine.close()
 
     run_virtual(main())
@@ -228,7 +228,7 @@ class Fetches:
 def test_reads_past_the_spool_are_of_whole_blocks_each_proved_and_fetched_once() -> None:
     obj = PinnedObject("m", NAME, len(DATA), "", blocks=digests(DATA))
     fetches = Fetches(wrong=[1])
-    reads = ProvedReads(fetches)
+    reads = VerifiedReads(fetches)
     assert reads.read(obj, 10, 30) == DATA[10:30]
     assert reads.read(obj, BLOCK - 5, 2 * BLOCK) == DATA[BLOCK - 5 : BLOCK], "up to the block's end"
     assert reads.read(obj, BLOCK, BLOCK + 9) == DATA[BLOCK : BLOCK + 9]
@@ -238,11 +238,11 @@ def test_reads_past_the_spool_are_of_whole_blocks_each_proved_and_fetched_once()
 def test_a_read_past_the_spool_that_is_always_wrong_fails_by_name() -> None:
     obj = PinnedObject("m", NAME, len(DATA), "", blocks=digests(DATA))
     with pytest.raises(ChecksumMismatch, match=r"block 1 of 'object-00001' .* arrived 4 times"):
-        ProvedReads(Fetches(wrong=range(9))).read(obj, BLOCK, BLOCK + 1)
+        VerifiedReads(Fetches(wrong=range(9))).read(obj, BLOCK, BLOCK + 1)
 
 
 def test_where_no_digest_is_known_a_read_past_the_spool_is_left_to_others() -> None:
     blocks = digests(DATA).only([(0, BLOCK)], len(DATA))
     for known in (None, blocks):
         obj = PinnedObject("m", NAME, len(DATA), "", blocks=known)
-        assert ProvedReads(Fetches([])).read(obj, BLOCK, BLOCK + 1) == b""
+        assert VerifiedReads(Fetches([])).read(obj, BLOCK, BLOCK + 1) == b""

@@ -13,7 +13,9 @@ from tests.faults.hostile_http import HostileServer
 from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route, Source
-from skyhaul_connectors.transfer.engine_thread import EngineSettings, EngineThread, Lane, Segment, SourceLanes
+from skyhaul_connectors.transfer.engine_thread import EngineThread
+from skyhaul_connectors.transfer.segment import Segment
+from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
 from skyhaul_schemas.errors import (
     Interrupted,
     ObjectMissing,

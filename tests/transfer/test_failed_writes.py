@@ -41,7 +41,7 @@ def at_once(main: Coroutine[Any, Any, None]) -> None:
 def rows(journal: Journal, shard: int = 0) -> list[tuple[int, int, bytes]]:
     """What the journal vouches for."""
     known = journal.load(shard)
-    return [] if known is None else known.held.proofs(0, known.length)
+    return [] if known is None else known.extents.digests(0, known.length)
 
 
 def journaled(folder: Path) -> list[tuple[int, int, bytes]]:
@@ -51,8 +51,8 @@ def journaled(folder: Path) -> list[tuple[int, int, bytes]]:
     return found
 
 
-def assert_of_the_source(proofs: list[tuple[int, int, bytes]]) -> None:
-    for start, stop, digest in proofs:
+def assert_of_the_source(digests: list[tuple[int, int, bytes]]) -> None:
+    for start, stop, digest in digests:
         data = CONTENT[start:stop]
         assert digest == (xxh3_128_digest(data) if len(digest) == 16 else xxh3_64_digest(data))
 

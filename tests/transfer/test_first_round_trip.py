@@ -10,6 +10,8 @@ from skyhaul_connectors.transfer.schedule.scheduler import SourceScheduler
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_schemas.plan import PinnedObject
 
+from .nowhere import Nowhere
+
 SIZE = 64 * 1024 * 1024
 
 
@@ -17,7 +19,7 @@ def test_on_a_long_path_every_channel_that_opened_is_asked_at_once() -> None:
     lane = LaneState(0, "geo", 256)
     scheduler = SourceScheduler("s", [lane], 256, SourceHealth("s", patience=600.0, give_up_after=120.0))
     scheduler.add(
-        FetchTask(0, 0, AddressMap([Segment(PinnedObject("s", "0", SIZE, ""), 0, SIZE)]), lambda *_: None)
+        FetchTask(0, 0, AddressMap([Segment(PinnedObject("s", "0", SIZE, ""), 0, SIZE)]), Nowhere())
     )
     scheduler.want(0, 0, 0.0)
     for step in range(90):  # hand-shakes take 1.8 s

@@ -12,6 +12,8 @@ from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_schemas.errors import ConnectionLost
 from skyhaul_schemas.plan import PinnedObject
 
+from .nowhere import Nowhere
+
 SIZE = 10_000
 RTT = 0.1
 
@@ -38,7 +40,7 @@ class Table:
 
     def add(self, key: int) -> FetchTask:
         segment = Segment(PinnedObject("s", str(key), SIZE, ""), 0, SIZE)
-        work = FetchTask(key, key, AddressMap([segment]), lambda at, data: None)
+        work = FetchTask(key, key, AddressMap([segment]), Nowhere())
         self.scheduler.add(work)
         self.scheduler.want(key, 0, 0.0)
         return work
@@ -145,7 +147,7 @@ def test_a_quick_link_that_rests_copies_what_a_slow_one_asked_for_last() -> None
     scheduler = SourceScheduler("s", [slow, quick], 6, health)
     for key in range(6):
         work = FetchTask(
-            key, key, AddressMap([Segment(PinnedObject("s", str(key), SIZE, ""), 0, SIZE)]), lambda *_: None
+            key, key, AddressMap([Segment(PinnedObject("s", str(key), SIZE, ""), 0, SIZE)]), Nowhere()
         )
         scheduler.add(work)
         scheduler.want(key, 0, 0.0)
@@ -181,7 +183,7 @@ def test_a_channel_that_has_not_connected_yet_says_nothing_of_the_round_trip() -
     lane = LaneState(0, "leo", 2)
     scheduler = SourceScheduler("s", [lane], 2, SourceHealth("s", patience=600.0, give_up_after=120.0))
     segment = Segment(PinnedObject("s", "0", SIZE, ""), 0, SIZE)
-    scheduler.add(FetchTask(0, 0, AddressMap([segment]), lambda at, data: None))
+    scheduler.add(FetchTask(0, 0, AddressMap([segment]), Nowhere()))
     scheduler.want(0, 0, 0.0)
     scheduler.decide(0.0)
     (channel,) = lane.channels

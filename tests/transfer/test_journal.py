@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.transfer.spool.extents import BLOCK, Held, arrivals
+from skyhaul_connectors.transfer.spool.extents import BLOCK, JournaledExtents, arrivals
 from skyhaul_connectors.transfer.spool.journal import Journal, ShardChange
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SpoolDamaged, StorageError
@@ -22,7 +22,7 @@ COUNTS = {"leo": TransferCounts(payload_bytes=7, wire_bytes=9, resent_bytes=2)}
 def fill(path: Path, shards: int = 3) -> Journal:
     journal = Journal(path)
     for shard in range(shards):
-        held = Held(LENGTH)
+        held = JournaledExtents(LENGTH)
         content = random.Random(shard).randbytes(LENGTH)
         arrived = [*arrivals(0, content[:BLOCK]), *arrivals(BLOCK + 10, content[BLOCK + 10 : BLOCK + 500])]
         step = held.take(arrived, lambda at, n, c=content: c[at : at + n])
@@ -36,7 +36,7 @@ def test_what_was_committed_is_there_after_reopening(tmp_path: Path) -> None:
     known = journal.load(1)
     assert known is not None
     assert (known.layout, known.length, known.counts) == ("layout1", LENGTH, COUNTS)
-    assert known.held.stretches() == [(0, BLOCK), (BLOCK + 10, BLOCK + 500)]
+    assert known.extents.stretches() == [(0, BLOCK), (BLOCK + 10, BLOCK + 500)]
     assert journal.shards() == dict.fromkeys(range(3), BLOCK + 490)
     assert journal.load(9) is None
     journal.close()

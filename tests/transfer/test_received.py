@@ -14,7 +14,12 @@ from skyhaul_connectors.transfer.segment import AddressMap
 from skyhaul_connectors.transfer.settings import Lane, SourceLanes
 from skyhaul_connectors.transfer.spool import lock as spool_lock
 from skyhaul_connectors.transfer.spool.disk import PosixDisk
-from skyhaul_connectors.transfer.spool.received import NOTE_EVERY, note_counts, noted_counts, resumed_counts
+from skyhaul_connectors.transfer.spool.received_counts import (
+    NOTE_EVERY,
+    note_counts,
+    noted_counts,
+    resumed_counts,
+)
 from skyhaul_connectors.transfer.spool.spool import Spool
 from skyhaul_schemas.commit import TransferCounts
 
@@ -120,7 +125,7 @@ def test_each_links_loss_is_its_own(ram_path: Path) -> None:
         assert shard.spooled is not None
         counts = shard.counts()
         assert set(counts) == {"fast", "slow"}
-        held = shard.spooled.held.total
+        held = shard.spooled.extents.total
         assert sum(c.payload_bytes for c in counts.values()) == held
         for link, count in counts.items():
             lost = before[link].payload_bytes - count.payload_bytes

@@ -36,6 +36,8 @@ from skyhaul_schemas.errors import (
 )
 from skyhaul_schemas.plan import PinnedObject
 
+from .nowhere import Nowhere
+
 MOST = 6
 TRANSIENT: list[CarriageError] = [
     ConnectionLost("reset"),
@@ -72,9 +74,7 @@ class World(RuleBasedStateMachine):
         key = self.next_key
         self.next_key += 1
         objects = [PinnedObject("s", f"{key}/{i}", size, "") for i, size in enumerate(sizes)]
-        work = FetchTask(
-            key, key, AddressMap([Segment(o, 0, o.size) for o in objects]), lambda at, data: None
-        )
+        work = FetchTask(key, key, AddressMap([Segment(o, 0, o.size) for o in objects]), Nowhere())
         self.works[key] = work
         self.wanted[key] = IntervalSet()
         self.accepted[key] = IntervalSet()

@@ -16,8 +16,8 @@ from tests.virtual_time import run_virtual
 
 from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.transfer.segment import Segment
-from skyhaul_connectors.transfer.spool.cleanup import remove_spool, stale_spools
 from skyhaul_connectors.transfer.spool.disk import PosixDisk
+from skyhaul_connectors.transfer.spool.folders import remove_spool, stale_spools
 from skyhaul_connectors.transfer.spool.spool import Spool
 from skyhaul_schemas.errors import DiskFull, SpoolDamaged, StorageError, UsageError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.transfer.spool.probe import probe_spool
+from skyhaul_connectors.transfer.spool.folders import probe_spool
 from skyhaul_schemas.errors import StorageError
 
 

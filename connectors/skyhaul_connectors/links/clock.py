@@ -23,9 +23,13 @@ class Clock(Protocol):
 
 
 class MonotonicClock:
-    """The clock of life, and of tests: there `monotonic` is a virtual loop's `time` and `wall` a constant.
+    """The clock of real hauls, and of tests, where `monotonic` is a virtual loop's `time` and `wall` a
+    constant.
 
-    epoch: Unix seconds of second 0; None starts a haul here and now.
+    Args:
+        epoch: Unix seconds of second 0; None starts a haul here and now.
+        monotonic: Seconds that never go back.
+        wall: Unix seconds; asked once.
     """
 
     def __init__(

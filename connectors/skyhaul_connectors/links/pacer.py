@@ -9,7 +9,14 @@ class Pacer:
     """Lets `rate` bit/s through, after pauses at most `burst` seconds' worth (and one take) at once.
 
     A take may overdraw the bucket, so that a single large one is not stuck; the next waits until the
-    debt is paid. `now` is an argument, in seconds.
+    debt is paid. Sans-I/O: `now` is an argument, in seconds since any fixed moment.
+
+    Args:
+        rate: bit/s, above 0; math.inf: no limit.
+        burst: Seconds' worth that may pass at once after a pause. 0.05 was chosen, not measured.
+
+    Raises:
+        ValueError: The rate is not above 0.
     """
 
     def __init__(self, rate: float = math.inf, *, burst: float = 0.05) -> None:

@@ -26,8 +26,13 @@ from skyhaul_schemas.job.model import LinkSpec
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """phase, and `until` when it holds (seconds since the epoch; math.inf: for ever). closure: why it is
-    closed by its rules; else None."""
+    """How a link is doing.
+
+    Attributes:
+        phase: Up, down or closed.
+        until: When that may change: seconds since the epoch; math.inf: never.
+        closure: Why it is closed by its rules; None where it is not.
+    """
 
     phase: Phase
     until: float
@@ -36,7 +41,14 @@ class LinkState:
 
 @dataclass(frozen=True, slots=True)
 class LinkTimes:
-    """What a link went through so far. Times in seconds; `outages` counts those that began."""
+    """What a link went through so far.
+
+    Attributes:
+        up: Seconds.
+        down: Seconds of outages and handovers.
+        closed: Seconds without a contact, or closed by its rules.
+        outages: How many began.
+    """
 
     up: float = 0.0
     down: float = 0.0
@@ -47,12 +59,20 @@ class LinkTimes:
 class SharedLink:
     """One link of a process, by its name in the job file.
 
-    emulate: rate, delay, loss and outages are imposed. Else the link is real: only `pace` (bit/s; None
-    is no limit) and the contacts hold, and an outage is not foreseen, so `state` is UP or CLOSED.
-    sharing: how this process comes by its part where others use the link too; it is then paced by what it
-    is granted, also where it is emulated.
     Times are seconds since `clock.epoch`; `now` defaults to `clock.now()`. What asks (`state`, `rate`,
     `times`, ...) may be called from any thread; `traffic` and `set_pace` belong to the loop's.
+
+    Args:
+        name: As in the job file.
+        profile: What the link is like.
+        clock: Shared by all processes of the haul.
+        emulate: Rate, delay, loss and outages are imposed. Else the link is real: only `pace` and the
+            contacts hold, and an outage is not foreseen, so that `state` is UP or CLOSED.
+        pace: bit/s to ask for at most; None: no limit.
+        seed: Of what is random about it; each link's name is mixed in.
+        rules: Hours, rates and caps; None: none.
+        sharing: How this process comes by its part where others use the link too. It is then paced by what
+            it is granted, also where it is emulated.
     """
 
     def __init__(

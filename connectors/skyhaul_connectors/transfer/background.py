@@ -17,7 +17,14 @@ class Background(Protocol):
 
     def submit(
         self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
-    ) -> None: ...
+    ) -> None:
+        """Run `job` after those submitted before it. Returns at once, but for `InlineBackground`.
+
+        Args:
+            job: May block. Must not touch what belongs to the loop's thread.
+            done: Gets its result, on the loop's thread.
+            failed: Gets what it raised, on the loop's thread. One of the two is called, once.
+        """
 
     def close(self) -> None:
         """Finish what was submitted, then end."""

@@ -20,12 +20,12 @@ from skyhaul_connectors.transfer.segment import AddressMap, Segment
 from skyhaul_connectors.transfer.settings import EngineSettings, SourceLanes
 from skyhaul_connectors.transfer.source_driver import SourceDriver
 from skyhaul_connectors.transfer.spool.disk import Disk, PosixDisk
-from skyhaul_connectors.transfer.spool.group_commit import GroupCommit, take_batch
+from skyhaul_connectors.transfer.spool.group_commit import GroupCommit, SpoolSink, take_batch
 from skyhaul_connectors.transfer.spool.open_shard import OpenShard, SegmentState
-from skyhaul_connectors.transfer.spool.received import ReceivedNotes
-from skyhaul_connectors.transfer.spool.room import SpoolRoom
+from skyhaul_connectors.transfer.spool.quota import SpoolQuota
+from skyhaul_connectors.transfer.spool.received_counts import ReceivedNotes
 from skyhaul_connectors.transfer.spool.spool import Batch, OpenSpoolFile, Spool
-from skyhaul_connectors.transfer.spool.verification import Intake
+from skyhaul_connectors.transfer.spool.verification import Verification
 from skyhaul_schemas.errors import DeferredError, SkyhaulError, StorageError
 from skyhaul_schemas.plan import PinnedObject
 
@@ -33,8 +33,17 @@ from skyhaul_schemas.plan import PinnedObject
 class TransferEngine:
     """Fetches shards. Raises, on construction, UsageError (spool in use), SpoolDamaged, StorageError.
 
-    journal: background for syncs, digests and the journal, in order. checker: background for whole-object
-    checksums, which may take seconds and must not hold commits up.
+    It is told by two protocols what happens: `SpoolEvents` by the parts of the spool, `SourceEvents` by the
+    drivers of the sources.
+
+    Args:
+        sources: By name, each with its lanes.
+        settings: Of the haul.
+        loop: The running loop, real or virtual.
+        journal: Background for syncs, digests of what arrived and the journal, in order.
+        checker: Background for digests of objects and blocks, which may take seconds and must not hold
+            commits up.
+        disk: The spool's file operations; None for the operating system's.
     """
 
     def __init__(
@@ -57,23 +66,20 @@ class TransferEngine:
         self._reads: dict[int, DirectRead] = {}
         self._keys = itertools.count()
         self._stopped: BaseException | None = None
-        self._intake = Intake(self._spool, journal, checker, self._again, self._failed, self._finish_release)
-        self._commits = GroupCommit(loop, journal, self._spool, self._intake.committed, self.crash)
+        self._verification = Verification(self._spool, journal, checker, self)
+        self._commits = GroupCommit(loop, journal, self._spool, self._verification, self)
         self._notes = ReceivedNotes(loop, self._note)
-        self._room = SpoolRoom(
+        self._quota = SpoolQuota(
             settings.spool_limit,
             self._spool,
             journal,
             self._shards,
-            self._want,
-            lambda: not any(driver.scheduler.moves(loop.time()) for driver in self.drivers.values()),
-            self._intake.lost,
-            self._failed,
+            self._verification,
+            self,
             tuple(sources),
         )
         self.drivers = {
-            name: SourceDriver(name, lanes, settings, loop, self._gave_up, self._idle)
-            for name, lanes in sources.items()
+            name: SourceDriver(name, lanes, settings, loop, self) for name, lanes in sources.items()
         }
 
     # -- what callers ask for
@@ -98,7 +104,7 @@ class TransferEngine:
 
         def failed(error: BaseException) -> None:
             shard.opening = False
-            self._failed(shard, error)
+            self.shard_failed(shard, error)
 
         self._journal.submit(
             lambda: self._spool.open(shard.number, shard.map),
@@ -108,18 +114,18 @@ class TransferEngine:
 
     def demand(self, shard: OpenShard, segment: int) -> None:
         """Somebody waits for the segment: it enters the spool when nothing else can move."""
-        self._room.demand(shard, segment)
+        self._quota.demand(shard, segment)
 
     def drop(self, shard: OpenShard, segment: int) -> None:
         """The segment was used; it leaves the spool once room is needed."""
-        self._room.drop(shard, segment)
+        self._quota.drop(shard, segment)
 
     def reads_wrong(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
         """Bytes that are in do not match their digests: fetch them again. The segments are out until then."""
         if self._stopped is not None:
             shard.end(self._stopped)
         elif shard.error is None:
-            self._intake.reads_wrong(shard, stretches)
+            self._verification.reads_wrong(shard, stretches)
 
     def read_direct(
         self,
@@ -132,25 +138,27 @@ class TransferEngine:
         *,
         again: bool = False,
     ) -> None:
-        """Fetch bytes that are in no segment, before anything else, past the spool; at least one. again: they
-        are sent once more, since they came wrong."""
+        """Fetch bytes that are in no segment, before anything else, past the spool.
+
+        Args:
+            shard: Whose counts the bytes are added to.
+            obj: The object.
+            offset: Of the first byte in the object.
+            length: Bytes, at least one; all are held in memory.
+            done: Gets the bytes.
+            failed: Gets what prevented them. One of the two is called, once.
+            again: They came before and were wrong, so they count as re-sent.
+        """
         if self._stopped is not None:
             failed(self._stopped)
             return
         scheduler = self.drivers[shard.source].scheduler
         key = next(self._keys)
-        read = self._reads[key] = DirectRead(key, Segment(obj, offset, length), done, failed)
+        read = self._reads[key] = DirectRead(key, shard.source, Segment(obj, offset, length), done, failed)
         if shard.work is not None:
             read.work.counts = shard.work.counts
         if again:
             read.work.again.add(0, length)
-
-        def complete() -> None:
-            del self._reads[key]
-            scheduler.remove(key)
-            read.complete()
-
-        read.work.complete = complete
         scheduler.add(read.work)
         scheduler.want(key, 0, self._loop.time())
         self.drivers[shard.source].wake()
@@ -179,10 +187,6 @@ class TransferEngine:
         for driver in self.drivers.values():
             driver.stop()
         self._commits.flush(flushed)
-
-    def crash(self, error: BaseException) -> None:
-        """A bug: every fetch ends with it, so that it comes up where somebody waits."""
-        self._end_all(error)
 
     def close(self) -> None:
         """Journal what arrived and let go of the spool. The loop may be closed afterwards."""
@@ -218,26 +222,26 @@ class TransferEngine:
 
     def has_room(self, source: str | None = None) -> bool:
         """Whether another shard (of the source) makes sense now. Any thread."""
-        return self._room.free(source)
+        return self._quota.free(source)
 
     @property
     def spool_bytes(self) -> int:
         """Room that segments take or have been promised. Any thread."""
-        return self._room.taken
+        return self._quota.taken
 
     # -- a shard's way
 
     def _opened(self, shard: OpenShard, spooled: OpenSpoolFile) -> None:
         shard.opening = False
         shard.spooled = spooled
-        held = spooled.held.stretches()
+        held = spooled.extents.stretches()
         shard.durable = IntervalSet(held)
         self.resumed[shard.source] += shard.durable.total
         shard.work = FetchTask(
             shard.key,
             shard.key,
             shard.map,
-            lambda position, data: self._write(shard, spooled, position, data),
+            SpoolSink(shard, spooled.file, self._notes, self._commits),
             arrived=IntervalSet(held),
             counts={
                 link: Count(c.payload_bytes, c.wire_bytes, c.resent_bytes)
@@ -246,50 +250,32 @@ class TransferEngine:
         )
         inside = {segment for start, stop in held for segment in shard.map.touched(start, stop)}
         inside.update(i for i, segment in enumerate(shard.map.segments) if not segment.length)
-        self._room.add(shard, sorted(inside))
+        self._quota.add(shard, sorted(inside))
         if shard.released is not None:
             self._finish_release(shard)
         elif shard.error is not None:
-            self._room.cancel(shard)
+            self._quota.cancel(shard)
         else:
             self.drivers[shard.source].scheduler.add(shard.work)
             for segment in sorted(inside):
-                self._want(shard, segment)
-            self._room.admit()
-
-    def _want(self, shard: OpenShard, segment: int) -> None:
-        shard.set_state(segment, SegmentState.WANTED)
-        driver = self.drivers[shard.source]
-        driver.scheduler.want(shard.key, segment, self._loop.time())
-        driver.wake()
-        self._intake.look_at(shard, segment)
-
-    def _again(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        if shard.error is None:
-            driver = self.drivers[shard.source]
-            driver.scheduler.again(shard.key, stretches, self._loop.time())
-            driver.wake()
-
-    def _write(
-        self, shard: OpenShard, spooled: OpenSpoolFile, position: int, data: bytes | memoryview
-    ) -> None:
-        self._notes.mark(shard)
-        spooled.file.write(position, data)
-        self._commits.mark(shard)
+                self.admitted(shard, segment)
+            self._quota.admit()
 
     def _note(self, shard: OpenShard) -> None:
         if shard.spooled is not None:
             self._spool.note(shard.spooled, shard.counts())
 
-    def _idle(self) -> None:
-        """Nothing is missing at one source: do not let what arrived wait for its commit."""
-        self._commits.now()
-        self._room.look()
+    # -- SourceEvents: what the drivers tell
 
-    # -- ends
+    def task_complete(self, key: int) -> None:
+        """A direct read has all its bytes. (A shard's bytes are looked at once they are committed.)"""
+        read = self._reads.pop(key, None)
+        if read is not None:
+            self.drivers[read.source].scheduler.remove(key)
+            read.complete()
 
-    def _gave_up(self, key: int, error: SkyhaulError) -> None:
-        """The scheduler gave the work up, or its bytes could not be written."""
+    def task_failed(self, key: int, error: SkyhaulError) -> None:
+        """The direct read, or the shard, ends with the error."""
         read = self._reads.pop(key, None)
         if read is not None:
             read.failed(error)
@@ -297,14 +283,35 @@ class TransferEngine:
         shard = self._shards.get(key)
         if shard is not None:
             self._fail(shard, error)
-            self._idle()
+            self.nothing_missing()
 
-    def _fail(self, shard: OpenShard, error: BaseException) -> None:
-        shard.end(error)
-        self.drivers[shard.source].scheduler.remove(shard.key)
-        self._room.cancel(shard)
+    def nothing_missing(self) -> None:
+        """What arrived need not wait for its commit."""
+        self._commits.now()
+        self._quota.look()
 
-    def _failed(self, shard: OpenShard, error: BaseException) -> None:
+    # -- SpoolEvents: what verification, commits and the quota tell
+
+    def admitted(self, shard: OpenShard, segment: int) -> None:
+        """It has room: what of it is missing is asked for, and what is there already is looked at."""
+        shard.set_state(segment, SegmentState.WANTED)
+        driver = self.drivers[shard.source]
+        driver.scheduler.want(shard.key, segment, self._loop.time())
+        driver.wake()
+        self._verification.look_at(shard, segment)
+
+    def fetch_again(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
+        """What had arrived is lost, and has to cross once more."""
+        if shard.error is None:
+            driver = self.drivers[shard.source]
+            driver.scheduler.again(shard.key, stretches, self._loop.time())
+            driver.wake()
+
+    def check_ended(self, shard: OpenShard) -> None:
+        """A shard that was released while it was checked may be let go."""
+        self._finish_release(shard)
+
+    def shard_failed(self, shard: OpenShard, error: BaseException) -> None:
         """A background job for the shard raised. Anything but an error of ours is a bug."""
         if not isinstance(error, SkyhaulError):
             self.crash(error)
@@ -312,6 +319,22 @@ class TransferEngine:
         self._fail(shard, error)
         if shard.released is not None:
             self._finish_release(shard)
+
+    def crash(self, error: BaseException) -> None:
+        """A bug: every fetch ends with it, so that it comes up where somebody waits."""
+        self._end_all(error)
+
+    def nothing_moves(self) -> bool:
+        """Whether no source brings any of what was admitted."""
+        now = self._loop.time()
+        return not any(driver.scheduler.moves(now) for driver in self.drivers.values())
+
+    # -- ends
+
+    def _fail(self, shard: OpenShard, error: BaseException) -> None:
+        shard.end(error)
+        self.drivers[shard.source].scheduler.remove(shard.key)
+        self._quota.cancel(shard)
 
     def _finish_release(self, shard: OpenShard) -> None:
         """Let go of a released shard, unless it is being opened or checked right now."""
@@ -325,15 +348,15 @@ class TransferEngine:
             if spooled is not None:
                 self._close_kept(shard, spooled)
             self._commits.forget(shard)
-            self._room.leave(shard, kept=spooled is not None)
+            self._quota.leave(shard, kept=spooled is not None)
             return
         self._commits.forget(shard)
 
         def removed(done: None) -> None:
-            self._room.leave(shard, kept=False)
+            self._quota.leave(shard, kept=False)
 
         def failed(error: BaseException) -> None:
-            self._room.leave(shard, kept=True)
+            self._quota.leave(shard, kept=True)
             if not isinstance(error, SkyhaulError):
                 self.crash(error)
 
@@ -359,7 +382,7 @@ class TransferEngine:
         for shard in list(self._shards.values()):
             if shard.waiting_bytes:
                 shard.end(error)
-                self._room.cancel(shard)
+                self._quota.cancel(shard)
             self.drivers[shard.source].scheduler.remove(shard.key)
         reads, self._reads = self._reads, {}
         for read in reads.values():

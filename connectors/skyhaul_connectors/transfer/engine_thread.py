@@ -13,29 +13,18 @@ from functools import partial
 from typing import TypeVar
 
 from skyhaul_connectors.transfer.background import ThreadBackground
+from skyhaul_connectors.transfer.direct_read import VerifiedReads
 from skyhaul_connectors.transfer.engine import TransferEngine
+from skyhaul_connectors.transfer.intervals import Stretch
 from skyhaul_connectors.transfer.segment import AddressMap, Segment
-from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
+from skyhaul_connectors.transfer.settings import EngineSettings, SourceLanes
 from skyhaul_connectors.transfer.snapshot import snapshot
 from skyhaul_connectors.transfer.spool.disk import Disk
 from skyhaul_connectors.transfer.spool.open_shard import OpenShard
-from skyhaul_connectors.transfer.spool.proved_reads import ProvedReads
-from skyhaul_connectors.transfer.stats import EngineStats, LinkStats
+from skyhaul_connectors.transfer.stats import EngineStats
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import DeferredError, Interrupted, StorageError
 from skyhaul_schemas.plan import PinnedObject
-
-__all__ = [
-    "EngineSettings",
-    "EngineStats",
-    "EngineThread",
-    "Lane",
-    "LinkStats",
-    "Segment",
-    "ShardFetch",
-    "SourceLanes",
-    "TransferEngine",
-]
 
 T = TypeVar("T")
 
@@ -43,9 +32,19 @@ DIRECT_READ = 16 * 1024 * 1024
 """Bytes of one direct read; longer ones go in turn, so that memory stays bounded."""
 
 _LOOK_EVERY = 0.1
+"""Seconds between two looks whether a wait was cancelled; a segment that comes in ends it at once."""
+
 _DEMAND_EVERY = 1.0
+"""Seconds between two demands for a segment that somebody waits for: whether others still move changes
+meanwhile, and only a look at it can tell. Chosen, not measured."""
+
 _FLUSH_WITHIN = 2.0
+"""Seconds that `stop` waits for the journal: what is promised to whoever interrupts. What a hung disk has not
+taken by then is fetched again."""
+
 _REREADS = 3
+"""How often a stretch that reads wrong is fetched again before the disk is blamed. As
+`checksum.REFETCHES`."""
 
 
 class EngineThread:
@@ -65,7 +64,7 @@ class EngineThread:
         self._starting: list[OpenShard] = []
         self._thread.start()
         try:
-            self._engine = self._call(lambda: self._start(sources, settings, disk))
+            self._engine = self._on_loop(lambda: self._start(sources, settings, disk))
         except BaseException:
             self._end_loop()
             raise
@@ -81,11 +80,11 @@ class EngineThread:
             return fetch
         self._starting.append(opened)
 
-        def begin() -> None:
-            self._engine.begin(opened)
+        def begin(engine: TransferEngine) -> None:
+            engine.begin(opened)
             self._starting.remove(opened)
 
-        self._soon(begin)
+        self.post(begin)
         return fetch
 
     def backlog(self, source: str | None = None) -> int:
@@ -109,20 +108,20 @@ class EngineThread:
     def stats(self) -> EngineStats:
         """A snapshot of links, backlog and spool; the last one once the engine is closed."""
         if not self._closed:
-            self._last_stats = self._call(lambda: snapshot(self._engine, self._loop.time()))
+            self._last_stats = self.call(lambda engine: snapshot(engine, self._loop.time()))
         return self._last_stats
 
     def stop(self, reason: DeferredError) -> None:
         """End all open fetches with the reason; segments that are in stay readable. Returns once the
         journal holds what had arrived, after two seconds at the latest."""
         flushed = threading.Event()
-        self._soon(lambda: self._engine.stop(reason, flushed.set))
+        self.post(lambda engine: engine.stop(reason, flushed.set))
         flushed.wait(_FLUSH_WITHIN)
 
     def set_pace(self, link: str, rate: float, *, redial: bool) -> None:
         """Ask for at most `rate` bit/s over `link` from now on. redial: at the cost of what is out on it, so
         that a lower rate holds at once."""
-        self._soon(lambda: self._engine.set_pace(link, rate, redial=redial))
+        self.post(lambda engine: engine.set_pace(link, rate, redial=redial))
 
     def close(self) -> None:
         """Journal what arrived, let go of the spool, end the threads. Open fetches end as interrupted."""
@@ -131,9 +130,24 @@ class EngineThread:
                 return
             self.stop(Interrupted("the engine was closed"))
             self.stats()
-            self._call(self._engine.close)
+            self.call(TransferEngine.close)
             self._closed = True
             self._end_loop()
+
+    def post(self, step: Callable[[TransferEngine], object]) -> None:
+        """Have `step` done with the engine on its thread, soon, and return at once; nothing once closed.
+        What the step raises is a bug, and ends all fetches."""
+        if self._closed:
+            return
+        try:
+            self._loop.call_soon_threadsafe(step, self._engine)
+        except RuntimeError:
+            return  # closed meanwhile: there is nothing left to tell
+
+    def call(self, step: Callable[[TransferEngine], T]) -> T:
+        """Have `step` done with the engine on its thread, and wait for the result. Raises what the step
+        raises, and StorageError where the engine is closed."""
+        return self._on_loop(lambda: step(self._engine))
 
     # -- inside
 
@@ -167,15 +181,7 @@ class EngineThread:
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5.0)
 
-    def _soon(self, call: Callable[[], object]) -> None:
-        if self._closed:
-            return
-        try:
-            self._loop.call_soon_threadsafe(call)
-        except RuntimeError:
-            return  # closed meanwhile: there is nothing left to tell
-
-    def _call(self, call: Callable[[], T]) -> T:
+    def _on_loop(self, call: Callable[[], T]) -> T:
         """The result of `call` on the loop's thread."""
         if self._closed:
             raise _closed()
@@ -202,7 +208,7 @@ class ShardFetch:
     def __init__(self, engine: EngineThread, shard: OpenShard) -> None:
         self._engine = engine
         self._shard = shard
-        self._proved = ProvedReads(self._direct)
+        self._verified = VerifiedReads(self._direct)
         self._changed = threading.Condition()
         self._waiters = 0
         self.while_blocked: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -232,7 +238,7 @@ class ShardFetch:
                 if time.monotonic() >= next_demand:
                     # Again and again: whether others still move is seen when it is looked at.
                     next_demand = time.monotonic() + _DEMAND_EVERY
-                    self._engine._soon(lambda: self._engine._engine.demand(shard, segment))
+                    self._engine.post(lambda engine: engine.demand(shard, segment))
                 self._changed.wait(_LOOK_EVERY)
 
     def read(self, segment: int, offset: int, length: int) -> bytes:
@@ -247,7 +253,7 @@ class ShardFetch:
                 return data
             if self._shard.error is not None:
                 raise self._shard.error
-            self._engine._call(partial(self._engine._engine.reads_wrong, self._shard, wrong))
+            self._engine.call(partial(_reads_wrong, self._shard, wrong))
         raise StorageError(
             f"shard {self._shard.number}: its spool file reads wrong again and again; check the spool's disk"
         )
@@ -258,7 +264,7 @@ class ShardFetch:
         stop = min(offset + length, obj.size)
         parts: list[bytes] = []
         while offset < stop:
-            part = self._proved.read(obj, offset, stop)
+            part = self._verified.read(obj, offset, stop)
             if not part:
                 part = self._direct(obj, offset, min(stop - offset, DIRECT_READ))
             parts.append(part)
@@ -271,17 +277,17 @@ class ShardFetch:
 
     def drop(self, segment: int) -> None:
         """The segment is used up: it may leave the spool if room is needed. Not to be read again."""
-        self._engine._soon(lambda: self._engine._engine.drop(self._shard, segment))
+        self._engine.post(lambda engine: engine.drop(self._shard, segment))
 
     def release(self, keep: bool) -> None:
         """The last call. False (committed, or failed for good): spool file and journal rows go. True
         (deferred): they stay for the next run."""
-        self._engine._soon(lambda: self._engine._engine.release(self._shard, keep=keep))
+        self._engine.post(lambda engine: engine.release(self._shard, keep=keep))
 
     def _direct(self, obj: PinnedObject, offset: int, length: int, *, again: bool = False) -> bytes:
         answer: Future[bytes] = Future()
-        self._engine._call(
-            lambda: self._engine._engine.read_direct(
+        self._engine.call(
+            lambda engine: engine.read_direct(
                 self._shard, obj, offset, length, answer.set_result, answer.set_exception, again=again
             )
         )
@@ -304,6 +310,10 @@ class ShardFetch:
                 self._changed.notify_all()
         if self.whole:
             self.on_whole()
+
+
+def _reads_wrong(shard: OpenShard, stretches: Sequence[Stretch], engine: TransferEngine) -> None:
+    engine.reads_wrong(shard, stretches)
 
 
 def _closed() -> StorageError:

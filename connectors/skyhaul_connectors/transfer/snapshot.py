@@ -11,7 +11,12 @@ from skyhaul_connectors.transfer.schedule.lane import LaneState
 from skyhaul_connectors.transfer.stats import EngineStats, LinkStats, SourceStats
 
 LEAST_LOW_WATER = 32 * 1024 * 1024
+"""Bytes of backlog that are kept at least, while no rate is known. Chosen, not measured."""
+
 LOW_WATER_SECONDS = 4.0
+"""Seconds of goodput that the backlog holds at least: several round trips of the slowest link (geo, 0.6 s),
+and the time to claim a shard and open its spool file. Chosen, not measured on its own; the hauls of
+docs/transfer.md, where links stay full from shard to shard, are run with it."""
 
 
 def snapshot(engine: TransferEngine, now: float) -> EngineStats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from skyhaul_connectors.links.shared_link import LinkState
 from skyhaul_connectors.sources.protocol import Channel, HoldsBack, RangeRequest
@@ -16,6 +17,19 @@ from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLan
 from skyhaul_schemas.errors import CarriageError, MalformedAnswer, SkyhaulError
 
 
+class SourceEvents(Protocol):
+    """What a source's driver tells the engine. On the loop's thread."""
+
+    def task_complete(self, key: int) -> None:
+        """All that is wanted of the task with this key has arrived, for now."""
+
+    def task_failed(self, key: int, error: SkyhaulError) -> None:
+        """The scheduler gave the task up, or its bytes could not be written."""
+
+    def nothing_missing(self) -> None:
+        """Nothing that is wanted of the source is missing."""
+
+
 class SourceDriver:
     """One source. Uses nothing of the loop but `time`, `call_soon` and `call_at`.
 
@@ -24,8 +38,7 @@ class SourceDriver:
         lanes: The ways to it.
         settings: Of the haul.
         loop: Where its channels live, and on whose thread everything is called.
-        give_up: Told of a task (by key) that ended with an error.
-        idle: Told when nothing is missing.
+        events: Is told of tasks that are complete or failed, and when nothing is missing.
     """
 
     def __init__(
@@ -34,14 +47,12 @@ class SourceDriver:
         lanes: SourceLanes,
         settings: EngineSettings,
         loop: asyncio.AbstractEventLoop,
-        give_up: Callable[[int, SkyhaulError], None],
-        idle: Callable[[], None],
+        events: SourceEvents,
     ) -> None:
         self.name = name
         self.lanes = lanes
         self._loop = loop
-        self._give_up = give_up
-        self._idle = idle
+        self._events = events
         self.scheduler = SourceScheduler(
             name,
             [
@@ -96,7 +107,7 @@ class SourceDriver:
                     if channel is not None:
                         channel.close()
                 case GiveUp(key, error):
-                    self._give_up(key, error)
+                    self._events.task_failed(key, error)
         self._arm()
 
     def _arm(self) -> None:
@@ -146,15 +157,14 @@ class SourceDriver:
         try:
             for start, stop in fresh:
                 part = data if stop - start == size else data[start - position : stop - position]
-                task.write(start, part)
+                task.sink.write(start, part)
         except SkyhaulError as error:
             self.scheduler.remove(task.key)
-            self._give_up(task.key, error)
+            self._events.task_failed(task.key, error)
         if fresh and not task.missing:
-            if task.complete is not None:
-                task.complete()
+            self._events.task_complete(task.key)
             if not self.scheduler.missing:
-                self._idle()
+                self._events.nothing_missing()
         self.wake()
 
     def _finished(self, number: int, request: RangeRequest) -> None:

@@ -11,12 +11,18 @@ from typing import Literal
 class LinkStats:
     """One link, all sources over it together, since the engine's start.
 
-    payload, wire, resent: bytes as in `TransferCounts`. goodput: payload now, bit/s over the last second.
-    capacity: the link's own rate now in bit/s, None where nobody knows. channels: open connections.
-    state: `up`, `down` (an outage: known of an emulated link, else seen as silence), `closed`, or
-    `standby` (its role is not asked for).
-    changes_in: seconds until the state is known to change, None where it is not. outages: seen so far.
-    rtt: seconds, None before the first answer.
+    Attributes:
+        payload_bytes: As in `TransferCounts`.
+        wire_bytes: As in `TransferCounts`.
+        resent_bytes: As in `TransferCounts`.
+        goodput: Payload now: bit/s over the last second.
+        capacity: The link's own rate now in bit/s; None where nobody knows.
+        channels: Open connections.
+        state: `up`, `down` (an outage: known of an emulated link, else seen as silence), `closed`, or
+            `standby` (its role is not asked for).
+        changes_in: Seconds until the state is known to change; None where it is not.
+        outages: Seen so far.
+        rtt: Seconds; None before the first answer.
     """
 
     payload_bytes: int
@@ -35,9 +41,13 @@ class LinkStats:
 class SourceStats:
     """One source, over all its links together.
 
-    arrived_bytes: found in the spool, and new since. rate: bytes a second over the last half minute in which
-    it could deliver, None before there is something to tell; min_rate: what it should bring. waits: something
-    of it is wanted now. low_water: as the engine's, for this source.
+    Attributes:
+        arrived_bytes: Found in the spool, and new since.
+        rate: Bytes a second over the last half minute in which it could deliver; None before there is
+            something to tell.
+        min_rate: Bytes a second that it should bring.
+        waits: Whether something of it is wanted now.
+        low_water: As the engine's, for this source.
     """
 
     arrived_bytes: int
@@ -49,9 +59,16 @@ class SourceStats:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """links: by name. backlog: bytes accepted and not yet in the spool. resumed_bytes: found in the spool,
-    sound, from runs before. spool_bytes: room that segments take or have been promised. low_water: a
-    backlog below this many bytes runs the links dry before the next shard is claimed. sources: by name."""
+    """The engine at one moment.
+
+    Attributes:
+        links: By name.
+        backlog: Bytes accepted and not yet in the spool.
+        resumed_bytes: Found in the spool, sound, from runs before.
+        spool_bytes: Room that segments take or have been promised.
+        low_water: A backlog below this many bytes runs the links dry before the next shard is claimed.
+        sources: By name.
+    """
 
     links: Mapping[str, LinkStats]
     backlog: int

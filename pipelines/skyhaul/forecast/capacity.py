@@ -88,8 +88,8 @@ def averaged(profile: LinkProfile, within: float, seconds: float) -> LinkProfile
     changes: dict[str, object] = {}
     if is_interrupted_often(profile, within):
         changes |= {"handover_gap": 0.0}
-    if profile.rate_spread is not None and seconds > _SHORTEST_VARIATION:
-        points = [profile.rate_spread.at((index + 0.5) / 1000) for index in range(1000)]
-        mean = sum(points) / len(points) / profile.rate_spread.median
-        changes |= {"down": profile.down * mean, "rate_spread": None, "up_spread": None}
+    if profile.rate_quantiles is not None and seconds > _SHORTEST_VARIATION:
+        points = [profile.rate_quantiles.at((index + 0.5) / 1000) for index in range(1000)]
+        mean = sum(points) / len(points) / profile.rate_quantiles.median
+        changes |= {"down": profile.down * mean, "rate_quantiles": None, "up_quantiles": None}
     return profile.with_(**changes) if changes else profile

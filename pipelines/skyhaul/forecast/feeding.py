@@ -66,14 +66,7 @@ class Feeder:
         fed = [_Fed(segment.length) for segment in segments]
         address = AddressMap(segments)
 
-        def write(position: int, data: bytes | memoryview) -> None:
-            part = fed[address.segment_at(position)]
-            part.left -= len(data)
-            if not part.left:
-                self._release()
-
-        work = FetchTask(key, key, address, write)
-        work.complete = lambda: None
+        work = FetchTask(key, key, address, _CountedSink(address, fed, self))
         self._works[key] = work
         self._scheduler.add(work)
         for index, part in enumerate(fed):
@@ -95,9 +88,25 @@ class Feeder:
             self._inside.append(part)
             self._scheduler.want(key, index, now)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let go of what has arrived, in the order of claims."""
         while self._inside and not self._inside[0].left:
             self._room.taken -= self._inside.popleft().length
+
+
+class _CountedSink:
+    """Counts a shard's bytes instead of writing them."""
+
+    def __init__(self, address: AddressMap, fed: Sequence[_Fed], feeder: Feeder) -> None:
+        self._address = address
+        self._fed = fed
+        self._feeder = feeder
+
+    def write(self, position: int, data: bytes | memoryview) -> None:
+        part = self._fed[self._address.segment_at(position)]
+        part.left -= len(data)
+        if not part.left:
+            self._feeder.release()
 
 
 def length_of(shards: Sequence[Sequence[Segment]]) -> int:

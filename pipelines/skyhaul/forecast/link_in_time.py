@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skyhaul.forecast.account import Account
-from skyhaul_connectors.links.contract.deadline import Help, Prospect, capacity
+from skyhaul_connectors.links.contract.deadline import LinkOutlook, OverflowDecision, capacity
 from skyhaul_connectors.links.contract.terms import LinkTerms
 from skyhaul_connectors.links.profile.indexed_random import seed_for
 from skyhaul_connectors.links.profile.profile import LinkProfile
@@ -77,10 +77,10 @@ class LinkInTime:
         if self.why is None and self.account.spent:
             self.rate, self.why = 0.0, Limit.CAP
 
-    def prospect(self, share: float) -> Prospect:
+    def prospect(self, share: float) -> LinkOutlook:
         """The link as a haul's own forecast sees it, for a source that reaches `share` of its capacity."""
         rate = self.link.profile.down * share
-        return Prospect(rate, self.link.terms, self._schedule.plan, self._epoch, self.room())
+        return LinkOutlook(rate, self.link.terms, self._schedule.plan, self._epoch, self.room())
 
     def room(self) -> float:
         """Bytes of payload that the link may carry before it has to be looked at."""
@@ -138,7 +138,7 @@ class Overflow:
         self._primary = [(link, share) for link, share in own if link.role == "primary"]
         self._any = any(link.role == "overflow" for link, _ in own)
         self._due = due
-        self._help = Help()
+        self._help = OverflowDecision()
 
     def needed(self, now: float, left: float) -> bool:
         """At `now` (Unix seconds), with that many bytes left."""

@@ -91,8 +91,7 @@ async def _rehearse(
         SourceLanes(tuple(lanes), sample.max_connections),
         EngineSettings(Path(), spool_limit, _NEVER, "", _NEVER, wait_for_contact=True, seed=seed),
         loop,
-        _refuse,
-        lambda: None,
+        _NoEngine(),
     )
     room = Room(spool_limit)
     feeder = Feeder(driver.scheduler, sample.shards, room)
@@ -122,6 +121,13 @@ def _lane(inner: SilentSource, link: SharedLink, secure: bool) -> Lane:
     return Lane(link.name, EmulatedSource(inner, link, secure=secure), shared=link)
 
 
-def _refuse(key: int, error: SkyhaulError) -> None:
-    """Nothing gives up in a rehearsal: there is no patience to run out of."""
-    raise error
+class _NoEngine:
+    """`SourceEvents` of a rehearsal: the feeder looks for itself what has arrived."""
+
+    def task_complete(self, key: int) -> None: ...
+
+    def task_failed(self, key: int, error: SkyhaulError) -> None:
+        """Nothing gives up in a rehearsal: there is no patience to run out of."""
+        raise error
+
+    def nothing_missing(self) -> None: ...

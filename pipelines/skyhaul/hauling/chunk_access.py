@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from skyhaul_connectors.formats.bytes.parts import fetched_ranges
 from skyhaul_connectors.formats.protocol import Decoder
-from skyhaul_connectors.transfer.engine_thread import Segment, ShardFetch
+from skyhaul_connectors.transfer.engine_thread import ShardFetch
+from skyhaul_connectors.transfer.segment import Segment
 from skyhaul_schemas.plan import Chunk, Shard
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from skyhaul_connectors.formats.bytes.chunk_bytes import FileChunkBytes
-from skyhaul_connectors.transfer.spool.checksum import PIECE, is_block
+from skyhaul_connectors.transfer.spool.checksum import PIECE, has_sha256
 from skyhaul_schemas.errors import ChecksumMismatch
 from skyhaul_schemas.plan import Chunk, PinnedObject
 
@@ -15,16 +15,16 @@ class ProvedFile(FileChunkBytes):
 
     def __init__(self, path: str, chunk: Chunk) -> None:
         super().__init__(path, chunk)
-        self._proved: set[int] = set()
+        self._verified: set[int] = set()
 
     def read(self, offset: int, length: int) -> bytes:
         obj = self.chunk.object
         stop = min(offset + length, obj.size)
         if obj.blocks is not None and offset < stop:
             for block in range(offset // obj.blocks.size, -(-stop // obj.blocks.size)):
-                if block not in self._proved:
+                if block not in self._verified:
                     self._prove(block)
-                    self._proved.add(block)
+                    self._verified.add(block)
         return super().read(offset, length)
 
     def _prove(self, block: int) -> None:
@@ -34,7 +34,7 @@ class ProvedFile(FileChunkBytes):
         start, stop = obj.blocks.bounds(block, obj.size)
         read = super().read
         pieces = (read(at, min(PIECE, stop - at)) for at in range(start, stop, PIECE))
-        if digest is not None and not is_block(digest, pieces):
+        if digest is not None and not has_sha256(digest, pieces):
             raise ChecksumMismatch(
                 f"{obj.source}/{obj.path}: block {block} (bytes {start} to {stop}) has not the sha256 that"
                 " the source's list states; mend the list or the file, then replay the shard"

@@ -35,7 +35,7 @@ from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job
-from skyhaul_connectors.transfer.spool.probe import probe_spool
+from skyhaul_connectors.transfer.spool.folders import probe_spool
 from skyhaul_schemas.commit import RunRecord
 from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK, StorageError
 from skyhaul_schemas.job.file import LoadedJob

@@ -29,7 +29,8 @@ from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
 from skyhaul_connectors.sources.over_link.metered import MeteredSource
 from skyhaul_connectors.sources.over_link.paced import PacedSource
 from skyhaul_connectors.sources.protocol import LocalSource, Source
-from skyhaul_connectors.transfer.engine_thread import EngineSettings, EngineThread, Lane, SourceLanes
+from skyhaul_connectors.transfer.engine_thread import EngineThread
+from skyhaul_connectors.transfer.settings import EngineSettings, Lane, SourceLanes
 from skyhaul_connectors.transfer.spool.spool import folder_name
 from skyhaul_schemas.errors import BudgetSpent, SpoolInUse, StorageReadOnly
 from skyhaul_schemas.job.file import parse_job

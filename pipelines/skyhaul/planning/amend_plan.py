@@ -29,7 +29,7 @@ from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import publish_generation
 from skyhaul.planning.store.writer import NewTable, new_table
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_connectors.transfer.spool.hold import held_spools
+from skyhaul_connectors.transfer.spool.folders import held_spools
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanMismatch, SpoolInUse, UsageError
 from skyhaul_schemas.job.file import LoadedJob

@@ -17,7 +17,7 @@ from skyhaul.planning.store.publishing import keep_job, publish, refuse_foreign
 from skyhaul.planning.store.writer import new_table
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_connectors.transfer.spool.probe import probe_spool
+from skyhaul_connectors.transfer.spool.folders import probe_spool
 from skyhaul_schemas import layout
 from skyhaul_schemas.digested import digested_part, job_difference
 from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError

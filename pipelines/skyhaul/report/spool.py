@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skyhaul.report.table import columns, plural
-from skyhaul_connectors.transfer.spool.cleanup import SpoolFolder
+from skyhaul_connectors.transfer.spool.folders import SpoolFolder
 from skyhaul_schemas.units import format_duration, format_size
 
 

@@ -13,9 +13,18 @@ LEAST = 32 * 1024
 
 
 class Allowance:
-    """counted, free: bytes since this object was made, of hours that count and of free ones. limit: where
-    `counted` has to stop, as far as the ledger has granted; math.inf without a cap. exhausted: the ledger
-    has nothing more to grant in this cycle."""
+    """The bytes of one link in one process.
+
+    Args:
+        capped: Whether there is a cap; then nothing may be asked for before the ledger grants something.
+
+    Attributes:
+        counted: Bytes since this object was made, of hours that count.
+        free: Bytes of free hours.
+        limit: Where `counted` has to stop, as far as the ledger has granted; math.inf without a cap.
+        exhausted: The ledger has nothing more to grant in this cycle.
+        promised: Bytes that were asked for and have not come.
+    """
 
     def __init__(self, *, capped: bool) -> None:
         self.counted = 0

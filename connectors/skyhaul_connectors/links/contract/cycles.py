@@ -15,7 +15,13 @@ _MONDAY = date(1970, 1, 5)
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """Unix seconds [start, end). `name`: its first day, as the ledger calls it."""
+    """One billing cycle, [start, end).
+
+    Attributes:
+        name: Its first day (ISO 8601), as the ledger calls it.
+        start: Unix seconds.
+        end: Unix seconds.
+    """
 
     name: str
     start: float
@@ -23,8 +29,14 @@ class Cycle:
 
 
 class Cycles:
-    """period: a calendar period, or a number of days. start: a day of the month, or a date on which a cycle
-    begins; None: the 1st, a Monday, 1970-01-01."""
+    """The billing cycles of one link.
+
+    Args:
+        period: A calendar period, or a number of days.
+        start: A day of the month, or a date on which a cycle begins; None: the 1st of a month, a Monday,
+            or (of a number of days) 1970-01-01. A day that a month lacks is its last.
+        zone: IANA name of the time zone whose midnights count.
+    """
 
     def __init__(self, period: Period | int, start: int | date | None, zone: str) -> None:
         self._period = period
@@ -32,6 +44,7 @@ class Cycles:
         self._zone = ZoneInfo(zone)
 
     def at(self, moment: float) -> Cycle:
+        """The cycle that `moment` (Unix seconds) lies in."""
         today = datetime.fromtimestamp(moment, self._zone).date()
         first, after = self._days(today)
         return Cycle(first.isoformat(), self._midnight(first), self._midnight(after))

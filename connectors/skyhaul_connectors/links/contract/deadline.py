@@ -10,13 +10,15 @@ from skyhaul_connectors.links.contract.terms import LinkTerms
 from skyhaul_connectors.links.profile.contacts import ContactPlan
 
 MARGIN = 1.15
-"""What must be carried beyond what is left before help that was called in is sent away."""
+"""What must be carried beyond what is left before help that was called in is sent away: 15 % of hysteresis,
+so that a rate that wavers does not switch a paid link on and off. Chosen, not measured."""
 
 _MEMORY = 10.0
-"""Seconds over which an observed rate is averaged (its time constant)."""
+"""Seconds over which an observed rate is averaged (the time constant of an exponential mean). Chosen, not
+measured."""
 
 
-class SeenRate:
+class ObservedRate:
     """The payload rate of one link while it is open and has work, bit/s. Until something was seen it is what
     the job file says of it, or unknown."""
 
@@ -33,8 +35,16 @@ class SeenRate:
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
-    """One link as the forecast sees it. rate: bit/s. room: bytes that its cap leaves, math.inf without."""
+class LinkOutlook:
+    """One link as the forecast sees it.
+
+    Attributes:
+        rate: bit/s of payload; None: not known yet.
+        terms: Its hours and rates.
+        plan: Its contacts, in seconds since `epoch`; None: always open.
+        epoch: Unix seconds of the plan's second 0.
+        room: Bytes that its cap leaves; math.inf without one.
+    """
 
     rate: float | None
     terms: LinkTerms
@@ -43,7 +53,7 @@ class Prospect:
     room: float = math.inf
 
 
-def capacity(links: Iterable[Prospect], now: float, due: float) -> float | None:
+def capacity(links: Iterable[LinkOutlook], now: float, due: float) -> float | None:
     """Bytes that the links carry from `now` to `due` (Unix seconds); None where a rate is not known yet."""
     total = 0.0
     for link in links:
@@ -53,7 +63,7 @@ def capacity(links: Iterable[Prospect], now: float, due: float) -> float | None:
     return total
 
 
-def _carried(link: Prospect, now: float, due: float) -> float:
+def _carried(link: LinkOutlook, now: float, due: float) -> float:
     """Bits, as contacts and timetable let them through."""
     bits = 0.0
     at = now
@@ -72,9 +82,9 @@ def _carried(link: Prospect, now: float, due: float) -> float:
     return bits
 
 
-class Help:
-    """Whether overflow links are needed: called in when the deadline would be missed, sent away when it
-    would be met with a margin without them."""
+class OverflowDecision:
+    """Whether overflow links are needed, with hysteresis: called in when the deadline would be missed, sent
+    away when it would be met with a margin without them."""
 
     def __init__(self) -> None:
         self.needed = False

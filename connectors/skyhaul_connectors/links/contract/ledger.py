@@ -19,12 +19,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyhaul_connectors.links.contract.lasting_folder import make_lasting
+from skyhaul_connectors.durable import make_durable_folder
 from skyhaul_schemas.errors import StorageRefused
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import is_malformed, storage_error
 
 FORMAT = 1
+"""`user_version` of the database. A ledger of another format is refused, not migrated."""
 
 _SCHEMA = """
 CREATE TABLE used (account TEXT NOT NULL, cycle TEXT NOT NULL, counted INTEGER NOT NULL,
@@ -34,11 +35,19 @@ CREATE TABLE leases (holder TEXT NOT NULL, account TEXT NOT NULL, cycle TEXT NOT
 """
 
 _WAIT = 30.0
+"""Seconds that a transaction of another process is waited for. Chosen, not measured: each is a few rows and
+one sync, so that longer means a disk that hangs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Bytes of one account in one cycle: counted, in free hours, and leased to hauls that go on."""
+    """Bytes of one account in one cycle.
+
+    Attributes:
+        counted: Spent in hours that count.
+        free: Spent in free hours.
+        leased: Leased to hauls that go on.
+    """
 
     counted: int = 0
     free: int = 0
@@ -47,7 +56,12 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """bytes: leased from now on. last: nothing is left beyond them."""
+    """A lease.
+
+    Attributes:
+        bytes: May be counted until the next settlement.
+        last: Nothing is left of the cap beyond them.
+    """
 
     bytes: int
     last: bool
@@ -65,7 +79,7 @@ class Ledger:
         self._lock: int | None = None
         self._mine: dict[str, tuple[str, int]] = {}
         with self._translated("opened"):
-            make_lasting(path.parent, mode=0o700)
+            make_durable_folder(path.parent, mode=0o700)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_WAIT)
             try:
                 self._open()
@@ -93,7 +107,16 @@ class Ledger:
     def settle(
         self, account: str, cycle: str, *, counted: int, free: int, want: int, cap: int | None
     ) -> Grant:
-        """Book what came under the present lease, and lease up to `want` bytes of `cycle` anew."""
+        """Book what came under the present lease, and lease anew.
+
+        Args:
+            account: Of the link.
+            cycle: The name of the cycle that the new lease is for; what came is booked in the old one's.
+            counted: Bytes since the last settlement, of hours that count.
+            free: Bytes of free hours.
+            want: Bytes to lease at most.
+            cap: Bytes of a cycle that all accounts' leases and bookings stay within; None: no cap.
+        """
         with self._translated("written"), self._transaction():
             if self._lock is None:
                 self._lock = self._take_lock()

@@ -10,15 +10,24 @@ from skyhaul_connectors.links.contract.allowance import LEAST, Allowance
 from skyhaul_connectors.links.contract.terms import LinkTerms
 
 LOOK_EVERY = 0.25
-"""Seconds after which a state under rules is looked at anew: rates and grants change from outside."""
+"""Seconds after which a state under rules is looked at anew: rates and grants change from outside. Chosen,
+not
+measured: as often as `hauling.links.accounting` settles with the ledger."""
 
 _PAYLOAD_SHARE = 0.9
-"""Of what small ranges cost with the heads of their answers and the network's headers."""
+"""Payload of what small ranges cost with the heads of their answers and the network's headers. Chosen, not
+measured as such: it has to be below the least that `docs/transfer.md` shows, about 1 / 1.11 with TLS."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """Why a link is closed, and until when (Unix seconds; math.inf: nobody knows). spent: by its cap."""
+    """Why a link is closed by its rules.
+
+    Attributes:
+        reason: As people are told it.
+        until: Unix seconds; math.inf: nobody knows.
+        spent: Whether its cap closed it.
+    """
 
     reason: str
     until: float
@@ -26,9 +35,17 @@ class Closure:
 
 
 class LinkRules:
-    """base: the job file's own rate in bit/s, math.inf without one. `override` is a rate that was set while
-    the haul runs (0: off; None: as the job says). `needed` counts for the role overflow alone. Moments are
-    Unix seconds; any thread may ask."""
+    """What holds for one link now. Moments are Unix seconds; any thread may ask.
+
+    Args:
+        terms: What the job file says.
+        base: The job file's own rate in bit/s; math.inf without one.
+        allowance: What the ledger granted; None where bytes are not counted.
+
+    Attributes:
+        override: bit/s that were set while the haul runs; 0: off; None: as the job says.
+        needed: Whether help was called in; counts for the role overflow alone.
+    """
 
     def __init__(self, terms: LinkTerms, base: float = math.inf, allowance: Allowance | None = None) -> None:
         self.terms = terms

@@ -13,9 +13,21 @@ from skyhaul_schemas.job.model import LinkSpec
 
 @dataclass(frozen=True, slots=True)
 class LinkTerms:
-    """Moments are Unix seconds, rates bit/s. account: the ledger's name for the link; a rehearsal (an
-    emulated link) has an account of its own, since its bytes cost nothing. included: bytes of a cycle
-    before the price counts. hours: None is always. rates: one for each of `rates_at`'s hours, 0 is off."""
+    """What the job file says of a link's use. Moments are Unix seconds.
+
+    Attributes:
+        account: The ledger's name for the link. A rehearsal (an emulated link) has an account of its own,
+            since its bytes cost nothing.
+        role: Whether the link is used always, or only when it is needed.
+        price: Of a gigabyte (10^9 bytes); None: free.
+        included: Bytes of a cycle before the price counts.
+        cap: Bytes of a cycle after which the link closes; None: no cap.
+        cycles: The billing cycles.
+        free: Hours whose bytes do not count.
+        hours: Hours in which the link may be used; None: always.
+        rates_at: Hours with rates of their own; the first that hold a moment count.
+        rates: bit/s, one for each of `rates_at`'s hours; 0: off.
+    """
 
     account: str
     role: Role = "primary"
@@ -50,13 +62,15 @@ class LinkTerms:
         return self.cap is not None or self.price is not None
 
     def cycle(self, at: float) -> Cycle:
+        """The billing cycle that `at` lies in."""
         return self.cycles.at(at)
 
     def is_free(self, at: float) -> bool:
+        """Whether bytes that cross at `at` do not count."""
         return self.free.holds(at)
 
     def rate(self, at: float) -> float | None:
-        """The timetable's rate; 0 where the link is off, None where nothing is said."""
+        """The timetable's rate in bit/s; 0 where the link is off, None where nothing is said."""
         if self.hours is not None and not self.hours.holds(at):
             return 0.0
         index = self.rates_at.which(at)

@@ -41,6 +41,7 @@ class Timetable:
         return None
 
     def holds(self, at: float) -> bool:
+        """Whether `at` is within any of the hours."""
         return self.which(at) is not None
 
     def next_change(self, at: float) -> float:

@@ -13,24 +13,31 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from skyhaul_connectors.links.emulation.congestion_window import CongestionWindow
 from skyhaul_connectors.links.emulation.model import LinkModel
 from skyhaul_connectors.links.emulation.timeline import SLACK, Timeline
-from skyhaul_connectors.links.emulation.window import Window
-from skyhaul_connectors.links.profile.indexed_random import Roll
+from skyhaul_connectors.links.profile.indexed_random import RandomSequence
 
 LOOKAHEAD = 0.005
-"""Seconds of the link that are given away in advance."""
+"""Seconds of the link that are given away in advance: several loop timers' resolution, so that a late timer
+does not leave the link idle. Chosen, not measured."""
+
 PIECE_SECONDS = 0.010
-MAX_PIECE = 64 * 1024
-"""Bytes: what is delivered at once takes the link no longer than this, so that a slow link delivers
+"""Seconds: what is delivered at once takes the link no longer than this, so that a slow link delivers
 steadily."""
+
+MAX_PIECE = 64 * 1024
+"""Bytes delivered at once at most: on a fast link each delivery costs a call, however few bytes it has."""
+
 TURN = 128 * 1024
 """Bytes that a stream sends before the next one gets its turn: about what one has in a drop-tail queue.
 Ranges up to this come out one after the other; much smaller turns would finish them all at once, and
 every owner would ask anew at the same moment."""
 TIMEOUT_MARGIN = 0.2
-"""Seconds on top of the round trip before a sender tries again (Linux's smallest)."""
+"""Seconds on top of the round trip before a sender tries again (Linux's smallest, TCP_RTO_MIN)."""
+
 MAX_TIMEOUT = 120.0
+"""Seconds between two tries at most (Linux's TCP_RTO_MAX)."""
 
 
 class Receiver(Protocol):
@@ -62,7 +69,7 @@ class Flow:
 
     __slots__ = ("dropped", "last_at", "open", "queue", "ready_at", "receiver", "turn", "waiting", "window")
 
-    def __init__(self, receiver: Receiver, window: Window | None) -> None:
+    def __init__(self, receiver: Receiver, window: CongestionWindow | None) -> None:
         self.receiver = receiver
         self.window = window
         self.queue: deque[_Parcel] = deque()
@@ -77,17 +84,19 @@ class Flow:
 class Downlink:
     """Serves flows through `model`, and tells their receivers by way of `timeline`."""
 
-    def __init__(self, model: LinkModel, timeline: Timeline, now: Callable[[], float], luck: Roll) -> None:
+    def __init__(
+        self, model: LinkModel, timeline: Timeline, now: Callable[[], float], random: RandomSequence
+    ) -> None:
         self._model = model
         self._timeline = timeline
         self._now = now
-        self._luck = luck
+        self._random = random
         self._ready: deque[Flow] = deque()
         self._serving_at: float | None = None
 
     def open(self, receiver: Receiver) -> Flow:
         profile = self._model.profile
-        return Flow(receiver, Window(profile.segment) if profile.sender == "cubic" else None)
+        return Flow(receiver, CongestionWindow(profile.segment) if profile.sender == "cubic" else None)
 
     def send(self, flow: Flow, tag: Any, data: memoryview | None, size: int) -> None:
         """The far end sends `size` bytes now: `data`, or bytes of which a note tells once all are here.
@@ -215,7 +224,7 @@ class Downlink:
             if flow.window is not None:
                 flow.window.lost(start, rtt)
                 flow.window.sent(length - intact, again + rtt / 2)
-            if self._luck.next() < profile.reset:
+            if self._random.next() < profile.reset:
                 flow.open = False
                 flow.queue.clear()
                 self._timeline.at(again, self._break, flow)
@@ -239,7 +248,7 @@ class Downlink:
         model.carry_down(start, lost * model.profile.segment)
         again = arrives + rtt
         timeout = rtt + TIMEOUT_MARGIN
-        while self._luck.next() < model.profile.loss:
+        while self._random.next() < model.profile.loss:
             again += timeout
             timeout = min(2 * timeout, MAX_TIMEOUT)
         if not model.is_up(again):

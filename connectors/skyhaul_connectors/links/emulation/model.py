@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 
-from skyhaul_connectors.links.profile.indexed_random import Dice, Roll
+from skyhaul_connectors.links.profile.indexed_random import IndexedRandom, RandomSequence
 from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.links.profile.schedule import Phase, Piece, Schedule
 
 MAX_TRIES = 32
 """A link whose gaps keep step with its delay would else swallow the same bytes for ever."""
+
 ACK_BACKLOG = 0.05
-"""Seconds of the uplink that acknowledgements may take in advance."""
+"""Seconds of the uplink that acknowledgements may take in advance, so that requests behind them wait no
+longer. Chosen, not measured."""
 
 
 class LinkModel:
@@ -29,9 +31,13 @@ class LinkModel:
     def __init__(self, profile: LinkProfile, seed: int = 0, epoch: float = 0.0) -> None:
         self.profile = profile
         self.schedule = Schedule(profile, seed, epoch)
-        self._jitter = Roll(Dice(seed, "jitter"))
-        self.down_losses = LossRuns(profile.loss, profile.burst, Roll(Dice(seed, "loss/down")))
-        self.up_losses = LossRuns(profile.loss_up, profile.burst, Roll(Dice(seed, "loss/up")))
+
+        def drawn(name: str) -> RandomSequence:
+            return RandomSequence(IndexedRandom(seed, name))
+
+        self._jitter = drawn("jitter")
+        self.down_losses = LossRuns(profile.loss, profile.burst, drawn("loss/down"))
+        self.up_losses = LossRuns(profile.loss_up, profile.burst, drawn("loss/up"))
         self._wire_factor = profile.mtu / profile.segment
         self.free_down = 0.0
         self.free_up = 0.0
@@ -145,7 +151,7 @@ class LossRuns:
 
     __slots__ = ("_bad", "_enter", "_good", "_leave", "_roll", "share")
 
-    def __init__(self, share: float, burst: float, roll: Roll) -> None:
+    def __init__(self, share: float, burst: float, roll: RandomSequence) -> None:
         self.share = share
         self._roll = roll
         self._leave = 1 / burst

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable
 
 from skyhaul_connectors.links.clock import Clock
+from skyhaul_connectors.links.emulation.contact_gate import ContactGate
 from skyhaul_connectors.links.emulation.downlink import TIMEOUT_MARGIN, Downlink, retry_at
-from skyhaul_connectors.links.emulation.gate import ContactGate
 from skyhaul_connectors.links.emulation.model import LinkModel
 from skyhaul_connectors.links.emulation.timeline import SLACK, LoopTimeline
 from skyhaul_connectors.links.pacer import Pacer
-from skyhaul_connectors.links.profile.indexed_random import Dice, Roll
+from skyhaul_connectors.links.profile.indexed_random import IndexedRandom, RandomSequence
 from skyhaul_connectors.links.sharing.sharing import SharedPace
 
 CONNECT_TRIES = (0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0)
@@ -36,8 +36,8 @@ class Traffic:
         self.model = model
         self.clock = clock
         self.timeline = LoopTimeline(loop, clock)
-        self._luck = Roll(Dice(seed, "streams"))
-        self.downlink = Downlink(model, self.timeline, clock.now, self._luck)
+        self._random = RandomSequence(IndexedRandom(seed, "streams"))
+        self.downlink = Downlink(model, self.timeline, clock.now, self._random)
         self.gate = ContactGate(name, model.schedule.plan, self.timeline, clock.now)
         self._pacer = pacer
         self._paced: deque[tuple[int, Callable[[], bool]]] = deque()

@@ -12,9 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One window, [start, end). Seconds since the epoch, or Unix seconds where `absolute`.
+    """One window of a contact plan, [start, end).
 
-    rate: bit/s while it lasts; None is the link's own rate. delay: one-way, seconds; None is the link's.
+    Attributes:
+        start: Seconds since the epoch, or Unix seconds where `absolute`.
+        end: The same.
+        rate: bit/s while it lasts; None: the link's own rate.
+        delay: Seconds one way; None: the link's own.
+        absolute: Whether `start` and `end` are Unix seconds.
     """
 
     start: float

@@ -14,7 +14,7 @@ def seed_for(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest(), "big")
 
 
-class Dice:
+class IndexedRandom:
     """Uniform numbers in [0, 1) by index: the same (seed, name, index) is the same number in any process.
 
     The generator is SplitMix64 (Steele, Lea, Flood, 'Fast splittable pseudorandom number generators',
@@ -27,24 +27,26 @@ class Dice:
         self._key = seed_for(seed, name)
 
     def at(self, index: int) -> float:
+        """The number of this index, in [0, 1)."""
         z = (self._key + index * _STEP) & _MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
         return ((z ^ (z >> 31)) >> 11) * 2.0**-53
 
 
-class Roll:
-    """The numbers of one Dice in order: for what has no time of its own, such as a packet's loss."""
+class RandomSequence:
+    """The numbers of an `IndexedRandom` one after the other: for what has no time of its own, such as a
+    packet's loss."""
 
-    __slots__ = ("_dice", "_index")
+    __slots__ = ("_index", "_random")
 
-    def __init__(self, dice: Dice) -> None:
-        self._dice = dice
+    def __init__(self, dice: IndexedRandom) -> None:
+        self._random = dice
         self._index = 0
 
     def next(self) -> float:
         self._index += 1
-        return self._dice.at(self._index)
+        return self._random.at(self._index)
 
     def geometric(self, share: float) -> int:
         """How many trials until the first success, at least 1; each succeeds with `share` > 0."""

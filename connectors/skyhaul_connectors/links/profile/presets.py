@@ -11,14 +11,14 @@ from typing import Any
 
 from skyhaul_connectors.links.profile.contact_files import load_contacts
 from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
-from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.quantiles import Quantiles
 from skyhaul_connectors.links.profile.trace import load_delay_trace, load_rate_trace
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import LinkSpec
 
 MBIT = 1e6
 
-_LEO_INTERRUPTIONS = Episodes(per_hour=12, lasts=Spread(((0, 0.3), (0.5, 1.0), (1, 3.0))))
+_LEO_INTERRUPTIONS = Episodes(per_hour=12, lasts=Quantiles(((0, 0.3), (0.5, 1.0), (1, 3.0))))
 _RESET = 0.001
 
 PRESETS: dict[str, LinkProfile] = {
@@ -52,7 +52,7 @@ PRESETS: dict[str, LinkProfile] = {
         handover_spike=0.040,
         episodes=(
             _LEO_INTERRUPTIONS,
-            Episodes(per_hour=0.1, lasts=Spread(((0, 300), (0.5, 1200), (1, 3600))), down=0.62, up=0.48),
+            Episodes(per_hour=0.1, lasts=Quantiles(((0, 300), (0.5, 1200), (1, 3600))), down=0.62, up=0.48),
         ),
         reset=_RESET,
         note="Medians of remote regions 16-27 Mbit/s, 2026; loss 1-2 %; rain takes 38 % of down and 52 % of"
@@ -65,11 +65,11 @@ PRESETS: dict[str, LinkProfile] = {
         rtt=0.044,
         loss=0.015,
         loss_up=0.015,
-        rate_spread=Spread(((0, 10), (0.05, 33), (0.5, 234), (0.95, 401), (1, 450))),
-        up_spread=Spread(((0, 3), (0.05, 7), (0.5, 30), (0.95, 55), (1, 60))),
-        rtt_spread=Spread(((0, 0.030), (0.5, 0.044), (0.95, 0.080), (0.99, 0.116), (1, 0.150))),
+        rate_quantiles=Quantiles(((0, 10), (0.05, 33), (0.5, 234), (0.95, 401), (1, 450))),
+        up_quantiles=Quantiles(((0, 3), (0.05, 7), (0.5, 30), (0.95, 55), (1, 60))),
+        rtt_quantiles=Quantiles(((0, 0.030), (0.5, 0.044), (0.95, 0.080), (0.99, 0.116), (1, 0.150))),
         episodes=(
-            Episodes(per_hour=38, lasts=Spread(((0, 0.1), (0.5, 0.8), (0.9, 5), (0.99, 42), (1, 102)))),
+            Episodes(per_hour=38, lasts=Quantiles(((0, 0.1), (0.5, 0.8), (0.9, 5), (0.99, 42), (1, 102)))),
         ),
         reset=_RESET,
         note="Computed from a drive data set (NUWiNS, Maine): quantiles of rate, delay and outages."
@@ -94,7 +94,7 @@ PRESETS: dict[str, LinkProfile] = {
         loss=0.0075,
         loss_up=0.0075,
         episodes=(
-            Episodes(per_hour=0.1, lasts=Spread(((0, 300), (0.5, 1200), (1, 3600))), down=0.5, up=0.4),
+            Episodes(per_hour=0.1, lasts=Quantiles(((0, 300), (0.5, 1200), (1, 3600))), down=0.5, up=0.4),
         ),
         reset=_RESET,
         note="Round trip of 600-684 ms and rates (newspaceeconomy.ca, ookla.com); consumer plans have 19/3"
@@ -106,8 +106,8 @@ PRESETS: dict[str, LinkProfile] = {
         rtt=0.070,
         loss=0.0045,
         loss_up=0.0045,
-        rtt_spread=Spread(((0, 0.030), (0.5, 0.070), (0.99, 1.3), (1, 2.0))),
-        episodes=(Episodes(per_hour=10, lasts=Spread(((0, 0.5), (0.5, 2), (0.95, 14), (1, 63)))),),
+        rtt_quantiles=Quantiles(((0, 0.030), (0.5, 0.070), (0.99, 1.3), (1, 2.0))),
+        episodes=(Episodes(per_hour=10, lasts=Quantiles(((0, 0.5), (0.5, 2), (0.95, 14), (1, 63)))),),
         reset=_RESET,
         note="Computed from the drive data set of leo-mobile: round trip p50 57-84 ms, p99 797-2038 ms, p50"
         " 23-63 Mbit/s down and 3-4 up, loss 0.2-0.7 %, zero-rate runs to 14-63 s; the middles are taken."
@@ -161,8 +161,8 @@ def _overrides(spec: LinkSpec, base: LinkProfile) -> dict[str, Any]:
     if spec.trace is not None:
         changes["trace"] = load_rate_trace(spec.trace)
         changes.setdefault("down", changes["trace"].mean_rate)
-        changes |= {"episodes": (), "rate_spread": None, "up_spread": None}
+        changes |= {"episodes": (), "rate_quantiles": None, "up_quantiles": None}
     if spec.delay_trace is not None:
         changes["delay_trace"] = load_delay_trace(spec.delay_trace)
-        changes |= {"rtt_spread": None, "handover_spike": 0.0}
+        changes |= {"rtt_quantiles": None, "handover_spike": 0.0}
     return changes

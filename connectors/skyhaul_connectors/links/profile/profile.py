@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from skyhaul_connectors.links.profile.contacts import ContactTable
-from skyhaul_connectors.links.profile.quantiles import Spread
+from skyhaul_connectors.links.profile.quantiles import Quantiles
 from skyhaul_connectors.links.profile.trace import DelayTrace, RateTrace
 
 Sender = Literal["paced", "cubic"]
@@ -18,13 +18,17 @@ Sender = Literal["paced", "cubic"]
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """Random stretches of trouble: `per_hour` of them on average, their length drawn from `lasts`.
+    """Random stretches of trouble: a Poisson process.
 
-    down, up: the share of the rate that is left meanwhile; both 0 is an outage.
+    Attributes:
+        per_hour: How many begin in an hour, on average.
+        lasts: Their length in seconds.
+        down: The share (0 to 1) of the rate towards us that is left meanwhile.
+        up: The same of the other direction. Both 0 is an outage.
     """
 
     per_hour: float
-    lasts: Spread
+    lasts: Quantiles
     down: float = 0.0
     up: float = 0.0
 
@@ -37,18 +41,33 @@ class Episodes:
 class LinkProfile:
     """One link.
 
-    down, up: bit/s, headers included. math.inf: not limited.
-    rtt, jitter: the round trip takes rtt, plus up to `jitter` more, evenly drawn.
-    loss, loss_up: share of packets lost; `burst`: how many in a row on average (Gilbert-Elliott, whose
-        bad state loses all).
-    rate_spread, up_spread, rtt_spread: how down, up and rtt vary: drawn anew every `vary_every` seconds
-        (down and up by the same luck) and taken relative to their median, so that the fields stay medians.
-    handover_every, handover_gap, handover_spike, spike_lasts: each `handover_every` seconds the link is
-        silent for `handover_gap`, then the round trip takes `handover_spike` longer for `spike_lasts`.
-    outages: fixed (start, length); episodes: random ones.
-    reset: share of losses after which the connection is gone.
-    trace, delay_trace: measured rate and one-way delay; they replace `down` and `rtt`.
-    mtu, overhead: bytes of a full packet, and of its IP and TCP headers (40, and 12 of timestamps).
+    Attributes:
+        down: bit/s towards us, headers included; math.inf: not limited.
+        up: The same of the other direction.
+        rtt: Seconds of a round trip.
+        jitter: Seconds: a round trip takes up to so much more, evenly drawn.
+        loss: Share (0 to 0.5) of the packets towards us that are lost.
+        loss_up: The same of the other direction.
+        burst: Packets lost in a row, on average (Gilbert 1960, whose bad state loses all).
+        rate_quantiles: How `down` varies: drawn anew every `vary_every` seconds and taken relative to its
+            median, so that `down` stays the median.
+        up_quantiles: The same of `up`, at the same share of all draws.
+        rtt_quantiles: The same of `rtt`, drawn on its own.
+        vary_every: Seconds between two draws of them.
+        handover_every: Seconds from one handover to the next; 0: none.
+        handover_gap: Seconds of silence in each.
+        handover_spike: Seconds that the round trip takes longer afterwards.
+        spike_lasts: Seconds for which it does.
+        outages: Fixed ones as (start, length), seconds since the epoch.
+        episodes: Random ones.
+        reset: Share of losses after which the connection is gone.
+        sender: How servers at the far end send; see `Sender`.
+        contacts: When the link is open; None: always.
+        trace: A measured rate, in place of `down`.
+        delay_trace: A measured one-way delay, in place of `rtt`.
+        mtu: Bytes of a full packet.
+        overhead: Bytes of its IP and TCP headers (40, and 12 of timestamps: RFC 9293, RFC 7323).
+        note: What the preset says of itself.
     """
 
     down: float
@@ -58,9 +77,9 @@ class LinkProfile:
     loss: float = 0.0
     loss_up: float = 0.0
     burst: float = 1.0
-    rate_spread: Spread | None = None
-    up_spread: Spread | None = None
-    rtt_spread: Spread | None = None
+    rate_quantiles: Quantiles | None = None
+    up_quantiles: Quantiles | None = None
+    rtt_quantiles: Quantiles | None = None
     vary_every: float = 1.0
     handover_every: float = 0.0
     handover_gap: float = 0.0

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Values by share: `points` are (share, value) with shares rising from 0 to 1 and values above 0.
+class Quantiles:
+    """Values by share of all draws.
 
     Between two points the value is interpolated geometrically: rates, delays and outages of links are
     skewed, and a straight line would put too much weight on the far end.
+
+    Attributes:
+        points: (share, value), with shares rising from 0 to 1 and values above 0 that never fall.
+
+    Raises:
+        ValueError: The points are not like that.
     """
 
     points: tuple[tuple[float, float], ...]

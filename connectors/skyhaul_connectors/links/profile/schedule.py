@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from skyhaul_connectors.links.profile.contacts import ContactPlan
-from skyhaul_connectors.links.profile.indexed_random import Dice
+from skyhaul_connectors.links.profile.indexed_random import IndexedRandom
 from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
 
 
@@ -23,10 +23,17 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch [since, until) in which nothing changes. Rates in bit/s, 0 unless `phase` is UP.
+    """A stretch of the link's time, [since, until), in which nothing changes.
 
-    trace_share: above 0 where the rate follows the profile's trace, times this share; `down` is then
-    the trace's mean and not to be reckoned with.
+    Attributes:
+        since: Seconds since the epoch; perhaps later than the true beginning.
+        until: Seconds since the epoch; math.inf: for ever.
+        phase: Up, down or closed.
+        down: bit/s towards us; 0 unless `phase` is UP.
+        up: bit/s of the other direction; 0 unless `phase` is UP.
+        trace_share: Above 0 where the rate follows the profile's trace, times this share; `down` is then the
+            trace's mean, and must not be used.
+        delay: Seconds one way that the contact states; None: the profile's.
     """
 
     since: float
@@ -39,15 +46,18 @@ class Piece:
 
 
 _BLOCK = 3600.0
+"""Seconds of a stretch that is drawn at once. Part of what a seed means: another length is another link."""
+
 _KEPT_BLOCKS = 8
+"""Stretches remembered, beyond those that the longest episode reaches over. Chosen, not measured."""
 
 
 class _EpisodeTrack:
     """Random episodes, drawn hour by hour so that any hour can be looked at without those before it."""
 
-    def __init__(self, episodes: Episodes, dice: Dice) -> None:
+    def __init__(self, episodes: Episodes, dice: IndexedRandom) -> None:
         self.episodes = episodes
-        self._dice = dice
+        self._random = dice
         self._blocks: dict[int, list[tuple[float, float]]] = {}
         self._reach = math.ceil(episodes.lasts.longest / _BLOCK)
         self._seen = (0.0, 0.0, False)
@@ -61,10 +71,10 @@ class _EpisodeTrack:
         index = block << 20
         start = block * _BLOCK
         while True:
-            start += -math.log1p(-self._dice.at(index)) * 3600 / self.episodes.per_hour
+            start += -math.log1p(-self._random.at(index)) * 3600 / self.episodes.per_hour
             if start >= (block + 1) * _BLOCK:
                 break
-            drawn.append((start, start + self.episodes.lasts.at(self._dice.at(index + 1))))
+            drawn.append((start, start + self.episodes.lasts.at(self._random.at(index + 1))))
             index += 2
         if len(self._blocks) > _KEPT_BLOCKS + self._reach:
             self._blocks = {}
@@ -101,12 +111,12 @@ class Schedule:
         self.plan: ContactPlan | None = profile.contacts.since(epoch) if profile.contacts else None
         self._outages = _merged(profile.outages)
         self._tracks = [
-            _EpisodeTrack(episodes, Dice(seed, f"episodes/{index}"))
+            _EpisodeTrack(episodes, IndexedRandom(seed, f"episodes/{index}"))
             for index, episodes in enumerate(profile.episodes)
         ]
-        self._rates = Dice(seed, "rate")
-        self._rtts = Dice(seed, "rtt")
-        spreads = (profile.rate_spread, profile.up_spread, profile.rtt_spread)
+        self._rates = IndexedRandom(seed, "rate")
+        self._rtts = IndexedRandom(seed, "rtt")
+        spreads = (profile.rate_quantiles, profile.up_quantiles, profile.rtt_quantiles)
         self._medians = [spread.median if spread is not None else 1.0 for spread in spreads]
         self._last = Piece(0.0, 0.0, Phase.DOWN, 0.0, 0.0)
 
@@ -156,13 +166,13 @@ class Schedule:
                 factor_up *= track.episodes.up
         if phase is Phase.DOWN or (factor == 0 and factor_up == 0):
             return Piece(at, _after(at, until), Phase.DOWN, 0.0, 0.0)
-        if profile.rate_spread is not None:
+        if profile.rate_quantiles is not None:
             slot = _slot(at, profile.vary_every)
             until = min(until, (slot + 1) * profile.vary_every)
             luck = self._rates.at(slot)
-            factor *= profile.rate_spread.at(luck) / self._medians[0]
-            if profile.up_spread is not None:
-                factor_up *= profile.up_spread.at(luck) / self._medians[1]
+            factor *= profile.rate_quantiles.at(luck) / self._medians[0]
+            if profile.up_quantiles is not None:
+                factor_up *= profile.up_quantiles.at(luck) / self._medians[1]
         down = down * factor if factor else 0.0
         up = up * factor_up if factor_up else 0.0
         return Piece(at, _after(at, until), Phase.UP, down, up, share * factor, delay)
@@ -183,9 +193,9 @@ class Schedule:
         else:
             delay = self.piece(at).delay if self.plan is not None else None
             rtt = profile.rtt if delay is None else max(profile.rtt, 2 * delay)
-            if profile.rtt_spread is not None:
+            if profile.rtt_quantiles is not None:
                 slot = _slot(at, profile.vary_every)
-                rtt *= profile.rtt_spread.at(self._rtts.at(slot)) / self._medians[2]
+                rtt *= profile.rtt_quantiles.at(self._rtts.at(slot)) / self._medians[2]
         if profile.handover_spike and profile.handover_every:
             count = _slot(at, profile.handover_every)
             since = at - count * profile.handover_every

@@ -20,10 +20,12 @@ from skyhaul_connectors.links.sharing.grants import HEADROOM, Grant
 from skyhaul_connectors.links.sharing.sharing import Demand, Step
 
 TERM = 2.0
-"""Seconds of a term."""
+"""Seconds of a term: two calls to the store (put, list) a worker in each. Chosen, not measured: shorter costs
+more calls, longer lets a worker that begins wait longer for its first part."""
 
 DEADLINE = 0.7
-"""Seconds before a term by which notes for it must be up."""
+"""Seconds before a term by which notes for it must be up: what is left of it after `SKEW` is for listing
+them. Chosen, not measured; a store that takes longer costs its writer the term, never the link its rate."""
 
 SKEW = 0.2
 """Seconds by which the workers' clocks may differ."""
@@ -41,13 +43,14 @@ class Board(Protocol):
     def post(self, note: str) -> None:
         """Durable enough to be listed by everybody once this returns."""
 
-    def notes(self) -> list[str]: ...
+    def notes(self) -> list[str]:
+        """All notes that are up."""
 
     def drop(self, note: str) -> None:
-        """None there is fine."""
+        """Take a note down; no error where it is gone."""
 
 
-def divide(wants: Mapping[str, int]) -> dict[str, float]:
+def max_min_shares(wants: Mapping[str, int]) -> dict[str, float]:
     """Shares of the link (0 to 1) that add up to 1 at most, by worker: everybody gets what they want or an
     equal part of what the others leave (max-min fairness)."""
     shares: dict[str, float] = {}
@@ -61,6 +64,7 @@ def divide(wants: Mapping[str, int]) -> dict[str, float]:
 
 
 def note_of(term: int, worker: str, want: int) -> str:
+    """The name of a note: `worker` wants `want` hundredths of the link in term number `term`."""
     return f"{term:012d}-{worker}-{want:03d}"
 
 
@@ -76,9 +80,17 @@ def parse_notes(notes: Iterable[str]) -> dict[int, dict[str, int]]:
 
 
 class LeaseSharing:
-    """One worker. `worker` is a name that no other has, without a `-`. epoch: Unix seconds of the haul's
-    second 0, so that all hauls count the same terms. clock: seconds since the epoch, asked again after each
-    call to the board, for those take their time."""
+    """One worker's side of the leases: a `Sharing`.
+
+    Args:
+        board: Where the link's notes are put up.
+        worker: A name that no other worker has, without a `-`.
+        epoch: Unix seconds of the haul's second 0, so that all hauls count the same terms.
+        clock: Seconds since the epoch, asked again after each call to the board, for those take their time.
+
+    Raises:
+        ValueError: The name is empty or has a `-`.
+    """
 
     def __init__(self, board: Board, worker: str, epoch: float, clock: Callable[[], float]) -> None:
         if not worker or "-" in worker:
@@ -139,7 +151,7 @@ class LeaseSharing:
     def _list(self, term: int) -> None:
         notes = self._board.notes() if term in self._posted else []
         self._listed = term
-        self._shares[term] = divide(parse_notes(notes).get(term, {})).get(self._worker, 0.0)
+        self._shares[term] = max_min_shares(parse_notes(notes).get(term, {})).get(self._worker, 0.0)
         self._clean(term - 1, notes)
 
     def _clean(self, term: int, notes: Iterable[str] = ()) -> None:

@@ -26,9 +26,15 @@ RETRY = (0.25, 4.0)
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a worker has to do. backlog: bits that wait for a grant, what was overdrawn included. granted:
-    bits that it may still use. until: when its last grant ends (`now` where it has none). used: bits taken
-    since the haul began. rate: bit/s of the whole link."""
+    """What a worker has to do.
+
+    Attributes:
+        backlog: Bits that wait for a grant, what was overdrawn included.
+        granted: Bits that it may still use.
+        until: When its last grant ends, in seconds since the epoch; `now` where it has none.
+        used: Bits taken since the haul began.
+        rate: bit/s of the whole link.
+    """
 
     backlog: float
     granted: float
@@ -39,8 +45,12 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Grants gained, and when to ask again (seconds since the epoch): at the latest at `again`, and as soon
-    as something waits where that is math.inf."""
+    """The answer to a demand.
+
+    Attributes:
+        grants: What was gained, in the order of their starts.
+        again: When to ask again, in seconds since the epoch; math.inf: as soon as something waits.
+    """
 
     grants: tuple[Grant, ...]
     again: float

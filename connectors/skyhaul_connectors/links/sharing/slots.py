@@ -16,7 +16,8 @@ from skyhaul_connectors.links.sharing.grants import HEADROOM, Grant
 from skyhaul_connectors.links.sharing.sharing import Demand, Step
 
 SLOT = 0.05
-"""Seconds of the link in one slot, at most."""
+"""Seconds of the link in one slot, at most: a call to the book each. Chosen, not measured; so is `EARLY`,
+which must be longer than a round trip to the book, or a worker idles between two slots."""
 
 SHORTEST = 0.004
 """Seconds: shorter slots would cost more asking than they carry."""
@@ -30,8 +31,12 @@ EARLY = 0.04
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """wait: seconds from now until it begins; math.inf never. granted: False where none was handed out, and
-    asking again makes sense after `wait`."""
+    """The book's answer.
+
+    Attributes:
+        wait: Seconds from now until the slot begins.
+        granted: False where none was handed out; asking again makes sense after `wait`.
+    """
 
     wait: float
     granted: bool = True

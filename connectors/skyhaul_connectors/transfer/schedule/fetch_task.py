@@ -5,8 +5,8 @@ Each class writes its own fields; everybody else calls its methods (`tests/trans
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from skyhaul_connectors.sources.protocol import RangeRequest
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
@@ -36,6 +36,14 @@ class Count:
         return TransferCounts(payload_bytes=self.payload, wire_bytes=self.wire, resent_bytes=self.resent)
 
 
+class ByteSink(Protocol):
+    """Where a task's bytes go."""
+
+    def write(self, position: int, data: bytes | memoryview) -> None:
+        """Take the bytes from `position` of the task's address map on; each byte comes once, in any order.
+        `data` may be changed by its owner afterwards. Raises SkyhaulError: the task then ends with it."""
+
+
 @dataclass(slots=True, eq=False)
 class FetchTask:
     """One shard's (or one direct read's) part in a source's queue, in positions of its address map.
@@ -44,12 +52,11 @@ class FetchTask:
         key: The engine's name for the task.
         order: Less is served first, among tasks that are as far `behind`.
         map: Where each position lies in the source's objects.
-        write: Takes the bytes of a position.
+        sink: Takes what arrives.
         arrived: The positions that were written.
         again: Positions that had been counted as payload before, and have to cross once more.
         counts: Bytes by link.
         missing: Bytes that are wanted and have not arrived.
-        complete: Called by the driver when all that is wanted has arrived.
         cancelled: Nobody wants the task any more; what is in flight for it is thrown away when it comes.
         behind: How often it gave way to others, since nothing came of it.
         fruitless: How often in a row what was in flight for it was dropped without a byte.
@@ -58,12 +65,11 @@ class FetchTask:
     key: int
     order: int
     map: AddressMap
-    write: Callable[[int, bytes | memoryview], None]
+    sink: ByteSink
     arrived: IntervalSet = field(default_factory=IntervalSet)
     again: IntervalSet = field(default_factory=IntervalSet)
     counts: dict[str, Count] = field(default_factory=dict)
     missing: int = 0
-    complete: Callable[[], None] | None = None
     cancelled: bool = False
     behind: int = 0
     fruitless: int = 0

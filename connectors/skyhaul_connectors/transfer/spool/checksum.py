@@ -11,12 +11,14 @@ from skyhaul_schemas.errors import ChecksumMismatch, UsageError
 from skyhaul_schemas.plan import PinnedObject
 
 PIECE = 1024 * 1024
+"""Bytes that a file is read in to be digested. Chosen, not measured."""
 
 REFETCHES = 3
-"""How often what has a wrong checksum is fetched again: an object, or one block of it."""
+"""How often what has a wrong checksum is fetched again: an object, or one block of it. A damaged way is past
+after one; what is wrong four times is wrong at the source. Chosen, not measured."""
 
 
-def is_block(digest: bytes, pieces: Iterable[bytes]) -> bool:
+def has_sha256(digest: bytes, pieces: Iterable[bytes]) -> bool:
     """Whether the pieces in order have the SHA-256 digest."""
     sha256 = hashlib.sha256()
     for piece in pieces:
@@ -24,7 +26,7 @@ def is_block(digest: bytes, pieces: Iterable[bytes]) -> bool:
     return sha256.digest() == digest
 
 
-def wrong_block(obj: PinnedObject, block: int, tries: int) -> ChecksumMismatch:
+def block_mismatch(obj: PinnedObject, block: int, tries: int) -> ChecksumMismatch:
     """The error for a block that came wrong each time."""
     assert obj.blocks is not None
     start, stop = obj.blocks.bounds(block, obj.size)
@@ -34,7 +36,7 @@ def wrong_block(obj: PinnedObject, block: int, tries: int) -> ChecksumMismatch:
     )
 
 
-def matches(checksum: str, pieces: Iterable[bytes]) -> bool:
+def has_checksum(checksum: str, pieces: Iterable[bytes]) -> bool:
     """Whether the pieces in order have the checksum. Raises UsageError on an unknown kind."""
     kind, _, expected = checksum.partition(":")
     if kind == "sha256":

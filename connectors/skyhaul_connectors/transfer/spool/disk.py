@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from skyhaul_connectors.links.contract.lasting_folder import sync_folder
+from skyhaul_connectors.durable import sync_folder
 from skyhaul_schemas import storage_errors as errors_of_storage
 from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.printable import printable
@@ -38,7 +38,8 @@ class Disk(Protocol):
     def punch(self, fd: int, offset: int, length: int) -> None:
         """Give the stretch back to the disk where it can; it may read as zeros afterwards."""
 
-    def close(self, fd: int) -> None: ...
+    def close(self, fd: int) -> None:
+        """The descriptor is not used again."""
 
     def unlink(self, path: Path) -> None:
         """Remove the file; no error where it is gone."""

@@ -24,7 +24,9 @@ BLOCK = 1024 * 1024
 """Bytes of a block; the last one of a file may be shorter."""
 
 MOST_EXTENTS = 64
-"""Extents of one block before those that touch are made one: as many as a block of 16 KiB ranges has."""
+"""Extents of one block before those that touch are made one, which costs reading them back: as many as a
+block of 16 KiB ranges has, the smallest that the pacer asks for, so that in order this never happens. Not
+measured."""
 
 Read = Callable[[int, int], bytes]
 """(position, length) -> the bytes there; fewer where the file is too short."""
@@ -51,7 +53,14 @@ def arrivals(position: int, data: bytes | memoryview) -> Iterator[Arrival]:
 
 @dataclass(slots=True)
 class Change:
-    """What a step changed, for the journal: extents by start, blocks by number; out before in."""
+    """What a step changed, for the journal: rows that go, and rows that come after.
+
+    Attributes:
+        extents_out: By start.
+        extents_in: (start, stop, xxh3_64), positions in the file.
+        blocks_out: By number.
+        blocks_in: (number, xxh3_128).
+    """
 
     extents_out: list[int] = field(default_factory=list)
     extents_in: list[tuple[int, int, bytes]] = field(default_factory=list)
@@ -64,17 +73,23 @@ class Change:
 
 @dataclass(slots=True)
 class Step:
-    """A change, the stretches that are in since, and those that are no longer (they read wrong)."""
+    """What became of one call.
+
+    Attributes:
+        change: For the journal.
+        gained: Positions that are in since.
+        lost: Positions that are in no longer: they read wrong.
+    """
 
     change: Change = field(default_factory=Change)
     gained: list[Stretch] = field(default_factory=list)
     lost: list[Stretch] = field(default_factory=list)
 
 
-class Held:
+class JournaledExtents:
     """The journaled content of one spool file of `length` bytes.
 
-    One thread changes it; other threads may ask `proofs()` at any time.
+    One thread changes it; other threads may ask `digests()` at any time.
     """
 
     def __init__(
@@ -104,9 +119,10 @@ class Held:
         return list(self._in)
 
     def covers(self, start: int, stop: int) -> bool:
+        """Whether all of [start, stop) is in."""
         return self._in.covers(start, stop)
 
-    def proofs(self, start: int, stop: int) -> list[tuple[int, int, bytes]]:
+    def digests(self, start: int, stop: int) -> list[tuple[int, int, bytes]]:
         """Stretches with digests (16 bytes for a block, 8 for an extent) that hold what is in of
         [start, stop), in rising order."""
         found: list[tuple[int, int, bytes]] = []
@@ -146,18 +162,18 @@ class Held:
         step = Step()
         for block in list(self._blocks):
             start, stop = self._bounds(block)
-            if not proves(self._blocks[block], read(start, stop - start), stop - start):
+            if not has_digest(self._blocks[block], read(start, stop - start), stop - start):
                 self._forget_block(block, step)
                 self._lose(start, stop, step)
         for block, extents in list(self._extents.items()):
             for start, (stop, digest) in list(extents.items()):
-                if not proves(digest, read(start, stop - start), stop - start):
+                if not has_digest(digest, read(start, stop - start), stop - start):
                     self._forget_extent(block, start, step)
                     self._lose(start, stop, step)
         return step
 
     def drop(self, start: int, stop: int, read: Read) -> Step:
-        """Let go of [start, stop). Neighbours in a block that is cut are proved and digested anew; where
+        """Let go of [start, stop). Neighbours in a block that is cut are verified and digested anew; where
         they read wrong they are lost too."""
         step = Step()
         for low, high in _by_block(start, stop):
@@ -171,7 +187,7 @@ class Held:
         start, stop, digest = arrival
         left = [gap for low, high in self._in.gaps(start, stop) for gap in seen.gaps(low, high)]
         data = read(start, stop - start) if left else b""
-        if left and not proves(digest, data, stop - start):
+        if left and not has_digest(digest, data, stop - start):
             step.lost.extend(left)
             return {}
         return {low: (high, xxh3_64_digest(data[low - start : high - start])) for low, high in left}
@@ -188,7 +204,7 @@ class Held:
             data = read(start, stop - start)
             view = memoryview(data)
             for low, (high, digest) in list(after.items()):
-                if not proves(digest, view[low - start : high - start], high - low):
+                if not has_digest(digest, view[low - start : high - start], high - low):
                     del after[low]
                     rotten.add(low)
                     if low in parts:
@@ -247,7 +263,7 @@ class Held:
     ) -> None:
         rest = [(whole[0], min(out[0], whole[1])), (max(out[1], whole[0]), whole[1])]
         rest = [(a, b) for a, b in rest if a < b]
-        if rest and not proves(digest, data, whole[1] - whole[0]):
+        if rest and not has_digest(digest, data, whole[1] - whole[0]):
             for a, b in rest:
                 self._lose(a, b, step)
             return
@@ -300,7 +316,7 @@ def _joined(extents: dict[int, tuple[int, bytes]], data: bytes, base: int) -> di
     }
 
 
-def proves(digest: bytes, data: bytes | memoryview, length: int) -> bool:
+def has_digest(digest: bytes, data: bytes | memoryview, length: int) -> bool:
     """Whether `data` is all of `length` bytes and has the digest of a block or an extent."""
     if len(data) != length:
         return False

@@ -6,18 +6,23 @@ import asyncio
 from collections.abc import Callable
 
 from skyhaul_connectors.transfer.background import Background
+from skyhaul_connectors.transfer.spool.events import SpoolEvents
 from skyhaul_connectors.transfer.spool.open_shard import OpenShard
+from skyhaul_connectors.transfer.spool.received_counts import ReceivedNotes
 from skyhaul_connectors.transfer.spool.spool import Batch, Committed, OpenSpoolFile, Spool
+from skyhaul_connectors.transfer.spool.spool_file import SpoolFile
+from skyhaul_connectors.transfer.spool.verification import Verification
 from skyhaul_schemas.errors import SkyhaulError
 
 COMMIT_EVERY = 0.2
-"""Seconds between two commits while bytes arrive."""
+"""Seconds between two commits while bytes arrive: what a kill or a power cut costs at most. A commit is one
+sync a shard and one of the journal. Chosen, not measured."""
 
 
 class GroupCommit:
     """Gathers shards with bytes that the journal does not have yet, and commits them together.
 
-    One commit runs at a time; `answered` is told of each shard in it. On the loop's thread.
+    One commit runs at a time; `verification` is told what became of each shard in it. On the loop's thread.
     """
 
     def __init__(
@@ -25,14 +30,14 @@ class GroupCommit:
         loop: asyncio.AbstractEventLoop,
         journal: Background,
         spool: Spool,
-        answered: Callable[[OpenShard, Committed], None],
-        crashed: Callable[[BaseException], None],
+        verification: Verification,
+        events: SpoolEvents,
     ) -> None:
         self._loop = loop
         self._journal = journal
         self._spool = spool
-        self._answered = answered
-        self._crashed = crashed
+        self._verification = verification
+        self._events = events
         self._dirty: dict[OpenShard, None] = {}
         self._running = False
         self._due: asyncio.TimerHandle | None = None
@@ -41,7 +46,8 @@ class GroupCommit:
         self._flushed: list[Callable[[], None]] = []
 
     def mark(self, shard: OpenShard) -> None:
-        """Bytes of the shard were written."""
+        """Bytes of the shard were written: a commit with them is due `COMMIT_EVERY` seconds after the last
+        one began, or at once where that is over."""
         self._dirty[shard] = None
         if self._due is None and not self._running:
             due = max(self._loop.time(), self._began + COMMIT_EVERY)
@@ -52,7 +58,7 @@ class GroupCommit:
         self._dirty.pop(shard, None)
 
     def now(self) -> None:
-        """Do not wait: commit, or do so once the running commit ends."""
+        """Do not wait for the next commit's time: commit now, or as soon as the running commit ends."""
         if self._due is not None:
             self._due.cancel()
             self._due = None
@@ -69,7 +75,7 @@ class GroupCommit:
                     unwritten.append((shard, error))
         self._dirty.clear()
         for shard, failure in unwritten:
-            self._answered(shard, Committed([], [], error=failure))
+            self._verification.committed(shard, Committed([], [], error=failure))
         if not batches:
             told, self._flushed = self._flushed, []
             for call in told:
@@ -81,7 +87,7 @@ class GroupCommit:
         self._journal.submit(
             lambda: self._spool.commit(list(batches.values())),
             lambda answers: self._done(list(batches), answers),
-            self._crashed,
+            self._events.crash,
         )
 
     def flush(self, flushed: Callable[[], None]) -> None:
@@ -90,13 +96,14 @@ class GroupCommit:
         self.now()
 
     def cancel(self) -> None:
+        """No commit comes any more; the one that runs goes on."""
         if self._due is not None:
             self._due.cancel()
 
     def _done(self, shards: list[OpenShard], answers: list[Committed]) -> None:
         self._running = False
         for shard, answer in zip(shards, answers, strict=True):
-            self._answered(shard, answer)
+            self._verification.committed(shard, answer)
         if self._flushed or (self._dirty and self._hurry):
             self.now()
         elif self._dirty:
@@ -107,3 +114,23 @@ def take_batch(shard: OpenShard, spooled: OpenSpoolFile) -> Batch:
     """What of the shard waits for a commit, in its file; it is pending no longer. Raises DiskFull or
     StorageError where a write failed: nothing that was pending is known to be in the file then."""
     return Batch(spooled, spooled.file.take(), shard.counts())
+
+
+class SpoolSink:
+    """A shard's bytes on their way into its spool file: a `ByteSink` of the scheduler's tasks."""
+
+    __slots__ = ("_commits", "_file", "_notes", "_shard")
+
+    def __init__(
+        self, shard: OpenShard, file: SpoolFile, notes: ReceivedNotes[OpenShard], commits: GroupCommit
+    ) -> None:
+        self._shard = shard
+        self._file = file
+        self._notes = notes
+        self._commits = commits
+
+    def write(self, position: int, data: bytes | memoryview) -> None:
+        """Raises DiskFull or StorageError, and then nothing that was pending is journaled."""
+        self._notes.mark(self._shard)
+        self._file.write(position, data)
+        self._commits.mark(self._shard)

@@ -20,7 +20,7 @@ from typing import Any
 
 from xxhash import xxh3_64_digest
 
-from skyhaul_connectors.transfer.spool.extents import BLOCK, Change, Held
+from skyhaul_connectors.transfer.spool.extents import BLOCK, Change, JournaledExtents
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SkyhaulError, SpoolDamaged
 from skyhaul_schemas.printable import printable
@@ -46,8 +46,15 @@ _TABLES = ("shards", "extents", "blocks", "counts")
 
 @dataclass(slots=True)
 class ShardChange:
-    """What one transaction says of a shard. `fresh`: forget what there was and begin with this layout
-    and length. `counts`: totals by link, replacing those before."""
+    """What one transaction says of a shard.
+
+    Attributes:
+        shard: Its number in the plan.
+        fresh: Forget what there was and begin with this layout (`AddressMap.digest`) and length in bytes.
+        changes: Of its extents and blocks, in order.
+        counts: Totals by link, replacing those before; None: they stay.
+        forget: Remove all rows of it.
+    """
 
     shard: int
     fresh: tuple[str, int] | None = None
@@ -58,11 +65,18 @@ class ShardChange:
 
 @dataclass(frozen=True, slots=True)
 class Journaled:
-    """What the journal says of one shard; nothing of it is held against the bytes yet."""
+    """What the journal says of one shard; nothing of it is held against the bytes yet.
+
+    Attributes:
+        layout: `AddressMap.digest` of the segments that it was made for.
+        length: Bytes of the file once all is in.
+        extents: What is in, with digests.
+        counts: Bytes by link as of the last commit.
+    """
 
     layout: str
     length: int
-    held: Held
+    extents: JournaledExtents
     counts: dict[str, TransferCounts]
 
 
@@ -118,7 +132,7 @@ class Journal:
             if sealed != _seal(shard, link, payload, wire, resent):
                 raise self._damaged(f"a count of shard {shard} does not match its seal")
             totals[link] = TransferCounts(payload_bytes=payload, wire_bytes=wire, resent_bytes=resent)
-        return Journaled(layout, length, Held(length, extents, blocks), totals)
+        return Journaled(layout, length, JournaledExtents(length, extents, blocks), totals)
 
     def commit(self, changes: Sequence[ShardChange]) -> None:
         """All changes in one transaction, on the disk when this returns. Raises DiskFull, SpoolDamaged or

@@ -9,13 +9,14 @@ from enum import IntEnum
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
 from skyhaul_connectors.transfer.schedule.fetch_task import FetchTask
 from skyhaul_connectors.transfer.segment import AddressMap
-from skyhaul_connectors.transfer.spool.block_proofs import BlockProofs
-from skyhaul_connectors.transfer.spool.extents import BLOCK, proves
+from skyhaul_connectors.transfer.spool.extents import BLOCK, has_digest
 from skyhaul_connectors.transfer.spool.spool import OpenSpoolFile
+from skyhaul_connectors.transfer.spool.verified_blocks import VerifiedBlocks
 from skyhaul_schemas.commit import TransferCounts
 
 _CACHED = 2
-"""Proved blocks that a shard remembers, so that many small reads prove each once."""
+"""Verified blocks that a shard remembers, so that many small reads verify each once: the one that a decoder
+is in, and the next. Chosen, not measured."""
 
 
 class SegmentState(IntEnum):
@@ -27,25 +28,45 @@ class SegmentState(IntEnum):
 
 
 class ReadsWrong(Exception):
-    """What the spool file has at `stretch` is not what arrived for it."""
+    """What the spool file has at `stretch` (positions [start, stop)) is not what arrived for it."""
 
     def __init__(self, stretch: Stretch) -> None:
         super().__init__(stretch)
         self.stretch = stretch
 
 
-ReadProved = Callable[[int, int, bytes], bytes]
+ReadVerified = Callable[[int, int, bytes], bytes]
 """(start, stop, digest) -> the bytes, held against the digest. Raises ReadsWrong."""
 
 
 class OpenShard:
-    """Lives on the loop's thread; `read` and `counts` may be called from the consumer's.
+    """A shard being fetched. Lives on the loop's thread; `read` and `counts` may be called from any.
 
-    key: the engine's name for this fetch; -1 before it has one.
-    waiting_bytes: of segments that are not in. queued_bytes: of those that were not admitted to the spool.
-    durable: positions that the journal says are in.
-    proofs: which blocks have the digests that the source's list states.
-    lost: how often the disk had other bytes than arrived, by the number of the spool file's block.
+    Args:
+        number: The shard's, in the plan.
+        source: The source's name.
+        address: Where each segment lies in the spool file.
+
+    Attributes:
+        key: The engine's name for this fetch; -1 before it has one.
+        states: A `SegmentState` for each segment.
+        error: With what the fetch ended; None while it goes on. Segments that are in stay readable.
+        spooled: The spool file; None before it is opened, and once the engine has let go of it.
+        work: Its part in the source's queue; None before the spool file is opened.
+        durable: Positions that the journal says are in.
+        verified_blocks: Which blocks have the digests that the source's list states.
+        demanded: Segments that somebody waits for.
+        checks: How many checks are under way; a released shard waits for them.
+        mismatches: How often a segment arrived with a wrong checksum.
+        replaced: How often the spool file was replaced, since its sync failed.
+        lost: How often the disk had other bytes than arrived, by the number of the spool file's block.
+        dropped: Positions of segments that were used up.
+        punched: Those that were given back to the disk.
+        waiting_bytes: Of segments that are not in.
+        queued_bytes: Of those that were not admitted to the spool.
+        released: None until the caller is through; then whether what is in the spool is kept.
+        opening: Whether the spool file is being opened.
+        on_change: Called after each change of a state, and at the end, on the loop's thread.
     """
 
     def __init__(self, number: int, source: str, address: AddressMap) -> None:
@@ -58,7 +79,7 @@ class OpenShard:
         self.spooled: OpenSpoolFile | None = None
         self.work: FetchTask | None = None
         self.durable = IntervalSet()
-        self.proofs = BlockProofs(address)
+        self.verified_blocks = VerifiedBlocks(address)
         self.demanded: set[int] = set()
         self.checks = 0
         self.mismatches: dict[int, int] = {}
@@ -75,6 +96,7 @@ class OpenShard:
         self._cache: dict[Stretch, tuple[bytes, bytes]] = {}
 
     def set_state(self, segment: int, state: SegmentState) -> None:
+        """The segment goes on, or back: the only place where `waiting_bytes` and `queued_bytes` follow."""
         before, self.states[segment] = self.states[segment], state
         was_in, is_in = before >= SegmentState.IN, state >= SegmentState.IN
         if was_in != is_in and self.error is None:
@@ -85,6 +107,7 @@ class OpenShard:
         self.changed()
 
     def is_in(self, segment: int) -> bool:
+        """Whether the segment may be read. Any thread."""
         return self.states[segment] >= SegmentState.IN
 
     def end(self, error: BaseException) -> None:
@@ -95,14 +118,17 @@ class OpenShard:
         self.changed()
 
     def forget_cache(self) -> None:
+        """Nothing is read any more: let go of the blocks that are remembered. Any thread."""
         with self._cache_lock:
             self._cache.clear()
 
     def changed(self) -> None:
+        """Tell whoever waits to look again."""
         if self.on_change is not None:
             self.on_change()
 
     def counts(self) -> dict[str, TransferCounts]:
+        """Bytes by link, earlier runs of the shard included. Any thread."""
         return {} if self.work is None else self.work.frozen_counts()
 
     def read(self, segment: int, offset: int, length: int) -> tuple[bytes, list[Stretch]]:
@@ -116,20 +142,20 @@ class OpenShard:
         if not first <= start <= stop <= last:
             raise ValueError(f"[{offset}, {offset + length}) is not within segment {segment}")
         try:
-            parts = list(self.proved(start, stop, self._cached))
+            parts = list(self.verified(start, stop, self._cached))
         except ReadsWrong as wrong:
             return b"", [wrong.stretch]
         return (parts[0] if len(parts) == 1 else b"".join(parts)), []
 
-    def proved(self, start: int, stop: int, read: ReadProved | None = None) -> Iterator[bytes]:
+    def verified(self, start: int, stop: int, read: ReadVerified | None = None) -> Iterator[bytes]:
         """The bytes at [start, stop), in pieces of at most a block, each held against the digest of what
         arrived. Raises ReadsWrong. Any thread."""
         at = start
         spooled = self.spooled  # None once the engine has let go of it
-        for low, high, digest in spooled.held.proofs(start, stop) if spooled is not None else ():
+        for low, high, digest in spooled.extents.digests(start, stop) if spooled is not None else ():
             if low > at:
                 break
-            data = (read or self._proved)(low, high, digest)
+            data = (read or self._verified)(low, high, digest)
             yield data[at - low : min(stop, high) - low]
             at = high
         if at < stop:
@@ -145,10 +171,10 @@ class OpenShard:
                 found.extend(self.punched.gaps(low, high))
         return found
 
-    def _proved(self, low: int, high: int, digest: bytes) -> bytes:
+    def _verified(self, low: int, high: int, digest: bytes) -> bytes:
         spooled = self.spooled
         data = b"" if spooled is None else spooled.file.read(low, high - low)
-        if not proves(digest, data, high - low):
+        if not has_digest(digest, data, high - low):
             raise ReadsWrong((low, high))
         return data
 
@@ -156,7 +182,7 @@ class OpenShard:
         cached = self._cache.get((low, high))
         if cached is not None and cached[0] == digest:
             return cached[1]
-        data = self._proved(low, high, digest)
+        data = self._verified(low, high, digest)
         with self._cache_lock:
             while len(self._cache) >= _CACHED:
                 del self._cache[next(iter(self._cache))]

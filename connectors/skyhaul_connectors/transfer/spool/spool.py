@@ -17,16 +17,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyhaul_connectors.links.contract.lasting_folder import make_lasting
+from skyhaul_connectors.durable import make_durable_folder
 from skyhaul_connectors.sources.local.file_names import check_reachable
 from skyhaul_connectors.transfer.intervals import Stretch
 from skyhaul_connectors.transfer.segment import AddressMap
-from skyhaul_connectors.transfer.spool import received
+from skyhaul_connectors.transfer.spool import received_counts
 from skyhaul_connectors.transfer.spool.disk import Disk, storage_error
-from skyhaul_connectors.transfer.spool.extents import Change, Held
-from skyhaul_connectors.transfer.spool.file import Pending, SpoolFile
+from skyhaul_connectors.transfer.spool.extents import Change, JournaledExtents
 from skyhaul_connectors.transfer.spool.journal import Journal, ShardChange
 from skyhaul_connectors.transfer.spool.lock import SpoolLock
+from skyhaul_connectors.transfer.spool.spool_file import Pending, SpoolFile
 from skyhaul_schemas.commit import TransferCounts
 from skyhaul_schemas.errors import SkyhaulError, StorageError
 
@@ -41,13 +41,21 @@ def folder_name(plan: str) -> str:
 
 @dataclass(slots=True)
 class OpenSpoolFile:
-    """A shard's file with what is in it. `counts`: to go on with; their payload is what is in. `lost`:
-    stretches that the journal claimed and that read wrong."""
+    """A shard's file with what is in it.
+
+    Attributes:
+        shard: The shard's number in the plan.
+        map: Where each segment lies in the file.
+        file: Open until the engine lets go of the shard.
+        extents: What of the file is journaled. Changed on the journal's thread alone.
+        counts: Bytes by link to go on with; their payload is what is in.
+        lost: Positions that the journal claimed when the file was opened, and that read wrong.
+    """
 
     shard: int
     map: AddressMap
     file: SpoolFile
-    held: Held
+    extents: JournaledExtents
     counts: dict[str, TransferCounts]
     lost: list[Stretch]
 
@@ -63,8 +71,14 @@ class Batch:
 
 @dataclass(slots=True)
 class Committed:
-    """What became of a batch. `gained` is durable; `lost` has to be fetched again; `replaced`: the sync
-    failed, so all of the shard has to. `error`: the shard cannot go on."""
+    """What became of a batch.
+
+    Attributes:
+        gained: Positions that are durable from now on.
+        lost: Positions that read wrong, and have to be fetched again.
+        replaced: The sync failed: all of the shard has to be fetched again, into a new file.
+        error: Why the shard cannot go on; None where it can.
+    """
 
     gained: list[Stretch]
     lost: list[Stretch]
@@ -73,7 +87,23 @@ class Committed:
 
 
 class Spool:
-    """The spool of one plan, locked. Raises UsageError (in use), SpoolDamaged, DiskFull, StorageError."""
+    """The spool of one plan, locked until `close`.
+
+    Args:
+        root: Folder of all spools.
+        plan: The plan's digest, hex.
+        disk: The file operations.
+
+    Attributes:
+        folder: Of this plan.
+        remnants: Bytes that earlier runs left, by shard, as long as nobody has opened it.
+
+    Raises:
+        SpoolInUse: Another process holds it.
+        SpoolDamaged: The journal does not add up.
+        DiskFull: No room for the journal.
+        StorageError: The folder or the journal cannot be read or written.
+    """
 
     def __init__(self, root: Path, plan: str, disk: Disk) -> None:
         check_reachable(str(root), "spool")
@@ -81,7 +111,7 @@ class Spool:
         self._disk = disk
         try:
             # A file below a folder whose name is lost is lost too, whatever of it was synced.
-            make_lasting(self.folder, ours=2, sync=disk.sync_folder)
+            make_durable_folder(self.folder, ours=2, sync=disk.sync_folder)
         except OSError as error:
             raise storage_error(error, "making the spool folder", self.folder) from error
         self._lock = SpoolLock(self.folder)
@@ -106,22 +136,22 @@ class Spool:
                     self._disk.unlink(stale)
             self._journal.commit([ShardChange(shard, fresh=(address.digest, address.length))])
             file = SpoolFile(self._disk, path)
-            return OpenSpoolFile(shard, address, file, Held(address.length), {}, [])
+            return OpenSpoolFile(shard, address, file, JournaledExtents(address.length), {}, [])
         file = SpoolFile(self._disk, path)
         try:
-            step = known.held.check(file.read)
-            noted = received.noted_counts(note, address.digest)
-            counts = received.resumed_counts(known.counts, noted, known.held.total)
+            step = known.extents.check(file.read)
+            noted = received_counts.noted_counts(note, address.digest)
+            counts = received_counts.resumed_counts(known.counts, noted, known.extents.total)
             if step.change or counts != known.counts:
                 self._journal.commit([ShardChange(shard, changes=[step.change], counts=counts)])
         except BaseException:
             file.close()
             raise
-        return OpenSpoolFile(shard, address, file, known.held, counts, step.lost)
+        return OpenSpoolFile(shard, address, file, known.extents, counts, step.lost)
 
     def note(self, spooled: OpenSpoolFile, counts: Mapping[str, TransferCounts]) -> None:
         """Note what the shard has received, for the run after a kill. Any thread."""
-        received.note_counts(self._disk, self._note(spooled.shard), spooled.map.digest, counts)
+        received_counts.note_counts(self._disk, self._note(spooled.shard), spooled.map.digest, counts)
 
     def commit(self, batches: Sequence[Batch]) -> list[Committed]:
         """Sync the files, and journal what arrived in one transaction. Raises nothing: what went wrong is in
@@ -150,7 +180,7 @@ class Spool:
         changes: list[Change] = []
         lost: list[Stretch] = []
         for start, stop in stretches:
-            step = spooled.held.drop(start, stop, spooled.file.read)
+            step = spooled.extents.drop(start, stop, spooled.file.read)
             changes.append(step.change)
             lost.extend(step.lost)
         self._journal.commit([ShardChange(spooled.shard, changes=changes)])
@@ -171,6 +201,7 @@ class Spool:
             self._disk.unlink(self._note(spooled.shard))
 
     def close(self) -> None:
+        """Let go of the journal and the lock. What is in stays for the next run."""
         self._journal.close()
         self._lock.release()
 
@@ -185,7 +216,7 @@ class Spool:
             spooled.file.sync()
         except OSError as error:
             change.fresh = (spooled.map.digest, spooled.map.length)
-            spooled.held = Held(spooled.map.length)
+            spooled.extents = JournaledExtents(spooled.map.length)
             try:
                 spooled.file.replace()
             except StorageError as worse:
@@ -194,17 +225,18 @@ class Spool:
             if type(full) is not StorageError:
                 return Committed([], [], error=full), change
             return Committed([], [], replaced=True), change
-        step = spooled.held.take(batch.pending.arrived, spooled.file.read)
+        step = spooled.extents.take(batch.pending.arrived, spooled.file.read)
         change.changes.append(step.change)
         return Committed(step.gained, step.lost), change
 
     def _note(self, shard: int) -> Path:
-        return self.folder / f"{shard:07d}{received.SUFFIX}"
+        return self.folder / f"{shard:07d}{received_counts.SUFFIX}"
 
     def _remove_strays(self) -> None:
         """Files that no journal row names: a crash came between the file and the row."""
         try:
-            paths = [path for path in self.folder.iterdir() if path.suffix in (SUFFIX, received.SUFFIX)]
+            ours = (SUFFIX, received_counts.SUFFIX)
+            paths = [path for path in self.folder.iterdir() if path.suffix in ours]
         except OSError as error:
             raise storage_error(error, "listing the spool folder", self.folder) from error
         for path in paths:

@@ -3,23 +3,27 @@ again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from skyhaul_connectors.transfer.background import Background
 from skyhaul_connectors.transfer.intervals import IntervalSet, Stretch
-from skyhaul_connectors.transfer.spool.block_proofs import DueBlock
-from skyhaul_connectors.transfer.spool.checksum import REFETCHES, is_block, matches, wrong_block
+from skyhaul_connectors.transfer.spool.checksum import REFETCHES, block_mismatch, has_checksum, has_sha256
+from skyhaul_connectors.transfer.spool.events import SpoolEvents
 from skyhaul_connectors.transfer.spool.extents import BLOCK
 from skyhaul_connectors.transfer.spool.open_shard import OpenShard, ReadsWrong, SegmentState
 from skyhaul_connectors.transfer.spool.spool import Committed, Spool
+from skyhaul_connectors.transfer.spool.verified_blocks import DueBlock
 from skyhaul_schemas.errors import ChecksumMismatch, StorageError
 
 
-class Intake:
+class Verification:
     """Moves segments from wanted to in, and back when what they hold proves wrong.
 
-    again: has stretches fetched once more. failed: ends a shard with an error. released: a shard that
-    was waiting for its check may be let go.
+    Args:
+        spool: Whose journal lets go of what reads wrong.
+        journal: Runs the spool's jobs in order.
+        checker: Runs digests, which may take seconds and must not hold commits up.
+        events: Told what has to be fetched again, and which shards fail.
     """
 
     def __init__(
@@ -27,16 +31,12 @@ class Intake:
         spool: Spool,
         journal: Background,
         checker: Background,
-        again: Callable[[OpenShard, Sequence[Stretch]], None],
-        failed: Callable[[OpenShard, BaseException], None],
-        released: Callable[[OpenShard], None],
+        events: SpoolEvents,
     ) -> None:
         self._spool = spool
         self._journal = journal
         self._checker = checker
-        self._again = again
-        self._failed = failed
-        self._released = released
+        self._events = events
 
     def look_at(self, shard: OpenShard, segment: int, fresh: Stretch | None = None) -> None:
         """Is the segment in? All its bytes must be journaled, each of its blocks must have its digest, and
@@ -44,10 +44,10 @@ class Intake:
         if shard.states[segment] != SegmentState.WANTED:
             return
         stretch = shard.map.stretch(segment)
-        due = shard.proofs.due(segment, stretch if fresh is None else fresh, shard.durable)
+        due = shard.verified_blocks.due(segment, stretch if fresh is None else fresh, shard.durable)
         if due:
             self._check_blocks(shard, segment, due)
-        if not shard.durable.covers(*stretch) or not shard.proofs.all_proved(segment):
+        if not shard.durable.covers(*stretch) or not shard.verified_blocks.all_verified(segment):
             return
         wanted = shard.map.segments[segment]
         if wanted.object.checksum is None or not wanted.whole:
@@ -58,7 +58,7 @@ class Intake:
     def committed(self, shard: OpenShard, answer: Committed) -> None:
         """A group commit ended."""
         if answer.error is not None:
-            self._failed(shard, answer.error)
+            self._events.shard_failed(shard, answer.error)
         elif answer.replaced:
             self._replaced(shard)
         else:
@@ -75,7 +75,7 @@ class Intake:
         """Stretches that the journal holds no more have to come again."""
         if stretches:
             self._take_out(shard, stretches)
-            self._again(shard, stretches)
+            self._events.fetch_again(shard, stretches)
 
     def reads_wrong(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
         """Stretches do not match their digests: out of the journal, and fetched again."""
@@ -87,7 +87,7 @@ class Intake:
         self._journal.submit(
             lambda: self._spool.drop(spooled, wrong, punch=False),
             lambda neighbours: self.lost(shard, [*wrong, *neighbours]),
-            lambda error: self._failed(shard, error),
+            lambda error: self._events.shard_failed(shard, error),
         )
 
     def _blame_the_disk(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
@@ -99,7 +99,7 @@ class Intake:
                     f"the spool's disk has other bytes than were written to the file of shard {shard.number},"
                     f" again and again, near byte {block * BLOCK}; check the disk, or use another one"
                 )
-                self._failed(shard, error)
+                self._events.shard_failed(shard, error)
                 return
 
     def _rotten(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
@@ -118,7 +118,7 @@ class Intake:
             rotten: list[Stretch] = []
             for block in due:
                 try:
-                    if not is_block(block.digest, shard.proved(block.start, block.stop)):
+                    if not has_sha256(block.digest, shard.verified(block.start, block.stop)):
                         wrong.append(block)
                 except ReadsWrong as found:
                     unread.append(block)
@@ -129,16 +129,16 @@ class Intake:
             wrong, unread, rotten = found
             shard.checks -= 1
             if shard.released is not None:
-                self._released(shard)
+                self._events.check_ended(shard)
             elif shard.error is None:
-                shard.proofs.undecided(unread)
-                self._wrong_blocks(shard, segment, shard.proofs.settle(due, wrong))
+                shard.verified_blocks.undecided(unread)
+                self._wrong_blocks(shard, segment, shard.verified_blocks.settle(due, wrong))
                 self._rotten(shard, rotten)
                 self.look_at(shard, segment, (0, 0))
 
         def failed(error: BaseException) -> None:
             shard.checks -= 1
-            self._failed(shard, error)
+            self._events.shard_failed(shard, error)
 
         self._checker.submit(checked_blocks, checked, failed)
 
@@ -148,7 +148,9 @@ class Intake:
         self.reads_wrong(shard, [(block.start, block.stop) for block, _ in wrong])
         worst, tries = max(wrong, key=lambda found: found[1])
         if tries > REFETCHES:
-            self._failed(shard, wrong_block(shard.map.segments[segment].object, worst.number, tries))
+            self._events.shard_failed(
+                shard, block_mismatch(shard.map.segments[segment].object, worst.number, tries)
+            )
 
     def _check(self, shard: OpenShard, segment: int, checksum: str) -> None:
         shard.set_state(segment, SegmentState.CHECKING)
@@ -157,14 +159,14 @@ class Intake:
         def sound() -> bool | Stretch:
             """Whether what arrived has the checksum; or what the disk could not give back as it arrived."""
             try:
-                return matches(checksum, shard.proved(*shard.map.stretch(segment)))
+                return has_checksum(checksum, shard.verified(*shard.map.stretch(segment)))
             except ReadsWrong as found:
                 return found.stretch
 
         def checked(found: bool | Stretch) -> None:
             shard.checks -= 1
             if shard.released is not None:
-                self._released(shard)
+                self._events.check_ended(shard)
             elif shard.error is None and shard.states[segment] == SegmentState.CHECKING:
                 if found is True:
                     shard.set_state(segment, SegmentState.IN)
@@ -175,7 +177,7 @@ class Intake:
 
         def failed(error: BaseException) -> None:
             shard.checks -= 1
-            self._failed(shard, error)
+            self._events.shard_failed(shard, error)
 
         self._checker.submit(sound, checked, failed)
 
@@ -187,7 +189,7 @@ class Intake:
                 f"{shard.source}: {wanted.object.path!r} has the digests of all its blocks, but not its"
                 f" checksum {checksum}; the source's list contradicts itself"
             )
-            self._failed(shard, error)
+            self._events.shard_failed(shard, error)
             return
         tries = shard.mismatches[segment] = shard.mismatches.get(segment, 0) + 1
         self.reads_wrong(shard, [shard.map.stretch(segment)])
@@ -196,12 +198,12 @@ class Intake:
                 f"{shard.source}: {wanted.object.path!r} arrived {tries} times and never had its checksum"
                 f" {checksum}; the source's list or the object is wrong"
             )
-            self._failed(shard, error)
+            self._events.shard_failed(shard, error)
 
     def _take_out(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
         for start, stop in stretches:
             shard.durable.remove(start, stop)
-            shard.proofs.lost(start, stop)
+            shard.verified_blocks.lost(start, stop)
             for segment in shard.map.touched(start, stop) if start < stop else ():
                 if shard.states[segment] in (SegmentState.IN, SegmentState.CHECKING):
                     shard.set_state(segment, SegmentState.WANTED)
@@ -212,10 +214,10 @@ class Intake:
         if shard.spooled is not None:
             shard.spooled.file.forget()
         shard.durable = IntervalSet()
-        shard.proofs.lost(0, shard.map.length)
+        shard.verified_blocks.lost(0, shard.map.length)
         if shard.replaced > 1:
             place = f"the file of shard {shard.number}"
-            self._failed(
+            self._events.shard_failed(
                 shard, StorageError(f"the spool's disk twice failed to sync {place}; use another disk")
             )
         elif shard.work is not None:

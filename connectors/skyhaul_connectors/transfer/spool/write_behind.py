@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 GATHER = 64 * 1024
-"""Bytes of a stretch that are written at once."""
+"""Bytes of a stretch that are written at once: longer ones save few calls, and each is a digest of its own
+until its block is whole. Chosen, not measured."""
 
 MOST_HELD = 4 * 1024 * 1024
 """Bytes that are held of one file before all of them are written. The ends of many short ranges would pile up
@@ -25,8 +26,12 @@ class _Run:
 
 
 class WriteBehind:
-    """Gathers adjacent writes of one file. `write(position, data)` may raise; so do `add` and `flush` then,
-    and what that write held is gone."""
+    """Gathers adjacent writes of one file.
+
+    Args:
+        write: Takes (position, data). What it raises `add` and `flush` raise, and what that write held is
+        gone.
+    """
 
     def __init__(self, write: Callable[[int, bytes | memoryview], None]) -> None:
         self._write = write

@@ -15,7 +15,7 @@ from skyhaul.cli.target import named, open_job
 
 if TYPE_CHECKING:
     from skyhaul.dataset.storage.store import DatasetStore
-    from skyhaul_connectors.transfer.spool.cleanup import SpoolFolder
+    from skyhaul_connectors.transfer.spool.folders import SpoolFolder
 
 HELP = """List the spools below the job's `spool` folder: partial transfers of this plan, of earlier ones, and
 of workers that were lost.
@@ -54,7 +54,7 @@ Exit codes:
 @click.pass_obj
 def command(session: Session, job: str, clean: bool, older_than: float, everything: bool) -> int:
     from skyhaul.report.spool import SpoolReport, SpoolState
-    from skyhaul_connectors.transfer.spool.cleanup import remove_spool, spools
+    from skyhaul_connectors.transfer.spool.folders import remove_spool, spools
 
     with open_job(job) as (loaded, store):
         keep = None if everything else _unfinished(store)

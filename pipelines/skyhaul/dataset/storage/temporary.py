@@ -12,7 +12,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from skyhaul_connectors.links.contract.lasting_folder import sync_folder
+from skyhaul_connectors.durable import sync_folder
 
 PREFIX = "tmp-"
 _LOCK = "lock"

@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from skyhaul.hauling.links import files
-from skyhaul_connectors.links.contract.deadline import Help, Prospect, SeenRate, capacity
+from skyhaul_connectors.links.contract.deadline import (
+    LinkOutlook,
+    ObservedRate,
+    OverflowDecision,
+    capacity,
+)
 from skyhaul_connectors.links.contract.ledger import Ledger
 from skyhaul_connectors.links.contract.ledger_marks import LedgerMarks
 from skyhaul_connectors.links.shared_link import SharedLink
-from skyhaul_connectors.transfer.engine_thread import EngineStats, EngineThread
+from skyhaul_connectors.transfer.engine_thread import EngineThread
+from skyhaul_connectors.transfer.stats import EngineStats
 from skyhaul_schemas.errors import DeferredError, LedgerUnwritable, StorageError
 from skyhaul_schemas.job.link_terms import parse_pace
 from skyhaul_schemas.units import NotAllowed
@@ -132,11 +138,11 @@ class LinkAccounting:
         self._engine = engine
         self._folder = folder
         self._run = run
-        self._groups = [(group, left, Help()) for group, left in groups]
+        self._groups = [(group, left, OverflowDecision()) for group, left in groups]
         self._due = due
         self._stop = stop
         self._rates = {name: self._rate_of(link) for name, link in self._links.items()}
-        self._seen = {name: SeenRate(_stated(link)) for name, link in self._links.items()}
+        self._seen = {name: ObservedRate(_stated(link)) for name, link in self._links.items()}
         self._next_second = 0.0
         self._over = threading.Event()
         files.remove(folder)
@@ -214,12 +220,12 @@ class LinkAccounting:
         rules = self._links[name].rules
         return rules.terms.role if rules is not None else "primary"
 
-    def _prospect(self, name: str) -> Prospect:
+    def _prospect(self, name: str) -> LinkOutlook:
         link = self._links[name]
         assert link.rules is not None
         metering = self._metered.get(name)
         left = math.inf if metering is None else metering.left()
-        return Prospect(self._seen[name].rate, link.rules.terms, link.plan, link.clock.epoch, left)
+        return LinkOutlook(self._seen[name].rate, link.rules.terms, link.plan, link.clock.epoch, left)
 
     def _rate_of(self, link: SharedLink) -> float:
         assert link.rules is not None

@@ -8,7 +8,7 @@ INITIAL_SEGMENTS = 10
 """RFC 6928."""
 
 
-class Window:
+class CongestionWindow:
     """Slow start, then one segment a round trip, halved once a round trip by loss, started anew by a
     timeout (RFC 5681). On long lossy links CUBIC falls back to just that, and its rate obeys
     1.22·MSS/(RTT·√p) (Mathis et al. 1997)."""
@@ -36,6 +36,7 @@ class Window:
         return self._acks[0][0] if self._acks else float("inf")
 
     def sent(self, count: int, acknowledged_at: float) -> None:
+        """`count` bytes were sent; their acknowledgement arrives at `acknowledged_at` (seconds)."""
         self._on_way += count
         self._acks.append((acknowledged_at, count))
 

@@ -19,7 +19,7 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def make_lasting(
+def make_durable_folder(
     path: Path, *, mode: int = 0o777, ours: int = 1, sync: Callable[[Path], None] = sync_folder
 ) -> None:
     """Make the folder `path`, with `mode`, and what is missing above it; each new name is synced into the
@@ -28,7 +28,7 @@ def make_lasting(
     there = path.is_dir()
     if there and ours <= 0:
         return
-    make_lasting(path.parent, ours=ours - 1, sync=sync)
+    make_durable_folder(path.parent, ours=ours - 1, sync=sync)
     if not there:
         path.mkdir(mode=mode, exist_ok=True)
     try:

@@ -19,7 +19,12 @@ from skyhaul_schemas.errors import StorageError
 
 @dataclass(slots=True)
 class Pending:
-    """What was written since it was last taken. inode: which of the files that had the name holds it."""
+    """What was written since it was last taken.
+
+    Attributes:
+        inode: Which of the files that had the name holds it; see `SpoolFile.inode`.
+        arrived: The stretches, each with the digest of its bytes in memory.
+    """
 
     inode: int = 0
     arrived: list[Arrival] = field(default_factory=list)
@@ -28,8 +33,19 @@ class Pending:
 class SpoolFile:
     """One shard's file, open. Written by the loop's thread, read by any once it is flushed.
 
-    failed: why a write failed, None while none did. From then on the file takes nothing, and nothing of it
-    is pending: it is for another run to find out what of it is sound.
+    Args:
+        disk: The file operations.
+        path: The file; created where it is missing.
+
+    Attributes:
+        path: As given.
+        failed: Why a write failed, None while none did. From then on the file takes nothing, and nothing of
+            it is pending: it is for another run to find out what of it is sound.
+        entered: Whether the file's name was synced into its folder.
+
+    Raises:
+        DiskFull: The file cannot be created.
+        StorageError: The file cannot be opened.
     """
 
     def __init__(self, disk: Disk, path: Path) -> None:
@@ -92,7 +108,13 @@ class SpoolFile:
             return b""
 
     def sync(self) -> None:
-        """Raises OSError; after that the file must be replaced, never synced again."""
+        """Make what was written durable: the file's name (once) and its data, by `Disk.sync`. What is
+        gathered and not flushed is not part of it. Blocks; the journal's thread.
+
+        Raises:
+            OSError: The data may be lost though a later sync succeeds (the kernel marks pages clean after a
+                failed write-back), so the file must be replaced, never synced again.
+        """
         if not self.entered:
             self._disk.sync_folder(self.path.parent)
             self.entered = True

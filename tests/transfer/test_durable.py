@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from skyhaul_connectors.links.contract.lasting_folder import make_lasting
+from skyhaul_connectors.durable import make_durable_folder
 
 
 def synced(path: Path, root: Path, *, ours: int = 1) -> list[str]:
     """The folders that making `path` syncs, relative to `root`."""
     found: list[Path] = []
-    make_lasting(path, ours=ours, sync=found.append)
+    make_durable_folder(path, ours=ours, sync=found.append)
     return [os.path.relpath(folder, root) for folder in found]
 
 
@@ -37,8 +37,8 @@ def test_a_folder_that_cannot_be_synced_at_all_is_no_hindrance(tmp_path: Path, n
     def refused(folder: Path) -> None:
         raise OSError(number, os.strerror(number))
 
-    make_lasting(tmp_path, sync=refused)
-    make_lasting(tmp_path / "a", sync=refused)
+    make_durable_folder(tmp_path, sync=refused)
+    make_durable_folder(tmp_path / "a", sync=refused)
     assert (tmp_path / "a").is_dir()
 
 
@@ -47,9 +47,9 @@ def test_a_sync_that_fails_is_told(tmp_path: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     with pytest.raises(OSError, match="Input/output error"):
-        make_lasting(tmp_path / "a", sync=failing)
+        make_durable_folder(tmp_path / "a", sync=failing)
 
 
 def test_the_mode_is_the_last_folders(tmp_path: Path) -> None:
-    make_lasting(tmp_path / "a" / "b", mode=0o700)
+    make_durable_folder(tmp_path / "a" / "b", mode=0o700)
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700

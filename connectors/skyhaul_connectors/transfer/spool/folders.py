@@ -1,4 +1,4 @@
-"""The spools on this machine's disk: who holds them, and which nobody needs any more.
+"""The spool folders on this machine: who holds them, which nobody needs any more, can one be written to.
 
 A spool is of one plan and one worker at a time: `<spool>/<plan>` and, where a runner starts several workers
 on a machine, `<spool>/worker-N/<plan>`. A worker that is lost lets go of its lock (the kernel sees to it),
@@ -8,25 +8,39 @@ that changed, were finished elsewhere, or had more workers then.
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from skyhaul_connectors.transfer.spool.disk import storage_error
 from skyhaul_connectors.transfer.spool.lock import LOCK, SpoolLock, holder_of, is_locked
 from skyhaul_connectors.transfer.spool.spool import JOURNAL, SUFFIX, folder_name
-from skyhaul_schemas.errors import SpoolInUse, UsageError
+from skyhaul_schemas import storage_errors
+from skyhaul_schemas.errors import SpoolInUse, StorageRefused, UsageError
+from skyhaul_schemas.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolFolder:
-    """A plan's spool folder. plan: the first 32 characters of its digest. bytes: on disk. idle: seconds since
-    it last changed. newest: that moment, in seconds since 1970. shards: those with a file in it. in_use: a
-    live process holds it. holder: the process that holds it, or held it last. ours: it belongs to the user
-    who asks."""
+    """A plan's spool folder.
+
+    Attributes:
+        path: The folder.
+        plan: The first 32 characters of the plan's digest.
+        bytes: On disk, holes not counted.
+        idle: Seconds since it last changed.
+        newest: That moment, in seconds since 1970.
+        shards: How many have a file in it.
+        in_use: Whether a live process holds it.
+        holder: The process that holds it, or held it last; None where nobody put it down.
+        ours: Whether it belongs to the user who asks.
+    """
 
     path: Path
     plan: str
@@ -125,3 +139,51 @@ def _spools(root: Path) -> Iterator[Path]:
                 continue
             if (folder / JOURNAL).is_file() or len(list(folder.iterdir())) == 1:
                 yield folder
+
+
+@contextmanager
+def held_spools(root: Path, plan: str) -> Iterator[None]:
+    """Hold the plan's spool in `root` and those of its workers that there are. Raises SpoolInUse that names
+    the holder, StorageError."""
+    with ExitStack() as stack:
+        # Workers of a runner that share a machine have a spool each, below the job's.
+        for place in (root, *sorted(root.glob("worker-*"))):
+            folder = place / folder_name(plan)
+            if place == root or folder.is_dir():
+                stack.enter_context(_held(folder))
+        yield
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    fresh = not folder.exists()
+    lock = SpoolLock(folder)
+    try:
+        yield
+    finally:
+        if fresh:
+            # Nothing else is in it; the lock goes last, and under itself, as `remove_spool` does it.
+            with suppress(OSError):
+                (folder / LOCK).unlink()
+                folder.rmdir()
+        lock.release()
+
+
+def probe_spool(root: Path) -> None:
+    """Can the spool folder be written to? Makes it, and a file in it that is gone afterwards. Asked before
+    anything else is done, so that a disk that is read-only from the start can be told from one that was
+    remounted while a haul ran. Raises StorageRefused where it cannot be
+    written to, and StorageError where it may be next time."""
+    path = root / f".probe-{secrets.token_hex(6)}"
+    done = "made"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        done = "written to"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+        path.unlink()
+    except OSError as error:
+        what = f"spool {printable(str(root))} cannot be {done}"
+        if storage_errors.is_passing(error) and error.errno != errno.EROFS:
+            raise storage_errors.storage_error(error, what) from error
+        raise StorageRefused(f"{what}: {error.strerror}; choose another `spool`") from error

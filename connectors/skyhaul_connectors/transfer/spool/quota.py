@@ -1,4 +1,5 @@
-"""Who may enter the spool: its limit as back-pressure. Sans-I/O; lengths in bytes.
+"""The spool's limit as back-pressure: who may enter (`AdmissionQueue`, sans-I/O), and what leaves
+(`SpoolQuota`).
 
 Segments of one source enter in the order of claims, then of their index, while what has entered fits. Half
 of the room is divided evenly among the sources of the haul, so that one whose bytes do not come (it drips, or
@@ -13,6 +14,13 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from skyhaul_connectors.transfer.background import Background
+from skyhaul_connectors.transfer.intervals import Stretch
+from skyhaul_connectors.transfer.spool.events import SpoolEvents
+from skyhaul_connectors.transfer.spool.open_shard import OpenShard, SegmentState
+from skyhaul_connectors.transfer.spool.spool import OpenSpoolFile, Spool
+from skyhaul_connectors.transfer.spool.verification import Verification
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -24,9 +32,18 @@ class _Entry:
     demanded: set[int] = field(default_factory=set)
 
 
-class Admission:
-    """`taken` is the room that is in use or promised; `blocked`: a segment waits for room. sources: of the
-    haul; where none are named, all room is one source's."""
+class AdmissionQueue:
+    """Who waits for room, and in which order they get it.
+
+    Args:
+        limit: Bytes.
+        remnants: Bytes that earlier runs left on the disk, by shard number; they count until the shard is
+        added.
+        sources: Names of the haul's sources; where none are named, all room is one source's.
+
+    Attributes:
+        taken: Bytes in use or promised.
+    """
 
     def __init__(
         self, limit: int, remnants: Mapping[int, int] | None = None, sources: Sequence[str] = ("",)
@@ -41,6 +58,7 @@ class Admission:
 
     @property
     def blocked(self) -> bool:
+        """Whether a segment waited for room when it was last looked at."""
         return bool(self._blocked)
 
     def has_room(self, source: str | None = None) -> bool:
@@ -145,3 +163,115 @@ class Admission:
             return self.taken + length <= self._limit
         kept = sum(max(0, self._own - taken) for other, taken in self._taken_by.items() if other != source)
         return self.taken + length <= self._limit - kept
+
+
+class SpoolQuota:
+    """The spool's limit, applied to the shards that are open: admits segments, and makes room by giving what
+    was dropped back to the disk. On the loop's thread, except where said otherwise.
+
+    Args:
+        limit: Bytes.
+        spool: Whose files are punched; `spool.remnants` counts against the limit.
+        journal: Runs the spool's jobs in order.
+        shards: The open shards by key; the engine adds and removes.
+        verification: Told of stretches that read wrong while room was made.
+        events: Told of each segment that is admitted, and of errors.
+        sources: Names of the haul's sources, which share half of the room evenly.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        spool: Spool,
+        journal: Background,
+        shards: Mapping[int, OpenShard],
+        verification: Verification,
+        events: SpoolEvents,
+        sources: Sequence[str],
+    ) -> None:
+        self._admission = AdmissionQueue(limit, spool.remnants, sources)
+        self._spool = spool
+        self._journal = journal
+        self._shards = shards
+        self._verification = verification
+        self._events = events
+        self._punching = 0
+
+    def free(self, source: str | None = None) -> bool:
+        """Whether another shard of the source makes sense now; None: of any."""
+        return self._admission.has_room(source)
+
+    @property
+    def taken(self) -> int:
+        """Bytes of room in use or promised."""
+        return self._admission.taken
+
+    def add(self, shard: OpenShard, inside: list[int]) -> None:
+        """The shard's segments queue up; those `inside` have bytes in the spool already."""
+        lengths = [segment.length for segment in shard.map.segments]
+        self._admission.add(shard.key, lengths, inside, number=shard.number, source=shard.source)
+        for segment in sorted(shard.demanded):
+            self._admission.demand(shard.key, segment)
+
+    def demand(self, shard: OpenShard, segment: int) -> None:
+        """Somebody waits for the segment."""
+        shard.demanded.add(segment)
+        self._admission.demand(shard.key, segment)
+        self.look()
+
+    def drop(self, shard: OpenShard, segment: int) -> None:
+        """The segment was used up; its whole blocks leave the disk once room is needed."""
+        if shard.states[segment] == SegmentState.IN:
+            shard.set_state(segment, SegmentState.DROPPED)
+            shard.dropped.add(*shard.map.stretch(segment))
+            self.look()
+
+    def cancel(self, shard: OpenShard) -> None:
+        """The shard ended: none of its segments enters any more."""
+        self._admission.cancel(shard.key)
+        self.look()
+
+    def leave(self, shard: OpenShard, *, kept: bool) -> None:
+        """The shard is gone; what was `kept` of it takes room on."""
+        self._admission.leave(shard.key, keep_as=shard.number if kept else None)
+        self.look()
+
+    def look(self) -> None:
+        """Where segments wait for room, see whether there is some now."""
+        if self._admission.blocked:
+            self.admit()
+
+    def admit(self) -> None:
+        """Let in what fits."""
+        reclaiming = self._punching > 0 or any(
+            shard.whole_blocks_dropped() for shard in self._shards.values() if shard.error is None
+        )
+        for key, segment in self._admission.admit(idle=self._events.nothing_moves(), reclaiming=reclaiming):
+            shard = self._shards.get(key)
+            if shard is not None and shard.error is None:
+                self._events.admitted(shard, segment)
+        if self._admission.blocked and not self._punching:
+            for shard in list(self._shards.values()):
+                stretches = shard.whole_blocks_dropped() if shard.error is None else []
+                if stretches and shard.spooled is not None:
+                    self._punch(shard, shard.spooled, stretches)
+
+    def _punch(self, shard: OpenShard, spooled: OpenSpoolFile, stretches: list[Stretch]) -> None:
+        self._punching += 1
+        freed = sum(stop - start for start, stop in stretches)
+        for start, stop in stretches:
+            shard.punched.add(start, stop)
+            shard.durable.remove(start, stop)
+
+        def punched(lost: list[Stretch]) -> None:
+            self._punching -= 1
+            self._admission.freed(shard.key, freed)
+            if lost:
+                self._verification.lost(shard, lost)
+            self.admit()
+
+        def failed(error: BaseException) -> None:
+            self._punching -= 1
+            self._events.shard_failed(shard, error)
+
+        self._journal.submit(lambda: self._spool.drop(spooled, stretches, punch=True), punched, failed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skyhaul_connectors.links.emulation.gate import ContactGate
+from skyhaul_connectors.links.emulation.contact_gate import ContactGate
 from skyhaul_connectors.links.emulation.timeline import Timeline
 from skyhaul_connectors.links.profile.contacts import Contact, ContactPlan
 from skyhaul_schemas.errors import LinkClosed

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from skyhaul_connectors.transfer.spool.admission import Admission
+from skyhaul_connectors.transfer.spool.quota import AdmissionQueue
 
 LIMIT = 100
 
@@ -16,7 +16,7 @@ class Spool(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.admission = Admission(LIMIT)
+        self.admission = AdmissionQueue(LIMIT)
         self.lengths: dict[int, list[int]] = {}
         self.inside: dict[int, set[int]] = {}
         self.used: dict[int, int] = {}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xxhash import xxh3_64_digest
 
-from skyhaul_connectors.transfer.spool import extents as held_module
-from skyhaul_connectors.transfer.spool.extents import Held, arrivals, proves
+from skyhaul_connectors.transfer.spool import extents as extents_module
+from skyhaul_connectors.transfer.spool.extents import JournaledExtents, arrivals, has_digest
 
 SMALL = 16
 LENGTH = 5 * SMALL + 7
@@ -21,7 +21,7 @@ steps = st.lists(st.tuples(st.sampled_from(["take", "drop", "rot"]), places), ma
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_blocks():  # type: ignore[no-untyped-def]
-    with patch.object(held_module, "BLOCK", SMALL):
+    with patch.object(extents_module, "BLOCK", SMALL):
         yield
 
 
@@ -36,7 +36,7 @@ class File:
         return bytes(self.bytes[position : position + length])
 
 
-def vouched(held: Held) -> set[int]:
+def vouched(held: JournaledExtents) -> set[int]:
     return {n for start, stop in held.stretches() for n in range(start, stop)}
 
 
@@ -45,7 +45,7 @@ def vouched(held: Held) -> set[int]:
 def test_every_byte_that_is_in_has_a_proof_and_rot_never_passes_one(
     changes: list[tuple[str, tuple[int, int]]],
 ) -> None:
-    file, held, rows = File(), Held(LENGTH), Rows()
+    file, held, rows = File(), JournaledExtents(LENGTH), Rows()
     expected: set[int] = set()
     rotten: set[int] = set()
     for what, (start, stop) in changes:
@@ -71,15 +71,18 @@ def test_every_byte_that_is_in_has_a_proof_and_rot_never_passes_one(
         assert vouched(held) == expected
         assert not lost or rotten, "nothing sound is lost"
         assert rows.vouched() == expected, "the journal says the same"
-        proved = {n for a, b, _ in held.proofs(0, LENGTH) for n in range(a, b)}
-        assert proved == expected
-        for a, b, digest in held.proofs(0, LENGTH):
+        verified = {n for a, b, _ in held.digests(0, LENGTH) for n in range(a, b)}
+        assert verified == expected
+        for a, b, digest in held.digests(0, LENGTH):
             sound = not rotten & set(range(a, b))
-            assert proves(digest, file.read(a, b - a), b - a) == sound
+            assert has_digest(digest, file.read(a, b - a), b - a) == sound
     step = held.check(file.read)
     assert not vouched(held) & rotten
     assert expected - vouched(held) == {n for a, b in step.lost for n in range(a, b)}
-    assert Held(LENGTH, rows.extents_after(step.change), rows.blocks()).stretches() == held.stretches()
+    assert (
+        JournaledExtents(LENGTH, rows.extents_after(step.change), rows.blocks()).stretches()
+        == held.stretches()
+    )
 
 
 class Rows:
@@ -89,7 +92,7 @@ class Rows:
         self._extents: dict[int, tuple[int, bytes]] = {}
         self._blocks: dict[int, bytes] = {}
 
-    def apply(self, change: held_module.Change) -> None:
+    def apply(self, change: extents_module.Change) -> None:
         for start in change.extents_out:
             del self._extents[start]
         for block in change.blocks_out:
@@ -104,7 +107,7 @@ class Rows:
             found |= set(range(block * SMALL, min((block + 1) * SMALL, LENGTH)))
         return found
 
-    def extents_after(self, change: held_module.Change) -> list[tuple[int, int, bytes]]:
+    def extents_after(self, change: extents_module.Change) -> list[tuple[int, int, bytes]]:
         self.apply(change)
         return [(a, b, d) for a, (b, d) in sorted(self._extents.items())]
 
@@ -113,17 +116,17 @@ class Rows:
 
 
 def test_a_whole_block_has_one_digest_and_its_extents_are_gone() -> None:
-    file, held, rows = File(), Held(LENGTH), Rows()
+    file, held, rows = File(), JournaledExtents(LENGTH), Rows()
     rows.apply(held.take(arrivals(0, file.sound[:5]), file.read).change)
-    assert len(held.proofs(0, SMALL)) == 1
+    assert len(held.digests(0, SMALL)) == 1
     rows.apply(held.take(arrivals(5, file.sound[5:SMALL]), file.read).change)
-    assert [(a, b, len(d)) for a, b, d in held.proofs(0, SMALL)] == [(0, SMALL, 16)]
+    assert [(a, b, len(d)) for a, b, d in held.digests(0, SMALL)] == [(0, SMALL, 16)]
     assert rows.blocks()
-    assert rows.extents_after(held_module.Change()) == []
+    assert rows.extents_after(extents_module.Change()) == []
 
 
 def test_rot_in_an_extent_is_found_when_its_block_becomes_whole() -> None:
-    file, held = File(), Held(LENGTH)
+    file, held = File(), JournaledExtents(LENGTH)
     held.take(arrivals(0, file.sound[:5]), file.read)
     file.bytes[2] ^= 1
     step = held.take(arrivals(5, file.sound[5:SMALL]), file.read)
@@ -132,11 +135,11 @@ def test_rot_in_an_extent_is_found_when_its_block_becomes_whole() -> None:
 
 
 def test_a_file_that_is_too_short_vouches_for_nothing() -> None:
-    file, held = File(), Held(LENGTH)
+    file, held = File(), JournaledExtents(LENGTH)
     del file.bytes[10:]
     step = held.take(arrivals(0, file.sound[:40]), file.read)
     assert step.lost == [(0, SMALL), (SMALL, 2 * SMALL)]
-    assert held.proofs(0, 40) == [(32, 40, xxh3_64_digest(file.sound[32:40]))], "of what arrived"
+    assert held.digests(0, 40) == [(32, 40, xxh3_64_digest(file.sound[32:40]))], "of what arrived"
     held.check(file.read)
     assert held.stretches() == []
 
@@ -149,19 +152,19 @@ def hole(file: File, start: int, stop: int) -> None:
 def test_a_hole_never_gets_a_digest(piece: int) -> None:
     """As after a write that failed while later ones went well: the file has its length, and zeros."""
     for start in range(0, LENGTH, piece):
-        file, held = File(), Held(LENGTH)
+        file, held = File(), JournaledExtents(LENGTH)
         hole(file, start, start + piece)
         for at in range(0, LENGTH, piece):
             held.take(arrivals(at, file.sound[at : at + piece]), file.read)
-        for low, high, digest in held.proofs(0, LENGTH):
-            assert proves(digest, file.sound[low:high], high - low), "it proves what arrived"
+        for low, high, digest in held.digests(0, LENGTH):
+            assert has_digest(digest, file.sound[low:high], high - low), "it proves what arrived"
         held.check(file.read)
         assert not vouched(held) & set(range(start, min(start + piece, LENGTH)))
         assert vouched(held) >= set(range(LENGTH)) - set(range(start, min(start + piece, LENGTH)))
 
 
 def test_only_what_reads_wrong_of_a_block_is_lost_when_it_becomes_whole() -> None:
-    file, held = File(), Held(LENGTH)
+    file, held = File(), JournaledExtents(LENGTH)
     held.take(arrivals(0, file.sound[:5]), file.read)
     hole(file, 7, 9)
     parts = [*arrivals(5, file.sound[5:7]), *arrivals(7, file.sound[7:9]), *arrivals(9, file.sound[9:SMALL])]
@@ -172,7 +175,7 @@ def test_only_what_reads_wrong_of_a_block_is_lost_when_it_becomes_whole() -> Non
 
 
 def test_what_is_in_stays_and_only_the_rest_of_an_arrival_is_taken() -> None:
-    file, held, rows = File(), Held(LENGTH), Rows()
+    file, held, rows = File(), JournaledExtents(LENGTH), Rows()
     rows.apply(held.take(arrivals(4, file.sound[4:8]), file.read).change)
     step = held.take([*arrivals(2, file.sound[2:10]), *arrivals(0, file.sound[:3])], file.read)
     rows.apply(step.change)
@@ -184,20 +187,20 @@ def test_what_is_in_stays_and_only_the_rest_of_an_arrival_is_taken() -> None:
 
 
 def test_extents_of_a_block_that_touch_become_one_before_there_are_many() -> None:
-    file, held, rows = File(), Held(LENGTH), Rows()
-    with patch.object(held_module, "MOST_EXTENTS", 4):
+    file, held, rows = File(), JournaledExtents(LENGTH), Rows()
+    with patch.object(extents_module, "MOST_EXTENTS", 4):
         for at in (0, 2, 3, 4, 6, 8, 9, 10):
             rows.apply(held.take(arrivals(at, file.sound[at : at + 1]), file.read).change)
-            assert len(held.proofs(0, SMALL)) <= 5
+            assert len(held.digests(0, SMALL)) <= 5
     assert rows.vouched() == vouched(held) == {0, 2, 3, 4, 6, 8, 9, 10}
-    for low, high, digest in held.proofs(0, SMALL):
-        assert proves(digest, file.sound[low:high], high - low)
-    assert rows.extents_after(held_module.Change()) == held.proofs(0, SMALL)
+    for low, high, digest in held.digests(0, SMALL):
+        assert has_digest(digest, file.sound[low:high], high - low)
+    assert rows.extents_after(extents_module.Change()) == held.digests(0, SMALL)
 
 
 def test_extents_are_joined_only_where_each_of_them_reads_as_it_arrived() -> None:
-    file, held = File(), Held(LENGTH)
-    with patch.object(held_module, "MOST_EXTENTS", 2):
+    file, held = File(), JournaledExtents(LENGTH)
+    with patch.object(extents_module, "MOST_EXTENTS", 2):
         held.take([*arrivals(0, file.sound[:2]), *arrivals(2, file.sound[2:4])], file.read)
         hole(file, 2, 4)
         step = held.take(arrivals(4, file.sound[4:6]), file.read)

@@ -1,7 +1,7 @@
 """Which blocks of a shard's segments have been held against the digests that the source's list states.
 
-No I/O: it says which blocks are due for a check, and takes the outcome. What is proved is not journaled:
-after a restart the blocks are read from the spool and proved again, and nothing is fetched for that.
+No I/O: it says which blocks are due for a check, and takes the outcome. What is verified is not journaled:
+after a restart the blocks are read from the spool and verified again, and nothing is fetched for that.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ class DueBlock:
     digest: bytes
 
 
-class BlockProofs:
+class VerifiedBlocks:
     """Of one shard, in positions of its address map. Blocks that reach beyond their segment are not checked:
     segments of objects with digests are whole blocks."""
 
     def __init__(self, address: AddressMap) -> None:
         self._map = address
-        self._proved = IntervalSet()
+        self._verified = IntervalSet()
         self._checking: dict[int, DueBlock] = {}
         self._tries: dict[int, int] = {}
 
     def due(self, segment: int, stretch: Stretch, durable: IntervalSet) -> list[DueBlock]:
-        """The segment's blocks with a byte in `stretch` that are whole in `durable`, and neither proved nor
+        """The segment's blocks with a byte in `stretch` that are whole in `durable`, and neither verified nor
         being checked. They count as being checked from now on."""
         found: list[DueBlock] = []
         blocks = self._map.segments[segment].object.blocks
@@ -42,11 +42,15 @@ class BlockProofs:
             return found
         for number in self._numbers(segment, *stretch):
             start, stop = self._positions(segment, number)
-            if start in self._checking or not durable.covers(start, stop) or self._proved.covers(start, stop):
+            if (
+                start in self._checking
+                or not durable.covers(start, stop)
+                or self._verified.covers(start, stop)
+            ):
                 continue
             digest = blocks.digest_of(number)
             if digest is None:
-                self._proved.add(start, stop)  # nothing states what it should be
+                self._verified.add(start, stop)  # nothing states what it should be
                 continue
             block = self._checking[start] = DueBlock(number, start, stop, digest)
             found.append(block)
@@ -64,7 +68,7 @@ class BlockProofs:
                 tries = self._tries[block.start] = self._tries.get(block.start, 0) + 1
                 found.append((block, tries))
             else:
-                self._proved.add(block.start, block.stop)
+                self._verified.add(block.start, block.stop)
         return found
 
     def undecided(self, checked: Iterable[DueBlock]) -> None:
@@ -73,16 +77,16 @@ class BlockProofs:
             if self._checking.get(block.start) is block:
                 del self._checking[block.start]
 
-    def all_proved(self, segment: int) -> bool:
-        """Whether every block of the segment is proved."""
+    def all_verified(self, segment: int) -> bool:
+        """Whether every block of the segment is verified."""
         numbers = self._numbers(segment, *self._map.stretch(segment))
         if not numbers:
             return True
         first, last = self._positions(segment, numbers[0]), self._positions(segment, numbers[-1])
-        return self._proved.covers(first[0], last[1])
+        return self._verified.covers(first[0], last[1])
 
     def lost(self, start: int, stop: int) -> None:
-        """Bytes [start, stop) are gone: the blocks that they were part of are proved no more."""
+        """Bytes [start, stop) are gone: the blocks that they were part of are verified no more."""
         if start >= stop:
             return
         for segment in self._map.touched(start, stop):
@@ -90,7 +94,7 @@ class BlockProofs:
                 continue
             for number in self._numbers(segment, start, stop):
                 low, high = self._positions(segment, number)
-                self._proved.remove(low, high)
+                self._verified.remove(low, high)
                 self._checking.pop(low, None)
 
     def _numbers(self, segment: int, start: int, stop: int) -> range:
