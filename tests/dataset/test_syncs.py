@@ -11,7 +11,7 @@ import pytest
 
 from dataset.hauled import Hauled, plan_small
 from skyhaul.certify.certificate import Certificate
-from skyhaul.certify.keeping import keep_certificate
+from skyhaul.certify.certificate_file import keep_certificate
 from skyhaul.dataset.commits.sealed import SealedGroup
 from skyhaul.dataset.commits.sealing import seal_full_groups
 from skyhaul.dataset.inherited import sync_inherited

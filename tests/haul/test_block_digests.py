@@ -21,7 +21,7 @@ from tests.haul.rig import data_digests
 
 from cli.program import call, spawn, start
 from dataset.standing_of import committed_shards, failures
-from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.commits.record_files import read_commit
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.direct_read import open_proved
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul

@@ -20,7 +20,7 @@ from tests.haul.rig import data_digests
 
 from dataset.standing_of import failures
 from skyhaul.certify import certify_dataset
-from skyhaul.dataset.commits.commits import commits, read_commit
+from skyhaul.dataset.commits.record_files import commits, read_commit
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.run import HaulOptions, HaulOutcome, haul
 from skyhaul.planning.amend_plan import amend_plan

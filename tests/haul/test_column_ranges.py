@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.faults.hostile_http import HostileServer
 
-from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.commits.record_files import read_commit
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling.run import HaulOptions, haul

@@ -21,7 +21,7 @@ import pytest
 from object_store import BUCKET, ObjectStore
 from tests.haul.rig import command, skyhaul
 
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout

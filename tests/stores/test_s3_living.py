@@ -10,7 +10,7 @@ import fsspec
 from object_store import BUCKET, ObjectStore
 from tests.haul.rig import skyhaul
 
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.run import HaulOptions, haul
 from skyhaul.planning.amend_plan import amend_plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from skyhaul.certify.reading import Reading
+from skyhaul.certify.engine_reading import Reading
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 
 Result = Literal["held", "missed", "not made"]

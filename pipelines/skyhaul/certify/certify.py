@@ -12,20 +12,20 @@ from pathlib import Path
 
 from skyhaul.certify.agreement import disagreement
 from skyhaul.certify.certificate import Certificate
+from skyhaul.certify.engine_process import EngineFailed, missing, run_engine
+from skyhaul.certify.engine_reading import Reading, Request, schema_of
 from skyhaul.certify.engines import ENGINES
 from skyhaul.certify.footers import Footers
 from skyhaul.certify.local_copy import on_local_disk
-from skyhaul.certify.reading import Reading, Request, schema_of
-from skyhaul.certify.running import EngineFailed, missing, run_engine
 from skyhaul.certify.same_bytes import other_encoder, reencoded_differently
-from skyhaul.dataset.commits.commits import commits, read_commit
+from skyhaul.dataset.commits.record_files import commits, read_commit
 from skyhaul.dataset.commits.shard_set import ShardSet
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.job.model import FILE_LIMIT, ROW_GROUP_LIMIT
 from skyhaul_schemas.plan import PlanHeader

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.errors import storage_error
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.commit import CommittedFile

@@ -78,7 +78,7 @@ def command(
     if engines and all_engines:
         raise UsageError("--engine and --all-engines exclude each other: all are more than those named")
     from skyhaul.certify import certify_dataset
-    from skyhaul.certify.keeping import keep_certificate
+    from skyhaul.certify.certificate_file import keep_certificate
 
     with open_dataset(job, writable=True) as store, progress_of(session) as watcher:
         certificate = certify_dataset(

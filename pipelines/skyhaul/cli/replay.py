@@ -70,7 +70,7 @@ def command(
     wait: bool,
 ) -> int:
     with open_job(job) as (loaded, store):
-        from skyhaul.dataset.commits.standing import failures
+        from skyhaul.dataset.commits.valid_commits import failures
         from skyhaul.hauling.run import HaulOptions
         from skyhaul.planning.store.plan import Plan
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from skyhaul.dataset.commits.judging import Planned
+from skyhaul.dataset.commits.validation import Planned
 from skyhaul.dataset.croissant import write_croissant
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey

@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from skyhaul.dataset.commits.judging import Judge, Planned
 from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed
-from skyhaul.dataset.commits.standing import judged_group
+from skyhaul.dataset.commits.valid_commits import validated_group
+from skyhaul.dataset.commits.validation import CommitValidator, Planned
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
@@ -68,7 +68,7 @@ def first_reason(plan: Planned, store: DatasetStore, source: str, records: Recor
     """The source with the first reject of its shards, or else the first that was passed over. Looks into the
     beginning of the source only. Raises StorageError."""
     told = Undelivered(source, records.read, records.rejected, records.passed_over)
-    judge = Judge(plan)
+    validator = CommitValidator(plan)
     found: Place | None = None
     looked_at = 0
     for name, first, stop in plan.header.stretches():
@@ -78,7 +78,7 @@ def first_reason(plan: Planned, store: DatasetStore, source: str, records: Recor
             looked_at += 1
             if looked_at > _GROUPS_LOOKED_AT:
                 break
-            for record in _records(judge, store, group):
+            for record in _records(validator, store, group):
                 if record.source != source:
                     continue
                 place = _first_reject(store, record) if record.rejects is not None else None
@@ -88,13 +88,13 @@ def first_reason(plan: Planned, store: DatasetStore, source: str, records: Recor
     return Undelivered(source, told.read, told.rejected, told.passed_over, found)
 
 
-def _records(judge: Judge, store: DatasetStore, group: int) -> list[CommitRecord]:
-    judged = judged_group(judge, store, group, sealed=is_sealed(store, group))
-    if judged.sums is None:
-        return [judged.records[shard] for shard in sorted(judged.records)]
+def _records(validator: CommitValidator, store: DatasetStore, group: int) -> list[CommitRecord]:
+    validated = validated_group(validator, store, group, sealed=is_sealed(store, group))
+    if validated.sums is None:
+        return [validated.records[shard] for shard in sorted(validated.records)]
     with SealedGroup(store, group) as sealed:
         rows = sealed.records()
-    verdicts = (judge.parsed(shard, data) for shard, data in rows.items())
+    verdicts = (validator.parsed(shard, data) for shard, data in rows.items())
     return [verdict.record for verdict in verdicts if verdict.record is not None]
 
 

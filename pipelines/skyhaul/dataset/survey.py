@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from skyhaul.dataset.commits.judging import Planned, Unfit
-from skyhaul.dataset.commits.standing import failures, judged_groups
+from skyhaul.dataset.commits.valid_commits import failures, validated_groups
+from skyhaul.dataset.commits.validation import Planned, Unfit
 from skyhaul.dataset.delivery import Undelivered, delivered_nothing, first_reason
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
@@ -174,7 +174,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
     unfit: list[Unfit] = []
     total = present = 0
     blocked: set[int] = set()
-    for group in judged_groups(plan, store):
+    for group in validated_groups(plan, store):
         if group.sums is not None:
             tally.add_group(group.sums)
         for number in sorted(group.records):

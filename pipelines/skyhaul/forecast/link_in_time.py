@@ -39,7 +39,7 @@ class Limit(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class RolledLink:
+class SimulatedLink:
     """profile: as its capacity is reckoned with. outage_lost, contact_lost: seconds that each interruption
     costs when it is over. used: bytes that count towards the cap already; wire: bytes that count for each
     of payload."""
@@ -56,7 +56,7 @@ class RolledLink:
 class LinkInTime:
     """A link at a moment: whether it carries anything, at which rate, and until when that holds."""
 
-    def __init__(self, link: RolledLink, seed: int, epoch: float) -> None:
+    def __init__(self, link: SimulatedLink, seed: int, epoch: float) -> None:
         self.link = link
         self.role: Role = link.terms.role
         self.physical = link.profile.segment / link.profile.mtu * (1 - link.profile.loss)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skyhaul.dataset.commits.standing import failures, standing_shards
+from skyhaul.dataset.commits.valid_commits import committed_shards, failures
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.feeding import cut_to, length_of
 from skyhaul.hauling.chunk_access import SegmentMap
@@ -40,7 +40,7 @@ def work_left(plan: Plan, store: DatasetStore, recipe: Recipe, sample: dict[str,
     """By source, in the plan's order; sources with nothing left are missing. sample: source -> bytes to
     rehearse with at most. Reads three columns of the plan, and of the shards as many as it needs.
     Raises PlanDamaged, StorageError."""
-    committed = standing_shards(plan, store)
+    committed = committed_shards(plan, store)
     failed = {f.shard for f in failures(plan, store) if f.final and not plan.outdates(f)}
     first: dict[str, list[int]] = {}
     shards: dict[str, int] = {}

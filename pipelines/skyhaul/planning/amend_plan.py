@@ -13,9 +13,9 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.commits.commits import read_commit, recorded_in
+from skyhaul.dataset.commits.record_files import read_commit, recorded_in
 from skyhaul.dataset.commits.shard_set import ShardSet
-from skyhaul.dataset.commits.standing import standing_shards
+from skyhaul.dataset.commits.valid_commits import committed_shards
 from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.build.catalogue import Cut
@@ -27,7 +27,7 @@ from skyhaul.planning.make_plan import open_sources, selections, settled_plan
 from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import publish_generation
-from skyhaul.planning.store.writer import NewTable, new_table
+from skyhaul.planning.store.table_writer import NewTable, new_table
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.spool.hold import held_spools
 from skyhaul_schemas import layout
@@ -87,7 +87,7 @@ def amend_from(
                 else:
                     changes.add(now, planned)
             update.leave_out(planner.left_out(), planner.unchecked())
-            committed = standing_shards(plan, store)
+            committed = committed_shards(plan, store)
             for shard in plan.shards():
                 for chunk in shard.chunks:
                     changes.saw(chunk, committed=shard.number in committed)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
+from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings, ReadsAhead, Selective
 from skyhaul_connectors.formats.registry import check_options, decoder_for, format_under
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Job
@@ -71,3 +71,26 @@ def _named(source: str) -> Iterator[None]:
         yield
     except UsageError as error:
         raise UsageError(f"source {source!r}: {error}") from error
+
+
+# What decoders may do beyond what each one must, by their class. A plan asks for every object, and asking a
+# protocol takes longer than all else that planning does with one; so a no is remembered, and only where the
+# answer may be yes is the protocol asked.
+_selective: dict[type, bool] = {}
+_reads_ahead: dict[type, bool] = {}
+
+
+def may_select(decoder: Decoder) -> bool:
+    """False: it is not `Selective`."""
+    kind = type(decoder)
+    if kind not in _selective:
+        _selective[kind] = isinstance(decoder, Selective)
+    return _selective[kind]
+
+
+def may_read_ahead(decoder: Decoder) -> bool:
+    """False: it does not `ReadsAhead`."""
+    kind = type(decoder)
+    if kind not in _reads_ahead:
+        _reads_ahead[kind] = isinstance(decoder, ReadsAhead)
+    return _reads_ahead[kind]

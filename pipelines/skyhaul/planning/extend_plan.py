@@ -10,14 +10,14 @@ from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.build.catalogue import Catalogue
 from skyhaul.planning.build.difference import PlanUpdate, differences
-from skyhaul.planning.build.late_sidecars import Latecomers
+from skyhaul.planning.build.late_sidecars import LateSidecars
 from skyhaul.planning.build.planner import Planner, Progress
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.make_plan import check_plan, open_sources, refuse_secrets, selections, settled_plan
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import publish_generation
-from skyhaul.planning.store.writer import new_table
+from skyhaul.planning.store.table_writer import new_table
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
@@ -46,7 +46,7 @@ def extend_from(
     update = PlanUpdate("extend", plan.header)
     with (
         relisted(loaded, patterns, sources, plan, "extend", progress) as planner,
-        closing(Latecomers(plan.objects, planner.group_of, planner.adds, Path(loaded.job.spool))) as late,
+        closing(LateSidecars(plan.objects, planner.group_of, planner.adds, Path(loaded.job.spool))) as late,
         new_table(store, OBJECTS_SCHEMA) as objects,
     ):
         count = planner.pin_objects(_fresh(planner, plan, late, update), objects)
@@ -83,7 +83,7 @@ def relisted(
         yield planner
 
 
-def _fresh(planner: Planner, plan: Plan, late: Latecomers, update: PlanUpdate) -> Iterator[PinnedObject]:
+def _fresh(planner: Planner, plan: Plan, late: LateSidecars, update: PlanUpdate) -> Iterator[PinnedObject]:
     for now, planned in differences(planner.listed(), plan.objects()):
         if now is not None and planned is None and not late.too_late(now):
             update.add(now, None, "planned")

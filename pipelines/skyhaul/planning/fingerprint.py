@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from skyhaul.planning.build.sharding import DEALING_VERSION
 from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.versions import DEALING_VERSION
 from skyhaul.shards import ENCODER_VERSION
 from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder

@@ -14,7 +14,7 @@ from skyhaul.planning.build.settling import settle_plan
 from skyhaul.planning.routes import planning_route
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job, publish, refuse_foreign
-from skyhaul.planning.store.writer import new_table
+from skyhaul.planning.store.table_writer import new_table
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.spool.probe import probe_spool

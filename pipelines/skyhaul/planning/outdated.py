@@ -17,10 +17,10 @@ from contextlib import closing, suppress
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits.commits import CommitReader, clear_failure, recorded_in
+from skyhaul.dataset.commits.record_files import CommitReader, clear_failure, recorded_in
 from skyhaul.dataset.commits.sealed import is_sealed
-from skyhaul.dataset.commits.standing import failures
-from skyhaul.dataset.commits.unsealing import unseal_group
+from skyhaul.dataset.commits.sealing import unseal_group
+from skyhaul.dataset.commits.valid_commits import failures
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.store.plan import Plan

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skyhaul.report.plan_view import PlanView
     from skyhaul.report.spools import SpoolReport
     from skyhaul.report.summary import RunSummary
-    from skyhaul.verification.report import VerifyReport
+    from skyhaul.verification.findings import VerifyReport
     from skyhaul_connectors.links.profile.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
     from skyhaul_schemas.plan import PlanHeader

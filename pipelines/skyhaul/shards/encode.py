@@ -12,15 +12,14 @@ import pyarrow as pa
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards import ENCODER_VERSION
-from skyhaul.shards.ceiling import RejectWatch
-from skyhaul.shards.commit import commit_shard
-from skyhaul.shards.digesting import DigestedChunk
+from skyhaul.shards.chunk_digest import DigestedChunk
+from skyhaul.shards.commit_shard import commit_shard
 from skyhaul.shards.parquet import Compression, FinishedFile
-from skyhaul.shards.passing_over import PassingOver
-from skyhaul.shards.recipe import EncodeRecipe
+from skyhaul.shards.passed_over import PassedOverCounts
+from skyhaul.shards.reject_limit import RejectWatch
 from skyhaul.shards.rejects import RejectsFile
-from skyhaul.shards.rows import ShardRows
-from skyhaul.shards.transforms import Transform
+from skyhaul.shards.shard_rows import EncodeRecipe, ShardRows
+from skyhaul.shards.transform_step import Transform
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_connectors.formats.records.joining import decode_together, grouped
 from skyhaul_schemas.commit import CommitRecord, CommittedSource, RecordCounts, TransferCounts
@@ -81,7 +80,7 @@ def encode_shard(
     rows = ShardRows(store, shard.number, recipe, transforms)
     watch = RejectWatch(shard, ceiling)
     rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
-    passed_over = PassingOver()
+    passed_over = PassedOverCounts()
     nulled: Counter[str] = Counter()
     versions = {
         "skyhaul": _release(),

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
 from skyhaul_schemas.commit import CommittedFile
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, StorageError
 from skyhaul_schemas.storage_errors import passing_raised

@@ -13,7 +13,7 @@ from skyhaul_schemas.commit import CommitRecord
 _REJECTS_FILE = re.compile(r"_skyhaul/rejects/(\d{4,})/(\d{7,})\.parquet")
 
 
-class StrayCheck:
+class OrphanCheck:
     """Told of a group's commit records, then lists the group's folders. found: called with the path of each
     stray, the shard that it is named as, and why it is one.
 

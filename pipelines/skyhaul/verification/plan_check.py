@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from skyhaul.planning.store.digest import ObjectsDigest, RowsDigest
 from skyhaul.planning.store.generation import Generation
 from skyhaul.planning.store.plan import Plan, place_of
+from skyhaul.planning.store.plan_digest import ObjectsDigest, RowsDigest
+from skyhaul.verification.findings import VerifyReport
 from skyhaul.verification.partition import Partition
-from skyhaul.verification.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import Chunk
 

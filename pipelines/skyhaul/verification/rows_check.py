@@ -7,7 +7,7 @@ split that its id is dealt to; and chunks of different shards do not overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 import numpy as np
@@ -20,7 +20,8 @@ from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
 from skyhaul.shards.truncated_images import TruncatedImages
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
+from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.plan import Shard
 from skyhaul_schemas.storage_errors import passing_raised
 
@@ -160,3 +161,28 @@ def _batches(file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
         for group in range(parquet.num_row_groups):
             yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])
+
+
+def recount_of(record: CommitRecord) -> TruncatedImages | None:
+    """What counts the rows anew; None where the record states nothing, or was written by a release that told
+    truncated images otherwise, so that its count is not ours."""
+    if record.truncated_by is None:
+        return None
+    from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION  # loads what tells media types
+
+    if record.versions.get("skyhaul.image") != IMAGE_VERSION:
+        return None
+    return TruncatedImages()
+
+
+def truncated_difference(record: CommitRecord, counted: TruncatedImages) -> str | None:
+    """What is wrong with the record's count, where all rows were counted; None where nothing is."""
+    stated, found = record.truncated_by or {}, counted.by_format()
+    if stated == found:
+        return None
+    return f"its rows hold {_said(found)}, its commit record says {_said(stated)}"
+
+
+def _said(by_format: Mapping[str, int]) -> str:
+    told = ", ".join(f"{count} {kind}" for kind, count in by_format.items())
+    return f"{told} truncated" if told else "no truncated image"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from skyhaul.planning.build.catalogue import Cut
-from skyhaul.planning.decoder_traits import may_read_ahead, may_select
+from skyhaul.planning.decoders import may_read_ahead, may_select
 from skyhaul_connectors.formats.bytes.parts import fetched_ranges, merged
 from skyhaul_connectors.formats.protocol import Decoder, Selective
 from skyhaul_schemas.errors import SkyhaulError, UsageError

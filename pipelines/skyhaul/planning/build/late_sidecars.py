@@ -12,7 +12,7 @@ from skyhaul_schemas.plan import PinnedObject
 _TABLES = "CREATE TABLE groups (source TEXT, name TEXT, PRIMARY KEY (source, name)) WITHOUT ROWID;"
 
 
-class Latecomers:
+class LateSidecars:
     """Tells new objects that come too late for their group. Reads the planned objects when it is first asked
     of one that only adds to others, into an unnamed database of the spool as the catalogue is."""
 

@@ -13,12 +13,11 @@ from skyhaul.planning.build.catalogue import Catalogue, Cut
 from skyhaul.planning.build.cutting import checked, cut
 from skyhaul.planning.build.reading_ahead import Known, reading_ahead
 from skyhaul.planning.build.sharding import deal, deal_key
-from skyhaul.planning.decoder_traits import may_read_ahead
-from skyhaul.planning.decoders import Decoders, source_formats
+from skyhaul.planning.decoders import Decoders, may_read_ahead, source_formats
 from skyhaul.planning.fingerprint import encoder_fingerprint
 from skyhaul.planning.recipe import check_rules, rules_of
-from skyhaul.planning.store.digest import ObjectsDigest, RowsDigest, generation_digest
-from skyhaul.planning.store.writer import (
+from skyhaul.planning.store.plan_digest import ObjectsDigest, RowsDigest, generation_digest
+from skyhaul.planning.store.table_writer import (
     NewTable,
     chunk_row,
     dropped_row,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.build.catalogue import Catalogue
-from skyhaul.planning.store.digest import ObjectsDigest
 from skyhaul.planning.store.drafts import headers_of, settle_drafts
 from skyhaul.planning.store.generation import Generation
 from skyhaul.planning.store.plan import Plan
-from skyhaul.planning.store.writer import new_table, object_row, objects_header
+from skyhaul.planning.store.plan_digest import ObjectsDigest
+from skyhaul.planning.store.table_writer import new_table, object_row, objects_header
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import OBJECTS_SCHEMA
 

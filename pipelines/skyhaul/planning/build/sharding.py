@@ -21,8 +21,7 @@ GroupOf = Callable[[PinnedObject], str | None]
 CHUNKS_A_SHARD = 20_000
 """Chunks in a shard at most, however small they are; a group may bring more."""
 
-DEALING_VERSION = 1
-"""Raised whenever equal input is dealt in another way."""
+# Whatever changes which chunk comes into which shard raises DEALING_VERSION (skyhaul.planning.versions).
 
 
 def deal_key(seed: int, obj: PinnedObject, offset: int, group: str | None = None) -> bytes:

@@ -18,15 +18,15 @@ import pyarrow as pa
 
 from skyhaul.dataset.commits.shard_set import ShardSet
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.planning.store.digest import generation_digest
-from skyhaul.planning.store.reader import PlanTable
-from skyhaul.planning.store.rows import (
+from skyhaul.planning.store.checked_rows import (
     checked_chunk,
     checked_dropped,
     checked_object,
     parse_header,
     parse_json,
 )
+from skyhaul.planning.store.plan_digest import generation_digest
+from skyhaul.planning.store.table_reader import PlanTable
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanDamaged, RecordDamaged
 from skyhaul_schemas.plan import (

@@ -6,23 +6,22 @@ import itertools
 from collections.abc import Callable
 from contextlib import closing
 
-from skyhaul.dataset.commits.commits import read_failure
-from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.record_files import read_failure
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.delivery import delivered_nothing, first_reason
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.store.plan import Plan
 from skyhaul.shards.splits import SplitRule
-from skyhaul.verification.commit_check import WAY_OUT, check_commit, judge_commit
+from skyhaul.verification.commit_check import WAY_OUT, check_commit, validated_commit
 from skyhaul.verification.file_check import check_file
-from skyhaul.verification.orphans import StrayCheck
+from skyhaul.verification.findings import VerifyReport
+from skyhaul.verification.orphans import OrphanCheck
 from skyhaul.verification.other_records import check_other_records
 from skyhaul.verification.partition import Partition
 from skyhaul.verification.plan_check import check_plan_rows
-from skyhaul.verification.report import VerifyReport
-from skyhaul.verification.rows_check import RowsCheck
+from skyhaul.verification.rows_check import RowsCheck, recount_of, truncated_difference
 from skyhaul.verification.sealed_check import GroupRecords
-from skyhaul.verification.truncated_check import difference, recount_of
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import NO_RECORDS, CommitRecord, RecordCounts
 from skyhaul_schemas.errors import PlanDamaged
@@ -57,9 +56,9 @@ class _Verification:
         self._schema = shard_schema(header.job["schema"])
         self._rule = SplitRule(header.job["shards"]["splits"])
         self._seed = int(header.job["seed"])
-        self._strays = StrayCheck(store, header.shards, self._stray)
-        self._judge = Judge(plan)
-        self._records = GroupRecords(store, self._judge, report)
+        self._strays = OrphanCheck(store, header.shards, self._stray)
+        self._validator = CommitValidator(plan)
+        self._records = GroupRecords(store, self._validator, report)
         self._counts: dict[str, RecordCounts] = {}
         self._empty: dict[str, int] = {}
         self._open_sources: set[str] = set()
@@ -81,7 +80,7 @@ class _Verification:
         for code, message in self._partition.explain(self._plan, suspects) if suspects else ():
             self._report.add(code, message, path=layout.SHARDS)
         self._strays.check_folders()
-        check_other_records(self._store, self._judge, self._report)
+        check_other_records(self._store, self._validator, self._report)
         self._report.damaged_objects = len(self._damaged)
         self._report.undelivered = [
             first_reason(self._plan, self._store, name, counts)
@@ -102,7 +101,7 @@ class _Verification:
             if failure is not None and failure.digest is None:
                 self._report.no_digest("failure records")
             return
-        record = None if data is None else judge_commit(data, shard.number, self._judge, self._report)
+        record = None if data is None else validated_commit(data, shard.number, self._validator, self._report)
         self._strays.committed(shard.number, record)
         if record is None:
             self._open_sources.add(shard.source)
@@ -140,7 +139,7 @@ class _Verification:
             sound = check_file(self._store, record.rejects, REJECTS_SCHEMA, shard.number, report, self._read)
             if sound and rows:
                 rows.check(record.rejects.path, None)
-        wrong = difference(record, recount) if recount is not None and right else None
+        wrong = truncated_difference(record, recount) if recount is not None and right else None
         if wrong is not None:
             path = layout.commit_file(shard.number)
             report.add("counts-differ", f"shard {shard.number}: {wrong}", path=path, shard=shard.number)

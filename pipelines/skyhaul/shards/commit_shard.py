@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits.commits import CommitReader, clear_failure, read_commit, write_commit
+from skyhaul.dataset.commits.record_files import CommitReader, clear_failure, read_commit, write_commit
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards.parquet import FinishedFile

@@ -9,14 +9,14 @@ hauled, and it takes the place of what lies there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
-from skyhaul.dataset.commits.commits import clear_failure, has_record, read_commit, write_commit
-from skyhaul.dataset.commits.own_faults import own_faults
+from skyhaul.dataset.commits.record_files import clear_failure, has_record, read_commit, write_commit
+from skyhaul.dataset.commits.validation import own_faults
 from skyhaul.dataset.intact import fault_in_file
-from skyhaul.dataset.set_aside import keep_aside
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
-from skyhaul.shards.commit import CommitGuard, commit_shard
+from skyhaul.shards.commit_shard import CommitGuard, commit_shard
 from skyhaul.shards.parquet import FinishedFile
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
@@ -24,7 +24,7 @@ from skyhaul_schemas.errors import RecordDamaged, ReplayDiffers
 from skyhaul_schemas.printable import printable
 
 
-def mend_shard(
+def repair_shard(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
 ) -> CommitRecord:
     """Replace what is broken of the shard by the `files` that `record` speaks of; the record that stands.
@@ -114,3 +114,14 @@ def _differences(standing: CommitRecord, ours: CommitRecord) -> Iterator[str]:
         counts = counts.model_copy(update={"read": counts.read - counts.passed_over, "passed_over": 0})
     if (standing.records, standing.filtered_by) != (counts, ours.filtered_by):
         yield "its counts of records are others"
+
+
+def keep_aside(store: DatasetStore, path: str) -> None:
+    """Copy a small file; none there is fine. What is no file is moved. Raises StorageError."""
+    with suppress(FileNotFoundError):
+        try:
+            data = store.read_bytes(path)
+        except RecordDamaged:
+            store.move_aside(path)
+        else:
+            store.create_bytes(store.aside_of(path), data)

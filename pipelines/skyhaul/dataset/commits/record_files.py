@@ -1,8 +1,9 @@
 """Commit and failure records: what is true of a dataset's shards.
 
-A commit record is the commit, where it is of the shard and of the plan (`skyhaul.dataset.commits.standing`
-holds all of them against it). It is created, never replaced; one that is there already and says the same of
-the same plan (times, traffic and versions aside) is as good as ours.
+A commit record is the commit, where it is of the shard and of the plan
+(`skyhaul.dataset.commits.valid_commits` holds all of them against it). It is created, never replaced; one
+that is there already and says the same of the same plan (times, traffic and versions aside) is as good as
+ours.
 
 The records of a full group may be sealed into one file (`skyhaul.dataset.commits.sealing`), which is there
 before the first of them is removed. So whoever looks for a record looks for it first, and for the sealed

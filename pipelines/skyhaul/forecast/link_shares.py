@@ -31,7 +31,7 @@ _FROM, _TO = 0.3, 0.85
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class LinkShares:
     """One source over its links. shares: link -> payload over capacity (headers included) while all goes
     well. overhead: seconds that start and end cost beyond that. wire: bytes on the wire over payload.
     connections: the most that were open."""
@@ -64,20 +64,22 @@ def sample_bytes(profiles: Mapping[str, LinkProfile]) -> int:
     return max(1, min(LARGEST_SAMPLE, int(rate * sample_seconds(profiles))))
 
 
-def deliver(sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, spool_limit: int) -> Delivery:
+def measure_shares(
+    sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, spool_limit: int
+) -> LinkShares:
     """Rehearse `sample` over the calm links."""
     within = sample_seconds(profiles)
     quiet = {name: calm(profile, within) for name, profile in profiles.items()}
     rehearsed = rehearse(sample, quiet, seed=seed, spool_limit=spool_limit, limit=_LONGEST)
     reckoned = {name: averaged(profile, within, 0.0) for name, profile in quiet.items()}
-    return _delivery(rehearsed, reckoned, seed)
+    return _shares_of(rehearsed, reckoned, seed)
 
 
-def joined(deliveries: Iterable[Delivery]) -> Delivery:
+def joined(reached_by: Iterable[LinkShares]) -> LinkShares:
     """Of links of several roles, which do not carry side by side as a rule: start and end are the first's."""
-    first, *others = deliveries
+    first, *others = reached_by
     parts = (first, *others)
-    return Delivery(
+    return LinkShares(
         {name: share for part in parts for name, share in part.shares.items()},
         first.overhead,
         {name: wire for part in parts for name, wire in part.wire.items()},
@@ -87,12 +89,12 @@ def joined(deliveries: Iterable[Delivery]) -> Delivery:
     )
 
 
-def deliver_with_most_connections(
+def measure_with_most_connections(
     sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, spool_limit: int
-) -> Delivery:
+) -> LinkShares:
     """The same, were the source's `max_connections` as many as the scheduler ever opens."""
     free = Sample(sample.source, sample.shards, MOST, sample.secure)
-    return deliver(free, profiles, seed=seed, spool_limit=spool_limit)
+    return measure_shares(free, profiles, seed=seed, spool_limit=spool_limit)
 
 
 def recover(sample: Sample, name: str, profile: LinkProfile, *, seed: int, spool_limit: int) -> Recovery:
@@ -158,7 +160,7 @@ def _three(lengths: list[float]) -> list[float]:
     return [ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.25, 0.75)]
 
 
-def _delivery(rehearsed: Rehearsed, profiles: Mapping[str, LinkProfile], seed: int) -> Delivery:
+def _shares_of(rehearsed: Rehearsed, profiles: Mapping[str, LinkProfile], seed: int) -> LinkShares:
     links = rehearsed.links
     total = [sum(marks) for marks in zip(*(track.arrived for track in links.values()), strict=True)]
     all_in = total[-1]
@@ -173,7 +175,7 @@ def _delivery(rehearsed: Rehearsed, profiles: Mapping[str, LinkProfile], seed: i
         shares[name] = (track.arrived[end] - track.arrived[start]) / took if took else 0.0
         expected += shares[name] * carried(name, profiles[name], seed, 0.0, rehearsed.took)
     overhead = rehearsed.took * (1 - all_in / expected) if expected else 0.0
-    return Delivery(
+    return LinkShares(
         shares,
         max(0.0, overhead) if math.isfinite(overhead) else 0.0,
         {name: track.wire / track.payload if track.payload else 1.0 for name, track in links.items()},

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from skyhaul.certify.engine_reading import Reading, Request
 from skyhaul.certify.engines import Engine
-from skyhaul.certify.reading import Reading, Request
 from skyhaul_schemas.storage_errors import passing_in, storage_error
 
 JAVA_NEEDED = 17
@@ -59,7 +59,7 @@ def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) ->
     ask, answer = sandbox / "request.json", sandbox / "answer.json"
     ask.write_text(json.dumps(asdict(request)), encoding="utf-8")
     stderr = sandbox / "stderr"
-    command = [sys.executable, "-P", "-m", "skyhaul.certify.probe", engine.name, str(ask), str(answer)]
+    command = [sys.executable, "-P", "-m", "skyhaul.certify.engine_main", engine.name, str(ask), str(answer)]
     with stderr.open("wb") as errors:
         process = subprocess.Popen(
             command,

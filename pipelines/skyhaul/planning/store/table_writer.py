@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from skyhaul.dataset.storage.files import NewFile
 from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.planning.versions import PLAN_FORMAT
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 
@@ -118,7 +119,7 @@ def dropped_row(chunk: DroppedChunk) -> tuple[Any, ...]:
 
 def objects_header(digest: str, count: int) -> dict[str, Any]:
     """What objects.parquet says of itself."""
-    return {"format": 1, "objects": count, "objects_digest": digest}
+    return {"format": PLAN_FORMAT, "objects": count, "objects_digest": digest}
 
 
 def shards_header(header: PlanHeader) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.errors import storage_error
-from skyhaul.planning.store.writer import CHECK_KEY, HEADER_KEY
+from skyhaul.planning.store.table_writer import CHECK_KEY, HEADER_KEY
 from skyhaul_schemas.errors import PlanDamaged, StorageError
 
 FOOTER_CAP = 128 * 1024 * 1024

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,39 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.assembler import Assembler
 from skyhaul.shards.identity import identified
 from skyhaul.shards.parquet import Compression, FinishedFile, RollingFiles
-from skyhaul.shards.recipe import EncodeRecipe
 from skyhaul.shards.row_bytes import row_bytes
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
-from skyhaul.shards.transforms import Transform, apply
+from skyhaul.shards.transform_step import Transform, apply
 from skyhaul.shards.truncated_images import TruncatedImages
+from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.records import shard_schema
+
+
+class EncodeRecipe(Protocol):
+    """Sizes in bytes, uncompressed. `plan` is the plan's digest. `seed` is the job's, not negative."""
+
+    @property
+    def schema(self) -> str: ...
+    @property
+    def plan(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def splits(self) -> Mapping[str, float]: ...
+    @property
+    def row_group_size(self) -> int: ...
+    @property
+    def file_size(self) -> int: ...
+    @property
+    def codec(self) -> str: ...
+    @property
+    def level(self) -> int | None: ...
+
+    def decoder(self, source: str, path: str) -> Decoder:
+        """The decoder of one object."""
+
 
 _STAGE_BYTES = 1024 * 1024
 _STAGE_BATCHES = 1024

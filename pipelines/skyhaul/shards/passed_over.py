@@ -11,7 +11,7 @@ from skyhaul_schemas.plan import Chunk
 from skyhaul_schemas.records import EMPTY_OBJECT
 
 
-class PassingOver:
+class PassedOverCounts:
     """Told of the steps of one decoding after the other, in the shard's order.
 
     An object of no bytes of which its decoder says nothing counts as passed over, whatever the format; but

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from skyhaul.forecast.link_in_time import RESORT_AFTER, Limit, LinkInTime, Overflow, RolledLink
+from skyhaul.forecast.link_in_time import RESORT_AFTER, Limit, LinkInTime, Overflow, SimulatedLink
 
 HORIZON = 2 * 365 * 86400.0
 """Seconds after which a haul is not waited for."""
@@ -25,7 +25,7 @@ _TELLING = (Limit.OUTAGES, Limit.CAP, Limit.HOURS, Limit.CONTACTS)
 
 
 @dataclass(frozen=True, slots=True)
-class RolledSource:
+class SimulatedSource:
     """bytes to fetch; shares: link -> payload over the link's capacity that it reaches alone; overhead:
     seconds of start and end."""
 
@@ -36,7 +36,7 @@ class RolledSource:
 
 
 @dataclass(slots=True)
-class Rolled:
+class Simulated:
     """One seed's haul. took: seconds until the last source is done, math.inf where one never is.
     done: by source. payload: bytes by link; cost: of links with a price. left: bytes that never come.
     spent: source -> what it waited for, in seconds. steps: how many strides it took."""
@@ -50,27 +50,27 @@ class Rolled:
     steps: int = 0
 
 
-def roll(
-    sources: Sequence[RolledSource],
-    links: Iterable[RolledLink],
+def simulate(
+    sources: Sequence[SimulatedSource],
+    links: Iterable[SimulatedLink],
     *,
     seed: int,
     epoch: float = 0.0,
     deadline: float | None = None,
-) -> Rolled:
+) -> Simulated:
     """The haul of all `sources`, begun at `epoch` (Unix seconds), under one seed of the links' luck.
     deadline: seconds after the epoch; what overflow links are for."""
     state = {link.name: LinkInTime(link, seed, epoch) for link in links}
     left = {source.name: float(source.bytes) for source in sources}
     due = math.inf if deadline is None else epoch + deadline
     overflow = {source.name: Overflow(source.shares, state, due) for source in sources}
-    rolled = Rolled(
+    simulated = Simulated(
         payload=dict.fromkeys(state, 0.0),
         spent={source.name: dict.fromkeys(Limit, 0.0) for source in sources},
     )
     at = 0.0
     while at < HORIZON:
-        rolled.steps += 1
+        simulated.steps += 1
         active = [source for source in sources if left[source.name] > _ENOUGH]
         if not active:
             break
@@ -86,24 +86,26 @@ def roll(
         if until >= HORIZON:
             break
         for source in active:
-            left[source.name] -= _pass(rolled, source, used, flows, until - at, begun=at >= source.overhead)
+            left[source.name] -= _pass(
+                simulated, source, used, flows, until - at, begun=at >= source.overhead
+            )
             if left[source.name] <= _ENOUGH:
-                rolled.done[source.name] = until
+                simulated.done[source.name] = until
         for name, link in used.items():
             link.account.take(sum(flow for (_, via), flow in flows.items() if via == name) * (until - at))
         at = until
-    rolled.left = sum(count for count in left.values() if count > _ENOUGH)
+    simulated.left = sum(count for count in left.values() if count > _ENOUGH)
     for source in sources:
-        rolled.done.setdefault(source.name, 0.0 if left[source.name] <= _ENOUGH else math.inf)
-    rolled.took = max(rolled.done.values(), default=0.0)
+        simulated.done.setdefault(source.name, 0.0 if left[source.name] <= _ENOUGH else math.inf)
+    simulated.took = max(simulated.done.values(), default=0.0)
     for name, link in state.items():
         if link.account.cost is not None:
-            rolled.cost[name] = link.account.cost
-    return rolled
+            simulated.cost[name] = link.account.cost
+    return simulated
 
 
 def _carrying(
-    source: RolledSource, links: Mapping[str, LinkInTime], at: float, needed: bool
+    source: SimulatedSource, links: Mapping[str, LinkInTime], at: float, needed: bool
 ) -> frozenset[str]:
     """The links that carry for the source now, by their roles. needed: of overflow links."""
     roles: dict[str, set[str]] = {"primary": set(), "overflow": set(), "last-resort": set()}
@@ -117,7 +119,7 @@ def _carrying(
 
 def _next_change(
     at: float,
-    active: Sequence[RolledSource],
+    active: Sequence[SimulatedSource],
     links: Mapping[str, LinkInTime],
     flows: Mapping[tuple[str, str], float],
     left: Mapping[str, float],
@@ -141,7 +143,7 @@ def _next_change(
 
 
 def _flows(
-    active: Sequence[RolledSource], links: Mapping[str, LinkInTime], carrying: Mapping[str, frozenset[str]]
+    active: Sequence[SimulatedSource], links: Mapping[str, LinkInTime], carrying: Mapping[str, frozenset[str]]
 ) -> dict[tuple[str, str], float]:
     """(source, link) -> bytes of payload per second."""
     flows: dict[tuple[str, str], float] = {}
@@ -160,8 +162,8 @@ def _flows(
 
 
 def _pass(
-    rolled: Rolled,
-    source: RolledSource,
+    simulated: Simulated,
+    source: SimulatedSource,
     links: Mapping[str, LinkInTime],
     flows: Mapping[tuple[str, str], float],
     seconds: float,
@@ -169,14 +171,14 @@ def _pass(
     begun: bool,
 ) -> float:
     """Let `seconds` pass for one source: the bytes that arrive meanwhile."""
-    spent = rolled.spent[source.name]
+    spent = simulated.spent[source.name]
     if not begun:
         spent[Limit.ROUND_TRIPS] += seconds
         return 0.0
     arrived, could, alone = 0.0, 0.0, 0.0
     for name in source.shares:
         flow = flows.get((source.name, name), 0.0)
-        rolled.payload[name] += flow * seconds
+        simulated.payload[name] += flow * seconds
         arrived += flow
         if not flow:
             continue
