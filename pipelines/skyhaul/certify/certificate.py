@@ -15,17 +15,21 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """name: for scripts. detail: one line with what was found."""
+    """One check of a certificate."""
 
     name: str
+    """For scripts."""
     result: Result
     detail: str
+    """One line with what was found."""
 
 
 @dataclass(slots=True)
 class Certificate:
-    """schema: (column, type). shards_failed and damaged_objects are no misses: their bytes are accounted
-    for, as failures and rejects. seconds: by engine."""
+    """What certifying found.
+
+    `shards_failed` and `damaged_objects` are no misses: their bytes are accounted for, as failures and
+    rejects."""
 
     plan: str = ""
     skyhaul: str = ""
@@ -41,6 +45,7 @@ class Certificate:
     checks: list[Check] = field(default_factory=list)
     engines: dict[str, Reading] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    """By engine."""
 
     def add(self, name: str, wrong: str | None, detail: str) -> None:
         """A check that held with `detail`, or that `wrong` says has missed."""

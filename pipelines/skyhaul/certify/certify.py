@@ -50,10 +50,19 @@ def certify_dataset(
     engine_limit: float,
     step: Step,
 ) -> Certificate:
-    """Hold the dataset against all checks; nothing is written into it. engines: names of ENGINES.
-    required: an engine that is not installed is a miss. loader_workers: of a training job, or None.
-    engine_limit: seconds for each engine. Raises UsageError where there is no plan, or no room for a copy
-    of a dataset that is not on local disk, and StorageError."""
+    """Hold the dataset against all checks; nothing is written into it.
+
+    Args:
+        store: The dataset.
+        engines: Names of ENGINES.
+        required: An engine that is not installed is a miss.
+        loader_workers: Of a training job, or None.
+        engine_limit: Seconds for each engine.
+        step: Told what is being done, in words for people.
+
+    Raises:
+        UsageError: Where there is no plan, or no room for a copy of a dataset that is not on local disk.
+        StorageError: The storage fails otherwise."""
     step("every page, digest, id and provenance")
     report = verify_dataset(store, deep=True)
     certificate = Certificate(
@@ -157,8 +166,9 @@ def _first(wrong: list[str], what: str) -> str | None:
 
 
 def _check_workers(seen: Survey, workers: int | None, certificate: Certificate) -> None:
-    """A loader deals whole files to its workers: one with fewer files than workers leaves some idle. What
-    counts is the split that is trained on, which is the largest."""
+    """A loader deals whole files to its workers: one with fewer files than workers leaves some idle.
+
+    What counts is the split that is trained on, which is the largest."""
     if not seen.splits:
         certificate.skip("loader workers", "there are no files")
         return

@@ -53,9 +53,19 @@ def missing(engine: Engine) -> str | None:
 
 
 def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) -> Reading:
-    """What `engine` reads. sandbox: an empty folder for all that it writes, and its working directory.
-    limit: seconds. Raises EngineFailed, and StorageError where this machine is short of something. The
-    engine's processes have ended when this returns."""
+    """What `engine` reads.
+
+    The engine's processes have ended when this returns.
+
+    Args:
+        engine: One of ENGINES.
+        request: What it is asked to read.
+        sandbox: An empty folder for all that it writes, and its working directory.
+        limit: Seconds.
+
+    Raises:
+        EngineFailed
+        StorageError: Where this machine is short of something."""
     ask, answer = sandbox / "request.json", sandbox / "answer.json"
     ask.write_text(json.dumps(asdict(request)), encoding="utf-8")
     stderr = sandbox / "stderr"

@@ -19,10 +19,16 @@ _BLOCK = 8 * 1024 * 1024
 
 def on_local_disk(store: DatasetStore, folder: Path, size: int) -> Path:
     """The dataset's folder; for a dataset elsewhere a copy in `folder` of what an engine reads: the data
-    files, each held against its commit record's digest on the way, and the card. `size`: their bytes.
+    files, each held against its commit record's digest on the way, and the card.
 
-    Raises DiskFull and StorageError.
-    """
+    Args:
+        store: The dataset.
+        folder: An empty folder for the copy.
+        size: Their bytes.
+
+    Raises:
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
     if store.local_root is not None:
         return store.local_root
     free = shutil.disk_usage(folder).free

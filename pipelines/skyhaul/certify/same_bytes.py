@@ -41,8 +41,18 @@ def other_encoder(record: CommitRecord) -> str | None:
 def reencoded_differently(
     store: DatasetStore, header: PlanHeader, record: CommitRecord, folder: Path
 ) -> str | None:
-    """The first file of the shard that does not come out as it was committed, or None. folder: on local
-    disk, for the new files. Raises StorageError, OSError and ArrowException where rows cannot be read."""
+    """The first file of the shard that does not come out as it was committed, or None.
+
+    Args:
+        store: The dataset.
+        header: The plan's header.
+        record: The shard's commit record.
+        folder: On local disk, for the new files.
+
+    Raises:
+        StorageError: The storage fails otherwise.
+        OSError
+        ArrowException: Where rows cannot be read."""
     shards = header.job["shards"]
     codec, _, level = str(shards["compression"]).partition(":")
     compression = Compression(codec, int(level) if level else None)

@@ -23,14 +23,14 @@ _GROUPS_LOOKED_AT = 4
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A source of which records were read and none was written or filtered. first: of what was not taken, and
-    why; None where nothing tells it."""
+    """A source of which records were read and none was written or filtered."""
 
     source: str
     read: int
     rejected: int
     passed_over: int
     first: Place | None = None
+    """Of what was not taken, and why; None where nothing tells it."""
 
     def as_json(self) -> dict[str, Any]:
         first = None if self.first is None else self.first.model_dump()
@@ -58,15 +58,23 @@ class Undelivered:
 
 
 def delivered_nothing(records: RecordCounts, empty_objects: int) -> bool:
-    """Whether a source with these records has delivered nothing. empty_objects: those of `passed_over` that
-    are objects of no bytes; a source that holds nothing else has nothing to deliver."""
+    """Whether a source with these records has delivered nothing.
+
+    Args:
+        records: Its counts of records.
+        empty_objects: Those of `passed_over` that are objects of no bytes; a source that holds nothing else
+            has nothing to deliver."""
     # Records that are held at a station are delivered later: they join this sum.
     return records.read > empty_objects and records.written + records.filtered == 0
 
 
 def first_reason(plan: Planned, store: DatasetStore, source: str, records: RecordCounts) -> Undelivered:
-    """The source with the first reject of its shards, or else the first that was passed over. Looks into the
-    beginning of the source only. Raises StorageError."""
+    """The source with the first reject of its shards, or else the first that was passed over.
+
+    Looks into the beginning of the source only.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     told = Undelivered(source, records.read, records.rejected, records.passed_over)
     validator = CommitValidator(plan)
     found: Place | None = None

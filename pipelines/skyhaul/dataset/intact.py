@@ -26,8 +26,16 @@ def fault_in_file(
     *,
     just_written: bool = False,
 ) -> str | None:
-    """What is wrong with the file, or None. read: called with the bytes just digested. just_written: a disk
-    that cannot read it is no fault of the file. Raises StorageError for what may pass."""
+    """What is wrong with the file, or None.
+
+    Args:
+        store: The dataset.
+        entry: What the commit record says of the file.
+        read: Called with the bytes just digested.
+        just_written: A disk that cannot read it is no fault of the file.
+
+    Raises:
+        StorageError: For what may pass."""
     try:
         size = store.size(entry.path)
         if size != entry.bytes:

@@ -20,8 +20,9 @@ UNFIT_CAP = 100
 
 @dataclass(frozen=True, slots=True)
 class SourceSurvey:
-    """One source's share. `left` counts shards neither committed nor failed for good. records: of what is
-    committed."""
+    """One source's share.
+
+    `left` counts shards neither committed nor failed for good."""
 
     shards: int = 0
     committed: int = 0
@@ -32,6 +33,7 @@ class SourceSurvey:
     objects: int = 0
     objects_committed: int = 0
     records: RecordCounts = NO_RECORDS
+    """Of what is committed."""
 
     @property
     def left(self) -> int:
@@ -40,31 +42,27 @@ class SourceSurvey:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A dataset against its plan.
-
-    shards_failed: failed for good, waiting for `replay`. shards_to_retry: the last try failed (a full disk,
-    say), the next run takes them up; they are among shards_left. objects_committed counts an object with
-    its first chunk. dataset_bytes: of the committed data files. transfer: by link, of what is committed.
-    unfit: files in the place of commit records that stand for no shard, UNFIT_CAP at most of `unfit_total`.
-    shards_blocked: those of shards_left that cannot be committed while such a file lies in their place.
-    records_present: files' worth of commit records, whatever they say. undelivered: sources with nothing left
-    of whose records none was written or filtered.
-    """
+    """A dataset against its plan."""
 
     shards: int
     shards_committed: int
     shards_failed: int
+    """Failed for good, waiting for `replay`."""
     shards_to_retry: int
+    """The last try failed (a full disk, say), the next run takes them up; they are among shards_left."""
     shards_left: int
     objects: int
     objects_committed: int
+    """An object counts with its first chunk."""
     source_bytes: int
     source_bytes_committed: int
     dataset_bytes: int
+    """Of the committed data files."""
     damaged_objects: int
     records: RecordCounts
     filtered_by: dict[str, int]
     transfer: dict[str, TransferCounts]
+    """By link, of what is committed."""
     by_source: dict[str, SourceSurvey]
     splits: dict[str, SplitSums]
     failed_by_kind: dict[str, int]
@@ -72,10 +70,14 @@ class Survey:
     nulled_by: dict[str, int] = field(default_factory=dict)
     truncated_by: dict[str, int] = field(default_factory=dict)
     unfit: tuple[Unfit, ...] = ()
+    """Files in the place of commit records that stand for no shard, UNFIT_CAP at most of `unfit_total`."""
     unfit_total: int = 0
     shards_blocked: int = 0
+    """Those of shards_left that cannot be committed while such a file lies in their place."""
     records_present: int = 0
+    """Files' worth of commit records, whatever they say."""
     undelivered: tuple[Undelivered, ...] = ()
+    """Sources with nothing left of whose records none was written or filtered."""
 
     @property
     def shards_to_haul(self) -> int:

@@ -14,8 +14,10 @@ from skyhaul_connectors.transfer.snapshot import LEAST_LOW_WATER, LOW_WATER_SECO
 
 
 class Room:
-    """The spool's limit. Bytes. starved: looks at which a segment waited for room while there was nothing
-    else to ask for."""
+    """The spool's limit, in bytes.
+
+    Attributes:
+        starved: Looks at which a segment waited for room while there was nothing else to ask for."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -33,8 +35,9 @@ class _Fed:
 
 
 class Feeder:
-    """Feeds one source's scheduler. What is whole leaves the spool in order, at once: encoding costs no
-    time here."""
+    """Feeds one source's scheduler.
+
+    What is whole leaves the spool in order, at once: encoding costs no time here."""
 
     def __init__(self, scheduler: SourceScheduler, shards: Sequence[Sequence[Segment]], room: Room) -> None:
         self._scheduler = scheduler

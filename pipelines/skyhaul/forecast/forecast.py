@@ -63,8 +63,14 @@ def forecast(
 ) -> Outlook:
     """What of the job is not committed yet, begun at `start` (Unix seconds) and run with `--wait`, or again
     whenever a contact opens. Without a plan in the dataset the sources are listed (`progress` is told of
-    objects and bytes), and nothing is written to the dataset. Raises UsageError (nothing says how fast a
-    link is), PlanMismatch, CarriageError, StorageError, PlanDamaged."""
+    objects and bytes), and nothing is written to the dataset.
+
+    Raises:
+        UsageError: Nothing says how fast a link is.
+        PlanMismatch: The plan that is there is another one.
+        CarriageError: A source cannot be read.
+        StorageError: The storage fails otherwise.
+        PlanDamaged: The plan is not what was written."""
     job = loaded.job
     profiles = {name: stated_profile(job, name) for spec in job.sources.values() for name in spec.via}
     if not profiles:
@@ -91,7 +97,10 @@ def forecast(
 
 
 class _Forecast:
-    """One forecast on its way. left: what goes over links."""
+    """One forecast on its way.
+
+    Args:
+        left: What goes over links."""
 
     def __init__(
         self,

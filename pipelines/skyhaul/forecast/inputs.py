@@ -52,7 +52,9 @@ def is_dated(profile: LinkProfile) -> bool:
 
 def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str, int]:
     """By link: bytes that count in the cycle of `at`, as the ledger has it, which may not be there yet.
-    Raises StorageError."""
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     metered = {name: link for name, link in terms.items() if link.metered}
     path = ledger_path(job, os.environ) if metered else None
     if path is None or not path.exists():

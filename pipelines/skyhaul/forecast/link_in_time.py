@@ -40,17 +40,19 @@ class Limit(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class SimulatedLink:
-    """profile: as its capacity is reckoned with. outage_lost, contact_lost: seconds that each interruption
-    costs when it is over. used: bytes that count towards the cap already; wire: bytes that count for each
-    of payload."""
+    """A link of a simulated haul."""
 
     name: str
     profile: LinkProfile
+    """As its capacity is reckoned with."""
     outage_lost: float = 0.0
     contact_lost: float = 0.0
+    """Seconds that each interruption costs when it is over; `outage_lost` likewise, of outages."""
     terms: LinkTerms = PLAIN_TERMS
     used: int = 0
+    """Bytes that count towards the cap already."""
     wire: float = 1.0
+    """Bytes that count for each of payload."""
 
 
 class LinkInTime:

@@ -32,15 +32,17 @@ _FROM, _TO = 0.3, 0.85
 
 @dataclass(frozen=True, slots=True)
 class LinkShares:
-    """One source over its links. shares: link -> payload over capacity (headers included) while all goes
-    well. overhead: seconds that start and end cost beyond that. wire: bytes on the wire over payload.
-    connections: the most that were open."""
+    """One source over its links."""
 
     shares: Mapping[str, float]
+    """Link -> payload over capacity (headers included) while all goes well."""
     overhead: float
+    """Seconds that start and end cost beyond that."""
     wire: Mapping[str, float]
+    """Bytes on the wire over payload."""
     resent: Mapping[str, float]
     connections: int
+    """The most that were open."""
     spool_full: bool
 
 
@@ -144,8 +146,9 @@ def outage_lengths(profile: LinkProfile, within: float) -> list[float]:
 
 
 def contact_gaps(profile: LinkProfile) -> list[float]:
-    """Seconds of three gaps between contacts; none without a contact plan. Longer ones than a minute are
-    like one of a minute."""
+    """Seconds of three gaps between contacts; none without a contact plan.
+
+    Longer ones than a minute are like one of a minute."""
     if profile.contacts is None:
         return []
     ordered = sorted(profile.contacts.contacts, key=lambda contact: contact.start)

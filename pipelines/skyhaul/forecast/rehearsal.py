@@ -34,13 +34,13 @@ _NEVER = 1e12
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a rehearsal hauls of one source: segments by shard. secure: its connections cost a TLS
-    handshake."""
+    """What a rehearsal hauls of one source: segments by shard."""
 
     source: str
     shards: Sequence[Sequence[Segment]]
     max_connections: int
     secure: bool = False
+    """Its connections cost a TLS handshake."""
 
 
 @dataclass(slots=True)
@@ -55,14 +55,17 @@ class LinkTrack:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """took: seconds until all had arrived, or until the limit. whole: it was not the limit.
-    connections: the most that were open at once. spool_full: the spool's limit held the transfer up."""
+    """What a rehearsal came to."""
 
     took: float
+    """Seconds until all had arrived, or until the limit."""
     whole: bool
+    """It was not the limit."""
     links: Mapping[str, LinkTrack]
     connections: int
+    """The most that were open at once."""
     spool_full: bool
+    """The spool's limit held the transfer up."""
 
 
 def rehearse(

@@ -17,8 +17,10 @@ _PIECE = memoryview(bytes(256 * 1024))
 
 
 class SilentSource:
-    """Implements Source. Where the time goes in a rehearsal is the link's business alone: a server that
-    is slow itself is not foreseen."""
+    """Implements Source.
+
+    Where the time goes in a rehearsal is the link's business alone: a server that is slow itself is not
+    foreseen."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -26,28 +26,35 @@ _TELLING = (Limit.OUTAGES, Limit.CAP, Limit.HOURS, Limit.CONTACTS)
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSource:
-    """bytes to fetch; shares: link -> payload over the link's capacity that it reaches alone; overhead:
-    seconds of start and end."""
+    """A source of a simulated haul."""
 
     name: str
     bytes: int
+    """To fetch."""
     shares: Mapping[str, float]
+    """Link -> payload over the link's capacity that it reaches alone."""
     overhead: float = 0.0
+    """Seconds of start and end."""
 
 
 @dataclass(slots=True)
 class Simulated:
-    """One seed's haul. took: seconds until the last source is done, math.inf where one never is.
-    done: by source. payload: bytes by link; cost: of links with a price. left: bytes that never come.
-    spent: source -> what it waited for, in seconds. steps: how many strides it took."""
+    """One seed's haul."""
 
     took: float = 0.0
+    """Seconds until the last source is done, math.inf where one never is."""
     done: dict[str, float] = field(default_factory=dict)
+    """By source."""
     payload: dict[str, float] = field(default_factory=dict)
+    """Bytes by link."""
     cost: dict[str, float] = field(default_factory=dict)
+    """Of links with a price."""
     left: float = 0.0
+    """Bytes that never come."""
     spent: dict[str, dict[Limit, float]] = field(default_factory=dict)
+    """Source -> what it waited for, in seconds."""
     steps: int = 0
+    """How many strides it took."""
 
 
 def simulate(
@@ -59,7 +66,13 @@ def simulate(
     deadline: float | None = None,
 ) -> Simulated:
     """The haul of all `sources`, begun at `epoch` (Unix seconds), under one seed of the links' luck.
-    deadline: seconds after the epoch; what overflow links are for."""
+
+    Args:
+        sources: What is to be hauled, each over its links.
+        links: The links, with their terms.
+        seed: Of the links' luck: equal seeds give equal hauls.
+        epoch: When it begins, in Unix seconds.
+        deadline: Seconds after the epoch; what overflow links are for."""
     state = {link.name: LinkInTime(link, seed, epoch) for link in links}
     left = {source.name: float(source.bytes) for source in sources}
     due = math.inf if deadline is None else epoch + deadline
@@ -107,7 +120,13 @@ def simulate(
 def _carrying(
     source: SimulatedSource, links: Mapping[str, LinkInTime], at: float, needed: bool
 ) -> frozenset[str]:
-    """The links that carry for the source now, by their roles. needed: of overflow links."""
+    """The links that carry for the source now, by their roles.
+
+    Args:
+        source: The source.
+        links: Link -> how it is now.
+        at: Seconds since the epoch of the haul.
+        needed: Of overflow links."""
     roles: dict[str, set[str]] = {"primary": set(), "overflow": set(), "last-resort": set()}
     for name in source.shares:
         roles[links[name].role].add(name)

@@ -53,8 +53,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
-    """The result of `main`, run on a virtual loop. What a callback raised is raised here: a loop would
-    only log it."""
+    """The result of `main`, run on a virtual loop.
+
+    What a callback raised is raised here: a loop would only log it."""
     escaped: list[BaseException] = []
 
     def remember(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

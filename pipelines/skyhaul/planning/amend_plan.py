@@ -54,10 +54,11 @@ _OUTCOMES: Mapping[str | None, Outcome] = {
 
 
 def amend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
-    """Amend the plan, and clear the failures of the shards that were amended. New objects are listed, and not
-    planned. Where no shard is concerned, nothing is written. The job's spool is held all the while. Raises
-    what `extend_plan` does, UsageError while a haul of this dataset runs with the job's spool, and
-    PlanMismatch where a haul elsewhere commits a shard that is being amended."""
+    """Amend the plan, and clear the failures of the shards that were amended.
+
+    New objects are listed, and not planned. Where no shard is concerned, nothing is written. The job's spool
+    is held all the while. Raises what `extend_plan` does, UsageError while a haul of this dataset runs with
+    the job's spool, and PlanMismatch where a haul elsewhere commits a shard that is being amended."""
     sync_inherited(store)
     with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
         return amend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)

@@ -15,9 +15,10 @@ from skyhaul_schemas.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class SourceFormat:
-    """How one source is decoded. format: its name, or None for each object's suffix to decide."""
+    """How one source is decoded."""
 
     format: str | None
+    """Its name, or None for each object's suffix to decide."""
     settings: DecodeSettings
 
 

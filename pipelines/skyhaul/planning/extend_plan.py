@@ -24,10 +24,14 @@ from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
 
 
 def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
-    """Plan what is new as a further generation; objects that changed or vanished are listed, and stay as
-    they were planned, as do images whose side-car came late. Where nothing is new, nothing is written. Raises
-    UsageError (no plan, another job, other encoders), PlanMismatch, CarriageError (a source cannot be
-    listed), StorageError."""
+    """Plan what is new as a further generation; objects that changed or vanished are listed, and stay as they
+    were planned, as do images whose side-car came late. Where nothing is new, nothing is written.
+
+    Raises:
+        UsageError: No plan, another job, other encoders.
+        PlanMismatch: The plan that is there is another one.
+        CarriageError: A source cannot be listed.
+        StorageError: The storage fails otherwise."""
     sync_inherited(store)
     with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
         return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)

@@ -23,7 +23,10 @@ from skyhaul_schemas.printable import printable
 
 def encoder_fingerprint(decoders: Iterable[Decoder], rules: Iterable[TransformSpec] = ()) -> dict[str, str]:
     """Encoder or library -> version, of the shard writer, of Arrow, of `decoders` and of the transforms that
-    `rules` declare, by name. Raises UsageError where a library is not installed."""
+    `rules` declare, by name.
+
+    Raises:
+        UsageError: Where a library is not installed."""
     found = {
         "skyhaul.dealing": str(DEALING_VERSION),
         "skyhaul.shards": str(ENCODER_VERSION),

@@ -31,8 +31,13 @@ SECRET_LENGTH = 8
 
 def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanHeader:
     """Plan `loaded` into `store` and return the plan's header; where there is a plan of this job already,
-    return that one's. Raises UsageError (bad options, empty selection, unwritable dataset), PlanMismatch
-    (another plan is there), CarriageError (a source cannot be listed), StorageError."""
+    return that one's.
+
+    Raises:
+        UsageError: Bad options, empty selection, unwritable dataset.
+        PlanMismatch: Another plan is there.
+        CarriageError: A source cannot be listed.
+        StorageError: The storage fails otherwise."""
     if Plan.exists(store):
         sync_inherited(store)
         with closing(Plan.open(store)) as plan:
@@ -49,8 +54,12 @@ def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | No
 
 
 def settled_plan(loaded: LoadedJob, store: DatasetStore) -> Plan:
-    """The plan in `store`, whose tables are its own. Raises UsageError where there is none, PlanDamaged,
-    StorageError."""
+    """The plan in `store`, whose tables are its own.
+
+    Raises:
+        UsageError: Where there is none.
+        PlanDamaged: The plan is not what was written.
+        StorageError: The storage fails otherwise."""
     plan = Plan.open(store)
     try:
         mixed = settle_plan(plan, store, Path(loaded.job.spool))
@@ -117,7 +126,14 @@ def plan_sources(
     *,
     progress: Progress | None = None,
 ) -> PlanHeader:
-    """`make_plan` for sources that are open; patterns: see `selections`."""
+    """`make_plan` for sources that are open.
+
+    Args:
+        loaded: The job file.
+        patterns: See `selections`.
+        sources: Source -> the open source.
+        store: Where the plan goes.
+        progress: Called now and then."""
     refuse_foreign(store)
     store.probe()
     probe_spool(Path(loaded.job.spool))

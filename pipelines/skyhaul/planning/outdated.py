@@ -40,7 +40,10 @@ def clear_outdated(plan: Plan, store: DatasetStore) -> None:
 def set_outdated_aside(plan: Plan, store: DatasetStore, only: Iterable[int] | None = None) -> Iterator[str]:
     """Set aside what is of amended shards as they were before (of the shards `only`, if any): commit records,
     whose files follow when the shard is committed anew, and files beside one that is committed anew. A line
-    for people for each. Raises StorageError."""
+    for people for each.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     by_group: dict[int, list[int]] = {}
     for shard in plan.amended() if only is None else only:
         by_group.setdefault(layout.group_of(shard), []).append(shard)

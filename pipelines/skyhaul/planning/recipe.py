@@ -19,23 +19,28 @@ from skyhaul_schemas.plan import PlanHeader
 
 @dataclass(frozen=True)
 class Recipe:
-    """How bytes of a plan become shards. Sizes in bytes, uncompressed; plan: its digest; level: of the
-    codec, or None; splits: name -> share, by name; ceilings: source -> what it may reject;
-    rules: source -> the transforms of its records, its own and the job's."""
+    """How bytes of a plan become shards.
+
+    Sizes in bytes, uncompressed."""
 
     plan: str
+    """Its digest."""
     schema: str
     seed: int
     formats: Mapping[str, SourceFormat]
     splits: Mapping[str, float]
+    """Name -> share, by name."""
     row_group_size: int
     file_size: int
     codec: str
     level: int | None
+    """Of the codec, or None."""
     on_damage: str
     on_drift: str
     ceilings: Mapping[str, Ceiling]
+    """Source -> what it may reject."""
     rules: Mapping[str, tuple[TransformSpec, ...]] = field(default_factory=dict)
+    """Source -> the transforms of its records, its own and the job's."""
     _decoders: Decoders = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -43,8 +48,12 @@ class Recipe:
 
     @classmethod
     def of(cls, job: Job, header: PlanHeader) -> Recipe:
-        """The recipe of `job` under the plan with `header`. Builds the decoders that the plan needs, so
-        that bad options are found here. Raises UsageError."""
+        """The recipe of `job` under the plan with `header`.
+
+        Builds the decoders that the plan needs, so that bad options are found here.
+
+        Raises:
+            UsageError"""
         codec, level = job.shards.codec
         recipe = cls(
             plan=header.digest,
@@ -77,7 +86,9 @@ class Recipe:
 
     def transforms(self, source: str) -> list[Transform]:
         """The transforms of one shard of `source`, anew for each shard: some remember what they have seen.
-        Raises UsageError."""
+
+        Raises:
+            UsageError"""
         return _transforms(source, self.rules.get(source, ()), self.schema)
 
     def __getstate__(self) -> dict[str, Any]:

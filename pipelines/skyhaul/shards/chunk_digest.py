@@ -12,8 +12,10 @@ _BLOCK = 1 << 20
 
 
 class DigestedChunk:
-    """The ChunkBytes that a decoder gets. What it reads in order is digested on the way; `sha256()` reads
-    only what it left out, so a decoder that reads front to back costs no second read."""
+    """The ChunkBytes that a decoder gets.
+
+    What it reads in order is digested on the way; `sha256()` reads only what it left out, so a decoder that
+    reads front to back costs no second read."""
 
     def __init__(self, data: ChunkBytes) -> None:
         self._data = data
@@ -36,8 +38,9 @@ class DigestedChunk:
         return data
 
     def sha256(self) -> str:
-        """Hex digest of the chunk's own bytes, without look-ahead: of its ranges, one after the other. Raises
-        what `read` raises, and EOFError where the object is shorter than planned."""
+        """Hex digest of the chunk's own bytes, without look-ahead: of its ranges, one after the other.
+
+        Raises what `read` raises, and EOFError where the object is shorter than planned."""
         while self._next < self._end:
             if not self.read(self._next, min(_BLOCK, self._end - self._next)):
                 raise EOFError(self._next)

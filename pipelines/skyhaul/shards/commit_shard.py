@@ -33,21 +33,29 @@ def _no_check() -> None:
 
 @dataclass(slots=True)
 class CommitGuard:
-    """What a commit asks of the plan as it is now. check: raises PlanAmended where the shard is another one.
-    outdated: whether a record is of the shard as it was before an amendment. amended: whether there was one.
-    moved: file -> where it was set aside, as it grows."""
+    """What a commit asks of the plan as it is now."""
 
     check: Callable[[], None] = _no_check
+    """Raises PlanAmended where the shard is another one."""
     outdated: Callable[[CommitRecord], bool] = lambda record: False
+    """Whether a record is of the shard as it was before an amendment."""
     amended: bool = False
+    """Whether there was one."""
     moved: dict[str, str] = field(default_factory=dict)
+    """File -> where it was set aside, as it grows."""
 
 
 def commit_shard(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
 ) -> CommitRecord:
     """Publish `files`, then write `record`, which speaks of them; the record that stands, ours or an equal
-    one that was there. Raises CommitConflict, PlanAmended, DiskFull and StorageError."""
+    one that was there.
+
+    Raises:
+        CommitConflict: What stands there already says otherwise.
+        PlanAmended: An amendment has changed the shard meanwhile.
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
     guard = guard or CommitGuard()
     try:
         for finished in files:
@@ -105,8 +113,10 @@ def _put_back(store: DatasetStore, standing: CommitRecord, guard: CommitGuard) -
 
 
 def _withdraw(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> None:
-    """Take back a commit that an amendment has overtaken. Its files stay for the shard as it is now to set
-    aside; where that one is committed already, they go now. What fails here is found by the next haul."""
+    """Take back a commit that an amendment has overtaken.
+
+    Its files stay for the shard as it is now to set aside; where that one is committed already, they go now.
+    What fails here is found by the next haul."""
     with suppress(StorageError):
         standing = read_commit(store, record.shard)
         if standing is not None and standing.plan == record.plan:
@@ -118,8 +128,9 @@ def _withdraw(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> 
 
 
 def _set_record_aside(store: DatasetStore, shard: int, guard: CommitGuard) -> None:
-    """Set the record of a shard aside, if it is outdated. One in a sealed group stays: the next haul sees to
-    it."""
+    """Set the record of a shard aside, if it is outdated.
+
+    One in a sealed group stays: the next haul sees to it."""
     path = layout.commit_file(shard)
     with closing(CommitReader(store)) as reader, suppress(FileNotFoundError, ValidationError):
         data = reader.data(shard)

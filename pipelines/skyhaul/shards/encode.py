@@ -68,15 +68,28 @@ def encode_shard(
     the rejects, then the create-only commit record, so that a record never speaks of what is not there. A
     record that says the same stands already: that is success, and it is returned as it stands.
 
-    transfer: called once, for the commit record. started: UTC, RFC 3339. cancelled: asked between batches.
-    done_with: called when a chunk's bytes are needed no more by this attempt. before_publishing: called
-    when the files are ready; what it raises leaves nothing behind. settle: commits the files, or mends
-    a shard with them.
+    Args:
+        shard: The shard.
+        recipe: How the job reads and encodes.
+        open_chunk: Gives the bytes of a chunk.
+        store: The dataset.
+        transfer: Called once, for the commit record.
+        started: UTC, RFC 3339.
+        cancelled: Asked between batches.
+        done_with: Called when a chunk's bytes are needed no more by this attempt.
+        before_publishing: Called when the files are ready; what it raises leaves nothing behind.
+        ceiling: What the source may reject; None: whatever it does.
+        settle: Commits the files, or mends a shard with them.
+        transforms: The source's rules, in their order.
 
-    Raises CarriageError and StorageError from the chunks, DiskFull and StorageError of the dataset,
-    DecodeError where the job says `fail`, TooManyRejects above `ceiling`, CommitConflict, and
-    Interrupted once `cancelled`.
-    """
+    Raises:
+        CarriageError: From the chunks.
+        DiskFull: The dataset's disk has no room left.
+        StorageError: From the chunks, or of the dataset.
+        DecodeError: Where the job says `fail`.
+        TooManyRejects: Above `ceiling`.
+        CommitConflict: What stands there already says otherwise.
+        Interrupted: Once `cancelled`."""
     rows = ShardRows(store, shard.number, recipe, transforms)
     watch = RejectWatch(shard, ceiling)
     rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
@@ -172,8 +185,9 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
 
 
 def _hold(chunk: Chunk, sha256: str) -> None:
-    """What was decoded is what the source's list states, where that is known of just these bytes. The check
-    before decoding read them once; the disk has given them out again since."""
+    """What was decoded is what the source's list states, where that is known of just these bytes.
+
+    The check before decoding read them once; the disk has given them out again since."""
     obj = chunk.object
     kind, _, stated = (obj.checksum or "").partition(":")
     whole = list(chunk.ranges) == [(0, obj.size)] and not chunk.skipped

@@ -28,8 +28,13 @@ def repair_shard(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
 ) -> CommitRecord:
     """Replace what is broken of the shard by the `files` that `record` speaks of; the record that stands.
-    Raises ReplayDiffers, PlanAmended, StorageError. A shard without a commit record of its own is
-    committed."""
+
+    A shard without a commit record of its own is committed.
+
+    Raises:
+        ReplayDiffers: What was hauled anew is not what was committed; nothing was replaced.
+        PlanAmended: An amendment has changed the shard meanwhile.
+        StorageError: The storage fails otherwise."""
     guard = guard or CommitGuard()
     try:
         standing = read_commit(store, record.shard)

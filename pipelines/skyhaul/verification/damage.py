@@ -30,20 +30,28 @@ from skyhaul_schemas.plan import Shard
 
 @dataclass(frozen=True, slots=True)
 class BrokenFile:
-    """shard: None where it is of none. haul: whether the shard has to be hauled again to put it right;
-    else it was set aside at once."""
+    """A file that is broken, or that lies where it should not."""
 
     shard: int | None
+    """None where it is of none."""
     path: str
     fault: str
     haul: bool = True
+    """Whether the shard has to be hauled again to put it right; else it was set aside at once."""
 
 
 def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = frozenset()) -> list[BrokenFile]:
     """Set aside what needs no hauling to be told from what stands: sealed files that do not, once the records
     in them that do are files of their own again; commit records of no shard of the plan; failure and run
-    records that cannot be read; data files and rejects that no commit speaks of. What was set aside. only:
-    commit records of these shards, if any. Raises StorageError."""
+    records that cannot be read; data files and rejects that no commit speaks of. What was set aside.
+
+    Args:
+        plan: The plan.
+        store: The dataset.
+        only: Commit records of these shards, if any.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     gone: list[BrokenFile] = []
     validator = CommitValidator(plan)
     for group in validated_groups(plan, store):
@@ -181,8 +189,17 @@ def broken_files(
 ) -> Iterator[BrokenFile]:
     """Commit records in the place of shards of the plan for which they do not stand, or of other bytes than
     are planned for these; and broken files of those that stand (`only` of these shards, if any); every file
-    is read. read: called with the bytes just digested. mended: they were written anew just now. Raises
-    StorageError."""
+    is read.
+
+    Args:
+        plan: The plan.
+        store: The dataset.
+        read: Called with the bytes just digested.
+        only: These shards alone, if there are any.
+        mended: They were written anew just now.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     for group in validated_groups(plan, store):
         for unfit in group.unfit:
             if unfit.planned and unfit.shard is not None and (not only or unfit.shard in only):

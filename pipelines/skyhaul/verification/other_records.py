@@ -19,7 +19,10 @@ from skyhaul_schemas.self_digest import check_digest
 
 def check_other_records(store: DatasetStore, validator: CommitValidator, report: VerifyReport) -> None:
     """Add findings for commit records and sealed files beyond the plan or of no proper name, and for failure
-    records, run records and a certificate that are not as they were written. Raises StorageError."""
+    records, run records and a certificate that are not as they were written.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     beyond = f"the plan ends with shard {validator.shards - 1}"
     for group, _ in committed_groups(store):
         for path in store.list(f"{layout.COMMITS}/{group:04d}"):

@@ -44,9 +44,17 @@ class RowsCheck:
         slack: int = 0,
         truncated: TruncatedImages | None = None,
     ) -> None:
-        """slack: how far behind its record's first byte a row may be placed (readings of a wide table lie
-        one byte apart), so that a record at a chunk's end may have rows behind that end. truncated: is told
-        of the rows that are right."""
+        """Take in what the plan says of the shard.
+
+        Args:
+            store: The dataset.
+            shard: The shard.
+            rule: Deals hashes to splits.
+            seed: The job's, which splits are dealt by.
+            report: Takes the findings.
+            slack: How far behind its record's first byte a row may be placed (readings of a wide table lie
+                one byte apart), so that a record at a chunk's end may have rows behind that end.
+            truncated: Is told of the rows that are right."""
         self._store = store
         self._shard = shard
         self._rule = rule
@@ -78,8 +86,9 @@ class RowsCheck:
         self._versions = pa.array([versions[name] for name in names], pa.string())
 
     def check(self, path: str, split: str | None) -> bool:
-        """Read all pages of one file, and check its rows unless `split` is None (rejects). Whether all are
-        right; the finding names the first rows that are not."""
+        """Read all pages of one file, and check its rows unless `split` is None (rejects).
+
+        Whether all are right; the finding names the first rows that are not."""
         with self._store.open_input(path) as file:
             row = 0
             batches = _batches(file, path)

@@ -33,9 +33,18 @@ Progress = Callable[[VerifyReport], None]
 
 
 def verify_dataset(store: DatasetStore, *, deep: bool, progress: Progress | None = None) -> VerifyReport:
-    """Prove the dataset in `store`, reading only it. deep: read every page and check every row. Memory holds
-    one shard's chunks, and a group's commit records and file names. Raises UsageError where there is no plan,
-    StorageError."""
+    """Prove the dataset in `store`, reading only it.
+
+    Memory holds one shard's chunks, and a group's commit records and file names.
+
+    Args:
+        store: The dataset.
+        deep: Read every page and check every row.
+        progress: Called now and then.
+
+    Raises:
+        UsageError: Where there is no plan.
+        StorageError: The storage fails otherwise."""
     report = VerifyReport(pages_read=deep)
     try:
         with closing(Plan.open(store)) as plan:

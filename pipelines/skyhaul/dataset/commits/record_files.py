@@ -40,7 +40,9 @@ def same_commit(standing: bytes, ours: bytes) -> bool:
 
 def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
     """Commit a shard whose files are in place; the record that stands, ours or an equal one that was there.
-    Raises CommitConflict where a record says otherwise."""
+
+    Raises:
+        CommitConflict: Where a record says otherwise."""
     path = layout.commit_file(record.shard)
     record = record.kept()
     data = record.to_line()
@@ -155,8 +157,9 @@ def recorded_numbers(store: DatasetStore) -> Iterator[int]:
 
 
 def committed_groups(store: DatasetStore) -> Iterator[tuple[int, bool]]:
-    """(group, whether it is sealed) of the groups with commits, rising. One that is sealed meanwhile may be
-    told of as it was: `recorded_in` and `CommitReader` know."""
+    """(group, whether it is sealed) of the groups with commits, rising.
+
+    One that is sealed meanwhile may be told of as it was: `recorded_in` and `CommitReader` know."""
     folders = {int(name) for name in store.folders(layout.COMMITS) if name.isdecimal()}
     sealed = set(sealed_groups(store))
     for group in sorted(folders | sealed):

@@ -42,8 +42,12 @@ _RECORD = re.compile(rb'\{"shard":[^\n]{1,16777216}\}\n')
 
 
 class SealedGroup:
-    """The group as it lies in `store`. Raises FileNotFoundError where it is not sealed, RecordDamaged where
-    it is not what was written, StorageError."""
+    """The group as it lies in `store`.
+
+    Raises:
+        FileNotFoundError: Where it is not sealed.
+        RecordDamaged: Where it is not what was written.
+        StorageError: The storage fails otherwise."""
 
     def __init__(self, store: DatasetStore, group: int) -> None:
         self.group = group
@@ -81,8 +85,11 @@ class SealedGroup:
         return self.records_near(shard)[shard]
 
     def records_near(self, shard: int) -> dict[int, bytes]:
-        """The commit records of `shard` and some others, which lie beside it. Raises RecordDamaged,
-        StorageError."""
+        """The commit records of `shard` and some others, which lie beside it.
+
+        Raises:
+            RecordDamaged: A record or sealed file is not what was written.
+            StorageError: The storage fails otherwise."""
         found = self._rows((shard - layout.shards_of(self.group).start) // _ROWS_A_GROUP)
         if shard not in found:
             raise self._damaged(f"it does not hold shard {shard}")
@@ -142,8 +149,10 @@ class SealedGroup:
 
 
 def salvaged(store: DatasetStore, group: int) -> dict[int, bytes]:
-    """What of a sealed file can still be read, by shard, to be judged. Raises StorageError where the storage
-    fails rather than the file."""
+    """What of a sealed file can still be read, by shard, to be judged.
+
+    Raises:
+        StorageError: Where the storage fails rather than the file."""
     found: dict[int, bytes] = {}
     try:
         with store.open_input(layout.sealed_file(group)) as file:
@@ -196,8 +205,13 @@ def is_sealed(store: DatasetStore, group: int) -> bool:
 
 
 def write_sealed(store: DatasetStore, records: Mapping[int, bytes], sums: GroupSums) -> NewFile:
-    """The file of a full group, finished under a temporary name. Equal records give equal bytes.
-    Raises DiskFull or StorageError."""
+    """The file of a full group, finished under a temporary name.
+
+    Equal records give equal bytes.
+
+    Raises:
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
     numbers = sorted(records)
     table = pa.table([numbers, [records[number] for number in numbers]], schema=SCHEMA)
     file = store.files.create(store.temp_path(".parquet"))

@@ -25,7 +25,15 @@ from skyhaul_schemas.errors import CommitConflict, RecordDamaged
 
 def seal_full_groups(plan: Planned, store: DatasetStore, stop: Callable[[], bool] = lambda: False) -> int:
     """Seal every group that is full, and remove what an interrupted sealing left; how many were sealed.
-    stop: asked before each group. Raises CommitConflict, StorageError."""
+
+    Args:
+        plan: The plan.
+        store: The dataset.
+        stop: Asked before each group.
+
+    Raises:
+        CommitConflict: What stands there already says otherwise.
+        StorageError: The storage fails otherwise."""
     validator = CommitValidator(plan)
     folders = [int(name) for name in store.folders(layout.COMMITS) if name.isdecimal()]
     known = set(sealed_groups(store))
@@ -42,7 +50,11 @@ def seal_full_groups(plan: Planned, store: DatasetStore, stop: Callable[[], bool
 
 def seal_group(validator: CommitValidator, store: DatasetStore, group: int) -> bool:
     """Seal `group` if each of its shards has a commit record that `judge` finds nothing against; whether it
-    is sealed now. Raises CommitConflict where it was sealed with other records, StorageError."""
+    is sealed now.
+
+    Raises:
+        CommitConflict: Where it was sealed with other records.
+        StorageError: The storage fails otherwise."""
     numbers = list(numbers_in(store, layout.COMMITS, group))
     if numbers != list(layout.shards_of(group)):
         if is_sealed(store, group):
@@ -101,8 +113,10 @@ def _clear(store: DatasetStore, group: int) -> None:
 
 
 def _remove(store: DatasetStore, numbers: Iterable[int]) -> None:
-    """Remove records that the sealed file holds. Who put it there may have been killed before its name was
-    synced: a power cut could take the name, and leave the removals."""
+    """Remove records that the sealed file holds.
+
+    Who put it there may have been killed before its name was synced: a power cut could take the name, and
+    leave the removals."""
     store.sync_folder(layout.SEALED)
     for _ in each(store, numbers, lambda shard: store.remove(layout.commit_file(shard))):
         pass
@@ -110,8 +124,11 @@ def _remove(store: DatasetStore, numbers: Iterable[int]) -> None:
 
 def unseal_group(store: DatasetStore, group: int, without: Collection[int]) -> str | None:
     """Give the shards of a sealed group records of their own again, but for those `without`, and set the
-    sealed file aside. Its name there; None: another process was first. Raises CommitConflict,
-    StorageError."""
+    sealed file aside. Its name there; None: another process was first.
+
+    Raises:
+        CommitConflict: What stands there already says otherwise.
+        StorageError: The storage fails otherwise."""
     path = layout.sealed_file(group)
     try:
         digest = store.digest(path)

@@ -39,16 +39,18 @@ _BEGINNING = re.compile(rb'\{"shard":(\d{1,9}),"plan":"([0-9a-f]{64})","source":
 
 @dataclass(slots=True)
 class Group:
-    """The commit records of one group. sums: of a sealed group that stands as a whole, whose records are not
-    read; else `records` has those that stand. present: files' worth of shards, whatever they say. blocked:
-    shards of the plan that cannot be committed for what is unfit."""
+    """The commit records of one group."""
 
     number: int
     sums: GroupSums | None = None
+    """Of a sealed group that stands as a whole, whose records are not read; else `records` has those that
+    stand."""
     records: dict[int, CommitRecord] = field(default_factory=dict)
     unfit: list[Unfit] = field(default_factory=list)
     present: int = 0
+    """Files' worth of shards, whatever they say."""
     blocked: set[int] = field(default_factory=set)
+    """Shards of the plan that cannot be committed for what is unfit."""
 
 
 def validated_groups(plan: Planned, store: DatasetStore) -> Iterator[Group]:
@@ -70,7 +72,16 @@ def validated_groups(plan: Planned, store: DatasetStore) -> Iterator[Group]:
 
 
 def validated_group(validator: CommitValidator, store: DatasetStore, number: int, *, sealed: bool) -> Group:
-    """One group. sealed: whether it was seen to be. Raises StorageError."""
+    """One group.
+
+    Args:
+        validator: Holds records against the plan.
+        store: The dataset.
+        number: The group's number.
+        sealed: Whether it was seen to be.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     group = Group(number)
     if sealed and _validate_sealed(validator, store, group):
         _validate_beside(store, group)
@@ -135,8 +146,9 @@ def _read(store: DatasetStore, shard: int) -> bytes | Fault | None:
 
 
 def _validate_sealed(validator: CommitValidator, store: DatasetStore, group: Group) -> bool:
-    """Whether the group's sealed file stands as a whole. Where it does not, that is noted, and the records in
-    it that stand by themselves are taken."""
+    """Whether the group's sealed file stands as a whole.
+
+    Where it does not, that is noted, and the records in it that stand by themselves are taken."""
     span = layout.shards_of(group.number)
     path = layout.sealed_file(group.number)
     rows: Mapping[int, bytes] = {}
@@ -190,8 +202,11 @@ def committed_shards(plan: Planned, store: DatasetStore) -> ShardSet:
 
 
 def valid_commits(plan: Planned, store: DatasetStore) -> Iterator[CommitRecord]:
-    """The commit records that stand, by shard; a group is held at a time. Raises RecordDamaged for a sealed
-    group whose rows are not as its footer says, StorageError."""
+    """The commit records that stand, by shard; a group is held at a time.
+
+    Raises:
+        RecordDamaged: For a sealed group whose rows are not as its footer says.
+        StorageError: The storage fails otherwise."""
     validator = CommitValidator(plan)
     for group in validated_groups(plan, store):
         yield from records_of(validator, store, group)

@@ -38,9 +38,10 @@ class Planned(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a commit record or a sealed file does not stand. code: its kind, for scripts; verify's too."""
+    """Why a commit record or a sealed file does not stand."""
 
     code: str
+    """Its kind, for scripts; verify's too."""
     why: str
 
 
@@ -54,14 +55,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """A file that is where a commit record or a sealed group would be, and does not stand. shard: the one
-    that its name states. planned: whether a shard of the plan cannot be committed while it lies there."""
+    """A file that is where a commit record or a sealed group would be, and does not stand."""
 
     code: str
     path: str
     shard: int | None
+    """The one that its name states."""
     why: str
     planned: bool
+    """Whether a shard of the plan cannot be committed while it lies there."""
 
     def __str__(self) -> str:
         return f"{self.path} stands for no shard: {self.why}"
@@ -142,8 +144,9 @@ _SPLIT = re.compile(r"data/\d{4,}/([a-z][a-z0-9_]*)-\d{7,}-\d{3,}\.parquet")
 
 
 def own_faults(record: CommitRecord) -> Iterator[tuple[str, str]]:
-    """(kind, what is wrong) of whatever no haul writes; the kinds are those of verify's findings. A record
-    without a digest, written before there was one, may have rotted into it."""
+    """(kind, what is wrong) of whatever no haul writes; the kinds are those of verify's findings.
+
+    A record without a digest, written before there was one, may have rotted into it."""
     for message in _misnamed(record):
         yield "file-misnamed", message
     written = sum(file.rows for file in record.files)

@@ -105,11 +105,17 @@ class RowSum:
 class Catalogue:
     """Objects in, in any order; objects out by source and path; chunks in; chunks out by source and key.
 
-    sources: names; they come out in the order of their UTF-8 bytes. spool: the folder for the database.
-    Raises UsageError where the spool cannot be used, DiskFull and StorageError. The plan's digest is of what
-    comes out, so that is held against what went in: at its end, an iteration raises StorageError where the
-    disk gave other rows back.
-    """
+    The plan's digest is of what comes out, so that is held against what went in: at its end, an iteration
+    raises StorageError where the disk gave other rows back.
+
+    Args:
+        sources: Names; they come out in the order of their UTF-8 bytes.
+        spool: The folder for the database.
+
+    Raises:
+        UsageError: Where the spool cannot be used.
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
 
     def __init__(self, sources: Iterable[str], spool: Path) -> None:
         self.sources = sorted(sources, key=str.encode)

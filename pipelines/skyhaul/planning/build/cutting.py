@@ -28,8 +28,13 @@ def name_of(obj: PinnedObject) -> str:
 
 
 def checked(objects: Iterable[PinnedObject], source: str) -> Iterator[PinnedObject]:
-    """`objects` of a listing, each fit for a plan. Names are no output names, so that odd ones pass; those
-    that could lead out of the source's root are refused. Raises UsageError."""
+    """`objects` of a listing, each fit for a plan.
+
+    Names are no output names, so that odd ones pass; those that could lead out of the source's root are
+    refused.
+
+    Raises:
+        UsageError"""
     for obj in objects:
         reason = _unfit(obj, source)
         if reason is not None:
@@ -63,10 +68,21 @@ def cut(
     spool_limit: int | None,
     read: Callable[[int, int], bytes],
 ) -> Iterator[Cut]:
-    """The chunks of `obj`: a partition of it. An object with a checksum of the whole is not cut, so that
-    it is proven where it is written, unless there are digests of its blocks too; then it is cut at borders of
-    blocks, where cutting reads no more than its first bytes. spool_limit: bytes, or None where objects are
-    read in place. Raises UsageError for a chunk that the spool cannot hold, and what `read` raises."""
+    """The chunks of `obj`: a partition of it.
+
+    An object with a checksum of the whole is not cut, so that it is proven where it is written, unless there
+    are digests of its blocks too; then it is cut at borders of blocks, where cutting reads no more than its
+    first bytes.
+
+    Args:
+        obj: The object.
+        decoder: Its decoder.
+        chunk_size: Bytes of a chunk at most, where the format can be cut there.
+        spool_limit: Bytes, or None where objects are read in place.
+        read: Gives (offset, length) of the object.
+
+    Raises:
+        UsageError: For a chunk that the spool cannot hold, and what `read` raises."""
     proven = obj.checksum is not None or obj.blocks is not None
     if obj.blocks is not None:
         chunk_size = max(1, chunk_size // obj.blocks.size) * obj.blocks.size

@@ -13,8 +13,10 @@ _TABLES = "CREATE TABLE groups (source TEXT, name TEXT, PRIMARY KEY (source, nam
 
 
 class LateSidecars:
-    """Tells new objects that come too late for their group. Reads the planned objects when it is first asked
-    of one that only adds to others, into an unnamed database of the spool as the catalogue is."""
+    """Tells new objects that come too late for their group.
+
+    Reads the planned objects when it is first asked of one that only adds to others, into an unnamed database
+    of the spool as the catalogue is."""
 
     def __init__(
         self,

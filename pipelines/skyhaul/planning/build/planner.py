@@ -46,8 +46,11 @@ _PROGRESS_EVERY = 512
 
 
 class Planner:
-    """The counts of a generation in the making, one step after the other. kind: as in PlanHeader. base: the
-    header of the plan that it goes on from, whose counts it takes over."""
+    """The counts of a generation in the making, one step after the other.
+
+    Args:
+        kind: As in PlanHeader.
+        base: The header of the plan that it goes on from, whose counts it takes over."""
 
     def __init__(
         self,
@@ -143,7 +146,12 @@ class Planner:
         return self._pinned
 
     def pin(self, obj: PinnedObject, table: NewTable, known: Known | None = None) -> Iterator[Cut]:
-        """Write the next object; its chunks. known: what was read of it ahead."""
+        """Write the next object; its chunks.
+
+        Args:
+            obj: The object.
+            table: Takes the object's row.
+            known: What was read of it ahead."""
         self._pinned += 1
         self._digest.add(obj)
         table.add(object_row(obj))

@@ -25,8 +25,9 @@ CHUNKS_A_SHARD = 20_000
 
 
 def deal_key(seed: int, obj: PinnedObject, offset: int, group: str | None = None) -> bytes:
-    """BLAKE2b, keyed with the seed (8 bytes, big-endian), of source, path and offset: 16 bytes. The objects
-    of a group have its name in their path's place, so that they come side by side."""
+    """BLAKE2b, keyed with the seed (8 bytes, big-endian), of source, path and offset: 16 bytes.
+
+    The objects of a group have its name in their path's place, so that they come side by side."""
     place = f"{obj.source}\0{obj.path if group is None else group}\0{offset}".encode()
     return hashlib.blake2b(place, digest_size=16, key=seed.to_bytes(8, "big")).digest()
 
@@ -38,9 +39,13 @@ def _alone(obj: PinnedObject) -> str | None:
 def deal(
     cuts: Iterable[Cut], target_size: int, first: int = 0, group_of: GroupOf = _alone
 ) -> Iterator[Chunk]:
-    """Number `cuts`, which come by source and then by key, from shard `first` on. A shard takes chunks of one
-    source while they fit into `target_size` (source bytes), but always one, and a group whole. Raises
-    UsageError for a group of more than GROUP_CAP."""
+    """Number `cuts`, which come by source and then by key, from shard `first` on.
+
+    A shard takes chunks of one source while they fit into `target_size` (source bytes), but always one, and a
+    group whole.
+
+    Raises:
+        UsageError: For a group of more than GROUP_CAP."""
     shard, index, filled = first - 1, 0, 0
     source: str | None = None
     for group in _groups(cuts, group_of):

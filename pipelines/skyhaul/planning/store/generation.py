@@ -46,8 +46,14 @@ Summary = tuple[int, str, int]
 
 
 class Generation:
-    """Generation `number` of the plan in `store`, after `previous`. Safe among threads; holds one open file
-    and a row group or two. Raises FileNotFoundError where there is none, PlanDamaged, StorageError."""
+    """Generation `number` of the plan in `store`, after `previous`.
+
+    Safe among threads; holds one open file and a row group or two.
+
+    Raises:
+        FileNotFoundError: Where there is none.
+        PlanDamaged: The plan is not what was written.
+        StorageError: The storage fails otherwise."""
 
     def __init__(self, store: DatasetStore, number: int, previous: PlanHeader | None) -> None:
         self.number = number

@@ -24,9 +24,15 @@ T = TypeVar("T")
 
 
 class Plan:
-    """The plan of a dataset. Safe among threads; holds an open file and a row group or two a generation.
+    """The plan of a dataset.
 
-    header: the last generation's, whose counts are those of the whole. generations: from the first on."""
+    Safe among threads; holds an open file and a row group or two a generation.
+
+    Args:
+        generations: From the first on.
+
+    Attributes:
+        header: The last generation's, whose counts are those of the whole."""
 
     def __init__(self, store: DatasetStore, generations: list[Generation]) -> None:
         self._store = store
@@ -68,8 +74,9 @@ class Plan:
         return self if self.is_current() else Plan.open(self._store)
 
     def still_holds(self, number: int) -> bool:
-        """Whether shard `number` is in the plan as it was when this plan was opened. Asks the store for a
-        further generation, and reads it where there is one."""
+        """Whether shard `number` is in the plan as it was when this plan was opened.
+
+        Asks the store for a further generation, and reads it where there is one."""
         if self.is_current():
             return True
         with closing(Plan.open(self._store)) as newer:
@@ -129,7 +136,11 @@ class Plan:
 
     def objects(self) -> Iterator[PinnedObject]:
         """The objects as they are planned now, each once, by the UTF-8 bytes of source and path; streamed.
-        One that is cut short stands as it was pinned. Raises PlanDamaged."""
+
+        One that is cut short stands as it was pinned.
+
+        Raises:
+            PlanDamaged: The plan is not what was written."""
         if len(self.generations) == 1:
             return self.generations[0].objects()
         return self._live_objects()

@@ -32,8 +32,14 @@ def refuse_foreign(store: DatasetStore) -> None:
 def publish(
     store: DatasetStore, objects: NewFile, shards: NewFile, text: str, header: PlanHeader
 ) -> PlanHeader:
-    """Move the two files into place, with the job file as written. Returns the header of the plan that
-    stands, which is an equal one where another process was first. Raises PlanMismatch, StorageError."""
+    """Move the two files into place, with the job file as written.
+
+    Returns:
+        The header of the plan that stands, which is an equal one where another process was first.
+
+    Raises:
+        PlanMismatch: The plan that is there is another one.
+        StorageError: The storage fails otherwise."""
     write_drafts(store, header, objects, job=text.encode())
     keep_job(store, UndecidedJob(text))
     try:
@@ -61,10 +67,21 @@ def publish_generation(
     header: PlanHeader,
     still_right: Callable[[], None] = lambda: None,
 ) -> None:
-    """Add a generation; it is there once its shards are. An equal one of another process is as good. A
-    certificate goes first: it is of the plan as it was. still_right: called at the last moment; what it
-    raises leaves the plan as it was. Raises PlanMismatch where another one was added meanwhile,
-    StorageError."""
+    """Add a generation; it is there once its shards are.
+
+    An equal one of another process is as good. A certificate goes first: it is of the plan as it was.
+
+    Args:
+        store: The dataset.
+        objects: The finished table of what is pinned.
+        dropped: The finished table of what is dropped; None for an extension.
+        shards: The finished table of the shards.
+        header: The generation's header.
+        still_right: Called at the last moment; what it raises leaves the plan as it was.
+
+    Raises:
+        PlanMismatch: Where another one was added meanwhile.
+        StorageError: The storage fails otherwise."""
     number = header.generation
     write_drafts(store, header, objects, dropped)
     store.remove(layout.CERTIFICATE)
@@ -90,8 +107,9 @@ class UndecidedJob(str):
 
 
 def keep_job(store: DatasetStore, text: str) -> None:
-    """Keep the job file as it was run, secrets unresolved: links may have changed since the plan. That of an
-    undecided plan is created, and replaces none."""
+    """Keep the job file as it was run, secrets unresolved: links may have changed since the plan.
+
+    That of an undecided plan is created, and replaces none."""
     data = text.encode()
     if isinstance(text, UndecidedJob):
         store.create_bytes(layout.JOB, data, same=lambda standing, ours: True)

@@ -24,8 +24,14 @@ _MAGIC = b"PAR1"
 
 
 class PlanTable:
-    """`file` as a table of `schema`. name: for messages. header: the JSON text that the file carries.
-    bounds: least and greatest `shard` of each row group, where there is such a column."""
+    """`file` as a table of `schema`.
+
+    Args:
+        name: For messages.
+
+    Attributes:
+        header: The JSON text that the file carries.
+        bounds: Least and greatest `shard` of each row group, where there is such a column."""
 
     def __init__(self, file: BinaryIO, schema: pa.Schema, name: str) -> None:
         self._name = name
