@@ -11,6 +11,7 @@ from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EX
 Result = Literal["held", "missed", "not made"]
 
 FORMAT = 1
+"""Form of certificate.json (docs/versions.md); people and scripts read it, skyhaul does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Certificate:
 
     def exit_code(self) -> int:
         """4 on any miss, then 75 while shards are left, then 3 for failed shards or damaged objects."""
+        # The worst first: a dataset that is not what it says is not made good by being hauled on.
         if self.missed:
             return EXIT_DAMAGE
         if self.shards_left:

@@ -25,5 +25,6 @@ def keep_certificate(store: DatasetStore, certificate: Certificate) -> None:
                 store.remove(layout.CERTIFICATE)
                 store.sync_folder(layout.CONTROL)
     else:
+        # For good: one that a power cut brought back would speak of what is no longer so.
         store.remove(layout.CERTIFICATE)
         store.sync_folder(layout.CONTROL)

@@ -24,6 +24,8 @@ JAVA_NEEDED = 17
 """The oldest Java that Spark 4 runs on."""
 
 _STDERR_KEPT = 64 * 1024
+"""Bytes of an engine's last words in which its error is looked for: Java's stack traces are long. Chosen, not
+measured."""
 
 
 class EngineFailed(Exception):
@@ -78,6 +80,7 @@ def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) ->
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
+            # A group of its own, which is ended as one.
             start_new_session=True,
         )
         try:
@@ -100,9 +103,12 @@ def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) ->
 
 
 def _environment(sandbox: Path) -> dict[str, str]:
+    # Everything that an engine might keep or fetch goes into the sandbox or is forbidden: a certificate that
+    # rests on a cache of yesterday, or on a network, says nothing of the files here.
     own = str(sandbox)
     return {
         **os.environ,
+        # HOME changes, and packages of the user's own would be looked for below the new one.
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": own,

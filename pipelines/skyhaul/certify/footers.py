@@ -64,7 +64,10 @@ def schema_fingerprint(arrow: pa.Schema, parquet: pq.ParquetSchema) -> str:
 
 _CRC = 4
 _I32 = 5
+"""Number of the field, and Thrift's compact type of it and of those before it."""
+
 _HEADER = 64
+"""Bytes that are read of a page's header: the field is behind three integers of six bytes at most."""
 
 
 def without_checksum(file: BinaryIO, footer: pq.FileMetaData) -> str | None:
@@ -73,6 +76,8 @@ def without_checksum(file: BinaryIO, footer: pq.FileMetaData) -> str | None:
         row_group = footer.row_group(group)
         for index in range(footer.num_columns):
             chunk = row_group.column(index)
+            # A dictionary comes before the pages that use it. One page a column chunk: one writer wrote them
+            # all.
             start = chunk.dictionary_page_offset or chunk.data_page_offset
             file.seek(start)
             if not states_checksum(file.read(_HEADER)):

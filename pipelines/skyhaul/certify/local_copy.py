@@ -15,6 +15,7 @@ from skyhaul_schemas.units import format_size
 
 CARD = "README.md"
 _BLOCK = 8 * 1024 * 1024
+"""Bytes that are copied at once. Chosen, not measured."""
 
 
 def on_local_disk(store: DatasetStore, folder: Path, size: int) -> Path:
@@ -31,6 +32,7 @@ def on_local_disk(store: DatasetStore, folder: Path, size: int) -> Path:
         StorageError: The storage fails otherwise."""
     if store.local_root is not None:
         return store.local_root
+    # Asked before, because the copy takes long where the dataset is far away.
     free = shutil.disk_usage(folder).free
     if free < size:
         raise DiskFull(

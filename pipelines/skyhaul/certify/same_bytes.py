@@ -26,10 +26,12 @@ from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.records import shard_schema
 
 _BATCH_ROWS = 997
+"""Rows of a batch: a prime, so that batches end elsewhere than those that the shard was written in."""
 
 
 def other_encoder(record: CommitRecord) -> str | None:
     """How this installation's encoder differs from the one that wrote the shard, or None."""
+    # Another version may write other bytes for equal rows, and that is no fault of the dataset.
     here = {"skyhaul.shards": str(ENCODER_VERSION), "pyarrow": pa.__version__}
     for name, version in here.items():
         wrote = record.versions.get(name, "none")

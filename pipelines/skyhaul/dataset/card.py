@@ -41,6 +41,7 @@ dataset = load_dataset("path/to/this/folder", split="{split}", streaming=True)
 def write_card(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> None:
     """Write or replace README.md, and croissant.json beside it. Raises StorageError."""
     store.replace_bytes(layout.CARD, card(plan, seen, job).encode())
+    # Both are made anew from plan and commit records by every run, and prove nothing.
     write_croissant(store, plan, seen, job)
 
 

@@ -18,7 +18,8 @@ from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.printable import printable
 
 _GROUPS_LOOKED_AT = 4
-"""Groups of shards in which the first reason is looked for: it only helps the reader."""
+"""Groups of shards in which the first reason is looked for: it only helps the reader. Chunks are
+dealt to shards by a hash, so that each shard is a sample of its source. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)

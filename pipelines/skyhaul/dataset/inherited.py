@@ -25,6 +25,7 @@ def sync_inherited(store: DatasetStore, *, files: bool = False) -> None:
 
     Raises:
         StorageError: The storage fails otherwise."""
+    # An object store has what it said it has; there is nothing to sync.
     if store.local_root is None:
         return
     try:

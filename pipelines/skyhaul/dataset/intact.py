@@ -13,6 +13,7 @@ from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.storage_errors import is_passing
 
 _BLOCK = 4 * 1024 * 1024
+"""Bytes that are read at once. Chosen, not measured."""
 
 
 def _unwatched(count: int) -> None:

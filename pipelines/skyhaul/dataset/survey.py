@@ -15,7 +15,8 @@ from skyhaul_schemas.commit import NO_RECORDS, RecordCounts, SplitSums, Transfer
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 
 UNFIT_CAP = 100
-"""Unfit records kept; more are only counted."""
+"""Unfit records kept; more are only counted: a folder of another dataset's records is one fault, not a
+million. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
     failed_by_source: dict[str, int] = {}
     bytes_failed: dict[str, int] = {}
     for failure in failures(plan, store):
+        # Of the shard as it was before an amendment, or of one that cannot be committed whatever comes of it.
         if plan.outdates(failure) or failure.shard in blocked:
             continue
         failed_by_kind[failure.kind] = failed_by_kind.get(failure.kind, 0) + 1

@@ -34,6 +34,8 @@ class Account:
 
     def look(self, at: float) -> None:
         terms = self.terms
+        # A cycle's price is the cap's and the steps' of that cycle: its costs are closed before the next
+        # begins.
         if terms.metered and at >= self._cycle_end:
             if self._begun:
                 self._close_cycle()
@@ -48,6 +50,7 @@ class Account:
         if terms.metered:
             changes += [self._cycle_end, terms.free.next_change(at)]
         self.until = max(min(changes), math.nextafter(at, math.inf))
+        # Floats do not add up to the last byte.
         self.spent = self.room() < 1.0
 
     def room(self) -> float:

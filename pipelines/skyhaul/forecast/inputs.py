@@ -56,6 +56,7 @@ def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str
     Raises:
         StorageError: The storage fails otherwise."""
     metered = {name: link for name, link in terms.items() if link.metered}
+    # Only looked at: a forecast writes nothing, and a ledger that is not there yet has counted nothing.
     path = ledger_path(job, os.environ) if metered else None
     if path is None or not path.exists():
         return {}
@@ -79,6 +80,7 @@ def plan_of(
             check_plan(loaded.job, plan.header)
             yield plan, store
         return
+    # Made elsewhere, because a plan in the dataset would bind the job that is only being asked about.
     with tempfile.TemporaryDirectory(prefix="skyhaul-estimate-") as folder:
         place = Path(folder)
         elsewhere = replace(

@@ -100,6 +100,7 @@ class Outlook:
         """When that is, to the second; None for never."""
         if math.isinf(seconds):
             return None
+        # A start far in the future, and two years more, may be beyond what a date can say.
         try:
             return datetime.fromtimestamp(self.start, UTC) + timedelta(seconds=round(seconds))
         except (OverflowError, ValueError):

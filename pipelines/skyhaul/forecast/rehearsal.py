@@ -24,12 +24,13 @@ from skyhaul_connectors.transfer.source_driver import SourceDriver
 from skyhaul_schemas.errors import SkyhaulError
 
 TICK = 0.05
-"""Seconds between two looks at what arrived."""
+"""Seconds between two looks at what arrived. Chosen, not measured."""
 
 STARVED = 0.1
-"""Share of the time from which on waiting for the spool's room counts."""
+"""Share of the time from which on waiting for the spool's room counts as a limit. Chosen, not measured."""
 
 _NEVER = 1e12
+"""Seconds of patience: what gives up in a haul would end a rehearsal without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ async def _rehearse(
     sample: Sample, profiles: Mapping[str, LinkProfile], seed: int, spool_limit: int, limit: float
 ) -> Rehearsed:
     loop = asyncio.get_running_loop()
+    # The loop's clock for everything, so that links, driver and feeder leap together.
     clock = MonotonicClock(0.0, monotonic=loop.time, wall=lambda: 0.0)
     inner = SilentSource(sample.source)
     lanes = [_lane(inner, SharedLink(name, profile, clock, seed=seed), sample.secure)

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from skyhaul.forecast.link_in_time import RESORT_AFTER, Limit, LinkInTime, Overflow, SimulatedLink
 
 HORIZON = 2 * 365 * 86400.0
-"""Seconds after which a haul is not waited for."""
+"""Seconds after which a haul is not waited for: two years. Chosen, not measured."""
 
 _ENOUGH = 0.5
 """Bytes below which a source has nothing left: floats do not add up to the last byte."""
 
-
 _TELLING = (Limit.OUTAGES, Limit.CAP, Limit.HOURS, Limit.CONTACTS)
+"""What a source is said to wait for where its links wait for several things: an outage ends by itself, and a
+cap or hours are the user's to change, before the sky is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ def simulate(
         if not active:
             break
         used = {name: state[name] for source in active for name in source.shares}
+        # Only links that an active source has: a link that nobody uses any more makes no strides.
         for link in used.values():
             link.look(at)
         carrying = {
@@ -147,6 +149,7 @@ def _next_change(
     until = HORIZON
     for name, link in links.items():
         until = min(until, link.until)
+        # A last resort comes in then, though nothing about the links themselves changes.
         if link.down_since is not None and link.down_since + RESORT_AFTER > at:
             until = min(until, link.down_since + RESORT_AFTER)
         flow = sum(flow for (_, via), flow in flows.items() if via == name)
@@ -158,6 +161,7 @@ def _next_change(
         rate = sum(flows.get((source.name, name), 0.0) for name in source.shares)
         if rate > 0:
             until = min(until, at + left[source.name] / rate)
+    # At least one float further, or a change that rounds to now would be found for ever.
     return until if until > at else math.nextafter(at, math.inf)
 
 
@@ -172,6 +176,8 @@ def _flows(
         wants = sorted(
             (source.shares[name], source.name) for source in active if name in carrying[source.name]
         )
+        # Max-min: the most that one source reaches alone is what the scheduler makes of the link; those that
+        # want least are served first, and what they leave goes to the others.
         free = max((share for share, _ in wants), default=0.0)
         for index, (share, source_name) in enumerate(wants):
             given = min(share, free / (len(wants) - index))

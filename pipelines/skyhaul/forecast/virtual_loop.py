@@ -22,6 +22,7 @@ class _LeapingSelector(selectors.BaseSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # No timer and nothing ready: a real loop would wait for the network, and there is none.
         if timeout is None:
             raise RuntimeError(f"nothing will ever happen again after {self.now:.3f} s of virtual time")
         if timeout > 0:

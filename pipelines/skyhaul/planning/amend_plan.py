@@ -89,6 +89,8 @@ def amend_from(
                     changes.add(now, planned)
             update.leave_out(planner.left_out(), planner.unchecked())
             committed = committed_shards(plan, store)
+            # A pass of its own before anything is written: what becomes of an object depends on all shards
+            # that hold some of it, and these lie anywhere in the plan.
             for shard in plan.shards():
                 for chunk in shard.chunks:
                     changes.saw(chunk, committed=shard.number in committed)
@@ -104,6 +106,8 @@ def amend_from(
 @contextmanager
 def _undisturbed(spool: Path, plan: Plan, store: DatasetStore) -> Iterator[None]:
     """Hold the job's spools of the plan."""
+    # The spool is the one place where a haul on this machine shows itself. One elsewhere cannot be kept out;
+    # `skyhaul.planning.outdated` has how the two meet.
     with ExitStack() as stack:
         try:
             stack.enter_context(held_spools(spool, plan.header.first_digest))
@@ -135,6 +139,7 @@ class _Amendment:
         """Add the generation, where an uncommitted shard is concerned."""
         store, planner = self._store, self._planner
         with new_table(store, OBJECTS_SCHEMA) as objects:
+            # Objects first: the header of the shards' file holds their digest.
             self._changes.offer(self._pinned_anew(objects))
             planner.finish_objects(objects)
             with new_table(store, SHARDS_SCHEMA) as shards:
@@ -147,6 +152,8 @@ class _Amendment:
                     return
                 with new_table(store, DROPPED_SCHEMA) as dropped:
                     planner.finish_dropped(self._changes.dropped(), dropped)
+                    # What a changed object has more chunks than before goes into further shards, whose
+                    # numbers go on: those of earlier shards are in commit records and names of files.
                     planner.pool(self._changes.rest())
                     before = self._plan.header
                     header = planner.deal_chunks(shards, before.job)
@@ -163,6 +170,7 @@ class _Amendment:
         for group, shards in itertools.groupby(self._update.amended, key=layout.group_of):
             for shard in sorted(recorded_in(self._store, group).intersection(shards)):
                 record = read_commit(self._store, shard)
+                # Of another digest it stands for nothing, and is set aside later.
                 if record is not None and record.plan == self._plan.digest_of(shard):
                     taken.append(shard)
         if taken:
@@ -196,6 +204,8 @@ class _Amendment:
                 self._planner.put(replace(placed, index=index), table)
                 index += 1
         if not index:
+            # It keeps its number and is committed empty: shards are counted without gaps, and a row is all
+            # that tells of one.
             nothing = PinnedObject(shard.source, "", 0, "")
             self._planner.put(Chunk(shard.number, EMPTIED, nothing, 0, 0), table)
 

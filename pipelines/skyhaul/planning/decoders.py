@@ -48,6 +48,7 @@ class Decoders:
 
     def check(self) -> None:
         """Raise UsageError for options that no object could be decoded with."""
+        # Before listing, which may take long; an object's own format is known only then.
         for source, spec in self._formats.items():
             with _named(source):
                 check_options(spec.format, spec.settings)

@@ -32,6 +32,7 @@ def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | 
         PlanMismatch: The plan that is there is another one.
         CarriageError: A source cannot be listed.
         StorageError: The storage fails otherwise."""
+    # The new generation names the one before, which must not be lost while the new one lasts (docs/adr/0005).
     sync_inherited(store)
     with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
         return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
@@ -53,10 +54,13 @@ def extend_from(
         closing(LateSidecars(plan.objects, planner.group_of, planner.adds, Path(loaded.job.spool))) as late,
         new_table(store, OBJECTS_SCHEMA) as objects,
     ):
+        # Listing and planned objects both come by source and path, so that the difference is one pass in
+        # constant memory, whatever the size of the plan.
         count = planner.pin_objects(_fresh(planner, plan, late, update), objects)
         planner.finish_objects(objects)
         update.leave_out(planner.left_out(), planner.unchecked())
         if not count:
+            # No empty generation: each costs every reader of the plan a file to open.
             objects.discard()
             return update
         with new_table(store, SHARDS_SCHEMA) as shards:
@@ -78,6 +82,8 @@ def relisted(
     progress: Progress | None,
 ) -> Iterator[Planner]:
     """A planner of the generation after `plan`, with the sources listed. Raises what `extend_plan` does."""
+    # One plan is hauled by one fingerprint (docs/adr/0001): a generation that was cut by other decoders could
+    # not be encoded by the workers of the first.
     check_plan(loaded.job, plan.header, patterns)
     check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header))
     refuse_secrets(loaded, patterns)
@@ -93,4 +99,5 @@ def _fresh(planner: Planner, plan: Plan, late: LateSidecars, update: PlanUpdate)
             update.add(now, None, "planned")
             yield now
         else:
+            # An extension never changes what is planned, so that a haul may go on beside it.
             update.add(now, planned, "left")

@@ -26,7 +26,8 @@ from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
 
 SECRET_LENGTH = 8
-"""Characters of a value from the environment from which on it is taken for a secret in a plan."""
+"""Characters of a value from the environment from which on it is taken for a secret in a plan. A shorter one
+("eu", "2024") stands in patterns by chance. Chosen, not measured."""
 
 
 def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanHeader:
@@ -39,6 +40,8 @@ def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | No
         CarriageError: A source cannot be listed.
         StorageError: The storage fails otherwise."""
     if Plan.exists(store):
+        # Whoever made it may have been killed before its names were synced: what is built on it now must not
+        # outlive it (docs/adr/0005).
         sync_inherited(store)
         with closing(Plan.open(store)) as plan:
             check_plan(loaded.job, plan.header)
@@ -62,6 +65,7 @@ def settled_plan(loaded: LoadedJob, store: DatasetStore) -> Plan:
         StorageError: The storage fails otherwise."""
     plan = Plan.open(store)
     try:
+        # A generation that is added names what earlier ones pin, so theirs have to be right first.
         mixed = settle_plan(plan, store, Path(loaded.job.spool))
         if mixed:
             raise PlanDamaged(
@@ -135,6 +139,8 @@ def plan_sources(
         store: Where the plan goes.
         progress: Called now and then."""
     refuse_foreign(store)
+    # Before sources are listed, which may take hours over a link: whether the dataset's store creates a key
+    # once only (docs/adr/0003 rests on it), and whether the spool can be written to.
     store.probe()
     probe_spool(Path(loaded.job.spool))
     part = digested_part(loaded.job, patterns)
@@ -142,6 +148,8 @@ def plan_sources(
     with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:
         planner = Planner(loaded.job, patterns, sources, catalogue, progress)
         planner.list_sources()
+        # Two passes on disk, because shards are dealt by a hash over all chunks: none is known before the
+        # last object is cut. Memory does not grow with the objects (benchmarks/bench_plan_scale.py).
         with new_table(store, OBJECTS_SCHEMA) as objects:
             planner.pin_objects(planner.listed(), objects)
             planner.check_captions()
@@ -153,6 +161,7 @@ def plan_sources(
 
 def refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
     """Values from the environment may be secret, and patterns are kept in the plan."""
+    # A plan goes wherever its dataset goes, and is public with it.
     for name, selected in patterns.items():
         for secret in loaded.secrets:
             if len(secret) >= SECRET_LENGTH and any(secret in pattern for pattern in selected):

@@ -75,6 +75,8 @@ class Recipe:
             rules=rules_of(job),
         )
         check_rules(job)
+        # The header has one path for each kind of decoder that its objects need, so that a worker builds
+        # them all without reading the plan's objects.
         for source, paths in header.samples.items():
             for path in paths:
                 recipe.decoder(source, path)
@@ -89,6 +91,7 @@ class Recipe:
 
         Raises:
             UsageError"""
+        # `deduplicate` remembers records: one that outlived a shard would make it depend on those before it.
         return _transforms(source, self.rules.get(source, ()), self.schema)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -115,4 +118,5 @@ def _transforms(source: str, rules: Sequence[TransformSpec], schema: str) -> lis
 
 def rules_of(job: Job) -> dict[str, tuple[TransformSpec, ...]]:
     """Source -> its rules, then the job's."""
+    # A source's own first: what holds for all sources then sees the source's records as it wants them.
     return {name: (*spec.transforms, *job.transforms) for name, spec in job.sources.items()}

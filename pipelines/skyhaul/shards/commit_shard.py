@@ -24,7 +24,8 @@ from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import CommitConflict, PlanAmended, RecordDamaged, StorageError
 
 _TRIES = 3
-"""Of one file: what is set aside may be put there again by a worker of the plan as it was."""
+"""Of one file: what is set aside may be put there again by a worker of the plan as it was. Chosen, not
+measured."""
 
 
 def _no_check() -> None:
@@ -60,6 +61,8 @@ def commit_shard(
     try:
         for finished in files:
             _publish(store, record.shard, finished, guard)
+        # Before the record and after it: the amendment looks at records after its generation is there, so
+        # that one of the two sees the other.
         guard.check()
         if guard.amended:
             _clear_strays(store, record, guard)
@@ -71,6 +74,7 @@ def commit_shard(
     if guard.amended:
         # A worker of the plan as it was may have come between: it looks for this record once it knows.
         _clear_strays(store, standing, guard)
+    # Last: a failure beside a commit record counts for nothing, the other way round it would be lost.
     clear_failure(store, record.shard)
     return standing
 
@@ -84,6 +88,8 @@ def _publish(store: DatasetStore, shard: int, finished: FinishedFile, guard: Com
         except CommitConflict:
             guard.check()
             standing = read_commit(store, shard)
+            # A committed shard's file is never set aside: other bytes than its record's are damage, for
+            # `verify` to name.
             if not left or (standing is not None and not guard.outdated(standing)):
                 raise
             with suppress(FileNotFoundError):

@@ -104,6 +104,8 @@ def encode_shard(
         sources = []
         expected = decoded_schema(recipe.schema)
         for decoder, chunks in grouped(shard.chunks, recipe.decoder):
+            # Of the decoders that this shard used: `verify --deep` counts truncated images anew only where
+            # they were told as they are here.
             versions.update(decoder.fingerprint)
             members = [DigestedChunk(open_chunk(chunk)) for chunk in chunks]
             damaged: set[int] = set()
@@ -118,10 +120,13 @@ def encode_shard(
                 passed_over.add(place, step)
                 nulled.update(step.nulled)
                 watch.note(obj, step.rejects)
+                # After each step: steps are a function of the bytes, so the verdict is too, on every worker.
                 watch.check(rows.read + rejects.count, rejects.count, ended=False)
                 if step.damaged:
                     damaged.add(place)
             passed_over.end()
+            # After the decoder is done with all that it joins: what it left unread is read and digested now,
+            # so that the record's digests cover every planned byte.
             for place, (chunk, data) in enumerate(zip(chunks, members, strict=True)):
                 sources.append(_taken(chunk, data, place in damaged))
                 done_with(chunk)
@@ -130,9 +135,11 @@ def encode_shard(
         rejects.finish()
         if cancelled():
             raise Interrupted(f"shard {shard.number} was interrupted")
+        # The last moment at which nothing is published yet.
         before_publishing()
         record = CommitRecord(
             shard=shard.number,
+            # The digest of the generation that holds the shard: an amendment may have come since the first.
             plan=shard.plan or recipe.plan,
             source=shard.source,
             files=[finished.entry for finished in files],

@@ -50,5 +50,6 @@ class PassedOverCounts:
     def _count(self, place: int, offset: int, reason: str, count: int) -> None:
         self.count += count
         self.by_reason[reason] = self.by_reason.get(reason, 0) + count
+        # One place is enough for people to look at, and a commit record stays small.
         if self.first is None:
             self.first = Place(object=self._chunks[place].object.path, offset=offset, reason=reason)

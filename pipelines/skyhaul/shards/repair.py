@@ -44,6 +44,8 @@ def repair_shard(
         return commit_shard(store, record, files, guard)
     if standing is None or _claims(standing) != _claims(record) or any(own_faults(standing)):
         return _commit_over(store, record, files, guard)
+    # All files, not only the broken one: where any comes out otherwise, the source or the encoder is not what
+    # it was, and a file of its making among older ones would be no part of the dataset.
     difference = next(_differences(standing, record), None)
     if difference is not None:
         raise ReplayDiffers(
@@ -71,6 +73,7 @@ def _commit_over(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard
 ) -> CommitRecord:
     """Commit the shard in the place of whatever lies there under its names."""
+    # As in a commit, files come before the record, and the plan is looked at before and after it.
     guard.check()
     _replace_broken(store, files)
     ours = {finished.entry.path for finished in files}
@@ -78,6 +81,7 @@ def _commit_over(
         if path not in ours:
             store.move_aside(path)
     if has_record(store, record.shard):
+        # A copy, not a move: without any record there the shard would be nobody's for a moment.
         keep_aside(store, layout.commit_file(record.shard))
         store.replace_bytes(layout.commit_file(record.shard), record.to_line())
     standing = write_commit(store, record)

@@ -51,6 +51,8 @@ class EncodeRecipe(Protocol):
 
 _STAGE_BYTES = 1024 * 1024
 _STAGE_BATCHES = 1024
+"""Bytes and batches of a stage, whichever is reached first. Chosen, not measured. How rows are staged reaches
+no byte of a file: the assembler cuts by rows, and transforms may not tell batches apart."""
 
 
 class ShardRows:
@@ -108,6 +110,7 @@ class ShardRows:
         lengths = [batch.num_rows for batch in staged]
         spread = np.repeat(np.array(which, dtype=np.int32), lengths)
         decoded = staged[0] if len(staged) == 1 else pa.concat_batches(staged)
+        # What `concat_batches` has copied may go before ids and provenance are made beside it.
         del staged
         rows = identified(decoded, objects, spread, self._recipe.schema)
         if self._transforms:
@@ -117,10 +120,12 @@ class ShardRows:
                 spread = _objects_of(rows, objects)
         if self._truncated is not None:
             self._truncated.add(rows)
+        # One split takes all rows: none is hashed for that.
         if len(self._assemblers) == 1:
             self._assemble(self._assemblers[0], rows)
             return
         offsets = pc.struct_field(rows.column("provenance"), "offset").to_numpy()
+        # Once an object, and then an index for each row: hashing paths row by row would be Python's speed.
         keys = np.array([object_key(o.source, o.path, self._recipe.seed) for o in objects], dtype=np.uint64)
         hashes = row_hashes(keys[spread], offsets)
         dealt = self._splits.deal(hashes)

@@ -61,6 +61,8 @@ def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = froz
                 continue
             if unfit.path == sealed:
                 _unseal(plan, validator, store, group.number)
+            # In the place of a planned shard it stays until the shard was hauled again: then file and record
+            # go in one step. And what seems beyond the plan may be of a generation that was added meanwhile.
             elif unfit.planned or (only and unfit.shard not in only) or not plan.is_current():
                 continue
             else:
@@ -111,6 +113,7 @@ def _unseal(plan: Plan, validator: CommitValidator, store: DatasetStore, group: 
     for shard in _span(plan, group):
         data = rows.get(shard.number)
         path = layout.commit_file(shard.number)
+        # Only what proves itself: it comes without the footer that would vouch for it.
         if data is not None and _why(validator, shard, data) is None and not store.exists(path):
             store.create_bytes(path, data)
     if is_sealed(store, group):
@@ -208,6 +211,7 @@ def broken_files(
     for record in valid_commits(plan, store):
         if only and record.shard not in only:
             continue
+        # Both rise, so that the plan is read once.
         shard = next(shard for shard in shards if shard.number == record.shard)
         message = next((message for _, message in source_differences(record, shard)), None)
         if message is not None:

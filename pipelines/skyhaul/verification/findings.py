@@ -10,7 +10,8 @@ from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EX
 from skyhaul_schemas.printable import printable
 
 FINDINGS_CAP = 1000
-"""Findings kept; more are only counted."""
+"""Findings kept; more are only counted, so that their memory is bounded. Chosen, not
+measured."""
 
 
 @dataclass(frozen=True, slots=True)

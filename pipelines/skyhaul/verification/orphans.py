@@ -46,12 +46,14 @@ class OrphanCheck:
         """List the group's folders, and forget the group."""
         for path in self._store.list(f"{layout.DATA}/{group:04d}"):
             match = DATA_FILE.fullmatch(path)
+            # A path that matches may still not be the one that a haul writes (`0000012` with a zero more).
             proper = match and layout.data_file(int(match[3]), match[2], int(match[4])) == path
             self._check(path, int(match[3]) if match and proper else None)
         for path in self._store.list(f"{layout.REJECTS}/{group:04d}"):
             match = _REJECTS_FILE.fullmatch(path)
             proper = match and layout.rejects_file(int(match[2])) == path
             self._check(path, int(match[2]) if match and proper else None)
+        # A group's names are forgotten with it: memory does not grow with the dataset.
         self._expected.clear()
         self._committed.clear()
         self._unreadable.clear()

@@ -54,6 +54,7 @@ def _check_objects(generation: Generation, partition: Partition, report: VerifyR
 
 def _check_rows(generation: Generation, partition: Partition, report: VerifyReport) -> tuple[int, int]:
     """Objects (by their first byte) and bytes that the generation drops."""
+    # The rows of the first generation follow from its objects, seed and sizes, and have no digest.
     if not generation.number:
         return 0, 0
     rows, count, size = RowsDigest(), 0, 0

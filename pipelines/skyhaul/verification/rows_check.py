@@ -26,7 +26,11 @@ from skyhaul_schemas.plan import Shard
 from skyhaul_schemas.storage_errors import passing_raised
 
 _BATCH_ROWS = 4096
+"""Rows that are read at once; large ones are bounded by their row group. Chosen, not measured."""
+
 _RANK_SHIFT = 48
+"""An object's rank among those of the shard stands above its offset in one 64-bit integer: room for 32,768
+objects (a shard has 20,000 chunks at most, and a group of 256 more) of 256 TiB each."""
 
 Int64s = npt.NDArray[np.int64]
 
@@ -101,6 +105,7 @@ class RowsCheck:
                 if batch is None:
                     return True
                 try:
+                    # Rejects have no ids and lie where they lay: to read their pages is all.
                     wrong = None if split is None else self._wrong(batch, split)
                 except pa.ArrowException as error:
                     wrong = ("page-damaged", said(error))
@@ -121,6 +126,7 @@ class RowsCheck:
         source, name, version, offset = (
             provenance.field(field) for field in ("source", "object", "version", "offset")
         )
+        # Made anew and compared as a column: no id is taken apart.
         made = pc.binary_join_element_wise(source, "/", name, "#", offset.cast(pa.string()), "")
         if not pc.all(pc.equal(made, batch.column("id"))).as_py():
             return "id-differs", "an id is not made of its row's provenance"

@@ -41,8 +41,10 @@ class GroupRecords:
         if found is not None:
             return found
         try:
+            # Whether it stands is not asked here: a shard with a record of whatever kind is not left.
             return True, self._store.read_bytes(layout.commit_file(shard))
         except FileNotFoundError:
+            # `verify` may run beside a haul.
             if not is_sealed(self._store, group):
                 return False, None
             # A haul that runs has sealed the group meanwhile.

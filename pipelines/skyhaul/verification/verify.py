@@ -77,6 +77,7 @@ class _Verification:
         report.objects = header.objects
 
     def run(self) -> None:
+        # The plan first: what commit records are held against is proved before.
         check_plan_rows(self._plan, self._partition, self._report)
         for group, shards in itertools.groupby(
             self._plan.shards(), key=lambda shard: layout.group_of(shard.number)
@@ -85,6 +86,7 @@ class _Verification:
                 self._check_shard(shard)
                 self._progress(self._report)
             self._strays.check_group(group)
+        # Now that all chunks of all shards are in; where they partition the objects, there is no second pass.
         suspects = self._partition.suspects()
         for code, message in self._partition.explain(self._plan, suspects) if suspects else ():
             self._report.add(code, message, path=layout.SHARDS)
@@ -125,6 +127,7 @@ class _Verification:
         self._counts[shard.source] = self._counts.get(shard.source, NO_RECORDS).plus(record.records)
         empty = self._empty.get(shard.source, 0) + record.passed_over_by.get(EMPTY_OBJECT, 0)
         self._empty[shard.source] = empty
+        # By hash: names of all objects of a dataset would be too much to hold.
         self._damaged |= {hash((shard.source, s.object)) for s in record.sources if s.damaged}
         self._check_files(record, shard)
 
@@ -133,6 +136,7 @@ class _Verification:
         rows = recount = None
         if report.pages_read:
             decode = self._plan.header.job["sources"].get(shard.source, {}).get("decode", {})
+            # A row of a wide table becomes a reading for each melted column, each a byte behind the last.
             slack = len(decode.get("melt") or ())
             recount = recount_of(record)
             rows = RowsCheck(self._store, shard, self._rule, self._seed, report, slack, recount)

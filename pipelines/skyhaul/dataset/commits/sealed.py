@@ -32,12 +32,22 @@ SCHEMA = pa.schema(
 )
 SUMS_KEY = b"skyhaul"
 CHECK_KEY = b"skyhaul.sha256"
+"""Keys in the footer's metadata: pages carry checksums of their own, a Parquet footer does not."""
 
 _ROWS_A_GROUP = 100
-"""So that a single record is read without all the others."""
+"""So that a single record is read without all the others. Chosen, not measured."""
+
 _FOOTER_CAP = 64 * 1024 * 1024
+"""Bytes of a string in a footer. The sums name each damaged object by a number, and each split and link once;
+what claims to be longer is none of ours. Chosen, not measured."""
+
 _PIECE = 1024 * 1024
+"""Bytes that are digested at once."""
+
 _PAGE_CAP = 64 * 1024 * 1024
+"""Bytes that a page is unpacked to when records are looked for without a footer: zstd packs gigabytes of
+zeros into a few kB, and what lies there may be anything."""
+
 _RECORD = re.compile(rb'\{"shard":[^\n]{1,16777216}\}\n')
 
 
@@ -126,6 +136,7 @@ class SealedGroup:
 
     def _check_pages(self) -> None:
         """The digest is over the pages as they lie there, so that it costs no decoding."""
+        # Versions before there was this digest wrote none.
         if self.sums.pages is None:
             return
         left, due = self.sums.pages
@@ -164,6 +175,7 @@ def salvaged(store: DatasetStore, group: int) -> dict[int, bytes]:
                 except PARQUET_ERRORS:
                     continue
                 for number, record in zip(numbers, records, strict=True):
+                    # Of what schema the columns are, nobody has checked.
                     if isinstance(number, int) and isinstance(record, bytes):
                         found.setdefault(number, record)
     except PARQUET_ERRORS as error:
@@ -188,6 +200,7 @@ def _scanned(raw: bytes) -> dict[int, bytes]:
         for line in _RECORD.finditer(page):
             with suppress(ValidationError):
                 record = CommitRecord.model_validate_json(line[0])
+                # One without a digest of its own could be any line that looks like a record.
                 if record.digest is not None:
                     found.setdefault(record.shard, line[0])
         at = raw.find(zstandard.FRAME_HEADER, at + 1)
@@ -222,6 +235,7 @@ def write_sealed(store: DatasetStore, records: Mapping[int, bytes], sums: GroupS
             version="2.6",
             compression="zstd",
             compression_level=3,
+            # No record is like another one, and the shard's number is in the statistics.
             use_dictionary=False,
             write_statistics=["shard"],
             write_page_checksum=True,

@@ -69,6 +69,7 @@ def seal_group(validator: CommitValidator, store: DatasetStore, group: int) -> b
     sums = CommitSums()
     for shard, data in found.items():
         verdict = validator.validated(shard, data)
+        # What does not stand is not sealed in: `replay --damaged` has to get at it.
         if verdict.record is None:
             return False
         sums.add(verdict.record)
@@ -76,6 +77,8 @@ def seal_group(validator: CommitValidator, store: DatasetStore, group: int) -> b
     with suppress(CommitConflict):
         # Another version of the Parquet library gives other bytes; what counts is compared below.
         store.publish(file.path, layout.sealed_file(group), file.sha256)
+    # Read back from the store, whoever put it there, before the first record goes: from then on it is all
+    # that says what is committed.
     with SealedGroup(store, group) as sealed:
         if sealed.records() != found:
             raise store.conflict(layout.sealed_file(group))
@@ -94,6 +97,7 @@ def _clear(store: DatasetStore, group: int) -> None:
         return
     try:
         with SealedGroup(store, group) as sealed:
+            # A single record is what a late worker leaves; more are what an interrupted sealing left.
             kept = sealed.records() if len(numbers) > 1 else {n: sealed.record(n) for n in numbers}
     except RecordDamaged:
         # What lies beside it may be all that there is.
@@ -137,6 +141,7 @@ def unseal_group(store: DatasetStore, group: int, without: Collection[int]) -> s
     except FileNotFoundError:
         return None
     kept = {shard: data for shard, data in records.items() if shard not in without}
+    # Records first: a process that dies in between leaves both, which say the same.
     put_records(store, kept)
     aside = store.set_aside(path, digest)
     # Whoever has just sealed the group may have been removing these meanwhile.

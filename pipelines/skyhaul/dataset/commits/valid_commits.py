@@ -57,6 +57,7 @@ def validated_groups(plan: Planned, store: DatasetStore) -> Iterator[Group]:
     """All groups that have commit records, rising. Raises StorageError."""
     validator = CommitValidator(plan)
     listed = list(committed_groups(store))
+    # By so many groups at a time: all at once would hold the records of all in memory.
     for start in range(0, len(listed), AT_ONCE):
         groups = listed[start : start + AT_ONCE]
         # Each takes a few calls, which a remote store answers side by side; in other groups the records do.
@@ -98,6 +99,8 @@ def validated_group(validator: CommitValidator, store: DatasetStore, number: int
             )
     wanted = [shard for shard in found if shard not in group.records]
     found.update(each(store, wanted, lambda shard: (shard, _read(store, shard))))
+    # A sealing that goes on meanwhile shows as a folder that is not full, or as a record that was listed and
+    # is gone. The sealed file is there by then.
     short = len(found) < len(layout.shards_of(number)) or None in found.values()
     if not sealed and short and is_sealed(store, number):
         # It was sealed meanwhile.
@@ -167,6 +170,7 @@ def _validate_sealed(validator: CommitValidator, store: DatasetStore, group: Gro
         return False
     except RecordDamaged as error:
         fault = Fault("sealed-damaged", what_is_damaged(error))
+    # A sealed file that does not stand may hold records that do: 999 shards are not hauled again for one.
     for shard, data in (rows or salvaged(store, group.number)).items():
         record = validator.validated(shard, data).record
         if record is not None:

@@ -76,6 +76,7 @@ class CommitValidator:
         self.plan = plan
         self.shards = plan.header.shards
         stretches = plan.header.stretches()
+        # Stretches of shards of one source, a few a generation: no row of the plan is read to judge a record.
         self._starts = [first for _, first, _ in stretches]
         self._sources = [name for name, _, _ in stretches]
 
@@ -102,12 +103,15 @@ class CommitValidator:
 
     def parsed(self, number: int, data: bytes) -> Verdict:
         """The record in `data`, which lies in the place of `number`, if it is of that shard and plan."""
+        # Before it is parsed: beyond the plan nothing can stand, whatever it says.
         if number >= self.shards:
             return Verdict(None, self.fault(number, number, "", ""))
         try:
             record = CommitRecord.model_validate_json(data)
         except ValidationError as error:
             wrong = what_is_wrong(error)
+            # By its message (`skyhaul_schemas.commit.RecordCounts`): pydantic gives a validator's error no
+            # code.
             code = "counts-differ" if "do not add up" in wrong else "commit-unreadable"
             return Verdict(None, Fault(code, f"it is no commit record ({wrong if data else 'it is empty'})"))
         fault = self.fault(number, record.shard, record.plan, record.source)
@@ -126,8 +130,11 @@ class CommitValidator:
         span = layout.shards_of(group)
         if span.stop > self.shards:
             return Fault("commit-unplanned", f"the plan ends with shard {self.shards - 1}")
+        # The digests alone, which are equal for equal plans: no record is read for that.
         if sums.plans != self.plan.digests(span.start, span.stop):
             return Fault("commit-of-another-plan", "it holds commit records of another plan")
+        # A plan's digest says of which source a shard is; that the sums count them so is for `status`, which
+        # adds them up unread.
         counts: dict[str, int] = {}
         first = span.start
         while first < span.stop:

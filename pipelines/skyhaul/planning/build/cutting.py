@@ -15,11 +15,12 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import SIZE_LIMIT, exact_size, format_size
 
 PATH_CAP = 4096
-"""Bytes of an object's path, in UTF-8."""
+"""Bytes of an object's path, in UTF-8: as many as Linux takes in a path (PATH_MAX). Chosen, not measured."""
 
 BEYOND = 64 * 1024 * 1024
 """Bytes behind a chunk of which it keeps the block digests, for a record that begins in it and is long. What
-its reader sees further on can only be the rest of a record that is too long to be taken."""
+its reader sees further on can only be the rest of a record that is too long to be taken; such reads are exact
+answers without a digest (docs/adr/0006)."""
 
 
 def name_of(obj: PinnedObject) -> str:
@@ -83,17 +84,25 @@ def cut(
 
     Raises:
         UsageError: For a chunk that the spool cannot hold, and what `read` raises."""
+    # A checksum of the whole says nothing of a part. Formats that read more than an object's first bytes to
+    # find their cuts (Parquet, Arrow IPC) stay whole with digests by block, too (docs/adr/0006).
     proven = obj.checksum is not None or obj.blocks is not None
     if obj.blocks is not None:
+        # What is fetched of a chunk is whole blocks, so that all of it is proved: a block more on each
+        # side, 3 % of the bytes at 64 MiB a chunk and 1 MiB a block (docs/adr/0006).
         chunk_size = max(1, chunk_size // obj.blocks.size) * obj.blocks.size
     whole = not obj.size or (proven and (obj.blocks is None or may_read_ahead(decoder)))
     expected = 0
     for cut in [Cut(obj, 0, obj.size)] if whole else _cuts(obj, decoder, chunk_size, read):
+        # A format that lost or repeated bytes would show in `verify` only, after the haul; here it costs a
+        # comparison a chunk.
         if cut.offset != expected or cut.length < 0 or (not cut.length and obj.size):
             raise SkyhaulError(
                 f"bug: {name_of(obj)} is cut at {cut.offset}+{cut.length} where {expected} was due"
             )
         expected += cut.length
+        # What is fetched beside a chunk (a head, a block on each side) is taken to be less than the chunk, so
+        # that it is worked out for the few that come near the limit.
         if spool_limit is not None and cut.length * 2 > spool_limit:
             needed = sum(n for _, n in fetched_ranges(cut.placed(0, 0), decoder))
             if needed > spool_limit:
@@ -122,6 +131,7 @@ def _cuts(
     stretches = list(decoder.cut(obj, chunk_size, read))
     for (offset, length), needed in zip(stretches, decoder.needed(obj, stretches, read), strict=True):
         if needed is not None:
+            # The narrowest gaps are fetched along, so that a row of the plan stays small.
             needed = merged(needed, NEEDED_CAP)
             if needed == ((offset, length),):
                 needed = None

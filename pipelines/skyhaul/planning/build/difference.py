@@ -11,7 +11,8 @@ from skyhaul_connectors.sources.left_out import LeftOut, Tally
 from skyhaul_schemas.plan import PinnedObject, PlanHeader
 
 CHANGES_KEPT = 10_000
-"""Changes that an update lists one by one; more are only counted. The plan itself holds all that it drops."""
+"""Changes that an update lists one by one; more are only counted, so that their memory is bounded. The plan
+itself holds all that it drops. Chosen, not measured."""
 
 Outcome = Literal["planned", "pinned-anew", "dropped", "cut-short", "kept", "left"]
 
@@ -121,6 +122,7 @@ def differences(
             yield None, then
             then = next(planned, None)
         else:
+            # What an object is. Where it is found (`locator`) may change without it being another one.
             if (now.size, now.version, now.checksum) != (then.size, then.version, then.checksum):
                 yield now, then
             now, then = next(listed, None), next(planned, None)

@@ -40,6 +40,7 @@ class LateSidecars:
         if not self._adds(obj):
             return False
         with stored(self._spool):
+            # A pass over all planned objects, made only where a new one asks for it: most sources have none.
             if not self._ready:
                 self._database.executemany("INSERT OR IGNORE INTO groups VALUES (?, ?)", self._names())
                 self._ready = True

@@ -64,6 +64,8 @@ def _made_anew(generation: Generation, store: DatasetStore, spool: Path) -> bool
             table.discard()
             return False
         table.finish(objects_header(digest.hexdigest(), count))
+    # Replaced, unlike all else of a plan: what it pins follows from the rows, and the plan's digest proves
+    # it.
     own = layout.objects_file(generation.number)
     store.replace_file(table.file.path, own, table.file.sha256, store.aside_of(own))
     return True

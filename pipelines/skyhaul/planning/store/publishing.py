@@ -40,11 +40,13 @@ def publish(
     Raises:
         PlanMismatch: The plan that is there is another one.
         StorageError: The storage fails otherwise."""
+    # Before the shards file, which decides: whoever wins by it has all of its own by then.
     write_drafts(store, header, objects, job=text.encode())
     keep_job(store, UndecidedJob(text))
     try:
         store.publish(shards.path, layout.SHARDS, shards.sha256)
     except CommitConflict:
+        # Somebody else's stands. Where it is equal, planning has succeeded; it may have grown meanwhile.
         with closing(Plan.open(store)) as plan:
             first, standing = plan.generations[0].header, plan.header
     else:
@@ -85,8 +87,12 @@ def publish_generation(
     number = header.generation
     write_drafts(store, header, objects, dropped)
     store.remove(layout.CERTIFICATE)
+    # Gone for good before the generation is there: a certificate that a power cut brought back would speak of
+    # a plan that it never saw (docs/adr/0005).
     store.sync_folder(layout.CONTROL)
     try:
+        # As late as can be: what comes between this look and the next line is found by the haul, which looks
+        # at the plan after its commit record is there (`skyhaul.planning.outdated`).
         still_right()
         store.publish(shards.path, layout.shards_file(number), shards.sha256)
     except CommitConflict:
