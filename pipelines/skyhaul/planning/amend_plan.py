@@ -155,14 +155,11 @@ class _Amendment:
                     # What a changed object has more chunks than before goes into further shards, whose
                     # numbers go on: those of earlier shards are in commit records and names of files.
                     planner.pool(self._changes.rest())
-                    before = self._plan.header
-                    header = planner.deal_chunks(shards, before.job)
+                    header = planner.deal_chunks(shards, self._plan.header.job)
                     publish_generation(
                         store, objects.file, dropped.file, shards.file, header, self._refuse_committed
                     )
-        self._update.shards = header.shards - before.shards
-        self._update.bytes = header.source_bytes - before.source_bytes
-        self._update.header, self._update.generation = header, header.generation
+        self._update.take_over(header)
 
     def _refuse_committed(self) -> None:
         """Raise PlanMismatch where a haul elsewhere has committed a shard that is being amended."""

@@ -66,9 +66,7 @@ def extend_from(
         with new_table(store, SHARDS_SCHEMA) as shards:
             header = planner.deal_chunks(shards, plan.header.job)
             publish_generation(store, objects.file, None, shards.file, header)
-    update.shards = header.shards - plan.header.shards
-    update.bytes = header.source_bytes - plan.header.source_bytes
-    update.header, update.generation = header, header.generation
+    update.take_over(header)
     return update
 
 

@@ -9,7 +9,7 @@ and after it, because the amendment looks at the records only after it is there 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
@@ -65,7 +65,7 @@ def commit_shard(
         # that one of the two sees the other.
         guard.check()
         if guard.amended:
-            _clear_strays(store, record, guard)
+            _clear_orphans(store, record, guard)
         standing = _write(store, record, guard)
         guard.check()
     except PlanAmended:
@@ -73,7 +73,7 @@ def commit_shard(
         raise
     if guard.amended:
         # A worker of the plan as it was may have come between: it looks for this record once it knows.
-        _clear_strays(store, standing, guard)
+        _clear_orphans(store, standing, guard)
     # Last: a failure beside a commit record counts for nothing, the other way round it would be lost.
     clear_failure(store, record.shard)
     return standing
@@ -110,7 +110,7 @@ def _write(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> Com
 
 
 def _put_back(store: DatasetStore, standing: CommitRecord, guard: CommitGuard) -> None:
-    """Another worker has committed with the files that were set aside as strays: they are its."""
+    """Another worker has committed with the files that were set aside as orphans: they are its."""
     rejects = [standing.rejects] if standing.rejects else []
     for entry in (*standing.files, *rejects):
         kept = guard.moved.get(entry.path)
@@ -130,7 +130,7 @@ def _withdraw(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> 
                 store, record.shard, CommitGuard(outdated=lambda found: found.plan == record.plan)
             )
         elif standing is not None:
-            _clear_strays(store, standing, guard)
+            _clear_orphans(store, standing, guard)
 
 
 def _set_record_aside(store: DatasetStore, shard: int, guard: CommitGuard) -> None:
@@ -146,22 +146,23 @@ def _set_record_aside(store: DatasetStore, shard: int, guard: CommitGuard) -> No
                 guard.moved[path] = kept
 
 
-def _clear_strays(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> None:
+def _clear_orphans(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> None:
     """Set files of the shard aside that `record` does not speak of."""
-    for path in list(strays_of(store, record)):
+    for path in list(orphans_of(store, layout.group_of(record.shard), {record.shard: record})):
         with suppress(FileNotFoundError):
             _set_aside(store, path, guard)
 
 
-def strays_of(store: DatasetStore, record: CommitRecord) -> Iterator[str]:
-    """Files that are named as the shard's, and that `record` does not speak of."""
-    known = {entry.path for entry in record.files}
-    for path in store.list(f"{layout.DATA}/{layout.group_of(record.shard):04d}"):
+def orphans_of(store: DatasetStore, group: int, committed: Mapping[int, CommitRecord]) -> Iterator[str]:
+    """Files in the group's folders that are named as those of shards in `committed`, and that the records of
+    these do not speak of."""
+    known = {entry.path for record in committed.values() for entry in record.files}
+    for path in store.list(f"{layout.DATA}/{group:04d}"):
         match = DATA_FILE.fullmatch(path)
-        if match and int(match[3]) == record.shard and path not in known:
+        if match and int(match[3]) in committed and path not in known:
             yield path
-    if record.rejects is None and store.exists(layout.rejects_file(record.shard)):
-        yield layout.rejects_file(record.shard)
+    without = {layout.rejects_file(shard) for shard, record in committed.items() if record.rejects is None}
+    yield from (path for path in store.list(f"{layout.REJECTS}/{group:04d}") if path in without)
 
 
 def _set_aside(store: DatasetStore, path: str, guard: CommitGuard) -> None:

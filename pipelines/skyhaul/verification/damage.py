@@ -72,7 +72,7 @@ def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = froz
             gone += _unseal_rotten(plan, validator, store, group.number)
     if not only:
         gone += _unreadable(store)
-        gone += _strays(plan, store)
+        gone += _orphans(plan, store)
     return gone
 
 
@@ -120,7 +120,7 @@ def _unseal(plan: Plan, validator: CommitValidator, store: DatasetStore, group: 
         store.move_aside(layout.sealed_file(group))
 
 
-def _strays(plan: Plan, store: DatasetStore) -> list[BrokenFile]:
+def _orphans(plan: Plan, store: DatasetStore) -> list[BrokenFile]:
     """Data files and rejects of no shard of the plan, or beside those of a shard that is committed."""
     gone: list[BrokenFile] = []
 

@@ -65,7 +65,7 @@ class _Verification:
         self._schema = shard_schema(header.job["schema"])
         self._rule = SplitRule(header.job["shards"]["splits"])
         self._seed = int(header.job["seed"])
-        self._strays = OrphanCheck(store, header.shards, self._stray)
+        self._orphans = OrphanCheck(store, header.shards, self._orphan)
         self._validator = CommitValidator(plan)
         self._records = GroupRecords(store, self._validator, report)
         self._counts: dict[str, RecordCounts] = {}
@@ -85,12 +85,12 @@ class _Verification:
             for shard in shards:
                 self._check_shard(shard)
                 self._progress(self._report)
-            self._strays.check_group(group)
+            self._orphans.check_group(group)
         # Now that all chunks of all shards are in; where they partition the objects, there is no second pass.
         suspects = self._partition.suspects()
         for code, message in self._partition.explain(self._plan, suspects) if suspects else ():
             self._report.add(code, message, path=layout.SHARDS)
-        self._strays.check_folders()
+        self._orphans.check_folders()
         check_other_records(self._store, self._validator, self._report)
         self._report.damaged_objects = len(self._damaged)
         self._report.undelivered = [
@@ -113,7 +113,7 @@ class _Verification:
                 self._report.no_digest("failure records")
             return
         record = None if data is None else validated_commit(data, shard.number, self._validator, self._report)
-        self._strays.committed(shard.number, record)
+        self._orphans.committed(shard.number, record)
         if record is None:
             self._open_sources.add(shard.source)
             return
@@ -157,7 +157,7 @@ class _Verification:
             path = layout.commit_file(shard.number)
             report.add("counts-differ", f"shard {shard.number}: {wrong}", path=path, shard=shard.number)
 
-    def _stray(self, path: str, shard: int | None, why: str) -> None:
+    def _orphan(self, path: str, shard: int | None, why: str) -> None:
         self._report.add("stray-file", f"{path}: {why}; {WAY_OUT}", path=path, shard=shard)
 
     def _read(self, count: int) -> None:

@@ -69,6 +69,12 @@ class PlanUpdate:
         self.left_out = {name: names.counts() for name, names in found.items()}
         self.left_out_names = {name: names.names() for name, names in found.items()}
 
+    def take_over(self, header: PlanHeader) -> None:
+        """Take over what the generation with `header` has added; it is there now."""
+        self.shards = header.shards - self.header.shards
+        self.bytes = header.source_bytes - self.header.source_bytes
+        self.header, self.generation = header, header.generation
+
     def add(self, now: PinnedObject | None, planned: PinnedObject | None, outcome: Outcome) -> None:
         obj = now or planned
         assert obj is not None
