@@ -17,12 +17,12 @@ import pytest
 from dataset.hauled import JOB, Hauled, digests, plan_small
 from skyhaul.certify import Certificate, certify_dataset, footers
 from skyhaul.certify.certificate_file import keep_certificate
+from skyhaul.certify.engine_process import missing
 from skyhaul.certify.engines import ENGINES
-from skyhaul.certify.page_headers import without_checksum
-from skyhaul.certify.running import missing
+from skyhaul.certify.footers import without_checksum
 from skyhaul.certify.same_bytes import reencoded_differently
 from skyhaul.dataset.card import write_card
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul_schemas import layout

@@ -10,7 +10,7 @@ import pytest
 
 from dataset.crashing import KILLED, Crashing, forked
 from dataset.hauled import JOB, Hauled, digests, plan_small, write_region
-from skyhaul.dataset.commits.commits import read_commit, write_failure
+from skyhaul.dataset.commits.record_files import read_commit, write_failure
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
-from skyhaul.dataset.set_aside import keep_aside
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
+from skyhaul.shards.repair import keep_aside
 from skyhaul.verification import verify_dataset
 from skyhaul.verification.damage import broken_files, clear_misplaced
 from skyhaul_schemas import layout

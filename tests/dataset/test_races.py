@@ -11,7 +11,7 @@ import pytest
 from dataset.crashing import forked
 from dataset.hauled import Hauled, digests, plan_small
 from dataset.standing_of import committed_shards
-from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.commits.record_files import read_commit
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas.errors import CommitConflict
 

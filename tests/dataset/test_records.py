@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dataset.hauled import Hauled, plan_small
 from dataset.standing_of import failures
 from skyhaul.dataset.card import card, write_card
-from skyhaul.dataset.commits.commits import (
+from skyhaul.dataset.commits.record_files import (
     clear_failure,
     commits,
     read_commit,

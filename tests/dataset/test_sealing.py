@@ -13,7 +13,7 @@ import pytest
 
 from dataset.crashing import forked
 from dataset.many_commits import plan_of_shards, put_records, record_of
-from skyhaul.dataset.commits.commits import (
+from skyhaul.dataset.commits.record_files import (
     commits,
     count_records,
     has_record,
@@ -21,9 +21,9 @@ from skyhaul.dataset.commits.commits import (
     recorded_numbers,
     write_commit,
 )
-from skyhaul.dataset.commits.judging import Judge
 from skyhaul.dataset.commits.sealed import SealedGroup, sealed_groups
 from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.storage.files import LocalFiles, Step
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
@@ -229,7 +229,9 @@ def test_a_kill_at_any_step_loses_no_record(committed: Committed, step: Step, at
     records = list(commits(store))
 
     def work() -> None:
-        seal_group(Judge(plan), open_store(store.url, writable=True, files=_Killed(step, at, when)), 0)
+        seal_group(
+            CommitValidator(plan), open_store(store.url, writable=True, files=_Killed(step, at, when)), 0
+        )
 
     assert forked(work)() == -signal.SIGKILL
     assert survey(plan, store) == before

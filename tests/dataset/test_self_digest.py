@@ -8,7 +8,7 @@ import random
 import pytest
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits.commits import same_commit
+from skyhaul.dataset.commits.record_files import same_commit
 from skyhaul_schemas.commit import (
     CommitRecord,
     CommittedFile,

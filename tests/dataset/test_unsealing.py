@@ -13,11 +13,10 @@ import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from planning.planned import Listing, job_for, pinned
-from skyhaul.dataset.commits.commits import read_commit, recorded_in
-from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.record_files import read_commit, recorded_in
 from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed
-from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
-from skyhaul.dataset.commits.unsealing import unseal_group
+from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group, unseal_group
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.storage.files import LocalFiles
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
@@ -64,7 +63,7 @@ def overtaken(tmp_path: Path) -> Iterator[Overtaken]:
     )
     assert update.amended == list(OVERTAKEN)
     put_records(store, shards[:1_000])
-    assert seal_group(Judge(plan), store, 0)
+    assert seal_group(CommitValidator(plan), store, 0)
     plan.close()
     with closing(Plan.open(store)) as amended:
         yield amended, store

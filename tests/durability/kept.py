@@ -8,7 +8,7 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 
-from skyhaul.dataset.commits.commits import recorded_numbers
+from skyhaul.dataset.commits.record_files import recorded_numbers
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.planning.store.plan import Plan
 from skyhaul_connectors.links.contract.ledger import Ledger

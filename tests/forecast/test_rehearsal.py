@@ -12,11 +12,11 @@ from tests.transfer.rig import MIB, Rig, behind, emulated_link
 from tests.virtual_time import run_virtual
 
 from skyhaul.forecast.capacity import averaged
-from skyhaul.forecast.delivery import deliver, recover, sample_bytes, sample_seconds
 from skyhaul.forecast.feeding import cut_to
-from skyhaul.forecast.link_in_time import RolledLink
+from skyhaul.forecast.link_in_time import SimulatedLink
+from skyhaul.forecast.link_shares import measure_shares, recover, sample_bytes, sample_seconds
 from skyhaul.forecast.rehearsal import Sample, rehearse
-from skyhaul.forecast.roll import RolledSource, roll
+from skyhaul.forecast.simulation import SimulatedSource, simulate
 from skyhaul_connectors.links.profile.presets import PRESETS
 from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.sources.memory.source import MemorySource
@@ -90,13 +90,15 @@ def test_strides_take_as_long_as_a_rehearsal_of_the_whole(
     whole = [objects(count, size)]
     first = cut_to(iter(whole), sample_bytes(links), 4000)
     sample = Sample("s", first, most)
-    delivery = deliver(sample, links, seed=0, spool_limit=ROOM)
+    reached = measure_shares(sample, links, seed=0, spool_limit=ROOM)
     recovery = recover(sample, "l", profile, seed=0, spool_limit=ROOM)
     reckoned = averaged(profile, sample_seconds(links), count * size * 8 / profile.down)
-    link = RolledLink("l", reckoned, recovery.outage, recovery.contact)
-    rolled = roll([RolledSource("s", count * size, delivery.shares, delivery.overhead)], [link], seed=5)
+    link = SimulatedLink("l", reckoned, recovery.outage, recovery.contact)
+    simulated = simulate(
+        [SimulatedSource("s", count * size, reached.shares, reached.overhead)], [link], seed=5
+    )
     full = rehearse(Sample("s", whole, most), links, seed=5, spool_limit=ROOM, limit=1e5)
-    assert rolled.took == pytest.approx(full.took, rel=0.05)
+    assert simulated.took == pytest.approx(full.took, rel=0.05)
 
 
 def test_equal_rehearsals_are_equal() -> None:

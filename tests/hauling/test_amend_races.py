@@ -15,15 +15,15 @@ import yaml
 from tests.hauling.living import Living
 
 from skyhaul.beam.driver import haul_on_beam
-from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.commits.record_files import read_commit
 from skyhaul.dataset.storage.local import LocalStore
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulOptions
 from skyhaul.hauling.run import HaulOutcome
 from skyhaul.planning import amend_plan as amending
 from skyhaul.planning.store.plan import Plan
-from skyhaul.shards import commit as committing
-from skyhaul.shards.commit import CommitGuard
+from skyhaul.shards import commit_shard as committing
+from skyhaul.shards.commit_shard import CommitGuard
 from skyhaul.shards.parquet import FinishedFile
 from skyhaul_connectors.transfer.spool.spool import folder_name
 from skyhaul_schemas import layout

@@ -22,7 +22,7 @@ from tests.hauling.rig import data_digests
 from cli.program import call, spawn, start
 from dataset.standing_of import committed_shards, failures
 from skyhaul.beam.driver import haul_on_beam
-from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.commits.record_files import read_commit
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulOptions

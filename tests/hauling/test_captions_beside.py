@@ -21,7 +21,7 @@ from tests.hauling.rig import data_digests
 from dataset.standing_of import failures
 from skyhaul.beam.driver import haul_on_beam
 from skyhaul.certify import certify_dataset
-from skyhaul.dataset.commits.commits import commits, read_commit
+from skyhaul.dataset.commits.record_files import commits, read_commit
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulOptions

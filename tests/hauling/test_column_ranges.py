@@ -17,7 +17,7 @@ import pytest
 from tests.faults.hostile_http import HostileServer
 
 from skyhaul.beam.driver import haul_on_beam
-from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.commits.record_files import read_commit
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling.config import HaulOptions

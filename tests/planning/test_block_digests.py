@@ -15,7 +15,7 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.build import cutting
 from skyhaul.planning.build.cutting import cut
 from skyhaul.planning.decoders import Decoders, source_formats
-from skyhaul.planning.store import writer as plan_writer
+from skyhaul.planning.store import table_writer as plan_writer
 from skyhaul.planning.store.plan import Plan
 from skyhaul_connectors.formats.bytes.parts import fetched_ranges
 from skyhaul_schemas import layout

@@ -14,11 +14,11 @@ from planning.planned import Listing, job_for, pinned, plan_into
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning import fingerprint
-from skyhaul.planning.build import sharding as dealing
 from skyhaul.planning.fingerprint import check_fingerprint, encoder_fingerprint
 from skyhaul.planning.make_plan import check_plan, make_plan
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
+from skyhaul.planning.versions import DEALING_VERSION
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import FingerprintMismatch, PlanMismatch, UsageError
 from skyhaul_schemas.job.file import LoadedJob, parse_job
@@ -222,7 +222,7 @@ def test_a_worker_with_other_encoders_refuses_to_start_and_names_them(
 
 
 def test_the_dealing_is_part_of_the_fingerprint() -> None:
-    assert encoder_fingerprint([])["skyhaul.dealing"] == str(dealing.DEALING_VERSION)
+    assert encoder_fingerprint([])["skyhaul.dealing"] == str(DEALING_VERSION)
 
 
 def test_a_recipe_crosses_to_a_worker_and_decodes_there(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 from planning.planned import Listing, job_for, pinned, plan_into
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.planning.store import writer as plan_writer
+from skyhaul.planning.store import table_writer as plan_writer
 from skyhaul.planning.store.plan import Plan
-from skyhaul.planning.store.reader import PlanTable
+from skyhaul.planning.store.table_reader import PlanTable
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanDamaged, StorageError, UsageError
 from skyhaul_schemas.plan import Shard
@@ -210,7 +210,7 @@ def test_a_plan_without_statistics_is_refused(planned: DatasetStore) -> None:
 def test_a_row_group_beyond_all_measure_is_not_read(
     planned: DatasetStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("skyhaul.planning.store.reader.GROUP_ROWS_CAP", 15)
+    monkeypatch.setattr("skyhaul.planning.store.table_reader.GROUP_ROWS_CAP", 15)
     plan = Plan.open(planned)
     with pytest.raises(PlanDamaged, match="row group 0 is larger than any that skyhaul writes"):
         plan.shard(0)

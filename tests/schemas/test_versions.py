@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from skyhaul.certify import certificate
-from skyhaul.planning.store.rows import PLAN_FORMAT, parse_header
+from skyhaul.planning.store.checked_rows import parse_header
+from skyhaul.planning.versions import PLAN_FORMAT
 from skyhaul_connectors.links.contract import ledger
 from skyhaul_connectors.transfer.spool import journal
 from skyhaul_schemas.commit import CommitRecord

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import skyhaul.shards.rows as shard_rows
+import skyhaul.shards.shard_rows as shard_rows
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul_connectors.formats.protocol import Reject

@@ -11,12 +11,12 @@ import fsspec
 import pytest
 
 from dataset.crashing import KILLED, Crashing, forked
-from skyhaul.dataset.commits.commits import read_commit
+from skyhaul.dataset.commits.record_files import read_commit
 from skyhaul.dataset.storage.files import LocalFiles
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.shards import commit as committing
-from skyhaul.shards.commit import CommitGuard, commit_shard
+from skyhaul.shards import commit_shard as committing
+from skyhaul.shards.commit_shard import CommitGuard, commit_shard
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, CommittedFile, RecordCounts
 from skyhaul_schemas.errors import CommitConflict, PlanAmended

@@ -14,7 +14,7 @@ import pytest
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.shards.encode import encode_shard
-from skyhaul.shards.transforms import Transformed
+from skyhaul.shards.transform_step import Transformed
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, Reject
 from skyhaul_schemas import layout

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from tests.hauling.rig import command, skyhaul
 
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_connectors.sources.left_out import LeftOut

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.hauling.rig import skyhaul
 
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_connectors.sources.left_out import LeftOut

@@ -21,7 +21,7 @@ import pytest
 from object_store import BUCKET, ObjectStore
 from tests.hauling.rig import command, skyhaul
 
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout

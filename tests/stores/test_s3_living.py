@@ -11,7 +11,7 @@ from object_store import BUCKET, ObjectStore
 from tests.hauling.rig import skyhaul
 
 from skyhaul.beam.driver import haul_on_beam
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.config import HaulOptions
 from skyhaul.planning.amend_plan import amend_plan

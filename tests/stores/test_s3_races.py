@@ -20,7 +20,7 @@ from skyhaul.planning.extend_plan import extend_plan
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store import publishing
 from skyhaul.planning.store.plan import Plan
-from skyhaul.shards import commit as committing
+from skyhaul.shards import commit_shard as committing
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord

@@ -13,10 +13,10 @@ from object_store import BUCKET, ObjectStore
 
 from dataset.many_commits import record_of
 from planning.planned import Listing, job_for, pinned
-from skyhaul.dataset.commits.commits import commits, write_commit
-from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.record_files import commits, write_commit
 from skyhaul.dataset.commits.sealed import sealed_groups
 from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.planning.make_plan import plan_sources
@@ -45,7 +45,10 @@ def test_a_group_is_sealed_on_s3_and_nothing_is_lost(s3: ObjectStore, tmp_path: 
             before = survey(plan, store)
             records = list(commits(store))
             with ThreadPoolExecutor(2) as pool:
-                assert list(pool.map(lambda _: seal_group(Judge(plan), store, 0), range(2))) == [True, True]
+                assert list(pool.map(lambda _: seal_group(CommitValidator(plan), store, 0), range(2))) == [
+                    True,
+                    True,
+                ]
             seal_full_groups(plan, store)
             assert sealed_groups(store) == [0]
             assert list(store.list(f"{layout.COMMITS}/0000")) == []

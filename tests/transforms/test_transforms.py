@@ -19,7 +19,7 @@ from dataset.hauled import JOB, plan_small
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
 from skyhaul.planning.fingerprint import encoder_fingerprint
 from skyhaul.shards.encode import encode_shard
-from skyhaul.shards.transforms import apply
+from skyhaul.shards.transform_step import apply
 from skyhaul.transforms import build_transforms
 from skyhaul.transforms.duplicates import _digests
 from skyhaul.transforms.expression import Expression

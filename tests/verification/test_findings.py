@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset.hauled import Hauled, plan_small
-from skyhaul.dataset.commits.commits import read_commit, same_commit, write_failure
+from skyhaul.dataset.commits.record_files import read_commit, same_commit, write_failure
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import VerifyReport, verify_dataset
 from skyhaul_schemas import layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from skyhaul.certify.reading import Reading, Schema
+from skyhaul.certify.engine_reading import Reading, Schema
 from skyhaul_schemas.commit import SplitSums
 
 

@@ -5,27 +5,32 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from skyhaul.certify.reading import Reading
+from skyhaul.certify.engine_reading import Reading
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 
 Result = Literal["held", "missed", "not made"]
 
 FORMAT = 1
+"""Form of certificate.json (docs/versions.md); people and scripts read it, skyhaul does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """name: for scripts. detail: one line with what was found."""
+    """One check of a certificate."""
 
     name: str
+    """For scripts."""
     result: Result
     detail: str
+    """One line with what was found."""
 
 
 @dataclass(slots=True)
 class Certificate:
-    """schema: (column, type). shards_failed and damaged_objects are no misses: their bytes are accounted
-    for, as failures and rejects. seconds: by engine."""
+    """What certifying found.
+
+    `shards_failed` and `damaged_objects` are no misses: their bytes are accounted for, as failures and
+    rejects."""
 
     plan: str = ""
     skyhaul: str = ""
@@ -41,6 +46,7 @@ class Certificate:
     checks: list[Check] = field(default_factory=list)
     engines: dict[str, Reading] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    """By engine."""
 
     def add(self, name: str, wrong: str | None, detail: str) -> None:
         """A check that held with `detail`, or that `wrong` says has missed."""
@@ -59,6 +65,7 @@ class Certificate:
 
     def exit_code(self) -> int:
         """4 on any miss, then 75 while shards are left, then 3 for failed shards or damaged objects."""
+        # The worst first: a dataset that is not what it says is not made good by being hauled on.
         if self.missed:
             return EXIT_DAMAGE
         if self.shards_left:

@@ -14,7 +14,9 @@ from skyhaul_schemas.self_digest import digested_line
 def keep_certificate(store: DatasetStore, certificate: Certificate) -> None:
     """Write it, or take an earlier one away where the dataset is not certified, or its plan is another one by
     now: it would speak of what is no longer so. It holds its own digest (`skyhaul_schemas.self_digest`).
-    Raises StorageError."""
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     if certificate.certified:
         store.replace_bytes(layout.CERTIFICATE, digested_line(certificate.to_json(), indent=2))
         # Looked at once it is there: whoever adds a generation takes certificates away once that is there.
@@ -23,5 +25,6 @@ def keep_certificate(store: DatasetStore, certificate: Certificate) -> None:
                 store.remove(layout.CERTIFICATE)
                 store.sync_folder(layout.CONTROL)
     else:
+        # For good: one that a power cut brought back would speak of what is no longer so.
         store.remove(layout.CERTIFICATE)
         store.sync_folder(layout.CONTROL)

@@ -12,20 +12,20 @@ from pathlib import Path
 
 from skyhaul.certify.agreement import disagreement
 from skyhaul.certify.certificate import Certificate
+from skyhaul.certify.engine_process import EngineFailed, missing, run_engine
+from skyhaul.certify.engine_reading import Reading, Request, schema_of
 from skyhaul.certify.engines import ENGINES
 from skyhaul.certify.footers import Footers
 from skyhaul.certify.local_copy import on_local_disk
-from skyhaul.certify.reading import Reading, Request, schema_of
-from skyhaul.certify.running import EngineFailed, missing, run_engine
 from skyhaul.certify.same_bytes import other_encoder, reencoded_differently
-from skyhaul.dataset.commits.commits import commits, read_commit
+from skyhaul.dataset.commits.record_files import commits, read_commit
 from skyhaul.dataset.commits.shard_set import ShardSet
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.job.model import FILE_LIMIT, ROW_GROUP_LIMIT
 from skyhaul_schemas.plan import PlanHeader
@@ -35,7 +35,8 @@ from skyhaul_schemas.storage_errors import passing_raised
 from skyhaul_schemas.units import format_size
 
 SAMPLED = 3
-"""Shards that are encoded again: the first, the last and one between."""
+"""Shards that are encoded again: the first, the last and one between. All would be the encoding of
+the whole dataset once more. Chosen, not measured."""
 
 Step = Callable[[str], None]
 """Told what is being done."""
@@ -50,10 +51,19 @@ def certify_dataset(
     engine_limit: float,
     step: Step,
 ) -> Certificate:
-    """Hold the dataset against all checks; nothing is written into it. engines: names of ENGINES.
-    required: an engine that is not installed is a miss. loader_workers: of a training job, or None.
-    engine_limit: seconds for each engine. Raises UsageError where there is no plan, or no room for a copy
-    of a dataset that is not on local disk, and StorageError."""
+    """Hold the dataset against all checks; nothing is written into it.
+
+    Args:
+        store: The dataset.
+        engines: Names of ENGINES.
+        required: An engine that is not installed is a miss.
+        loader_workers: Of a training job, or None.
+        engine_limit: Seconds for each engine.
+        step: Told what is being done, in words for people.
+
+    Raises:
+        UsageError: Where there is no plan, or no room for a copy of a dataset that is not on local disk.
+        StorageError: The storage fails otherwise."""
     step("every page, digest, id and provenance")
     report = verify_dataset(store, deep=True)
     certificate = Certificate(
@@ -68,6 +78,7 @@ def certify_dataset(
         bytes=report.bytes,
     )
     _verified(report, certificate)
+    # Engines would tell of the same damage in other words.
     if certificate.missed or certificate.shards_left:
         return certificate
     with closing(Plan.open(store)) as plan, tempfile.TemporaryDirectory(prefix="skyhaul-certify-") as folder:
@@ -157,8 +168,9 @@ def _first(wrong: list[str], what: str) -> str | None:
 
 
 def _check_workers(seen: Survey, workers: int | None, certificate: Certificate) -> None:
-    """A loader deals whole files to its workers: one with fewer files than workers leaves some idle. What
-    counts is the split that is trained on, which is the largest."""
+    """A loader deals whole files to its workers: one with fewer files than workers leaves some idle.
+
+    What counts is the split that is trained on, which is the largest."""
     if not seen.splits:
         certificate.skip("loader workers", "there are no files")
         return

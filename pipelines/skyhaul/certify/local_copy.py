@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from skyhaul.dataset.commits.commits import commits
+from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.storage.errors import storage_error
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas.commit import CommittedFile
@@ -15,16 +15,24 @@ from skyhaul_schemas.units import format_size
 
 CARD = "README.md"
 _BLOCK = 8 * 1024 * 1024
+"""Bytes that are copied at once. Chosen, not measured."""
 
 
 def on_local_disk(store: DatasetStore, folder: Path, size: int) -> Path:
     """The dataset's folder; for a dataset elsewhere a copy in `folder` of what an engine reads: the data
-    files, each held against its commit record's digest on the way, and the card. `size`: their bytes.
+    files, each held against its commit record's digest on the way, and the card.
 
-    Raises DiskFull and StorageError.
-    """
+    Args:
+        store: The dataset.
+        folder: An empty folder for the copy.
+        size: Their bytes.
+
+    Raises:
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
     if store.local_root is not None:
         return store.local_root
+    # Asked before, because the copy takes long where the dataset is far away.
     free = shutil.disk_usage(folder).free
     if free < size:
         raise DiskFull(

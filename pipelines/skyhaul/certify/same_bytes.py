@@ -27,10 +27,12 @@ from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.records import shard_schema
 
 _BATCH_ROWS = 997
+"""Rows of a batch: a prime, so that batches end elsewhere than those that the shard was written in."""
 
 
 def other_encoder(record: CommitRecord) -> str | None:
     """How this installation's encoder differs from the one that wrote the shard, or None."""
+    # Another version may write other bytes for equal rows, and that is no fault of the dataset.
     here = {"skyhaul.shards": str(ENCODER_VERSION), "pyarrow": pa.__version__}
     for name, version in here.items():
         wrote = record.versions.get(name, "none")
@@ -42,8 +44,18 @@ def other_encoder(record: CommitRecord) -> str | None:
 def reencoded_differently(
     store: DatasetStore, header: PlanHeader, record: CommitRecord, folder: Path
 ) -> str | None:
-    """The first file of the shard that does not come out as it was committed, or None. folder: on local
-    disk, for the new files. Raises StorageError, OSError and ArrowException where rows cannot be read."""
+    """The first file of the shard that does not come out as it was committed, or None.
+
+    Args:
+        store: The dataset.
+        header: The plan's header.
+        record: The shard's commit record.
+        folder: On local disk, for the new files.
+
+    Raises:
+        StorageError: The storage fails otherwise.
+        OSError
+        ArrowException: Where rows cannot be read."""
     shards = header.job["shards"]
     codec, _, level = str(shards["compression"]).partition(":")
     compression = Compression(codec, int(level) if level else None)

@@ -70,7 +70,7 @@ def _cleared(store: DatasetStore, shards: frozenset[int]) -> list[BrokenFile]:
 
 def _unsealed(store: DatasetStore, gone: list[BrokenFile], only: frozenset[int]) -> frozenset[int]:
     """Shards whose commit record was lost with the sealed file of their group."""
-    from skyhaul.dataset.commits.commits import recorded_in
+    from skyhaul.dataset.commits.record_files import recorded_in
     from skyhaul.planning.store.plan import Plan
     from skyhaul_schemas import layout
 

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from skyhaul.dataset.commits.judging import Planned
+from skyhaul.dataset.commits.validation import Planned
 from skyhaul.dataset.croissant import write_croissant
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
@@ -41,6 +41,7 @@ dataset = load_dataset("path/to/this/folder", split="{split}", streaming=True)
 def write_card(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> None:
     """Write or replace README.md, and croissant.json beside it. Raises StorageError."""
     store.replace_bytes(layout.CARD, card(plan, seen, job).encode())
+    # Both are made anew from plan and commit records by every run, and prove nothing.
     write_croissant(store, plan, seen, job)
 
 

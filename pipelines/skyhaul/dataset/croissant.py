@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from skyhaul.dataset.commits.judging import Planned
-from skyhaul.dataset.commits.standing import standing_commits
+from skyhaul.dataset.commits.valid_commits import valid_commits
+from skyhaul.dataset.commits.validation import Planned
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
@@ -50,7 +50,8 @@ _CONTEXT: dict[str, Any] = {
 """The specification's recommended context."""
 
 _IN_MEMORY = 32 * 1024 * 1024
-"""Bytes; a longer description is put together on disk."""
+"""Bytes; a longer description is put together on disk, for it names every file of the dataset.
+Chosen, not measured."""
 
 
 LISTED_EARLY = 10_000
@@ -94,7 +95,7 @@ def _pieces(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> Itera
     for split in seen.splits:
         yield f"{comma}  {_line(_file_set(split))}"
         comma = ",\n"
-    for record in standing_commits(plan, store):
+    for record in valid_commits(plan, store):
         for file in record.files:
             yield f"{comma}  {_line(_file_object(file.path, file.bytes, file.sha256))}"
             comma = ",\n"

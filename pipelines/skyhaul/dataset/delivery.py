@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from skyhaul.dataset.commits.judging import Judge, Planned
 from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed
-from skyhaul.dataset.commits.standing import judged_group
+from skyhaul.dataset.commits.valid_commits import validated_group
+from skyhaul.dataset.commits.validation import CommitValidator, Planned
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
@@ -18,19 +18,20 @@ from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.printable import printable
 
 _GROUPS_LOOKED_AT = 4
-"""Groups of shards in which the first reason is looked for: it only helps the reader."""
+"""Groups of shards in which the first reason is looked for: it only helps the reader. Chunks are
+dealt to shards by a hash, so that each shard is a sample of its source. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A source of which records were read and none was written or filtered. first: of what was not taken, and
-    why; None where nothing tells it."""
+    """A source of which records were read and none was written or filtered."""
 
     source: str
     read: int
     rejected: int
     passed_over: int
     first: Place | None = None
+    """Of what was not taken, and why; None where nothing tells it."""
 
     def to_json(self) -> dict[str, Any]:
         first = None if self.first is None else self.first.model_dump()
@@ -58,17 +59,25 @@ class Undelivered:
 
 
 def delivered_nothing(records: RecordCounts, empty_objects: int) -> bool:
-    """Whether a source with these records has delivered nothing. empty_objects: those of `passed_over` that
-    are objects of no bytes; a source that holds nothing else has nothing to deliver."""
+    """Whether a source with these records has delivered nothing.
+
+    Args:
+        records: Its counts of records.
+        empty_objects: Those of `passed_over` that are objects of no bytes; a source that holds nothing else
+            has nothing to deliver."""
     # Records that are held at a station are delivered later: they join this sum.
     return records.read > empty_objects and records.written + records.filtered == 0
 
 
 def first_reason(plan: Planned, store: DatasetStore, source: str, records: RecordCounts) -> Undelivered:
-    """The source with the first reject of its shards, or else the first that was passed over. Looks into the
-    beginning of the source only. Raises StorageError."""
+    """The source with the first reject of its shards, or else the first that was passed over.
+
+    Looks into the beginning of the source only.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     told = Undelivered(source, records.read, records.rejected, records.passed_over)
-    judge = Judge(plan)
+    validator = CommitValidator(plan)
     found: Place | None = None
     looked_at = 0
     for name, first, stop in plan.header.stretches():
@@ -78,7 +87,7 @@ def first_reason(plan: Planned, store: DatasetStore, source: str, records: Recor
             looked_at += 1
             if looked_at > _GROUPS_LOOKED_AT:
                 break
-            for record in _records(judge, store, group):
+            for record in _records(validator, store, group):
                 if record.source != source:
                     continue
                 place = _first_reject(store, record) if record.rejects is not None else None
@@ -88,13 +97,13 @@ def first_reason(plan: Planned, store: DatasetStore, source: str, records: Recor
     return Undelivered(source, told.read, told.rejected, told.passed_over, found)
 
 
-def _records(judge: Judge, store: DatasetStore, group: int) -> list[CommitRecord]:
-    judged = judged_group(judge, store, group, sealed=is_sealed(store, group))
-    if judged.sums is None:
-        return [judged.records[shard] for shard in sorted(judged.records)]
+def _records(validator: CommitValidator, store: DatasetStore, group: int) -> list[CommitRecord]:
+    validated = validated_group(validator, store, group, sealed=is_sealed(store, group))
+    if validated.sums is None:
+        return [validated.records[shard] for shard in sorted(validated.records)]
     with SealedGroup(store, group) as sealed:
         rows = sealed.records()
-    verdicts = (judge.parsed(shard, data) for shard, data in rows.items())
+    verdicts = (validator.parsed(shard, data) for shard, data in rows.items())
     return [verdict.record for verdict in verdicts if verdict.record is not None]
 
 

@@ -22,7 +22,10 @@ def sync_inherited(store: DatasetStore, *, files: bool = False) -> None:
     """Sync the folders of the job, the plan, the sealed groups, the records of commits, failures and runs,
     and of what was set aside: a sync or two a group. Data and rejects (`files`) need it only where they may
     have been replaced: the folder of a new file was synced before the record that speaks of it was written.
-    Raises StorageError."""
+
+    Raises:
+        StorageError: The storage fails otherwise."""
+    # An object store has what it said it has; there is nothing to sync.
     if store.local_root is None:
         return
     try:

@@ -13,6 +13,7 @@ from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.storage_errors import is_passing
 
 _BLOCK = 4 * 1024 * 1024
+"""Bytes that are read at once. Chosen, not measured."""
 
 
 def _unwatched(count: int) -> None:
@@ -26,8 +27,16 @@ def fault_in_file(
     *,
     just_written: bool = False,
 ) -> str | None:
-    """What is wrong with the file, or None. read: called with the bytes just digested. just_written: a disk
-    that cannot read it is no fault of the file. Raises StorageError for what may pass."""
+    """What is wrong with the file, or None.
+
+    Args:
+        store: The dataset.
+        entry: What the commit record says of the file.
+        read: Called with the bytes just digested.
+        just_written: A disk that cannot read it is no fault of the file.
+
+    Raises:
+        StorageError: For what may pass."""
     try:
         size = store.size(entry.path)
         if size != entry.bytes:

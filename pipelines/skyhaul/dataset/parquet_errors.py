@@ -29,6 +29,7 @@ PARQUET_ERRORS = (
 def said(error: BaseException) -> str:
     """What is wrong, in one line."""
     first = printable(str(error).strip().partition("\n")[0])
+    # Arrow's and the system's texts say what is wrong; "'utf-8'" or "7" of a KeyError need its name.
     return first if isinstance(error, pa.ArrowException | OSError) and first else _named(error, first)
 
 

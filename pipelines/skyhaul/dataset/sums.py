@@ -52,6 +52,8 @@ class CommitSums:
         _gain(self.passed_over_by, record.passed_over_by)
         _gain(self.nulled_by, record.nulled_by)
         _gain(self.truncated_by, record.truncated_by or {})
+        # As `Plan.digests` has it, a pair wherever the digest changes: records of one plan are one pair,
+        # however many they are.
         if not self._plans or self._plans[-1][1] != record.plan:
             self._plans.append((record.shard, record.plan))
         _gain(self.committed, {name: 1})
@@ -60,6 +62,8 @@ class CommitSums:
         size = sum(source.length for source in record.sources)
         _gain(self.source_bytes, {name: size})
         _gain(self.filtered_by, record.filtered_by)
+        # An object's chunks lie in many shards, so that damaged objects are a set of hashes; names of
+        # millions would be too much to hold, and too much for a footer.
         self.damaged |= {_hashed(name, source.object) for source in record.sources if source.damaged}
         self._carried(record.transfer)
         for file in record.files:

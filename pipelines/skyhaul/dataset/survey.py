@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from skyhaul.dataset.commits.judging import Planned, Unfit
-from skyhaul.dataset.commits.standing import failures, judged_groups
+from skyhaul.dataset.commits.valid_commits import failures, validated_groups
+from skyhaul.dataset.commits.validation import Planned, Unfit
 from skyhaul.dataset.delivery import Undelivered, delivered_nothing, first_reason
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
@@ -15,13 +15,15 @@ from skyhaul_schemas.commit import NO_RECORDS, RecordCounts, SplitSums, Transfer
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 
 UNFIT_CAP = 100
-"""Unfit records kept; more are only counted."""
+"""Unfit records kept; more are only counted: a folder of another dataset's records is one fault, not a
+million. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSurvey:
-    """One source's share. `left` counts shards neither committed nor failed for good. records: of what is
-    committed."""
+    """One source's share.
+
+    `left` counts shards neither committed nor failed for good."""
 
     shards: int = 0
     committed: int = 0
@@ -32,6 +34,7 @@ class SourceSurvey:
     objects: int = 0
     objects_committed: int = 0
     records: RecordCounts = NO_RECORDS
+    """Of what is committed."""
 
     @property
     def left(self) -> int:
@@ -40,31 +43,27 @@ class SourceSurvey:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A dataset against its plan.
-
-    shards_failed: failed for good, waiting for `replay`. shards_to_retry: the last try failed (a full disk,
-    say), the next run takes them up; they are among shards_left. objects_committed counts an object with
-    its first chunk. dataset_bytes: of the committed data files. transfer: by link, of what is committed.
-    unfit: files in the place of commit records that stand for no shard, UNFIT_CAP at most of `unfit_total`.
-    shards_blocked: those of shards_left that cannot be committed while such a file lies in their place.
-    records_present: files' worth of commit records, whatever they say. undelivered: sources with nothing left
-    of whose records none was written or filtered.
-    """
+    """A dataset against its plan."""
 
     shards: int
     shards_committed: int
     shards_failed: int
+    """Failed for good, waiting for `replay`."""
     shards_to_retry: int
+    """The last try failed (a full disk, say), the next run takes them up; they are among shards_left."""
     shards_left: int
     objects: int
     objects_committed: int
+    """An object counts with its first chunk."""
     source_bytes: int
     source_bytes_committed: int
     dataset_bytes: int
+    """Of the committed data files."""
     damaged_objects: int
     records: RecordCounts
     filtered_by: dict[str, int]
     transfer: dict[str, TransferCounts]
+    """By link, of what is committed."""
     by_source: dict[str, SourceSurvey]
     splits: dict[str, SplitSums]
     failed_by_kind: dict[str, int]
@@ -72,10 +71,14 @@ class Survey:
     nulled_by: dict[str, int] = field(default_factory=dict)
     truncated_by: dict[str, int] = field(default_factory=dict)
     unfit: tuple[Unfit, ...] = ()
+    """Files in the place of commit records that stand for no shard, UNFIT_CAP at most of `unfit_total`."""
     unfit_total: int = 0
     shards_blocked: int = 0
+    """Those of shards_left that cannot be committed while such a file lies in their place."""
     records_present: int = 0
+    """Files' worth of commit records, whatever they say."""
     undelivered: tuple[Undelivered, ...] = ()
+    """Sources with nothing left of whose records none was written or filtered."""
 
     @property
     def shards_to_haul(self) -> int:
@@ -174,7 +177,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
     unfit: list[Unfit] = []
     total = present = 0
     blocked: set[int] = set()
-    for group in judged_groups(plan, store):
+    for group in validated_groups(plan, store):
         if group.sums is not None:
             tally.add_group(group.sums)
         for number in sorted(group.records):
@@ -189,6 +192,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
     failed_by_source: dict[str, int] = {}
     bytes_failed: dict[str, int] = {}
     for failure in failures(plan, store):
+        # Of the shard as it was before an amendment, or of one that cannot be committed whatever comes of it.
         if plan.outdates(failure) or failure.shard in blocked:
             continue
         failed_by_kind[failure.kind] = failed_by_kind.get(failure.kind, 0) + 1

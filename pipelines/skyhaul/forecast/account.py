@@ -8,11 +8,16 @@ from skyhaul_connectors.links.contract.terms import LinkTerms
 
 
 class Account:
-    """used: bytes that count in the present cycle already. wire: bytes that are counted for each of payload.
-    Moments are Unix seconds; they only ever rise.
+    """A link's terms at a moment of a forecast. Moments are Unix seconds; they only ever rise.
 
-    After `look`: rate, in bytes a second, 0 where the link is off, math.inf where nothing limits it; spent:
-    its cap is used up; until: when one of these may change, or what is counted does."""
+    Args:
+        used: Bytes that count in the present cycle already.
+        wire: Bytes that are counted for each of payload.
+
+    Attributes:
+        rate: Bytes a second after `look`; 0 where the link is off, math.inf where nothing limits it.
+        spent: Its cap is used up.
+        until: When one of these may change, or what is counted does."""
 
     def __init__(self, terms: LinkTerms, *, used: int = 0, wire: float = 1.0) -> None:
         self.terms = terms
@@ -29,6 +34,8 @@ class Account:
 
     def look(self, at: float) -> None:
         terms = self.terms
+        # A cycle's price is the cap's and the steps' of that cycle: its costs are closed before the next
+        # begins.
         if terms.metered and at >= self._cycle_end:
             if self._begun:
                 self._close_cycle()
@@ -43,6 +50,7 @@ class Account:
         if terms.metered:
             changes += [self._cycle_end, terms.free.next_change(at)]
         self.until = max(min(changes), math.nextafter(at, math.inf))
+        # Floats do not add up to the last byte.
         self.spent = self.room() < 1.0
 
     def room(self) -> float:

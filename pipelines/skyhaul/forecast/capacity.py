@@ -10,12 +10,16 @@ from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.links.profile.schedule import Phase, Schedule
 
 _SHORTEST_VARIATION = 600.0
+"""Seconds of a haul from which on the mean of a rate that is drawn anew all the time stands for its single
+draws. Chosen, not measured."""
 
 
 def carried(name: str, profile: LinkProfile, seed: int, start: float, end: float) -> float:
     """Bytes that link `name` could carry in [start, end), headers included."""
     schedule = Schedule(profile, seed_for(seed, name), 0.0)
     total, at = 0.0, start
+    # Exact: between two changes of its schedule a link's rate is constant, but for a trace, which adds itself
+    # up.
     while at < end:
         piece = schedule.piece(at)
         until = min(end, piece.until)

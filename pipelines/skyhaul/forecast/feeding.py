@@ -14,8 +14,10 @@ from skyhaul_connectors.transfer.snapshot import LEAST_LOW_WATER, LOW_WATER_SECO
 
 
 class Room:
-    """The spool's limit. Bytes. starved: looks at which a segment waited for room while there was nothing
-    else to ask for."""
+    """The spool's limit, in bytes.
+
+    Attributes:
+        starved: Looks at which a segment waited for room while there was nothing else to ask for."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -33,8 +35,9 @@ class _Fed:
 
 
 class Feeder:
-    """Feeds one source's scheduler. What is whole leaves the spool in order, at once: encoding costs no
-    time here."""
+    """Feeds one source's scheduler.
+
+    What is whole leaves the spool in order, at once: encoding costs no time here."""
 
     def __init__(self, scheduler: SourceScheduler, shards: Sequence[Sequence[Segment]], room: Room) -> None:
         self._scheduler = scheduler
@@ -53,6 +56,7 @@ class Feeder:
     def feed(self, now: float) -> None:
         """Claim and admit what may enter at `now`."""
         goodput = sum(lane.estimate.meter.rate(now) for lane in self._scheduler.lanes)
+        # As `skyhaul.hauling` claims: so much ahead that the link never waits for the next shard.
         low_water = max(LEAST_LOW_WATER, LOW_WATER_SECONDS * goodput)
         while not self.claimed_all and self._queued + self._scheduler.missing < low_water:
             claimed = next(self._shards, None)
@@ -78,6 +82,7 @@ class Feeder:
         room = self._room
         while self._due:
             key, index, part = self._due[0]
+            # A segment that is larger than the spool enters an empty one, or nothing ever would.
             if room.taken + part.length > room.limit and self._inside:
                 out = sum(lane.outstanding for lane in self._scheduler.lanes)
                 room.starved += self._scheduler.missing <= out

@@ -7,16 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.capacity import averaged
-from skyhaul.forecast.delivery import (
-    Delivery,
-    Recovery,
-    deliver,
-    deliver_with_most_connections,
-    joined,
-    recover,
-    sample_bytes,
-    sample_seconds,
-)
 from skyhaul.forecast.feeding import cut_to
 from skyhaul.forecast.inputs import (
     by_tls,
@@ -26,10 +16,20 @@ from skyhaul.forecast.inputs import (
     stated_profile,
     used_so_far,
 )
-from skyhaul.forecast.link_in_time import Limit, RolledLink
+from skyhaul.forecast.link_in_time import Limit, SimulatedLink
+from skyhaul.forecast.link_shares import (
+    LinkShares,
+    Recovery,
+    joined,
+    measure_shares,
+    measure_with_most_connections,
+    recover,
+    sample_bytes,
+    sample_seconds,
+)
 from skyhaul.forecast.outlook import LinkOutlook, Outlook, Quantiles, SourceOutlook
 from skyhaul.forecast.rehearsal import Sample
-from skyhaul.forecast.roll import Rolled, RolledSource, roll
+from skyhaul.forecast.simulation import Simulated, SimulatedSource, simulate
 from skyhaul.forecast.work_left import MOST_SEGMENTS, SourceLeft, work_left
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
@@ -42,15 +42,21 @@ from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.units import format_duration
 
 SEEDS = 100
-"""Seeds unless told otherwise."""
+"""Seeds unless told otherwise: ten each lie below P10 and above P90, which are told. Chosen, not measured."""
 
 REHEARSALS = 2
-"""Rehearsals of a source, each with a seed of its own."""
+"""Rehearsals of a source, each with a seed of its own. Chosen, not
+measured."""
 
 _MOST_STEPS = 400_000
-"""Strides of all seeds together, after which the seeds so far have to do."""
+"""Strides of all seeds together, after which the seeds so far have to do: a haul of months over a link that
+is handed over every few seconds has hundreds of thousands. Chosen, not measured."""
+
 _FEWEST_SEEDS = 5
+"""Seeds that are simulated whatever they cost. Chosen, not measured."""
+
 _WORTH_A_HINT = 0.9
+"""What more connections have to bring a source's time down to, of what it is, to be named as its limit."""
 
 
 def forecast(
@@ -63,8 +69,14 @@ def forecast(
 ) -> Outlook:
     """What of the job is not committed yet, begun at `start` (Unix seconds) and run with `--wait`, or again
     whenever a contact opens. Without a plan in the dataset the sources are listed (`progress` is told of
-    objects and bytes), and nothing is written to the dataset. Raises UsageError (nothing says how fast a
-    link is), PlanMismatch, CarriageError, StorageError, PlanDamaged."""
+    objects and bytes), and nothing is written to the dataset.
+
+    Raises:
+        UsageError: Nothing says how fast a link is.
+        PlanMismatch: The plan that is there is another one.
+        CarriageError: A source cannot be read.
+        StorageError: The storage fails otherwise.
+        PlanDamaged: The plan is not what was written."""
     job = loaded.job
     profiles = {name: stated_profile(job, name) for spec in job.sources.values() for name in spec.via}
     if not profiles:
@@ -91,7 +103,10 @@ def forecast(
 
 
 class _Forecast:
-    """One forecast on its way. left: what goes over links."""
+    """One forecast on its way.
+
+    Args:
+        left: What goes over links."""
 
     def __init__(
         self,
@@ -109,46 +124,54 @@ class _Forecast:
         self._left = left
         self._start = start
         self._deadline = None if job.deadline is None else due_at(job.deadline, start) - start
-        self._deliveries: dict[object, list[Delivery]] = {}
+        self._reached_by: dict[object, list[LinkShares]] = {}
 
     def outlook(self, seeds: int, *, dataset: str, planned: bool, unlinked: tuple[str, ...]) -> Outlook:
-        deliveries = {part.source: self._deliver(part) for part in self._left}
-        links = [self._rolled_link(name, deliveries) for name in self._profiles if self._users(name)]
-        rolls: list[Rolled] = []
+        reached_by = {part.source: self._measured(part) for part in self._left}
+        links = [self._simulated_link(name, reached_by) for name in self._profiles if self._users(name)]
+        simulations: list[Simulated] = []
         for seed in range(seeds):
-            if len(rolls) >= _FEWEST_SEEDS and sum(rolled.steps for rolled in rolls) > _MOST_STEPS:
+            if (
+                len(simulations) >= _FEWEST_SEEDS
+                and sum(simulated.steps for simulated in simulations) > _MOST_STEPS
+            ):
                 break
             sources = [
-                _rolled_source(part, deliveries[part.source][seed % REHEARSALS]) for part in self._left
+                _simulated_source(part, reached_by[part.source][seed % REHEARSALS]) for part in self._left
             ]
-            rolls.append(self._roll(sources, links, seed))
-        median = sorted(rolls, key=lambda rolled: (rolled.took, rolled.left))[(len(rolls) - 1) // 2]
-        outlooks = tuple(self._source(part, rolls, median, deliveries, links) for part in self._left)
+            simulations.append(self._simulate(sources, links, seed))
+        median = sorted(simulations, key=lambda simulated: (simulated.took, simulated.left))[
+            (len(simulations) - 1) // 2
+        ]
+        outlooks = tuple(self._source(part, simulations, median, reached_by, links) for part in self._left)
         last = max(outlooks, key=lambda outlook: outlook.seconds.p50, default=None)
-        unfinished = [rolled.left for rolled in rolls if rolled.left]
+        unfinished = [simulated.left for simulated in simulations if simulated.left]
         return Outlook(
             name=self._job.name,
             dataset=dataset,
             planned=planned,
             shards=sum(part.shards for part in self._left),
             bytes=sum(part.bytes for part in self._left),
-            seeds=len(rolls),
+            seeds=len(simulations),
             start=self._start,
             dated=any(is_dated(profile) for profile in self._profiles.values()),
-            seconds=Quantiles.of([rolled.took for rolled in rolls]),
+            seconds=Quantiles.of([simulated.took for simulated in simulations]),
             sources=outlooks,
-            links=tuple(self._link(link.name, median, deliveries) for link in links),
+            links=tuple(self._link(link.name, median, reached_by) for link in links),
             limits=last.limits if last is not None else (),
             deadline=self._deadline,
-            in_time=sum(rolled.took <= (self._deadline or 0) for rolled in rolls) / len(rolls),
-            unfinished=len(unfinished) / len(rolls),
+            in_time=sum(simulated.took <= (self._deadline or 0) for simulated in simulations)
+            / len(simulations),
+            unfinished=len(unfinished) / len(simulations),
             bytes_left=sorted(unfinished)[len(unfinished) // 2] if unfinished else 0.0,
             unlinked=unlinked,
             notes=tuple(self._notes()),
         )
 
-    def _roll(self, sources: Sequence[RolledSource], links: Sequence[RolledLink], seed: int) -> Rolled:
-        return roll(sources, links, seed=seed, epoch=self._start, deadline=self._deadline)
+    def _simulate(
+        self, sources: Sequence[SimulatedSource], links: Sequence[SimulatedLink], seed: int
+    ) -> Simulated:
+        return simulate(sources, links, seed=seed, epoch=self._start, deadline=self._deadline)
 
     # -- links and sources
 
@@ -163,7 +186,7 @@ class _Forecast:
         first = cut_to(iter(part.first), sample_bytes(links), MOST_SEGMENTS)
         return Sample(part.source, first, spec.max_connections, by_tls(spec))
 
-    def _deliver(self, part: SourceLeft) -> list[Delivery]:
+    def _measured(self, part: SourceLeft) -> list[LinkShares]:
         """One for each rehearsal. Sources that are alike share theirs."""
         spec = self._job.sources[part.source]
         count = sum(len(segments) for segments in part.first)
@@ -172,15 +195,17 @@ class _Forecast:
             tuple(spec.via), spec.max_connections, by_tls(spec),
             round(math.log2(max(1, size / max(1, count)))), size if part.whole else 0,
         )  # fmt: skip
-        if alike not in self._deliveries:
-            self._deliveries[alike] = [
+        if alike not in self._reached_by:
+            self._reached_by[alike] = [
                 joined(
-                    deliver(self._sample(part, group), group, seed=seed, spool_limit=self._job.spool_limit)
+                    measure_shares(
+                        self._sample(part, group), group, seed=seed, spool_limit=self._job.spool_limit
+                    )
                     for group in self._by_role(part)
                 )
                 for seed in range(REHEARSALS)
             ]
-        return self._deliveries[alike]
+        return self._reached_by[alike]
 
     def _by_role(self, part: SourceLeft) -> list[dict[str, LinkProfile]]:
         """The source's links as they carry side by side: primary ones first."""
@@ -189,7 +214,7 @@ class _Forecast:
             groups[self._terms[name].role][name] = profile
         return [group for group in groups.values() if group]
 
-    def _rolled_link(self, name: str, deliveries: Mapping[str, Sequence[Delivery]]) -> RolledLink:
+    def _simulated_link(self, name: str, reached_by: Mapping[str, Sequence[LinkShares]]) -> SimulatedLink:
         profile = self._profiles[name]
         users = self._users(name)
         most = max(users, key=lambda part: part.to_fetch)
@@ -200,14 +225,14 @@ class _Forecast:
         seconds = sum(part.to_fetch for part in users) * 8 / profile.payload_rate
         # As in the rehearsals, whose length is that of the source with the longest round trip.
         within = max(sample_seconds(group) for part in users for group in self._by_role(part))
-        return RolledLink(
+        return SimulatedLink(
             name,
             averaged(profile, within, seconds),
             found.outage,
             found.contact,
             self._terms[name],
             self._used.get(name, 0),
-            deliveries[most.source][0].wire[name],
+            reached_by[most.source][0].wire[name],
         )
 
     # -- what came out
@@ -215,17 +240,17 @@ class _Forecast:
     def _source(
         self,
         part: SourceLeft,
-        rolls: Sequence[Rolled],
-        median: Rolled,
-        deliveries: Mapping[str, Sequence[Delivery]],
-        links: Sequence[RolledLink],
+        simulations: Sequence[Simulated],
+        median: Simulated,
+        reached_by: Mapping[str, Sequence[LinkShares]],
+        links: Sequence[SimulatedLink],
     ) -> SourceOutlook:
-        delivery = deliveries[part.source][0]
+        reached = reached_by[part.source][0]
         limits = _shares(median.spent[part.source])
         hint = ""
         if dict(limits).get(Limit.ROUND_TRIPS.value, 0.0) > 1 - _WORTH_A_HINT:
-            limits, hint = self._more_connections(part, delivery, median, links, limits)
-        if delivery.spool_full:
+            limits, hint = self._more_connections(part, reached, median, links, limits)
+        if reached.spool_full:
             limits = (*limits, ("spool", 0.0))
             hint = hint or f"the transfer waits for room in the spool: raise `spool_limit` ({part.source})"
         return SourceOutlook(
@@ -233,7 +258,7 @@ class _Forecast:
             part.shards,
             part.bytes,
             tuple(self._via(part)),
-            Quantiles.of([rolled.done[part.source] for rolled in rolls]),
+            Quantiles.of([simulated.done[part.source] for simulated in simulations]),
             limits,
             hint,
         )
@@ -241,24 +266,24 @@ class _Forecast:
     def _more_connections(
         self,
         part: SourceLeft,
-        delivery: Delivery,
-        median: Rolled,
-        links: Sequence[RolledLink],
+        reached: LinkShares,
+        median: Simulated,
+        links: Sequence[SimulatedLink],
         limits: tuple[tuple[str, float], ...],
     ) -> tuple[tuple[tuple[str, float], ...], str]:
         """Whether it is the source's own limit on connections that holds it back, and what more would do."""
         allowed = self._job.sources[part.source].max_connections
-        if delivery.connections < allowed:
+        if reached.connections < allowed:
             return limits, ""
         free = joined(
-            deliver_with_most_connections(
+            measure_with_most_connections(
                 self._sample(part, group), group, seed=0, spool_limit=self._job.spool_limit
             )
             for group in self._by_role(part)
         )
-        own = [link for link in links if link.name in delivery.shares]
-        as_is = self._roll([_rolled_source(part, delivery)], own, 0).took
-        freed = self._roll([_rolled_source(part, free)], own, 0).took
+        own = [link for link in links if link.name in reached.shares]
+        as_is = self._simulate([_simulated_source(part, reached)], own, 0).took
+        freed = self._simulate([_simulated_source(part, free)], own, 0).took
         if not freed < _WORTH_A_HINT * as_is:
             return limits, ""
         renamed = tuple(
@@ -269,11 +294,13 @@ class _Forecast:
             f"max_connections`) it would take {format_duration(freed)} instead of {format_duration(as_is)}"
         )
 
-    def _link(self, name: str, median: Rolled, deliveries: Mapping[str, Sequence[Delivery]]) -> LinkOutlook:
-        users = [deliveries[part.source][0] for part in self._users(name)]
+    def _link(
+        self, name: str, median: Simulated, reached_by: Mapping[str, Sequence[LinkShares]]
+    ) -> LinkOutlook:
+        users = [reached_by[part.source][0] for part in self._users(name)]
         payload = median.payload[name]
-        wire = sum(delivery.wire[name] for delivery in users) / len(users)
-        resent = sum(delivery.resent[name] for delivery in users) / len(users)
+        wire = sum(reached.wire[name] for reached in users) / len(users)
+        resent = sum(reached.resent[name] for reached in users) / len(users)
         price = self._terms[name].price
         return LinkOutlook(
             name,
@@ -292,8 +319,8 @@ class _Forecast:
                 yield f"link {name}: no `rtt` is given; it was taken for 0"
 
 
-def _rolled_source(part: SourceLeft, delivery: Delivery) -> RolledSource:
-    return RolledSource(part.source, part.to_fetch, delivery.shares, delivery.overhead)
+def _simulated_source(part: SourceLeft, reached: LinkShares) -> SimulatedSource:
+    return SimulatedSource(part.source, part.to_fetch, reached.shares, reached.overhead)
 
 
 def _shares(spent: Mapping[Limit, float]) -> tuple[tuple[str, float], ...]:

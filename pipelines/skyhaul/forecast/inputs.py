@@ -53,8 +53,11 @@ def is_dated(profile: LinkProfile) -> bool:
 
 def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str, int]:
     """By link: bytes that count in the cycle of `at`, as the ledger has it, which may not be there yet.
-    Raises StorageError."""
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     metered = {name: link for name, link in terms.items() if link.metered}
+    # Only looked at: a forecast writes nothing, and a ledger that is not there yet has counted nothing.
     path = ledger_path(job, os.environ) if metered else None
     if path is None or not path.exists():
         return {}
@@ -78,6 +81,7 @@ def plan_of(
             check_plan(loaded.job, plan.header)
             yield plan, store
         return
+    # Made elsewhere, because a plan in the dataset would bind the job that is only being asked about.
     with tempfile.TemporaryDirectory(prefix="skyhaul-estimate-") as folder:
         place = Path(folder)
         elsewhere = replace(

@@ -21,9 +21,12 @@ PLAIN_TERMS = LinkTerms("")
 """Those of a link of which the job file says none."""
 
 RESORT_AFTER = 10.0
-"""Seconds of an outage after which a last resort is used."""
+"""Seconds of an outage after which a last resort is used: those of a haul, where patience is not shorter
+still (`skyhaul_connectors.transfer.schedule.link_roles`)."""
 
 _TRACE_STEP = 1.0
+"""Seconds over which a trace's rate is averaged: it may change with every packet, and a stride for each would
+be a simulation of packets. Chosen, not measured."""
 
 
 class Limit(enum.Enum):
@@ -39,24 +42,26 @@ class Limit(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class RolledLink:
-    """profile: as its capacity is reckoned with. outage_lost, contact_lost: seconds that each interruption
-    costs when it is over. used: bytes that count towards the cap already; wire: bytes that count for each
-    of payload."""
+class SimulatedLink:
+    """A link of a simulated haul."""
 
     name: str
     profile: LinkProfile
+    """As its capacity is reckoned with."""
     outage_lost: float = 0.0
     contact_lost: float = 0.0
+    """Seconds that each interruption costs when it is over; `outage_lost` likewise, of outages."""
     terms: LinkTerms = PLAIN_TERMS
     used: int = 0
+    """Bytes that count towards the cap already."""
     wire: float = 1.0
+    """Bytes that count for each of payload."""
 
 
 class LinkInTime:
     """A link at a moment: whether it carries anything, at which rate, and until when that holds."""
 
-    def __init__(self, link: RolledLink, seed: int, epoch: float) -> None:
+    def __init__(self, link: SimulatedLink, seed: int, epoch: float) -> None:
         self.link = link
         self.role: Role = link.terms.role
         self.physical = link.profile.segment / link.profile.mtu * (1 - link.profile.loss)
@@ -104,6 +109,8 @@ class LinkInTime:
                 self.why = Limit.CONTACTS if piece.phase is Phase.CLOSED else Limit.HOURS
             self.down_since = at if self.down_since is None else self.down_since
             return
+        # What a rehearsal lost beyond the interruption itself (`Recovery`) is lost behind it, as a time in
+        # which nothing comes.
         if self._was is not Phase.UP:
             lost = self.link.contact_lost if self._was is Phase.CLOSED else self.link.outage_lost
             self._blind_until = at + lost
@@ -149,4 +156,5 @@ class Overflow:
 
     def look_again(self, at: float) -> float:
         """Seconds after which to ask anew."""
+        # Finer as the deadline comes near, and no finer than a second. Chosen, not measured.
         return max(1.0, (self._due - at) / 200) if self._any and at < self._due < math.inf else math.inf

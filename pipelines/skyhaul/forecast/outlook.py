@@ -32,22 +32,24 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class SourceOutlook:
-    """One source. bytes: of the source, to be hauled; links: its `via`; limits: (what it waits for, share of
-    its time), the most first; hint: what would make it faster, or empty."""
+    """One source."""
 
     name: str
     shards: int
     bytes: int
+    """Of the source, to be hauled."""
     links: tuple[str, ...]
+    """Its `via`."""
     seconds: Quantiles
     limits: tuple[tuple[str, float], ...]
+    """(what it waits for, share of its time), the most first."""
     hint: str = ""
+    """What would make it faster, or empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkOutlook:
-    """One link, in the middle of all seeds. Bytes; price: what they cost beyond what is spent already, in
-    `currency`, None where the job file gives none."""
+    """One link, in the middle of all seeds. Bytes."""
 
     name: str
     payload: float
@@ -55,34 +57,39 @@ class LinkOutlook:
     resent: float
     role: str = "primary"
     price: float | None = None
+    """What they cost beyond what is spent already, in `currency`, None where the job file gives none."""
     currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """A forecast. planned: the dataset has a plan; else the sources were listed for this alone. start: Unix
-    seconds. limits: those of the source that is done last. deadline: seconds after the start, None without
-    one; in_time: the share of seeds that meet it. unfinished: the share of seeds in which something is left
-    for ever (no further contact); bytes_left: how much then, in the middle. unlinked: sources that go over
-    no link, of whose time nothing is said."""
+    """A forecast."""
 
     name: str
     dataset: str
     planned: bool
+    """The dataset has a plan; else the sources were listed for this alone."""
     shards: int
     bytes: int
     seeds: int
     start: float
+    """Unix seconds."""
     dated: bool
     seconds: Quantiles
     sources: tuple[SourceOutlook, ...]
     links: tuple[LinkOutlook, ...]
     limits: tuple[tuple[str, float], ...]
+    """Those of the source that is done last."""
     deadline: float | None = None
+    """Seconds after the start, None without one."""
     in_time: float = 1.0
+    """The share of seeds that meet it."""
     unfinished: float = 0.0
+    """The share of seeds in which something is left for ever (no further contact)."""
     bytes_left: float = 0.0
+    """How much then, in the middle."""
     unlinked: tuple[str, ...] = ()
+    """Sources that go over no link, of whose time nothing is said."""
     notes: tuple[str, ...] = ()
 
     def exit_code(self) -> int:
@@ -93,6 +100,7 @@ class Outlook:
         """When that is, to the second; None for never."""
         if math.isinf(seconds):
             return None
+        # A start far in the future, and two years more, may be beyond what a date can say.
         try:
             return datetime.fromtimestamp(self.start, UTC) + timedelta(seconds=round(seconds))
         except (OverflowError, ValueError):

@@ -24,23 +24,24 @@ from skyhaul_connectors.transfer.source_driver import SourceDriver
 from skyhaul_schemas.errors import SkyhaulError
 
 TICK = 0.05
-"""Seconds between two looks at what arrived."""
+"""Seconds between two looks at what arrived. Chosen, not measured."""
 
 STARVED = 0.1
-"""Share of the time from which on waiting for the spool's room counts."""
+"""Share of the time from which on waiting for the spool's room counts as a limit. Chosen, not measured."""
 
 _NEVER = 1e12
+"""Seconds of patience: what gives up in a haul would end a rehearsal without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a rehearsal hauls of one source: segments by shard. secure: its connections cost a TLS
-    handshake."""
+    """What a rehearsal hauls of one source: segments by shard."""
 
     source: str
     shards: Sequence[Sequence[Segment]]
     max_connections: int
     secure: bool = False
+    """Its connections cost a TLS handshake."""
 
 
 @dataclass(slots=True)
@@ -55,14 +56,17 @@ class LinkTrack:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """took: seconds until all had arrived, or until the limit. whole: it was not the limit.
-    connections: the most that were open at once. spool_full: the spool's limit held the transfer up."""
+    """What a rehearsal came to."""
 
     took: float
+    """Seconds until all had arrived, or until the limit."""
     whole: bool
+    """It was not the limit."""
     links: Mapping[str, LinkTrack]
     connections: int
+    """The most that were open at once."""
     spool_full: bool
+    """The spool's limit held the transfer up."""
 
 
 def rehearse(
@@ -82,6 +86,7 @@ async def _rehearse(
     sample: Sample, profiles: Mapping[str, LinkProfile], seed: int, spool_limit: int, limit: float
 ) -> Rehearsed:
     loop = asyncio.get_running_loop()
+    # The loop's clock for everything, so that links, driver and feeder leap together.
     clock = MonotonicClock(0.0, monotonic=loop.time, wall=lambda: 0.0)
     inner = SilentSource(sample.source)
     lanes = [_lane(inner, SharedLink(name, profile, clock, seed=seed), sample.secure)

@@ -22,6 +22,7 @@ class _LeapingSelector(selectors.BaseSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # No timer and nothing ready: a real loop would wait for the network, and there is none.
         if timeout is None:
             raise RuntimeError(f"nothing will ever happen again after {self.now:.3f} s of virtual time")
         if timeout > 0:
@@ -53,8 +54,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:
-    """The result of `main`, run on a virtual loop. What a callback raised is raised here: a loop would
-    only log it."""
+    """The result of `main`, run on a virtual loop.
+
+    What a callback raised is raised here: a loop would only log it."""
     escaped: list[BaseException] = []
 
     def remember(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from skyhaul.dataset.commits.standing import failures, standing_shards
+from skyhaul.dataset.commits.valid_commits import committed_shards, failures
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.forecast.feeding import cut_to, length_of
 from skyhaul.hauling.chunk_access import SegmentMap
@@ -14,20 +14,22 @@ from skyhaul.planning.store.plan import Plan
 from skyhaul_connectors.transfer.segment import Segment
 
 MOST_SEGMENTS = 4000
-"""Segments in a rehearsal; small files beyond them are like those before."""
+"""Segments in a rehearsal; small files beyond them are like those before, for shards are dealt by a hash.
+Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLeft:
-    """One source's shards that are neither committed nor failed for good. bytes: of the source; what has to
-    be fetched for them is `fetched` times that, since chunks of some formats need the head of their object
-    or look beyond their border. first: shards to rehearse with, as segments; all of them where `whole`."""
+    """One source's shards that are neither committed nor failed for good."""
 
     source: str
     shards: int
     bytes: int
+    """Of the source; what has to be fetched for them is `fetched` times that, since chunks of some formats
+    need the head of their object or look beyond their border."""
     fetched: float
     first: list[list[Segment]]
+    """Shards to rehearse with, as segments; all of them where `whole`."""
     whole: bool
 
     @property
@@ -37,10 +39,19 @@ class SourceLeft:
 
 
 def work_left(plan: Plan, store: DatasetStore, recipe: Recipe, sample: dict[str, int]) -> list[SourceLeft]:
-    """By source, in the plan's order; sources with nothing left are missing. sample: source -> bytes to
-    rehearse with at most. Reads three columns of the plan, and of the shards as many as it needs.
-    Raises PlanDamaged, StorageError."""
-    committed = standing_shards(plan, store)
+    """By source, in the plan's order; sources with nothing left are missing.
+
+    Args:
+        plan: The plan.
+        store: The dataset.
+        recipe: How the job reads its objects.
+        sample: Source -> bytes to rehearse with at most. Reads three columns of the plan, and of the shards
+            as many as it needs.
+
+    Raises:
+        PlanDamaged: The plan is not what was written.
+        StorageError: The storage fails otherwise."""
+    committed = committed_shards(plan, store)
     failed = {f.shard for f in failures(plan, store) if f.final and not plan.outdates(f)}
     first: dict[str, list[int]] = {}
     shards: dict[str, int] = {}
@@ -62,7 +73,16 @@ def work_left(plan: Plan, store: DatasetStore, recipe: Recipe, sample: dict[str,
 def _source_left(
     plan: Plan, recipe: Recipe, source: str, numbers: list[int], shards: int, size: int, sample: int
 ) -> SourceLeft:
-    """numbers: the first of its shards."""
+    """What is left of one source.
+
+    Args:
+        plan: The plan.
+        recipe: How the job reads and encodes.
+        source: The source.
+        numbers: The first of its shards.
+        shards: The finished table of the shards.
+        size: Bytes of the file.
+        sample: Bytes to rehearse with at most."""
     read = 0
     needed: list[int] = []
 

@@ -16,18 +16,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from skyhaul.dataset.commits.commits import has_record, read_commit
-from skyhaul.dataset.commits.judging import Judge
-from skyhaul.dataset.commits.standing import is_standing
+from skyhaul.dataset.commits.record_files import has_record, read_commit
+from skyhaul.dataset.commits.valid_commits import is_committed
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.hauling.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.hauling.direct_read import open_proved
 from skyhaul.hauling.encode_queue import EncodeQueue
 from skyhaul.hauling.outcomes import Outcomes, now
 from skyhaul.hauling.receipts import Receipt
 from skyhaul.hauling.worker_context import WorkerContext
-from skyhaul.shards.commit import CommitGuard, commit_shard
+from skyhaul.shards.commit_shard import CommitGuard, commit_shard
 from skyhaul.shards.encode import encode_shard
-from skyhaul.shards.mend import mend_shard
+from skyhaul.shards.repair import repair_shard
 from skyhaul_connectors.formats.bytes.chunk_bytes import FileChunkBytes
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoder
 from skyhaul_connectors.sources.protocol import LocalSource
@@ -221,7 +221,7 @@ class Conductor:
         context = self._context
         if not has_record(context.store, number):
             return False
-        if is_standing(Judge(context.plan), context.store, number):
+        if is_committed(CommitValidator(context.plan), context.store, number):
             return True
         if context.plan.is_amended(number):
             with suppress(RecordDamaged):
@@ -260,7 +260,7 @@ class Conductor:
     def _encode(self, claimed: _Claimed) -> Receipt:
         shard, fetch = claimed.shard, claimed.fetch
         guard = self._guard(shard)
-        settle = mend_shard if self._context.config.mend else commit_shard
+        settle = repair_shard if self._context.config.mend else commit_shard
         try:
             record = encode_shard(
                 shard,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from skyhaul.dataset.commits.commits import read_failure, write_failure
+from skyhaul.dataset.commits.record_files import read_failure, write_failure
 from skyhaul.hauling.receipts import Receipt
 from skyhaul.hauling.worker_context import WorkerContext
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from skyhaul.dataset.commits.commits import numbers_in, read_failure, recorded_in
+from skyhaul.dataset.commits.record_files import numbers_in, read_failure, recorded_in
 from skyhaul.dataset.commits.sealed import is_sealed
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout

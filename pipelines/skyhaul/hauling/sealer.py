@@ -7,9 +7,9 @@ import queue
 import threading
 from types import TracebackType
 
-from skyhaul.dataset.commits.commits import recorded_in
-from skyhaul.dataset.commits.judging import Judge, Planned
+from skyhaul.dataset.commits.record_files import recorded_in
 from skyhaul.dataset.commits.sealing import seal_group
+from skyhaul.dataset.commits.validation import CommitValidator, Planned
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import SkyhaulError
@@ -28,11 +28,11 @@ class Sealer:
     anything, so a store that fails only ends it."""
 
     def __init__(self, plan: Planned, store: DatasetStore) -> None:
-        self._judge = Judge(plan)
+        self._validator = CommitValidator(plan)
         self._store = store
         self._commits: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        if self._judge.shards >= len(layout.shards_of(0)):
+        if self._validator.shards >= len(layout.shards_of(0)):
             self._thread = threading.Thread(target=self._seal, name="skyhaul-sealer", daemon=True)
 
     def __enter__(self) -> Sealer:
@@ -57,7 +57,7 @@ class Sealer:
             while (shard := self._commits.get()) is not None:
                 group = layout.group_of(shard)
                 missing[group] = missing[group] - 1 if group in missing else self._missing(group)
-                if missing[group] <= 0 and not seal_group(self._judge, self._store, group):
+                if missing[group] <= 0 and not seal_group(self._validator, self._store, group):
                     missing[group] = self._missing(group)
         except SkyhaulError as error:
             _LOG.warning("full groups of commit records are not sealed: %s", error)

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
-from skyhaul.dataset.commits.commits import count_records
+from skyhaul.dataset.commits.record_files import count_records
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import Survey
 from skyhaul.hauling.config import HaulConfig

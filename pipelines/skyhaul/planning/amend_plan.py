@@ -13,9 +13,9 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from skyhaul.dataset.commits.commits import read_commit, recorded_in
+from skyhaul.dataset.commits.record_files import read_commit, recorded_in
 from skyhaul.dataset.commits.shard_set import ShardSet
-from skyhaul.dataset.commits.standing import standing_shards
+from skyhaul.dataset.commits.valid_commits import committed_shards
 from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.build.catalogue import Cut
@@ -27,7 +27,7 @@ from skyhaul.planning.make_plan import open_sources, selections, settled_plan
 from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import publish_generation
-from skyhaul.planning.store.writer import NewTable, new_table
+from skyhaul.planning.store.table_writer import NewTable, new_table
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.spool.folders import held_spools
 from skyhaul_schemas import layout
@@ -54,10 +54,11 @@ _OUTCOMES: Mapping[str | None, Outcome] = {
 
 
 def amend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
-    """Amend the plan, and clear the failures of the shards that were amended. New objects are listed, and not
-    planned. Where no shard is concerned, nothing is written. The job's spool is held all the while. Raises
-    what `extend_plan` does, UsageError while a haul of this dataset runs with the job's spool, and
-    PlanMismatch where a haul elsewhere commits a shard that is being amended."""
+    """Amend the plan, and clear the failures of the shards that were amended.
+
+    New objects are listed, and not planned. Where no shard is concerned, nothing is written. The job's spool
+    is held all the while. Raises what `extend_plan` does, UsageError while a haul of this dataset runs with
+    the job's spool, and PlanMismatch where a haul elsewhere commits a shard that is being amended."""
     sync_inherited(store)
     with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
         return amend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
@@ -87,7 +88,9 @@ def amend_from(
                 else:
                     changes.add(now, planned)
             update.leave_out(planner.left_out(), planner.unchecked())
-            committed = standing_shards(plan, store)
+            committed = committed_shards(plan, store)
+            # A pass of its own before anything is written: what becomes of an object depends on all shards
+            # that hold some of it, and these lie anywhere in the plan.
             for shard in plan.shards():
                 for chunk in shard.chunks:
                     changes.saw(chunk, committed=shard.number in committed)
@@ -103,6 +106,8 @@ def amend_from(
 @contextmanager
 def _undisturbed(spool: Path, plan: Plan, store: DatasetStore) -> Iterator[None]:
     """Hold the job's spools of the plan."""
+    # The spool is the one place where a haul on this machine shows itself. One elsewhere cannot be kept out;
+    # `skyhaul.planning.outdated` has how the two meet.
     with ExitStack() as stack:
         try:
             stack.enter_context(held_spools(spool, plan.header.first_digest))
@@ -134,6 +139,7 @@ class _Amendment:
         """Add the generation, where an uncommitted shard is concerned."""
         store, planner = self._store, self._planner
         with new_table(store, OBJECTS_SCHEMA) as objects:
+            # Objects first: the header of the shards' file holds their digest.
             self._changes.offer(self._pinned_anew(objects))
             planner.finish_objects(objects)
             with new_table(store, SHARDS_SCHEMA) as shards:
@@ -146,15 +152,14 @@ class _Amendment:
                     return
                 with new_table(store, DROPPED_SCHEMA) as dropped:
                     planner.finish_dropped(self._changes.dropped(), dropped)
+                    # What a changed object has more chunks than before goes into further shards, whose
+                    # numbers go on: those of earlier shards are in commit records and names of files.
                     planner.pool(self._changes.rest())
-                    before = self._plan.header
-                    header = planner.deal_chunks(shards, before.job)
+                    header = planner.deal_chunks(shards, self._plan.header.job)
                     publish_generation(
                         store, objects.file, dropped.file, shards.file, header, self._refuse_committed
                     )
-        self._update.shards = header.shards - before.shards
-        self._update.bytes = header.source_bytes - before.source_bytes
-        self._update.header, self._update.generation = header, header.generation
+        self._update.take_over(header)
 
     def _refuse_committed(self) -> None:
         """Raise PlanMismatch where a haul elsewhere has committed a shard that is being amended."""
@@ -162,6 +167,7 @@ class _Amendment:
         for group, shards in itertools.groupby(self._update.amended, key=layout.group_of):
             for shard in sorted(recorded_in(self._store, group).intersection(shards)):
                 record = read_commit(self._store, shard)
+                # Of another digest it stands for nothing, and is set aside later.
                 if record is not None and record.plan == self._plan.digest_of(shard):
                     taken.append(shard)
         if taken:
@@ -195,6 +201,8 @@ class _Amendment:
                 self._planner.put(replace(placed, index=index), table)
                 index += 1
         if not index:
+            # It keeps its number and is committed empty: shards are counted without gaps, and a row is all
+            # that tells of one.
             nothing = PinnedObject(shard.source, "", 0, "")
             self._planner.put(Chunk(shard.number, EMPTIED, nothing, 0, 0), table)
 

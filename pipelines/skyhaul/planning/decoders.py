@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
+from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings, ReadsAhead, Selective
 from skyhaul_connectors.formats.registry import (
     check_name,
     check_options,
@@ -22,12 +22,13 @@ from skyhaul_schemas.printable import printable
 
 @dataclass(frozen=True, slots=True)
 class SourceFormat:
-    """How one source is decoded. format: its name, or None for each object's suffix to decide. opener: the
-    package whose plug-in opens the source, as a fingerprint states it."""
+    """How one source is decoded."""
 
     format: str | None
+    """Its name, or None for each object's suffix to decide."""
     settings: DecodeSettings
     opener: Mapping[str, str] = field(default_factory=dict)
+    """The package whose plug-in opens the source, as a fingerprint states it."""
 
 
 def source_formats(job: Job) -> dict[str, SourceFormat]:
@@ -57,6 +58,7 @@ class Decoders:
 
     def check(self) -> None:
         """Raise UsageError for options that no object could be decoded with."""
+        # Before listing, which may take long; an object's own format is known only then.
         for source, spec in self._formats.items():
             with _named(source):
                 check_name(spec.format)
@@ -90,3 +92,26 @@ def _named(source: str) -> Iterator[None]:
         yield
     except UsageError as error:
         raise UsageError(f"source {source!r}: {error}") from error
+
+
+# What decoders may do beyond what each one must, by their class. A plan asks for every object, and asking a
+# protocol takes longer than all else that planning does with one; so a no is remembered, and only where the
+# answer may be yes is the protocol asked.
+_selective: dict[type, bool] = {}
+_reads_ahead: dict[type, bool] = {}
+
+
+def may_select(decoder: Decoder) -> bool:
+    """False: it is not `Selective`."""
+    kind = type(decoder)
+    if kind not in _selective:
+        _selective[kind] = isinstance(decoder, Selective)
+    return _selective[kind]
+
+
+def may_read_ahead(decoder: Decoder) -> bool:
+    """False: it does not `ReadsAhead`."""
+    kind = type(decoder)
+    if kind not in _reads_ahead:
+        _reads_ahead[kind] = isinstance(decoder, ReadsAhead)
+    return _reads_ahead[kind]

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from skyhaul.planning.build.sharding import DEALING_VERSION
 from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.versions import DEALING_VERSION
 from skyhaul.shards import ENCODER_VERSION
 from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder
@@ -38,17 +38,20 @@ def encoder_fingerprint(
     found = {
         "skyhaul.dealing": str(DEALING_VERSION),
         "skyhaul.shards": str(ENCODER_VERSION),
+        # Equal writes give equal bytes in every process of one version; of two versions nobody says so.
         "pyarrow": pa.__version__,
         **transforms_fingerprint(rules),
         **(plug_ins or {}),
     }
     for decoder in decoders:
         found.update(decoder.fingerprint)
+    # By name, because it is part of the plan's digest.
     return dict(sorted(found.items()))
 
 
 def check_fingerprint(header: PlanHeader, recipe: Recipe) -> None:
     """Raise FingerprintMismatch where this process would encode the plan otherwise than it was made."""
+    # Of the decoders that the plan's objects need, and no others: a library that is not used may be missing.
     here = encoder_fingerprint(
         (recipe.decoder(source, path) for source, paths in header.samples.items() for path in paths),
         (rule for rules in recipe.rules.values() for rule in rules),

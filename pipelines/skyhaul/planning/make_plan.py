@@ -14,7 +14,7 @@ from skyhaul.planning.build.settling import settle_plan
 from skyhaul.planning.routes import planning_route
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job, publish, refuse_foreign
-from skyhaul.planning.store.writer import new_table
+from skyhaul.planning.store.table_writer import new_table
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.spool.folders import probe_spool
@@ -27,14 +27,22 @@ from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
 from skyhaul_schemas.plugins import check_installed
 
 SECRET_LENGTH = 8
-"""Characters of a value from the environment from which on it is taken for a secret in a plan."""
+"""Characters of a value from the environment from which on it is taken for a secret in a plan. A shorter one
+("eu", "2024") stands in patterns by chance. Chosen, not measured."""
 
 
 def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanHeader:
     """Plan `loaded` into `store` and return the plan's header; where there is a plan of this job already,
-    return that one's. Raises UsageError (bad options, empty selection, unwritable dataset), PlanMismatch
-    (another plan is there), CarriageError (a source cannot be listed), StorageError."""
+    return that one's.
+
+    Raises:
+        UsageError: Bad options, empty selection, unwritable dataset.
+        PlanMismatch: Another plan is there.
+        CarriageError: A source cannot be listed.
+        StorageError: The storage fails otherwise."""
     if Plan.exists(store):
+        # Whoever made it may have been killed before its names were synced: what is built on it now must not
+        # outlive it (docs/adr/0005).
         sync_inherited(store)
         with closing(Plan.open(store)) as plan:
             check_plan(loaded.job, plan.header)
@@ -50,10 +58,15 @@ def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | No
 
 
 def settled_plan(loaded: LoadedJob, store: DatasetStore) -> Plan:
-    """The plan in `store`, whose tables are its own. Raises UsageError where there is none, PlanDamaged,
-    StorageError."""
+    """The plan in `store`, whose tables are its own.
+
+    Raises:
+        UsageError: Where there is none.
+        PlanDamaged: The plan is not what was written.
+        StorageError: The storage fails otherwise."""
     plan = Plan.open(store)
     try:
+        # A generation that is added names what earlier ones pin, so theirs have to be right first.
         mixed = settle_plan(plan, store, Path(loaded.job.spool))
         if mixed:
             raise PlanDamaged(
@@ -120,8 +133,17 @@ def plan_sources(
     *,
     progress: Progress | None = None,
 ) -> PlanHeader:
-    """`make_plan` for sources that are open; patterns: see `selections`."""
+    """`make_plan` for sources that are open.
+
+    Args:
+        loaded: The job file.
+        patterns: See `selections`.
+        sources: Source -> the open source.
+        store: Where the plan goes.
+        progress: Called now and then."""
     refuse_foreign(store)
+    # Before sources are listed, which may take hours over a link: whether the dataset's store creates a key
+    # once only (docs/adr/0003 rests on it), and whether the spool can be written to.
     store.probe()
     probe_spool(Path(loaded.job.spool))
     part = digested_part(loaded.job, patterns)
@@ -129,6 +151,8 @@ def plan_sources(
     with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:
         planner = Planner(loaded.job, patterns, sources, catalogue, progress)
         planner.list_sources()
+        # Two passes on disk, because shards are dealt by a hash over all chunks: none is known before the
+        # last object is cut. Memory does not grow with the objects (benchmarks/bench_plan_scale.py).
         with new_table(store, OBJECTS_SCHEMA) as objects:
             planner.pin_objects(planner.listed(), objects)
             planner.check_captions()
@@ -140,6 +164,7 @@ def plan_sources(
 
 def refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
     """Values from the environment may be secret, and patterns are kept in the plan."""
+    # A plan goes wherever its dataset goes, and is public with it.
     for name, selected in patterns.items():
         for secret in loaded.secrets:
             if len(secret) >= SECRET_LENGTH and any(secret in pattern for pattern in selected):

@@ -12,18 +12,18 @@ shard's; it is set aside, and the shard is hauled as it is planned now.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, suppress
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits.commits import CommitReader, clear_failure, recorded_in
+from skyhaul.dataset.commits.record_files import CommitReader, clear_failure, recorded_in
 from skyhaul.dataset.commits.sealed import is_sealed
-from skyhaul.dataset.commits.standing import failures
-from skyhaul.dataset.commits.unsealing import unseal_group
+from skyhaul.dataset.commits.sealing import unseal_group
+from skyhaul.dataset.commits.valid_commits import failures
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.store.plan import Plan
+from skyhaul.shards.commit_shard import orphans_of
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import StorageError
@@ -40,7 +40,10 @@ def clear_outdated(plan: Plan, store: DatasetStore) -> None:
 def set_outdated_aside(plan: Plan, store: DatasetStore, only: Iterable[int] | None = None) -> Iterator[str]:
     """Set aside what is of amended shards as they were before (of the shards `only`, if any): commit records,
     whose files follow when the shard is committed anew, and files beside one that is committed anew. A line
-    for people for each. Raises StorageError."""
+    for people for each.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     by_group: dict[int, list[int]] = {}
     for shard in plan.amended() if only is None else only:
         by_group.setdefault(layout.group_of(shard), []).append(shard)
@@ -73,23 +76,12 @@ def _in_group(plan: Plan, store: DatasetStore, group: int, wanted: Collection[in
         kept = store.set_aside(layout.commit_file(shard), hashlib.sha256(data).hexdigest())
         if kept is not None:
             yield _line(shard, kept)
-    for path in list(_strays(store, group, standing)):
+    # Put there by a haul of before the amendment, after the shard was committed anew.
+    for path in list(orphans_of(store, group, standing)):
         with suppress(FileNotFoundError):
             kept = store.set_aside(path, store.digest(path))
             if kept is not None:
                 yield f"{path} is of its shard as it was before the plan was amended: it is kept as {kept}"
-
-
-def _strays(store: DatasetStore, group: int, standing: Mapping[int, CommitRecord]) -> Iterator[str]:
-    """Files that are named as those of the shards that are committed anew, and that their records do not
-    speak of: one that was put there by a haul of before, after the shard was committed."""
-    known = {entry.path for record in standing.values() for entry in record.files}
-    for path in store.list(f"{layout.DATA}/{group:04d}"):
-        match = DATA_FILE.fullmatch(path)
-        if match and int(match[3]) in standing and path not in known:
-            yield path
-    without = {layout.rejects_file(n) for n, record in standing.items() if record.rejects is None}
-    yield from (path for path in store.list(f"{layout.REJECTS}/{group:04d}") if path in without)
 
 
 def _line(shard: int, kept: str) -> str:

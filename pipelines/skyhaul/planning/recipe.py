@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skyhaul.planning.decoders import Decoders, SourceFormat, source_formats
-from skyhaul.shards.transforms import Transform
+from skyhaul.shards.transform_step import Transform
 from skyhaul.transforms import build_transforms
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas.errors import UsageError
@@ -20,23 +20,28 @@ from skyhaul_schemas.plugins import check_installed
 
 @dataclass(frozen=True)
 class Recipe:
-    """How bytes of a plan become shards. Sizes in bytes, uncompressed; plan: its digest; level: of the
-    codec, or None; splits: name -> share, by name; ceilings: source -> what it may reject;
-    rules: source -> the transforms of its records, its own and the job's."""
+    """How bytes of a plan become shards.
+
+    Sizes in bytes, uncompressed."""
 
     plan: str
+    """Its digest."""
     schema: str
     seed: int
     formats: Mapping[str, SourceFormat]
     splits: Mapping[str, float]
+    """Name -> share, by name."""
     row_group_size: int
     file_size: int
     codec: str
     level: int | None
+    """Of the codec, or None."""
     on_damage: str
     on_drift: str
     ceilings: Mapping[str, Ceiling]
+    """Source -> what it may reject."""
     rules: Mapping[str, tuple[TransformSpec, ...]] = field(default_factory=dict)
+    """Source -> the transforms of its records, its own and the job's."""
     _decoders: Decoders = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -44,9 +49,14 @@ class Recipe:
 
     @classmethod
     def of(cls, job: Job, header: PlanHeader) -> Recipe:
-        """The recipe of `job` under the plan with `header`. Builds the decoders that the plan needs, so
-        that bad options are found here. Raises UsageError; PlugInMissing where a package that the
-        plan was made with is not here."""
+        """The recipe of `job` under the plan with `header`.
+
+        Builds the decoders that the plan needs, so that bad options are found here.
+
+        Raises:
+            UsageError: An option is bad.
+            PlugInMissing: A package that the plan was made with is not here.
+        """
         check_installed(header.fingerprint)
         codec, level = job.shards.codec
         recipe = cls(
@@ -69,6 +79,8 @@ class Recipe:
             rules=rules_of(job),
         )
         check_rules(job)
+        # The header has one path for each kind of decoder that its objects need, so that a worker builds
+        # them all without reading the plan's objects.
         for source, paths in header.samples.items():
             for path in paths:
                 recipe.decoder(source, path)
@@ -84,7 +96,10 @@ class Recipe:
 
     def transforms(self, source: str) -> list[Transform]:
         """The transforms of one shard of `source`, anew for each shard: some remember what they have seen.
-        Raises UsageError."""
+
+        Raises:
+            UsageError"""
+        # `deduplicate` remembers records: one that outlived a shard would make it depend on those before it.
         return _transforms(source, self.rules.get(source, ()), self.schema)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,4 +126,5 @@ def _transforms(source: str, rules: Sequence[TransformSpec], schema: str) -> lis
 
 def rules_of(job: Job) -> dict[str, tuple[TransformSpec, ...]]:
     """Source -> its rules, then the job's."""
+    # A source's own first: what holds for all sources then sees the source's records as it wants them.
     return {name: (*spec.transforms, *job.transforms) for name, spec in job.sources.items()}

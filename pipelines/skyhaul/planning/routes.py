@@ -7,6 +7,7 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Job
 
 PLAIN = Route()
+"""No address to bind, no proxy, the source's own URL."""
 
 
 def route_over(job: Job, link: str, name: str, source: Source) -> Route:
@@ -28,5 +29,7 @@ def route_over(job: Job, link: str, name: str, source: Source) -> Route:
 def planning_route(job: Job, name: str) -> Route:
     """How the servers of source `name` are asked while a plan is made: as over its best link, but at the
     source's own URL."""
+    # A base URL may be a mirror's, and links reach no plan (docs/adr/0001): two machines with other links
+    # have to come to the same one.
     via = job.sources[name].via
     return Route(bind=job.links[via[0]].bind, proxy=job.links[via[0]].proxy) if via else PLAIN

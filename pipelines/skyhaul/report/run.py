@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from skyhaul.dataset.commits.judging import Unfit
+from skyhaul.dataset.commits.validation import Unfit
 from skyhaul.dataset.delivery import Undelivered
 from skyhaul.report.link_use import LinkUse
 from skyhaul.report.table import labelled, next_lines, nulled_row, plural, truncated_row

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skyhaul.report.table import plural
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
 from skyhaul_schemas.units import format_size
 
 

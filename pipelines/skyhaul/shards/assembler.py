@@ -23,6 +23,7 @@ Emit = Callable[[pa.RecordBatch, int], None]
 def within(limit: int) -> int:
     """What rows may take of `limit` bytes, so that a footer's count of them stays within it: that has the
     heads of pages, too, which state the least and the greatest value of a page."""
+    # A 128th. `certify` holds footers against the limits of the job, `tests/shards/test_row_groups.py` ours.
     return limit - limit // 128
 
 
@@ -42,6 +43,7 @@ class Assembler:
         while start < batch.num_rows:
             room = self._limit - self._bytes
             stop = int(np.searchsorted(sums, taken + room, side="right"))
+            # A row that is larger than a group makes one of its own: rows are not cut.
             if stop <= start and not self._pending.rows:
                 stop = start + 1
             if stop > start:

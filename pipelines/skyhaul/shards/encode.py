@@ -12,15 +12,14 @@ import pyarrow as pa
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards import ENCODER_VERSION
-from skyhaul.shards.ceiling import RejectWatch
-from skyhaul.shards.commit import commit_shard
-from skyhaul.shards.digesting import DigestedChunk
+from skyhaul.shards.chunk_digest import DigestedChunk
+from skyhaul.shards.commit_shard import commit_shard
 from skyhaul.shards.parquet import Compression, FinishedFile
-from skyhaul.shards.passing_over import PassingOver
-from skyhaul.shards.recipe import EncodeRecipe
+from skyhaul.shards.passed_over import PassedOverCounts
+from skyhaul.shards.reject_limit import RejectWatch
 from skyhaul.shards.rejects import RejectsFile
-from skyhaul.shards.rows import ShardRows
-from skyhaul.shards.transforms import Transform
+from skyhaul.shards.shard_rows import EncodeRecipe, ShardRows
+from skyhaul.shards.transform_step import Transform
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_connectors.formats.records.joining import decode_together, grouped
 from skyhaul_schemas.commit import CommitRecord, CommittedSource, RecordCounts, TransferCounts
@@ -69,19 +68,32 @@ def encode_shard(
     the rejects, then the create-only commit record, so that a record never speaks of what is not there. A
     record that says the same stands already: that is success, and it is returned as it stands.
 
-    transfer: called once, for the commit record. started: UTC, RFC 3339. cancelled: asked between batches.
-    done_with: called when a chunk's bytes are needed no more by this attempt. before_publishing: called
-    when the files are ready; what it raises leaves nothing behind. settle: commits the files, or mends
-    a shard with them.
+    Args:
+        shard: The shard.
+        recipe: How the job reads and encodes.
+        open_chunk: Gives the bytes of a chunk.
+        store: The dataset.
+        transfer: Called once, for the commit record.
+        started: UTC, RFC 3339.
+        cancelled: Asked between batches.
+        done_with: Called when a chunk's bytes are needed no more by this attempt.
+        before_publishing: Called when the files are ready; what it raises leaves nothing behind.
+        ceiling: What the source may reject; None: whatever it does.
+        settle: Commits the files, or mends a shard with them.
+        transforms: The source's rules, in their order.
 
-    Raises CarriageError and StorageError from the chunks, DiskFull and StorageError of the dataset,
-    DecodeError where the job says `fail`, TooManyRejects above `ceiling`, CommitConflict, and
-    Interrupted once `cancelled`.
-    """
+    Raises:
+        CarriageError: From the chunks.
+        DiskFull: The dataset's disk has no room left.
+        StorageError: From the chunks, or of the dataset.
+        DecodeError: Where the job says `fail`.
+        TooManyRejects: Above `ceiling`.
+        CommitConflict: What stands there already says otherwise.
+        Interrupted: Once `cancelled`."""
     rows = ShardRows(store, shard.number, recipe, transforms)
     watch = RejectWatch(shard, ceiling)
     rejects = RejectsFile(store, shard.number, Compression(recipe.codec, recipe.level))
-    passed_over = PassingOver()
+    passed_over = PassedOverCounts()
     nulled: Counter[str] = Counter()
     versions = {
         "skyhaul": _release(),
@@ -92,6 +104,8 @@ def encode_shard(
         sources = []
         expected = decoded_schema(recipe.schema)
         for decoder, chunks in grouped(shard.chunks, recipe.decoder):
+            # Of the decoders that this shard used: `verify --deep` counts truncated images anew only where
+            # they were told as they are here.
             versions.update(decoder.fingerprint)
             members = [DigestedChunk(open_chunk(chunk)) for chunk in chunks]
             damaged: set[int] = set()
@@ -106,10 +120,13 @@ def encode_shard(
                 passed_over.add(place, step)
                 nulled.update(step.nulled)
                 watch.note(obj, step.rejects)
+                # After each step: steps are a function of the bytes, so the verdict is too, on every worker.
                 watch.check(rows.read + rejects.count, rejects.count, ended=False)
                 if step.damaged:
                     damaged.add(place)
             passed_over.end()
+            # After the decoder is done with all that it joins: what it left unread is read and digested now,
+            # so that the record's digests cover every planned byte.
             for place, (chunk, data) in enumerate(zip(chunks, members, strict=True)):
                 sources.append(_taken(chunk, data, place in damaged))
                 done_with(chunk)
@@ -118,9 +135,11 @@ def encode_shard(
         rejects.finish()
         if cancelled():
             raise Interrupted(f"shard {shard.number} was interrupted")
+        # The last moment at which nothing is published yet.
         before_publishing()
         record = CommitRecord(
             shard=shard.number,
+            # The digest of the generation that holds the shard: an amendment may have come since the first.
             plan=shard.plan or recipe.plan,
             source=shard.source,
             files=[finished.entry for finished in files],
@@ -173,8 +192,9 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
 
 
 def _hold(chunk: Chunk, sha256: str) -> None:
-    """What was decoded is what the source's list states, where that is known of just these bytes. The check
-    before decoding read them once; the disk has given them out again since."""
+    """What was decoded is what the source's list states, where that is known of just these bytes.
+
+    The check before decoding read them once; the disk has given them out again since."""
     obj = chunk.object
     kind, _, stated = (obj.checksum or "").partition(":")
     whole = list(chunk.ranges) == [(0, obj.size)] and not chunk.skipped

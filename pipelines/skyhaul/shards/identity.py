@@ -25,6 +25,7 @@ def identified(
     indices = pa.array(which)
 
     def spread(values: list[str]) -> pa.Array:
+        # A batch of one object needs no index.
         if len(values) == 1:
             return pa.repeat(pa.scalar(values[0], pa.string()), decoded.num_rows)
         return pa.array(values, pa.string()).take(indices)

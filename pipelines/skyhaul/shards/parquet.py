@@ -26,10 +26,12 @@ DICTIONARY = frozenset(
         "provenance.source", "provenance.object", "provenance.version",
     }
 )  # fmt: skip
-"""Column paths whose values repeat."""
+"""Column paths whose values repeat. Of others Parquet builds a dictionary too, until it has grown too large
+and the rest of the column is plain."""
 
 BULK = frozenset({"text", "bytes", "raw"})
-"""Columns whose least and greatest value mean nothing."""
+"""Columns whose least and greatest value mean nothing: no reader could skip a page by them, and each page's
+head would repeat the beginning of two documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def open_writer(
         use_dictionary=[column for column in columns if column in DICTIONARY],
         write_statistics=[column for column in columns if column not in BULK],
         write_page_index=True,
+        # So that every reader that checks pages, ours and others, finds rot without our records.
         write_page_checksum=True,
         use_content_defined_chunking=True,
         metadata_collector=footers,
@@ -102,12 +105,14 @@ class RollingFiles:
 
     def write(self, group: pa.RecordBatch, size: int) -> None:
         """One row group of `size` uncompressed bytes. Raises DiskFull or StorageError."""
+        # By uncompressed bytes, which are a function of the rows; compressed ones depend on the library.
         full = self._file_size is not None and self._bytes + size > self._file_size
         if self._writer is not None and full:
             self.finish()
         if self._writer is None:
             self._file = self._store.files.create(self._store.temp_path(".parquet"))
             self._writer = open_writer(self._file, self._schema, self._compression, self._footers)
+        # One batch, one row group: pyarrow gives other bytes for the same rows in several (docs/adr/0001).
         self._writer.write_table(pa.Table.from_batches([group]), row_group_size=group.num_rows)
         self._bytes += size
 
@@ -116,6 +121,8 @@ class RollingFiles:
         if self._writer is None or self._file is None:
             return
         self._writer.close()
+        # What goes to an object store is read back and held against its digest before it is sent
+        # (docs/adr/0002); the temporary file need not last.
         self._file.finish(sync=self._store.local_root is not None)
         footer = self._footers.pop()
         raw = sum(footer.row_group(group).total_byte_size for group in range(footer.num_row_groups))

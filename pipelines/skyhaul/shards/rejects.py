@@ -16,6 +16,8 @@ from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.records import RAW_CAP, REJECTS_SCHEMA
 
 _ROW_GROUP = 16 * 1024 * 1024
+"""Uncompressed bytes of a row group: people look into rejects, and no training job reads them. Chosen, not
+measured; another number gives other bytes, and is a new ENCODER_VERSION."""
 
 
 class RejectsFile:
@@ -39,6 +41,7 @@ class RejectsFile:
                 pa.array([reject.offset for reject in rejects], pa.int64()),
                 pa.array([reject.length for reject in rejects], pa.int64()),
                 pa.array([reject.reason for reject in rejects], pa.string()),
+                # Enough to see what it was; one reject may be the rest of a broken file.
                 pa.array([reject.raw[:RAW_CAP] for reject in rejects], pa.binary()),
             ],
             schema=REJECTS_SCHEMA,

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _LENGTH = 4
+"""Bytes of a length, as in Parquet's plain encoding of byte arrays."""
 
 Int64s = npt.NDArray[np.int64]
 

@@ -16,6 +16,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+# The constants of SplitMix64, as published; vectorised by index, because output i depends on seed and i
+# alone.
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
@@ -45,6 +47,9 @@ class SplitRule:
 
     def __init__(self, shares: Mapping[str, float]) -> None:
         self.names = tuple(sorted(shares))
+        # Shares are floats of a job file: their exact values as fractions, and bounds as integers, are the
+        # same on every machine. In the order of names, for the order of keys in a job file is nobody's
+        # decision.
         bounds, total = [], Fraction(0)
         whole = sum(Fraction(shares[name]) for name in self.names)
         for name in self.names[:-1]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from skyhaul.shards.transforms import Transform
+from skyhaul.shards.transform_step import Transform
 from skyhaul.transforms.duplicates import Deduplicated
 from skyhaul.transforms.expression import Expression
 from skyhaul.transforms.languages import LanguageIdentified, languages_fingerprint

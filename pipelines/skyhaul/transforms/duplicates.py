@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skyhaul.shards.transforms import Transformed
+from skyhaul.shards.transform_step import Transformed
 from skyhaul.transforms.rules import filtered
 
 _WIDTH = 16

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyhaul.shards.transforms import Transformed
+from skyhaul.shards.transform_step import Transformed
 from skyhaul_schemas.errors import UsageError
 
 PACKAGE = "py3langid"

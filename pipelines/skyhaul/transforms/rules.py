@@ -9,7 +9,7 @@ from unicodedata import normalize
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyhaul.shards.transforms import Transformed
+from skyhaul.shards.transform_step import Transformed
 from skyhaul.transforms.expression import Expression
 
 

@@ -5,7 +5,7 @@ exactly the chunks planned for its shard; that the files are there, byte for byt
 with the counts of their records; that nothing else lies in `data/`. `deep` reads every page.
 """
 
-from skyhaul.verification.dataset import verify_dataset
-from skyhaul.verification.report import Finding, VerifyReport
+from skyhaul.verification.findings import Finding, VerifyReport
+from skyhaul.verification.verify import verify_dataset
 
 __all__ = ["Finding", "VerifyReport", "verify_dataset"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from skyhaul.dataset.commits.judging import Judge
-from skyhaul.dataset.commits.own_faults import own_faults
+from skyhaul.dataset.commits.validation import CommitValidator, own_faults
+from skyhaul.verification.findings import VerifyReport
 from skyhaul.verification.ranges import differences
-from skyhaul.verification.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.plan import Shard
@@ -15,9 +14,11 @@ from skyhaul_schemas.plan import Shard
 WAY_OUT = "`skyhaul replay --damaged` mends it"
 
 
-def judge_commit(data: bytes, shard: int, judge: Judge, report: VerifyReport) -> CommitRecord | None:
+def validated_commit(
+    data: bytes, shard: int, validator: CommitValidator, report: VerifyReport
+) -> CommitRecord | None:
     """The record, or None with a finding that says why it does not stand for the shard."""
-    verdict = judge.parsed(shard, data)
+    verdict = validator.parsed(shard, data)
     if verdict.fault is not None:
         path = layout.commit_file(shard)
         message = f"commit record of shard {shard}: {verdict.fault.why}; {WAY_OUT}"
@@ -44,6 +45,7 @@ def source_differences(record: CommitRecord, shard: Shard) -> Iterator[tuple[str
     taken = [(s.object, interval) for s in record.sources for interval in s.ranges]
     left_out = [(c.object.path, interval) for c in shard.chunks for interval in c.skipped]
     skipped = [(s.object, interval) for s in record.sources for interval in s.skipped]
+    # As it is nearly always; what follows only finds words for a difference.
     if (planned, left_out) == (taken, skipped):
         return
     objects: dict[str, tuple[list[tuple[int, int]], list[tuple[int, int]]]] = {}

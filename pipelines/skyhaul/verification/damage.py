@@ -8,15 +8,20 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits.commits import committed_groups, failed_numbers, what_is_damaged, what_is_wrong
-from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.record_files import (
+    committed_groups,
+    failed_numbers,
+    what_is_damaged,
+    what_is_wrong,
+)
 from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed, salvaged
-from skyhaul.dataset.commits.standing import judged_group, judged_groups, records_of, standing_commits
+from skyhaul.dataset.commits.valid_commits import records_of, valid_commits, validated_group, validated_groups
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.intact import fault_in_file
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification.commit_check import source_differences
-from skyhaul.verification.orphans import StrayCheck
+from skyhaul.verification.orphans import OrphanCheck
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import FailureRecord, RunRecord
 from skyhaul_schemas.errors import RecordDamaged
@@ -25,55 +30,67 @@ from skyhaul_schemas.plan import Shard
 
 @dataclass(frozen=True, slots=True)
 class BrokenFile:
-    """shard: None where it is of none. haul: whether the shard has to be hauled again to put it right;
-    else it was set aside at once."""
+    """A file that is broken, or that lies where it should not."""
 
     shard: int | None
+    """None where it is of none."""
     path: str
     fault: str
     haul: bool = True
+    """Whether the shard has to be hauled again to put it right; else it was set aside at once."""
 
 
 def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = frozenset()) -> list[BrokenFile]:
     """Set aside what needs no hauling to be told from what stands: sealed files that do not, once the records
     in them that do are files of their own again; commit records of no shard of the plan; failure and run
-    records that cannot be read; data files and rejects that no commit speaks of. What was set aside. only:
-    commit records of these shards, if any. Raises StorageError."""
+    records that cannot be read; data files and rejects that no commit speaks of. What was set aside.
+
+    Args:
+        plan: The plan.
+        store: The dataset.
+        only: Commit records of these shards, if any.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     gone: list[BrokenFile] = []
-    judge = Judge(plan)
-    for group in judged_groups(plan, store):
+    validator = CommitValidator(plan)
+    for group in validated_groups(plan, store):
         sealed = layout.sealed_file(group.number)
         for unfit in group.unfit:
             if only and not only & set(layout.shards_of(group.number)):
                 continue
             if unfit.path == sealed:
-                _unseal(plan, judge, store, group.number)
+                _unseal(plan, validator, store, group.number)
+            # In the place of a planned shard it stays until the shard was hauled again: then file and record
+            # go in one step. And what seems beyond the plan may be of a generation that was added meanwhile.
             elif unfit.planned or (only and unfit.shard not in only) or not plan.is_current():
                 continue
             else:
                 store.move_aside(unfit.path)
             gone.append(BrokenFile(unfit.shard, unfit.path, unfit.why, haul=False))
         if group.sums is not None and (not only or only & set(layout.shards_of(group.number))):
-            gone += _unseal_rotten(plan, judge, store, group.number)
+            gone += _unseal_rotten(plan, validator, store, group.number)
     if not only:
         gone += _unreadable(store)
-        gone += _strays(plan, store)
+        gone += _orphans(plan, store)
     return gone
 
 
-def _unseal_rotten(plan: Plan, judge: Judge, store: DatasetStore, group: int) -> list[BrokenFile]:
+def _unseal_rotten(
+    plan: Plan, validator: CommitValidator, store: DatasetStore, group: int
+) -> list[BrokenFile]:
     """A sealed group whose footer stands, and whose rows do not."""
     try:
         with SealedGroup(store, group) as sealed:
             rows = sealed.records()
         why = next(
-            filter(None, (_why(judge, shard, rows[shard.number]) for shard in _span(plan, group))), None
+            filter(None, (_why(validator, shard, rows[shard.number]) for shard in _span(plan, group))), None
         )
     except RecordDamaged as error:
         why = what_is_damaged(error)
     if why is None:
         return []
-    _unseal(plan, judge, store, group)
+    _unseal(plan, validator, store, group)
     return [BrokenFile(None, layout.sealed_file(group), why, haul=False)]
 
 
@@ -82,42 +99,43 @@ def _span(plan: Plan, group: int) -> Iterator[Shard]:
     return plan.shards(numbers.start, numbers.stop)
 
 
-def _why(judge: Judge, shard: Shard, data: bytes) -> str | None:
+def _why(validator: CommitValidator, shard: Shard, data: bytes) -> str | None:
     """Why the record in `data` does not stand for the shard, or is not of the bytes planned for it."""
-    verdict = judge.judged(shard.number, data)
+    verdict = validator.validated(shard.number, data)
     if verdict.record is None:
         return None if verdict.fault is None else verdict.fault.why
     return next((message for _, message in source_differences(verdict.record, shard)), None)
 
 
-def _unseal(plan: Plan, judge: Judge, store: DatasetStore, group: int) -> None:
+def _unseal(plan: Plan, validator: CommitValidator, store: DatasetStore, group: int) -> None:
     """Make files of the records in a sealed file that stand, then set it aside."""
     rows = salvaged(store, group)
     for shard in _span(plan, group):
         data = rows.get(shard.number)
         path = layout.commit_file(shard.number)
-        if data is not None and _why(judge, shard, data) is None and not store.exists(path):
+        # Only what proves itself: it comes without the footer that would vouch for it.
+        if data is not None and _why(validator, shard, data) is None and not store.exists(path):
             store.create_bytes(path, data)
     if is_sealed(store, group):
         store.move_aside(layout.sealed_file(group))
 
 
-def _strays(plan: Plan, store: DatasetStore) -> list[BrokenFile]:
+def _orphans(plan: Plan, store: DatasetStore) -> list[BrokenFile]:
     """Data files and rejects of no shard of the plan, or beside those of a shard that is committed."""
     gone: list[BrokenFile] = []
 
     def found(path: str, shard: int | None, why: str) -> None:
         gone.append(BrokenFile(shard, path, why, haul=False))
 
-    check = StrayCheck(store, plan.header.shards, found)
-    judge = Judge(plan)
+    check = OrphanCheck(store, plan.header.shards, found)
+    validator = CommitValidator(plan)
     groups = dict(committed_groups(store))
     for group in range(layout.group_of(plan.header.shards - 1) + 1):
         if group in groups:
-            judged = judged_group(judge, store, group, sealed=groups[group])
-            for shard in judged.blocked:
+            validated = validated_group(validator, store, group, sealed=groups[group])
+            for shard in validated.blocked:
                 check.committed(shard, None)
-            for record in records_of(judge, store, judged):
+            for record in records_of(validator, store, validated):
                 check.committed(record.shard, record)
         check.check_group(group)
     check.check_folders()
@@ -174,16 +192,26 @@ def broken_files(
 ) -> Iterator[BrokenFile]:
     """Commit records in the place of shards of the plan for which they do not stand, or of other bytes than
     are planned for these; and broken files of those that stand (`only` of these shards, if any); every file
-    is read. read: called with the bytes just digested. mended: they were written anew just now. Raises
-    StorageError."""
-    for group in judged_groups(plan, store):
+    is read.
+
+    Args:
+        plan: The plan.
+        store: The dataset.
+        read: Called with the bytes just digested.
+        only: These shards alone, if there are any.
+        mended: They were written anew just now.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
+    for group in validated_groups(plan, store):
         for unfit in group.unfit:
             if unfit.planned and unfit.shard is not None and (not only or unfit.shard in only):
                 yield BrokenFile(unfit.shard, unfit.path, unfit.why)
     shards = plan.shards()
-    for record in standing_commits(plan, store):
+    for record in valid_commits(plan, store):
         if only and record.shard not in only:
             continue
+        # Both rise, so that the plan is read once.
         shard = next(shard for shard in shards if shard.number == record.shard)
         message = next((message for _, message in source_differences(record, shard)), None)
         if message is not None:

@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
 from skyhaul_schemas.commit import CommittedFile
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, StorageError
 from skyhaul_schemas.storage_errors import passing_raised
 
 _BLOCK = 4 * 1024 * 1024
+"""Bytes that are read at once. Chosen, not measured."""
 
 Read = Callable[[int], None]
 """Called with the bytes just digested."""
@@ -41,6 +42,8 @@ def check_file(
             add("file-size", f"it has {size} bytes, its commit record says {entry.bytes}")
         elif _digest(store, entry.path, read) != entry.sha256:
             add("file-digest", "its sha256 is not the one of its commit record: bytes have changed")
+        # Bytes that have changed may still be a table: its rows are looked at all the same, for they say
+        # more.
         return _check_footer(store, entry, schema, add)
     except FileNotFoundError:
         add("file-missing", f"it is gone; shard {shard} was committed with it")

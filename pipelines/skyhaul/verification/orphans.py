@@ -13,12 +13,14 @@ from skyhaul_schemas.commit import CommitRecord
 _REJECTS_FILE = re.compile(r"_skyhaul/rejects/(\d{4,})/(\d{7,})\.parquet")
 
 
-class StrayCheck:
-    """Told of a group's commit records, then lists the group's folders. found: called with the path of each
-    stray, the shard that it is named as, and why it is one.
+class OrphanCheck:
+    """Told of a group's commit records, then lists the group's folders.
 
     Files of planned shards that are not committed are no strays: a crash leaves them between their
-    publication and the commit record, and the next run takes them over."""
+    publication and the commit record, and the next run takes them over.
+
+    Args:
+        found: Called with the path of each stray, the shard that it is named as, and why it is one."""
 
     def __init__(
         self, store: DatasetStore, shards: int, found: Callable[[str, int | None, str], None]
@@ -44,12 +46,14 @@ class StrayCheck:
         """List the group's folders, and forget the group."""
         for path in self._store.list(f"{layout.DATA}/{group:04d}"):
             match = DATA_FILE.fullmatch(path)
+            # A path that matches may still not be the one that a haul writes (`0000012` with a zero more).
             proper = match and layout.data_file(int(match[3]), match[2], int(match[4])) == path
             self._check(path, int(match[3]) if match and proper else None)
         for path in self._store.list(f"{layout.REJECTS}/{group:04d}"):
             match = _REJECTS_FILE.fullmatch(path)
             proper = match and layout.rejects_file(int(match[2])) == path
             self._check(path, int(match[2]) if match and proper else None)
+        # A group's names are forgotten with it: memory does not grow with the dataset.
         self._expected.clear()
         self._committed.clear()
         self._unreadable.clear()

@@ -5,22 +5,25 @@ from __future__ import annotations
 
 import json
 
-from skyhaul.dataset.commits.commits import committed_groups, number_of
-from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.record_files import committed_groups, number_of
 from skyhaul.dataset.commits.sealed import sealed_groups
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.runs import runs
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.verification.commit_check import WAY_OUT
 from skyhaul.verification.damage import unreadable_records
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.self_digest import check_digest
 
 
-def check_other_records(store: DatasetStore, judge: Judge, report: VerifyReport) -> None:
+def check_other_records(store: DatasetStore, validator: CommitValidator, report: VerifyReport) -> None:
     """Add findings for commit records and sealed files beyond the plan or of no proper name, and for failure
-    records, run records and a certificate that are not as they were written. Raises StorageError."""
-    beyond = f"the plan ends with shard {judge.shards - 1}"
+    records, run records and a certificate that are not as they were written.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
+    beyond = f"the plan ends with shard {validator.shards - 1}"
     for group, _ in committed_groups(store):
         for path in store.list(f"{layout.COMMITS}/{group:04d}"):
             shard = number_of(path)
@@ -28,11 +31,11 @@ def check_other_records(store: DatasetStore, judge: Judge, report: VerifyReport)
                 if path.endswith(".json"):
                     why = "no record of this folder has such a name"
                     report.add("commit-misplaced", f"{path}: {why}; {WAY_OUT}", path=path)
-            elif shard >= judge.shards:
+            elif shard >= validator.shards:
                 message = f"shard {shard} is committed, but {beyond}; {WAY_OUT}"
                 report.add("commit-unplanned", message, path=path, shard=shard)
     for group in sealed_groups(store):
-        if layout.shards_of(group).start >= judge.shards:
+        if layout.shards_of(group).start >= validator.shards:
             path = layout.sealed_file(group)
             report.add("commit-unplanned", f"{path} is there, but {beyond}; {WAY_OUT}", path=path)
     for path, shard, why in unreadable_records(store):

@@ -25,10 +25,18 @@ from skyhaul.verification.ranges import Interval, differences
 from skyhaul_schemas.plan import Chunk, PinnedObject
 
 _BUCKETS = 4096
+"""Sums, of 8 bytes each. Where one is off, the second pass looks at its share of the objects. Chosen, not
+measured."""
+
 _BATCH = 4096
+"""Rows that NumPy hashes at once; one by one they would be hashed at Python's speed. Chosen, not measured."""
+
 _SUSPECT_BUCKETS = 8
 _SUSPECT_CHUNKS = 100_000
+"""What the second pass holds in memory at most, however much is wrong. Chosen, not measured."""
+
 _EMPTY = -1
+"""Below all offsets, so that a chunk without bytes never cancels against one that has some."""
 
 UInt64s = npt.NDArray[np.uint64]
 
@@ -37,6 +45,8 @@ class Partition:
     """Feed it each object and each chunk of a plan, in any order."""
 
     def __init__(self) -> None:
+        # Drawn anew each time: a plan may come from anyone, and with a known key chunks could be made whose
+        # errors cancel.
         self._seed = secrets.randbits(63)
         self._sums = np.zeros(_BUCKETS, dtype=np.uint64)
         self._rows: list[tuple[int, int, int]] = []

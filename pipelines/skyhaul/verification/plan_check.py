@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from skyhaul.planning.store.digest import ObjectsDigest, RowsDigest
 from skyhaul.planning.store.generation import Generation
 from skyhaul.planning.store.plan import Plan, place_of
+from skyhaul.planning.store.plan_digest import ObjectsDigest, RowsDigest
+from skyhaul.verification.findings import VerifyReport
 from skyhaul.verification.partition import Partition
-from skyhaul.verification.report import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import Chunk
 
@@ -54,6 +54,7 @@ def _check_objects(generation: Generation, partition: Partition, report: VerifyR
 
 def _check_rows(generation: Generation, partition: Partition, report: VerifyReport) -> tuple[int, int]:
     """Objects (by their first byte) and bytes that the generation drops."""
+    # The rows of the first generation follow from its objects, seed and sizes, and have no digest.
     if not generation.number:
         return 0, 0
     rows, count, size = RowsDigest(), 0, 0

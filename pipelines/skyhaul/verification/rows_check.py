@@ -7,7 +7,7 @@ split that its id is dealt to; and chunks of different shards do not overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 import numpy as np
@@ -20,12 +20,17 @@ from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
 from skyhaul.shards.truncated_images import TruncatedImages
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
+from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.plan import Shard
 from skyhaul_schemas.storage_errors import passing_raised
 
 _BATCH_ROWS = 4096
+"""Rows that are read at once; large ones are bounded by their row group. Chosen, not measured."""
+
 _RANK_SHIFT = 48
+"""An object's rank among those of the shard stands above its offset in one 64-bit integer: room for 32,768
+objects (a shard has 20,000 chunks at most, and a group of 256 more) of 256 TiB each."""
 
 Int64s = npt.NDArray[np.int64]
 
@@ -43,9 +48,17 @@ class RowsCheck:
         slack: int = 0,
         truncated: TruncatedImages | None = None,
     ) -> None:
-        """slack: how far behind its record's first byte a row may be placed (readings of a wide table lie
-        one byte apart), so that a record at a chunk's end may have rows behind that end. truncated: is told
-        of the rows that are right."""
+        """Take in what the plan says of the shard.
+
+        Args:
+            store: The dataset.
+            shard: The shard.
+            rule: Deals hashes to splits.
+            seed: The job's, which splits are dealt by.
+            report: Takes the findings.
+            slack: How far behind its record's first byte a row may be placed (readings of a wide table lie
+                one byte apart), so that a record at a chunk's end may have rows behind that end.
+            truncated: Is told of the rows that are right."""
         self._store = store
         self._shard = shard
         self._rule = rule
@@ -77,8 +90,9 @@ class RowsCheck:
         self._versions = pa.array([versions[name] for name in names], pa.string())
 
     def check(self, path: str, split: str | None) -> bool:
-        """Read all pages of one file, and check its rows unless `split` is None (rejects). Whether all are
-        right; the finding names the first rows that are not."""
+        """Read all pages of one file, and check its rows unless `split` is None (rejects).
+
+        Whether all are right; the finding names the first rows that are not."""
         with self._store.open_input(path) as file:
             row = 0
             batches = _batches(file, path)
@@ -91,6 +105,7 @@ class RowsCheck:
                 if batch is None:
                     return True
                 try:
+                    # Rejects have no ids and lie where they lay: to read their pages is all.
                     wrong = None if split is None else self._wrong(batch, split)
                 except pa.ArrowException as error:
                     wrong = ("page-damaged", said(error))
@@ -111,6 +126,7 @@ class RowsCheck:
         source, name, version, offset = (
             provenance.field(field) for field in ("source", "object", "version", "offset")
         )
+        # Made anew and compared as a column: no id is taken apart.
         made = pc.binary_join_element_wise(source, "/", name, "#", offset.cast(pa.string()), "")
         if not pc.all(pc.equal(made, batch.column("id"))).as_py():
             return "id-differs", "an id is not made of its row's provenance"
@@ -160,3 +176,28 @@ def _batches(file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
         for group in range(parquet.num_row_groups):
             yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])
+
+
+def recount_of(record: CommitRecord) -> TruncatedImages | None:
+    """What counts the rows anew; None where the record states nothing, or was written by a release that told
+    truncated images otherwise, so that its count is not ours."""
+    if record.truncated_by is None:
+        return None
+    from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION  # loads what tells media types
+
+    if record.versions.get("skyhaul.image") != IMAGE_VERSION:
+        return None
+    return TruncatedImages()
+
+
+def truncated_difference(record: CommitRecord, counted: TruncatedImages) -> str | None:
+    """What is wrong with the record's count, where all rows were counted; None where nothing is."""
+    stated, found = record.truncated_by or {}, counted.by_format()
+    if stated == found:
+        return None
+    return f"its rows hold {_said(found)}, its commit record says {_said(stated)}"
+
+
+def _said(by_format: Mapping[str, int]) -> str:
+    told = ", ".join(f"{count} {kind}" for kind, count in by_format.items())
+    return f"{told} truncated" if told else "no truncated image"

@@ -6,13 +6,13 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits.commits import numbers_in, same_commit, what_is_damaged
-from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.record_files import numbers_in, same_commit, what_is_damaged
 from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul.verification.commit_check import WAY_OUT
-from skyhaul.verification.report import VerifyReport
+from skyhaul.verification.findings import VerifyReport
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import RecordDamaged
@@ -22,9 +22,9 @@ class GroupRecords:
     """Adds findings for a sealed group that is damaged or not of the plan, whose sums are not those of its
     records, or beside which lie records that say otherwise."""
 
-    def __init__(self, store: DatasetStore, judge: Judge, report: VerifyReport) -> None:
+    def __init__(self, store: DatasetStore, validator: CommitValidator, report: VerifyReport) -> None:
         self._store = store
-        self._judge = judge
+        self._validator = validator
         self._report = report
         self._group = -1
         self._sealed: dict[int, bytes] | None = None
@@ -41,8 +41,10 @@ class GroupRecords:
         if found is not None:
             return found
         try:
+            # Whether it stands is not asked here: a shard with a record of whatever kind is not left.
             return True, self._store.read_bytes(layout.commit_file(shard))
         except FileNotFoundError:
+            # `verify` may run beside a haul.
             if not is_sealed(self._store, group):
                 return False, None
             # A haul that runs has sealed the group meanwhile.
@@ -72,7 +74,7 @@ class GroupRecords:
             self._report.add("sealed-damaged", f"{path}: {what_is_damaged(error)}; {WAY_OUT}", path=path)
             return
         if sums.plans is not None:
-            fault = self._judge.fault_of_sealed(group, sums)
+            fault = self._validator.fault_of_sealed(group, sums)
             if fault is not None:
                 self._report.add(fault.code, f"{path}: {fault.why}; {WAY_OUT}", path=path)
         else:

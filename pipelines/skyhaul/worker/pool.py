@@ -55,11 +55,12 @@ class Harness:
 
 
 class WorkerPool:
-    """Harnesses by id. `start` and `stop` may be called from any thread; `serve` owns the processes.
+    """Harnesses by id.
 
-    The kernel ends a harness with the *thread* that started it (PR_SET_PDEATHSIG), so all are
-    started by the one thread that lives as long as the pool.
-    """
+    `start` and `stop` may be called from any thread; `serve` owns the processes.
+
+    The kernel ends a harness with the *thread* that started it (PR_SET_PDEATHSIG), so all are started by the
+    one thread that lives as long as the pool."""
 
     def __init__(self) -> None:
         self._wanted: queue.SimpleQueue[tuple[Harness, futures.Future[None]] | None] = queue.SimpleQueue()

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """module: of this package, with `read(request) -> Reading`. package: what must be importable, and how it
-    is called by pip's extra. streaming: passed to `read`, where an engine reads in two ways."""
+    """An engine that a dataset is read with."""
 
     name: str
     module: str
+    """Of this package, with `read(request) -> Reading`."""
     package: str
+    """What must be importable, and how it is called by pip's extra."""
     extra: str = "certify"
     streaming: bool = False
+    """Passed to `read`, where an engine reads in two ways."""
 
 
 ENGINES = {

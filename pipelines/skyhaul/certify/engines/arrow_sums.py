@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skyhaul.certify.reading import Request, SplitReading
+from skyhaul.certify.engine_reading import Request, SplitReading
 
 
 def summed(batches: Iterable[pa.RecordBatch | pa.Table], request: Request) -> SplitReading:

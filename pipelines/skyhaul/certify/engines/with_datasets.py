@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import datasets
 import pyarrow as pa
 
+from skyhaul.certify.engine_reading import Reading, Request, Schema, schema_of
 from skyhaul.certify.engines.arrow_sums import summed
-from skyhaul.certify.reading import Reading, Request, Schema, schema_of
 
 
 def read(request: Request, streaming: bool) -> Reading:

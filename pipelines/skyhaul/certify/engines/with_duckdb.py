@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from skyhaul.certify.reading import Reading, Request, Schema, SplitReading
+from skyhaul.certify.engine_reading import Reading, Request, Schema, SplitReading
 
 _KINDS = {
     "varchar": "string",

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from skyhaul.certify.reading import Reading, Request, Schema, SplitReading
+from skyhaul.certify.engine_reading import Reading, Request, Schema, SplitReading
 
 
 def read(request: Request, streaming: bool) -> Reading:

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 from pyspark.sql import types as t
 
-from skyhaul.certify.reading import Reading, Request, Schema, SplitReading
+from skyhaul.certify.engine_reading import Reading, Request, Schema, SplitReading
 
 _KINDS = {
     "string": "string",

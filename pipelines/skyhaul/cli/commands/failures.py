@@ -31,7 +31,7 @@ Exit codes:
 @common_options
 @click.pass_obj
 def command(session: Session, job: str) -> int:
-    from skyhaul.dataset.commits.standing import failures
+    from skyhaul.dataset.commits.valid_commits import failures
     from skyhaul.planning.store.plan import Plan
     from skyhaul.report.failures import FailuresReport
     from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK

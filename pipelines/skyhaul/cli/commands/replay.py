@@ -85,7 +85,7 @@ def command(
 
 def _failed(store: DatasetStore) -> dict[int, str]:
     """The failed shards, with their class."""
-    from skyhaul.dataset.commits.standing import failures
+    from skyhaul.dataset.commits.valid_commits import failures
     from skyhaul.planning.store.plan import Plan
 
     if not Plan.exists(store):

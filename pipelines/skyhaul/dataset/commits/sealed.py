@@ -32,18 +32,32 @@ SCHEMA = pa.schema(
 )
 SUMS_KEY = b"skyhaul"
 CHECK_KEY = b"skyhaul.sha256"
+"""Keys in the footer's metadata: pages carry checksums of their own, a Parquet footer does not."""
 
 _ROWS_A_GROUP = 100
-"""So that a single record is read without all the others."""
+"""So that a single record is read without all the others. Chosen, not measured."""
+
 _FOOTER_CAP = 64 * 1024 * 1024
+"""Bytes of a string in a footer. The sums name each damaged object by a number, and each split and link once;
+what claims to be longer is none of ours. Chosen, not measured."""
+
 _PIECE = 1024 * 1024
+"""Bytes that are digested at once."""
+
 _PAGE_CAP = 64 * 1024 * 1024
+"""Bytes that a page is unpacked to when records are looked for without a footer: zstd packs gigabytes of
+zeros into a few kB, and what lies there may be anything."""
+
 _RECORD = re.compile(rb'\{"shard":[^\n]{1,16777216}\}\n')
 
 
 class SealedGroup:
-    """The group as it lies in `store`. Raises FileNotFoundError where it is not sealed, RecordDamaged where
-    it is not what was written, StorageError."""
+    """The group as it lies in `store`.
+
+    Raises:
+        FileNotFoundError: Where it is not sealed.
+        RecordDamaged: Where it is not what was written.
+        StorageError: The storage fails otherwise."""
 
     def __init__(self, store: DatasetStore, group: int) -> None:
         self.group = group
@@ -81,8 +95,11 @@ class SealedGroup:
         return self.records_near(shard)[shard]
 
     def records_near(self, shard: int) -> dict[int, bytes]:
-        """The commit records of `shard` and some others, which lie beside it. Raises RecordDamaged,
-        StorageError."""
+        """The commit records of `shard` and some others, which lie beside it.
+
+        Raises:
+            RecordDamaged: A record or sealed file is not what was written.
+            StorageError: The storage fails otherwise."""
         found = self._rows((shard - layout.shards_of(self.group).start) // _ROWS_A_GROUP)
         if shard not in found:
             raise self._damaged(f"it does not hold shard {shard}")
@@ -119,6 +136,7 @@ class SealedGroup:
 
     def _check_pages(self) -> None:
         """The digest is over the pages as they lie there, so that it costs no decoding."""
+        # Versions before there was this digest wrote none.
         if self.sums.pages is None:
             return
         left, due = self.sums.pages
@@ -142,8 +160,10 @@ class SealedGroup:
 
 
 def salvaged(store: DatasetStore, group: int) -> dict[int, bytes]:
-    """What of a sealed file can still be read, by shard, to be judged. Raises StorageError where the storage
-    fails rather than the file."""
+    """What of a sealed file can still be read, by shard, to be judged.
+
+    Raises:
+        StorageError: Where the storage fails rather than the file."""
     found: dict[int, bytes] = {}
     try:
         with store.open_input(layout.sealed_file(group)) as file:
@@ -155,6 +175,7 @@ def salvaged(store: DatasetStore, group: int) -> dict[int, bytes]:
                 except PARQUET_ERRORS:
                     continue
                 for number, record in zip(numbers, records, strict=True):
+                    # Of what schema the columns are, nobody has checked.
                     if isinstance(number, int) and isinstance(record, bytes):
                         found.setdefault(number, record)
     except PARQUET_ERRORS as error:
@@ -179,6 +200,7 @@ def _scanned(raw: bytes) -> dict[int, bytes]:
         for line in _RECORD.finditer(page):
             with suppress(ValidationError):
                 record = CommitRecord.model_validate_json(line[0])
+                # One without a digest of its own could be any line that looks like a record.
                 if record.digest is not None:
                     found.setdefault(record.shard, line[0])
         at = raw.find(zstandard.FRAME_HEADER, at + 1)
@@ -196,8 +218,13 @@ def is_sealed(store: DatasetStore, group: int) -> bool:
 
 
 def write_sealed(store: DatasetStore, records: Mapping[int, bytes], sums: GroupSums) -> NewFile:
-    """The file of a full group, finished under a temporary name. Equal records give equal bytes.
-    Raises DiskFull or StorageError."""
+    """The file of a full group, finished under a temporary name.
+
+    Equal records give equal bytes.
+
+    Raises:
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
     numbers = sorted(records)
     table = pa.table([numbers, [records[number] for number in numbers]], schema=SCHEMA)
     file = store.files.create(store.temp_path(".parquet"))
@@ -208,6 +235,7 @@ def write_sealed(store: DatasetStore, records: Mapping[int, bytes], sums: GroupS
             version="2.6",
             compression="zstd",
             compression_level=3,
+            # No record is like another one, and the shard's number is in the statistics.
             use_dictionary=False,
             write_statistics=["shard"],
             write_page_checksum=True,

@@ -24,7 +24,8 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import storage_error, unusable
 
 CACHE_BYTES = 32 * 1024 * 1024
-"""Bytes of SQLite's page cache, and of one sorted run of a sort."""
+"""Bytes of SQLite's page cache, and of one sorted run of a sort. With it planning 10 million objects peaks at
+230 MB (`python benchmarks/bench_plan_scale.py`); other sizes were not measured."""
 
 _TABLES = """
 CREATE TABLE objects (source INTEGER, path TEXT, size INTEGER, version TEXT, checksum TEXT, locator TEXT,
@@ -48,6 +49,7 @@ class Cut(NamedTuple):
 
 def packed(needed: Ranges | None) -> bytes | None:
     """Ranges as SQLite keeps them."""
+    # In this machine's byte order: the database does not outlive the process.
     return None if needed is None else array("q", itertools.chain.from_iterable(needed)).tobytes()
 
 
@@ -78,6 +80,8 @@ def pinned(
     return PinnedObject(source, path, size, version, checksum, locator, digests)
 
 
+# A sum, because rows come out in another order than they went in. It tells a disk that gives other bytes
+# back, not somebody who means to deceive.
 class RowSum:
     """A digest of a set of rows, whatever their order: the count, and the sum of the rows' xxh3_128."""
 
@@ -86,6 +90,7 @@ class RowSum:
         self._sum = 0
 
     def add(self, row: tuple[Any, ...]) -> None:
+        # Digests by block may be long, and `repr` of bytes takes up to four characters for each.
         small = tuple(xxh3_64_intdigest(v) if isinstance(v, bytes) else v for v in row)
         self._count += 1
         self._sum = (self._sum + xxh3_128_intdigest(repr(small))) % (1 << 128)
@@ -105,14 +110,21 @@ class RowSum:
 class Catalogue:
     """Objects in, in any order; objects out by source and path; chunks in; chunks out by source and key.
 
-    sources: names; they come out in the order of their UTF-8 bytes. spool: the folder for the database.
-    Raises UsageError where the spool cannot be used, DiskFull and StorageError. The plan's digest is of what
-    comes out, so that is held against what went in: at its end, an iteration raises StorageError where the
-    disk gave other rows back.
-    """
+    The plan's digest is of what comes out, so that is held against what went in: at its end, an iteration
+    raises StorageError where the disk gave other rows back.
+
+    Args:
+        sources: Names; they come out in the order of their UTF-8 bytes.
+        spool: The folder for the database.
+
+    Raises:
+        UsageError: Where the spool cannot be used.
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
 
     def __init__(self, sources: Iterable[str], spool: Path) -> None:
         self.sources = sorted(sources, key=str.encode)
+        # Numbers that sort as the names' bytes do: SQLite then compares integers, and stores no name a row.
         self._rank = {name: rank for rank, name in enumerate(self.sources)}
         self._spool = spool
         check_reachable(str(spool), "spool")

@@ -17,6 +17,7 @@ from skyhaul.planning.build.catalogue import (
 )
 from skyhaul_schemas.plan import CUT_SHORT, DROPPED, PINNED_ANEW, Chunk, DroppedChunk, PinnedObject
 
+# Without row ids a table is the index of its own key, which is the order in which rows are wanted.
 _PIN = "size INTEGER, version TEXT, checksum TEXT, locator TEXT"
 _COLUMNS = "source, path, size, version, checksum, locator"
 _TABLES = f"""
@@ -104,6 +105,7 @@ class Changes:
             ).fetchone()
             if row is None:
                 return None
+            # Taken away, so that `rest` is what no shard took.
             self._database.execute(
                 "DELETE FROM cuts WHERE source = ? AND path = ? AND start = ?", (*_place(obj), row[0])
             )
@@ -138,6 +140,7 @@ class Changes:
         )
         with stored(self._spool):
             for row in self._database.execute(query):
+                # A chunk that was dropped was waiting, whatever else of its object is committed.
                 fate = _fate(bool(row[10]), bool(row[9]), True)
                 assert fate is not None
                 yield DroppedChunk(PinnedObject(*row[:6]), row[6], row[7], row[8], fate)

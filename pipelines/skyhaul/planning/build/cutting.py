@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from skyhaul.planning.build.catalogue import Cut
-from skyhaul.planning.decoder_traits import may_read_ahead, may_select
+from skyhaul.planning.decoders import may_read_ahead, may_select
 from skyhaul_connectors.formats.bytes.parts import fetched_ranges, merged
 from skyhaul_connectors.formats.protocol import Decoder, Selective
 from skyhaul_schemas.errors import SkyhaulError, UsageError
@@ -15,11 +15,12 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import SIZE_LIMIT, exact_size, format_size
 
 PATH_CAP = 4096
-"""Bytes of an object's path, in UTF-8."""
+"""Bytes of an object's path, in UTF-8: as many as Linux takes in a path (PATH_MAX). Chosen, not measured."""
 
 BEYOND = 64 * 1024 * 1024
 """Bytes behind a chunk of which it keeps the block digests, for a record that begins in it and is long. What
-its reader sees further on can only be the rest of a record that is too long to be taken."""
+its reader sees further on can only be the rest of a record that is too long to be taken; such reads are exact
+answers without a digest (docs/adr/0006)."""
 
 
 def name_of(obj: PinnedObject) -> str:
@@ -28,8 +29,13 @@ def name_of(obj: PinnedObject) -> str:
 
 
 def checked(objects: Iterable[PinnedObject], source: str) -> Iterator[PinnedObject]:
-    """`objects` of a listing, each fit for a plan. Names are no output names, so that odd ones pass; those
-    that could lead out of the source's root are refused. Raises UsageError."""
+    """`objects` of a listing, each fit for a plan.
+
+    Names are no output names, so that odd ones pass; those that could lead out of the source's root are
+    refused.
+
+    Raises:
+        UsageError"""
     for obj in objects:
         reason = _unfit(obj, source)
         if reason is not None:
@@ -63,21 +69,40 @@ def cut(
     spool_limit: int | None,
     read: Callable[[int, int], bytes],
 ) -> Iterator[Cut]:
-    """The chunks of `obj`: a partition of it. An object with a checksum of the whole is not cut, so that
-    it is proven where it is written, unless there are digests of its blocks too; then it is cut at borders of
-    blocks, where cutting reads no more than its first bytes. spool_limit: bytes, or None where objects are
-    read in place. Raises UsageError for a chunk that the spool cannot hold, and what `read` raises."""
+    """The chunks of `obj`: a partition of it.
+
+    An object with a checksum of the whole is not cut, so that it is proven where it is written, unless there
+    are digests of its blocks too; then it is cut at borders of blocks, where cutting reads no more than its
+    first bytes.
+
+    Args:
+        obj: The object.
+        decoder: Its decoder.
+        chunk_size: Bytes of a chunk at most, where the format can be cut there.
+        spool_limit: Bytes, or None where objects are read in place.
+        read: Gives (offset, length) of the object.
+
+    Raises:
+        UsageError: For a chunk that the spool cannot hold, and what `read` raises."""
+    # A checksum of the whole says nothing of a part. Formats that read more than an object's first bytes to
+    # find their cuts (Parquet, Arrow IPC) stay whole with digests by block, too (docs/adr/0006).
     proven = obj.checksum is not None or obj.blocks is not None
     if obj.blocks is not None:
+        # What is fetched of a chunk is whole blocks, so that all of it is proved: a block more on each
+        # side, 3 % of the bytes at 64 MiB a chunk and 1 MiB a block (docs/adr/0006).
         chunk_size = max(1, chunk_size // obj.blocks.size) * obj.blocks.size
     whole = not obj.size or (proven and (obj.blocks is None or may_read_ahead(decoder)))
     expected = 0
     for cut in [Cut(obj, 0, obj.size)] if whole else _cuts(obj, decoder, chunk_size, read):
+        # A format that lost or repeated bytes would show in `verify` only, after the haul; here it costs a
+        # comparison a chunk.
         if cut.offset != expected or cut.length < 0 or (not cut.length and obj.size):
             raise SkyhaulError(
                 f"bug: {name_of(obj)} is cut at {cut.offset}+{cut.length} where {expected} was due"
             )
         expected += cut.length
+        # What is fetched beside a chunk (a head, a block on each side) is taken to be less than the chunk, so
+        # that it is worked out for the few that come near the limit.
         if spool_limit is not None and cut.length * 2 > spool_limit:
             needed = sum(n for _, n in fetched_ranges(cut.placed(0, 0), decoder))
             if needed > spool_limit:
@@ -106,6 +131,7 @@ def _cuts(
     stretches = list(decoder.cut(obj, chunk_size, read))
     for (offset, length), needed in zip(stretches, decoder.needed(obj, stretches, read), strict=True):
         if needed is not None:
+            # The narrowest gaps are fetched along, so that a row of the plan stays small.
             needed = merged(needed, NEEDED_CAP)
             if needed == ((offset, length),):
                 needed = None

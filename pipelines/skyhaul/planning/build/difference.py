@@ -11,22 +11,26 @@ from skyhaul_connectors.sources.left_out import LeftOut, Tally
 from skyhaul_schemas.plan import PinnedObject, PlanHeader
 
 CHANGES_KEPT = 10_000
-"""Changes that an update lists one by one; more are only counted. The plan itself holds all that it drops."""
+"""Changes that an update lists one by one; more are only counted, so that their memory is bounded. The plan
+itself holds all that it drops. Chosen, not measured."""
 
 Outcome = Literal["planned", "pinned-anew", "dropped", "cut-short", "kept", "left"]
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectChange:
-    """An object that is otherwise than planned. what: `new`, `changed` or `vanished`. outcome, of the plan:
-    `planned` (new), `pinned-anew`, `dropped`, `cut-short` (part committed, the rest dropped), `kept` (all
-    of it is committed as it was), or `left` (untouched: an extension amends nothing, an amendment extends
-    nothing). Sizes in bytes; versions as PinnedObject has them; None where there is none."""
+    """An object that is otherwise than planned.
+
+    Sizes in bytes; versions as PinnedObject has them; None where there is none."""
 
     source: str
     path: str
     what: str
+    """`new`, `changed` or `vanished`."""
     outcome: Outcome
+    """What became of it in the plan: `planned` (new), `pinned-anew`, `dropped`, `cut-short` (part committed,
+    the rest dropped), `kept` (all of it is committed as it was), or `left` (untouched: an extension amends
+    nothing, an amendment extends nothing)."""
     size: int | None
     planned_size: int | None
     version: str | None
@@ -35,25 +39,28 @@ class ObjectChange:
 
 @dataclass(slots=True)
 class PlanUpdate:
-    """What an extension or an amendment did. changes: at most CHANGES_KEPT; counts: all, as `what` and
-    outcome -> number (`new planned`: 3). generation: its number, or None where there was nothing to do.
-    shards: how many it added; amended: the earlier shards that it changed. left_out, unchecked and
-    their names: as in PlanHeader, of the listing that was just made. set_aside: a line for each commit
-    record of a shard as it was before, which a haul elsewhere wrote meanwhile."""
+    """What an extension or an amendment did."""
 
     kind: str
     header: PlanHeader
     generation: int | None = None
+    """Its number, or None where there was nothing to do."""
     shards: int = 0
+    """How many it added."""
     bytes: int = 0
     amended: list[int] = field(default_factory=list)
+    """The earlier shards that it changed."""
     changes: list[ObjectChange] = field(default_factory=list)
+    """At most CHANGES_KEPT."""
     counts: dict[str, int] = field(default_factory=dict)
+    """All, as `what` and outcome -> number (`new planned`: 3)."""
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    """As in PlanHeader, of the listing that was just made; so are the three below."""
     left_out_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     unchecked: dict[str, dict[str, int]] = field(default_factory=dict)
     unchecked_names: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     set_aside: list[str] = field(default_factory=list)
+    """A line for each commit record of a shard as it was before, which a haul elsewhere wrote meanwhile."""
 
     def leave_out(self, found: Mapping[str, LeftOut], unchecked: Mapping[str, Tally]) -> None:
         """Take over what the listings held that is no object, or is not checked."""
@@ -61,6 +68,12 @@ class PlanUpdate:
         self.unchecked_names = {name: names.names() for name, names in unchecked.items()}
         self.left_out = {name: names.counts() for name, names in found.items()}
         self.left_out_names = {name: names.names() for name, names in found.items()}
+
+    def take_over(self, header: PlanHeader) -> None:
+        """Take over what the generation with `header` has added; it is there now."""
+        self.shards = header.shards - self.header.shards
+        self.bytes = header.source_bytes - self.header.source_bytes
+        self.header, self.generation = header, header.generation
 
     def add(self, now: PinnedObject | None, planned: PinnedObject | None, outcome: Outcome) -> None:
         obj = now or planned
@@ -115,6 +128,7 @@ def differences(
             yield None, then
             then = next(planned, None)
         else:
+            # What an object is. Where it is found (`locator`) may change without it being another one.
             if (now.size, now.version, now.checksum) != (then.size, then.version, then.checksum):
                 yield now, then
             now, then = next(listed, None), next(planned, None)

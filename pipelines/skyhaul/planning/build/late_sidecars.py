@@ -12,9 +12,11 @@ from skyhaul_schemas.plan import PinnedObject
 _TABLES = "CREATE TABLE groups (source TEXT, name TEXT, PRIMARY KEY (source, name)) WITHOUT ROWID;"
 
 
-class Latecomers:
-    """Tells new objects that come too late for their group. Reads the planned objects when it is first asked
-    of one that only adds to others, into an unnamed database of the spool as the catalogue is."""
+class LateSidecars:
+    """Tells new objects that come too late for their group.
+
+    Reads the planned objects when it is first asked of one that only adds to others, into an unnamed database
+    of the spool as the catalogue is."""
 
     def __init__(
         self,
@@ -38,6 +40,7 @@ class Latecomers:
         if not self._adds(obj):
             return False
         with stored(self._spool):
+            # A pass over all planned objects, made only where a new one asks for it: most sources have none.
             if not self._ready:
                 self._database.executemany("INSERT OR IGNORE INTO groups VALUES (?, ?)", self._names())
                 self._ready = True

@@ -13,12 +13,11 @@ from skyhaul.planning.build.catalogue import Catalogue, Cut
 from skyhaul.planning.build.cutting import checked, cut
 from skyhaul.planning.build.reading_ahead import Known, reading_ahead
 from skyhaul.planning.build.sharding import deal, deal_key
-from skyhaul.planning.decoder_traits import may_read_ahead
-from skyhaul.planning.decoders import Decoders, source_formats
+from skyhaul.planning.decoders import Decoders, may_read_ahead, source_formats
 from skyhaul.planning.fingerprint import encoder_fingerprint
 from skyhaul.planning.recipe import check_rules, rules_of
-from skyhaul.planning.store.digest import ObjectsDigest, RowsDigest, generation_digest
-from skyhaul.planning.store.writer import (
+from skyhaul.planning.store.plan_digest import ObjectsDigest, RowsDigest, generation_digest
+from skyhaul.planning.store.table_writer import (
     NewTable,
     chunk_row,
     dropped_row,
@@ -44,11 +43,15 @@ Progress = Callable[[int, int], None]
 """Called with the objects and the bytes listed so far."""
 
 _PROGRESS_EVERY = 512
+"""Objects between two calls, so that telling costs nothing beside listing. Chosen, not measured."""
 
 
 class Planner:
-    """The counts of a generation in the making, one step after the other. kind: as in PlanHeader. base: the
-    header of the plan that it goes on from, whose counts it takes over."""
+    """The counts of a generation in the making, one step after the other.
+
+    Args:
+        kind: As in PlanHeader.
+        base: The header of the plan that it goes on from, whose counts it takes over."""
 
     def __init__(
         self,
@@ -81,6 +84,8 @@ class Planner:
         self._chunks = base.chunks if base else 0
         self._unpinned = base.unpinned if base else 0
         self._empty = base.empty if base else 0
+        # Shards of a source lie side by side within a generation: a span for each tells whose a shard is
+        # without a row of the plan being read.
         self._spans: list[tuple[str, int, int]] = list(base.stretches()) if base else []
         self._next_shard = base.shards if base else 0
         zero = {"objects": 0, "bytes": 0, "needed": 0, "chunks": 0, "shards": 0, "first_shard": 0}
@@ -144,11 +149,17 @@ class Planner:
         return self._pinned
 
     def pin(self, obj: PinnedObject, table: NewTable, known: Known | None = None) -> Iterator[Cut]:
-        """Write the next object; its chunks. known: what was read of it ahead."""
+        """Write the next object; its chunks.
+
+        Args:
+            obj: The object.
+            table: Takes the object's row.
+            known: What was read of it ahead."""
         self._pinned += 1
         self._digest.add(obj)
         table.add(object_row(obj))
         self._objects += 1
+        # An object without a version is pinned by its size alone, which the plan's summary says.
         self._unpinned += not obj.version
         self._empty += not obj.size
         self._by_source[obj.source]["objects"] += 1
@@ -162,6 +173,7 @@ class Planner:
     def _first_read(self, obj: PinnedObject) -> Callable[[], tuple[int, bytes]] | None:
         """What reads the bytes that cutting `obj` begins with; None where it reads none."""
         decoder = self._decoders.of(obj.source, obj.path)
+        # With a checksum of the whole it is not cut, so that nothing of it is read.
         if obj.checksum is not None or not may_read_ahead(decoder) or not isinstance(decoder, ReadsAhead):
             return None
         stretch = decoder.first_read(obj, self._job.shards.chunk_size)
@@ -216,6 +228,7 @@ class Planner:
         self._count(chunk, -1)
         self._dropped["chunks"] += 1
         self._dropped["bytes"] += chunk.length
+        # Each object has one chunk that begins it, so that objects are counted by that.
         if chunk.offset == 0:
             self._dropped["objects"] += 1
             self._objects -= 1
@@ -319,11 +332,14 @@ class Planner:
     def _sample(self, source: str, path: str, decoder: Decoder) -> None:
         """Keep the first path of each fingerprint that the objects of a source need."""
         if id(decoder) not in self._seen:
+            # Kept, lest another decoder gets its id.
             self._seen[id(decoder)] = decoder
+            # One path for each fingerprint is enough to build the same decoders elsewhere.
             fingerprint = canonical_json(dict(decoder.fingerprint))
             self._samples[source].setdefault(fingerprint, (path, decoder))
 
     def _limit_of(self, source: str) -> int | None:
         """Bytes, or None for a source that is read in place."""
+        # What is read in place never enters the spool.
         in_place = isinstance(self._sources[source], LocalSource) and not self._job.sources[source].via
         return None if in_place else self._job.spool_limit

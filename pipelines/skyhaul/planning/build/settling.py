@@ -12,19 +12,31 @@ from pathlib import Path
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.build.catalogue import Catalogue
-from skyhaul.planning.store.digest import ObjectsDigest
 from skyhaul.planning.store.drafts import headers_of, settle_drafts
 from skyhaul.planning.store.generation import Generation
 from skyhaul.planning.store.plan import Plan
-from skyhaul.planning.store.writer import new_table, object_row, objects_header
+from skyhaul.planning.store.plan_digest import ObjectsDigest
+from skyhaul.planning.store.table_writer import new_table, object_row, objects_header
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import OBJECTS_SCHEMA
 
 
 def settle_plan(plan: Plan, store: DatasetStore, spool: Path) -> list[int]:
-    """Settle drafts and mend objects. Returns the generations whose objects cannot be mended. spool: the
-    folder to sort in. Raises PlanDamaged (rows that cannot be read), UsageError (no spool), DiskFull,
-    StorageError."""
+    """Settle drafts and mend objects.
+
+    Args:
+        plan: The plan.
+        store: The dataset.
+        spool: The folder to sort in.
+
+    Returns:
+        The generations whose objects cannot be mended.
+
+    Raises:
+        PlanDamaged: Rows that cannot be read.
+        UsageError: No spool.
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
     settle_drafts(store, headers_of(plan.generations))
     return [
         generation.number
@@ -34,8 +46,10 @@ def settle_plan(plan: Plan, store: DatasetStore, spool: Path) -> list[int]:
 
 
 def _made_anew(generation: Generation, store: DatasetStore, spool: Path) -> bool:
-    """Whether the generation's rows gave its objects back: each object has one chunk that begins it. Rows of
-    an amendment hold earlier objects too, and cut objects' rows only a part of their digests by block."""
+    """Whether the generation's rows gave its objects back: each object has one chunk that begins it.
+
+    Rows of an amendment hold earlier objects too, and cut objects' rows only a part of their digests by
+    block."""
     digest, count = ObjectsDigest(), 0
     with (
         closing(Catalogue(generation.header.by_source, spool)) as catalogue,
@@ -50,6 +64,8 @@ def _made_anew(generation: Generation, store: DatasetStore, spool: Path) -> bool
             table.discard()
             return False
         table.finish(objects_header(digest.hexdigest(), count))
+    # Replaced, unlike all else of a plan: what it pins follows from the rows, and the plan's digest proves
+    # it.
     own = layout.objects_file(generation.number)
     store.replace_file(table.file.path, own, table.file.sha256, store.aside_of(own))
     return True

@@ -19,15 +19,19 @@ GroupOf = Callable[[PinnedObject], str | None]
 """What the objects of a group have in common; None: the object stands alone."""
 
 CHUNKS_A_SHARD = 20_000
-"""Chunks in a shard at most, however small they are; a group may bring more."""
+"""Chunks in a shard at most, however small they are; a group may bring more. A worker holds the chunks of a
+shard in memory, and each costs a row of the plan and an entry of the commit record. `verify` has room for
+32,768 objects a shard (`skyhaul.verification.rows_check`). Chosen, not measured."""
 
-DEALING_VERSION = 1
-"""Raised whenever equal input is dealt in another way."""
+# Whatever changes which chunk comes into which shard raises DEALING_VERSION (skyhaul.planning.versions).
 
 
 def deal_key(seed: int, obj: PinnedObject, offset: int, group: str | None = None) -> bytes:
-    """BLAKE2b, keyed with the seed (8 bytes, big-endian), of source, path and offset: 16 bytes. The objects
-    of a group have its name in their path's place, so that they come side by side."""
+    """BLAKE2b, keyed with the seed (8 bytes, big-endian), of source, path and offset: 16 bytes.
+
+    The objects of a group have its name in their path's place, so that they come side by side."""
+    # Keyed by the seed and by nothing that another object has: what is added or dropped moves no other chunk
+    # to another place in the order.
     place = f"{obj.source}\0{obj.path if group is None else group}\0{offset}".encode()
     return hashlib.blake2b(place, digest_size=16, key=seed.to_bytes(8, "big")).digest()
 
@@ -39,14 +43,19 @@ def _alone(obj: PinnedObject) -> str | None:
 def deal(
     cuts: Iterable[Cut], target_size: int, first: int = 0, group_of: GroupOf = _alone
 ) -> Iterator[Chunk]:
-    """Number `cuts`, which come by source and then by key, from shard `first` on. A shard takes chunks of one
-    source while they fit into `target_size` (source bytes), but always one, and a group whole. Raises
-    UsageError for a group of more than GROUP_CAP."""
+    """Number `cuts`, which come by source and then by key, from shard `first` on.
+
+    A shard takes chunks of one source while they fit into `target_size` (source bytes), but always one, and a
+    group whole.
+
+    Raises:
+        UsageError: For a group of more than GROUP_CAP."""
     shard, index, filled = first - 1, 0, 0
     source: str | None = None
     for group in _groups(cuts, group_of):
         length = sum(cut.length for cut in group)
         full = filled + length > target_size or index >= CHUNKS_A_SHARD
+        # A shard without chunks would be none, so that one larger than `target_size` stands alone.
         if group[0].object.source != source or (full and index):
             shard, index, filled, source = shard + 1, 0, 0, group[0].object.source
         for cut in group:

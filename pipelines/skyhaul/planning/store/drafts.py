@@ -33,7 +33,10 @@ def write_drafts(
     job: bytes | None = None,
 ) -> None:
     """Put down what belongs to a generation, and its tables also under their own names where nothing is there
-    yet, for readers that know of no drafts. Raises StorageError."""
+    yet, for readers that know of no drafts.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     for name, file in (("objects.parquet", objects), ("dropped.parquet", dropped)):
         if file is not None:
             # A draft that is there already is of the same generation, by its digest: it pins the same, and is
@@ -49,7 +52,11 @@ def write_drafts(
 
 def settle_drafts(store: DatasetStore, generations: Mapping[int, PlanHeader]) -> None:
     """Give the drafts of `generations`, which are decided, their own names, and remove what rivals left.
-    Anybody may do it, at any time and beside others. Raises StorageError."""
+
+    Anybody may do it, at any time and beside others.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     drafts = [(match, path) for path in store.list(layout.PLAN) if (match := _DRAFT.fullmatch(path))]
     for match, path in drafts:
         header = generations.get(int(match[1]))

@@ -18,15 +18,15 @@ import pyarrow as pa
 
 from skyhaul.dataset.commits.shard_set import ShardSet
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.planning.store.digest import generation_digest
-from skyhaul.planning.store.reader import PlanTable
-from skyhaul.planning.store.rows import (
+from skyhaul.planning.store.checked_rows import (
     checked_chunk,
     checked_dropped,
     checked_object,
     parse_header,
     parse_json,
 )
+from skyhaul.planning.store.plan_digest import generation_digest
+from skyhaul.planning.store.table_reader import PlanTable
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanDamaged, RecordDamaged
 from skyhaul_schemas.plan import (
@@ -46,8 +46,14 @@ Summary = tuple[int, str, int]
 
 
 class Generation:
-    """Generation `number` of the plan in `store`, after `previous`. Safe among threads; holds one open file
-    and a row group or two. Raises FileNotFoundError where there is none, PlanDamaged, StorageError."""
+    """Generation `number` of the plan in `store`, after `previous`.
+
+    Safe among threads; holds one open file and a row group or two.
+
+    Raises:
+        FileNotFoundError: Where there is none.
+        PlanDamaged: The plan is not what was written.
+        StorageError: The storage fails otherwise."""
 
     def __init__(self, store: DatasetStore, number: int, previous: PlanHeader | None) -> None:
         self.number = number
@@ -57,6 +63,7 @@ class Generation:
         try:
             self._table = PlanTable(file, SHARDS_SCHEMA, self.name)
             self.header: PlanHeader = parse_header(self._table.header, self.name)
+            # One open file, whose position threads would pull from under each other.
             self._lock = threading.Lock()
             self._kept: dict[int, list[Chunk]] = {}
             self.first = previous.shards if previous else 0
@@ -153,6 +160,7 @@ class Generation:
                 continue
             except RecordDamaged as error:
                 raise PlanDamaged(str(error)) from error
+            # Both names may hold a rival's table (`skyhaul.planning.store.drafts`): the header tells.
             try:
                 table = PlanTable(file, schema, name)
                 if parse_json(table.header, name).get("objects_digest") == self.header.objects_digest:
@@ -171,6 +179,7 @@ class Generation:
 
     def _check(self, previous: PlanHeader | None) -> None:
         header = self.header
+        # Cheap, and at every opening: rows are proved by `verify` alone, for that takes reading all of them.
         if header.digest != generation_digest(header):
             raise PlanDamaged(f"{self.name}: its digest is not that of its header")
         if (header.generation, header.previous, header.root) != (
@@ -193,6 +202,7 @@ class Generation:
             if bound[0] < self.first:
                 column = self._columns(group, ["shard"]).column("shard").to_numpy()
                 numbers += np.unique(column[column < self.first]).tolist()
+        # Committed shards stay as they are: only an amendment may put one in another's place.
         if numbers and self.header.kind != "amend":
             raise PlanDamaged(f"{self.name}: an extension holds shard {numbers[0]}, which was there before")
         return ShardSet(numbers)
@@ -219,6 +229,8 @@ class Generation:
             if kept is None:
                 rows: Iterator[dict[str, Any]] = self._table.rows(group)
                 kept = [checked_chunk(row, self.name) for row in rows]
+                # The last two: a shard may lie across a border, and whoever asks for one asks for its
+                # neighbour next.
                 self._kept = {**dict(list(self._kept.items())[-1:]), group: kept}
             return kept
 

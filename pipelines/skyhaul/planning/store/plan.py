@@ -24,9 +24,15 @@ T = TypeVar("T")
 
 
 class Plan:
-    """The plan of a dataset. Safe among threads; holds an open file and a row group or two a generation.
+    """The plan of a dataset.
 
-    header: the last generation's, whose counts are those of the whole. generations: from the first on."""
+    Safe among threads; holds an open file and a row group or two a generation.
+
+    Args:
+        generations: From the first on.
+
+    Attributes:
+        header: The last generation's, whose counts are those of the whole."""
 
     def __init__(self, store: DatasetStore, generations: list[Generation]) -> None:
         self._store = store
@@ -43,6 +49,8 @@ class Plan:
         generations: list[Generation] = []
         try:
             generations.append(Generation(store, 0, None))
+            # The shards file is the generation; objects and drafts of one that was not decided count for
+            # nothing.
             while store.exists(layout.shards_file(len(generations))):
                 generations.append(Generation(store, len(generations), generations[-1].header))
         except FileNotFoundError:
@@ -68,8 +76,10 @@ class Plan:
         return self if self.is_current() else Plan.open(self._store)
 
     def still_holds(self, number: int) -> bool:
-        """Whether shard `number` is in the plan as it was when this plan was opened. Asks the store for a
-        further generation, and reads it where there is one."""
+        """Whether shard `number` is in the plan as it was when this plan was opened.
+
+        Asks the store for a further generation, and reads it where there is one."""
+        # One look where nothing has changed, which is nearly always: each commit asks before and after.
         if self.is_current():
             return True
         with closing(Plan.open(self._store)) as newer:
@@ -81,6 +91,8 @@ class Plan:
 
     def outdates_commit(self, record: CommitRecord) -> bool:
         """Whether the record is of the shard as it was before an amendment: then it is no commit any more."""
+        # Of a generation before the one that holds the shard now; a digest that the plan never had is another
+        # plan's, and no word on this one.
         if not 0 <= record.shard < self.header.shards:
             return False
         holder = self._holder(record.shard)
@@ -129,7 +141,11 @@ class Plan:
 
     def objects(self) -> Iterator[PinnedObject]:
         """The objects as they are planned now, each once, by the UTF-8 bytes of source and path; streamed.
-        One that is cut short stands as it was pinned. Raises PlanDamaged."""
+
+        One that is cut short stands as it was pinned.
+
+        Raises:
+            PlanDamaged: The plan is not what was written."""
         if len(self.generations) == 1:
             return self.generations[0].objects()
         return self._live_objects()
@@ -175,6 +191,7 @@ def _removals(generation: Generation) -> Iterator[tuple[tuple[bytes, bytes], int
 
 def place_of(obj: PinnedObject) -> tuple[bytes, bytes]:
     """What objects are sorted by: the UTF-8 bytes of source and path."""
+    # Bytes, as SQLite sorts text, so that a listing and a plan come in one order whatever the locale.
     return obj.source.encode(), obj.path.encode("utf-8", "surrogatepass")
 
 

@@ -32,13 +32,21 @@ def refuse_foreign(store: DatasetStore) -> None:
 def publish(
     store: DatasetStore, objects: NewFile, shards: NewFile, text: str, header: PlanHeader
 ) -> PlanHeader:
-    """Move the two files into place, with the job file as written. Returns the header of the plan that
-    stands, which is an equal one where another process was first. Raises PlanMismatch, StorageError."""
+    """Move the two files into place, with the job file as written.
+
+    Returns:
+        The header of the plan that stands, which is an equal one where another process was first.
+
+    Raises:
+        PlanMismatch: The plan that is there is another one.
+        StorageError: The storage fails otherwise."""
+    # Before the shards file, which decides: whoever wins by it has all of its own by then.
     write_drafts(store, header, objects, job=text.encode())
     keep_job(store, UndecidedJob(text))
     try:
         store.publish(shards.path, layout.SHARDS, shards.sha256)
     except CommitConflict:
+        # Somebody else's stands. Where it is equal, planning has succeeded; it may have grown meanwhile.
         with closing(Plan.open(store)) as plan:
             first, standing = plan.generations[0].header, plan.header
     else:
@@ -61,15 +69,30 @@ def publish_generation(
     header: PlanHeader,
     still_right: Callable[[], None] = lambda: None,
 ) -> None:
-    """Add a generation; it is there once its shards are. An equal one of another process is as good. A
-    certificate goes first: it is of the plan as it was. still_right: called at the last moment; what it
-    raises leaves the plan as it was. Raises PlanMismatch where another one was added meanwhile,
-    StorageError."""
+    """Add a generation; it is there once its shards are.
+
+    An equal one of another process is as good. A certificate goes first: it is of the plan as it was.
+
+    Args:
+        store: The dataset.
+        objects: The finished table of what is pinned.
+        dropped: The finished table of what is dropped; None for an extension.
+        shards: The finished table of the shards.
+        header: The generation's header.
+        still_right: Called at the last moment; what it raises leaves the plan as it was.
+
+    Raises:
+        PlanMismatch: Where another one was added meanwhile.
+        StorageError: The storage fails otherwise."""
     number = header.generation
     write_drafts(store, header, objects, dropped)
     store.remove(layout.CERTIFICATE)
+    # Gone for good before the generation is there: a certificate that a power cut brought back would speak of
+    # a plan that it never saw (docs/adr/0005).
     store.sync_folder(layout.CONTROL)
     try:
+        # As late as can be: what comes between this look and the next line is found by the haul, which looks
+        # at the plan after its commit record is there (`skyhaul.planning.outdated`).
         still_right()
         store.publish(shards.path, layout.shards_file(number), shards.sha256)
     except CommitConflict:
@@ -90,8 +113,9 @@ class UndecidedJob(str):
 
 
 def keep_job(store: DatasetStore, text: str) -> None:
-    """Keep the job file as it was run, secrets unresolved: links may have changed since the plan. That of an
-    undecided plan is created, and replaces none."""
+    """Keep the job file as it was run, secrets unresolved: links may have changed since the plan.
+
+    That of an undecided plan is created, and replaces none."""
     data = text.encode()
     if isinstance(text, UndecidedJob):
         store.create_bytes(layout.JOB, data, same=lambda standing, ours: True)

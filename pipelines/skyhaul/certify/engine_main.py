@@ -1,4 +1,4 @@
-"""The process that one engine runs in: `python -m skyhaul.certify.probe ENGINE REQUEST ANSWER`.
+"""The process that one engine runs in: `python -m skyhaul.certify.engine_main ENGINE REQUEST ANSWER`.
 
 Reads the request's JSON, writes the reading's. What the engine prints goes where it likes.
 """
@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+from skyhaul.certify.engine_reading import Reading, Request
 from skyhaul.certify.engines import ENGINES
-from skyhaul.certify.reading import Reading, Request
 
 
 def main(name: str, request: str, answer: str) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from dataset.many_commits import plan_of_shards, put_records, record_of
 from dataset.standing_of import committed_shards, failures
-from skyhaul.dataset.commits.commits import write_failure
-from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.record_files import write_failure
 from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed, salvaged, write_sealed
 from skyhaul.dataset.commits.sealing import seal_full_groups, seal_group
-from skyhaul.dataset.commits.standing import is_standing, standing_commits
+from skyhaul.dataset.commits.valid_commits import is_committed, valid_commits
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey, unfit_lines
 from skyhaul.hauling.pending import Pending
@@ -111,8 +111,8 @@ def test_a_record_that_does_not_fit_stands_for_no_shard(
         assert path in line
         assert "`skyhaul replay --damaged`" in line
         assert set(committed_shards(store)) == {0, 1, 2, 4, 5}
-        assert [record.shard for record in standing_commits(plan, store)] == [0, 1, 2, 4, 5]
-        assert not is_standing(Judge(plan), store, 3)
+        assert [record.shard for record in valid_commits(plan, store)] == [0, 1, 2, 4, 5]
+        assert not is_committed(CommitValidator(plan), store, 3)
         assert list(Pending(store, 0, SHARDS, None).shards(plan)) == [], "it could not be committed"
         found = [finding for finding in verify_dataset(store, deep=False).findings if finding.path == path]
         assert [finding.code for finding in found] == [code]
@@ -285,10 +285,10 @@ def test_what_does_not_stand_is_not_sealed(full: tuple[Plan, DatasetStore, bytes
     store.remove(layout.sealed_file(0))
     put_records(store, plan.shards(0, 1000))
     store.replace_bytes(layout.commit_file(3), another_plan(plan))
-    assert not seal_group(Judge(plan), store, 0)
+    assert not seal_group(CommitValidator(plan), store, 0)
     assert survey(plan, store).shards_committed == FULL - 1
     put_records(store, [plan.shard(3)])
-    assert seal_group(Judge(plan), store, 0)
+    assert seal_group(CommitValidator(plan), store, 0)
     assert survey(plan, store) == whole
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +15,44 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.assembler import Assembler
 from skyhaul.shards.identity import identified
 from skyhaul.shards.parquet import Compression, FinishedFile, RollingFiles
-from skyhaul.shards.recipe import EncodeRecipe
 from skyhaul.shards.row_bytes import row_bytes
 from skyhaul.shards.splits import SplitRule, object_key, row_hashes
-from skyhaul.shards.transforms import Transform, apply
+from skyhaul.shards.transform_step import Transform, apply
 from skyhaul.shards.truncated_images import TruncatedImages
+from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.records import shard_schema
 
+
+class EncodeRecipe(Protocol):
+    """Sizes in bytes, uncompressed. `plan` is the plan's digest. `seed` is the job's, not negative."""
+
+    @property
+    def schema(self) -> str: ...
+    @property
+    def plan(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def splits(self) -> Mapping[str, float]: ...
+    @property
+    def row_group_size(self) -> int: ...
+    @property
+    def file_size(self) -> int: ...
+    @property
+    def codec(self) -> str: ...
+    @property
+    def level(self) -> int | None: ...
+
+    def decoder(self, source: str, path: str) -> Decoder:
+        """The decoder of one object."""
+
+
 _STAGE_BYTES = 1024 * 1024
 _STAGE_BATCHES = 1024
+"""Bytes and batches of a stage, whichever is reached first. Chosen, not measured. How rows are staged reaches
+no byte of a file: the assembler cuts by rows, and transforms may not tell batches apart."""
 
 
 class ShardRows:
@@ -82,6 +110,7 @@ class ShardRows:
         lengths = [batch.num_rows for batch in staged]
         spread = np.repeat(np.array(which, dtype=np.int32), lengths)
         decoded = staged[0] if len(staged) == 1 else pa.concat_batches(staged)
+        # What `concat_batches` has copied may go before ids and provenance are made beside it.
         del staged
         rows = identified(decoded, objects, spread, self._recipe.schema)
         if self._transforms:
@@ -91,10 +120,12 @@ class ShardRows:
                 spread = _objects_of(rows, objects)
         if self._truncated is not None:
             self._truncated.add(rows)
+        # One split takes all rows: none is hashed for that.
         if len(self._assemblers) == 1:
             self._assemble(self._assemblers[0], rows)
             return
         offsets = pc.struct_field(rows.column("provenance"), "offset").to_numpy()
+        # Once an object, and then an index for each row: hashing paths row by row would be Python's speed.
         keys = np.array([object_key(o.source, o.path, self._recipe.seed) for o in objects], dtype=np.uint64)
         hashes = row_hashes(keys[spread], offsets)
         dealt = self._splits.deal(hashes)

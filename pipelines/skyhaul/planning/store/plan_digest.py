@@ -9,6 +9,7 @@ from typing import Any
 from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 
+# Made once: `json.dumps` with options makes an encoder for each call, and a plan has millions of lines.
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -29,6 +30,7 @@ class ObjectsDigest:
 
 def plan_digest(job: dict[str, Any], fingerprint: dict[str, str], objects_digest: str) -> str:
     """Hex sha256 over the canonical JSON of what reaches a shard: the job's part, encoders, objects."""
+    # Links, spool, workers and base URLs are not in `job`: they may change while the dataset stays.
     parts = {"job": job, "fingerprint": fingerprint, "objects": objects_digest}
     return hashlib.sha256(canonical_json(parts)).hexdigest()
 
@@ -45,6 +47,7 @@ class RowsDigest:
         self._chunks.update(
             _line(
                 [chunk.shard, chunk.index, *_pin(chunk.object), chunk.offset, chunk.length]
+                # Likewise: a row that needs all of its chunk is as it was before rows said so.
                 + ([] if chunk.needed is None else [chunk.needed])
             )
         )
@@ -65,6 +68,7 @@ def _line(values: list[Any]) -> bytes:
 
 def _pin(obj: PinnedObject) -> list[Any]:
     pin = [obj.source, obj.path, obj.size, obj.version, obj.checksum]
+    # One digest for all of an object's blocks; appended, so that plans without any keep their digest.
     if obj.blocks is not None:
         pin.append(hashlib.sha256(obj.blocks.packed()).hexdigest())
     return pin

@@ -37,6 +37,7 @@ def apply(
             break
         result = transform(batch)
         taken = sum(result.filtered.values())
+        # Every record that was read is written, filtered, rejected or passed over, and counted as that.
         if result.batch.num_rows + taken != before:
             raise ValueError(
                 f"transform {transform!r} lost rows: {before} in,"

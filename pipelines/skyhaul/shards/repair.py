@@ -9,14 +9,14 @@ hauled, and it takes the place of what lies there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
-from skyhaul.dataset.commits.commits import clear_failure, has_record, read_commit, write_commit
-from skyhaul.dataset.commits.own_faults import own_faults
+from skyhaul.dataset.commits.record_files import clear_failure, has_record, read_commit, write_commit
+from skyhaul.dataset.commits.validation import own_faults
 from skyhaul.dataset.intact import fault_in_file
-from skyhaul.dataset.set_aside import keep_aside
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
-from skyhaul.shards.commit import CommitGuard, commit_shard
+from skyhaul.shards.commit_shard import CommitGuard, commit_shard
 from skyhaul.shards.parquet import FinishedFile
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
@@ -24,12 +24,17 @@ from skyhaul_schemas.errors import RecordDamaged, ReplayDiffers
 from skyhaul_schemas.printable import printable
 
 
-def mend_shard(
+def repair_shard(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
 ) -> CommitRecord:
     """Replace what is broken of the shard by the `files` that `record` speaks of; the record that stands.
-    Raises ReplayDiffers, PlanAmended, StorageError. A shard without a commit record of its own is
-    committed."""
+
+    A shard without a commit record of its own is committed.
+
+    Raises:
+        ReplayDiffers: What was hauled anew is not what was committed; nothing was replaced.
+        PlanAmended: An amendment has changed the shard meanwhile.
+        StorageError: The storage fails otherwise."""
     guard = guard or CommitGuard()
     try:
         standing = read_commit(store, record.shard)
@@ -39,6 +44,8 @@ def mend_shard(
         return commit_shard(store, record, files, guard)
     if standing is None or _claims(standing) != _claims(record) or any(own_faults(standing)):
         return _commit_over(store, record, files, guard)
+    # All files, not only the broken one: where any comes out otherwise, the source or the encoder is not what
+    # it was, and a file of its making among older ones would be no part of the dataset.
     difference = next(_differences(standing, record), None)
     if difference is not None:
         raise ReplayDiffers(
@@ -66,6 +73,7 @@ def _commit_over(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard
 ) -> CommitRecord:
     """Commit the shard in the place of whatever lies there under its names."""
+    # As in a commit, files come before the record, and the plan is looked at before and after it.
     guard.check()
     _replace_broken(store, files)
     ours = {finished.entry.path for finished in files}
@@ -73,6 +81,7 @@ def _commit_over(
         if path not in ours:
             store.move_aside(path)
     if has_record(store, record.shard):
+        # A copy, not a move: without any record there the shard would be nobody's for a moment.
         keep_aside(store, layout.commit_file(record.shard))
         store.replace_bytes(layout.commit_file(record.shard), record.to_line())
     standing = write_commit(store, record)
@@ -114,3 +123,14 @@ def _differences(standing: CommitRecord, ours: CommitRecord) -> Iterator[str]:
         counts = counts.model_copy(update={"read": counts.read - counts.passed_over, "passed_over": 0})
     if (standing.records, standing.filtered_by) != (counts, ours.filtered_by):
         yield "its counts of records are others"
+
+
+def keep_aside(store: DatasetStore, path: str) -> None:
+    """Copy a small file; none there is fine. What is no file is moved. Raises StorageError."""
+    with suppress(FileNotFoundError):
+        try:
+            data = store.read_bytes(path)
+        except RecordDamaged:
+            store.move_aside(path)
+        else:
+            store.create_bytes(store.aside_of(path), data)

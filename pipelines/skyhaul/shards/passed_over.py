@@ -11,7 +11,7 @@ from skyhaul_schemas.plan import Chunk
 from skyhaul_schemas.records import EMPTY_OBJECT
 
 
-class PassingOver:
+class PassedOverCounts:
     """Told of the steps of one decoding after the other, in the shard's order.
 
     An object of no bytes of which its decoder says nothing counts as passed over, whatever the format; but
@@ -50,5 +50,6 @@ class PassingOver:
     def _count(self, place: int, offset: int, reason: str, count: int) -> None:
         self.count += count
         self.by_reason[reason] = self.by_reason.get(reason, 0) + count
+        # One place is enough for people to look at, and a commit record stays small.
         if self.first is None:
             self.first = Place(object=self._chunks[place].object.path, offset=offset, reason=reason)

@@ -11,21 +11,33 @@ import pyarrow.parquet as pq
 
 from skyhaul.dataset.parquet_errors import PARQUET_ERRORS, said
 from skyhaul.dataset.storage.errors import storage_error
-from skyhaul.planning.store.writer import CHECK_KEY, HEADER_KEY
+from skyhaul.planning.store.table_writer import CHECK_KEY, HEADER_KEY
 from skyhaul_schemas.errors import PlanDamaged, StorageError
 
 FOOTER_CAP = 128 * 1024 * 1024
-"""Bytes; ten million chunks have a footer of about 1 MB."""
+"""Bytes; ten million chunks have a footer of about 1 MB. A plan file may come from anyone, so that
+sizes are held against caps before memory is given to them."""
+
 GROUP_ROWS_CAP = 65_536
 GROUP_BYTES_CAP = 256 * 1024 * 1024
+"""Rows and uncompressed bytes of a row group. Ours have ROWS_A_GROUP rows of about a MiB; what a larger one
+unpacks to is memory that somebody else would choose."""
+
 HEADER_CAP = 16 * 1024 * 1024
+"""Bytes of the JSON in a footer. It holds counts by source and some paths, a few kB. Chosen, not measured."""
 
 _MAGIC = b"PAR1"
 
 
 class PlanTable:
-    """`file` as a table of `schema`. name: for messages. header: the JSON text that the file carries.
-    bounds: least and greatest `shard` of each row group, where there is such a column."""
+    """`file` as a table of `schema`.
+
+    Args:
+        name: For messages.
+
+    Attributes:
+        header: The JSON text that the file carries.
+        bounds: Least and greatest `shard` of each row group, where there is such a column."""
 
     def __init__(self, file: BinaryIO, schema: pa.Schema, name: str) -> None:
         self._name = name
@@ -45,11 +57,14 @@ class PlanTable:
             extra = self._metadata.metadata or {}
         except PARQUET_ERRORS as error:
             raise self._failed(error) from error
+        # Not only names and types: a column that may be null where ours may not would fail elsewhere.
         if not proper:
             raise PlanDamaged(f"{name}: its columns are not those of a plan; another version wrote it")
         self.header: bytes = extra.get(HEADER_KEY, b"")
         if hashlib.sha256(self.header).hexdigest().encode() != extra.get(CHECK_KEY):
             raise PlanDamaged(f"{name}: its header does not match its checksum")
+        # Statistics are no proof, but they choose the row groups that are read: each row is held against them
+        # by where it stands (`Generation.shards`).
         self.bounds = [self._bounds(group) for group in range(self.groups)] if "shard" in schema.names else []
         if any(a[1] > b[0] for a, b in zip(self.bounds, self.bounds[1:], strict=False)):
             raise PlanDamaged(f"{name}: its rows are not in the order of shards")

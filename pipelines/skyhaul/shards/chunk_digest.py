@@ -9,11 +9,14 @@ from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.plan import Chunk
 
 _BLOCK = 1 << 20
+"""Bytes that are read at once of what the decoder left out. Chosen, not measured."""
 
 
 class DigestedChunk:
-    """The ChunkBytes that a decoder gets. What it reads in order is digested on the way; `sha256()` reads
-    only what it left out, so a decoder that reads front to back costs no second read."""
+    """The ChunkBytes that a decoder gets.
+
+    What it reads in order is digested on the way; `sha256()` reads only what it left out, so a decoder that
+    reads front to back costs no second read."""
 
     def __init__(self, data: ChunkBytes) -> None:
         self._data = data
@@ -27,6 +30,7 @@ class DigestedChunk:
 
     def read(self, offset: int, length: int) -> bytes:
         data = self._data.read(offset, length)
+        # Look-ahead beyond the chunk is another shard's to digest, and what is read twice counts once.
         while offset <= self._next < offset + len(data) and self._next < self._end:
             fresh = memoryview(data)[self._next - offset : self._end - offset]
             self._digest.update(fresh)
@@ -36,8 +40,9 @@ class DigestedChunk:
         return data
 
     def sha256(self) -> str:
-        """Hex digest of the chunk's own bytes, without look-ahead: of its ranges, one after the other. Raises
-        what `read` raises, and EOFError where the object is shorter than planned."""
+        """Hex digest of the chunk's own bytes, without look-ahead: of its ranges, one after the other.
+
+        Raises what `read` raises, and EOFError where the object is shorter than planned."""
         while self._next < self._end:
             if not self.read(self._next, min(_BLOCK, self._end - self._next)):
                 raise EOFError(self._next)

@@ -15,7 +15,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from skyhaul.dataset.commits.commits import (
+from skyhaul.dataset.commits.concurrent_calls import AT_ONCE, each
+from skyhaul.dataset.commits.record_files import (
     committed_groups,
     failed_numbers,
     number_of,
@@ -24,10 +25,9 @@ from skyhaul.dataset.commits.commits import (
     same_commit,
     what_is_damaged,
 )
-from skyhaul.dataset.commits.judging import Fault, Judge, Planned, Unfit, Verdict
 from skyhaul.dataset.commits.sealed import SealedGroup, is_sealed, salvaged
 from skyhaul.dataset.commits.shard_set import ShardSet
-from skyhaul.dataset.commits.side_by_side import AT_ONCE, each
+from skyhaul.dataset.commits.validation import CommitValidator, Fault, Planned, Unfit, Verdict
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, FailureRecord, GroupSums
@@ -39,37 +39,53 @@ _BEGINNING = re.compile(rb'\{"shard":(\d{1,9}),"plan":"([0-9a-f]{64})","source":
 
 @dataclass(slots=True)
 class Group:
-    """The commit records of one group. sums: of a sealed group that stands as a whole, whose records are not
-    read; else `records` has those that stand. present: files' worth of shards, whatever they say. blocked:
-    shards of the plan that cannot be committed for what is unfit."""
+    """The commit records of one group."""
 
     number: int
     sums: GroupSums | None = None
+    """Of a sealed group that stands as a whole, whose records are not read; else `records` has those that
+    stand."""
     records: dict[int, CommitRecord] = field(default_factory=dict)
     unfit: list[Unfit] = field(default_factory=list)
     present: int = 0
+    """Files' worth of shards, whatever they say."""
     blocked: set[int] = field(default_factory=set)
+    """Shards of the plan that cannot be committed for what is unfit."""
 
 
-def judged_groups(plan: Planned, store: DatasetStore) -> Iterator[Group]:
+def validated_groups(plan: Planned, store: DatasetStore) -> Iterator[Group]:
     """All groups that have commit records, rising. Raises StorageError."""
-    judge = Judge(plan)
+    validator = CommitValidator(plan)
     listed = list(committed_groups(store))
+    # By so many groups at a time: all at once would hold the records of all in memory.
     for start in range(0, len(listed), AT_ONCE):
         groups = listed[start : start + AT_ONCE]
         # Each takes a few calls, which a remote store answers side by side; in other groups the records do.
         sealed = [group for group, seen_sealed in groups if seen_sealed]
-        found = each(store, sealed, lambda group: judged_group(judge, store, group, sealed=True))
-        judged = dict(zip(sealed, found, strict=True))
+        found = each(store, sealed, lambda group: validated_group(validator, store, group, sealed=True))
+        validated = dict(zip(sealed, found, strict=True))
         for group, _ in groups:
-            yield judged[group] if group in judged else judged_group(judge, store, group, sealed=False)
+            yield (
+                validated[group]
+                if group in validated
+                else validated_group(validator, store, group, sealed=False)
+            )
 
 
-def judged_group(judge: Judge, store: DatasetStore, number: int, *, sealed: bool) -> Group:
-    """One group. sealed: whether it was seen to be. Raises StorageError."""
+def validated_group(validator: CommitValidator, store: DatasetStore, number: int, *, sealed: bool) -> Group:
+    """One group.
+
+    Args:
+        validator: Holds records against the plan.
+        store: The dataset.
+        number: The group's number.
+        sealed: Whether it was seen to be.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
     group = Group(number)
-    if sealed and _judge_sealed(judge, store, group):
-        _judge_beside(store, group)
+    if sealed and _validate_sealed(validator, store, group):
+        _validate_beside(store, group)
         return group
     paths = list(store.list(f"{layout.COMMITS}/{number:04d}"))
     found: dict[int, bytes | Fault | None] = {}
@@ -83,30 +99,32 @@ def judged_group(judge: Judge, store: DatasetStore, number: int, *, sealed: bool
             )
     wanted = [shard for shard in found if shard not in group.records]
     found.update(each(store, wanted, lambda shard: (shard, _read(store, shard))))
+    # A sealing that goes on meanwhile shows as a folder that is not full, or as a record that was listed and
+    # is gone. The sealed file is there by then.
     short = len(found) < len(layout.shards_of(number)) or None in found.values()
     if not sealed and short and is_sealed(store, number):
         # It was sealed meanwhile.
-        return judged_group(judge, store, number, sealed=True)
+        return validated_group(validator, store, number, sealed=True)
     for shard in wanted:
         data = found[shard]
         if data is None:
             continue
-        verdict = Verdict(None, data) if isinstance(data, Fault) else judge.judged(shard, data)
+        verdict = Verdict(None, data) if isinstance(data, Fault) else validator.validated(shard, data)
         if verdict.record is not None:
             group.records[shard] = verdict.record
         elif verdict.fault is not None:
-            path, fault, planned = layout.commit_file(shard), verdict.fault, shard < judge.shards
+            path, fault, planned = layout.commit_file(shard), verdict.fault, shard < validator.shards
             group.unfit.append(Unfit(fault.code, path, shard, fault.why, planned))
             if planned:
                 group.blocked.add(shard)
     group.present = max(group.present, len(found))
     if any(unfit.path == layout.sealed_file(number) for unfit in group.unfit):
         span = layout.shards_of(number)
-        group.blocked = set(range(span.start, min(span.stop, judge.shards))) - group.records.keys()
+        group.blocked = set(range(span.start, min(span.stop, validator.shards))) - group.records.keys()
     return group
 
 
-def _judge_beside(store: DatasetStore, group: Group) -> None:
+def _validate_beside(store: DatasetStore, group: Group) -> None:
     """Note records beside a sealed file that stands, where they say otherwise; a crash leaves equal ones."""
     beside = list(numbers_in(store, layout.COMMITS, group.number)) if group.sums is not None else []
     if not beside:
@@ -130,9 +148,10 @@ def _read(store: DatasetStore, shard: int) -> bytes | Fault | None:
         return Fault("commit-unreadable", what_is_damaged(error))
 
 
-def _judge_sealed(judge: Judge, store: DatasetStore, group: Group) -> bool:
-    """Whether the group's sealed file stands as a whole. Where it does not, that is noted, and the records in
-    it that stand by themselves are taken."""
+def _validate_sealed(validator: CommitValidator, store: DatasetStore, group: Group) -> bool:
+    """Whether the group's sealed file stands as a whole.
+
+    Where it does not, that is noted, and the records in it that stand by themselves are taken."""
     span = layout.shards_of(group.number)
     path = layout.sealed_file(group.number)
     rows: Mapping[int, bytes] = {}
@@ -140,9 +159,9 @@ def _judge_sealed(judge: Judge, store: DatasetStore, group: Group) -> bool:
         with SealedGroup(store, group.number) as sealed:
             if sealed.sums.plans is None:
                 rows = sealed.records()
-                fault = _fault_of_rows(judge, rows)
+                fault = _fault_of_rows(validator, rows)
             else:
-                fault = judge.fault_of_sealed(group.number, sealed.sums)
+                fault = validator.fault_of_sealed(group.number, sealed.sums)
             if fault is None and (sealed.sums.by_source is not None or len(sealed.sums.committed) == 1):
                 group.sums = sealed.sums
                 group.present = len(span)
@@ -151,49 +170,53 @@ def _judge_sealed(judge: Judge, store: DatasetStore, group: Group) -> bool:
         return False
     except RecordDamaged as error:
         fault = Fault("sealed-damaged", what_is_damaged(error))
+    # A sealed file that does not stand may hold records that do: 999 shards are not hauled again for one.
     for shard, data in (rows or salvaged(store, group.number)).items():
-        record = judge.judged(shard, data).record
+        record = validator.validated(shard, data).record
         if record is not None:
             group.records[shard] = record
     group.present = len(span)
     if fault is not None:
-        group.unfit.append(Unfit(fault.code, path, span.start, fault.why, span.start < judge.shards))
+        group.unfit.append(Unfit(fault.code, path, span.start, fault.why, span.start < validator.shards))
         return False
     return True
 
 
-def _fault_of_rows(judge: Judge, rows: Mapping[int, bytes]) -> Fault | None:
+def _fault_of_rows(validator: CommitValidator, rows: Mapping[int, bytes]) -> Fault | None:
     """By the records' first fields, for a group whose footer says nothing of plans."""
     for number, data in rows.items():
         begins = _BEGINNING.match(data)
         if begins is None:
-            fault = judge.judged(number, data).fault
+            fault = validator.validated(number, data).fault
         else:
-            fault = judge.fault(number, int(begins[1]), begins[2].decode(), begins[3].decode())
+            fault = validator.fault(number, int(begins[1]), begins[2].decode(), begins[3].decode())
         if fault is not None:
             return Fault(fault.code, f"of shard {number}: {fault.why}")
     return None
 
 
-def standing_shards(plan: Planned, store: DatasetStore) -> ShardSet:
+def committed_shards(plan: Planned, store: DatasetStore) -> ShardSet:
     """The shards that are committed. Raises StorageError."""
 
     def numbers() -> Iterator[int]:
-        for group in judged_groups(plan, store):
+        for group in validated_groups(plan, store):
             yield from layout.shards_of(group.number) if group.sums is not None else group.records
 
     return ShardSet(numbers())
 
 
-def standing_commits(plan: Planned, store: DatasetStore) -> Iterator[CommitRecord]:
-    """The commit records that stand, by shard; a group is held at a time. Raises RecordDamaged for a sealed
-    group whose rows are not as its footer says, StorageError."""
-    judge = Judge(plan)
-    for group in judged_groups(plan, store):
-        yield from records_of(judge, store, group)
+def valid_commits(plan: Planned, store: DatasetStore) -> Iterator[CommitRecord]:
+    """The commit records that stand, by shard; a group is held at a time.
+
+    Raises:
+        RecordDamaged: For a sealed group whose rows are not as its footer says.
+        StorageError: The storage fails otherwise."""
+    validator = CommitValidator(plan)
+    for group in validated_groups(plan, store):
+        yield from records_of(validator, store, group)
 
 
-def records_of(judge: Judge, store: DatasetStore, group: Group) -> Iterator[CommitRecord]:
+def records_of(validator: CommitValidator, store: DatasetStore, group: Group) -> Iterator[CommitRecord]:
     """The commit records of a judged group that stand, by shard. Raises as `standing_commits`."""
     if group.sums is None:
         yield from (group.records[shard] for shard in sorted(group.records))
@@ -201,27 +224,27 @@ def records_of(judge: Judge, store: DatasetStore, group: Group) -> Iterator[Comm
     with SealedGroup(store, group.number) as sealed:
         rows = sealed.records()
     for shard, data in rows.items():
-        record = judge.judged(shard, data).record
+        record = validator.validated(shard, data).record
         if record is not None:
             yield record
 
 
-def is_standing(judge: Judge, store: DatasetStore, shard: int) -> bool:
+def is_committed(validator: CommitValidator, store: DatasetStore, shard: int) -> bool:
     """Whether the shard is committed, by a record that stands. Raises StorageError."""
     group = layout.group_of(shard)
     if is_sealed(store, group):
-        found = judged_group(judge, store, group, sealed=True)
+        found = validated_group(validator, store, group, sealed=True)
         return found.sums is not None or shard in found.records
     data = _read(store, shard)
-    return isinstance(data, bytes) and judge.judged(shard, data).record is not None
+    return isinstance(data, bytes) and validator.validated(shard, data).record is not None
 
 
 def failures(plan: Planned, store: DatasetStore) -> Iterator[FailureRecord]:
     """The last failure of each shard of the plan that is not committed, by shard. Raises StorageError."""
-    judge = Judge(plan)
+    validator = CommitValidator(plan)
 
     def last(shard: int) -> FailureRecord | None:
-        failure = read_failure(store, shard) if shard < judge.shards else None
-        return failure if failure is not None and not is_standing(judge, store, shard) else None
+        failure = read_failure(store, shard) if shard < validator.shards else None
+        return failure if failure is not None and not is_committed(validator, store, shard) else None
 
     yield from filter(None, each(store, list(failed_numbers(store)), last))

@@ -23,24 +23,32 @@ from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.transfer.schedule.pace import MAX_CONNECTIONS
 
 LARGEST_SAMPLE = 256 * 1024 * 1024
-"""Bytes of one rehearsal."""
+"""Bytes of one rehearsal at most: a rehearsal runs the real scheduler, whose work grows with the bytes.
+Forecasts made so came to 0.984 to 0.995 of hauls in real time (`python benchmarks/bench_estimate.py`,
+docs/estimate.md); other sizes were not measured."""
 
 _LONGEST = 3600.0
+"""Seconds of virtual time after which a rehearsal ends as it is. Chosen, not measured."""
+
 _FROM, _TO = 0.3, 0.85
-"""Of a rehearsal's bytes: the stretch in which it is neither starting nor ending."""
+"""Of a rehearsal's bytes: the stretch in which it is neither starting nor ending. What lies outside of it is
+counted as overhead, once for a whole haul. Chosen, not measured by itself: strides come within 5 % of
+rehearsals of the whole (`tests/forecast/test_rehearsal.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """One source over its links. shares: link -> payload over capacity (headers included) while all goes
-    well. overhead: seconds that start and end cost beyond that. wire: bytes on the wire over payload.
-    connections: the most that were open."""
+class LinkShares:
+    """One source over its links."""
 
     shares: Mapping[str, float]
+    """Link -> payload over capacity (headers included) while all goes well."""
     overhead: float
+    """Seconds that start and end cost beyond that."""
     wire: Mapping[str, float]
+    """Bytes on the wire over payload."""
     resent: Mapping[str, float]
     connections: int
+    """The most that were open."""
     spool_full: bool
 
 
@@ -54,6 +62,7 @@ class Recovery:
 
 def sample_seconds(profiles: Mapping[str, LinkProfile]) -> float:
     """How long a rehearsal over these links should be: long against their round trips."""
+    # Ramps and requests are counted in round trips: 40 of the longest one, between 20 and 60 s.
     longest = max(profile.rtt + profile.jitter for profile in profiles.values())
     return 20.0 + min(40.0, 40 * longest)
 
@@ -64,20 +73,22 @@ def sample_bytes(profiles: Mapping[str, LinkProfile]) -> int:
     return max(1, min(LARGEST_SAMPLE, int(rate * sample_seconds(profiles))))
 
 
-def deliver(sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, spool_limit: int) -> Delivery:
+def measure_shares(
+    sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, spool_limit: int
+) -> LinkShares:
     """Rehearse `sample` over the calm links."""
     within = sample_seconds(profiles)
     quiet = {name: calm(profile, within) for name, profile in profiles.items()}
     rehearsed = rehearse(sample, quiet, seed=seed, spool_limit=spool_limit, limit=_LONGEST)
     reckoned = {name: averaged(profile, within, 0.0) for name, profile in quiet.items()}
-    return _delivery(rehearsed, reckoned, seed)
+    return _shares_of(rehearsed, reckoned, seed)
 
 
-def joined(deliveries: Iterable[Delivery]) -> Delivery:
+def joined(reached_by: Iterable[LinkShares]) -> LinkShares:
     """Of links of several roles, which do not carry side by side as a rule: start and end are the first's."""
-    first, *others = deliveries
+    first, *others = reached_by
     parts = (first, *others)
-    return Delivery(
+    return LinkShares(
         {name: share for part in parts for name, share in part.shares.items()},
         first.overhead,
         {name: wire for part in parts for name, wire in part.wire.items()},
@@ -87,12 +98,12 @@ def joined(deliveries: Iterable[Delivery]) -> Delivery:
     )
 
 
-def deliver_with_most_connections(
+def measure_with_most_connections(
     sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, spool_limit: int
-) -> Delivery:
+) -> LinkShares:
     """The same, were the source's `max_connections` as many as the scheduler ever opens."""
     free = Sample(sample.source, sample.shards, MAX_CONNECTIONS, sample.secure)
-    return deliver(free, profiles, seed=seed, spool_limit=spool_limit)
+    return measure_shares(free, profiles, seed=seed, spool_limit=spool_limit)
 
 
 def recover(sample: Sample, name: str, profile: LinkProfile, *, seed: int, spool_limit: int) -> Recovery:
@@ -102,6 +113,7 @@ def recover(sample: Sample, name: str, profile: LinkProfile, *, seed: int, spool
     outages, gaps = outage_lengths(profile, within), contact_gaps(profile)
     if not outages and not gaps:
         return Recovery()
+    # Long enough to have ramped up before the next interruption comes.
     first = apart = 5.0 + 8 * (quiet.rtt + quiet.jitter)
     count = int(quiet.payload_rate / 8 * (first + 3.5 * apart))
     short = Sample(
@@ -121,6 +133,7 @@ def recover(sample: Sample, name: str, profile: LinkProfile, *, seed: int, spool
         disturbed = disturb(quiet, first, apart, lengths)
         met = rehearse(short, {name: disturbed}, seed=seed, spool_limit=spool_limit, limit=_LONGEST)
         at, count_met, down = first, 0, 0.0
+        # Only those that came before the sample was through.
         for length in lengths:
             if at < met.took:
                 count_met, down = count_met + 1, down + length
@@ -142,8 +155,9 @@ def outage_lengths(profile: LinkProfile, within: float) -> list[float]:
 
 
 def contact_gaps(profile: LinkProfile) -> list[float]:
-    """Seconds of three gaps between contacts; none without a contact plan. Longer ones than a minute are
-    like one of a minute."""
+    """Seconds of three gaps between contacts; none without a contact plan.
+
+    Longer ones than a minute are like one of a minute."""
     if profile.contacts is None:
         return []
     ordered = sorted(profile.contacts.contacts, key=lambda contact: contact.start)
@@ -155,15 +169,17 @@ def _three(lengths: list[float]) -> list[float]:
     if not lengths:
         return []
     ordered = sorted(lengths)
+    # The middle one first: a short sample may be through before the others come.
     return [ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.25, 0.75)]
 
 
-def _delivery(rehearsed: Rehearsed, profiles: Mapping[str, LinkProfile], seed: int) -> Delivery:
+def _shares_of(rehearsed: Rehearsed, profiles: Mapping[str, LinkProfile], seed: int) -> LinkShares:
     links = rehearsed.links
     total = [sum(marks) for marks in zip(*(track.arrived for track in links.values()), strict=True)]
     all_in = total[-1]
     start = next(i for i, count in enumerate(total) if count >= _FROM * all_in)
     end = max(i for i, count in enumerate(total) if count <= _TO * all_in)
+    # A sample that is through in a few ticks has no middle to speak of: all of it counts, start and end too.
     if end - start < 10 or total[end] - total[start] < 0.25 * all_in:
         start, end = 0, len(total) - 1
     shares: dict[str, float] = {}
@@ -173,7 +189,7 @@ def _delivery(rehearsed: Rehearsed, profiles: Mapping[str, LinkProfile], seed: i
         shares[name] = (track.arrived[end] - track.arrived[start]) / took if took else 0.0
         expected += shares[name] * carried(name, profiles[name], seed, 0.0, rehearsed.took)
     overhead = rehearsed.took * (1 - all_in / expected) if expected else 0.0
-    return Delivery(
+    return LinkShares(
         shares,
         max(0.0, overhead) if math.isfinite(overhead) else 0.0,
         {name: track.wire / track.payload if track.payload else 1.0 for name, track in links.items()},

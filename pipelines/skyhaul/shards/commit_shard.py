@@ -9,13 +9,13 @@ and after it, because the amendment looks at the records only after it is there 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from skyhaul.dataset.commits.commits import CommitReader, clear_failure, read_commit, write_commit
+from skyhaul.dataset.commits.record_files import CommitReader, clear_failure, read_commit, write_commit
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.shards.parquet import FinishedFile
@@ -24,7 +24,8 @@ from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import CommitConflict, PlanAmended, RecordDamaged, StorageError
 
 _TRIES = 3
-"""Of one file: what is set aside may be put there again by a worker of the plan as it was."""
+"""Of one file: what is set aside may be put there again by a worker of the plan as it was. Chosen, not
+measured."""
 
 
 def _no_check() -> None:
@@ -33,28 +34,38 @@ def _no_check() -> None:
 
 @dataclass(slots=True)
 class CommitGuard:
-    """What a commit asks of the plan as it is now. check: raises PlanAmended where the shard is another one.
-    outdated: whether a record is of the shard as it was before an amendment. amended: whether there was one.
-    moved: file -> where it was set aside, as it grows."""
+    """What a commit asks of the plan as it is now."""
 
     check: Callable[[], None] = _no_check
+    """Raises PlanAmended where the shard is another one."""
     outdated: Callable[[CommitRecord], bool] = lambda record: False
+    """Whether a record is of the shard as it was before an amendment."""
     amended: bool = False
+    """Whether there was one."""
     moved: dict[str, str] = field(default_factory=dict)
+    """File -> where it was set aside, as it grows."""
 
 
 def commit_shard(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
 ) -> CommitRecord:
     """Publish `files`, then write `record`, which speaks of them; the record that stands, ours or an equal
-    one that was there. Raises CommitConflict, PlanAmended, DiskFull and StorageError."""
+    one that was there.
+
+    Raises:
+        CommitConflict: What stands there already says otherwise.
+        PlanAmended: An amendment has changed the shard meanwhile.
+        DiskFull: There is no room left.
+        StorageError: The storage fails otherwise."""
     guard = guard or CommitGuard()
     try:
         for finished in files:
             _publish(store, record.shard, finished, guard)
+        # Before the record and after it: the amendment looks at records after its generation is there, so
+        # that one of the two sees the other.
         guard.check()
         if guard.amended:
-            _clear_strays(store, record, guard)
+            _clear_orphans(store, record, guard)
         standing = _write(store, record, guard)
         guard.check()
     except PlanAmended:
@@ -62,7 +73,8 @@ def commit_shard(
         raise
     if guard.amended:
         # A worker of the plan as it was may have come between: it looks for this record once it knows.
-        _clear_strays(store, standing, guard)
+        _clear_orphans(store, standing, guard)
+    # Last: a failure beside a commit record counts for nothing, the other way round it would be lost.
     clear_failure(store, record.shard)
     return standing
 
@@ -76,6 +88,8 @@ def _publish(store: DatasetStore, shard: int, finished: FinishedFile, guard: Com
         except CommitConflict:
             guard.check()
             standing = read_commit(store, shard)
+            # A committed shard's file is never set aside: other bytes than its record's are damage, for
+            # `verify` to name.
             if not left or (standing is not None and not guard.outdated(standing)):
                 raise
             with suppress(FileNotFoundError):
@@ -96,7 +110,7 @@ def _write(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> Com
 
 
 def _put_back(store: DatasetStore, standing: CommitRecord, guard: CommitGuard) -> None:
-    """Another worker has committed with the files that were set aside as strays: they are its."""
+    """Another worker has committed with the files that were set aside as orphans: they are its."""
     rejects = [standing.rejects] if standing.rejects else []
     for entry in (*standing.files, *rejects):
         kept = guard.moved.get(entry.path)
@@ -105,8 +119,10 @@ def _put_back(store: DatasetStore, standing: CommitRecord, guard: CommitGuard) -
 
 
 def _withdraw(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> None:
-    """Take back a commit that an amendment has overtaken. Its files stay for the shard as it is now to set
-    aside; where that one is committed already, they go now. What fails here is found by the next haul."""
+    """Take back a commit that an amendment has overtaken.
+
+    Its files stay for the shard as it is now to set aside; where that one is committed already, they go now.
+    What fails here is found by the next haul."""
     with suppress(StorageError):
         standing = read_commit(store, record.shard)
         if standing is not None and standing.plan == record.plan:
@@ -114,12 +130,13 @@ def _withdraw(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> 
                 store, record.shard, CommitGuard(outdated=lambda found: found.plan == record.plan)
             )
         elif standing is not None:
-            _clear_strays(store, standing, guard)
+            _clear_orphans(store, standing, guard)
 
 
 def _set_record_aside(store: DatasetStore, shard: int, guard: CommitGuard) -> None:
-    """Set the record of a shard aside, if it is outdated. One in a sealed group stays: the next haul sees to
-    it."""
+    """Set the record of a shard aside, if it is outdated.
+
+    One in a sealed group stays: the next haul sees to it."""
     path = layout.commit_file(shard)
     with closing(CommitReader(store)) as reader, suppress(FileNotFoundError, ValidationError):
         data = reader.data(shard)
@@ -129,22 +146,23 @@ def _set_record_aside(store: DatasetStore, shard: int, guard: CommitGuard) -> No
                 guard.moved[path] = kept
 
 
-def _clear_strays(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> None:
+def _clear_orphans(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> None:
     """Set files of the shard aside that `record` does not speak of."""
-    for path in list(strays_of(store, record)):
+    for path in list(orphans_of(store, layout.group_of(record.shard), {record.shard: record})):
         with suppress(FileNotFoundError):
             _set_aside(store, path, guard)
 
 
-def strays_of(store: DatasetStore, record: CommitRecord) -> Iterator[str]:
-    """Files that are named as the shard's, and that `record` does not speak of."""
-    known = {entry.path for entry in record.files}
-    for path in store.list(f"{layout.DATA}/{layout.group_of(record.shard):04d}"):
+def orphans_of(store: DatasetStore, group: int, committed: Mapping[int, CommitRecord]) -> Iterator[str]:
+    """Files in the group's folders that are named as those of shards in `committed`, and that the records of
+    these do not speak of."""
+    known = {entry.path for record in committed.values() for entry in record.files}
+    for path in store.list(f"{layout.DATA}/{group:04d}"):
         match = DATA_FILE.fullmatch(path)
-        if match and int(match[3]) == record.shard and path not in known:
+        if match and int(match[3]) in committed and path not in known:
             yield path
-    if record.rejects is None and store.exists(layout.rejects_file(record.shard)):
-        yield layout.rejects_file(record.shard)
+    without = {layout.rejects_file(shard) for shard, record in committed.items() if record.rejects is None}
+    yield from (path for path in store.list(f"{layout.REJECTS}/{group:04d}") if path in without)
 
 
 def _set_aside(store: DatasetStore, path: str, guard: CommitGuard) -> None:

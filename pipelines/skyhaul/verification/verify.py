@@ -6,23 +6,22 @@ import itertools
 from collections.abc import Callable
 from contextlib import closing
 
-from skyhaul.dataset.commits.commits import read_failure
-from skyhaul.dataset.commits.judging import Judge
+from skyhaul.dataset.commits.record_files import read_failure
+from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.delivery import delivered_nothing, first_reason
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.planning.store.plan import Plan
 from skyhaul.shards.splits import SplitRule
-from skyhaul.verification.commit_check import WAY_OUT, check_commit, judge_commit
+from skyhaul.verification.commit_check import WAY_OUT, check_commit, validated_commit
 from skyhaul.verification.file_check import check_file
-from skyhaul.verification.orphans import StrayCheck
+from skyhaul.verification.findings import VerifyReport
+from skyhaul.verification.orphans import OrphanCheck
 from skyhaul.verification.other_records import check_other_records
 from skyhaul.verification.partition import Partition
 from skyhaul.verification.plan_check import check_plan_rows
-from skyhaul.verification.report import VerifyReport
-from skyhaul.verification.rows_check import RowsCheck
+from skyhaul.verification.rows_check import RowsCheck, recount_of, truncated_difference
 from skyhaul.verification.sealed_check import GroupRecords
-from skyhaul.verification.truncated_check import difference, recount_of
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import NO_RECORDS, CommitRecord, RecordCounts
 from skyhaul_schemas.errors import PlanDamaged
@@ -34,9 +33,18 @@ Progress = Callable[[VerifyReport], None]
 
 
 def verify_dataset(store: DatasetStore, *, deep: bool, progress: Progress | None = None) -> VerifyReport:
-    """Prove the dataset in `store`, reading only it. deep: read every page and check every row. Memory holds
-    one shard's chunks, and a group's commit records and file names. Raises UsageError where there is no plan,
-    StorageError."""
+    """Prove the dataset in `store`, reading only it.
+
+    Memory holds one shard's chunks, and a group's commit records and file names.
+
+    Args:
+        store: The dataset.
+        deep: Read every page and check every row.
+        progress: Called now and then.
+
+    Raises:
+        UsageError: Where there is no plan.
+        StorageError: The storage fails otherwise."""
     report = VerifyReport(pages_read=deep)
     try:
         with closing(Plan.open(store)) as plan:
@@ -57,9 +65,9 @@ class _Verification:
         self._schema = shard_schema(header.job["schema"])
         self._rule = SplitRule(header.job["shards"]["splits"])
         self._seed = int(header.job["seed"])
-        self._strays = StrayCheck(store, header.shards, self._stray)
-        self._judge = Judge(plan)
-        self._records = GroupRecords(store, self._judge, report)
+        self._orphans = OrphanCheck(store, header.shards, self._orphan)
+        self._validator = CommitValidator(plan)
+        self._records = GroupRecords(store, self._validator, report)
         self._counts: dict[str, RecordCounts] = {}
         self._empty: dict[str, int] = {}
         self._open_sources: set[str] = set()
@@ -69,6 +77,7 @@ class _Verification:
         report.objects = header.objects
 
     def run(self) -> None:
+        # The plan first: what commit records are held against is proved before.
         check_plan_rows(self._plan, self._partition, self._report)
         for group, shards in itertools.groupby(
             self._plan.shards(), key=lambda shard: layout.group_of(shard.number)
@@ -76,12 +85,13 @@ class _Verification:
             for shard in shards:
                 self._check_shard(shard)
                 self._progress(self._report)
-            self._strays.check_group(group)
+            self._orphans.check_group(group)
+        # Now that all chunks of all shards are in; where they partition the objects, there is no second pass.
         suspects = self._partition.suspects()
         for code, message in self._partition.explain(self._plan, suspects) if suspects else ():
             self._report.add(code, message, path=layout.SHARDS)
-        self._strays.check_folders()
-        check_other_records(self._store, self._judge, self._report)
+        self._orphans.check_folders()
+        check_other_records(self._store, self._validator, self._report)
         self._report.damaged_objects = len(self._damaged)
         self._report.undelivered = [
             first_reason(self._plan, self._store, name, counts)
@@ -102,8 +112,8 @@ class _Verification:
             if failure is not None and failure.digest is None:
                 self._report.no_digest("failure records")
             return
-        record = None if data is None else judge_commit(data, shard.number, self._judge, self._report)
-        self._strays.committed(shard.number, record)
+        record = None if data is None else validated_commit(data, shard.number, self._validator, self._report)
+        self._orphans.committed(shard.number, record)
         if record is None:
             self._open_sources.add(shard.source)
             return
@@ -117,6 +127,7 @@ class _Verification:
         self._counts[shard.source] = self._counts.get(shard.source, NO_RECORDS).plus(record.records)
         empty = self._empty.get(shard.source, 0) + record.passed_over_by.get(EMPTY_OBJECT, 0)
         self._empty[shard.source] = empty
+        # By hash: names of all objects of a dataset would be too much to hold.
         self._damaged |= {hash((shard.source, s.object)) for s in record.sources if s.damaged}
         self._check_files(record, shard)
 
@@ -125,6 +136,7 @@ class _Verification:
         rows = recount = None
         if report.pages_read:
             decode = self._plan.header.job["sources"].get(shard.source, {}).get("decode", {})
+            # A row of a wide table becomes a reading for each melted column, each a byte behind the last.
             slack = len(decode.get("melt") or ())
             recount = recount_of(record)
             rows = RowsCheck(self._store, shard, self._rule, self._seed, report, slack, recount)
@@ -140,12 +152,12 @@ class _Verification:
             sound = check_file(self._store, record.rejects, REJECTS_SCHEMA, shard.number, report, self._read)
             if sound and rows:
                 rows.check(record.rejects.path, None)
-        wrong = difference(record, recount) if recount is not None and right else None
+        wrong = truncated_difference(record, recount) if recount is not None and right else None
         if wrong is not None:
             path = layout.commit_file(shard.number)
             report.add("counts-differ", f"shard {shard.number}: {wrong}", path=path, shard=shard.number)
 
-    def _stray(self, path: str, shard: int | None, why: str) -> None:
+    def _orphan(self, path: str, shard: int | None, why: str) -> None:
         self._report.add("stray-file", f"{path}: {why}; {WAY_OUT}", path=path, shard=shard)
 
     def _read(self, count: int) -> None:

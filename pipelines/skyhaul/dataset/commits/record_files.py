@@ -1,8 +1,9 @@
 """Commit and failure records: what is true of a dataset's shards.
 
-A commit record is the commit, where it is of the shard and of the plan (`skyhaul.dataset.commits.standing`
-holds all of them against it). It is created, never replaced; one that is there already and says the same of
-the same plan (times, traffic and versions aside) is as good as ours.
+A commit record is the commit, where it is of the shard and of the plan
+(`skyhaul.dataset.commits.valid_commits` holds all of them against it). It is created, never replaced; one
+that is there already and says the same of the same plan (times, traffic and versions aside) is as good as
+ours.
 
 The records of a full group may be sealed into one file (`skyhaul.dataset.commits.sealing`), which is there
 before the first of them is removed. So whoever looks for a record looks for it first, and for the sealed
@@ -24,8 +25,13 @@ from skyhaul_schemas.commit import CommitRecord, FailureRecord
 from skyhaul_schemas.errors import RecordDamaged, StorageError
 from skyhaul_schemas.printable import printable
 
+# ASCII: `\d` would take digits of other scripts, too, which `int` reads; and few enough of them for a number
+# that is no plan's to cost nothing.
 _NUMBERED = re.compile(r"(.*)/(\d{4,6})/(\d{7,9})\.json", re.ASCII)
 _INCIDENTAL = {"transfer", "started", "finished", "versions", "digest"}
+"""Fields in which two hauls of one shard differ though its bytes do not (docs/adr/0001): a retry, a zombie
+and a worker that comes second all find that the record that stands is as good as theirs. `digest` is over the
+others."""
 
 
 def same_commit(standing: bytes, ours: bytes) -> bool:
@@ -39,7 +45,9 @@ def same_commit(standing: bytes, ours: bytes) -> bool:
 
 def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
     """Commit a shard whose files are in place; the record that stands, ours or an equal one that was there.
-    Raises CommitConflict where a record says otherwise."""
+
+    Raises:
+        CommitConflict: Where a record says otherwise."""
     path = layout.commit_file(record.shard)
     record = record.kept()
     data = record.to_line()
@@ -47,6 +55,8 @@ def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
     if kept is not None:
         # It was committed before, and sealed: we come late.
         return _equal(store, record.shard, kept, data)
+    # The one step that commits. Files are in place and durable by now, so that a record never speaks of what
+    # is not there.
     if not store.create_bytes(path, data, same=same_commit):
         standing = read_commit(store, record.shard)
         return record if standing is None else standing
@@ -98,6 +108,8 @@ class CommitReader:
     def data(self, shard: int) -> bytes | None:
         """The record's bytes; None: there is none. Raises RecordDamaged, StorageError."""
         group = layout.group_of(shard)
+        # The record's own file first, then the sealed one: sealing makes the sealed file before it removes
+        # records, so that one of the two looks finds it whenever they are made.
         if self._sealed is None or self._sealed.group != group:
             try:
                 return self._store.read_bytes(layout.commit_file(shard))
@@ -109,6 +121,7 @@ class CommitReader:
             except FileNotFoundError:
                 return None
             self._kept = {}
+        # A row group of records is decoded at once: read by their numbers, a hundred cost one decoding.
         if shard not in self._kept:
             self._kept = self._sealed.records_near(shard)
         return self._kept[shard]
@@ -154,8 +167,9 @@ def recorded_numbers(store: DatasetStore) -> Iterator[int]:
 
 
 def committed_groups(store: DatasetStore) -> Iterator[tuple[int, bool]]:
-    """(group, whether it is sealed) of the groups with commits, rising. One that is sealed meanwhile may be
-    told of as it was: `recorded_in` and `CommitReader` know."""
+    """(group, whether it is sealed) of the groups with commits, rising.
+
+    One that is sealed meanwhile may be told of as it was: `recorded_in` and `CommitReader` know."""
     folders = {int(name) for name in store.folders(layout.COMMITS) if name.isdecimal()}
     sealed = set(sealed_groups(store))
     for group in sorted(folders | sealed):
@@ -164,6 +178,7 @@ def committed_groups(store: DatasetStore) -> Iterator[tuple[int, bool]]:
 
 def recorded_in(store: DatasetStore, group: int) -> frozenset[int]:
     """The shards of one group that have a commit record, whatever it says."""
+    # Listed first, and looked for the sealed file then: in between, records may go only because it is there.
     found = frozenset(numbers_in(store, layout.COMMITS, group))
     full = layout.shards_of(group)
     return frozenset(full) if len(found) < len(full) and is_sealed(store, group) else found
@@ -188,6 +203,7 @@ def commits(store: DatasetStore) -> Iterator[CommitRecord]:
 
 def write_failure(store: DatasetStore, failure: FailureRecord) -> None:
     """Put down the last failure of a shard."""
+    # Replaced, unlike commit records: the last failure is what counts, and nothing rests on it.
     store.replace_bytes(layout.failure_file(failure.shard), failure.to_line(indent=2))
 
 

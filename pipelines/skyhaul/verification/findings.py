@@ -10,16 +10,19 @@ from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EX
 from skyhaul_schemas.printable import printable
 
 FINDINGS_CAP = 1000
-"""Findings kept; more are only counted."""
+"""Findings kept; more are only counted, so that their memory is bounded. Chosen, not
+measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be. code: its kind, for scripts. path: in the dataset."""
+    """One thing that is not as it should be."""
 
     code: str
+    """Its kind, for scripts."""
     message: str
     path: str | None = None
+    """In the dataset."""
     shard: int | None = None
 
     def __str__(self) -> str:
@@ -28,13 +31,11 @@ class Finding:
 
 @dataclass(slots=True)
 class VerifyReport:
-    """Counts of what was proved, and findings. bytes: of the files that were digested. pages_read: whether
-    every page was read (`deep`). undelivered: sources with nothing left of whose records none was written or
-    filtered. without_digest: by kind, records that an earlier version wrote without a digest of their
-    own."""
+    """Counts of what was proved, and findings."""
 
     plan: str = ""
     pages_read: bool = False
+    """Whether every page was read (`deep`)."""
     shards: int = 0
     shards_committed: int = 0
     shards_failed: int = 0
@@ -42,13 +43,16 @@ class VerifyReport:
     objects: int = 0
     files: int = 0
     bytes: int = 0
+    """Of the files that were digested."""
     rows: int = 0
     rejects: int = 0
     passed_over: int = 0
     nulled: int = 0
     truncated: int = 0
     undelivered: list[Undelivered] = field(default_factory=list)
+    """Sources with nothing left of whose records none was written or filtered."""
     without_digest: dict[str, int] = field(default_factory=dict)
+    """By kind, records that an earlier version wrote without a digest of their own."""
     findings_total: int = 0
     findings: list[Finding] = field(default_factory=list)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skyhaul.shards.ceiling import ENOUGH, RejectWatch
+from skyhaul.shards.reject_limit import ENOUGH, RejectWatch
 from skyhaul_connectors.formats.protocol import Reject
 from skyhaul_schemas.errors import DecodeError, TooManyRejects
 from skyhaul_schemas.job.fieldtypes import Ceiling

@@ -14,7 +14,7 @@ from skyhaul_schemas.plan import PinnedObject, Shard
 from skyhaul_schemas.printable import printable
 
 ENOUGH = 1000
-"""Records read."""
+"""Records read before a share of rejects is held against the ceiling. Chosen, not measured."""
 
 
 class RejectWatch:
@@ -36,6 +36,7 @@ class RejectWatch:
         ceiling = self._ceiling
         if ceiling is None:
             return
+        # A count needs no sample: it can only grow.
         if ceiling.count is not None and rejected > ceiling.count:
             self._fail(read, rejected, f"{ceiling.count:,}")
         if ceiling.share is not None and (ended or read >= ENOUGH) and rejected > ceiling.share * read:

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from skyhaul.planning.store.reader import HEADER_CAP
+from skyhaul.planning.store.table_reader import HEADER_CAP
+from skyhaul.planning.versions import PLAN_FORMAT
 from skyhaul_schemas import layout
 from skyhaul_schemas.block_digests import unpacked
 from skyhaul_schemas.errors import PlanDamaged
@@ -26,9 +27,6 @@ from skyhaul_schemas.plan import (
     Ranges,
 )
 from skyhaul_schemas.printable import printable
-
-PLAN_FORMAT = 1
-"""The one that this version writes and reads."""
 
 _HEADER = TypeAdapter(PlanHeader)
 

@@ -16,14 +16,16 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from skyhaul.certify.engine_reading import Reading, Request
 from skyhaul.certify.engines import Engine
-from skyhaul.certify.reading import Reading, Request
 from skyhaul_schemas.storage_errors import passing_in, storage_error
 
 JAVA_NEEDED = 17
 """The oldest Java that Spark 4 runs on."""
 
 _STDERR_KEPT = 64 * 1024
+"""Bytes of an engine's last words in which its error is looked for: Java's stack traces are long. Chosen, not
+measured."""
 
 
 class EngineFailed(Exception):
@@ -53,13 +55,23 @@ def missing(engine: Engine) -> str | None:
 
 
 def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) -> Reading:
-    """What `engine` reads. sandbox: an empty folder for all that it writes, and its working directory.
-    limit: seconds. Raises EngineFailed, and StorageError where this machine is short of something. The
-    engine's processes have ended when this returns."""
+    """What `engine` reads.
+
+    The engine's processes have ended when this returns.
+
+    Args:
+        engine: One of ENGINES.
+        request: What it is asked to read.
+        sandbox: An empty folder for all that it writes, and its working directory.
+        limit: Seconds.
+
+    Raises:
+        EngineFailed
+        StorageError: Where this machine is short of something."""
     ask, answer = sandbox / "request.json", sandbox / "answer.json"
     ask.write_text(json.dumps(asdict(request)), encoding="utf-8")
     stderr = sandbox / "stderr"
-    command = [sys.executable, "-P", "-m", "skyhaul.certify.probe", engine.name, str(ask), str(answer)]
+    command = [sys.executable, "-P", "-m", "skyhaul.certify.engine_main", engine.name, str(ask), str(answer)]
     with stderr.open("wb") as errors:
         process = subprocess.Popen(
             command,
@@ -68,6 +80,7 @@ def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) ->
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
+            # A group of its own, which is ended as one.
             start_new_session=True,
         )
         try:
@@ -90,9 +103,12 @@ def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) ->
 
 
 def _environment(sandbox: Path) -> dict[str, str]:
+    # Everything that an engine might keep or fetch goes into the sandbox or is forbidden: a certificate that
+    # rests on a cache of yesterday, or on a network, says nothing of the files here.
     own = str(sandbox)
     return {
         **os.environ,
+        # HOME changes, and packages of the user's own would be looked for below the new one.
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": own,

@@ -19,13 +19,15 @@ Schema = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an engine is asked. dataset: the folder, as the engine's process sees it; columns: the top-level
-    ones; body: the one whose bytes are counted."""
+    """What an engine is asked."""
 
     dataset: str
+    """The folder, as the engine's process sees it."""
     splits: tuple[str, ...]
     columns: tuple[str, ...]
+    """The top-level ones."""
     body: str
+    """The one whose bytes are counted."""
     body_is_text: bool
 
     @classmethod
@@ -42,7 +44,7 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class SplitReading:
     """rows; bytes of all ids and of the body; the sum of `provenance.length`, from within a struct; nulls by
-    column; unique_ids: distinct ids, where the engine can count them in bounded memory."""
+    column."""
 
     rows: int
     id_bytes: int
@@ -50,13 +52,15 @@ class SplitReading:
     source_bytes: int
     nulls: dict[str, int]
     unique_ids: int | None = None
+    """Distinct ids, where the engine can count them in bounded memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """version: of the engine."""
+    """What an engine read of a dataset."""
 
     version: str
+    """Of the engine."""
     schema: Schema
     splits: dict[str, SplitReading]
 
