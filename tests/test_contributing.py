@@ -58,7 +58,7 @@ def follow(step: re.Match[str], tree: Path) -> None:
         assert not path.exists(), path
         path.write_text(text)
     elif how == "At the end of":
-        path.write_text(path.read_text() + text)
+        path.write_text(f"{path.read_text()}\n\n{text}")  # two empty lines, as between any two definitions
     else:
         line = step["after"] + "\n"
         before = path.read_text()
