@@ -315,11 +315,11 @@ def test_the_spool_is_held_while_the_plan_is_amended_and_no_longer(
 
         monkeypatch.setattr(module, name, watched)
 
-    at("standing_shards", amending)
+    at("committed_shards", amending)
     at("publish_generation", amending)
     at("clear_outdated", amending)
     living.amend()
-    assert seen == ["standing_shards", "publish_generation", "clear_outdated"]
+    assert seen == ["committed_shards", "publish_generation", "clear_outdated"]
     assert not folders[0].exists(), "it was made for the lock alone"
     for folder in folders:
         SpoolLock(folder).release()

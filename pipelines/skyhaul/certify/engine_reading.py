@@ -43,8 +43,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class SplitReading:
-    """rows; bytes of all ids and of the body; the sum of `provenance.length`, from within a struct; nulls by
-    column."""
+    """What one split comes to: rows, bytes of all ids and of the body, and nulls by column.
+
+    `source_bytes` is the sum of `provenance.length`, from within a struct."""
 
     rows: int
     id_bytes: int

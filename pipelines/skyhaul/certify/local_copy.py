@@ -19,8 +19,10 @@ _BLOCK = 8 * 1024 * 1024
 
 
 def on_local_disk(store: DatasetStore, folder: Path, size: int) -> Path:
-    """The dataset's folder; for a dataset elsewhere a copy in `folder` of what an engine reads: the data
-    files, each held against its commit record's digest on the way, and the card.
+    """The dataset's folder.
+
+    For a dataset elsewhere a copy in `folder` of what an engine reads: the data files, each held against its
+    commit record's digest on the way, and the card.
 
     Args:
         store: The dataset.

@@ -1,5 +1,6 @@
-"""What a dataset holds of its plan: committed, failed, left; read from commit and failure records, each held
-against the plan."""
+"""What a dataset holds of its plan.
+
+Committed, failed, left; read from commit and failure records, each held against the plan."""
 
 from __future__ import annotations
 

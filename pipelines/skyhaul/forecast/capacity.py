@@ -34,8 +34,9 @@ def carried(name: str, profile: LinkProfile, seed: int, start: float, end: float
 
 
 def is_interrupted_often(profile: LinkProfile, within: float) -> bool:
-    """Whether a few of its handovers fall into `within` seconds, so that a rehearsal of that length
-    tells what they cost."""
+    """Whether a few of its handovers fall into `within` seconds.
+
+    A rehearsal of that length then tells what they cost."""
     return profile.handover_every > 0 and profile.handover_every <= within / 4
 
 
@@ -86,9 +87,11 @@ def with_contacts(profile: LinkProfile, first: float, apart: float, gaps: list[f
 
 
 def averaged(profile: LinkProfile, within: float, seconds: float) -> LinkProfile:
-    """The link as its capacity is reckoned with: without the gaps of handovers that come often, whose cost
-    is in the share that a rehearsal of `within` seconds reaches. A haul of about `seconds` that is long
-    sees the mean of a rate that is drawn anew all the time."""
+    """The link as its capacity is reckoned with.
+
+    Without the gaps of handovers that come often, whose cost is in the share that a rehearsal of `within`
+    seconds reaches. A haul of about `seconds` that is long sees the mean of a rate that is drawn anew all the
+    time."""
     changes: dict[str, object] = {}
     if is_interrupted_often(profile, within):
         changes |= {"handover_gap": 0.0}

@@ -1,5 +1,6 @@
-"""What a haul does in front of its scheduler: shards are claimed as the backlog runs low, and their
-segments enter the spool as long as they fit. Sans-I/O.
+"""What a haul does in front of its scheduler.
+
+Shards are claimed as the backlog runs low, and their segments enter the spool as long as they fit. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -120,8 +121,9 @@ def length_of(shards: Sequence[Sequence[Segment]]) -> int:
 
 
 def cut_to(shards: Iterator[Sequence[Segment]], count: int, most: int) -> list[list[Segment]]:
-    """The first `count` bytes or so of what `shards` need, of at most `most` segments; the last segment
-    is cut where it passes `count`."""
+    """The first `count` bytes or so of what `shards` need, of at most `most` segments.
+
+    The last segment is cut where it passes `count`."""
     taken: list[list[Segment]] = []
     left, segments = count, 0
     for shard in shards:

@@ -1,5 +1,6 @@
-"""A link at a moment of a forecast: whether it carries, at which rate, until when, and what is in the way.
-Sans-I/O.
+"""A link at a moment of a forecast.
+
+Whether it carries, at which rate, until when, and what is in the way. Sans-I/O.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""What the scheduler makes of a source's links, found by rehearsals: its share of each link's capacity,
-what start and end of a haul cost beyond that, and what each interruption does.
+"""What the scheduler makes of a source's links, found by rehearsals.
+
+Its share of each link's capacity, what start and end of a haul cost beyond that, and what each interruption
+does.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""A whole haul in long strides: each link's capacity as its schedule has it, times the share that the
-scheduler makes of it. From one change of anything to the next nothing is simulated; sans-I/O.
+"""A whole haul in long strides.
+
+Each link's capacity as its schedule has it, times the share that the scheduler makes of it. From one change
+of anything to the next nothing is simulated; sans-I/O.
 
 Sources that share a link divide it evenly, each up to what it can take (max-min fairness). Roles and terms
 of links are those of a haul: a last resort carries while all others are down or closed, an overflow while

@@ -1,5 +1,6 @@
-"""`skyhaul plan --amend`: objects that changed or vanished are pinned anew or dropped, in shards that are not
-committed.
+"""`skyhaul plan --amend`.
+
+Objects that changed or vanished are pinned anew or dropped, in shards that are not committed.
 
 The amended shards keep their numbers. A changed object's new chunks stand where its old ones stood; where
 there are more of them than before, the rest goes into further shards. Committed shards stay as they are.

@@ -24,8 +24,10 @@ from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
 
 
 def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
-    """Plan what is new as a further generation; objects that changed or vanished are listed, and stay as they
-    were planned, as do images whose side-car came late. Where nothing is new, nothing is written.
+    """Plan what is new as a further generation.
+
+    Objects that changed or vanished are listed, and stay as they were planned, as do images whose side-car
+    came late. Where nothing is new, nothing is written.
 
     Raises:
         UsageError: No plan, another job, other encoders.

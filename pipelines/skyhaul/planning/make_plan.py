@@ -32,8 +32,9 @@ SECRET_LENGTH = 8
 
 
 def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanHeader:
-    """Plan `loaded` into `store` and return the plan's header; where there is a plan of this job already,
-    return that one's.
+    """Plan `loaded` into `store` and return the plan's header.
+
+    Where there is a plan of this job already, return that one's.
 
     Raises:
         UsageError: Bad options, empty selection, unwritable dataset.

@@ -1,5 +1,6 @@
-"""What speaks of shards as they were before an amendment of the plan: failures, and commits that came too
-late.
+"""What speaks of shards as they were before an amendment of the plan.
+
+Failures, and commits that came too late.
 
 An amendment only takes up shards that are not committed. A haul elsewhere may commit one of them all the
 same, between the amendment's last look and its publication; no store can make the two one step. So both sides
@@ -38,9 +39,10 @@ def clear_outdated(plan: Plan, store: DatasetStore) -> None:
 
 
 def set_outdated_aside(plan: Plan, store: DatasetStore, only: Iterable[int] | None = None) -> Iterator[str]:
-    """Set aside what is of amended shards as they were before (of the shards `only`, if any): commit records,
-    whose files follow when the shard is committed anew, and files beside one that is committed anew. A line
-    for people for each.
+    """Set aside what is of amended shards as they were before (of the shards `only`, if any).
+
+    Commit records, whose files follow when the shard is committed anew, and files beside one that is
+    committed anew. A line for people for each.
 
     Raises:
         StorageError: The storage fails otherwise."""

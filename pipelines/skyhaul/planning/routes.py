@@ -27,8 +27,9 @@ def route_over(job: Job, link: str, name: str, source: Source) -> Route:
 
 
 def planning_route(job: Job, name: str) -> Route:
-    """How the servers of source `name` are asked while a plan is made: as over its best link, but at the
-    source's own URL."""
+    """How the servers of source `name` are asked while a plan is made.
+
+    As over its best link, but at the source's own URL."""
     # A base URL may be a mirror's, and links reach no plan (docs/adr/0001): two machines with other links
     # have to come to the same one.
     via = job.sources[name].via

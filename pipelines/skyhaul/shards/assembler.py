@@ -21,8 +21,10 @@ Emit = Callable[[pa.RecordBatch, int], None]
 
 
 def within(limit: int) -> int:
-    """What rows may take of `limit` bytes, so that a footer's count of them stays within it: that has the
-    heads of pages, too, which state the least and the greatest value of a page."""
+    """What rows may take of `limit` bytes.
+
+    A footer's count of them then stays within it: that has the heads of pages, too, which state the least and
+    the greatest value of a page."""
     # A 128th. `certify` holds footers against the limits of the job, `tests/shards/test_row_groups.py` ours.
     return limit - limit // 128
 

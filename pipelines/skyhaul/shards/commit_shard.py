@@ -49,8 +49,10 @@ class CommitGuard:
 def commit_shard(
     store: DatasetStore, record: CommitRecord, files: Sequence[FinishedFile], guard: CommitGuard | None = None
 ) -> CommitRecord:
-    """Publish `files`, then write `record`, which speaks of them; the record that stands, ours or an equal
-    one that was there.
+    """Publish `files`, then write `record`, which speaks of them.
+
+    Returns:
+        The record that stands, ours or an equal one that was there.
 
     Raises:
         CommitConflict: What stands there already says otherwise.

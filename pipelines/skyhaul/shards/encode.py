@@ -79,7 +79,7 @@ def encode_shard(
         done_with: Called when a chunk's bytes are needed no more by this attempt.
         before_publishing: Called when the files are ready; what it raises leaves nothing behind.
         ceiling: What the source may reject; None: whatever it does.
-        settle: Commits the files, or mends a shard with them.
+        settle: Commits the files, or repairs a shard with them.
         transforms: The source's rules, in their order.
 
     Raises:

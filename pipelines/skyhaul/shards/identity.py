@@ -20,8 +20,9 @@ from skyhaul_schemas.records import BODIES, PROVENANCE, shard_schema
 def identified(
     decoded: pa.RecordBatch, objects: Sequence[PinnedObject], which: npt.NDArray[np.int32], schema: str
 ) -> pa.RecordBatch:
-    """`decoded` (of `decoded_schema(schema)`) as rows of `shard_schema(schema)`; row i is of
-    `objects[which[i]]`."""
+    """`decoded` (of `decoded_schema(schema)`) as rows of `shard_schema(schema)`.
+
+    Row i is of `objects[which[i]]`."""
     indices = pa.array(which)
 
     def spread(values: list[str]) -> pa.Array:

@@ -41,9 +41,11 @@ class BrokenFile:
 
 
 def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = frozenset()) -> list[BrokenFile]:
-    """Set aside what needs no hauling to be told from what stands: sealed files that do not, once the records
-    in them that do are files of their own again; commit records of no shard of the plan; failure and run
-    records that cannot be read; data files and rejects that no commit speaks of. What was set aside.
+    """Set aside what needs no hauling to be told from what stands.
+
+    Sealed files that do not, once the records in them that do are files of their own again; commit records of
+    no shard of the plan; failure and run records that cannot be read; data files and rejects that no commit
+    speaks of. What was set aside.
 
     Args:
         plan: The plan.

@@ -16,11 +16,11 @@ _REJECTS_FILE = re.compile(r"_skyhaul/rejects/(\d{4,})/(\d{7,})\.parquet")
 class OrphanCheck:
     """Told of a group's commit records, then lists the group's folders.
 
-    Files of planned shards that are not committed are no strays: a crash leaves them between their
+    Files of planned shards that are not committed are no orphans: a crash leaves them between their
     publication and the commit record, and the next run takes them over.
 
     Args:
-        found: Called with the path of each stray, the shard that it is named as, and why it is one."""
+        found: Called with the path of each orphan, the shard that it is named as, and why it is one."""
 
     def __init__(
         self, store: DatasetStore, shards: int, found: Callable[[str, int | None, str], None]

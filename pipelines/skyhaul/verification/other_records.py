@@ -1,5 +1,6 @@
-"""What lies among a dataset's records and is none of a shard of the plan; and the records of failures, runs
-and certifying."""
+"""What lies among a dataset's records and is none of a shard of the plan.
+
+The records of failures, runs and certifying are looked at here, too."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ Interval = tuple[int, int]
 def differences(
     expected: Iterable[Interval], actual: Iterable[Interval]
 ) -> Iterator[tuple[int, int, int, int]]:
-    """(start, stop, times expected, times found) of each stretch that differs, in order; a range of length
-    0 counts as the stretch [offset, offset)."""
+    """(start, stop, times expected, times found) of each stretch that differs, in order.
+
+    A range of length 0 counts as the stretch [offset, offset)."""
     steps: dict[int, list[int]] = {}
     empty: dict[int, list[int]] = {}
     for which, intervals in enumerate((expected, actual)):

@@ -161,8 +161,9 @@ class RowsCheck:
         return None
 
     def _keep_with_record(self, found: npt.NDArray[np.intp], places: Int64s, chunk: int) -> None:
-        """Rows just behind a border are of the chunk before it where the row before them is of that one;
-        few rows lie so near to a border, so they are looked at one by one."""
+        """Rows just behind a border are of the chunk before it where the row before them is of that one.
+
+        Few rows lie so near to a border, so they are looked at one by one."""
         near = self._continues[found] & (places - self._starts[found] < self._slack)
         for row in np.flatnonzero(near):
             before = self._order[found[row - 1]] if row else chunk
@@ -179,8 +180,10 @@ def _batches(file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
 
 
 def recount_of(record: CommitRecord) -> TruncatedImages | None:
-    """What counts the rows anew; None where the record states nothing, or was written by a release that told
-    truncated images otherwise, so that its count is not ours."""
+    """What counts the rows anew.
+
+    None where the record states nothing, or was written by a release that told truncated images otherwise, so
+    that its count is not ours."""
     if record.truncated_by is None:
         return None
     from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION  # loads what tells media types

@@ -31,8 +31,9 @@ class GroupRecords:
         self._damaged = False
 
     def find(self, shard: int) -> tuple[bool, bytes | None]:
-        """(whether it is committed, its record's bytes); None where the file that holds it is damaged, which
-        is told already."""
+        """(whether it is committed, its record's bytes).
+
+        None where the file that holds it is damaged, which is told already."""
         group = layout.group_of(shard)
         if group != self._group:
             self._group = group

@@ -92,8 +92,9 @@ def read_commit(store: DatasetStore, shard: int) -> CommitRecord | None:
 
 
 class CommitReader:
-    """Reads commit records; keeps the last sealed group, so that records in their order cost one reading of
-    it. Not safe among threads."""
+    """Reads commit records. Not safe among threads.
+
+    Keeps the last sealed group, so that records in their order cost one reading of it."""
 
     def __init__(self, store: DatasetStore) -> None:
         self._store = store
@@ -229,8 +230,9 @@ def failed_numbers(store: DatasetStore) -> Iterator[int]:
 
 
 def numbers_in(store: DatasetStore, folder: str, group: int) -> Iterator[int]:
-    """Shard numbers of the records in one group's folder of `folder` (COMMITS or FAILURES), rising; what has
-    another name or is of another group is left out."""
+    """Shard numbers of the records in one group's folder of `folder` (COMMITS or FAILURES), rising.
+
+    What has another name or is of another group is left out."""
     for path in store.list(f"{folder}/{group:04d}"):
         shard = number_of(path)
         if shard is not None and path == f"{folder}/{group:04d}/{shard:07d}.json":

@@ -49,8 +49,10 @@ def seal_full_groups(plan: Planned, store: DatasetStore, stop: Callable[[], bool
 
 
 def seal_group(validator: CommitValidator, store: DatasetStore, group: int) -> bool:
-    """Seal `group` if each of its shards has a commit record that `judge` finds nothing against; whether it
-    is sealed now.
+    """Seal `group` if each of its shards has a commit record that `validator` finds nothing against.
+
+    Returns:
+        Whether it is sealed now.
 
     Raises:
         CommitConflict: Where it was sealed with other records.

@@ -8,8 +8,10 @@ import numpy as np
 
 
 class ShardSet(Set[int]):
-    """Immutable once built; about `max / 8` bytes: 125 kB for a million shards, which as a set of Python's
-    integers would be some 60 MB."""
+    """A set of shard numbers, immutable once built.
+
+    About `max / 8` bytes: 125 kB for a million shards, which as a set of Python's integers would be some 60
+    MB."""
 
     def __init__(self, numbers: Iterable[int] = ()) -> None:
         bits = bytearray()

@@ -1,5 +1,6 @@
-"""Objects that changed or vanished, the chunks they lose and those they get: on disk while an amendment is
-made, in an unnamed database of the spool as the catalogue is."""
+"""Objects that changed or vanished, the chunks they lose and those they get.
+
+On disk while an amendment is made, in an unnamed database of the spool as the catalogue is."""
 
 from __future__ import annotations
 
@@ -147,8 +148,10 @@ class Changes:
 
 
 def _fate(there: bool, begun: bool, waiting: bool) -> str | None:
-    """A part that is committed stays as it is: pinning the rest anew would mix two versions in one object,
-    whose chunks are cut by records of the first."""
+    """A part that is committed stays as it is.
+
+    Pinning the rest anew would mix two versions in one object, whose chunks are cut by records of the
+    first."""
     if not waiting:
         return None
     return CUT_SHORT if begun else PINNED_ANEW if there else DROPPED

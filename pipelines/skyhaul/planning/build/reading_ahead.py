@@ -1,5 +1,6 @@
-"""What cutting reads of objects (footers), had for some of them at once: over a satellite each read costs a
-round trip, and ten thousand of those one after the other are hours."""
+"""What cutting reads of objects (footers), had for some of them at once.
+
+Over a satellite each read costs a round trip, and ten thousand of those one after the other are hours."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from skyhaul_schemas.plan import OBJECTS_SCHEMA
 
 
 def settle_plan(plan: Plan, store: DatasetStore, spool: Path) -> list[int]:
-    """Settle drafts and mend objects.
+    """Settle drafts and repair objects.
 
     Args:
         plan: The plan.
@@ -30,7 +30,7 @@ def settle_plan(plan: Plan, store: DatasetStore, spool: Path) -> list[int]:
         spool: The folder to sort in.
 
     Returns:
-        The generations whose objects cannot be mended.
+        The generations whose objects cannot be repaired.
 
     Raises:
         PlanDamaged: Rows that cannot be read.

@@ -14,9 +14,10 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class ObjectsDigest:
-    """sha256 over a line of JSON for each object, in the plan's order: source, path, size, version,
-    checksum, and where there are block digests a sha256 over them. The locator is no part: it says where an
-    object is found, not what it is."""
+    """sha256 over a line of JSON for each object, in the plan's order.
+
+    Source, path, size, version, checksum, and where there are block digests a sha256 over them. The locator
+    is no part: it says where an object is found, not what it is."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
@@ -36,8 +37,10 @@ def plan_digest(job: dict[str, Any], fingerprint: dict[str, str], objects_digest
 
 
 class RowsDigest:
-    """Two digests, each sha256 over a line of JSON for each row of a later generation: of its chunks by
-    shard, and of what it drops. The first generation needs none, because its rows follow from its objects."""
+    """Two digests, each sha256 over a line of JSON for each row of a later generation.
+
+    Of its chunks by shard, and of what it drops. The first generation needs none, because its rows follow
+    from its objects."""
 
     def __init__(self) -> None:
         self._chunks = hashlib.sha256()
@@ -75,8 +78,10 @@ def _pin(obj: PinnedObject) -> list[Any]:
 
 
 def generation_digest(header: PlanHeader) -> str:
-    """The digest that `header` should have: of the first generation `plan_digest`, of a later one over that
-    of the generation before too, so that the last one's digest stands for the whole chain."""
+    """The digest that `header` should have.
+
+    Of the first generation `plan_digest`, of a later one over that of the generation before too, so that the
+    last one's digest stands for the whole chain."""
     own = plan_digest(header.job, header.fingerprint, header.objects_digest)
     if not header.generation:
         return own
