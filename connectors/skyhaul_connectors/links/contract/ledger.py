@@ -55,7 +55,7 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Lease:
     """A lease.
 
     Attributes:
@@ -106,7 +106,7 @@ class Ledger:
 
     def settle(
         self, account: str, cycle: str, *, counted: int, free: int, want: int, cap: int | None
-    ) -> Grant:
+    ) -> Lease:
         """Book what came under the present lease, and lease anew.
 
         Args:
@@ -141,7 +141,7 @@ class Ledger:
                 (self._holder, account, cycle, granted),
             )
         self._mine[account] = (cycle, granted)
-        return Grant(granted, last)
+        return Lease(granted, last)
 
     def restore(self, account: str, cycle: str, known: Used) -> None:
         """Book what was known of the cycle before and is known no longer."""
