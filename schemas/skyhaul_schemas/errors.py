@@ -63,6 +63,14 @@ class FingerprintMismatch(UsageError):
     """This worker's encoders are not those that the plan was made with."""
 
 
+class PlugInMissing(UsageError):
+    """A plan uses a format, a source or a transform of a package that is not installed here."""
+
+
+class PlugInRefused(UsageError):
+    """A package's plug-in cannot be used: its import fails, or another one has the same name."""
+
+
 class CarriageError(SkyhaulError):
     """Something between a source and the spool went wrong."""
 

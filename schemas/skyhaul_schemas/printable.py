@@ -7,6 +7,9 @@ import re
 FOUND_CAP = 80
 """Characters of a found value that a message shows."""
 
+SHOWN_CAP = 200
+"""Characters of a name or of words out of an object that a message shows: names are mostly shorter, and a
+message stays one line that can be read. Chosen, not measured."""
 
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -15,17 +18,27 @@ _UNSEEN = re.compile(
 DerivedCoreProperties.txt) outside the categories that `str.isprintable` leaves out by itself."""
 
 
-def printable(text: str) -> str:
+def printable(text: str, limit: int | None = None) -> str:
     """`text` with everything that cannot be seen as backslash escapes: control and format characters (those
     for the direction of writing and of no width among them), separators but the plain space, letters that
     are drawn as nothing, lone surrogates, and what Unicode has not assigned.
 
     A name that comes from a source can thus neither forge a second log line, nor steer a terminal, nor look
     like another name.
+
+    Args:
+        limit: Characters of `text` at most; what is cut ends in `…`. Escapes are not counted.
     """
+    if limit is not None and len(text) > limit:
+        text = text[: limit - 1] + "…"
     if text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None):
         return text
     return "".join(map(_seen, text))
+
+
+def brief(text: str) -> str:
+    """`printable` of a name or of words out of an object, at most SHOWN_CAP characters of them."""
+    return printable(text, SHOWN_CAP)
 
 
 def json_printable(text: str) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.bytes.compression import is_compressed
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.delimited.decoder import CsvDecoder
 from skyhaul_connectors.formats.json.document import JsonDecoder
 from skyhaul_connectors.formats.json.jsonl import JsonlDecoder
-from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import Decoded, Decoder, DecodeSettings, Reject
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_connectors.formats.text.decoder import TextDecoder

@@ -8,8 +8,7 @@ import unicodedata
 
 import pytest
 
-from skyhaul_connectors.formats import printable as of_formats
-from skyhaul_schemas.printable import json_printable, printable
+from skyhaul_schemas.printable import brief, json_printable, printable
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -30,7 +29,9 @@ def test_no_character_of_a_hidden_category_comes_through() -> None:
 def test_what_is_drawn_as_nothing_or_turns_the_line_is_escaped(c: str) -> None:
     assert c not in printable(f"a{c}b")
     assert printable(f"a{c}b").isascii()
-    assert of_formats.printable(f"a{c}b") == printable(f"a{c}b")
+    assert printable(f"a{c}b", 3) == printable(f"a{c}b")
+    assert len(brief("x" * 1000)) == 200
+    assert printable(f"{c}bcd", 3) == printable(f"{c}b…")
 
 
 @pytest.mark.parametrize("text", ["plain name.txt", "Ä öß", "Ἀθῆναι", "数据", "e\u0301", "☂", "a\\b"])

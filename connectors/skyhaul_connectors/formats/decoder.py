@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from skyhaul_connectors.formats.options import FormatOptions
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings, PassedOver, Reject
 from skyhaul_schemas.errors import DecodeError, DriftError
 from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.printable import brief, printable
 from skyhaul_schemas.records import RAW_CAP, decoded_schema
 
 LOOK_AHEAD = 16 * 1024
@@ -139,7 +139,7 @@ class Account:
         self._rejects.append(Reject(offset, length, printable(reason, _REASON), bytes(raw[:RAW_CAP])))
 
     def _said(self, offset: int, reason: str) -> str:
-        where = f"{self._object.source}/{printable(self._object.path)} at byte {offset}"
+        where = f"{self._object.source}/{brief(self._object.path)} at byte {offset}"
         return f"{where}: {printable(reason, _REASON)}"
 
 

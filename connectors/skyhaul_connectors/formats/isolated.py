@@ -27,8 +27,8 @@ from typing import IO, Any
 import pyarrow as pa
 
 from skyhaul_connectors.formats.bytes.stream import Broken
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import StorageError
+from skyhaul_schemas.printable import brief
 from skyhaul_schemas.storage_errors import is_passing
 
 MEMORY = 3 * 1024**3
@@ -120,7 +120,7 @@ class _Child:
             why = next((line.partition("what():")[2].strip() for line in lines if "what():" in line), "")
             name = signal.Signals(-code).name
             return Broken(f"crashes its reader ({name}: {why})" if why else f"crashes its reader ({name})")
-        last = next((printable(line) for line in reversed(lines) if line.strip()), "out of memory?")
+        last = next((brief(line) for line in reversed(lines) if line.strip()), "out of memory?")
         return StorageError(f"the reader process ended with {code} ({last}); run the same command again")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
+    from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
 
 
 @dataclass(frozen=True, slots=True)

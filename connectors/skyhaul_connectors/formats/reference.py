@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
 
-from skyhaul_connectors.formats.options import FormatOptions, StreamOptions
-from skyhaul_connectors.formats.registry import FORMATS, options_of
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
+from skyhaul_connectors.formats.options import FormatOptions
+from skyhaul_connectors.formats.registry import FORMATS
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.units import format_size
 
@@ -84,9 +85,8 @@ def _formats() -> Iterator[str]:
     for entry in FORMATS.values():
         yield f"## {entry.name}"
         yield ""
-        module = importlib.import_module(f"skyhaul_connectors.formats.{entry.module}")
-        yield from ((module.__doc__ or "").strip(), "")
-        model = options_of(entry)
+        model, decoder = entry.load()
+        yield from ((sys.modules[decoder.__module__].__doc__ or "").strip(), "")
         if not issubclass(model, StreamOptions):
             yield from ("It is not read from a compressed stream.", "")
         if set(model.model_fields) - shared:

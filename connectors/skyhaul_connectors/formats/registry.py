@@ -1,67 +1,52 @@
-"""The formats by name and by suffix. A format is a module behind this table, imported when asked for."""
+"""The formats by name and by suffix: those built in, and those of installed packages.
+
+A format is declared in the `__init__` of the package that holds its decoder, and named in FORMATS. One of
+somebody else's package is found by its entry point (`skyhaul_schemas.plugins`), loaded where a job names it,
+and never chosen by suffix: what is installed must not change what a job means.
+"""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from skyhaul_connectors.formats import archive, columnar, delimited, json, media, text, web
+from skyhaul_connectors.formats.declaration import Format, Implementation, MemberFormats
 from skyhaul_connectors.formats.options import FormatOptions, parse_options
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas import plugins
+from skyhaul_schemas.errors import PlugInRefused, UsageError
+from skyhaul_schemas.plugins import PlugIn
+from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import BODIES
 
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """module: below skyhaul_connectors.formats; `prefix`Decoder and `prefix`Options are in it. schemas: what
-    it can give. suffixes: of an object's name, after a compression suffix was taken off."""
-
-    name: str
-    module: str
-    prefix: str
-    schemas: tuple[str, ...]
-    suffixes: tuple[str, ...]
-    about: str
-
-
-FORMATS = {
+FORMATS: Mapping[str, Format] = {
     entry.name: entry
     for entry in (
-        Format("jsonl", "json.jsonl", "Jsonl", ("document", "reading"), (".jsonl", ".ndjson", ".jsonlines"),
-               "one JSON object a line"),
-        Format("json", "json.document", "Json", ("document", "reading"),
-               (".json", ".geojson"), "a JSON array, one JSON object, or lines after all"),
-        Format("text", "text.decoder", "Text", ("document",),
-               (".txt", ".text", ".md", ".markdown", ".rst", ".py", ".log", ".tex", ".org"),
-               "a text, or each paragraph of it"),
-        Format("html", "web.html", "Html", ("document",), (".html", ".htm", ".xhtml"), "the text of a page"),
-        Format("warc", "web.warc", "Warc", ("document",), (".warc", ".wet", ".arc", ".warc.wet"),
-               "web archives: WARC, WET and ARC"),
-        Format("parquet", "columnar.decoder", "Parquet", ("document", "reading", "image"),
-               (".parquet", ".pq"), "Parquet files, row group by row group"),
-        Format("arrow", "columnar.decoder", "Arrow", ("document", "reading", "image"),
-               (".arrow", ".arrows", ".feather", ".ipc"), "Arrow IPC files and streams"),
-        Format("csv", "delimited.decoder", "Csv", ("document", "reading"), (".csv",),
-               "delimited text with a header"),
-        Format("tsv", "delimited.decoder", "Tsv", ("document", "reading"), (".tsv", ".tab"), "csv with tabs"),
-        Format("image", "media.image", "Image", ("image",),
-               (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".avif", ".heic"),
-               "an image, its size and type from its header"),
-        Format("tar", "archive.tar", "Tar", ("document", "reading", "image", "blob"), (".tar",),
-               "an archive of objects, each decoded by its own suffix"),
-        Format("binary", "media.binary", "Binary", ("blob",), (), "any object as it is"),
+        json.JSONL,
+        json.JSON,
+        text.TEXT,
+        web.HTML,
+        web.WARC,
+        columnar.PARQUET,
+        columnar.ARROW,
+        delimited.CSV,
+        delimited.TSV,
+        media.IMAGE,
+        archive.TAR,
+        media.BINARY,
     )
-}  # fmt: skip
-"""Format by name, as `format` of a source writes it."""
+}
+"""The built-in formats by name, as `format` of a source writes it. Messages and docs list them so; of two
+that have a suffix and a schema in common the first one counts."""
 
 
 def format_of(path: str, schema: str = "document") -> str | None:
-    """The format that an object's name and the dataset's schema state; None where they say nothing."""
+    """The built-in format that an object's name and the dataset's schema state; None where they say
+    nothing."""
     if schema == "blob":
         return "binary"
     from skyhaul_connectors.formats.bytes.compression import stem_of
@@ -91,18 +76,18 @@ def format_under(settings: DecodeSettings, path: str) -> str | None:
 def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Decoder:
     """The decoder of the object at `path`: by the format's name, or by suffix where that is None.
 
-    Raises UsageError: an unknown format, one that cannot give the schema, a bad option, or no suffix that
-    states a format.
+    Raises:
+        UsageError: An unknown format, one that cannot give the schema, a bad option, no suffix that states a
+            format, or a plug-in that cannot be used.
     """
     name = format if format is not None else format_under(settings, path)
     if name is None:
         raise UsageError(
-            f"{printable(path)}: its suffix states no format for schema {settings.schema};"
+            f"{brief(path)}: its suffix states no format for schema {settings.schema};"
             f" say `format:` for its source ({_names(settings.schema)})"
         )
     entry = _entry(name, settings.schema)
-    module = importlib.import_module(f"skyhaul_connectors.formats.{entry.module}")
-    options: type[FormatOptions] = getattr(module, f"{entry.prefix}Options", FormatOptions)
+    options, decoder = implementation(entry)
     given = settings.options
     if format is None:
         # A source of mixed formats gives each the options that it knows; `check_options` has seen them all.
@@ -110,11 +95,11 @@ def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Deco
     for key in given:
         if options.of_schema.get(key, settings.schema) != settings.schema:
             raise UsageError(
-                f"decode option {printable(key)!r} of format {name} is for schema {options.of_schema[key]},"
+                f"decode option {brief(key)!r} of format {name} is for schema {options.of_schema[key]},"
                 f" not {settings.schema}"
             )
-    build: Callable[[DecodeSettings, Any], Decoder] = getattr(module, f"{entry.prefix}Decoder")
-    return build(settings, parse_options(options, name, given))
+    members = [_MEMBERS] if entry.archive else []
+    return decoder(settings, parse_options(options, name, given), *members)
 
 
 def check_options(format: str | None, settings: DecodeSettings) -> None:
@@ -132,7 +117,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
     for key in settings.options:
         if key not in known:
             raise UsageError(
-                f"decode option {printable(key)!r} is of no format for schema {settings.schema}"
+                f"decode option {brief(key)!r} is of no format for schema {settings.schema}"
                 f" (allowed: {', '.join(sorted(known)) or 'none'})"
             )
     # Together, since some options only fit each other.
@@ -149,8 +134,14 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
         parse_options(options_of(FORMATS[name]), name, given)
 
 
+def check_name(format: str | None) -> None:
+    """Raise PlugInRefused where a job names a format that is built in and of a package, too."""
+    if format is not None and format in FORMATS:
+        plugins.refuse_clash(plugins.FORMATS, format)
+
+
 def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, str]:
-    """Versions behind `format`, or behind all formats of the schema."""
+    """Versions behind `format`, or behind all built-in formats of the schema."""
     names = (
         [format] if format is not None else [e.name for e in FORMATS.values() if settings.schema in e.schemas]
     )
@@ -159,14 +150,71 @@ def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, st
         if name != "tar":
             plain = DecodeSettings(settings.schema)
             found.update(decoder_for(name, plain, "").fingerprint)
+            found.update(plug_in_fingerprint(name))
     return found
+
+
+def plug_in_fingerprint(format: str | None) -> dict[str, str]:
+    """The package that `format` comes from, as a plan states it; empty for what is built in."""
+    plug_in = _plug_in(format) if format is not None else None
+    return {} if plug_in is None else plug_in.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A format that a job may name here.
+
+    Attributes:
+        plug_in: Whence it comes; None: it is built in.
+        format: The declaration; None where the plug-in is refused.
+        problem: Why it is refused.
+    """
+
+    name: str
+    plug_in: PlugIn | None = None
+    format: Format | None = None
+    problem: str | None = None
+
+
+def listed() -> Iterator[Listed]:
+    """All formats, the built-in ones first. Loads the declarations of every installed package's."""
+    for entry in FORMATS.values():
+        yield Listed(entry.name, format=entry)
+    refused = plugins.clashes(plugins.FORMATS, FORMATS)
+    for plug_in in plugins.installed(plugins.FORMATS):
+        if plug_in in refused:
+            yield Listed(plug_in.name, plug_in, problem=refused[plug_in])
+            continue
+        try:
+            yield Listed(plug_in.name, plug_in, _declared(plug_in))
+        except PlugInRefused as error:
+            yield Listed(plug_in.name, plug_in, problem=str(error))
+
+
+def options_schemas() -> dict[str, dict[str, Any]]:
+    """Format -> JSON Schema of what `decode:` may say for it, for editors. Imports every format; of a
+    plug-in that is refused there is none."""
+    return {
+        entry.name: options_of(entry.format).model_json_schema()
+        for entry in listed()
+        if entry.format is not None
+    }
+
+
+def implementation(entry: Format) -> Implementation:
+    """The options and the decoder of a format. Raises PlugInRefused for a plug-in whose import fails."""
+    if FORMATS.get(entry.name) is entry:
+        return entry.load()
+    try:
+        return entry.load()
+    except (Exception, SystemExit) as error:  # code of somebody else's
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PlugInRefused(f"format {brief(entry.name)!r} cannot be loaded: {brief(why)}") from error
 
 
 def options_of(entry: Format) -> type[FormatOptions]:
     """The model of the format's options."""
-    module = importlib.import_module(f"skyhaul_connectors.formats.{entry.module}")
-    found: type[FormatOptions] = getattr(module, f"{entry.prefix}Options", FormatOptions)
-    return found
+    return implementation(entry).options
 
 
 def takes(entry: Format, key: str, value: object) -> bool:
@@ -181,10 +229,15 @@ def takes(entry: Format, key: str, value: object) -> bool:
 
 def _entry(name: str, schema: str) -> Format:
     if schema not in BODIES:
-        raise UsageError(f"schema {printable(schema)!r} is none of {', '.join(BODIES)}")
+        raise UsageError(f"schema {brief(schema)!r} is none of {', '.join(BODIES)}")
     entry = FORMATS.get(name)
     if entry is None:
-        raise UsageError(f"format {printable(name)!r} is unknown (allowed: {_names(schema)})")
+        plug_in = _plug_in(name)
+        if plug_in is None:
+            more = [brief(name) for name in plugins.names(plugins.FORMATS) if name not in FORMATS]
+            allowed = ", ".join([_names(schema), *more])
+            raise UsageError(f"format {brief(name)!r} is unknown (allowed: {allowed})")
+        entry = _declared(plug_in)
     if schema not in entry.schemas:
         raise UsageError(
             f"format {name} gives {' or '.join(entry.schemas)}, not schema {schema}"
@@ -193,5 +246,22 @@ def _entry(name: str, schema: str) -> Format:
     return entry
 
 
+def _plug_in(name: str) -> PlugIn | None:
+    return None if name in FORMATS else plugins.find(plugins.FORMATS, name)
+
+
+def _declared(plug_in: PlugIn) -> Format:
+    entry = plug_in.load(Format)
+    if entry.name != plug_in.name:
+        raise PlugInRefused(
+            f"package {brief(plug_in.package)} declares format {brief(entry.name)!r}"
+            f" under the name {brief(plug_in.name)!r}"
+        )
+    return entry
+
+
 def _names(schema: str) -> str:
     return ", ".join(entry.name for entry in FORMATS.values() if schema in entry.schemas)
+
+
+_MEMBERS = MemberFormats(format_of, decoder_for, check_options, fingerprint_of)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
-from skyhaul_connectors.formats.registry import check_options, decoder_for, format_under
+from skyhaul_connectors.formats.registry import (
+    check_name,
+    check_options,
+    decoder_for,
+    format_under,
+    plug_in_fingerprint,
+)
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import printable
@@ -49,6 +55,7 @@ class Decoders:
         """Raise UsageError for options that no object could be decoded with."""
         for source, spec in self._formats.items():
             with _named(source):
+                check_name(spec.format)
                 check_options(spec.format, spec.settings)
 
     def of(self, source: str, path: str) -> Decoder:
@@ -63,6 +70,13 @@ class Decoders:
             with _named(source):
                 decoder = self._built[key] = decoder_for(spec.format, spec.settings, path)
         return decoder
+
+    def plug_ins(self, sources: Iterable[str]) -> dict[str, str]:
+        """The packages whose formats `sources` name, as a fingerprint states them."""
+        found: dict[str, str] = {}
+        for source in sources:
+            found.update(plug_in_fingerprint(self._formats[source].format))
+        return found
 
 
 @contextmanager

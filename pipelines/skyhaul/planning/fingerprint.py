@@ -6,7 +6,7 @@ changes no byte of a shard also changes no plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -21,14 +21,26 @@ from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
 
 
-def encoder_fingerprint(decoders: Iterable[Decoder], rules: Iterable[TransformSpec] = ()) -> dict[str, str]:
+def encoder_fingerprint(
+    decoders: Iterable[Decoder],
+    rules: Iterable[TransformSpec] = (),
+    plug_ins: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Encoder or library -> version, of the shard writer, of Arrow, of `decoders` and of the transforms that
-    `rules` declare, by name. Raises UsageError where a library is not installed."""
+    `rules` declare, by name.
+
+    Args:
+        plug_ins: What the packages state whose plug-ins are used (`PlugIn.fingerprint`).
+
+    Raises:
+        UsageError: A library is not installed.
+    """
     found = {
         "skyhaul.dealing": str(DEALING_VERSION),
         "skyhaul.shards": str(ENCODER_VERSION),
         "pyarrow": pa.__version__,
         **transforms_fingerprint(rules),
+        **(plug_ins or {}),
     }
     for decoder in decoders:
         found.update(decoder.fingerprint)
@@ -40,6 +52,7 @@ def check_fingerprint(header: PlanHeader, recipe: Recipe) -> None:
     here = encoder_fingerprint(
         (recipe.decoder(source, path) for source, paths in header.samples.items() for path in paths),
         (rule for rules in recipe.rules.values() for rule in rules),
+        recipe.plug_ins(header.samples),
     )
     plan = header.fingerprint
     differences = [

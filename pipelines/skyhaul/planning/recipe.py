@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from skyhaul_schemas.job.fieldtypes import Ceiling
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.plan import PlanHeader
+from skyhaul_schemas.plugins import check_installed
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Recipe:
     @classmethod
     def of(cls, job: Job, header: PlanHeader) -> Recipe:
         """The recipe of `job` under the plan with `header`. Builds the decoders that the plan needs, so
-        that bad options are found here. Raises UsageError."""
+        that bad options are found here. Raises UsageError; PlugInMissing where a package that the
+        plan was made with is not here."""
+        check_installed(header.fingerprint)
         codec, level = job.shards.codec
         recipe = cls(
             plan=header.digest,
@@ -74,6 +77,10 @@ class Recipe:
     def decoder(self, source: str, path: str) -> Decoder:
         """The decoder of one object; built once for each kind of name. Raises UsageError."""
         return self._decoders.of(source, path)
+
+    def plug_ins(self, sources: Iterable[str]) -> dict[str, str]:
+        """The packages whose formats `sources` use, as a fingerprint states them."""
+        return self._decoders.plug_ins(sources)
 
     def transforms(self, source: str) -> list[Transform]:
         """The transforms of one shard of `source`, anew for each shard: some remember what they have seen.

@@ -32,16 +32,17 @@ from skyhaul_connectors.formats.bytes.byte_reader import ByteReader
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk, whole
 from skyhaul_connectors.formats.bytes.compression import codec_of, open_stream
 from skyhaul_connectors.formats.bytes.stream import Broken, PlainStream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
+from skyhaul_connectors.formats.declaration import MemberFormats
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.media.hidden_names import why_hidden
 from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.media.media_type import HEAD, fingerprint, media_type
 from skyhaul_connectors.formats.media.sidecar_text import SideCarText
-from skyhaul_connectors.formats.options import StreamOptions
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Size
+from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import BLOB_PART_SIZE
 
 EMPTY_MEMBER = "an empty member"
@@ -66,8 +67,9 @@ class TarOptions(StreamOptions):
 class TarDecoder(WholeObject):
     """Decoder of tar archives."""
 
-    def __init__(self, settings: DecodeSettings, options: TarOptions) -> None:
+    def __init__(self, settings: DecodeSettings, options: TarOptions, formats: MemberFormats) -> None:
         super().__init__(settings, options)
+        self._formats = formats
         self._options = options
         self._side_cars = SideCarText(options.encoding)
         self._rules = ImageRules(options.max_pixels, options.truncated)
@@ -75,18 +77,14 @@ class TarDecoder(WholeObject):
         self._format: str | None = inner.pop("format", None)
         self._inner = replace(settings, options=inner)
         if settings.schema in ("document", "reading"):
-            from skyhaul_connectors.formats.registry import check_options
-
             if self._format == "tar":
                 raise UsageError("decode option 'members': a tar inside a tar is not opened")
-            check_options(self._format, self._inner)
+            formats.check_options(self._format, self._inner)
         elif options.members:
             raise UsageError(f"decode option 'members' is not for schema {settings.schema}")
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        from skyhaul_connectors.formats.registry import fingerprint_of
-
         found = {"pyarrow": pa.__version__}
         if self.settings.schema == "blob":
             found.update(fingerprint())
@@ -96,7 +94,7 @@ class TarDecoder(WholeObject):
             found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})
             found.update(self._side_cars.fingerprint)
         if self.settings.schema in ("document", "reading"):
-            found.update(fingerprint_of(self._format, self._inner))
+            found.update(self._formats.fingerprint_of(self._format, self._inner))
         return found
 
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
@@ -124,7 +122,7 @@ class TarDecoder(WholeObject):
             if member.problem is None:
                 yield member
                 continue
-            name = f"{printable(member.name)}: " if member.name else ""
+            name = f"{brief(member.name)}: " if member.name else ""
             tell = account.damage if member.ends else account.reject
             tell(member.offset, member.size, name + member.problem, member.raw)
 
@@ -132,7 +130,7 @@ class TarDecoder(WholeObject):
         """The member's bytes; None after it was rejected."""
         if member.size > self._options.max_member:
             limit = self._options.max_member
-            reason = f"{printable(member.name)}: {member.size} bytes, more than max_member of {limit}"
+            reason = f"{brief(member.name)}: {member.size} bytes, more than max_member of {limit}"
             account.reject(member.offset, member.size, reason, reader.ahead(64))
             return None
         body = reader.take(member.size)
@@ -141,8 +139,6 @@ class TarDecoder(WholeObject):
         return body
 
     def _members(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
-        from skyhaul_connectors.formats.registry import decoder_for, format_of
-
         free = 0
         for member in self._sound(reader, account):
             body = self._body(reader, member, account)
@@ -150,21 +146,21 @@ class TarDecoder(WholeObject):
                 if body is not None:
                     account.pass_over(member.offset, EMPTY_MEMBER)
                 continue
-            name = self._format or format_of(member.name, self.settings.schema)
+            name = self._format or self._formats.format_of(member.name, self.settings.schema)
             if name is None or name == "tar" or codec_of(member.name) is not None:
                 why = (
                     "its suffix states no format"
                     if name is None
                     else "an archive or stream inside the archive"
                 )
-                account.drift(member.offset, member.size, f"{printable(member.name)}: {why}", body)
+                account.drift(member.offset, member.size, f"{brief(member.name)}: {why}", body)
                 continue
-            decoder = decoder_for(self._format, self._inner, member.name)
+            decoder = self._formats.decoder_for(self._format, self._inner, member.name)
             place = max(member.offset, free)
             inner = BytesChunk(body, whole(len(body), member.name, source=data.chunk.object.source))
             for step in decoder.decode(inner):
                 for reject in step.rejects:
-                    reason = f"{printable(member.name)}: {reject.reason}"
+                    reason = f"{brief(member.name)}: {reject.reason}"
                     account.pass_on(place + reject.offset, reject.length, reason, reject.raw)
                 for passed in step.passed_over:
                     account.pass_over(place + passed.offset, passed.reason, passed.count)

@@ -12,9 +12,9 @@ from skyhaul_connectors.formats.media.image import image_row
 from skyhaul_connectors.formats.media.image_facts import ImageRules, NoImage
 from skyhaul_connectors.formats.media.sidecar_text import SideCarText
 from skyhaul_connectors.formats.media.sidecars import CAPTION_SUFFIXES, JSON_SUFFIX
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import Decoded
 from skyhaul_connectors.formats.records.json_exact import BadJson
+from skyhaul_schemas.printable import brief
 
 GROUP_MEMBERS, GROUP_BYTES = 1024, 256 * 1024**2
 """What a group may hold before its images go on without what may still come: names with many dots put a
@@ -78,7 +78,7 @@ class TarImages:
                 row = image_row(body, member.name, self._rules, self._caption, self._more)
                 self._buffer.add(row, member.offset, member.size)
             except NoImage as no:
-                self._account.reject(member.offset, member.size, f"{printable(member.name)}: {no}", body)
+                self._account.reject(member.offset, member.size, f"{brief(member.name)}: {no}", body)
             if self._buffer.full:
                 yield self._buffer.step()
 
@@ -93,10 +93,10 @@ class TarImages:
                 elif suffix == chosen:
                     self._caption = self._side_cars.text(body).strip()
             except (BadText, BadJson) as error:
-                self._account.reject(member.offset, member.size, f"{printable(member.name)}: {error}", body)
+                self._account.reject(member.offset, member.size, f"{brief(member.name)}: {error}", body)
 
     def _drift(self, member: Member, body: bytes, why: str) -> None:
-        self._account.drift(member.offset, member.size, f"{printable(member.name)}: {why}", body)
+        self._account.drift(member.offset, member.size, f"{brief(member.name)}: {why}", body)
 
 
 def parted(name: str) -> tuple[str, str]:

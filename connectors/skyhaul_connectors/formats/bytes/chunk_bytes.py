@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import AccessRefused, ObjectMissing, SourceChanged
 from skyhaul_schemas.plan import Chunk, PinnedObject
+from skyhaul_schemas.printable import brief
 from skyhaul_schemas.storage_errors import storage_error
 
 
@@ -64,11 +64,9 @@ class FileChunkBytes:
             try:
                 part = os.pread(file, length, offset)
             except OSError as error:
-                raise storage_error(error, f"{printable(self._path)}: cannot be read at {offset}") from error
+                raise storage_error(error, f"{brief(self._path)}: cannot be read at {offset}") from error
             if not part:
-                raise SourceChanged(
-                    f"{printable(self._path)}: ends at {offset}, was planned with {size} bytes"
-                )
+                raise SourceChanged(f"{brief(self._path)}: ends at {offset}, was planned with {size} bytes")
             parts.append(part)
             offset += len(part)
             length -= len(part)
@@ -80,11 +78,11 @@ class FileChunkBytes:
         now = os.fstat(self._open())
         if now.st_size != obj.size:
             raise SourceChanged(
-                f"{printable(self._path)}: has {now.st_size} bytes, was planned with {obj.size}; plan again"
+                f"{brief(self._path)}: has {now.st_size} bytes, was planned with {obj.size}; plan again"
             )
         kind, _, pinned = obj.version.partition(":")
         if kind == "mtime" and str(now.st_mtime_ns) != pinned:
-            raise SourceChanged(f"{printable(self._path)}: was modified since it was planned; plan again")
+            raise SourceChanged(f"{brief(self._path)}: was modified since it was planned; plan again")
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -110,11 +108,11 @@ class FileChunkBytes:
             try:
                 self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                raise ObjectMissing(f"{printable(self._path)}: is gone since it was planned") from None
+                raise ObjectMissing(f"{brief(self._path)}: is gone since it was planned") from None
             except PermissionError:
-                raise AccessRefused(f"{printable(self._path)}: permission denied") from None
+                raise AccessRefused(f"{brief(self._path)}: permission denied") from None
             except OSError as error:
-                raise storage_error(error, f"{printable(self._path)}: cannot be opened") from error
+                raise storage_error(error, f"{brief(self._path)}: cannot be opened") from error
             self.check()
         return self._file
 
@@ -124,10 +122,10 @@ class FileChunkBytes:
         try:
             more = os.pread(self._open(), 1, size)
         except OSError as error:
-            raise storage_error(error, f"{printable(self._path)}: cannot be read at {size}") from error
+            raise storage_error(error, f"{brief(self._path)}: cannot be read at {size}") from error
         if more:
             raise SourceChanged(
-                f"{printable(self._path)}: states {size} bytes and has more; haul a copy, or leave it out"
+                f"{brief(self._path)}: states {size} bytes and has more; haul a copy, or leave it out"
             )
 
     def _check_replaced(self) -> None:
@@ -135,8 +133,6 @@ class FileChunkBytes:
         try:
             named, opened = os.stat(self._path), os.fstat(self._open())
         except OSError:
-            raise SourceChanged(
-                f"{printable(self._path)}: is gone since it was planned; plan again"
-            ) from None
+            raise SourceChanged(f"{brief(self._path)}: is gone since it was planned; plan again") from None
         if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
-            raise SourceChanged(f"{printable(self._path)}: was replaced while it was read; plan again")
+            raise SourceChanged(f"{brief(self._path)}: was replaced while it was read; plan again")

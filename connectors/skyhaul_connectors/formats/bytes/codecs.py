@@ -19,8 +19,8 @@ from typing import Any
 import lz4.frame  # type: ignore[import-untyped]  # ships no types
 from zlib_ng import zlib_ng
 
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.bytes.zstd_frames import ZstdFrames
-from skyhaul_connectors.formats.options import StreamOptions
 
 
 class CorruptInput(Exception):

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from skyhaul_connectors.formats.bytes.codecs import CODECS, Codec, CorruptInput, RefusedInput, by_magic
 from skyhaul_connectors.formats.bytes.stream import Broken, Stream
-from skyhaul_connectors.formats.options import StreamOptions
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.plan import PinnedObject
 

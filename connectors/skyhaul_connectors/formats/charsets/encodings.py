@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from skyhaul_connectors.formats.charsets import whatwg
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import brief, printable
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -118,7 +118,7 @@ def encoding_named(name: str) -> Encoding:
     found = labelled(name)
     if found is not None and found != whatwg.UNREADABLE:
         return _encoding(found)
-    shown = f"decode option 'encoding': {printable(name)!r}"
+    shown = f"decode option 'encoding': {brief(name)!r}"
     if found is not None:
         raise UsageError(
             f"{shown} is not read (the Encoding Standard replaces it); convert the objects to UTF-8"
@@ -198,7 +198,7 @@ def _decode(raw: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         raise BadText(f"invalid {name} at byte {error.start} of the record") from None
     except UnicodeError as error:
-        raise BadText(f"invalid {name}: {printable(str(error))}") from None
+        raise BadText(f"invalid {name}: {brief(str(error))}") from None
     if "\0" in text:
         raise BadText(f"a NUL character at character {text.index(chr(0))} of the record")
     return text

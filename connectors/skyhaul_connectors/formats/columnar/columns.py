@@ -28,10 +28,10 @@ from skyhaul_connectors.formats.columnar.plain_columns import plain
 from skyhaul_connectors.formats.columnar.text_columns import json_value, writable
 from skyhaul_connectors.formats.columnar.values import converted, is_binary
 from skyhaul_connectors.formats.decoder import Account
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.records.fields import FieldMap, kind_of, parts_of
 from skyhaul_connectors.formats.records.json_columns import Mask, Unwritable, member
 from skyhaul_connectors.formats.records.json_exact import canonical
+from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import RAW_CAP
 
 _OTHER = "a column of another type"
@@ -95,7 +95,7 @@ class TableColumns:
             return pa.repeat(pa.scalar(self._fields.of_object[column], kind), rows)
         values = self._values(column, table)
         required = name in self._fields.required
-        shown = printable(column)
+        shown = brief(column)
         if values is None:
             if required:
                 _mark(reasons, range(rows), f"{name}: column {shown!r} {why_missing(column, table)}")
@@ -165,11 +165,11 @@ class TableColumns:
     ) -> tuple[pa.Array, pa.Array]:
         measured = self._fields.melt[column]
         if column not in table:
-            _mark(reasons, range(rows), f"melt: column {printable(column)!r} is missing")
+            _mark(reasons, range(rows), f"melt: column {brief(column)!r} is missing")
             return pa.nulls(rows, pa.float64()), pa.nulls(rows, pa.string())
         values, problems = converted(table[column], "value", pa.float64(), self._fields)
         if problems:
-            said = f"{measured.quantity}: column {printable(column)!r} holds"
+            said = f"{measured.quantity}: column {brief(column)!r} holds"
             values = self._unfit("value", table[column].type, values, problems, said, reasons)
         flags = table.get(measured.quality or "")
         return values, pa.nulls(rows, pa.string()) if flags is None else _as_text(flags)

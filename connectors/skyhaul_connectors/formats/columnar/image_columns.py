@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyhaul_connectors.formats.media.image_facts import ImageRules, NoImage, image_facts
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.records.fields import FieldMap, parts_of
 from skyhaul_connectors.formats.records.json_exact import canonical, loads
 from skyhaul_connectors.formats.records.same_names import Place
+from skyhaul_schemas.printable import printable
 
 _BYTES, _PATH = "bytes", "path"
 _MEASURED = ("format", "width", "height")

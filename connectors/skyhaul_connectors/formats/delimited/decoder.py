@@ -27,6 +27,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from skyhaul_connectors.formats.bytes.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.bytes.lines import Rest, lines_of_chunk, lines_of_stream
 from skyhaul_connectors.formats.bytes.stream import PeekedStream, PlainStream, Stream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.charsets import whatwg
 from skyhaul_connectors.formats.charsets.encodings import Encoding, encoding_named, encoding_of, marked_or
 from skyhaul_connectors.formats.charsets.not_text import not_text
@@ -47,7 +48,6 @@ from skyhaul_connectors.formats.delimited.rows import (
     lines_in,
     records_of,
 )
-from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import VERSION, Drift, FieldMap
 from skyhaul_connectors.formats.records.melt import MeltOptions

@@ -18,9 +18,9 @@ from itertools import chain, islice
 from skyhaul_connectors.formats.bytes.lines import Rest
 from skyhaul_connectors.formats.decoder import Account
 from skyhaul_connectors.formats.delimited.rows import Cells, Dialect, Line, records_of
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.records.fields import parts_of
 from skyhaul_connectors.formats.records.same_names import repeated, told_apart
+from skyhaul_schemas.printable import brief
 
 Lines = Iterator[Line | Rest]
 
@@ -114,7 +114,7 @@ class HeaderReader:
         taken = {parts_of(column)[0] for column in self._rules.wanted}
         for twice in repeated(names):
             if not twice or twice in taken:
-                return f"column {printable(twice)!r} is there twice (name them by `columns`)"
+                return f"column {brief(twice)!r} is there twice (name them by `columns`)"
         return None
 
     def _skip(self, count: int) -> bool:

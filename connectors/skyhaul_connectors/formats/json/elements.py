@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from skyhaul_connectors.formats.bytes.stream import PIECE, Broken, Stream
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.records.json_exact import BOM, BadJson, loads
+from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import RAW_CAP
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -179,7 +179,7 @@ def _of_member(scanner: _Scanner, member: str) -> Iterator[Element]:
         if key != member:
             more = _skip_value(scanner)
         elif found:
-            raise _Unsound(f"member {printable(member)!r} is there twice")
+            raise _Unsound(f"member {brief(member)!r} is there twice")
         else:
             found = True
             yield from _elements(scanner)
@@ -192,7 +192,7 @@ def _of_member(scanner: _Scanner, member: str) -> Iterator[Element]:
 
 
 def _missing(member: str) -> _NoMember:
-    return _NoMember(f"no JSON object with a member {printable(member)!r}")
+    return _NoMember(f"no JSON object with a member {brief(member)!r}")
 
 
 def _next_key(scanner: _Scanner, *, may_end: bool) -> str | None:

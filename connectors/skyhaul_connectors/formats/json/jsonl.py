@@ -22,9 +22,9 @@ from pydantic import Field
 
 from skyhaul_connectors.formats.bytes.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.bytes.lines import LongLine, Rest, Window, lines_of_chunk, lines_of_stream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.decoder import Account, WholeObject, even_cuts, rows, with_surroundings
 from skyhaul_connectors.formats.json.reader import LineReader
-from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import VERSION, FieldMap
 from skyhaul_connectors.formats.records.melt import MeltOptions

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Protocol, runtime_checkable
 
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import brief
 
 LINE_CAP = 1024 * 1024
 """Bytes of one line."""
@@ -42,7 +42,7 @@ class Captions:
     where: path or URL of the list, which is read at once. Raises UsageError that names a line."""
 
     def __init__(self, where: str) -> None:
-        self.where = printable(where)
+        self.where = brief(where)
         self._lock = threading.Lock()
         self._rows = sqlite3.connect("", check_same_thread=False)
         self._rows.execute(
@@ -136,4 +136,4 @@ class Captions:
         except UnicodeEncodeError:
             raise UsageError(f"{place}: a lone surrogate") from None
         if cursor.rowcount != 1:
-            raise UsageError(f"{place}: {printable(path)!r} is there twice")
+            raise UsageError(f"{place}: {brief(path)!r} is there twice")

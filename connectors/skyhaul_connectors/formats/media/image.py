@@ -26,6 +26,7 @@ from pydantic import Field
 
 from skyhaul_connectors.formats.bytes.compression import open_stream
 from skyhaul_connectors.formats.bytes.stream import PlainStream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.bytes.whole_body import read_whole
 from skyhaul_connectors.formats.charsets.encodings import BadText
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
@@ -48,7 +49,6 @@ from skyhaul_connectors.formats.media.sidecars import (
     is_side_car,
     parted,
 )
-from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.json_exact import BadJson, canonical
 from skyhaul_schemas.errors import UsageError

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.records.json_exact import integer_text
 from skyhaul_connectors.formats.records.json_quick import canonical
@@ -36,6 +35,7 @@ from skyhaul_connectors.formats.records.melt import Measured
 from skyhaul_connectors.formats.records.missing import Missing, Sentinel
 from skyhaul_connectors.formats.records.times import TimeOptions, Times
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import brief, printable
 from skyhaul_schemas.records import BODIES
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class FieldMap:
             if found is None or found is _MISSING:
                 if required:
                     state = "null" if column in record else "missing"
-                    raise Drift(f"{name}: column {printable(column)!r} is {state}")
+                    raise Drift(f"{name}: column {brief(column)!r} is {state}")
                 values.append(None)
                 continue
             if convert is _text and type(found) is str:
@@ -159,7 +159,7 @@ class FieldMap:
                 values.append(convert(found))
             except ValueError as drift:
                 if unfit is None or required:
-                    raise Drift(f"{name}: column {printable(column)!r} holds {drift}") from None
+                    raise Drift(f"{name}: column {brief(column)!r} holds {drift}") from None
                 unfit.append((name, kind_of(str(drift))))
                 values.append(None)
         taken = self.taken
@@ -185,7 +185,7 @@ class FieldMap:
         for column, measured in self.melt.items():
             value = record.get(column, _MISSING)
             if value is _MISSING:
-                raise Drift(f"melt: column {printable(column)!r} is missing")
+                raise Drift(f"melt: column {brief(column)!r} is missing")
             quality = None if measured.quality is None else record.get(measured.quality)
             number = flag = None
             for field, given, convert in (("value", value, self.number), ("quality", quality, _identifier)):
@@ -193,7 +193,7 @@ class FieldMap:
                     taken = None if given is None else convert(given)
                 except ValueError as drift:
                     if unfit is None:
-                        said = f"{measured.quantity}: column {printable(column)!r} holds {drift}"
+                        said = f"{measured.quantity}: column {brief(column)!r} holds {drift}"
                         raise Drift(said) from None
                     unfit.append((field, kind_of(str(drift))))
                     continue
@@ -213,11 +213,11 @@ class FieldMap:
         for name, column in settings.fields.items():
             if name not in names:
                 raise UsageError(
-                    f"fields: {printable(name)!r} is no field of schema {settings.schema}"
+                    f"fields: {brief(name)!r} is no field of schema {settings.schema}"
                     f" (allowed: {', '.join(sorted(names))})"
                 )
             if column.startswith("@") and column not in _OF_OBJECT:
-                raise UsageError(f"fields: {printable(column)!r} is none of {', '.join(_OF_OBJECT)}")
+                raise UsageError(f"fields: {brief(column)!r} is none of {', '.join(_OF_OBJECT)}")
         if self.melt and settings.schema != "reading":
             raise UsageError(f"decode option 'melt' is for schema reading, not {settings.schema}")
 

@@ -10,9 +10,9 @@ from typing import Final
 from pydantic import Field, field_validator
 
 from skyhaul_connectors.formats.options import FormatOptions
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.records.iso_time import iso_micros
 from skyhaul_connectors.formats.records.time_pattern import TimePattern
+from skyhaul_schemas.printable import brief, printable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -146,8 +146,8 @@ def zone_of(text: str) -> timezone:
     sign, hours, colon, minutes = text[:1], text[1:3], text[3:4], text[4:]
     digits = hours + minutes
     if sign not in "+-" or colon != ":" or len(digits) != 4 or not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"{printable(text)!r} is no offset; write for example +00:00 or -05:30")
+        raise ValueError(f"{brief(text)!r} is no offset; write for example +00:00 or -05:30")
     offset = timedelta(hours=int(hours), minutes=int(minutes))
     if offset >= timedelta(hours=24) or int(minutes) > 59:
-        raise ValueError(f"{printable(text)!r} is no offset within a day")
+        raise ValueError(f"{brief(text)!r} is no offset within a day")
     return timezone.utc if not offset else timezone(-offset if sign == "-" else offset)  # noqa: UP017

@@ -39,6 +39,7 @@ from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.bytes.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.bytes.lines import Rest
 from skyhaul_connectors.formats.bytes.stream import PlainStream, Stream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.bytes.whole_body import read_whole
 from skyhaul_connectors.formats.charsets import whatwg
 from skyhaul_connectors.formats.charsets.encodings import (
@@ -51,7 +52,7 @@ from skyhaul_connectors.formats.charsets.encodings import (
 )
 from skyhaul_connectors.formats.charsets.guessing import LEAST, VERSION, guess, usual
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, even_cuts, with_surroundings
-from skyhaul_connectors.formats.options import FormatOptions, StreamOptions
+from skyhaul_connectors.formats.options import FormatOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
 from skyhaul_connectors.formats.text.paragraphs import Paragraph, paragraphs_of_chunk, paragraphs_of_stream

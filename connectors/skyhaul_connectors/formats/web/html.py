@@ -18,9 +18,9 @@ from pydantic import Field
 
 from skyhaul_connectors.formats.bytes.compression import open_stream
 from skyhaul_connectors.formats.bytes.stream import PlainStream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.bytes.whole_body import read_whole
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.options import StreamOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
 from skyhaul_connectors.formats.web import html_child, html_text

@@ -24,9 +24,9 @@ from resiliparse.parse.html import HTMLParserException, HTMLTree
 
 from skyhaul_connectors.formats.charsets import whatwg
 from skyhaul_connectors.formats.charsets.encodings import labelled
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.web.html_encoding import encoding_of_page
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import brief
 
 _VERSION = 3
 """Raised whenever a page would give another text, or be refused where it was not."""
@@ -79,7 +79,7 @@ def charset_named(name: str) -> str:
     known = labelled(name)
     if known is None or known == whatwg.UNREADABLE:
         raise UsageError(
-            f"decode option 'encoding': {printable(name)!r} is no encoding of HTML (utf-8, windows-1252, …)"
+            f"decode option 'encoding': {brief(name)!r} is no encoding of HTML (utf-8, windows-1252, …)"
         )
     return known
 

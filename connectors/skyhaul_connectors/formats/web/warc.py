@@ -32,6 +32,7 @@ from pydantic import Field
 from skyhaul_connectors.formats.bytes.byte_reader import ByteReader
 from skyhaul_connectors.formats.bytes.compression import DecompressedStream, open_stream
 from skyhaul_connectors.formats.bytes.stream import Broken, PlainStream, Stream
+from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.charsets.encodings import (
     UTF_8,
     BadText,
@@ -40,8 +41,6 @@ from skyhaul_connectors.formats.charsets.encodings import (
     marked_or,
 )
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
-from skyhaul_connectors.formats.options import StreamOptions
-from skyhaul_connectors.formats.printable import printable
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
 from skyhaul_connectors.formats.records.times import TimeOptions, Times
@@ -53,6 +52,7 @@ from skyhaul_connectors.formats.web.html_text import BadPage
 from skyhaul_connectors.formats.web.http_message import BadMessage, parse_response
 from skyhaul_connectors.formats.web.warc_records import ArchiveRecord, warc_records
 from skyhaul_schemas.job.model import Size
+from skyhaul_schemas.printable import printable
 
 _HTML = ("text/html", "application/xhtml+xml")
 _TIMES = Times(TimeOptions())
