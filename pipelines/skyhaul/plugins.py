@@ -11,6 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skyhaul.shards.transforms import Transform, Transformed, filtered
+    from skyhaul.transforms.declaration import Target, TransformDeclaration, TransformOptions
+    from skyhaul.transforms.expression import Expression
     from skyhaul_connectors.formats.bytes.byte_reader import ByteReader
     from skyhaul_connectors.formats.bytes.compression import is_compressed, open_stream
     from skyhaul_connectors.formats.bytes.lines import (
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
         PlugInRefused,
         SkyhaulError,
         StorageError,
+        TransformFailed,
         UsageError,
     )
     from skyhaul_schemas.job.model import Size
@@ -66,6 +70,9 @@ if TYPE_CHECKING:
 _FORMATS = "skyhaul_connectors.formats."
 
 _MODULES = {
+    "skyhaul.shards.transforms": ("Transform", "Transformed", "filtered"),
+    "skyhaul.transforms.declaration": ("Target", "TransformDeclaration", "TransformOptions"),
+    "skyhaul.transforms.expression": ("Expression",),
     f"{_FORMATS}declaration": ("Format", "Implementation"),
     f"{_FORMATS}options": ("FormatOptions",),
     f"{_FORMATS}protocol": (
@@ -105,6 +112,7 @@ _MODULES = {
         "PlugInRefused",
         "SkyhaulError",
         "StorageError",
+        "TransformFailed",
         "UsageError",
     ),
     "skyhaul_schemas.job.model": ("Size",),
@@ -132,6 +140,7 @@ __all__ = [
     "Decoder",
     "Drift",
     "DriftError",
+    "Expression",
     "FieldMap",
     "Format",
     "FormatOptions",
@@ -155,13 +164,20 @@ __all__ = [
     "StorageError",
     "Stream",
     "StreamOptions",
+    "Target",
     "TimeOptions",
+    "Transform",
+    "TransformDeclaration",
+    "TransformFailed",
+    "TransformOptions",
+    "Transformed",
     "UsageError",
     "WholeObject",
     "Window",
     "brief",
     "decoded_schema",
     "even_cuts",
+    "filtered",
     "is_compressed",
     "lines_of_chunk",
     "lines_of_stream",

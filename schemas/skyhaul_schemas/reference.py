@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from pydantic import BaseModel
 
 from skyhaul_schemas.job.model import AboutSpec
-from skyhaul_schemas.job.transforms import TransformSpec
+from skyhaul_schemas.job.transforms import KEYS
 from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, REJECTS_SCHEMA, shard_schema
 from skyhaul_schemas.units import format_size
 
@@ -87,9 +86,10 @@ def _page() -> Iterator[str]:
     yield from _keys(
         "transforms",
         "A list, at the top of a job and below a source. A rule has one of these keys:",
-        TransformSpec,
+        KEYS,
     )
-    yield from _keys("about", "A mapping at the top of a job, for README.md and croissant.json:", AboutSpec)
+    about = {name: info.description or "" for name, info in AboutSpec.model_fields.items()}
+    yield from _keys("about", "A mapping at the top of a job, for README.md and croissant.json:", about)
 
 
 def _section(title: str, meaning: str, schema: pa.Schema, scope: str) -> Iterator[str]:
@@ -112,15 +112,15 @@ def _row(field: pa.Field, path: str, scope: str) -> str:
     return f"| `{path}` | {kind} | {'' if field.nullable else 'required'} | {meaning} |"
 
 
-def _keys(title: str, meaning: str, model: type[BaseModel]) -> Iterator[str]:
+def _keys(title: str, meaning: str, keys: Mapping[str, str]) -> Iterator[str]:
     yield ""
     yield f"## {title}"
     yield meaning
     yield ""
     yield "| key | meaning |"
     yield "| --- | --- |"
-    for name, info in model.model_fields.items():
-        yield f"| `{name}` | {info.description} |"
+    for name, description in keys.items():
+        yield f"| `{name}` | {description} |"
 
 
 if __name__ == "__main__":

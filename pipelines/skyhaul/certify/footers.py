@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from skyhaul.certify.page_headers import without_checksum
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul_schemas.job.model import FILE_LIMIT, ROW_GROUP_LIMIT
+from skyhaul_schemas.job.shards import FILE_LIMIT, ROW_GROUP_LIMIT
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, WithJsonSchema
 
 from skyhaul_schemas.units import (
     NotAllowed,
@@ -30,6 +30,13 @@ NAMES = "1 to 64 letters, digits, '.', '_' and '-', with a letter or digit first
 SPLIT_NAMES = "1 to 32 lower-case letters, digits and '_', with a letter first"
 CEILINGS = "a share such as 5% or 0.05, a whole number of records, or {share: 5%, count: 1000}"
 OUTAGES = "START+LENGTH, such as 20s+5s (from the start of the haul), or a list of the two"
+
+
+class JobPart(BaseModel):
+    """Base of what a mapping in a job file is read into; unknown keys are refused."""
+
+    # Inputs may be secrets: pydantic's own messages must not show them.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _number(kind: str, examples: list[str]) -> WithJsonSchema:
@@ -151,7 +158,7 @@ class Ceiling:
     share: float | None = None
     count: int | None = None
 
-    def as_json(self) -> dict[str, float | int]:
+    def to_json(self) -> dict[str, float | int]:
         found = {"share": self.share, "count": self.count}
         return {key: value for key, value in found.items() if value is not None}
 
