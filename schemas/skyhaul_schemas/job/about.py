@@ -17,16 +17,35 @@ class AboutSpec(JobPart):
     """What the dataset's card and its Croissant description say of it. No part of the plan: it may change
     at any time, and the next `run` writes it anew."""
 
-    title: Text | None = Field(default=None, description="The dataset's title. Default: the job's name.")
-    description: Text | None = Field(default=None, description="What is in it, for people.")
-    licence: Text | None = Field(
-        default=None, description="An SPDX identifier (`CC-BY-4.0`) or the URL of the licence's text."
+    title: Text | None = Field(
+        examples=["Buoys of the north"],
+        default=None,
+        description="The dataset's title. Default: the job's name.",
     )
-    homepage: Text | None = Field(default=None, description="The URL of the dataset's page.")
-    creator: Text | None = Field(default=None, description="Who made it: a person or an organisation.")
-    published: Text | None = Field(default=None, description="When it was published: `2026-11-22`.")
-    citation: Text | None = Field(default=None, description="How it is cited.")
+    description: Text | None = Field(
+        examples=["What forty buoys measured in 2026."],
+        default=None,
+        description="What is in it, for people.",
+    )
+    licence: Text | None = Field(
+        examples=["CC-BY-4.0"],
+        default=None,
+        description="An SPDX identifier (`CC-BY-4.0`) or the URL of the licence's text.",
+    )
+    homepage: Text | None = Field(
+        examples=["https://station.example"], default=None, description="The URL of the dataset's page."
+    )
+    creator: Text | None = Field(
+        examples=["The station"], default=None, description="Who made it: a person or an organisation."
+    )
+    published: Text | None = Field(
+        examples=["2026-11-22"], default=None, description="When it was published: `2026-11-22`."
+    )
+    citation: Text | None = Field(
+        examples=["The station (2026). Buoys of the north."], default=None, description="How it is cited."
+    )
     opt_out: Text | None = Field(
+        examples=["mail@station.example"],
         default=None,
         description="How people have their data taken out: a URL, an address, or what they have to do.",
     )

@@ -66,29 +66,55 @@ class Job(JobPart):
 
     version: Annotated[
         Literal[1], BeforeValidator(between(1, 1)), WithJsonSchema({"const": 1, "type": "integer"})
-    ] = Field(description="The job file's version: 1.")
-    name: Name = Field(description="The job's name, for reports.")
-    dataset: Text = Field(repr=False, description="The output folder: a path or an fsspec URL.")
-    spool: Text = Field(default=".skyhaul/spool", description="A folder on local disk for what is under way.")
-    spool_limit: Size = Field(default=16 * 1024**3, description="Bytes that the spool may hold.")
-    seed: Seed = Field(default=0, description="Seeds the dealing of chunks to shards and the splits.")
-    schema_: SchemaName = Field(
-        default="document", alias="schema", description="The dataset's record schema: one for all sources."
+    ] = Field(examples=[1], description="The job file's version: 1.")
+    name: Name = Field(examples=["stdlib-over-leo"], description="The job's name, for reports.")
+    dataset: Text = Field(
+        examples=["out/stdlib"], repr=False, description="The output folder: a path or an fsspec URL."
     )
-    sources: dict[Name, SourceSpec] = Field(min_length=1, description="Name: source.")
-    links: dict[Name, LinkSpec] = Field(default={}, description="Name: link.")
-    shards: ShardsSpec = Field(default=ShardsSpec(), description="How shards are cut and written.")
+    spool: Text = Field(
+        examples=[".skyhaul/spool"],
+        default=".skyhaul/spool",
+        description="A folder on local disk for what is under way.",
+    )
+    spool_limit: Size = Field(
+        examples=["16GiB"], default=16 * 1024**3, description="Bytes that the spool may hold."
+    )
+    seed: Seed = Field(
+        examples=[7], default=0, description="Seeds the dealing of chunks to shards and the splits."
+    )
+    schema_: SchemaName = Field(
+        examples=["document"],
+        default="document",
+        alias="schema",
+        description="The dataset's record schema: one for all sources.",
+    )
+    sources: dict[Name, SourceSpec] = Field(
+        examples=[{"buoys": {"url": "https://station.example/buoys/*.jsonl"}}],
+        min_length=1,
+        description="Name: source.",
+    )
+    links: dict[Name, LinkSpec] = Field(
+        examples=[{"leo-west": {"preset": "leo"}}], default={}, description="Name: link."
+    )
+    shards: ShardsSpec = Field(
+        examples=[{"target_size": "256MiB"}],
+        default=ShardsSpec(),
+        description="How shards are cut and written.",
+    )
     on_damage: Literal["reject", "fail"] = Field(
+        examples=["fail"],
         default="reject",
         description="Bad records and unreadable rests of objects: keep them as rejects, or fail the shard.",
     )
     on_drift: OnDrift = Field(
+        examples=["reject"],
         default="reject",
         description="Records that do not fit the schema: keep as rejects, fail the shard, or (`null`) keep "
         "them with null in each field whose value does not fit, counted by field and reason; a field that "
         "the schema requires still makes a reject.",
     )
     max_rejects: MaxRejects | None = Field(
+        examples=[{"share": "5%", "count": 1000}],
         default=None,
         description="Records that a shard may reject, damage included: a share of those read (`5%`), a count "
         "(`1000`), or `{share: 5%, count: 1000}`. A shard above it fails (TooManyRejects): on a share from "
@@ -96,22 +122,29 @@ class Job(JobPart):
         "of it fails unfetched. Default: no limit.",
     )
     transforms: list[TransformRule] = Field(
+        examples=[[{"keep": "length(text) >= 200"}]],
         default=[],
         description="Rules between decoding and writing, in their order: what each takes out is counted.",
     )
     about: AboutSpec = Field(
-        default=AboutSpec(), description="Licence, description, opt-out: for the dataset's card."
+        examples=[{"licence": "CC-BY-4.0"}],
+        default=AboutSpec(),
+        description="Licence, description, opt-out: for the dataset's card.",
     )
     patience: Duration = Field(
-        default=600.0, description="How long a silent source is tried before its shards are put off: `10m`."
+        examples=["10m"],
+        default=600.0,
+        description="How long a silent source is tried before its shards are put off: `10m`.",
     )
 
     ledger: Text | None = Field(
+        examples=["links.sqlite"],
         default=None,
         description="The file that counts the bytes of links with a cap or a price, on local disk. Default: "
         "`$XDG_STATE_HOME/skyhaul/links.sqlite` (or below `~/.local/state`), one for all jobs of a user.",
     )
     deadline: Deadline | None = Field(
+        examples=["6h"],
         default=None,
         description="When the haul should be done: a time (`2026-11-23T06:00Z`) or a duration from the start "
         "of each run (`6h`). Links with the role `overflow` are used while it would be missed.",

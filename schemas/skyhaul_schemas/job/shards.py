@@ -20,18 +20,29 @@ _CODEC = re.compile(r"(zstd|snappy|none)(?::([0-9]{1,2}))?")
 class ShardsSpec(JobPart):
     """Sizes, compression and splits. Sizes in bytes."""
 
-    target_size: Size = Field(default=256 * 1024**2, description="Source bytes in a shard.")
+    target_size: Size = Field(
+        examples=["256MiB"], default=256 * 1024**2, description="Source bytes in a shard."
+    )
     chunk_size: Size = Field(
+        examples=["64MiB"],
         default=64 * 1024**2,
         description="Source bytes after which an object is cut, where its format can be cut.",
     )
     row_group_size: Size = Field(
-        default=64 * 1024**2, description="Uncompressed bytes in a row group; at most 100MB."
+        examples=["64MiB"],
+        default=64 * 1024**2,
+        description="Uncompressed bytes in a row group; at most 100MB.",
     )
-    file_size: Size = Field(default=FILE_LIMIT, description="Uncompressed bytes in a file; at most 500MB.")
-    compression: Text = Field(default="zstd:3", description="zstd:1 to zstd:22, snappy or none.")
+    file_size: Size = Field(
+        examples=["500MB"], default=FILE_LIMIT, description="Uncompressed bytes in a file; at most 500MB."
+    )
+    compression: Text = Field(
+        examples=["zstd:3"], default="zstd:3", description="zstd:1 to zstd:22, snappy or none."
+    )
     splits: dict[SplitName, Share] = Field(
-        default={"train": 1.0}, description="Split: its share of the records; the shares add up to 1."
+        examples=[{"train": 0.99, "validation": 0.01}],
+        default={"train": 1.0},
+        description="Split: its share of the records; the shares add up to 1.",
     )
 
     @field_validator("target_size", "chunk_size", "row_group_size", "file_size")

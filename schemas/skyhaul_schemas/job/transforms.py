@@ -13,13 +13,22 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 from pydantic_core import InitErrorDetails
 
-from skyhaul_schemas.job.fieldtypes import COUNT_LIMIT, JobPart, Name, Switch, Text, between, whole_schema
+from skyhaul_schemas.job.fieldtypes import (
+    COUNT_LIMIT,
+    JobPart,
+    Kind,
+    Name,
+    Switch,
+    Text,
+    between,
+    whole_schema,
+)
 from skyhaul_schemas.units import NotAllowed
 
 EXPRESSION_CAP = 2000
 """Characters. Chosen, not measured: it bounds what compiling a job file may cost."""
 
-Length = Annotated[int, BeforeValidator(between(0, COUNT_LIMIT - 1)), whole_schema(0)]
+Length = Annotated[int, BeforeValidator(between(0, COUNT_LIMIT - 1)), whole_schema(0), Kind("a whole number")]
 
 
 class TransformSpec(JobPart):
@@ -29,7 +38,9 @@ class TransformSpec(JobPart):
     """The key that says what the rule does; each rule has its own field of that name."""
 
     name: Name | None = Field(
-        default=None, description="What the records it takes out are counted under. Default: the rule itself."
+        examples=["too-short"],
+        default=None,
+        description="What the records it takes out are counted under. Default: the rule itself.",
     )
 
     @property
@@ -49,6 +60,7 @@ class TransformSpec(JobPart):
 
 class _OfColumn(TransformSpec):
     column: Text | None = Field(
+        examples=["text"],
         default=None,
         description="The column of min_length, max_length, normalise and identify_language. Default: text in "
         "documents, caption in images.",
@@ -60,6 +72,7 @@ class Keep(TransformSpec):
 
     kind = "keep"
     keep: Text = Field(
+        examples=["length(text) >= 200 and language == 'en'"],
         max_length=EXPRESSION_CAP,
         description="An expression over columns, such as `length(text) >= 200 and language == 'en'`: records "
         "for which it is true stay. It knows and, or, not, comparisons (of times with text such as "
@@ -74,21 +87,27 @@ class Drop(TransformSpec):
     """Records for which an expression is true go."""
 
     kind = "drop"
-    drop: Text = Field(max_length=EXPRESSION_CAP, description="As `keep`: records for which it is true go.")
+    drop: Text = Field(
+        examples=["contains(text, 'lorem ipsum')"],
+        max_length=EXPRESSION_CAP,
+        description="As `keep`: records for which it is true go.",
+    )
 
 
 class MinLength(_OfColumn):
     """Shorter records go."""
 
     kind = "min_length"
-    min_length: Length = Field(description="Fewest characters of the column (bytes, if it is binary).")
+    min_length: Length = Field(
+        examples=[200], description="Fewest characters of the column (bytes, if it is binary)."
+    )
 
 
 class MaxLength(_OfColumn):
     """Longer records go."""
 
     kind = "max_length"
-    max_length: Length = Field(description="Most of them.")
+    max_length: Length = Field(examples=[100000], description="Most of them.")
 
 
 class Normalise(_OfColumn):
@@ -96,7 +115,7 @@ class Normalise(_OfColumn):
 
     kind = "normalise"
     normalise: Literal["NFC", "NFD", "NFKC", "NFKD"] = Field(
-        description="Unicode normalisation of the column."
+        examples=["NFC"], description="Unicode normalisation of the column."
     )
 
 
@@ -105,6 +124,7 @@ class IdentifyLanguage(_OfColumn):
 
     kind = "identify_language"
     identify_language: Switch = Field(
+        examples=[True],
         description="true: where `language` is not stated, identify it from the column (py3langid; needs "
         "skyhaul[language]); `und` where that is not sure.",
     )
@@ -115,7 +135,8 @@ class Deduplicate(TransformSpec):
 
     kind = "deduplicate"
     deduplicate: Text = Field(
-        description="A column: of records of a shard with equal values in it, the first one stays."
+        examples=["text"],
+        description="A column: of records of a shard with equal values in it, the first one stays.",
     )
 
 
