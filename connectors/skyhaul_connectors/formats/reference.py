@@ -34,6 +34,8 @@ sources:
     format: csv
     decode: {delimiter: whitespace, comment: "#", missing: [MM, "-9999"]}
 ```
+
+Installed packages add others ([plugins.md](plugins.md)); `skyhaul formats` lists all that are there.
 """
 
 

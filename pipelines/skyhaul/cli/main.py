@@ -16,7 +16,7 @@ from skyhaul_connectors.sources.local.open_files import raise_limit
 
 COMMANDS = (
     "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",
-    "spool", "presets", "schema", "completion",
+    "spool", "presets", "formats", "schema", "completion",
 )  # fmt: skip
 MODULES = {name: f"skyhaul.cli.{name}" for name in COMMANDS}
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skyhaul.report.formats import formats_json
 from skyhaul.report.left_out import left_out_json, unchecked_json
 from skyhaul.report.output import Output
 from skyhaul.report.stdio import say
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from skyhaul.report.spools import SpoolReport
     from skyhaul.report.summary import RunSummary
     from skyhaul.verification.report import VerifyReport
+    from skyhaul_connectors.formats.registry import Listed
     from skyhaul_connectors.links.profile.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
     from skyhaul_schemas.plan import PlanHeader
@@ -68,6 +70,9 @@ class JsonOutput(Output):
 
     def spools(self, report: SpoolReport) -> None:
         _print(report.as_json())
+
+    def formats(self, listed: Sequence[Listed]) -> None:
+        _print(formats_json(listed))
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         _print({name: _finite(dataclasses.asdict(profile)) for name, profile in presets.items()})

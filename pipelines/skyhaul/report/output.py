@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skyhaul.report.spools import SpoolReport
     from skyhaul.report.summary import RunSummary
     from skyhaul.verification.report import VerifyReport
+    from skyhaul_connectors.formats.registry import Listed
     from skyhaul_connectors.links.profile.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
     from skyhaul_schemas.plan import PlanHeader
@@ -60,6 +61,9 @@ class Output(ABC):
 
     @abstractmethod
     def spools(self, report: SpoolReport) -> None: ...
+
+    @abstractmethod
+    def formats(self, listed: Sequence[Listed]) -> None: ...
 
     @abstractmethod
     def presets(self, presets: Mapping[str, LinkProfile]) -> None: ...

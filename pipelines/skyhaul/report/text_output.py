@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from skyhaul.report import stdio
+from skyhaul.report.formats import format_lines
 from skyhaul.report.left_out import left_out_lines, unchecked_lines
 from skyhaul.report.output import Output
 from skyhaul.report.table import columns, labelled, nulled_row, plural, truncated_row
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from skyhaul.report.spools import SpoolReport
     from skyhaul.report.summary import RunSummary
     from skyhaul.verification.report import VerifyReport
+    from skyhaul_connectors.formats.registry import Listed
     from skyhaul_connectors.links.profile.profile import LinkProfile
     from skyhaul_schemas.commit import FailureRecord
     from skyhaul_schemas.plan import PlanHeader
@@ -219,6 +221,10 @@ class TextOutput(Output):
             say(row)
         if any(line.state == "stale" for line in report.lines):
             say(f"next: skyhaul spool --clean {shlex.quote(report.target)}")
+
+    def formats(self, listed: Sequence[Listed]) -> None:
+        for line in format_lines(listed):
+            say(line)
 
     def presets(self, presets: Mapping[str, LinkProfile]) -> None:
         head = ("preset", "rtt", "down", "up", "loss down", "loss up")

@@ -76,7 +76,9 @@ class TarImages:
         for member, body in images:
             try:
                 row = image_row(body, member.name, self._rules, self._caption, self._more)
-                self._buffer.add(row, member.offset, member.size)
+                # A caption may be much longer than its image.
+                held = sum(len(value) for value in row if isinstance(value, str | bytes))
+                self._buffer.add(row, member.offset, member.size, held)
             except NoImage as no:
                 self._account.reject(member.offset, member.size, f"{brief(member.name)}: {no}", body)
             if self._buffer.full:

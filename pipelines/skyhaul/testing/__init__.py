@@ -1,0 +1,15 @@
+"""Conformance suites for what plug-ins add; ours pass the same ones.
+
+`skyhaul.testing.formats` tests a format. Each suite is a class of plain pytest tests that an author
+subclasses; importing it needs no pytest, running it does. docs/plugins.md shows how.
+"""
+
+from __future__ import annotations
+
+import sys
+
+SUITES = ("formats", "sources", "stores")
+"""Modules of this package that hold suites; pytest explains their failed assertions as those of tests."""
+
+if "pytest" in sys.modules:
+    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in SUITES))
