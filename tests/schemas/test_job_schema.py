@@ -65,7 +65,7 @@ GOOD = [
     job("decode: {captions: beside, unit: paragraph}"),
     job("format: html\n    decode: {compression: gzip, max_output: 1GiB}"),
     job("format: parquet\n    via: far", "preset: leo, shared: store, down: 20Mbit/s, cap: 1TB/month"),
-    job("via: [far]", "emulate: \"${TRUE}\", free: [23:00-07:00], rates: {08:00-18:00: 1Mbit/s}, price: 0.25"),
+    job("via: [far]", 'emulate: "${TRUE}", free: [23:00-07:00], rates: {08:00-18:00: 1Mbit/s}, price: 0.25'),
     job(more="transforms: [{keep: length(text) > 5}, {normalise: NFC}]\n"),
     job("transforms: [{min_length: 3, column: text, name: short}, {identify_language: true}]"),
     job("max_rejects: {share: 5%, count: 1000}", more="on_drift: null\nmax_rejects: 10\n"),

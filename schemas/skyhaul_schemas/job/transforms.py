@@ -8,6 +8,8 @@ a rule is for those to say who know the packages (`skyhaul.transforms.registry`)
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
@@ -219,5 +221,6 @@ def _refused(
     return ValidationError.from_exception_data("TransformSpec", details, hide_input=True)
 
 
-_Rule = Keep | Drop | MinLength | MaxLength | Normalise | IdentifyLanguage | Deduplicate
-TransformRule = Annotated[TransformSpec, PlainValidator(parse_transform, json_schema_input_type=_Rule)]
+TransformRule = Annotated[
+    TransformSpec, PlainValidator(parse_transform, json_schema_input_type=reduce(or_, RULES.values()))
+]
