@@ -53,8 +53,9 @@ types: $(VENV)/.ready-dev  ## Check types strictly
 bench: $(VENV)/.ready-dev  ## Run the benchmarks side by side with their peers
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
-docs: $(VENV)/.ready-dev  ## Write docs/cli.md, schemas.md and formats.md anew from the program
+docs: $(VENV)/.ready-dev  ## Write docs/cli.md, job.md, schemas.md and formats.md anew from the program
 	$(BIN)/python -m skyhaul.cli.reference > docs/cli.md
+	$(BIN)/python -m skyhaul.job_reference > docs/job.md
 	$(BIN)/python -m skyhaul_schemas.reference > docs/schemas.md
 	$(BIN)/python -m skyhaul_connectors.formats.reference > docs/formats.md
 

@@ -41,7 +41,9 @@ def test_its_job_is_hauled_and_its_package_stands_in_the_plan(site: Path, tmp_pa
     assert {row["source_id"] for row in rows} == {"sp|P69905|HBA_HUMAN", "sp|P02144|MYG_HUMAN"}
     assert all(row["text"].startswith("M") and row["text"].isalpha() for row in rows)
     plan = pq.read_metadata(tmp_path / "out/globins/_skyhaul/plan/shards.parquet").metadata[b"skyhaul"]
-    assert json.loads(plan)["fingerprint"]["skyhaul.formats:fasta"] == "skyhaul-fasta 0.1.0"
+    fingerprint = json.loads(plan)["fingerprint"]
+    assert fingerprint["skyhaul.formats:fasta"] == "skyhaul-fasta 0.1.0"
+    assert fingerprint["skyhaul.transforms:ungap"] == "skyhaul-fasta 0.1.0"
 
 
 def test_it_is_listed_with_its_package(site: Path) -> None:
@@ -62,4 +64,4 @@ def test_its_own_tests_pass(site: Path, tmp_path: Path) -> None:
         timeout=380,
     )
     assert done.returncode == 0, done.stdout
-    assert "13 passed" in done.stdout
+    assert "18 passed" in done.stdout

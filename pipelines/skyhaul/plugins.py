@@ -11,6 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skyhaul.shards.transform_step import Transform, Transformed, filtered
+    from skyhaul.transforms.declaration import Target, TransformDeclaration, TransformOptions
+    from skyhaul.transforms.expression import Expression
     from skyhaul_connectors.formats.bytes.byte_reader import ByteReader
     from skyhaul_connectors.formats.bytes.compression import is_compressed, open_stream
     from skyhaul_connectors.formats.bytes.lines import (
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
         PlugInRefused,
         SkyhaulError,
         StorageError,
+        TransformFailed,
         UsageError,
     )
     from skyhaul_schemas.job.model import Size
@@ -76,6 +80,9 @@ _FORMATS = "skyhaul_connectors.formats."
 _SOURCES = "skyhaul_connectors.sources."
 
 _MODULES = {
+    "skyhaul.shards.transform_step": ("Transform", "Transformed", "filtered"),
+    "skyhaul.transforms.declaration": ("Target", "TransformDeclaration", "TransformOptions"),
+    "skyhaul.transforms.expression": ("Expression",),
     f"{_FORMATS}declaration": ("Format", "Implementation"),
     f"{_FORMATS}options": ("FormatOptions",),
     f"{_FORMATS}protocol": (
@@ -142,6 +149,7 @@ _MODULES = {
         "PlugInRefused",
         "SkyhaulError",
         "StorageError",
+        "TransformFailed",
         "UsageError",
     ),
     "skyhaul_schemas.job.model": ("Size",),
@@ -172,6 +180,7 @@ __all__ = [
     "Document",
     "Drift",
     "DriftError",
+    "Expression",
     "FieldMap",
     "Format",
     "FormatOptions",
@@ -205,8 +214,14 @@ __all__ = [
     "StorageError",
     "Stream",
     "StreamOptions",
+    "Target",
     "TimeOptions",
     "Timeouts",
+    "Transform",
+    "TransformDeclaration",
+    "TransformFailed",
+    "TransformOptions",
+    "Transformed",
     "UsageError",
     "WholeObject",
     "Window",
@@ -214,6 +229,7 @@ __all__ = [
     "brief",
     "decoded_schema",
     "even_cuts",
+    "filtered",
     "is_compressed",
     "lines_of",
     "lines_of_chunk",

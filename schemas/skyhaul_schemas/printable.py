@@ -27,6 +27,7 @@ def printable(text: str, limit: int | None = None) -> str:
     like another name.
 
     Args:
+        text: To be shown, whoever wrote it.
         limit: Characters of `text` at most; what is cut ends in `…`. Escapes are not counted.
     """
     if limit is not None and len(text) > limit:

@@ -9,10 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pyarrow as pa
-from pydantic import BaseModel
 
-from skyhaul_schemas.job.model import AboutSpec
-from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, REJECTS_SCHEMA, shard_schema
 from skyhaul_schemas.units import format_size
 
@@ -76,6 +73,7 @@ def _page() -> Iterator[str]:
     yield ""
     yield "Made of the program by `make docs`; a test holds it to it. A dataset has one schema, the job's"
     yield "`schema`, in every one of its files. A column that is not `required` may be null."
+    yield "The keys of a job file are in [job.md](job.md)."
     for name, meaning in SCHEMAS.items():
         yield from _section(name, meaning, shard_schema(name), name)
     yield from _section(
@@ -84,12 +82,6 @@ def _page() -> Iterator[str]:
         REJECTS_SCHEMA,
         "rejects",
     )
-    yield from _keys(
-        "transforms",
-        "A list, at the top of a job and below a source. A rule has one of these keys:",
-        TransformSpec,
-    )
-    yield from _keys("about", "A mapping at the top of a job, for README.md and croissant.json:", AboutSpec)
 
 
 def _section(title: str, meaning: str, schema: pa.Schema, scope: str) -> Iterator[str]:
@@ -110,17 +102,6 @@ def _row(field: pa.Field, path: str, scope: str) -> str:
     kind = "struct" if pa.types.is_struct(field.type) else str(field.type).replace("double", "float64")
     meaning = MEANINGS.get(f"{scope}.{path}") or MEANINGS[path]
     return f"| `{path}` | {kind} | {'' if field.nullable else 'required'} | {meaning} |"
-
-
-def _keys(title: str, meaning: str, model: type[BaseModel]) -> Iterator[str]:
-    yield ""
-    yield f"## {title}"
-    yield meaning
-    yield ""
-    yield "| key | meaning |"
-    yield "| --- | --- |"
-    for name, info in model.model_fields.items():
-        yield f"| `{name}` | {info.description} |"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from skyhaul_schemas.digested import canonical_json
+from skyhaul_schemas.canonical_json import canonical_json
 
 FIELD = "digest"
 

@@ -278,8 +278,8 @@ def test_a_bug_with_verbose_shows_the_traceback(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_changes_neither_exit_code_nor_output_on_stderr() -> None:
     """`skyhaul schema | true`, with more output than a pipe holds."""
-    program = "import skyhaul.cli.commands.schema, skyhaul_schemas.job.file as j\n"
-    program += "j.json_schema = lambda: {str(i): i for i in range(200_000)}\n"
+    program = "import skyhaul.cli.commands.schema, skyhaul.job_schema as j\n"
+    program += "j.job_schema = lambda: {str(i): i for i in range(200_000)}\n"
     program += "from skyhaul.cli.main import main; main()"
     with subprocess.Popen(
         [sys.executable, "-c", program, "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

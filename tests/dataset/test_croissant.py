@@ -16,7 +16,8 @@ from skyhaul.dataset.card import card, write_card
 from skyhaul.dataset.survey import survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job.file import digested_part, parse_job
+from skyhaul_schemas.job.digest import digested_part
+from skyhaul_schemas.job.file import parse_job
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib"),

@@ -6,8 +6,9 @@ import pytest
 
 from schemas.job_texts import FULL, changed
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job.digest import digested_part, job_difference
 from skyhaul_schemas.job.fieldtypes import Ceiling
-from skyhaul_schemas.job.file import digested_part, job_difference, parse_job
+from skyhaul_schemas.job.file import parse_job
 
 PATTERNS = {"stdlib": ["**/*.py"]}
 

@@ -25,8 +25,9 @@ from skyhaul.transforms.duplicates import _digests
 from skyhaul.transforms.expression import Expression
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas.errors import TransformFailed, UsageError
-from skyhaul_schemas.job.file import digested_part, parse_job
-from skyhaul_schemas.job.transforms import TransformSpec
+from skyhaul_schemas.job.digest import digested_part
+from skyhaul_schemas.job.file import parse_job
+from skyhaul_schemas.job.transforms import parse_transform
 from skyhaul_schemas.records import shard_schema
 
 SCHEMA = shard_schema("document")
@@ -49,7 +50,7 @@ def rows(texts: Sequence[str], languages: Sequence[str | None] = ()) -> pa.Recor
 
 def taken(batch: pa.RecordBatch, *specs: dict[str, Any]) -> tuple[list[str], dict[str, int]]:
     counts: dict[str, int] = {}
-    rules = build_transforms([TransformSpec(**spec) for spec in specs], "document")
+    rules = build_transforms([parse_transform(spec) for spec in specs], "document")
     left = apply(rules, batch, counts)
     assert left.schema.equals(SCHEMA)
     return left["text"].to_pylist(), counts
@@ -204,9 +205,9 @@ def test_a_language_is_identified_where_none_is_stated() -> None:
     english = "The ship left the harbour at dawn, and nobody on the pier knew where it was bound for."
     german = "Das Schiff verließ den Hafen im Morgengrauen, und niemand wusste, wohin es fahren sollte."
     batch = rows([english, german, english, "1 2 3"], [None, None, "xx", None])
-    (rule,) = build_transforms([TransformSpec(identify_language=True)], "document")
+    (rule,) = build_transforms([parse_transform({"identify_language": True})], "document")
     assert rule(batch).batch["language"].to_pylist() == ["en", "de", "xx", "und"]
-    assert "py3langid" in encoder_fingerprint([], [TransformSpec(identify_language=True)])
+    assert "py3langid" in encoder_fingerprint([], [parse_transform({"identify_language": True})])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -216,7 +217,7 @@ def test_batches_make_no_difference_to_files_or_counts(seed: int, tmp_path: Path
     rng = random.Random(seed)
     texts = [" ".join(rng.choices(["a", "b", "é", "dd"], k=rng.randrange(1, 6))) for _ in range(3000)]
     batch = documents(texts)
-    specs = [TransformSpec(min_length=2), TransformSpec(deduplicate="text")]
+    specs = [parse_transform({"min_length": 2}), parse_transform({"deduplicate": "text"})]
     outcomes = []
     for turn, borders in enumerate([[], [rng.randrange(3000) for _ in range(2500)]]):
         folder = tmp_path / str(turn)
@@ -235,7 +236,7 @@ def test_batches_make_no_difference_to_files_or_counts(seed: int, tmp_path: Path
 def test_a_record_keeps_its_split_whatever_is_filtered(tmp_path: Path) -> None:
     texts = [f"text number {n}" + " long" * (n % 7) for n in range(500)]
     found = []
-    for turn, specs in enumerate([[], [TransformSpec(drop="contains(text, 'long long')")]]):
+    for turn, specs in enumerate([[], [parse_transform({"drop": "contains(text, 'long long')"})]]):
         recipe = MadeRecipe(
             Script({"o": steps([documents(texts)])}), splits={"train": 0.7, "validation": 0.3}
         )
@@ -285,7 +286,7 @@ def test_transforms_are_part_of_the_plan_and_absent_ones_leave_digests_alone() -
     assert both["transforms"] == [{"min_length": 5}]
     assert both["sources"]["texts"]["transforms"] == [{"deduplicate": "text"}]
     assert "transforms" not in both["sources"]["lines"]
-    assert encoder_fingerprint([], [TransformSpec(min_length=1)])["skyhaul.transforms"] == "2"
+    assert encoder_fingerprint([], [parse_transform({"min_length": 1})])["skyhaul.transforms"] == "2"
     assert "skyhaul.transforms" not in encoder_fingerprint([])
 
 

@@ -27,7 +27,7 @@ from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
 from skyhaul.verification.findings import VerifyReport
 from skyhaul_schemas import layout
-from skyhaul_schemas.job.model import FILE_LIMIT, ROW_GROUP_LIMIT
+from skyhaul_schemas.job.shards import FILE_LIMIT, ROW_GROUP_LIMIT
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import shard_schema

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul_schemas.job.model import FILE_LIMIT, ROW_GROUP_LIMIT
+from skyhaul_schemas.job.shards import FILE_LIMIT, ROW_GROUP_LIMIT
 
 
 @dataclass(slots=True)

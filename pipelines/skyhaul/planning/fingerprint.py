@@ -26,10 +26,11 @@ def encoder_fingerprint(
     rules: Iterable[TransformSpec] = (),
     plug_ins: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Encoder or library -> version, of the shard writer, of Arrow, of `decoders` and of the transforms that
-    `rules` declare, by name.
+    """Encoder or library -> version, by name, of all that a shard's bytes depend on.
 
     Args:
+        decoders: Those of the plan's objects.
+        rules: The job's transforms.
         plug_ins: What the packages state whose plug-ins are used (`PlugIn.fingerprint`).
 
     Raises:

@@ -15,12 +15,13 @@ from skyhaul.planning.routes import planning_route
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job, publish, refuse_foreign
 from skyhaul.planning.store.table_writer import new_table
+from skyhaul.transforms import check_transforms
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.spool.folders import probe_spool
 from skyhaul_schemas import layout
-from skyhaul_schemas.digested import digested_part, job_difference
 from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
+from skyhaul_schemas.job.digest import digested_part, job_difference
 from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
@@ -142,6 +143,7 @@ def plan_sources(
         sources: Source -> the open source.
         store: Where the plan goes.
         progress: Called now and then."""
+    check_transforms(loaded)
     refuse_foreign(store)
     # Before sources are listed, which may take hours over a link: whether the dataset's store creates a key
     # once only (docs/adr/0003 rests on it), and whether the spool can be written to.

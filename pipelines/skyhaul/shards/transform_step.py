@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,20 @@ class Transformed:
 class Transform(Protocol):
     def __call__(self, batch: pa.RecordBatch) -> Transformed:
         """The batch of the same schema without the rows that a rule took; the counts must add up."""
+
+
+def filtered(batch: pa.RecordBatch, stay: pa.Array, name: str) -> Transformed:
+    """`batch` where `stay` is true.
+
+    Args:
+        batch: Rows of a shard.
+        stay: A boolean for each row, none of them null.
+        name: What the rows that go are counted under.
+    """
+    left = pc.sum(stay).as_py() or 0
+    if left == batch.num_rows:
+        return Transformed(batch)
+    return Transformed(batch.filter(stay), {name: batch.num_rows - left})
 
 
 def apply(

@@ -1,4 +1,4 @@
-"""Exact duplicates inside a shard: the first record of each value stays.
+"""`deduplicate`: exact duplicates inside a shard: the first record of each value stays.
 
 Values are told apart by the first 128 bits of their sha256: two of a billion different values meet with a
 chance of 1e-21, also where a source is hostile. Memory holds 16 bytes for each record that stays; rows must
@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skyhaul.shards.transform_step import Transformed
-from skyhaul.transforms.rules import filtered
+from skyhaul.shards.transform_step import Transformed, filtered
+from skyhaul.transforms.declaration import Target, TransformDeclaration
+from skyhaul_schemas.job.transforms import Deduplicate
 
 _WIDTH = 16
 Digests = npt.NDArray[np.bytes_]
@@ -77,3 +78,12 @@ def _digests(column: pa.Array) -> Digests:
     sha256 = hashlib.sha256
     joined = b"".join([sha256(view[a:b]).digest()[:_WIDTH] for a, b in pairwise(offsets)])
     return np.frombuffer(joined, dtype=f"S{_WIDTH}")
+
+
+def _build(rule: Deduplicate, target: Target) -> Deduplicated:
+    return Deduplicated(target.name, target.column(rule.deduplicate, text=False))
+
+
+DEDUPLICATE = TransformDeclaration(
+    "deduplicate", "of equal records of a shard the first one stays", Deduplicate, _build
+)

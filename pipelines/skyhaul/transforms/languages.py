@@ -1,4 +1,4 @@
-"""Language identification by py3langid, whose model lies inside its package: nothing is fetched.
+"""`identify_language`: by py3langid, whose model lies inside its package: nothing is fetched.
 
 Its scores are sums of 32-bit floats. A record whose best two languages are equal to the last bits may be
 named otherwise on another kind of processor; `und` below the confidence asked for keeps such records out.
@@ -16,7 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyhaul.shards.transform_step import Transformed
+from skyhaul.transforms.declaration import Target, TransformDeclaration
+from skyhaul.transforms.normalisation import unicode_fingerprint
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job.transforms import IdentifyLanguage
 
 PACKAGE = "py3langid"
 CONFIDENCE = 0.5
@@ -49,7 +52,7 @@ class LanguageIdentified:
 def languages_fingerprint() -> dict[str, str]:
     """What an answer depends on. Raises UsageError where the library is not installed."""
     try:
-        return {PACKAGE: version(PACKAGE), "numpy": np.__version__}
+        return {PACKAGE: version(PACKAGE), "numpy": np.__version__, **unicode_fingerprint()}
     except PackageNotFoundError:
         raise UsageError(
             f"`identify_language` needs {PACKAGE}, which is not installed: pip install 'skyhaul[language]'"
@@ -61,3 +64,20 @@ def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=CONFIDENCE)
+
+
+def _build(rule: IdentifyLanguage, target: Target) -> LanguageIdentified:
+    column = target.column(rule.column)
+    if target.schema.get_field_index("language") < 0:
+        raise UsageError("transform `identify_language`: the schema has no column language")
+    languages_fingerprint()
+    return LanguageIdentified(column)
+
+
+IDENTIFY_LANGUAGE = TransformDeclaration(
+    "identify_language",
+    "the language of a text, where the source states none",
+    IdentifyLanguage,
+    _build,
+    languages_fingerprint,
+)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, WithJsonSchema
 
 from skyhaul_schemas.units import (
     NotAllowed,
@@ -30,6 +30,26 @@ NAMES = "1 to 64 letters, digits, '.', '_' and '-', with a letter or digit first
 SPLIT_NAMES = "1 to 32 lower-case letters, digits and '_', with a letter first"
 CEILINGS = "a share such as 5% or 0.05, a whole number of records, or {share: 5%, count: 1000}"
 OUTAGES = "START+LENGTH, such as 20s+5s (from the start of the haul), or a list of the two"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a value is, for docs/job.md; pydantic passes over it.
+
+    Attributes:
+        name: As people call it: `a size`.
+        unit: In which the code holds it, where it has one: `bytes`.
+    """
+
+    name: str
+    unit: str = ""
+
+
+class JobPart(BaseModel):
+    """Base of what a mapping in a job file is read into; unknown keys are refused."""
+
+    # Inputs may be secrets: pydantic's own messages must not show them.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def _number(kind: str, examples: list[str]) -> WithJsonSchema:
@@ -173,27 +193,43 @@ def _ceiling(value: Any) -> Ceiling:
         raise NotAllowed(value, CEILINGS) from None
 
 
-Size = Annotated[int, BeforeValidator(parse_size), _number("integer", ["64MiB", "1.5GB"])]
-Rate = Annotated[float, BeforeValidator(parse_rate), WithJsonSchema({"type": "string"})]
-Duration = Annotated[float, BeforeValidator(parse_duration), _number("integer", ["45ms", "10m"])]
-Share = Annotated[float, BeforeValidator(parse_share), _number("number", ["0.4%", "0.004"])]
-Seed = Annotated[int, BeforeValidator(between(0, COUNT_LIMIT - 1)), whole_schema(0)]
-Connections = Annotated[int, BeforeValidator(between(1, 1024)), whole_schema(1, 1024)]
-Burst = Annotated[float, BeforeValidator(_burst), _number("number", ["1", "8"])]
-Switch = Annotated[
-    bool, BeforeValidator(_switch), WithJsonSchema({"anyOf": [{"type": "boolean"}, _ENVIRONMENT]})
+Size = Annotated[
+    int, BeforeValidator(parse_size), _number("integer", ["64MiB", "1.5GB"]), Kind("a size", "bytes")
 ]
-Text = Annotated[str, BeforeValidator(_text)]
+Rate = Annotated[
+    float, BeforeValidator(parse_rate), WithJsonSchema({"type": "string"}), Kind("a rate", "bit/s")
+]
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), _number("integer", ["45ms", "10m"]), Kind("a duration", "seconds")
+]
+Share = Annotated[
+    float, BeforeValidator(parse_share), _number("number", ["0.4%", "0.004"]), Kind("a share", "of 1")
+]
+Seed = Annotated[int, BeforeValidator(between(0, COUNT_LIMIT - 1)), whole_schema(0), Kind("a whole number")]
+Connections = Annotated[
+    int, BeforeValidator(between(1, 1024)), whole_schema(1, 1024), Kind("a whole number from 1 to 1024")
+]
+Burst = Annotated[
+    float, BeforeValidator(_burst), _number("number", ["1", "8"]), Kind("a number from 1", "packets")
+]
+Switch = Annotated[
+    bool,
+    BeforeValidator(_switch),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, _ENVIRONMENT]}),
+    Kind("`true` or `false`"),
+]
+Text = Annotated[str, BeforeValidator(_text), Kind("text")]
 Texts = Annotated[
     list[Text],
     BeforeValidator(_one_or_more),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    Kind("text, or a list of it"),
 ]
-Name = Annotated[Text, AfterValidator(_checked_name(_NAME, NAMES))]
-SplitName = Annotated[Text, AfterValidator(_checked_name(_SPLIT, SPLIT_NAMES))]
-Bind = Annotated[str, BeforeValidator(_bind)]
-ProxyUrl = Annotated[str, BeforeValidator(url_of("http", "socks5"))]
-SharedBy = Annotated[str, BeforeValidator(_shared_by)]
+Name = Annotated[Text, AfterValidator(_checked_name(_NAME, NAMES)), Kind("a name")]
+SplitName = Annotated[Text, AfterValidator(_checked_name(_SPLIT, SPLIT_NAMES)), Kind("a name")]
+Bind = Annotated[str, BeforeValidator(_bind), Kind("an address, or a network interface")]
+ProxyUrl = Annotated[str, BeforeValidator(url_of("http", "socks5")), Kind("a URL")]
+SharedBy = Annotated[str, BeforeValidator(_shared_by), Kind("`store`, or a URL of Redis")]
 BaseUrls = Annotated[
     str | dict[str, str],
     PlainValidator(_base_urls),
@@ -205,11 +241,13 @@ BaseUrls = Annotated[
             ]
         }
     ),
+    Kind("a URL, or a mapping of source to URL"),
 ]
 Outage = Annotated[
     tuple[float, float],
     BeforeValidator(_outage),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "minItems": 2, "maxItems": 2}]}),
+    Kind("START+LENGTH", "seconds"),
 ]
 MaxRejects = Annotated[
     Ceiling,
@@ -232,4 +270,5 @@ MaxRejects = Annotated[
             "examples": ["5%", 1000],
         }
     ),
+    Kind("a share, a count, or both"),
 ]

@@ -7,7 +7,7 @@ no plan. `LoadedJob.text` is the file as written, with `${NAME}` in place.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from skyhaul_schemas.digested import digested_part, job_difference
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.literal_secrets import literal_secret
 from skyhaul_schemas.job.model import AboutSpec, Job, LinkSpec, ShardsSpec, SourceSpec
-from skyhaul_schemas.job.transforms import TransformSpec
+from skyhaul_schemas.job.transforms import KEYS
 from skyhaul_schemas.job.yaml import TEXT_CAP, Problem, Tree, Where, read_tree, refuse
 from skyhaul_schemas.printable import describe, printable
 from skyhaul_schemas.reading import read_start
 from skyhaul_schemas.storage_errors import unusable
 from skyhaul_schemas.units import NotAllowed
-
-__all__ = ["LoadedJob", "digested_part", "job_difference", "json_schema", "load_job", "parse_job"]
 
 _KINDS = {
     "string_type": "text",
@@ -43,13 +40,32 @@ _PARTS: dict[str, type[BaseModel]] = {"sources": SourceSpec, "links": LinkSpec}
 
 @dataclass(frozen=True, slots=True)
 class LoadedJob:
-    """A job file, read. text: as written, secrets unresolved. path: where it came from, for messages.
-    secrets: the values that came from the environment, so that they can be kept out of artefacts."""
+    """A job file, read.
+
+    Attributes:
+        job: What it says.
+        text: As written, secrets unresolved.
+        path: Where it came from, for messages.
+        secrets: The values that came from the environment, so that they can be kept out of artefacts.
+        lines: Place of a value (its keys, from the top) -> its line, from 1.
+    """
 
     job: Job = field(repr=False)
     text: str = field(repr=False)
     path: Path
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    lines: Mapping[Where, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def refused(self, problems: Iterable[tuple[Where, object, str]]) -> UsageError:
+        """The error that says of each problem its line and place, what was found and what is allowed; for
+        those who know the names that this model keeps as they are written."""
+        told = []
+        for where, found, allowed in problems:
+            known = where
+            while known and known not in self.lines:
+                known = known[:-1]
+            told.append(Problem(self.lines.get(known, 1), where, describe(found), allowed))
+        return refuse(str(self.path), told)
 
 
 def load_job(path: str | Path, env: Mapping[str, str]) -> LoadedJob:
@@ -92,7 +108,7 @@ def parse_job(text: str, origin: str, env: Mapping[str, str]) -> LoadedJob:
         problems.extend(_problem(tree, details) for details in error.errors(include_url=False))
     if problems or job is None:
         raise refuse(origin, problems)
-    return LoadedJob(job, text, Path(origin), frozenset(_secrets(tree, env)))
+    return LoadedJob(job, text, Path(origin), frozenset(_secrets(tree, env)), tree.lines)
 
 
 def json_schema() -> dict[str, Any]:
@@ -170,8 +186,6 @@ def _line(tree: Tree, where: Where) -> int:
 
 def _model(where: Where) -> type[BaseModel]:
     """The model whose keys stand at the place of `where`."""
-    if len(where) > 2 and where[-3] == "transforms":
-        return TransformSpec
     if len(where) == 3 and where[0] in _PARTS:
         return _PARTS[where[0]]
     if len(where) == 2 and where[0] in ("shards", "about"):
@@ -179,15 +193,19 @@ def _model(where: Where) -> type[BaseModel]:
     return Job
 
 
-def _keys(model: type[BaseModel]) -> dict[str, str]:
+def _keys(where: Where) -> dict[str, str]:
+    """The keys that may stand at the place of `where` -> what they mean."""
+    if len(where) > 2 and where[-3] == "transforms":
+        return KEYS
+    model = _model(where)
     return {info.alias or name: info.description or "" for name, info in model.model_fields.items()}
 
 
 def _nearest(where: Where) -> str:
     """The keys nearest to the unknown one, or all where none is near."""
-    keys = list(_keys(_model(where)))
+    keys = list(_keys(where))
     return ", ".join(difflib.get_close_matches(str(where[-1]), keys, n=3, cutoff=0.6) or sorted(keys))
 
 
 def _meaning(where: Where) -> str:
-    return _keys(_model(where)).get(str(where[-1]), "a value.")
+    return _keys(where).get(str(where[-1]), "a value.")

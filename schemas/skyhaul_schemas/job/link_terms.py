@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from skyhaul_schemas.job.fieldtypes import Kind
 from skyhaul_schemas.units import NotAllowed, exact_size, parse_duration, parse_rate, parse_size
 
 GB = 1000**3
@@ -221,24 +222,37 @@ def due_at(deadline: float | str, started: float) -> float:
 
 _TEXT = {"type": "string"}
 
-CapPerCycle = Annotated[Cap, PlainValidator(parse_cap), WithJsonSchema(_TEXT)]
+CapPerCycle = Annotated[
+    Cap, PlainValidator(parse_cap), WithJsonSchema(_TEXT), Kind("a size a cycle", "bytes")
+]
 PricePerGB = Annotated[
-    Price, PlainValidator(parse_price), WithJsonSchema({"anyOf": [_TEXT, {"type": "number", "minimum": 0}]})
+    Price,
+    PlainValidator(parse_price),
+    WithJsonSchema({"anyOf": [_TEXT, {"type": "number", "minimum": 0}]}),
+    Kind("a price", "for 10^9 bytes"),
 ]
 ManyHours = Annotated[
     tuple[Hours, ...],
     PlainValidator(_many_hours),
     WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
+    Kind("hours, or a list of them"),
 ]
 RatesByHour = Annotated[
     tuple[tuple[Hours, float], ...],
     PlainValidator(_rates),
     WithJsonSchema({"type": "object", "additionalProperties": {"anyOf": [_TEXT, {"const": False}]}}),
+    Kind("a mapping of hours to a rate", "bit/s"),
 ]
 CycleStart = Annotated[
     int | date,
     PlainValidator(_cycle_start),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 31}, _TEXT]}),
+    Kind("a day of the month, or a date"),
 ]
-ZoneName = Annotated[str, PlainValidator(_zone), WithJsonSchema(_TEXT)]
-Deadline = Annotated[float | str, PlainValidator(parse_deadline), WithJsonSchema(_TEXT)]
+ZoneName = Annotated[str, PlainValidator(_zone), WithJsonSchema(_TEXT), Kind("a time zone")]
+Deadline = Annotated[
+    float | str,
+    PlainValidator(parse_deadline),
+    WithJsonSchema(_TEXT),
+    Kind("a time, or a duration", "seconds"),
+]

@@ -14,7 +14,7 @@ from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
 from skyhaul_connectors.links.profile.quantiles import Quantiles
 from skyhaul_connectors.links.profile.trace import load_delay_trace, load_rate_trace
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job.model import LinkSpec
+from skyhaul_schemas.job.model import EmulationSpec
 
 MBIT = 1e6
 
@@ -116,7 +116,7 @@ PRESETS: dict[str, LinkProfile] = {
 }
 
 
-def profile_from(spec: LinkSpec, name: str = "") -> LinkProfile:
+def profile_from(spec: EmulationSpec, name: str = "") -> LinkProfile:
     """The profile that a job file's link asks for: its preset, with every field of `spec` over it.
 
     A field that is given replaces all that the preset says of it: `outages` its random ones too, `loss`
@@ -143,7 +143,7 @@ def profile_from(spec: LinkSpec, name: str = "") -> LinkProfile:
         raise UsageError(f"{where}: {error}") from error
 
 
-def _overrides(spec: LinkSpec, base: LinkProfile) -> dict[str, Any]:
+def _overrides(spec: EmulationSpec, base: LinkProfile) -> dict[str, Any]:
     changes: dict[str, Any] = {
         name: value
         for name in (

@@ -12,6 +12,9 @@ from skyhaul.report.stdio import say
 
 HELP = """Print the JSON Schema of the job file, for editors and checkers.
 
+It knows the formats with their options, presets, transforms and schemes of URLs that there are here, those of
+installed packages included.
+
 With --records: the columns of the datasets themselves, with what they mean.
 
 \b
@@ -32,7 +35,7 @@ def command(records: bool) -> int:
 
         say(reference().rstrip("\n"))
         return 0
-    from skyhaul_schemas.job.file import json_schema
+    from skyhaul.job_schema import job_schema
 
-    say(json.dumps(json_schema(), indent=2))
+    say(json.dumps(job_schema(), indent=2))
     return 0

@@ -23,8 +23,8 @@ from skyhaul.dataset.storage.errors import storage_error
 from skyhaul.dataset.storage.files import NewFile
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
+from skyhaul_schemas.canonical_json import canonical_json
 from skyhaul_schemas.commit import CommitRecord, GroupSums
-from skyhaul_schemas.digested import canonical_json
 from skyhaul_schemas.errors import RecordDamaged, StorageError
 
 SCHEMA = pa.schema(

@@ -23,7 +23,7 @@ from skyhaul_connectors.links.sharing.redis_slots import RedisSlots
 from skyhaul_connectors.links.sharing.sharing import Sharing
 from skyhaul_connectors.links.sharing.slots import SlotSharing
 from skyhaul_schemas.errors import StorageError, UsageError
-from skyhaul_schemas.job.model import Job, LinkSpec
+from skyhaul_schemas.job.model import Job, SharingSpec
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import from_the_start
 from skyhaul_schemas.units import format_size
@@ -43,7 +43,7 @@ def open_links(job: Job, epoch: float, store: DatasetStore) -> dict[str, SharedL
     }
 
 
-def _sharing(name: str, spec: LinkSpec, clock: Clock, store: DatasetStore) -> Sharing | None:
+def _sharing(name: str, spec: SharingSpec, clock: Clock, store: DatasetStore) -> Sharing | None:
     """How this worker comes by its part of the link; None where it has it to itself."""
     if spec.shared is None:
         return None

@@ -31,7 +31,7 @@ from skyhaul_connectors.formats.records.joining import group_of, joining
 from skyhaul_connectors.formats.registry import may_join
 from skyhaul_connectors.sources.left_out import LeftOut, Tally
 from skyhaul_connectors.sources.protocol import LocalSource, Source
-from skyhaul_schemas.digested import canonical_json
+from skyhaul_schemas.canonical_json import canonical_json
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader

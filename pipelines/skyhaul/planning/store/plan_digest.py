@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from skyhaul_schemas.digested import canonical_json
+from skyhaul_schemas.canonical_json import canonical_json
 from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 
 # Made once: `json.dumps` with options makes an encoder for each call, and a plan has millions of lines.

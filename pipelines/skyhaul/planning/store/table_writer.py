@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from skyhaul.dataset.storage.files import NewFile
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.versions import PLAN_FORMAT
-from skyhaul_schemas.digested import canonical_json
+from skyhaul_schemas.canonical_json import canonical_json
 from skyhaul_schemas.plan import Chunk, DroppedChunk, PinnedObject, PlanHeader
 
 ROWS_A_GROUP = 8192

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from skyhaul_schemas.canonical_json import canonical_json
 from skyhaul_schemas.job.model import Job, SourceSpec
 from skyhaul_schemas.printable import FOUND_CAP, printable
 from skyhaul_schemas.units import exact_size
@@ -38,7 +39,7 @@ def digested_part(job: Job, selections: Mapping[str, list[str]]) -> dict[str, An
             "compression": shards.compression,
             "splits": dict(sorted(shards.splits.items())),
         },
-        **({"transforms": [rule.digested() for rule in job.transforms]} if job.transforms else {}),
+        **({"transforms": [rule.to_json() for rule in job.transforms]} if job.transforms else {}),
     }
 
 
@@ -46,13 +47,6 @@ def job_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """What differs between the digested parts `a` of a plan and `b` of a job, one readable line each:
     `shards.target_size: plan has 64 MiB, job says 32 MiB`."""
     return list(_differences(a, b, ""))
-
-
-def canonical_json(value: Any) -> bytes:
-    """One byte string for equal values: sorted keys, no spaces, UTF-8. Raises ValueError on NaN."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode("utf-8", "surrogatepass")
 
 
 def _source(job: Job, spec: SourceSpec, selection: list[str]) -> dict[str, Any]:
@@ -64,7 +58,7 @@ def _source(job: Job, spec: SourceSpec, selection: list[str]) -> dict[str, Any]:
         "decode": json.loads(canonical_json(spec.decode)),
         "checksums": spec.checksums is not None,
         **({"max_rejects": ceiling.to_json()} if ceiling else {}),
-        **({"transforms": [rule.digested() for rule in spec.transforms]} if spec.transforms else {}),
+        **({"transforms": [rule.to_json() for rule in spec.transforms]} if spec.transforms else {}),
     }
 
 

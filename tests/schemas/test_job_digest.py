@@ -7,8 +7,9 @@ import json
 import pytest
 
 from schemas.job_texts import FULL, changed
-from skyhaul_schemas.digested import canonical_json
-from skyhaul_schemas.job.file import digested_part, job_difference, parse_job
+from skyhaul_schemas.canonical_json import canonical_json
+from skyhaul_schemas.job.digest import digested_part, job_difference
+from skyhaul_schemas.job.file import parse_job
 
 PATTERNS = {"stdlib": ["**/*.py"]}
 
