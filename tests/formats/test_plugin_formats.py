@@ -20,7 +20,6 @@ from skyhaul_connectors.formats.registry import (
     check_name,
     decoder_for,
     fingerprint_of,
-    options_schemas,
 )
 from skyhaul_schemas.errors import PlugInRefused, UsageError
 
@@ -148,14 +147,6 @@ def test_members_of_an_archive_are_decoded_by_it_where_the_job_names_it(site: Pa
         assert found.texts == ["ONE", "TWO"]
         decoder = decoder_for("tar", settings(options={"members": {"format": "words"}}), "x.tar")
         assert decoder.fingerprint["skyhaul.formats:words"] == "acme-words 0.3.1"
-
-
-def test_editors_get_the_options_of_every_format(site: Path) -> None:
-    with on_path(site):
-        found = options_schemas()
-    assert list(found) == [*FORMATS, "words"], "one that cannot be loaded has none"
-    assert found["words"]["properties"]["upper"]["type"] == "boolean"
-    assert "max_line" in found["jsonl"]["properties"]
 
 
 def test_every_public_name_is_there_and_nothing_else() -> None:

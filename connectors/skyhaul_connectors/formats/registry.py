@@ -191,16 +191,6 @@ def listed() -> Iterator[Listed]:
             yield Listed(plug_in.name, plug_in, problem=str(error))
 
 
-def options_schemas() -> dict[str, dict[str, Any]]:
-    """Format -> JSON Schema of what `decode:` may say for it, for editors. Imports every format; of a
-    plug-in that is refused there is none."""
-    return {
-        entry.name: options_of(entry.format).model_json_schema()
-        for entry in listed()
-        if entry.format is not None
-    }
-
-
 def implementation(entry: Format) -> Implementation:
     """The options and the decoder of a format. Raises PlugInRefused for a plug-in whose import fails."""
     if FORMATS.get(entry.name) is entry:
