@@ -56,7 +56,16 @@ def test_it_is_listed_with_its_package(site: Path) -> None:
 def test_its_own_tests_pass(site: Path, tmp_path: Path) -> None:
     path = os.pathsep.join([str(site), *sys.path])
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(PLUGIN / "tests")],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--timeout=300",
+            str(PLUGIN / "tests"),
+        ],
         env={**os.environ, "PYTHONPATH": path},
         cwd=tmp_path,
         capture_output=True,
