@@ -39,7 +39,7 @@ FOLDERS = {
     "skyhaul_schemas": ("job",),
     "skyhaul_connectors.links": ("profile", "contract", "sharing", "emulation"),
     "skyhaul_connectors.sources": (
-        "catalogue", "over_link", "local", "memory", "fsspec", "http", "s3",
+        "catalogue", "over_link", "local", "memory", "http", "fsspec", "s3",
     ),
     "skyhaul_connectors.transfer": ("schedule", "spool"),
     "skyhaul_connectors.formats": (
