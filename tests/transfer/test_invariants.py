@@ -147,7 +147,7 @@ def _miscount_what_waits(state: SourceState) -> None:
 
 def _wait_for_what_nobody_wants(state: SourceState) -> None:
     task = state.tasks[0]
-    state.queue.push(PendingRange(FetchTask(9, 9, task.map, task.write), 0, 0, 10))
+    state.queue.push(PendingRange(FetchTask(9, 9, task.map, task.sink), 0, 0, 10))
 
 
 def _miscount_what_is_missing(state: SourceState) -> None:
