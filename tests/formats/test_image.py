@@ -177,8 +177,10 @@ def test_the_collected_captions_belong_to_the_collected_images(shared_data: Path
     assert sum(captions.of(path) is not None for path in files) > 380
 
 
-def test_sizes_are_what_pillow_finds_in_the_collected_images(shared_data: Path) -> None:
-    PIL.MAX_IMAGE_PIXELS = None
+def test_sizes_are_what_pillow_finds_in_the_collected_images(
+    shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PIL, "MAX_IMAGE_PIXELS", None)
     folders = [
         shared_data / "images" / name for name in ("openclipart", "pillow", "scikit-image", "stdlib-getty")
     ]
