@@ -63,6 +63,7 @@ def campaign(seed: int) -> Campaign:
             tried += 1
             found = judge(state)
             if found is not None:
+                print(f"wrong, state {tried}: {found}", flush=True)  # with -s at once: a campaign is long
                 wrong.append(found)
         spent = time.monotonic() - begun
         print(f"{name}: {tried} states, seed {seed}, {spent:.0f} s; {len(wrong)} went wrong")
