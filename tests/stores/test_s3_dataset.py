@@ -86,7 +86,7 @@ def test_a_shard_file_is_published_once_and_other_bytes_are_refused(dataset: str
 
 RACING = """
 import json, sys
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul_schemas.errors import CommitConflict
 url, data = sys.argv[1], sys.argv[2].encode()
 store = open_store(url, writable=True)
@@ -145,7 +145,7 @@ def test_of_processes_that_create_one_key_exactly_one_does(dataset: str, same: b
 
 KILLED_WHILE_PUBLISHING = """
 import sys, hashlib
-from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.dataset.storage.opening import open_store
 store = open_store(sys.argv[1], writable=True)
 path = store.temp_path(".parquet")
 data = bytes(120 << 20)
