@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import cast
 
@@ -26,7 +27,7 @@ def _uncounted(count: int) -> None:
     """For bytes off the connection that nobody adds up."""
 
 
-class HttpConnection(asyncio.BufferedProtocol):
+class HttpConnection(asyncio.BufferedProtocol, ABC):
     """The connection; `AnswerReader` calls its `answer_*` methods.
 
     Attributes:
@@ -60,35 +61,35 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     # What a subclass says
 
+    @abstractmethod
     def ready(self) -> None:
         """The connection is open."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer_head(self, head: AnswerHead) -> bool:
         """As `AnswerSink`. Raises NotHttp for an answer that nobody asked for."""
-        raise NotImplementedError
 
-    def answer_body(self, data: memoryview) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def answer_body(self, data: memoryview) -> None: ...
 
-    def answer_end(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def answer_end(self) -> None: ...
 
+    @abstractmethod
     def not_http(self, error: NotHttp) -> None:
         """What came cannot be read on from here; the connection must be aborted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gone(self, error: Exception | None, *, between: bool) -> None:
         """The far end is gone. `between`: it ended the connection in order, with no answer under way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def due_since(self) -> float | None:
         """The loop's time from which the total limit counts for the answer that is due; None: none is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def late(self, passed: str) -> None:
         """The limit that is `passed`, in words; the connection must be aborted."""
-        raise NotImplementedError
 
     # For subclasses
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from skyhaul_connectors.links.shared_link import SharedLink
@@ -10,7 +11,7 @@ from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, HoldsBac
 from skyhaul_schemas.plan import PinnedObject
 
 
-class SourceWrapper:
+class SourceWrapper(ABC):
     """`inner`, over `link`. Listing and plan-time reads are its own, neither delayed nor counted: they are
     done while a plan is made, before there is a link. A subclass says how channels are connected."""
 
@@ -29,8 +30,9 @@ class SourceWrapper:
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return self._inner.listing(left_out)
 
+    @abstractmethod
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
-        raise NotImplementedError
+        """As `Source`; over the link."""
 
     def holds_back(self) -> bool:
         """As `HoldsBack`: whether something waits for its turn on the link, here or further in."""
