@@ -7,8 +7,8 @@ A package says in its metadata (pyproject.toml) what it adds, and where the decl
 
 To find is to read that metadata; code of a package runs when a job or a plan names what it adds, and that
 package's alone. What a plan uses stands in its fingerprint, as `skyhaul.formats:cif` -> `acme-cif 0.3.1`, so
-that a plan knows which package it misses. What is built in does not: a plan without plug-ins reads no
-metadata at all.
+that a plan knows which package it misses. What is built in does not: a plan without plug-ins imports none.
+Metadata alone is read there, once, where a source has a URL: a package that claims its scheme is refused.
 
 Entry points: https://packaging.python.org/en/latest/specifications/entry-points/
 """
