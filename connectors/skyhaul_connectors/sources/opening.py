@@ -15,7 +15,7 @@ from skyhaul_connectors.sources.catalogue.rooted import SCHEME
 from skyhaul_connectors.sources.catalogue.url_list import FILE_CAP
 from skyhaul_connectors.sources.declaration import Opening, SourceKind
 from skyhaul_connectors.sources.fsspec.scheme import FSSPEC
-from skyhaul_connectors.sources.http.fetch import checksums_of, document
+from skyhaul_connectors.sources.http.job_documents import checksums_of, document
 from skyhaul_connectors.sources.http.options import HttpOptions
 from skyhaul_connectors.sources.http.scheme import HTTP
 from skyhaul_connectors.sources.local.scheme import LOCAL

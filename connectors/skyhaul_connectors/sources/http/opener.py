@@ -1,31 +1,28 @@
-"""Objects behind HTTP servers as a kind of source: below a root, one by one, or by a list."""
+"""What opens a source behind HTTP servers: below a root, one by one, or by a list."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from skyhaul_connectors.sources.catalogue.globs import has_glob
 from skyhaul_connectors.sources.catalogue.url_list import FILE_CAP
-from skyhaul_connectors.sources.declaration import Opening, SourceKind
-from skyhaul_connectors.sources.http.fetch import checksums_of, document, document_url
+from skyhaul_connectors.sources.declaration import Opening
+from skyhaul_connectors.sources.http.job_documents import checksums_of, document, document_url
 from skyhaul_connectors.sources.http.listing.patterns import select
-from skyhaul_connectors.sources.http.options import OPTIONS, HttpOptions, http_options
+from skyhaul_connectors.sources.http.listing.tree_source import HttpTree
+from skyhaul_connectors.sources.http.listing.url_list_source import HttpListed, ListFile, NamedUrls
+from skyhaul_connectors.sources.http.options import HttpOptions, http_options
+from skyhaul_connectors.sources.http.source import HttpCatalogue, HttpSource
 from skyhaul_connectors.sources.local.open_files import affordable
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.sources.url import HttpUrl, parse_url
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import ListedUrls
 
-if TYPE_CHECKING:
-    from skyhaul_connectors.sources.http.source import HttpCatalogue
 
-
-def _open(opening: Opening) -> Source:
-    from skyhaul_connectors.sources.http.source import HttpSource
-
+def open_http(opening: Opening) -> Source:
     name, listed = opening.name, opening.spec.url
     options = replace(http_options(name, opening.spec.options), route=opening.route)
     catalogue = (
@@ -39,9 +36,6 @@ def _open(opening: Opening) -> Source:
 
 
 def _by_urls(opening: Opening, options: HttpOptions, texts: Sequence[str]) -> HttpCatalogue:
-    from skyhaul_connectors.sources.http.listing.tree_source import HttpTree
-    from skyhaul_connectors.sources.http.listing.url_list_source import HttpListed, NamedUrls
-
     name = opening.name
     urls = [_parsed(name, text) for text in texts]
     sums = checksums_of(name, opening.spec, options, opening.timeouts)
@@ -73,8 +67,6 @@ def _by_urls(opening: Opening, options: HttpOptions, texts: Sequence[str]) -> Ht
 
 def _by_list(opening: Opening, options: HttpOptions, listed: ListedUrls) -> HttpCatalogue:
     """Without a root each line has its own URL, wherever it leads; with one its path is below that."""
-    from skyhaul_connectors.sources.http.listing.url_list_source import HttpListed, ListFile
-
     name, timeouts = opening.name, opening.timeouts
     root = None if listed.root is None else _parsed(name, listed.root)
     what = f"source {name}: the list"
@@ -97,7 +89,7 @@ def _by_list(opening: Opening, options: HttpOptions, listed: ListedUrls) -> Http
     )
 
 
-def _selection(name: str, texts: Sequence[str]) -> list[str]:
+def selection_of_urls(name: str, texts: Sequence[str]) -> list[str]:
     urls = [_parsed(name, text) for text in texts]
     if _share_root(urls):
         return list(select(name, urls).shown)
@@ -120,14 +112,3 @@ def _parsed(name: str, text: str) -> HttpUrl:
 def _share_root(urls: Sequence[HttpUrl]) -> bool:
     first = urls[0]
     return all(u.origin == first.origin and u.userinfo == first.userinfo and not u.has_query for u in urls)
-
-
-HTTP = SourceKind(
-    schemes=("http", "https"),
-    about="objects behind HTTP servers: named, listed by index pages, or by a list",
-    open=_open,
-    selection=_selection,
-    options=OPTIONS,
-    mixes=True,
-    takes_lists=True,
-)
