@@ -1,0 +1,83 @@
+"""Documents of the job (lists, checksums), behind a server or on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import IO
+
+from skyhaul_connectors.sources.catalogue.checksums import LINE_CAP, Checksums, LoadChecksums
+from skyhaul_connectors.sources.catalogue.documents import Document, lines_of, opened
+from skyhaul_connectors.sources.catalogue.rooted import SCHEME
+from skyhaul_connectors.sources.http.options import HttpOptions
+from skyhaul_connectors.sources.timeouts import Timeouts
+from skyhaul_connectors.sources.url import HttpUrl, parse_url
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job.model import ListedUrls, SourceSpec
+
+SUMS_CAP = 4 * 1024**3
+"""Bytes of a checksums file that is fetched: some 40 million objects. Chosen, not measured."""
+
+
+def document_url(what: str, where: str) -> HttpUrl | None:
+    """Where a document is, as the job says it; None for a local path. Raises UsageError for what is neither.
+    `what` names it in messages."""
+    if SCHEME.match(where) is None:
+        return None
+    try:
+        return parse_url(where)
+    except ValueError as error:
+        raise UsageError(f"{what}: {error}; write a path or an http or https URL") from None
+
+
+def document(
+    source: str, what: str, where: str, options: HttpOptions, timeouts: Timeouts, cap: int
+) -> Document:
+    """A document of the job, on this machine or behind a server.
+
+    Args:
+        source: The source that it belongs to.
+        what: Names it in messages.
+        where: A path or an URL, as the job has it.
+        options: For an URL: whatever is sent there beside the question.
+        timeouts: For an URL.
+        cap: Bytes that it may have, behind a server.
+
+    Raises:
+        UsageError: `where` is neither.
+    """
+    url = document_url(what, where)
+    if url is None:
+        return Document(where, lambda: opened(what, where))
+
+    def fetched() -> IO[bytes]:
+        from skyhaul_connectors.sources.http.fetch import fetched  # with all that speaks HTTP
+
+        return fetched(source, url, options, timeouts, cap)
+
+    return Document(str(url), fetched)
+
+
+def checksums_of(
+    source: str, spec: SourceSpec, options: HttpOptions, timeouts: Timeouts
+) -> LoadChecksums | None:
+    """What loads the checksums that the job names for a source, or None; `options` are the source's."""
+    if spec.checksums is None:
+        return None
+    what = f"source {source}: the checksums"
+    sent = _sent_for(spec, options, document_url(what, spec.checksums))
+    named = document(source, what, spec.checksums, sent, timeouts, SUMS_CAP)
+
+    def load() -> Checksums:
+        with named.open() as file:
+            return Checksums(named.where, lines_of(file, LINE_CAP))
+
+    return load
+
+
+def _sent_for(spec: SourceSpec, options: HttpOptions, url: HttpUrl | None) -> HttpOptions:
+    """The source's headers go to a checksums URL only where it lies on one of the source's own servers."""
+    if url is None or url.origin in options.headers_for:
+        return options
+    texts = [] if isinstance(spec.url, ListedUrls) else [u for u in spec.url if SCHEME.match(u)]
+    own = any(parse_url(text).origin == url.origin for text in texts if text.lower().startswith("http"))
+    return options if own else replace(options, headers={})
