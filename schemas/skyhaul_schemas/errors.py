@@ -12,7 +12,7 @@ from typing import ClassVar
 
 EXIT_OK = 0
 EXIT_BUG = 1
-"""What CPython ends with after an uncaught exception. Nothing here chooses it: a bug ends so by itself."""
+"""What CPython ends with after an uncaught exception, and no command returns: whatever has it is a bug."""
 EXIT_USAGE = 2
 """As click's own errors of usage. A script that sees it gains nothing from running the command again."""
 EXIT_FAILED = 3

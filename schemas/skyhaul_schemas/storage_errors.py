@@ -27,7 +27,7 @@ from skyhaul_schemas.errors import (
 from skyhaul_schemas.printable import printable
 
 AGAIN = "run the same command again"
-"""Ends the messages of all that is 75, so that message and exit code say the same."""
+"""Ends the messages below of all that is 75, so that message and exit code say the same."""
 
 _FULL = f"no space left; make room and {AGAIN}"
 
