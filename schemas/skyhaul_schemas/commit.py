@@ -91,8 +91,8 @@ class RecordCounts(_Record):
     filtered: int
     rejected: int
     passed_over: int = 0
-    """What was read and by its kind is no record (a redirect in a web archive); 0 in what was written before it
-    was counted."""
+    """What was read and by its kind is no record (a redirect in a web archive); 0 in what was written before
+    it was counted."""
 
     @model_validator(mode="after")
     def _conserved(self) -> RecordCounts:
@@ -165,8 +165,8 @@ class CommitRecord(_ProvedRecord):
     fit, by `field: reason`; such records are counted among the others."""
     truncated_by: dict[str, NonNegativeInt] | None = None
     """Of schema `image`, how many of the rows written are images that were cut off, by format (`png`); those
-    rejected or filtered for it are counted there. None of other schemas, and in what was written before it was
-    counted."""
+    rejected or filtered for it are counted there. None of other schemas, and in what was written before it
+    was counted."""
     transfer: dict[str, TransferCounts]
     started: str
     finished: str
@@ -200,8 +200,8 @@ class GroupSums(_Record):
     committed: dict[str, int]
     """Source -> shards."""
     objects: dict[str, int]
-    """Source -> objects. One is counted with its first chunk, so that none counts twice however many groups it
-    lies in."""
+    """Source -> objects. One is counted with its first chunk, so that none counts twice however many groups
+    it lies in."""
     source_bytes: dict[str, int]
     """By source."""
     filtered_by: dict[str, int]

@@ -10,8 +10,8 @@ import pyarrow as pa
 from skyhaul_schemas.block_digests import BlockDigests
 
 GROUP_SIZE = 1000
-"""Shards in a group: a folder stays listable, and a full group can be sealed into one file. Paths of files have
-it in them (`layout`): with another value nothing of a dataset that exists would be found."""
+"""Shards in a group: a folder stays listable, and a full group can be sealed into one file. Paths have it in
+them (`layout`): with another value nothing of an existing dataset would be found."""
 
 
 KEY = "key"

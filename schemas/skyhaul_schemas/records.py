@@ -64,8 +64,8 @@ BODIES: dict[str, tuple[pa.Field, ...]] = {
 for new datasets only (docs/versions.md)."""
 
 BLOB_PART_SIZE = 16 * 1024 * 1024
-"""Bytes: a larger object becomes several `blob` rows, so that no row group has to hold a whole archive. Objects
-are cut at multiples of it (`formats.media.binary`), so another value gives other rows."""
+"""Bytes: a larger object becomes several `blob` rows, so that no row group has to hold all of it. Objects are
+cut at multiples of it (`formats.media.binary`), so another value gives other rows."""
 
 POSITION = (
     pa.field("offset", pa.int64(), nullable=False),
