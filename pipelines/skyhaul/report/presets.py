@@ -54,6 +54,7 @@ def _rate(bits: float) -> str:
 
 def _finite(value: Any) -> Any:
     """JSON has no infinity: a rate that is not limited is null."""
+    # Python would write `Infinity`, which no other parser takes.
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

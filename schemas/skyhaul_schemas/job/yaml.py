@@ -32,8 +32,8 @@ _TAG = "tag:yaml.org,2002:"
 _ENVIRONMENT = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIGITS_CAP = 40
-"""Characters of a number, more than one of 64 bits or a float needs. int() takes the square of its length, and
-refuses more than 4,300 digits with an error of its own."""
+"""Characters of a number, more than one of 64 bits or a float needs. int() takes the square of its length,
+and refuses more than 4,300 digits with an error of its own."""
 
 
 class _Loader(yaml.SafeLoader):
