@@ -22,7 +22,8 @@ class ProgressReport:
     """Watches a haul without a word, and meters its links. The others show something as well.
 
     Is an observer of hauls (`skyhaul.hauling.progress.HaulObserver`) and a context: what it draws is gone or
-    final at its end. A haul calls it from the thread that watches it (`skyhaul.hauling.watch`) and from its own.
+    final at its end. Snapshots come from one thread, the last one from another once that has ended
+    (`skyhaul.hauling.watch`), so nothing here is locked.
     """
 
     def __init__(self) -> None:
