@@ -194,8 +194,8 @@ class PlanHeader:
     """What the plan is made of; JSON in the key-value metadata `skyhaul` of shards.parquet.
 
     A plan grows by generations (docs/adr/0004): counts, fingerprint and samples are those of all up to this
-    one, so that the last header describes the whole plan. Fields with a default came later, and the default
-    says what their absence means.
+    one, so that the last header describes the whole plan. A field's default is what its absence means, in
+    plans that were made before there was the field.
     """
 
     digest: str

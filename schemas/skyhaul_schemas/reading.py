@@ -55,7 +55,7 @@ def _part(descriptor: int, length: int, piped: bool, *, begun: bool) -> bytes:
             part = os.read(descriptor, length)
         except BlockingIOError:
             continue
-        # Once bytes have come, nothing is the end; before, it may be that nobody has opened the pipe yet.
+        # Once bytes have come, an empty read is the end; before, it may be that nobody opened the pipe yet.
         if part or not piped or begun:
             return part
         if time.monotonic() >= until:

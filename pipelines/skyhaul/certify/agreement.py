@@ -31,8 +31,8 @@ def _differences(
     if len(schema) != len(reading.schema):
         yield f"it has {len(reading.schema)} columns, not {len(schema)}"
     for split, counted in committed.items():
-        # Rows have our own count to be held against. Bytes and nulls are in no record: there the engines must
-        # agree with the first, which is pyarrow.
+        # Rows have our own count to be held against. Bytes of a column and nulls are in no record: there the
+        # engines must agree with the first, which is pyarrow.
         found, other = reading.splits[split], first.splits[split]
         if found.rows != counted.rows:
             yield f"split {split} has {found.rows:,} rows, its commit records say {counted.rows:,}"

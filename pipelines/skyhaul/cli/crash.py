@@ -21,7 +21,7 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
     if not isinstance(error, Exception):
         sys.__excepthook__(kind, error, trace)
         return
-    # Threads end here, and what fails outside of any command: `LateGroup.main` looks at the others.
+    # A thread's error, or one outside of any command: `LateGroup.main` has looked at all others.
     found = of_environment(error)
     if found is not None:
         complain(scrubbed(str(found)))

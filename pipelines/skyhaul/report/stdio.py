@@ -84,8 +84,8 @@ def reader_left() -> bool:
 def complain(message: str, log_format: str = "text") -> None:
     """Write `skyhaul: error: ...` to stderr, or a JSON line, for each line of `message`.
 
-    An error may list several things. Whoever quotes from outside has made it printable, or a line end in a
-    name would pass for one of them.
+    An error may list several things. What it quotes from outside has to be printable before it gets here: a
+    line end in a name would pass for the next of them.
     """
     # Nothing is raised: who cannot tell an error any more still has the exit code.
     with contextlib.suppress(OSError, ValueError):

@@ -146,7 +146,7 @@ def _take_as_written(tree: Tree) -> None:
 def _secrets(tree: Tree, env: Mapping[str, str]) -> Iterator[str]:
     for names in tree.secret.values():
         for name in names:
-            # Nothing is in every text, and would refuse every plan where secrets are looked for.
+            # An empty value is in every text: it would refuse every plan in which secrets are looked for.
             if env[name]:
                 yield env[name]
 
