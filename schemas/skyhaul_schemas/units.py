@@ -14,8 +14,8 @@ from fractions import Fraction
 from skyhaul_schemas.printable import describe
 
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-# Read as a Fraction, so that no size is rounded: 64-bit sizes have more digits than a float keeps. The cost of
-# a Fraction grows with its digits, so these are limited.
+# Read as a Fraction, so that no size is rounded: 64-bit sizes have more digits than a float keeps. The cost
+# of a Fraction grows with its digits, so these are limited.
 _NUMBER = r"([0-9]{1,24}(?:\.[0-9]{1,24})?)"
 # A size is never in bits, so that case says nothing; of a rate `b` and `B` are eight apart.
 _SIZE = re.compile(rf"\s*{_NUMBER}\s*(?:([kmgtp])(i?))?b?\s*", re.IGNORECASE)
