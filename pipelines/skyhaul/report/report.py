@@ -27,7 +27,7 @@ def show(report: Report, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        # ASCII, as json.dumps has it: what is quoted from outside is escaped, and any terminal can print it.
+        # ASCII, as json.dumps has it: any terminal can print it, whatever is quoted from outside.
         say(json.dumps(report.to_json(), indent=2))
         return
     for line in report.lines():
