@@ -51,7 +51,7 @@ def json_printable(text: str) -> str:
 
     Line ends between values stay.
     """
-    # Only strings of JSON hold characters beyond ASCII, and json.dumps has escaped the controls below a space.
+    # Only strings of JSON hold characters beyond ASCII, and json.dumps escapes the controls below a space.
     if text.isascii():
         return text
     return "".join(c if c.isascii() or _is_seen(c) else _json_escape(c) for c in text)
