@@ -119,6 +119,7 @@ def default_of(info: FieldInfo) -> str:
         return str(value).lower()
     if kind.unit == "bytes":
         return exact_size(value).replace(" ", "") if value else "0"
+    # The one rate with a default, `min_rate`, is written in bytes a second: 8,000 bit/s are `1kB/s`.
     if kind.unit == "bit/s":
         return f"{value / 8000:g}kB/s"
     if kind.unit == "seconds":
@@ -137,6 +138,7 @@ def written(key: str, value: Any) -> str:
 
 
 def _flow(value: Any) -> str:
+    # PyYAML ends a document of one plain scalar with `...`, and folds long lines unless told otherwise.
     text: str = yaml.safe_dump(
         value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf")
     )
@@ -160,6 +162,7 @@ def _lines(section: Section) -> Iterator[str]:
         kind = kind_of(info)
         value = f"{kind.name}, {kind.unit}" if kind.unit else kind.name
         default = default_of(info)
+        # A rule's key is required in its own model; in a job file one of them is.
         shown = (
             "required" if info.is_required() and section.title != "transforms" else default and f"`{default}`"
         )
@@ -168,6 +171,7 @@ def _lines(section: Section) -> Iterator[str]:
 
 
 def _kind(annotation: Any, metadata: Any = ()) -> Kind:
+    # The last one: `Name` is `Annotated[Text, …]`, and pydantic gives both kinds, the outer one behind.
     for said in reversed(list(metadata)):
         if isinstance(said, Kind):
             return said

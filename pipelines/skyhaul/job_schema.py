@@ -35,6 +35,7 @@ def job_schema() -> Json:
     parts = schema["$defs"]
     _add_formats(parts)
     _set_names(parts["LinkSpec"], "preset", {name: profile.note for name, profile in PRESETS.items()})
+    # What the model's validator refuses, in the words that JSON Schema has for it.
     parts["LinkSpec"]["dependentRequired"] = {"shared": ["down"]}
     _add_transforms(schema, parts)
     _add_schemes(parts)
@@ -53,7 +54,7 @@ def format_options() -> Iterator[tuple[formats.Listed, type[FormatOptions]]]:
         if entry.format is not None:
             try:
                 yield entry, formats.options_of(entry.format)
-            except PlugInRefused:
+            except PlugInRefused:  # `skyhaul formats` tells of it; an editor has the others
                 continue
 
 
@@ -66,11 +67,13 @@ def _add_formats(parts: Json) -> None:
         assert entry.format is not None
         names[entry.name] = entry.format.about
         keys.update(model.model_fields)
+        # A point in the name keeps it apart from the definitions that pydantic names by classes.
         place = f"decode.{entry.name}"
         parts[place] = _described(_hoisted(model, place, parts), _meanings(model))
         case = {"properties": {"format": {"const": entry.name}}, "required": ["format"]}
         cases.append({"if": case, "then": {"properties": {"decode": {"$ref": f"#/$defs/{place}"}}}})
     _set_names(source, "format", names)
+    # Options of a format that comes from the environment are not looked at: only the haul knows which it is.
     # Without a format each object's suffix states it, and an option may be of any of them.
     known = {"decode": {"propertyNames": {"enum": sorted(keys)}}}
     cases.append({"if": {"properties": {"format": {"type": "null"}}}, "then": {"properties": known}})
@@ -113,6 +116,7 @@ def _add_schemes(parts: Json) -> None:
     """URLs of a source are paths, or begin with a scheme in letters of either case."""
     taken = "|".join("".join(_either_case(letter) for letter in scheme) for scheme in schemes())
     pattern = rf"^({taken})://|^(?![A-Za-z][A-Za-z0-9+.-]*:(//|:))"
+    # As `job.source.Urls` states its three forms; the third, a mapping, has its URL checked when it is read.
     one, many, _ = parts["SourceSpec"]["properties"]["url"]["anyOf"]
     one["pattern"] = pattern
     many["items"]["pattern"] = pattern

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# For type checkers and editors, which do not run `__getattr__`.
 if TYPE_CHECKING:
     from skyhaul.shards.transform_step import Transform, Transformed, filtered
     from skyhaul.transforms.declaration import Target, TransformDeclaration, TransformOptions
@@ -162,6 +163,7 @@ two together."""
 
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
+# Written out and not made of the above: linters and type checkers read it without running the module.
 __all__ = [
     "BLOB_PART_SIZE",
     "RAW_CAP",
@@ -243,10 +245,12 @@ __all__ = [
 ]
 
 
+# PEP 562: asked only for names that are not there yet.
 def __getattr__(name: str) -> Any:
     module = _PLACES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Kept, so that the next look finds it without this function.
     found = globals()[name] = getattr(importlib.import_module(module), name)
     return found
 

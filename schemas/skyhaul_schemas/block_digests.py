@@ -21,11 +21,13 @@ _RUN = struct.Struct("<qq")
 
 @dataclass(frozen=True, slots=True)
 class BlockDigests:
-    """size: bytes of a block; the last one of an object is as long as what is left. runs: (number of the
-    first block, digests one after the other), rising and apart; an object's first block is number 0."""
+    """Digests of some or all blocks of one object."""
 
     size: int
+    """Bytes of a block; the last one of an object is as long as what is left."""
     runs: tuple[tuple[int, bytes], ...]
+    """(number of the first block, digests one after the other), rising and apart; an object's first block is
+    number 0. Bytes and no list of digests: a plan may hold millions, and 32 bytes are all that each takes."""
 
     @property
     def nbytes(self) -> int:
@@ -58,6 +60,7 @@ class BlockDigests:
                 continue
             start = offset // self.size * self.size
             stop = min(-(-(offset + count) // self.size) * self.size, length)
+            # Two ranges may lie in one block, and blocks side by side are fetched as one stretch.
             if found and start <= sum(found[-1]):
                 start, stop = found[-1][0], max(stop, sum(found[-1]))
                 found.pop()
@@ -97,6 +100,7 @@ def unpacked(data: bytes, length: int) -> BlockDigests:
             raise ValueError("a run without a head")
         first, count = _RUN.unpack_from(data, at)
         at += _RUN.size
+        # The bytes come from a plan's file: they may claim any number, and none may lead past `data`.
         if first < free or not 0 < count <= blocks - first or count * DIGEST > len(data) - at:
             raise ValueError(f"{count} blocks from number {first} on")
         runs.append((first, data[at : at + count * DIGEST]))

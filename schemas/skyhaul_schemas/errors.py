@@ -12,12 +12,16 @@ from typing import ClassVar
 
 EXIT_OK = 0
 EXIT_BUG = 1
+"""What CPython ends with after an uncaught exception, and no command returns: whatever has it is a bug."""
 EXIT_USAGE = 2
+"""As click's own errors of usage. A script that sees it gains nothing from running the command again."""
 EXIT_FAILED = 3
 EXIT_DAMAGE = 4
 EXIT_INCOMPLETE = 75
+"""EX_TEMPFAIL of sysexits.h: the same command, run again, goes on."""
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
+"""128 and the signal's number, as shells report it. SIGHUP ends with it too."""
 
 
 class Disposition(enum.Enum):
@@ -36,6 +40,7 @@ class SkyhaulError(Exception):
     @property
     def kind(self) -> str:
         """The class as failure records and `replay --class` name it, for example `SourceChanged`."""
+        # So a class's name is data that lies in datasets: renaming one breaks the scripts that select by it.
         return type(self).__name__
 
 
@@ -76,10 +81,17 @@ class CarriageError(SkyhaulError):
 
     exit_code = EXIT_FAILED
     disposition: ClassVar[Disposition] = Disposition.PERMANENT
+    """Permanent unless a subclass says otherwise: a failure record shows what nobody thought of, and retries
+    would hide it."""
 
 
 class TransientError(CarriageError):
-    """Base of what may go well on the next try. `retry_after` (seconds) is what the server asked for."""
+    """Base of errors that the next try may not meet again.
+
+    Args:
+        message: One printable line.
+        retry_after: Seconds that the server asked us to wait (RFC 9110, 10.2.3); None: it did not say.
+    """
 
     exit_code = EXIT_INCOMPLETE
     disposition = Disposition.TRANSIENT
@@ -118,7 +130,7 @@ class ServerError(TransientError):
 
 
 class DeferredError(CarriageError):
-    """Base of what says `later`, and spends no retry budget."""
+    """Base of errors that put a shard off until a later run; they spend no retry budget."""
 
     exit_code = EXIT_INCOMPLETE
     disposition = Disposition.DEFERRED
@@ -134,6 +146,8 @@ class CapSpent(LinkClosed):
 
 class LedgerUnwritable(DeferredError):
     """The ledger of a link with a cap or a price cannot be written any more."""
+
+    # Deferred and not ignored: bytes that nobody counts could take the link past its cap.
 
 
 class BudgetSpent(DeferredError):
@@ -171,12 +185,14 @@ class AccessRefused(CarriageError):
 class NotSetUp(AccessRefused, UsageError):
     """What access needs is not here: a profile, a key, a file of credentials. Nobody was asked yet."""
 
+    # Said again: CarriageError comes before UsageError in the order of resolution, and has 3.
     exit_code = EXIT_USAGE
 
 
 class NoSuchBucket(ObjectMissing, UsageError):
     """The store has no bucket of the name."""
 
+    # Said again, as for NotSetUp.
     exit_code = EXIT_USAGE
 
 
@@ -235,9 +251,12 @@ class StorageReadOnly(StorageError):
 
 
 class StorageRefused(StorageError, UsageError):
-    """A place that this user may not write to, or that cannot be one (EACCES, EPERM, a file where a folder
-    should be; EROFS from the start). Trying again changes nothing."""
+    """A place that this user may not write to, or that cannot be one. Trying again changes nothing.
 
+    The system says EACCES or EPERM, there is a file where a folder should be, or EROFS from the start.
+    """
+
+    # Said again: StorageError, which comes first in the order of resolution, has 75.
     exit_code = EXIT_USAGE
 
 
@@ -250,12 +269,14 @@ class RecordDamaged(StorageError):
 class SpoolDamaged(StorageError):
     """The journal is rotten in its middle; it is not guessed at."""
 
+    # Not 75 as its base: every run would read the same journal, until its folder is removed.
     exit_code = EXIT_FAILED
 
 
 class CommitConflict(SkyhaulError):
     """A commit record or file exists with other digests: two plans or two encoders met. Stops the run."""
 
+    # No StorageError: that would be put off and tried again, while two writers go on to differ.
     exit_code = EXIT_FAILED
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from skyhaul_schemas.plan import GROUP_SIZE
 
 CARD = "README.md"
+"""Hugging Face's dataset card: its head names the files of each split."""
 CROISSANT = "croissant.json"
 DATA = "data"
 CONTROL = "_skyhaul"
+"""Spark's and Arrow's readers of folders pass over names that begin with `_`."""
 JOB = f"{CONTROL}/job.yaml"
 OBJECTS = f"{CONTROL}/plan/objects.parquet"
 SHARDS = f"{CONTROL}/plan/shards.parquet"
@@ -22,6 +24,7 @@ LINKS = f"{CONTROL}/links"
 SEALED = f"{CONTROL}/sealed"
 CERTIFICATE = f"{CONTROL}/certificate.json"
 SET_ASIDE = f"{CONTROL}/set-aside"
+"""Files that stood where others belong. They are kept for people; nothing reads them."""
 
 
 def objects_file(generation: int) -> str:
@@ -38,8 +41,10 @@ def dropped_file(generation: int) -> str:
 
 
 def draft_file(generation: int, digest: str, name: str) -> str:
-    """What will be `objects.parquet`, `dropped.parquet` or `job.yaml` of a generation that may come to be:
-    named by the generation's digest, so that no rival's draft takes its place."""
+    """What will be `objects.parquet`, `dropped.parquet` or `job.yaml` of a generation that may come to be.
+
+    Named by the generation's digest, so that no rival's draft takes its place (docs/adr/0004).
+    """
     return f"{DRAFTS}{generation:04d}-{digest}-{name}"
 
 
@@ -53,6 +58,7 @@ def shards_of(group: int) -> range:
 
 
 def data_file(shard: int, split: str, part: int) -> str:
+    # `-` ends the split's name, for none has one in it: the card's `data/*/train-*` is split `train` alone.
     return f"{DATA}/{group_of(shard):04d}/{split}-{shard:07d}-{part:03d}.parquet"
 
 

@@ -67,11 +67,12 @@ class PlugIn:
         Raises:
             PlugInRefused: The import fails, whatever it raises, or gives something else than `declaration`.
         """
+        # Imported late, here and below: a command that reads no metadata does not pay for its reader.
         from importlib.metadata import EntryPoint
 
         try:
             found = EntryPoint(self.name, self.target, self.group).load()
-        except (Exception, SystemExit) as error:  # code of somebody else's
+        except (Exception, SystemExit) as error:  # code of somebody else's, which may end the process, too
             why = " ".join(f"{type(error).__name__}: {error}".split())
             raise PlugInRefused(f"{self._said} cannot be loaded: {printable(why, 300)}") from error
         if not isinstance(found, declaration):
@@ -91,11 +92,13 @@ def installed(group: str) -> tuple[PlugIn, ...]:
     """The plug-ins of all installed packages, by name and package. Imports none of them."""
     from importlib.metadata import entry_points
 
+    # Kept as long as the process lives: a package that is installed meanwhile must not change a haul.
     found = (
         PlugIn(group, point.name, point.dist.name, point.dist.version, point.value)
         for point in entry_points(group=group)
         if point.dist is not None
     )
+    # They come in the order of the import path, which differs from worker to worker; messages must not.
     return tuple(sorted(found, key=lambda plug_in: (plug_in.name, plug_in.distribution)))
 
 
@@ -142,11 +145,13 @@ def check_installed(fingerprint: Mapping[str, str]) -> None:
         PlugInRefused: Another package adds the same name.
     """
     for key, package in fingerprint.items():
+        # Libraries stand in the same mapping (`pyarrow`); only a plug-in's key has a group before a colon.
         group, colon, name = key.partition(":")
         if not colon or group not in KINDS:
             continue
         distribution, _, version = package.rpartition(" ")
         here = find(group, name)
+        # Compared by package, too: another one may have taken the name, and would give other bytes.
         if here is None or here.distribution != distribution:
             other = "" if here is None else f"; here it is of package {printable(here.package)}"
             raise PlugInMissing(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 FOUND_CAP = 80
-"""Characters of a found value that a message shows."""
+"""Characters of a found value that a message shows: more would push what is allowed out of sight. Chosen, not
+measured."""
 
 SHOWN_CAP = 200
 """Characters of a name or of words out of an object that a message shows: names are mostly shorter, and a
@@ -19,9 +20,11 @@ DerivedCoreProperties.txt) outside the categories that `str.isprintable` leaves 
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """`text` with everything that cannot be seen as backslash escapes: control and format characters (those
-    for the direction of writing and of no width among them), separators but the plain space, letters that
-    are drawn as nothing, lone surrogates, and what Unicode has not assigned.
+    """`text` with backslash escapes in the place of everything that cannot be seen.
+
+    That is control and format characters (those for the direction of writing and of no width among them),
+    separators but the plain space, letters that are drawn as nothing, lone surrogates, and what Unicode has
+    not assigned.
 
     A name that comes from a source can thus neither forge a second log line, nor steer a terminal, nor look
     like another name.
@@ -30,6 +33,7 @@ def printable(text: str, limit: int | None = None) -> str:
         text: To be shown, whoever wrote it.
         limit: Characters of `text` at most; what is cut ends in `…`. Escapes are not counted.
     """
+    # Cut before the escapes are made: cut after, half an escape could be left.
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
     if text.isprintable() and (text.isascii() or _UNSEEN.search(text) is None):
@@ -43,8 +47,11 @@ def brief(text: str) -> str:
 
 
 def json_printable(text: str) -> str:
-    """JSON text with the same characters as JSON's own escapes, so that it still says the same. Line ends
-    between values stay."""
+    """JSON text in which JSON's own escapes stand for what `printable` hides, so that it still says the same.
+
+    Line ends between values stay.
+    """
+    # Only strings of JSON hold characters beyond ASCII, and json.dumps escapes the controls below a space.
     if text.isascii():
         return text
     return "".join(c if c.isascii() or _is_seen(c) else _json_escape(c) for c in text)
@@ -55,19 +62,23 @@ def _is_seen(c: str) -> bool:
 
 
 def _seen(c: str) -> str:
+    # A backslash stays, so that `a\b` is shown as it is called: the text is for eyes and is not turned back.
     if c.isascii() and c.isprintable():
         return c
     return c if _is_seen(c) else c.encode("unicode_escape").decode("ascii")
 
 
 def _json_escape(c: str) -> str:
+    # JSON escapes UTF-16 units: a character beyond U+FFFF takes two (RFC 8259, 7).
     units = c.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def describe(value: object) -> str:
-    """What was found, for a message: the value of a scalar (cut at FOUND_CAP), the kind of anything else,
-    because a list or a mapping may hold what must not be shown."""
+    """A found value in words for a message: a scalar's value, cut at FOUND_CAP, else its kind.
+
+    A list or a mapping may hold what must not be shown.
+    """
     if value is None:
         return "nothing"
     if isinstance(value, dict):

@@ -18,8 +18,12 @@ _BLOCK = 64 * 1024
 def read_start(path: str | Path, limit: int) -> bytes:
     """The first `limit` bytes of a file or a pipe. Waits for nobody longer than PIPE_WAIT.
 
-    Raises OSError, and ValueError that says why it is no file to be read."""
+    Raises:
+        OSError: It cannot be opened or read, or is a folder.
+        ValueError: Why it is no file to be read: a device, or a pipe that says nothing.
+    """
     # Without O_NONBLOCK the opening of a pipe without a writer would never end, nor that of some devices.
+    # Without O_NOCTTY a terminal that is named would become this process's own.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -28,6 +32,7 @@ def read_start(path: str | Path, limit: int) -> bytes:
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
             raise ValueError("it is a device, not a file")
         piped = not stat.S_ISREG(mode)
+        # A stated size is not asked for: files of /proc state 0, and others may grow.
         parts: list[bytes] = []
         left = limit
         while left and (part := _part(descriptor, min(left, _BLOCK), piped, begun=bool(parts))):
@@ -50,6 +55,7 @@ def _part(descriptor: int, length: int, piped: bool, *, begun: bool) -> bytes:
             part = os.read(descriptor, length)
         except BlockingIOError:
             continue
+        # Once bytes have come, an empty read is the end; before, it may be that nobody opened the pipe yet.
         if part or not piped or begun:
             return part
         if time.monotonic() >= until:

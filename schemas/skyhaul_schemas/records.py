@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+# Of the columns of every schema: large_* has offsets of 64 bits, as an array of the plain type ends at 2 GiB.
+# Readers see no difference (`skyhaul.certify.engine_reading.kind_of`).
 PROVENANCE = pa.struct(
     [
         pa.field("source", pa.string(), nullable=False),
@@ -20,6 +22,7 @@ PROVENANCE = pa.struct(
 )
 
 _UTC = pa.timestamp("us", tz="UTC")
+"""Microseconds: Spark has no finer instant."""
 
 BODIES: dict[str, tuple[pa.Field, ...]] = {
     "document": (
@@ -57,10 +60,12 @@ BODIES: dict[str, tuple[pa.Field, ...]] = {
         pa.field("media_type", pa.string()),
     ),
 }
-"""Columns between `id` and `provenance`, by schema name."""
+"""Columns between `id` and `provenance`, by schema name. A dataset keeps its columns for good: an addition is
+for new datasets only (docs/versions.md)."""
 
 BLOB_PART_SIZE = 16 * 1024 * 1024
-"""Bytes: a larger object becomes several `blob` rows."""
+"""Bytes: a larger object becomes several `blob` rows, so that no row group has to hold all of it. Objects are
+cut at multiples of it (`formats.media.binary`), so another value gives other rows."""
 
 POSITION = (
     pa.field("offset", pa.int64(), nullable=False),
@@ -97,6 +102,9 @@ REJECTS_SCHEMA = pa.schema(
 """`_skyhaul/rejects/...`: what could not be taken; `raw` is cut at `RAW_CAP` bytes."""
 
 EMPTY_OBJECT = "an empty object"
-"""Why an object of no bytes is passed over, whatever its format."""
+"""Why an object of no bytes is passed over, whatever its format. Commit records hold this text, and sums look
+for it there: another one would leave empty objects of earlier shards uncounted."""
 
 RAW_CAP = 4096
+"""Bytes of a reject that are kept: enough to see what is wrong with it; offset and length say where all of it
+is. A reject may be the unreadable rest of a huge object. Chosen, not measured."""

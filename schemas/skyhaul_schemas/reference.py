@@ -100,6 +100,7 @@ def _section(title: str, meaning: str, schema: pa.Schema, scope: str) -> Iterato
 
 def _row(field: pa.Field, path: str, scope: str) -> str:
     kind = "struct" if pa.types.is_struct(field.type) else str(field.type).replace("double", "float64")
+    # A column without a meaning is a KeyError: the page is not made without it.
     meaning = MEANINGS.get(f"{scope}.{path}") or MEANINGS[path]
     return f"| `{path}` | {kind} | {'' if field.nullable else 'required'} | {meaning} |"
 

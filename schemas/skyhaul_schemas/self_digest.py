@@ -23,6 +23,7 @@ def digest_of(content: Mapping[str, Any]) -> str:
 
 def check_digest(content: Mapping[str, Any]) -> bool:
     """Whether `content` holds a digest. Raises ValueError where that is not the one it should hold."""
+    # No digest is no fault: records of before there were any are read and counted (docs/versions.md).
     stated = content.get(FIELD)
     if stated is None:
         return False
@@ -34,6 +35,7 @@ def check_digest(content: Mapping[str, Any]) -> bool:
 def digested_line(content: Mapping[str, Any], *, indent: int | None = None) -> bytes:
     """`content` with its digest as JSON, and a line end."""
     whole = {**content, FIELD: digest_of(content)}
+    # How it is laid out is free: the digest is over the canonical form, not over these bytes.
     spaces = (",", ":") if indent is None else None
     text = json.dumps(whole, ensure_ascii=False, separators=spaces, indent=indent, allow_nan=False)
     return text.encode("utf-8", "surrogatepass") + b"\n"

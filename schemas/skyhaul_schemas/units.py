@@ -14,7 +14,10 @@ from fractions import Fraction
 from skyhaul_schemas.printable import describe
 
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+# Read as a Fraction, so that no size is rounded: 64-bit sizes have more digits than a float keeps. The cost
+# of a Fraction grows with its digits, so these are limited.
 _NUMBER = r"([0-9]{1,24}(?:\.[0-9]{1,24})?)"
+# A size is never in bits, so that case says nothing; of a rate `b` and `B` are eight apart.
 _SIZE = re.compile(rf"\s*{_NUMBER}\s*(?:([kmgtp])(i?))?b?\s*", re.IGNORECASE)
 _RATE = re.compile(rf"\s*{_NUMBER}\s*([kMmGgTt]?)(i?)(bit|b|B)(?:/s|ps)\s*")
 _DURATION = re.compile(rf"{_NUMBER}\s*(ms|us|s|m|h|d)\s*")
@@ -40,10 +43,15 @@ SHARES = "a share from 0 to 1, or from 0% to 100%, such as 0.004 or 0.4%"
 
 
 class NotAllowed(ValueError):
-    """A value that is none of the allowed ones. `allowed` holds nothing of what was found, so that it can
-    be printed where the value is secret."""
+    """A value that is none of the allowed ones.
+
+    Args:
+        found: The value.
+        allowed: What is. It holds nothing of `found`, so that it can be printed where the value is secret.
+    """
 
     def __init__(self, found: object, allowed: str) -> None:
+        # Whoever reads values of the environment must not print this text, but `allowed` alone (`job.file`).
         super().__init__(f"found {describe(found)}, allowed: {allowed}")
         self.found = found
         self.allowed = allowed
@@ -65,7 +73,7 @@ def parse_size(text: str | int) -> int:
 
 
 def parse_rate(text: str | int | float) -> float:
-    """bit/s of `text`. Raises NotAllowed."""
+    """bit/s of `text`. Raises NotAllowed, also for a number without a unit: bits and bytes are both usual."""
     match = _RATE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise NotAllowed(text, RATES)
@@ -81,6 +89,7 @@ def parse_duration(text: str | int | float) -> float:
     """Seconds of `text`; only 0 goes without a unit. Raises NotAllowed."""
     if isinstance(text, int | float) and not isinstance(text, bool) and text == 0:
         return 0.0
+    # finditer steps over what it cannot read: `10m?` is refused below because the parts are not all of it.
     parts = list(_DURATION.finditer(text)) if isinstance(text, str) else []
     if isinstance(text, str) and text.strip() == "0":
         return 0.0
@@ -126,6 +135,7 @@ def exact_size(count: int) -> str:
         for power, letter in enumerate(("k", "M", "G", "T"), start=1):
             unit = base**power
             if count and count % unit == 0:
+                # The shorter text wins, the binary one of two equally short.
                 shown = f"{count // unit} {letter.upper() if infix else letter}{infix}B"
                 best = shown if len(shown) <= len(best) else best
     return best
@@ -143,6 +153,7 @@ def format_rate(bits_per_second: float) -> str:
 
 def format_duration(seconds: float) -> str:
     """Seconds as people read them: `4.2s`, `3m12s`, `2h05m`."""
+    # Rounded before it is compared: 59.96 would be shown as `60.0s`.
     if round(seconds, 1) < 60:
         return f"{seconds:.1f}s"
     whole = round(seconds)

@@ -24,12 +24,15 @@ def _differences(
     first: Reading,
     schema: Schema,
 ) -> Iterator[str]:
+    # Not strict: a column too many or too few is told below, as such.
     for (name, kind), (seen, seen_kind) in zip(schema, reading.schema, strict=False):
         if (name, kind) != (seen, seen_kind):
             yield f"column {seen} is {seen_kind}, where {name} of {kind} is due"
     if len(schema) != len(reading.schema):
         yield f"it has {len(reading.schema)} columns, not {len(schema)}"
     for split, counted in committed.items():
+        # Rows have our own count to be held against. Bytes of a column and nulls are in no record: there the
+        # engines must agree with the first, which is pyarrow.
         found, other = reading.splits[split], first.splits[split]
         if found.rows != counted.rows:
             yield f"split {split} has {found.rows:,} rows, its commit records say {counted.rows:,}"

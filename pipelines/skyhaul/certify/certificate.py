@@ -50,9 +50,11 @@ class Certificate:
 
     def add(self, name: str, wrong: str | None, detail: str) -> None:
         """A check that held with `detail`, or that `wrong` says has missed."""
+        # Names are read by scripts: one check has one name, held or missed.
         self.checks.append(Check(name, "held" if wrong is None else "missed", wrong or detail))
 
     def skip(self, name: str, reason: str) -> None:
+        # Written down, too: a certificate must not seem to rest on an engine that was not there.
         self.checks.append(Check(name, "not made", reason))
 
     @property

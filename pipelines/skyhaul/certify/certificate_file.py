@@ -12,8 +12,10 @@ from skyhaul_schemas.self_digest import digested_line
 
 
 def keep_certificate(store: DatasetStore, certificate: Certificate) -> None:
-    """Write it, or take an earlier one away where the dataset is not certified, or its plan is another one by
-    now: it would speak of what is no longer so. It holds its own digest (`skyhaul_schemas.self_digest`).
+    """Write the certificate, or take an earlier one away.
+
+    It is taken away where the dataset is not certified, or its plan is another one by now: it would speak of
+    what is no longer so. It holds its own digest (`skyhaul_schemas.self_digest`).
 
     Raises:
         StorageError: The storage fails otherwise."""

@@ -101,7 +101,7 @@ def certify_dataset(
 
 
 def _verified(report: VerifyReport, certificate: Certificate) -> None:
-    # An earlier certificate that rots is made anew.
+    # An earlier certificate that rots is made anew: it is a finding of `verify`, and none against the data.
     findings = [str(finding) for finding in report.findings if finding.path != layout.CERTIFICATE]
     wrong = None
     if findings:
@@ -135,6 +135,7 @@ def _check_footers(store: DatasetStore, certificate: Certificate) -> ShardSet:
     committed = ShardSet(taken())
     if unreadable:
         certificate.add("footers", unreadable[0], "")
+    # Sorted, so that two certificates of one dataset say the same.
     prints = sorted(footers.fingerprints)
     certificate.schema_fingerprint = prints[0] if len(prints) == 1 else ""
     certificate.add(
@@ -174,6 +175,7 @@ def _check_workers(seen: Survey, workers: int | None, certificate: Certificate) 
     if not seen.splits:
         certificate.skip("loader workers", "there are no files")
         return
+    # By name among equals: what is said must not depend on the order of a mapping.
     name, split = max(seen.splits.items(), key=lambda item: (item[1].rows, item[0]))
     wrong = None
     if workers is not None and split.files <= workers:
@@ -200,6 +202,7 @@ def _check_same_bytes(
             continue
         other = other_encoder(record)
         if other is not None:
+            # Not made and not missed: a dataset stays certifiable when skyhaul moves on.
             certificate.skip(name, other)
             return
         try:
@@ -245,12 +248,16 @@ def _check_engines(
         step(f"reading with {name}")
         begun = time.monotonic()
         try:
+            # One for each engine: what one leaves (a cache, a lock) must not help or hinder the next. What
+            # cannot be removed now, since a killed process has just written it, goes with the parent.
             with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as sandbox:
+                # By a plain name: engines get globs, in which a `[` or `*` of the real path would count.
                 (Path(sandbox) / "dataset").symlink_to(root.resolve(), target_is_directory=True)
                 request = Request.of("dataset", tuple(seen.splits), schema)
                 reading = run_engine(ENGINES[name], request, Path(sandbox), limit)
         except EngineFailed as error:
             certificate.add(name, printable(str(error)), "")
+            # Without pyarrow's reading there is nothing to hold the others against.
             if first is None:
                 return
             continue

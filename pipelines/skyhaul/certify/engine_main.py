@@ -17,9 +17,11 @@ from skyhaul.certify.engines import ENGINES
 def main(name: str, request: str, answer: str) -> None:
     engine = ENGINES[name]
     asked = json.loads(Path(request).read_text(encoding="utf-8"))
+    # JSON knows no tuples.
     asked["splits"], asked["columns"] = tuple(asked["splits"]), tuple(asked["columns"])
     module = importlib.import_module(f"skyhaul.certify.engines.{engine.module}")
     reading: Reading = module.read(Request(**asked), engine.streaming)
+    # To a file: stdout is the engine's, and libraries print there.
     Path(answer).write_text(json.dumps(reading.to_json()), encoding="utf-8")
 
 

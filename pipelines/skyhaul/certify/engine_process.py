@@ -34,6 +34,7 @@ class EngineFailed(Exception):
 
 def missing(engine: Engine) -> str | None:
     """Why the engine cannot run here, or None."""
+    # Found and not imported: an engine's code runs in its own process only.
     if importlib.util.find_spec(engine.package) is None:
         return f"{engine.package} is not installed: pip install 'skyhaul[{engine.extra}]'"
     if engine.package != "pyspark":
@@ -46,6 +47,7 @@ def missing(engine: Engine) -> str | None:
     java = shutil.which("java", path=f"{home}/bin" if home else None)
     if java is None:
         return f"Spark needs Java {JAVA_NEEDED} or newer, and there is none"
+    # Java writes its version to stderr.
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < JAVA_NEEDED:
@@ -55,7 +57,7 @@ def missing(engine: Engine) -> str | None:
 
 
 def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) -> Reading:
-    """What `engine` reads.
+    """Let `engine` read the dataset, and give what it read.
 
     The engine's processes have ended when this returns.
 
@@ -71,7 +73,9 @@ def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) ->
     ask, answer = sandbox / "request.json", sandbox / "answer.json"
     ask.write_text(json.dumps(asdict(request)), encoding="utf-8")
     stderr = sandbox / "stderr"
+    # -P: with -m Python would put the working directory, the sandbox, first on its import path.
     command = [sys.executable, "-P", "-m", "skyhaul.certify.engine_main", engine.name, str(ask), str(answer)]
+    # A file and no pipe: a pipe that nobody reads meanwhile would stop an engine that talks much.
     with stderr.open("wb") as errors:
         process = subprocess.Popen(
             command,
@@ -80,7 +84,8 @@ def run_engine(engine: Engine, request: Request, sandbox: Path, limit: float) ->
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            # A group of its own, which is ended as one.
+            # A group of its own, which is ended as one; its number is the process's. The terminal's Ctrl-C
+            # does not reach it, so the `finally` below has to.
             start_new_session=True,
         )
         try:
@@ -129,5 +134,6 @@ def _last_line(stderr: Path) -> str:
     with stderr.open("rb") as file:
         file.seek(max(0, stderr.stat().st_size - _STDERR_KEPT))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    # The last line of an exception tells more than the last line: libraries print while they are torn down.
     said = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
     return (said or [line for line in lines if line] or ["it said nothing"])[-1][:500]

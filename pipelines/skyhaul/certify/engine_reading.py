@@ -36,6 +36,7 @@ class Request:
         body = BODY_OF[schema]
         return cls(dataset, splits, names, body, body != "bytes")
 
+    # A glob although the certifier knows every name: engines are to find the files as a training job would.
     def files(self, split: str) -> str:
         """A glob of the split's files, as a user would write it."""
         return f"{self.dataset}/data/*/{split}-*.parquet"
@@ -45,12 +46,14 @@ class Request:
 class SplitReading:
     """What one split comes to: rows, bytes of all ids and of the body, and nulls by column.
 
-    `source_bytes` is the sum of `provenance.length`, from within a struct."""
+    Sums and no digests, because every engine can make them in its own words; they are over bytes, since
+    engines differ in what they call a character."""
 
     rows: int
     id_bytes: int
     body_bytes: int
     source_bytes: int
+    """The sum of `provenance.length`, which shows that the engine reads from within a struct."""
     nulls: dict[str, int]
     unique_ids: int | None = None
     """Distinct ids, where the engine can count them in bounded memory."""

@@ -48,6 +48,7 @@ class Footers:
                 if group.total_byte_size > ROW_GROUP_LIMIT and group.num_rows > 1:
                     self.groups_too_large.append(f"row group {index} of {path}")
             self.largest_file = max(self.largest_file, total)
+            # A row group is never parted between files, so one alone may be above the bound.
             if total > FILE_LIMIT and footer.num_row_groups > 1:
                 self.files_too_large.append(path)
             self.fingerprints.add(schema_fingerprint(parquet.schema_arrow, parquet.schema))
@@ -89,6 +90,8 @@ def states_checksum(header: bytes) -> bool:
     """Whether the page header that `header` starts with has a checksum."""
     at, number = 0, 0
     while at < len(header):
+        # A field's head: its type in the low half, in the high one how far its number is from the one before.
+        # 0 there is the long form (or the end), which no small number needs.
         kind, step = header[at] & 0x0F, header[at] >> 4
         if kind != _I32 or step == 0:
             return False
@@ -96,6 +99,7 @@ def states_checksum(header: bytes) -> bool:
         if number >= _CRC:
             return number == _CRC
         at += 1
+        # An integer's value: seven bits a byte, and the highest says that another one follows.
         while at < len(header) and header[at] & 0x80:
             at += 1
         at += 1

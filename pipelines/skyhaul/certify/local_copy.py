@@ -60,6 +60,7 @@ def _fetch(store: DatasetStore, file: CommittedFile, path: Path) -> None:
         while block := source.read(_BLOCK):
             digest.update(block)
             copy.write(block)
+    # Verified a moment ago, but in the store: a copy that was cut short would be taken for an engine's miss.
     if digest.hexdigest() != file.sha256:
         raise RecordDamaged(
             f"{file.path} in dataset {store.place} is no longer what its commit record says;"

@@ -64,6 +64,7 @@ def reencoded_differently(
     for file in record.files:
         match = DATA_FILE.fullmatch(file.path)
         splits.setdefault(match[2] if match else "", []).append(file.path)
+    # A split's files follow each other in the record, so that its rows come as they were written.
     expected = {file.path: file.sha256 for file in record.files}
     scratch = open_store(str(folder), writable=True)
     try:
@@ -79,6 +80,7 @@ def reencoded_differently(
                 made = {done.entry.path: done.entry.sha256 for done in files.finished}
             finally:
                 files.discard()
+            # Of both: a file that is not made any more, or one too many, differs as well.
             for path in sorted(made.keys() | set(paths)):
                 if made.get(path) != expected.get(path):
                     return path
@@ -90,6 +92,7 @@ def reencoded_differently(
 def _rows(store: DatasetStore, paths: list[str]) -> Iterator[pa.RecordBatch]:
     for path in paths:
         with store.open_input(path) as file:
+            # Group by group, with nothing read ahead: a file may have 500 MB, and its rows pass through once.
             parquet = pq.ParquetFile(file, pre_buffer=False)
             for group in range(parquet.num_row_groups):
                 yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])

@@ -21,12 +21,14 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
     if not isinstance(error, Exception):
         sys.__excepthook__(kind, error, trace)
         return
+    # A thread's error, or one outside of any command: `LateGroup.main` has looked at all others.
     found = of_environment(error)
     if found is not None:
         complain(scrubbed(str(found)))
         return
     text = scrubbed("".join(traceback.format_exception(kind, error, trace)))
     what = printable(scrubbed(f"this is a bug: {kind.__name__}: {error}"))
+    # Not the session's word: a bug may strike before options are parsed, or where no session is.
     if {"-v", "--verbose"} & set(sys.argv[1:]):
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(text)

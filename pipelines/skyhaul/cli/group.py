@@ -34,6 +34,7 @@ class SkyhaulCommand(click.Command):
         self.beam = beam
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Taken off before click looks: to click `--` ends the options, and what follows would be arguments.
         if self.beam and "--" in args:
             border = args.index("--")
             ctx.meta[BEAM_ARGS] = tuple(args[border + 1 :])
@@ -44,12 +45,16 @@ class SkyhaulCommand(click.Command):
         return [*super().collect_usage_pieces(ctx), *(["[-- BEAM_OPTIONS]"] if self.beam else [])]
 
     def invoke(self, ctx: click.Context) -> Any:
+        # Options are parsed by now, and the command has imported nothing yet: Beam sets up logging, too.
         ctx.find_root().ensure_object(Session).start_logging()
         ctx.exit(super().invoke(ctx) or 0)
 
 
 class LateGroup(click.Group):
     """A group that imports a command when it is asked for, and ends the process with its exit code.
+
+    The group's own help imports all of them, for their first lines. So modules of commands import what is
+    heavy inside of their functions (`tests/cli/test_help.py` holds them to it).
 
     Args:
         package: Each module in it is a command of its own name, and holds it as `command`.
@@ -62,12 +67,14 @@ class LateGroup(click.Group):
         self._order = order
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        # By the files' names alone: completion asks at each press of Tab.
         files = [file for folder in self._package.__path__ for file in os.listdir(folder)]
         names = {file.removesuffix(".py") for file in files if file.endswith(".py") and file[0] != "_"}
         first = [name for name in self._order if name in names]
         return [*first, *sorted(names.difference(first))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        # Whatever is typed gets here, and must not become the name of a module.
         if cmd_name not in self.list_commands(ctx):
             return None
         command = importlib.import_module(f"{self._package.__name__}.{cmd_name}").command
@@ -87,11 +94,14 @@ class LateGroup(click.Group):
 
         An exception that nobody expected passes through, to `sys.excepthook`.
         """
+        # Made here and not by the first option: errors of parsing are told in the session's form, too.
         session = extra.setdefault("obj", Session())
+        # Click's own ending prints usage over several lines, and has 1 for an abort.
         extra["standalone_mode"] = False
         try:
             code = self._ended(session, *args, **extra)
         except Exception as error:
+            # The last look before something is called a bug: ours went through `_ended` already.
             found = of_environment(error)
             if found is None:
                 raise
@@ -106,6 +116,7 @@ class LateGroup(click.Group):
         except SkyhaulError as error:
             complain(str(error), session.log_format)
             code = error.exit_code
+        # A ClickException, too, whose text is the whole help: not to be put on one line.
         except click.exceptions.NoArgsIsHelpError as error:
             with contextlib.suppress(OSError, ValueError):
                 print(error.format_message(), file=sys.stderr)
@@ -113,6 +124,7 @@ class LateGroup(click.Group):
         except click.ClickException as error:
             complain(_one_line(error), session.log_format)
             code = EXIT_USAGE
+        # Click makes this of KeyboardInterrupt. In a haul SIGINT is handled, so it comes from other commands.
         except click.Abort:
             complain("interrupted", session.log_format)
             code = EXIT_SIGINT
@@ -121,7 +133,7 @@ class LateGroup(click.Group):
 
 @contextlib.contextmanager
 def _text_on_stdout() -> Iterator[None]:
-    """click prints help and versions itself; where that cannot be written, nothing else was to be done."""
+    """Exit with 0 where click could not write its help or version: nothing else was to be done."""
     try:
         yield
     except OSError as error:
@@ -136,6 +148,7 @@ def _text_on_stdout() -> Iterator[None]:
 
 def _is_stdout(error: OSError) -> bool:
     """Whether the last thing that failed was a write to stdout, which no name of a file tells."""
+    # Click writes by `click.echo`, which is in its `utils`; ours goes through `say`, which raises nothing.
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -143,10 +156,13 @@ def _is_stdout(error: OSError) -> bool:
 
 
 def leave_on_signals() -> None:
-    """Turn SIGTERM and SIGHUP into an orderly exit with 143; a haul puts its own handlers in place while it
-    runs. Under `nohup` SIGHUP stays ignored."""
+    """Turn SIGTERM and SIGHUP into an orderly exit with 143.
+
+    A haul puts its own handlers in place while it runs. Under `nohup` SIGHUP stays ignored.
+    """
 
     def leave(_number: int, _frame: object) -> None:
+        # SystemExit passes every `except Exception` and runs what is to be tidied up, such as locks.
         sys.exit(EXIT_SIGTERM)
 
     for number in stopping_signals():

@@ -52,6 +52,7 @@ def haul_options(command: Command) -> Command:
 
 
 def _with_flags(command: Command) -> Command:
+    # Click lists first the option that is put on last.
     for option in (
         click.option(
             "--wait", is_flag=True, help="Where no link has a contact now, sleep until the next one."
@@ -89,6 +90,7 @@ def haul_and_report(
     from skyhaul.hauling.config import IN_PROCESS
     from skyhaul.report.run import RunReport
 
+    # On other runners Beam may need what a lean start hides, such as its parts for a cloud.
     if options.runner == IN_PROCESS:
         import_beam()
     with progress_of(session) as watcher:

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _BLAS = "OPENBLAS_NUM_THREADS"
+# Imported under `except ImportError` in the Beam that pyproject.toml pins; tests/cli/test_lean_start.py shows
+# that a haul works without, and says nothing of it.
 _OPTIONAL_TO_BEAM = (
     "pandas",
     "bson",
@@ -36,6 +38,7 @@ class _Hiding:
         self._names = names
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        # Raised: None would only send the import on to the next finder.
         if name in self._names:
             raise ModuleNotFoundError(f"{name} is hidden while others are imported", name=name)
 
@@ -61,6 +64,7 @@ def first(name: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # Frozen objects are in no generation any more: the first real collection would walk them all.
         gc.freeze()
         gc.enable()
 
@@ -83,6 +87,7 @@ def _one_thread_of_blas() -> Iterator[None]:
     try:
         yield
     finally:
+        # OpenBLAS has read it when NumPy was loaded; a process that is started later shall not.
         del os.environ[_BLAS]
 
 

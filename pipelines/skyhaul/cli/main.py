@@ -19,7 +19,8 @@ ORDER = (
     "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",
     "spool", "presets", "formats", "schema", "completion",
 )  # fmt: skip
-"""How the help lists the commands: as they are needed. Those that are not named here follow, by name."""
+"""How the help lists the commands: as they are needed. Those that are not named here follow, by name. Only an
+order: what commands there are, the modules of `skyhaul.cli.commands` say."""
 
 HELP = """Haul AI training data over satellite links into verified Parquet shards.
 
@@ -59,10 +60,12 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the program."""
+    # The order counts. This may start the program anew, so nothing comes before it.
     ensure_utf8_mode()
     # Start-up makes hundreds of thousands of objects that stay: with Python's own threshold of 700 the
     # collector walks them over and over, a tenth of the CPU of a short haul.
     gc.set_threshold(50_000, 20, 50)
+    # Before anything opens a file or a socket, which would get the number of a closed stream.
     open_standard_streams()
     sys.excepthook = report_bug
     threading.excepthook = report_thread_bug

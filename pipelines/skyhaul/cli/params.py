@@ -7,7 +7,8 @@ import click
 from skyhaul_schemas.units import parse_duration
 
 job_argument = click.argument("job", metavar="JOB", type=click.Path())
-"""A job file, or a dataset folder or URL; `cli.target` opens it."""
+"""A job file, or a dataset folder or URL; `cli.target` opens it. Without `exists=True`: to click a URL is a
+path that is not there."""
 
 
 def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

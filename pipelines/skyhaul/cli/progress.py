@@ -17,6 +17,7 @@ def progress_for(*, quiet: bool, log_format: str) -> ProgressReport:
     """Bars only for a person: on a terminal that can draw, in text, and not when quiet."""
     if quiet:
         return ProgressReport()
+    # `bars` is imported here alone: rich would cost every other start its time. NO_COLOR is rich's matter.
     if log_format == "text" and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb"):
         from skyhaul.report.bars import BarProgress
 

@@ -11,6 +11,7 @@ import click
 from skyhaul.cli.main import cli
 
 WIDTH = 100
+"""Characters of a line, stated so that the page is the same from any terminal."""
 
 
 def reference() -> str:

@@ -27,7 +27,19 @@ def repair_and_report(
     options: HaulOptions,
     shards: frozenset[int],
 ) -> int:
-    """shards: only these, where there are any. Returns the exit code."""
+    """Find broken files, haul their shards again, and print what became of each.
+
+    Args:
+        session: Of this call.
+        target: What the user typed for the job.
+        loaded: The job.
+        store: Its dataset, to write.
+        options: Of the haul; `only` is set here.
+        shards: Only these, where there are any.
+
+    Returns:
+        The exit code.
+    """
     from skyhaul.beam.driver import haul_on_beam
     from skyhaul.dataset.inherited import sync_inherited
     from skyhaul.report.repair import RepairReport
@@ -44,8 +56,10 @@ def repair_and_report(
         with progress_of(session) as watcher:
             outcome = haul_on_beam(loaded, store, replace(options, only=repairable), watcher)
         deferred, code = outcome.run.shards_deferred, outcome.exit_code
+    # Looked at again, and not taken from the haul's word: what counts is what lies there now.
     left = _broken(session, store, repairable, mended=True) if repairable else []
     if left:
+        # A shard that was put off has not shown that its file cannot be put right: run it again.
         code = EXIT_INCOMPLETE if deferred else EXIT_DAMAGE
     still = {file.path for file in left}
     session.show(

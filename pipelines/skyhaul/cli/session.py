@@ -33,6 +33,7 @@ class Session:
 
 def common_options(command: Command) -> Command:
     """--json, --quiet, --verbose and --log-format. They reach the command as its session."""
+    # Click lists first the option that is put on last.
     for option in (
         click.option(
             "--log-format",
@@ -57,6 +58,7 @@ def _flag(field: str, *names: str, help: str) -> Callable[[Command], Command]:
 
 def _sets(field: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+        # At the root, where `LateGroup.main` finds it also for a command whose arguments were wrong.
         setattr(ctx.find_root().ensure_object(Session), field, value)
 
     return callback

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_dataset(target: str, *, writable: bool = False) -> Iterator[DatasetStore]:
-    """The dataset, to read, or to write what is no part of a haul. Of a job file only the dataset's place is
-    used. Raises UsageError."""
+    """The dataset, to read, or to write what is no part of a haul.
+
+    Raises:
+        UsageError: There is none, or the job file is refused.
+    """
+    # A dataset's own job is not read here: its secrets would have to be set for a mere `status`.
     if _is_dataset(target):
         store = _existing(target, writable=writable)
     else:
@@ -32,8 +36,14 @@ def open_dataset(target: str, *, writable: bool = False) -> Iterator[DatasetStor
 
 @contextmanager
 def open_job(target: str, *, writable: bool = True) -> Iterator[tuple[LoadedJob, DatasetStore]]:
-    """The job and its dataset, to write unless told otherwise. For a dataset folder the job is the one it
-    was made by, and the dataset is that folder, also where it has been moved since. Raises UsageError."""
+    """The job and its dataset, to write unless told otherwise.
+
+    For a dataset folder the job is the one it was made by, and the dataset is that folder, also where it has
+    been moved since.
+
+    Raises:
+        UsageError: There is none, or the job is refused.
+    """
     if not _is_dataset(target):
         loaded = _load(target)
         with closing(_store(loaded.job.dataset, writable=writable)) as store:
@@ -43,6 +53,7 @@ def open_job(target: str, *, writable: bool = True) -> Iterator[tuple[LoadedJob,
     from skyhaul_schemas.job.file import parse_job
 
     with closing(_existing(target, writable=writable)) as store:
+        # Replaced: a rotten byte is then told with its line, as any fault of a job file.
         text = store.read_bytes(layout.JOB).decode("utf-8", errors="replace")
         yield parse_job(text, f"{store.place.rstrip('/')}/{layout.JOB}", os.environ), store
 
@@ -61,6 +72,7 @@ def _is_dataset(target: str) -> bool:
 
 
 def _load(target: str) -> LoadedJob:
+    # Before Arrow is imported, so that a misspelt name is told at once. ValueError: a NUL in the name.
     try:
         os.stat(target)
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -15,6 +15,7 @@ def ensure_utf8_mode() -> None:
     """Return where names are UTF-8 already; else become the same program in UTF-8 mode."""
     if sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8":
         return
+    # In UTF-8 mode Python would print UTF-8, too. A PYTHONIOENCODING that the user set holds.
     stream = sys.stdout or sys.stderr
     printed = stream.encoding if stream is not None else "ascii"
     os.environ.setdefault("PYTHONIOENCODING", f"{printed}:backslashreplace")

@@ -17,6 +17,7 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import format_duration, format_size
 
 BAR_WIDTH = 18
+"""Characters: what a link's name, rates and counts leave of 80 columns (tests/report/test_progress.py)."""
 
 
 class BarProgress(ProgressReport):
@@ -25,10 +26,14 @@ class BarProgress(ProgressReport):
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()
         self._live = Live(
+            # stdout has only the result, even where both are the same terminal.
             console=console or Console(stderr=True),
+            # No thread of rich's own: each snapshot draws, and they come a few times a second.
             auto_refresh=False,
             redirect_stdout=False,
+            # Log lines go through rich, which puts them above the block (`logs._StderrNow`).
             redirect_stderr=True,
+            # What is taller than the terminal could not be redrawn in place.
             vertical_overflow="crop",
         )
 
@@ -62,6 +67,7 @@ def drawing(progress: Progress) -> RenderableType:
         left += f", {format_duration(progress.eta)} left"
     done = share(progress)
     grid.add_row(Text("bytes"), _bar(done, 1.0, "cyan"), f"{done:4.0%} {of_size(progress)}  {left}")
+    # Those that were put off are not done: the next run hauls them.
     settled = progress.shards_committed + progress.shards_failed
     style = "red" if progress.shards_failed else "green"
     grid.add_row(Text("shards"), _bar(settled, progress.shards, style), shards(progress))

@@ -40,6 +40,7 @@ def _verdict(certificate: Certificate) -> str:
     if certificate.shards_left:
         return f"not certified: the dataset is not finished, {plural(certificate.shards_left, 'shard')} left"
     agreed = f"{plural(len(certificate.engines), 'engine')} agree on {plural(certificate.rows, 'row')}"
+    # Certified all the same: what could not be hauled is accounted for, and the exit code is 3.
     failed = certificate.shards_failed or certificate.damaged_objects
     without = (
         f", without {plural(certificate.shards_failed, 'failed shard')} and the rest of"

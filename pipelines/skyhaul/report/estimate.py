@@ -95,6 +95,7 @@ def _rows(outlook: Outlook) -> Iterator[tuple[str, str]]:
 
 
 def _span(seconds: Quantiles) -> str:
+    # A seed whose contacts end before the haul does takes for ever: infinity sorts last among the quantiles.
     low, middle, high = (
         format_duration(value) if math.isfinite(value) else "never"
         for value in (seconds.p10, seconds.p50, seconds.p90)

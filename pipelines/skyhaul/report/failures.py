@@ -36,6 +36,7 @@ class FailuresReport:
             for record in self.records
         ]
         yield from columns(head, rows, right="r--r--")
+        # `run` passes over failures that are final; it takes up the others anyway.
         step = "replay" if any(record.final for record in self.records) else "run"
         yield f"next: skyhaul {step} {shlex.quote(self.target)}"
 

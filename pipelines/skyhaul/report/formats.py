@@ -40,8 +40,10 @@ class FormatsReport:
                 yield f"refused: {entry.problem}"
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One object a format; `package` and `version` are null for what is built in, `problem` for what can
-        be used."""
+        """One object a format.
+
+        `package` and `version` are null for what is built in, `problem` for what can be used.
+        """
         return [
             {
                 "name": entry.name,

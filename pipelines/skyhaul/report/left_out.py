@@ -19,8 +19,11 @@ Names = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 def left_out_json(counts: Counts, names: Names) -> dict[str, Any]:
-    """`left_out`: reason -> count over all sources; `left_out_names`: reason -> a few names, each with its
-    source before it."""
+    """The two keys of JSON that say what a plan leaves out.
+
+    `left_out`: reason -> count over all sources; `left_out_names`: reason -> a few names, each with its
+    source before it.
+    """
     totals: dict[str, int] = {}
     kept: dict[str, list[str]] = {}
     for source, reasons in sorted(counts.items()):

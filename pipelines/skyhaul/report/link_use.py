@@ -46,8 +46,10 @@ class _Meter:
     def add(self, link: LinkProgress, at: float) -> None:
         step = at - self.at
         grew = link.wire_bytes > self.last.wire_bytes
+        # From the snapshot before: the bytes came between the two.
         if grew and self.began is None:
             self.began = self.at
+        # State and capacity are those that the step began with. Time while it was down offers nothing.
         if self.began is not None and self.last.state == "up":
             self.known = self.known and self.last.capacity is not None
             self.idle_bits += (self.last.capacity or 0.0) * step
@@ -87,6 +89,7 @@ class LinkMeter:
         for link in progress.links:
             meter = self._meters.get(link.name)
             if meter is None:
+                # Counts are of this haul, so they began at 0, whenever the link is first seen.
                 self._meters[link.name] = _Meter(last=_before(link), at=0.0)
                 meter = self._meters[link.name]
                 meter.at = progress.elapsed

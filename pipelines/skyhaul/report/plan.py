@@ -143,5 +143,6 @@ def _row(source: SourceView) -> tuple[str, ...]:
 
 
 def _seconds(size: int, rates: list[float | None]) -> float | None:
+    # A lower bound: no round trips, no losses. One link whose rate nobody knows leaves none to be told.
     known = [rate for rate in rates if rate and math.isfinite(rate)]
     return round(size * 8 / sum(known), 1) if known and len(known) == len(rates) else None

@@ -14,7 +14,7 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import exact_size, format_size
 
 LINES = 50
-"""Changes shown one by one; --json lists more."""
+"""Changes shown one by one; --json lists more. What a person looks through. Chosen, not measured."""
 
 _MEANING = {
     "planned": "new: planned",
@@ -42,6 +42,7 @@ class PlanUpdateReport:
         rows = [(change.what, f"{change.source}/{printable(change.path)}", _said(change)) for change in shown]
         for line in columns(("what", "object", "outcome"), rows[:LINES], right="---") if rows else ():
             yield f"  {line}"
+        # Counted by `counts`: `changes` holds the first ones only.
         total = sum(number for name, number in update.counts.items() if not name.endswith(" planned"))
         if total > min(len(rows), LINES):
             yield f"  and {total - min(len(rows), LINES):,} more; --json lists them"

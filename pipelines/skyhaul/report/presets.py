@@ -54,6 +54,7 @@ def _rate(bits: float) -> str:
 
 def _finite(value: Any) -> Any:
     """JSON has no infinity: a rate that is not limited is null."""
+    # json.dumps would write `Infinity`, which other parsers refuse (RFC 8259, 6).
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

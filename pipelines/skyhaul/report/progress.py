@@ -22,7 +22,8 @@ class ProgressReport:
     """Watches a haul without a word, and meters its links. The others show something as well.
 
     Is an observer of hauls (`skyhaul.hauling.progress.HaulObserver`) and a context: what it draws is gone or
-    final at its end.
+    final at its end. Snapshots come from one thread, the last one from another once that has ended
+    (`skyhaul.hauling.watch`), so nothing here is locked.
     """
 
     def __init__(self) -> None:
@@ -49,8 +50,11 @@ class ProgressReport:
 
 
 class PlainProgress(ProgressReport):
-    """A log line every `PERIOD` seconds, and where a phase begins; phases that only count have often ended
-    by the time that there is something to say."""
+    """A log line every `PERIOD` seconds, and where a haul begins.
+
+    Phases that only count wait for the first `PERIOD`: they have often ended by the time that there is
+    something to say.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,6 +65,7 @@ class PlainProgress(ProgressReport):
         if progress.phase != self._phase:
             self._phase = progress.phase
             self._next = progress.elapsed + (0 if isinstance(progress, Hauling) else PERIOD)
+        # By the snapshots' own clock, so that tests need no other; snapshots come a few times a second.
         if progress.elapsed < self._next:
             return
         self._next = progress.elapsed + PERIOD
@@ -89,9 +94,13 @@ def counted(progress: Planning | Verifying) -> str:
 
 
 def progress_json(progress: Progress) -> dict[str, Any]:
-    """The event's own field `progress` of a JSON log line. Its keys are a promise, the same in every phase:
-    while a plan is made `shards` counts the objects that were listed."""
+    """The event's own field `progress` of a JSON log line.
+
+    Its keys are a promise, the same in every phase: while a plan is made `shards` counts the objects that
+    were listed.
+    """
     if isinstance(progress, Hauling):
+        # A field that Hauling gains becomes a key; this one is told by the phase.
         snapshot = asdict(progress)
         del snapshot["finishing"]
         return {"phase": progress.phase, **snapshot}
@@ -99,6 +108,7 @@ def progress_json(progress: Progress) -> dict[str, Any]:
         size, count, done = progress.source_bytes, progress.objects, 0
     else:
         size, count, done = progress.bytes_read, progress.shards, progress.shards_read
+    # Made of a Hauling, so that there is one list of keys.
     nothing = Hauling(progress.elapsed, size, 0, count, done, 0, 0, 0, 0, 0, (), None)
     return {**progress_json(nothing), "phase": progress.phase}
 

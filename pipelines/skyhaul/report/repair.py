@@ -47,6 +47,7 @@ class RepairReport:
             shards = len({file.shard for file in mended})
             yield f"mended: {plural(len(mended), 'file')} of {plural(shards, 'shard')}"
             yield from _table(mended)
+        # By the words of `skyhaul.dataset.intact`: of a file that was not there nothing was kept.
         if any(file.fault != "it is gone" for file in self.mended):
             yield f"  what was there is kept under {layout.SET_ASIDE}"
         if self.left:

@@ -15,6 +15,7 @@ from skyhaul_schemas.commit import RunRecord
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK, EXIT_USAGE
 from skyhaul_schemas.units import format_duration, format_rate, format_size
 
+# Of other codes there are 130 and 143, which are an interruption.
 _HEADLINES = {
     EXIT_OK: "all is committed",
     EXIT_USAGE: "not all could be written",
@@ -106,6 +107,7 @@ class RunReport:
             ]
         if self.exit_code == EXIT_DAMAGE:
             return [f"skyhaul replay --damaged {job}", f"skyhaul verify {job}"]
+        # After 2 as well: once what is wrong was changed, the same command goes on.
         if self.exit_code != EXIT_FAILED:
             return [f"skyhaul run {job}"]
         steps = [f"skyhaul verify {job}"]
@@ -115,6 +117,7 @@ class RunReport:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            # Keys of RunRecord are keys here: what a record gains, scripts see. Its digest is of the file.
             "exit_code": self.exit_code,
             **self.run.model_dump(mode="json", exclude={"digest"}),
             "undelivered": [source.to_json() for source in self.undelivered],

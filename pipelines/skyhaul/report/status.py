@@ -77,6 +77,7 @@ class StatusReport:
             **left_out_json(header.left_out, header.left_out_names),
             **unchecked_json(header.unchecked, header.unchecked_names),
         }
+        # `gain` is a promise to scripts; in code it is called throughput.
         return value if self.throughput is None else {**value, "gain": self.throughput.to_json()}
 
 

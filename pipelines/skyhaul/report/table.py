@@ -8,8 +8,14 @@ from skyhaul_schemas.printable import printable
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> Iterator[str]:
-    """Lines of a table. `right` has an `r` for each column that is aligned to the right, else any sign.
-    Cells are made printable; the last column is not padded."""
+    """Lines of a table. Cells are made printable; the last column is not padded.
+
+    Args:
+        head: The columns' names.
+        rows: As many cells each.
+        right: An `r` for each column that is aligned to the right, else any sign.
+    """
+    # Escaped before they are measured: an escape is wider than what it stands for.
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:

@@ -39,7 +39,7 @@ class Throughput:
 
     @property
     def seconds_left(self) -> float | None:
-        """None while nothing was committed, or nothing is left but of sources that bring nothing."""
+        """None while nothing was committed, or while a source brings nothing: no pace tells when it will."""
         if not self.left:
             return 0.0
         if self.stuck:
@@ -67,13 +67,19 @@ class Throughput:
 
 
 class ThroughputMeter:
-    """Remembers the looks of the last `WINDOW` seconds. They begin anew with the first commit that is seen:
-    a haul that has to start, or waits for a contact, says nothing of its pace."""
+    """Remembers the looks of the last `WINDOW` seconds.
+
+    They begin anew with the first commit that is seen: a haul that has to start, or waits for a contact, says
+    nothing of its pace.
+    """
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque()
+        """(monotonic seconds, source bytes committed by then)."""
         self._waited: tuple[float, int] | None = None
+        """The first look of the wait; None until a commit was seen."""
         self._gained: dict[str, tuple[int, float]] = {}
+        """Source -> its bytes committed, and when they last grew."""
 
     def look(self, now: float, seen: Survey) -> Throughput | None:
         """The throughput up to `now` (monotonic seconds); None at the first look."""
@@ -85,15 +91,18 @@ class ThroughputMeter:
             self._waited = looks[0]
             looks.clear()
         looks.append((now, committed))
+        # The last look that is older than the window stays, or the pace would be that of less than it.
         while len(looks) > 2 and looks[1][0] <= now - WINDOW:
             looks.popleft()
         if first:
             return None
         since, before = looks[0]
+        # One commit is no pace yet: until the second it is measured from where the wait began.
         if before == committed and self._waited is not None and self._waited[0] > now - WINDOW:
             since, before = self._waited
         failed = sum(part.source_bytes_failed for part in seen.by_source.values())
         left = max(0, seen.source_bytes - committed - failed)
+        # Less may be committed than before: `replay --damaged` sets records aside while one watches.
         return Throughput(max(0, committed - before), now - since, left, tuple(stuck), sum(stuck.values()))
 
     def _stuck(self, now: float, seen: Survey) -> dict[str, int]:
@@ -101,6 +110,7 @@ class ThroughputMeter:
         for name, part in seen.by_source.items():
             if self._gained.get(name, (-1, 0.0))[0] != part.source_bytes_committed:
                 self._gained[name] = (part.source_bytes_committed, now)
+        # Held against the others' last gain and not against now: where nothing moves, nobody is behind.
         last = max((at for _, at in self._gained.values()), default=now)
         return {
             name: part.source_bytes - part.source_bytes_committed - part.source_bytes_failed

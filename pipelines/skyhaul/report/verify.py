@@ -20,6 +20,7 @@ class VerificationReport:
     def lines(self) -> Iterator[str]:
         result = self.result
         yield from map(str, result.findings)
+        # The first ones are kept, all are counted: a rotten disk may give millions.
         kept = len(result.findings)
         if result.findings_total > kept:
             yield f"and {result.findings_total - kept:,} findings more"

@@ -11,5 +11,6 @@ import sys
 SUITES = ("formats", "sources", "stores")
 """Modules of this package that hold suites; pytest explains their failed assertions as those of tests."""
 
+# pytest rewrites the asserts of test files only; a library has to ask, before its modules are imported.
 if "pytest" in sys.modules:
     sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in SUITES))

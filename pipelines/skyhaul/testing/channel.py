@@ -34,17 +34,22 @@ class Outcome:
 
 
 class ChannelOwner:
-    """Implements ChannelEvents. Each promise that a channel breaks is a text in `faults`: callbacks run on
-    the loop, where an AssertionError would be logged and lost."""
+    """Implements ChannelEvents, and notes each promise that a channel breaks.
+
+    Everything runs on the loop's thread, so nothing is locked.
+    """
 
     def __init__(self) -> None:
         self.outcomes: dict[int, Outcome] = {}
+        """By the requests' tags."""
         self.faults: list[str] = []
+        """Broken promises, in words: the loop would log an AssertionError of a callback, and go on."""
         self.wire_bytes = 0
         self.is_open = False
         self.is_closed = False
         self.closed_with: CarriageError | None = None
         self.asking = False
+        """Inside `Channel.request`, which must return before anything is told of it."""
         self.changed = asyncio.Event()
 
     def opened(self, timed: bool = True) -> None:
@@ -57,6 +62,7 @@ class ChannelOwner:
         at = request.offset + len(outcome.data)
         self._hold(offset == at, f"bytes at {offset} where {at} was due: ranges rise without gaps")
         self._hold(len(data) > 0, "received without a byte")
+        # Copied: a memoryview is valid during the call only.
         outcome.data += data
         self._hold(len(outcome.data) <= request.length, "more bytes than were asked for")
 
@@ -85,6 +91,7 @@ class ChannelOwner:
 
     def _outcome(self, event: str, request: RangeRequest) -> Outcome:
         self._told(event)
+        # By tag and not by the request itself: a channel may hand back an equal one.
         outcome = self.outcomes.setdefault(request.tag, Outcome())
         self._hold(not outcome.ended, f"{event} after the request had ended")
         return outcome
@@ -117,8 +124,10 @@ class Told:
 
 
 def ask(source: Source, ranges: Sequence[Range], *, at_once: bool = False, seconds: float = 60.0) -> Told:
-    """Ask for `ranges`, as a haul does: where a channel closes and nobody is to blame, or with an error that
-    may pass, what is left is asked over another one.
+    """Ask for `ranges`, as a haul does.
+
+    Where a channel closes and nobody is to blame, or with an error that may pass, what is left is asked over
+    another one.
 
     Args:
         source: The source.
@@ -140,6 +149,7 @@ async def _asked(source: Source, ranges: Sequence[Range], at_once: bool, seconds
             if not left or (blamed is not None and blamed.disposition is not Disposition.TRANSIENT):
                 break
             owner = await _over_one_channel(source, left, at_once)
+            # A range that a channel broke off begins anew over the next one: of its bytes only these count.
             for tag, outcome in owner.outcomes.items():
                 told.outcomes[tag] = outcome
             told.faults += owner.faults
@@ -158,12 +168,14 @@ async def _over_one_channel(source: Source, requests: Sequence[RangeRequest], at
         owner.asking = True
         channel.request(request)
         owner.asking = False
+        # Asked anew each time: a channel pipelines once its server has shown that it can.
         if not (at_once and channel.pipelines):
             await _settled(owner)
     await _settled(owner)
     if not owner.is_closed:
         channel.close()
         channel.close()  # twice is as once
+        # `closed` has to come by itself; where it does not, the caller's limit of time ends this.
         while not owner.is_closed:
             await owner.changed.wait()
             owner.changed.clear()
@@ -175,6 +187,7 @@ async def _over_one_channel(source: Source, requests: Sequence[RangeRequest], at
 
 async def _settled(owner: ChannelOwner) -> None:
     """Until each request has ended, or the channel."""
+    # Cleared before the wait: nothing is told between the two, for both are on the loop's thread.
     while not owner.is_closed and not all(outcome.ended for outcome in owner.outcomes.values()):
         owner.changed.clear()
         await owner.changed.wait()

@@ -72,12 +72,17 @@ class Outcome:
 
     @property
     def digest(self) -> str:
+        # repr and not ==: NaN equals nothing, and two processes have to compare.
         return hashlib.sha256(repr(self).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def decode(task: Task) -> Outcome:
-    """All chunks of the object, in order. Raises what the decoder does, and AssertionError for a step that
-    breaks the contract of `Decoded`."""
+    """Decode all chunks of the object, in order.
+
+    Raises:
+        AssertionError: A step breaks the contract of `Decoded`.
+        Exception: Whatever the decoder raises.
+    """
     assert isinstance(task.content, bytes)
     decoder = task.decoder()
     found = Outcome()
@@ -107,6 +112,7 @@ def chunks(task: Task, decoder: Decoder) -> list[Chunk]:
 def _check(step: Decoded, task: Task) -> None:
     wanted = decoded_schema(task.settings.schema)
     assert step.batch.schema.equals(wanted), f"a batch of {step.batch.schema}, not of {wanted}"
+    # Arrow believes whoever builds a batch: without this a bad offset shows in some later kernel.
     step.batch.validate(full=True)
     for name in ("offset", "length"):
         values = step.batch.column(step.batch.schema.get_field_index(name)).to_pylist()
@@ -124,6 +130,7 @@ def _check(step: Decoded, task: Task) -> None:
 
 def digest_elsewhere(task: Task) -> str:
     """Outcome.digest of a process of its own, with other hashes of strings than here."""
+    # Another seed gives sets of strings another order: what takes its records from a set is found out.
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     answer: str = _elsewhere([task], {"PYTHONHASHSEED": seed})["digest"]
     return answer
@@ -136,12 +143,14 @@ def growth_elsewhere(tasks: Iterable[Task]) -> tuple[int, int]:
         How much its peak resident memory (bytes) grew from before the last one to the end, and how many
         records and rejects the last one gave.
     """
+    # The tasks before the last one import modules and fill pools, which is not what is asked.
     answer = _elsewhere(list(tasks), {})
     return answer["grown"], answer["records"]
 
 
 def _elsewhere(tasks: list[Task], env: Mapping[str, str]) -> dict[str, Any]:
-    # The import path of here: the format may be of a package that only this process can find.
+    # A new process, not a fork, which would have this one's memory and its peak. Its import path is that of
+    # here: the format may be of a package that only this process can find.
     done = subprocess.run(
         [sys.executable, "-m", __name__],
         input=pickle.dumps(tasks),
@@ -155,6 +164,7 @@ def _elsewhere(tasks: list[Task], env: Mapping[str, str]) -> dict[str, Any]:
 
 def _peak() -> int:
     """Bytes of resident memory at most so far (Linux counts KiB, macOS bytes)."""
+    # What the process had, not what Python's allocator knows of: Arrow's pools and C libraries are in it.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -101,6 +101,7 @@ class FormatSuite:
     def test_records_are_the_same_whatever_the_batches(self) -> None:
         for sample in self.samples:
             whole = decode(self._task(sample))
+            # 1: a step a record. With a haul's own batches each sample would be one step.
             for size in (1, 100, 10_000):
                 _same(decode(self._task(sample, batch_bytes=size)), whole, f"batches of {size} bytes")
 
@@ -112,6 +113,7 @@ class FormatSuite:
         for damaged, how in self._damaged():
             try:
                 found = decode(self._task(damaged))
+            # Any other exception is taken for a bug, and stops the haul for the sake of one record.
             except Exception as error:
                 raise AssertionError(f"{how}: {type(error).__name__}: {error}") from error
             _same(decode(self._task(damaged, batch_bytes=1)), found, how)
@@ -127,6 +129,7 @@ class FormatSuite:
         content = self.huge or self.too_large
         assert content is not None, "say `huge` or `too_large`"
         assert content.size >= 2 * self.memory, "an object of that size shows nothing"
+        # A sample first, so that what importing the decoder costs is not taken for growth.
         grown, records = growth_elsewhere([self._task(self.samples[0]), self._task(content)])
         assert records, "nothing came of it, neither a record nor a reject"
         assert self.huge is not None or records == 1, (
@@ -147,6 +150,7 @@ class FormatSuite:
         return None
 
     def _random(self) -> random.Random:
+        # By the name, so that a failure comes again, and other formats meet other damage.
         return random.Random(self.format)
 
     def _damaged(self) -> Iterator[tuple[bytes, str]]:

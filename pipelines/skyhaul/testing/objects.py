@@ -41,6 +41,7 @@ class Repeated:
         parts = [self.head[offset:stop]]
         start, last = max(offset, body), min(stop, end)
         if start < last:
+            # Only as many units as the read touches are made, from the one in which it begins.
             skipped = (start - body) % len(self.unit)
             times = -(-(skipped + last - start) // len(self.unit))
             parts.append((self.unit * times)[skipped : skipped + last - start])
@@ -68,6 +69,7 @@ class CheckedBytes(BytesChunk):
     """ChunkBytes over bytes in memory that fails on a read that no object could answer."""
 
     def read(self, offset: int, length: int) -> bytes:
+        # Up to the object's end and not the chunk's: a record may begin in one chunk and end in the next.
         size = self.chunk.object.size
         assert 0 <= offset <= size, f"a read at {offset} of an object of {size} bytes"
         assert length >= 0, f"a read of {length} bytes at {offset}"

@@ -28,6 +28,7 @@ __all__ = ["OBJECTS", "Place", "SourceSuite"]
 
 def _pattern(length: int, seed: int) -> bytes:
     """Bytes in which no two stretches of eight are equal within 64 KiB, so that a wrong offset shows."""
+    # Multiples of 2^32 over the golden ratio (Knuth, The Art of Computer Programming 3, 6.4).
     numbers = range(-(-length // 4))
     return b"".join((n * 2654435761 + seed & 0xFFFFFFFF).to_bytes(4, "big") for n in numbers)[:length]
 
@@ -87,6 +88,7 @@ class SourceSuite:
             source.close()
 
     def test_each_range_of_a_small_object_is_exact(self, place: Place) -> None:
+        # All 153 ranges of 17 bytes: whoever is off by one is so here.
         obj, data = self._one(place, self._by_size()[1])
         borders = range(len(data) + 1)
         self._exact(place, [(obj, a, b - a) for a in borders for b in borders if a < b])
@@ -109,6 +111,7 @@ class SourceSuite:
         ranges = [
             (pinned[path], at, min(step, pinned[path].size - at)) for at in range(0, pinned[path].size, step)
         ]
+        # Out of order and among others' ranges, so that an answer that went to the next request shows.
         mixed = [(obj, 0, obj.size) for obj in pinned.values()]
         self._exact(place, [*ranges[::2], *mixed, *reversed(ranges[1::2])], at_once=True)
 
@@ -127,6 +130,7 @@ class SourceSuite:
     ) -> None:
         path = self._by_size()[2]
         obj, data = self._one(place, path)
+        # No byte as before, and the size as before where a pin says more than that.
         other = bytes(byte ^ 0xFF for byte in data)
         place.put(path, other if self.sees_changes else other + b"!")
         self._refused(place, obj, (SourceChanged,))
@@ -158,6 +162,7 @@ class SourceSuite:
         obj, data = self._one(place, self._by_size()[1])
         first, second = place.open(), place.open()
         first.read_now(obj, 0, 1)
+        # What sources share (a loop's thread, a pool of connections) must not go with the first of them.
         first.close()
         assert second.read_now(obj, 0, len(data)) == data
         second.close()
@@ -207,6 +212,7 @@ class SourceSuite:
     def _refused(self, place: Place, obj: PinnedObject, kinds: tuple[type[CarriageError], ...]) -> None:
         """Both ways of reading refuse the object, with an error of `kinds`."""
         told = self._ask(place, [(obj, 0, obj.size)])
+        # Of the request, or of the channel where that was closed with it.
         error = told.outcomes[0].error or told.closed_with
         assert not told.outcomes[0].done, "bytes were taken for the pinned object's"
         assert isinstance(error, kinds), f"failed with {error!r}"

@@ -54,8 +54,10 @@ class StoreSuite:
     racing: ClassVar[int] = 8
 
     def loses_an_answer(self, store: DatasetStore) -> AbstractContextManager[None] | None:
-        """While it is entered the next create is carried out, and its answer does not arrive. None: the
-        store has no answers that could be lost."""
+        """A context in which the next create is carried out, and its answer does not arrive.
+
+        None: the store has no answers that could be lost.
+        """
         return None
 
     def test_its_probe_finds_that_it_creates_only(self, url: str) -> None:
@@ -64,6 +66,7 @@ class StoreSuite:
             assert list(store.list("")) == [], "a probe leaves nothing"
 
     def test_what_is_created_stands_under_its_name_for_everybody(self, url: str) -> None:
+        # Two stores over one URL are as two processes: neither knows what the other keeps in memory.
         with _opened(url) as store, _opened(url) as other:
             for number, name in enumerate(self.names):
                 data = b"%d" % number * number
@@ -94,6 +97,7 @@ class StoreSuite:
                     except CommitConflict:
                         return None
 
+                # Each writes other bytes, so that the file itself tells who has won.
                 results = list(pool.map(create, range(self.racing)))
                 assert results.count(True) == 1, results
                 assert results.count(None) == self.racing - 1, results
@@ -122,6 +126,7 @@ class StoreSuite:
                 if losing is None:
                     return
                 data, name = b"said nothing %d" % number, f"lost/{number}.json"
+                # The store has to read what stands there, and finds its own bytes: the create went well.
                 with losing:
                     if publish:
                         assert store.publish(_finished(store, data), name, _sha256(data))
@@ -141,6 +146,7 @@ class StoreSuite:
 
     def test_what_may_be_replaced_is_replaced_as_a_whole(self, url: str) -> None:
         with _opened(url) as store:
+            # Shorter and then longer than before: one that is written over in place would keep an old end.
             for data in (b"first", b"", b"second and longer"):
                 store.replace_bytes("state/latest.json", data)
                 assert store.read_bytes("state/latest.json") == data
@@ -177,6 +183,7 @@ class StoreSuite:
             assert other.folders("x") == tuple(f"{b:02d}" for b in range(12))
             assert list(other.list("nowhere")) == []
             assert other.folders("nowhere") == ()
+            # Listed before: fsspec keeps listings, and one that is kept hides another worker's commit.
             store.create_bytes("x/later.json", b"")
             assert "x/later.json" in list(other.list("x")), "no listing is kept from before"
 
@@ -216,6 +223,7 @@ class StoreSuite:
     def test_a_copy_in_another_process_is_the_same_dataset(self, url: str) -> None:
         with _opened(url) as store:
             store.create_bytes("a.json", b"here")
+            # As Beam sends a store to its workers.
             with closing(pickle.loads(pickle.dumps(store))) as copy:
                 assert copy.place == store.place
                 assert copy.read_bytes("a.json") == b"here"

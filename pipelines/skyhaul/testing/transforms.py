@@ -53,6 +53,7 @@ def rows(schema: str = "document", **columns: Sequence[object]) -> pa.RecordBatc
     if len(lengths) != 1:
         raise ValueError(f"columns of one length are wanted, not of {sorted(lengths) or 'none'}")
     (length,) = lengths
+    # A shard's columns and not a decoder's: transforms stand behind ids and provenance.
     fields = shard_schema(schema)
     if unknown := columns.keys() - set(fields.names):
         raise ValueError(f"schema {schema} has no column {', '.join(sorted(unknown))}")

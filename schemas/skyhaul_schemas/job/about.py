@@ -14,8 +14,9 @@ _SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
 
 
 class AboutSpec(JobPart):
-    """What the dataset's card and its Croissant description say of it. No part of the plan: it may change
-    at any time, and the next `run` writes it anew."""
+    """What the dataset's card and its Croissant description say of it.
+
+    No part of the plan: it may change at any time, and the next `run` writes it anew."""
 
     title: Text | None = Field(
         examples=["Buoys of the north"],
@@ -53,8 +54,11 @@ class AboutSpec(JobPart):
     @field_validator("licence")
     @classmethod
     def _spdx(cls, value: str | None) -> str | None:
-        """One identifier by SPDX's grammar (specification 2.3, annex D), or a URL: card and Croissant take no
-        others. Whether it is on SPDX's list is not looked up."""
+        """One identifier by SPDX's grammar (specification 2.3, annex D), or a URL.
+
+        Card and Croissant take no others. Whether it is on SPDX's list is not looked up.
+        """
+        # A `LicenseRef-` is defined in a document that travels with it, and here none does.
         if value is None or "://" in value:
             return value
         if _SPDX_ID.fullmatch(value) is None or value.startswith("LicenseRef-"):
@@ -67,4 +71,5 @@ class AboutSpec(JobPart):
         try:
             return None if value is None else date.fromisoformat(value).isoformat()
         except ValueError:
+            # In quotes for other readers of YAML: by its version 1.1 a bare day is a date and no text.
             raise NotAllowed(value, "a day such as 2026-11-22, in quotes") from None

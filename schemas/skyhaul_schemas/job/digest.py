@@ -16,11 +16,19 @@ from skyhaul_schemas.printable import FOUND_CAP, printable
 from skyhaul_schemas.units import exact_size
 
 _SIZES = ("target_size", "chunk_size", "row_group_size", "file_size")
+"""Keys whose numbers a difference shows as sizes, as the job file writes them."""
 
 
 def digested_part(job: Job, selections: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The canonical, JSON-able part of `job` that the plan's digest covers. selections: source ->
-    patterns below its root, in the order of the job file."""
+    """The part of `job` that the plan's digest covers, as JSON's values.
+
+    Args:
+        job: The job.
+        selections: Source -> patterns below its root, in the order of the job file. Not the URL: where the
+            root lies may change, and may hold a secret.
+    """
+    # A key that came later is left out where the job says nothing of it: a plan that never used it keeps its
+    # digest, and its dataset goes on.
     shards = job.shards
     return {
         "schema": job.schema_,
@@ -44,18 +52,23 @@ def digested_part(job: Job, selections: Mapping[str, list[str]]) -> dict[str, An
 
 
 def job_difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """What differs between the digested parts `a` of a plan and `b` of a job, one readable line each:
-    `shards.target_size: plan has 64 MiB, job says 32 MiB`."""
+    """What differs between the digested parts `a` of a plan and `b` of a job, one readable line each.
+
+    For example `shards.target_size: plan has 64 MiB, job says 32 MiB`.
+    """
     return list(_differences(a, b, ""))
 
 
 def _source(job: Job, spec: SourceSpec, selection: list[str]) -> dict[str, Any]:
+    # The one that holds, wherever it stands: moving it from the job to the source is no difference.
     ceiling = spec.max_rejects or job.max_rejects
     return {
         "selection": list(selection),
         "format": spec.format,
         "fields": dict(sorted(spec.fields.items())),
+        # As it comes back from a plan's header, so that the two compare equal.
         "decode": json.loads(canonical_json(spec.decode)),
+        # Only whether: the digests of the list are in the pinned objects.
         "checksums": spec.checksums is not None,
         **({"max_rejects": ceiling.to_json()} if ceiling else {}),
         **({"transforms": [rule.to_json() for rule in spec.transforms]} if spec.transforms else {}),
@@ -75,6 +88,7 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any], where: str) -> Iter
             yield f"{printable(place)}: plan has nothing, job says {_shown(key, b[key])}"
         elif isinstance(a[key], Mapping) and isinstance(b[key], Mapping):
             yield from _differences(a[key], b[key], place)
+        # Python has 1 == 1.0 == True; their JSON, and so the plan's digest, differs.
         elif a[key] != b[key] or type(a[key]) is not type(b[key]):
             yield f"{printable(place)}: plan has {_shown(key, a[key])}, job says {_shown(key, b[key])}"
 

@@ -1,5 +1,8 @@
-"""The job file's field types: how a YAML scalar becomes a size, a rate, a count …, and what an editor
-is told of it. Each validator raises NotAllowed, which says what is allowed and not what was found."""
+"""The job file's field types: what a YAML scalar becomes, and what an editor is told of it.
+
+Each validator raises NotAllowed, which says what is allowed and not what was found. Booleans are refused
+wherever a number is wanted: to Python they are whole numbers.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,17 @@ from skyhaul_schemas.units import (
 )
 
 COUNT_LIMIT = 1 << 63
+"""Plans and records keep numbers in 64 bits, with a sign."""
+# As many digits as such a number has: int() of a longer text costs the square of its length.
 _WHOLE = re.compile(r"[0-9]{1,19}")
+# A source's name begins every id (`source/object#offset`), so it holds no `/`.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# No `-`: it ends the split in a data file's name (`layout.data_file`).
 _SPLIT = re.compile(r"[a-z][a-z0-9_]{0,31}")
+# Linux's IFNAMSIZ is 16, its NUL included.
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.@-]{0,14}")
 _ENVIRONMENT = {"type": "string", "pattern": r"\$\{"}
+"""For editors: any number or switch may be written `${NAME}`, which is text until the job is read."""
 
 NAMES = "1 to 64 letters, digits, '.', '_' and '-', with a letter or digit first"
 SPLIT_NAMES = "1 to 32 lower-case letters, digits and '_', with a letter first"
@@ -78,6 +87,7 @@ def whole_schema(low: int, high: int | None = None) -> WithJsonSchema:
 
 
 def _switch(value: Any) -> bool:
+    # `yes` and `on` are text to YAML 1.2, and values of the environment are text in any case.
     words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
     found = words.get(value.strip().lower()) if isinstance(value, str) else value
     if not isinstance(found, bool):
@@ -86,10 +96,12 @@ def _switch(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    # Not turned into text: `1.10` and `007` are 1.1 and 7 by now.
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise NotAllowed(value, "text; put it in quotes")
     if not isinstance(value, str) or not value:
         raise NotAllowed(value, "text")
+    # Text is mostly a path or a URL, and the system's calls end at a NUL.
     if "\0" in value:
         raise NotAllowed(value, "text without NUL")
     return value
@@ -184,11 +196,13 @@ def _ceiling(value: Any) -> Ceiling:
             raise NotAllowed(value, CEILINGS)
         share = parse_share(value["share"]) if "share" in value else None
         return Ceiling(share, between(0, COUNT_LIMIT - 1)(value["count"]) if "count" in value else None)
+    # `1` is a record, `1.0` and `100%` are all of them.
     whole = isinstance(value, int) and not isinstance(value, bool)
     if whole or (isinstance(value, str) and _WHOLE.fullmatch(value.strip())):
         return Ceiling(count=between(0, COUNT_LIMIT - 1)(value))
     try:
         return Ceiling(share=parse_share(value))
+    # Said anew, as in other fields of several forms: `parse_share` would tell of shares alone.
     except NotAllowed:
         raise NotAllowed(value, CEILINGS) from None
 

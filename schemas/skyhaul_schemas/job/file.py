@@ -35,6 +35,7 @@ _KINDS = {
 }
 """What is allowed, by pydantic's type of error (https://docs.pydantic.dev/latest/errors/validation_errors/)."""
 
+# To tell which keys there are beside an unknown one: pydantic's error names the place, not the model.
 _PARTS: dict[str, type[BaseModel]] = {"sources": SourceSpec, "links": LinkSpec}
 
 
@@ -57,8 +58,15 @@ class LoadedJob:
     lines: Mapping[Where, int] = field(default_factory=dict, repr=False, compare=False)
 
     def refused(self, problems: Iterable[tuple[Where, object, str]]) -> UsageError:
-        """The error that says of each problem its line and place, what was found and what is allowed; for
-        those who know the names that this model keeps as they are written."""
+        """The error that says of each problem its line and place, what was found and what is allowed.
+
+        For the registries of formats, transforms and schemes, whose names the model keeps as they are
+        written.
+
+        Args:
+            problems: Place (keys from the top), found value and what is allowed. A place that is not in the
+                file gets the line of what it would stand in.
+        """
         told = []
         for where, found, allowed in problems:
             known = where
@@ -73,6 +81,7 @@ def load_job(path: str | Path, env: Mapping[str, str]) -> LoadedJob:
     path = Path(path)
     shown = printable(str(path))
     try:
+        # One byte more tells a file that is too long; its size is not asked for, for it may be a pipe.
         raw = read_start(path, TEXT_CAP + 1)
     except FileNotFoundError:
         raise UsageError(f"{shown}: no such file; name a job file (YAML) or a dataset folder") from None
@@ -85,6 +94,7 @@ def load_job(path: str | Path, env: Mapping[str, str]) -> LoadedJob:
     if len(raw) > TEXT_CAP:
         raise UsageError(f"{shown}: found more than {TEXT_CAP} bytes, allowed: at most that")
     try:
+        # Editors on Windows begin a file with a byte order mark.
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
@@ -102,6 +112,7 @@ def parse_job(text: str, origin: str, env: Mapping[str, str]) -> LoadedJob:
     problems = list(_exposed(tree))
     job: Job | None = None
     try:
+        # All of the file's faults are told at once, so nothing is raised before pydantic had its look, too.
         job = Job.model_validate(tree.value)
     except ValidationError as error:
         # An error's own text and its input may be secret, so it ends here.
@@ -124,8 +135,10 @@ def json_schema() -> dict[str, Any]:
 def _take_as_written(tree: Tree) -> None:
     """Numbers among `missing` stand for cells, whose text they have to be: `999.90` is not `999.9`."""
     for where, text in tree.written.items():
+        # ("sources", name, "decode", "missing", index); a single value is no list and stays a number.
         if len(where) == 5 and (where[0], *where[2:4]) == ("sources", "decode", "missing"):
             cells = tree.value["sources"][where[1]]["decode"]["missing"]
+            # By type and not isinstance: `true` stays a boolean.
             if type(cells[where[4]]) in (int, float):
                 cells[where[4]] = text
 
@@ -133,6 +146,7 @@ def _take_as_written(tree: Tree) -> None:
 def _secrets(tree: Tree, env: Mapping[str, str]) -> Iterator[str]:
     for names in tree.secret.values():
         for name in names:
+            # An empty value is in every text: it would refuse every plan in which secrets are looked for.
             if env[name]:
                 yield env[name]
 
@@ -153,6 +167,7 @@ def _exposed(tree: Tree) -> Iterator[Problem]:
 def _problem(tree: Tree, details: ErrorDetails) -> Problem:
     """One of pydantic's errors as ours."""
     kind, value = details["type"], details["input"]
+    # `[key]` is pydantic's mark for a mapping's key itself, such as a source's name.
     where = tuple(part for part in details["loc"] if part != "[key]")
     if kind == "extra_forbidden":
         return Problem(_line(tree, where), where, "an unknown key", _nearest(where))
@@ -166,6 +181,7 @@ def _problem(tree: Tree, details: ErrorDetails) -> Problem:
         allowed = str(details.get("ctx", {}).get("expected", details["msg"]))
     else:
         allowed = _KINDS.get(kind, "another kind of value")
+    # Of all that lies below the place: where a list is refused as a whole, one of its items may be secret.
     names = [name for place, names in tree.secret.items() if place[: len(known)] == known for name in names]
     found = f"the value of ${{{names[0]}}}" if names else describe(value)
     if not names and isinstance(value, dict | list | tuple) and not value:
@@ -186,6 +202,7 @@ def _line(tree: Tree, where: Where) -> int:
 
 def _model(where: Where) -> type[BaseModel]:
     """The model whose keys stand at the place of `where`."""
+    # `sources.NAME.key` and `shards.key`: the last part is the key itself.
     if len(where) == 3 and where[0] in _PARTS:
         return _PARTS[where[0]]
     if len(where) == 2 and where[0] in ("shards", "about"):

@@ -34,8 +34,12 @@ from skyhaul_schemas.job.link_terms import (
 
 
 class EmulationSpec(JobPart):
-    """How fast, far and lossy a link is, and when it is there: a real one is paced to that, an emulated one
-    is made so."""
+    """How fast, far and lossy a link is, and when it is there.
+
+    A real one is paced to that, an emulated one is made so.
+    """
+
+    # None and not the preset's figure: a field overrides its preset only where the job file says it.
 
     preset: Text | None = Field(
         examples=["leo"], default=None, description="Figures of a kind of link, by name (`skyhaul presets`)."
@@ -127,7 +131,7 @@ class RouteSpec(JobPart):
     proxy: ProxyUrl | None = Field(
         examples=["socks5://10.0.0.1:1080"],
         default=None,
-        repr=False,
+        repr=False,  # it may hold a password, and a model's repr gets into logs
         description="How the link is reached: an HTTP proxy that takes CONNECT (`http://10.0.0.1:3128`) or a "
         "SOCKS5 proxy (`socks5://…`). Credentials only as `socks5://${USER}:${PASSWORD}@…`.",
     )
@@ -196,6 +200,7 @@ class ContractSpec(JobPart):
     )
 
 
+# The last base comes first: pydantic takes fields in that order, and the schema lists them so.
 class LinkSpec(ContractSpec, RouteSpec, SharingSpec, EmulationSpec):
     """One link; every field beside `preset` overrides the preset's. Rates in bit/s, times in seconds."""
 

@@ -19,6 +19,7 @@ from skyhaul_schemas.job.fieldtypes import Kind
 from skyhaul_schemas.units import NotAllowed, exact_size, parse_duration, parse_rate, parse_size
 
 GB = 1000**3
+"""Bytes: operators bill by powers of ten."""
 DAY_MINUTES = 24 * 60
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EVERY_DAY = frozenset(range(7))
@@ -34,6 +35,7 @@ DEADLINES = "a duration such as 6h, counted from the start of the run, or a time
 _HOURS = re.compile(r"(?:([a-z,\s-]+?)\s+)?(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)", re.IGNORECASE)
 _PRICE = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([A-Za-z]{1,8})?\s*(?:/\s*(GB|TB|MB))?\s*")
 _UNITS = {"MB": 1000**2, "GB": GB, "TB": 1000**4}
+# A duration never begins with four digits and a dash, so this tells the two apart.
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")
 
 Role = Literal["primary", "overflow", "last-resort"]
@@ -42,12 +44,13 @@ Period = Literal["day", "week", "month"]
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Minutes [start, stop) of the local day, on `days` (0 is Monday). stop <= start: until `stop` of the
-    next day."""
+    """Minutes [start, stop) of the local day, on some days of the week."""
 
     days: frozenset[int]
+    """0 is Monday, as `date.weekday` has it. Hours past midnight are of the day on which they begin."""
     start: int
     stop: int
+    """Of the next day where it is not after `start`."""
 
     def __str__(self) -> str:
         days = "" if self.days == EVERY_DAY else ",".join(DAYS[d].title() for d in sorted(self.days)) + " "
@@ -80,12 +83,13 @@ def _clock(minutes: int) -> str:
 
 
 def parse_hours(text: Any) -> Hours:
-    """Raises NotAllowed."""
+    """Hours as a job file writes them: `Mon-Fri 08:00-18:00`. Raises NotAllowed."""
     match = _HOURS.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None:
         raise NotAllowed(text, HOURS)
     start = int(match[2]) * 60 + int(match[3])
     stop = int(match[4]) * 60 + int(match[5])
+    # 24:00 only ends a day. Equal ends are refused: they would say nothing, or all of the day.
     if (
         int(match[3]) > 59
         or int(match[5]) > 59
@@ -107,12 +111,14 @@ def _days(text: str, named: str | None) -> frozenset[int]:
             raise NotAllowed(text, HOURS)
         a = DAYS.index(first[:3])
         b = DAYS.index(last[:3]) if dash else a
+        # Over the end of the week, too: `Sat-Mon`.
         days.update((a + i) % 7 for i in range((b - a) % 7 + 1))
     return frozenset(days)
 
 
 def parse_cap(text: Any) -> Cap:
-    """Raises NotAllowed."""
+    """A cap as a job file writes it: `1TB/month`, `100GB/30d`. Raises NotAllowed."""
+    # Taken as it is: a validator also sees values that code made, not a file.
     if isinstance(text, Cap):
         return text
     size, slash, per = text.partition("/") if isinstance(text, str) else ("", "", "")
@@ -129,16 +135,18 @@ def parse_cap(text: Any) -> Cap:
         days = parse_duration(per) / 86400
     except NotAllowed:
         raise NotAllowed(text, CAPS) from None
+    # Cycles begin at local midnights, so they are whole days; ten years is as good as no cycle.
     if days != int(days) or not 1 <= days <= 3660:
         raise NotAllowed(text, CAPS)
     return Cap(count, int(days))
 
 
 def parse_price(value: Any) -> Price:
-    """Raises NotAllowed."""
+    """A price as a job file writes it: `0.25 USD/GB`. Raises NotAllowed."""
     if isinstance(value, Price):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
+        # Not str(): a small float would come as `1e-05`, which is no price.
         value = f"{value:f}"
     match = _PRICE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
@@ -156,7 +164,7 @@ def _many_hours(value: Any) -> tuple[Hours, ...]:
 
 
 def _rates(value: Any) -> tuple[tuple[Hours, float], ...]:
-    """The rate is in bit/s, 0 where the link is off."""
+    """(hours, bit/s) in the order of the file, for the first that fits holds; 0 where the link is off."""
     if isinstance(value, tuple):
         return value
     if not isinstance(value, dict) or not value:
@@ -166,6 +174,7 @@ def _rates(value: Any) -> tuple[tuple[Hours, float], ...]:
 
 def parse_pace(text: Any) -> float:
     """bit/s; 0 for `off` (which YAML 1.1 reads as false). Raises NotAllowed."""
+    # `skyhaul links --set` reads its rates here, too, so that `off` means the same in both places.
     if text is False or (isinstance(text, str) and text.strip().lower() == "off"):
         return 0.0
     return parse_rate(text)
@@ -187,6 +196,8 @@ def _cycle_start(value: Any) -> int | date:
 def _zone(value: Any) -> str:
     try:
         ZoneInfo(value)
+    # ZoneInfo looks for a file of that name: a path out of its folder is a ValueError, and a folder in it an
+    # OSError in some versions of Python.
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         raise NotAllowed(value, ZONES) from None
     return str(value)
@@ -201,6 +212,7 @@ def parse_deadline(value: Any) -> float | str:
             moment = datetime.fromisoformat(value.strip())
         except ValueError:
             raise NotAllowed(value, DEADLINES) from None
+        # The machine's own zone is no answer: a job is run on others, too.
         if moment.tzinfo is None:
             raise NotAllowed(value, f"{DEADLINES} (with Z or its offset from UTC)")
         return moment.isoformat()

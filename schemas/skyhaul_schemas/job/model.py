@@ -82,6 +82,7 @@ class Job(JobPart):
     seed: Seed = Field(
         examples=[7], default=0, description="Seeds the dealing of chunks to shards and the splits."
     )
+    # `schema` is a method of pydantic's BaseModel.
     schema_: SchemaName = Field(
         examples=["document"],
         default="document",
@@ -164,6 +165,7 @@ class Job(JobPart):
 
 def _dangling(job: Job) -> Iterator[tuple[tuple[str | int, ...], NotAllowed]]:
     """References that lead nowhere, with their places in the job file."""
+    # Looked at once both mappings are read: a field's validator sees its own value alone.
     known = ", ".join(sorted(job.links)) or "no links are defined; add one under `links`"
     for name, source in job.sources.items():
         for index, link in enumerate(source.via):

@@ -10,8 +10,11 @@ from skyhaul_schemas.job.fieldtypes import JobPart, Share, Size, SplitName, Text
 from skyhaul_schemas.units import NotAllowed
 
 ROW_GROUP_LIMIT = 100 * 1000**2
+"""Uncompressed bytes: a reader holds a row group in memory at once. `certify` holds every file to it."""
 FILE_LIMIT = 500 * 1000**2
+"""Uncompressed bytes: a loader deals whole files to its workers, so that few large ones leave some idle."""
 DEFAULT_ZSTD_LEVEL = 3
+"""zstd's own."""
 
 COMPRESSIONS = "zstd, zstd:1 to zstd:22, snappy or none"
 _CODEC = re.compile(r"(zstd|snappy|none)(?::([0-9]{1,2}))?")
@@ -78,6 +81,7 @@ class ShardsSpec(JobPart):
     @field_validator("splits")
     @classmethod
     def _splits(cls, value: dict[str, float]) -> dict[str, float]:
+        # Shares are floats: 0.7 + 0.2 + 0.1 is a little less than 1.
         if not value or abs(sum(value.values()) - 1) > 1e-9 or any(s <= 0 for s in value.values()):
             raise NotAllowed(value, "shares above 0 that add up to 1")
         return value

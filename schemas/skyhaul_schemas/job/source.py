@@ -15,7 +15,9 @@ URLS = "a path or URL, a list of them, or {list: objects.jsonl}, with a root if 
 
 class ListedUrls(JobPart):
     """`url: {list: objects.jsonl}`: a JSONL or CSV list of objects with url, optional path, size, sha256.
-    With a `root`, what counts is each line's path below it, and a line needs no url."""
+
+    With a `root`, what counts is each line's path below it, and a line needs no url.
+    """
 
     list: Text = Field(
         examples=["objects.jsonl"],
@@ -30,6 +32,7 @@ class ListedUrls(JobPart):
 
 
 def _url(value: Any) -> list[str] | ListedUrls:
+    # Told apart by hand: pydantic's union would list the errors of each form, none of which is the user's.
     if isinstance(value, ListedUrls):
         return value
     if isinstance(value, str):
@@ -99,7 +102,7 @@ class SourceSpec(JobPart):
     options: dict[str, Any] = Field(
         examples=[{"headers": {"User-Agent": "skyhaul"}}],
         default={},
-        repr=False,
+        repr=False,  # credentials
         description="Options for the filesystem or the HTTP client, with credentials.",
     )
     decode: dict[str, Any] = Field(

@@ -57,6 +57,7 @@ class TransformSpec(JobPart):
 
     def to_json(self) -> dict[str, Any]:
         """The rule as the plan's digest covers it."""
+        # A field that came later and says nothing is not there, and so in no older plan's digest.
         return self.model_dump(exclude_none=True)
 
 
@@ -193,7 +194,7 @@ def parse_transform(value: Any) -> TransformSpec:
         return value
     if not isinstance(value, dict):
         raise _refused("model_type", {(): value}, {"class_name": "TransformSpec"})
-    # A built-in key whose value is null says nothing.
+    # A built-in key whose value is null says nothing. One of a package keeps it, so that it is refused below.
     given = {key: said for key, said in value.items() if said is not None or key not in KEYS}
     others = [key for key in given if key not in KEYS]
     plug_ins = [key for key in others if isinstance(given[key], dict)]
@@ -211,6 +212,7 @@ def parse_transform(value: Any) -> TransformSpec:
     return model.model_validate(given)
 
 
+# As pydantic's own errors, so that the reader of the job file puts each at its key and line.
 def _refused(
     kind: str, found: Mapping[tuple[str, ...], Any], context: dict[str, Any] | None = None
 ) -> ValidationError:
@@ -221,6 +223,7 @@ def _refused(
     return ValidationError.from_exception_data("TransformSpec", details, hide_input=True)
 
 
+# A validator of our own: pydantic's union would answer a misspelt rule with the errors of all seven models.
 TransformRule = Annotated[
     TransformSpec, PlainValidator(parse_transform, json_schema_input_type=reduce(or_, RULES.values()))
 ]

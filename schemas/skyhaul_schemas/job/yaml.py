@@ -20,10 +20,11 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import describe, printable
 
 TEXT_CAP = 1024 * 1024
-"""Bytes of a job file."""
+"""Bytes of a job file: people write kilobytes, and a wrong path may name anything. Chosen, not measured."""
 DEPTH_CAP = 32
+"""Composing and checking recurse, and Python allows 1,000 frames. A job file nests some six deep."""
 VALUE_CAP = 50_000
-"""Values in a job file once its aliases are expanded."""
+"""Values in a job file once its aliases are expanded: ten lines, each ten times the one before, are 10^10."""
 
 Where = tuple[str | int, ...]
 
@@ -31,12 +32,15 @@ _TAG = "tag:yaml.org,2002:"
 _ENVIRONMENT = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DIGITS_CAP = 40
+"""Characters of a number, more than one of 64 bits or a float needs. int() takes the square of its length,
+and refuses more than 4,300 digits with an error of its own."""
 
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the implicit types of YAML 1.2's core schema."""
 
 
+# A mapping of its own: SafeLoader's, with the words of YAML 1.1, is that of all other users of PyYAML, too.
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -45,6 +49,7 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     ("merge", r"<<", "<"),
 ):
+    # PyYAML looks patterns up by a scalar's first character, which of an empty scalar is "".
     _Loader.add_implicit_resolver(
         _TAG + _tag, re.compile(rf"^(?:{_pattern})$"), ["" if c == "\0" else c for c in _first]
     )
@@ -52,13 +57,15 @@ for _tag, _pattern, _first in (
 
 @dataclass(slots=True)
 class Tree:
-    """The file's `value`. lines: the line of each value (of its key, in a mapping). written: scalars as
-    they stand in the file. secret: places whose value came, in whole or part, from the environment."""
+    """A job file as plain values, with what messages and checks need to know of each."""
 
     value: Any = None
     lines: dict[Where, int] = field(default_factory=dict)
+    """The line of each value (of its key, in a mapping), from 1."""
     written: dict[Where, str] = field(default_factory=dict)
+    """Scalars as they stand in the file, `${NAME}` in place: here secrets that are written out are found."""
     secret: dict[Where, tuple[str, ...]] = field(default_factory=dict)
+    """Places whose value came, in whole or part, from the environment, with the names of the variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +133,7 @@ def _parsing(text: str, origin: str) -> Iterator[_Loader]:
 
 
 def _check_events(text: str, origin: str) -> None:
-    """Composing recurses, so the depth is looked at first, over the flat stream of events."""
+    """Refuse depth and tags over the flat stream of events, before composing recurses into it."""
     depth = 0
     with _parsing(text, origin) as loader:
         while loader.check_event():
@@ -150,6 +157,8 @@ def _encodable(text: str) -> bool:
 
 
 class _Builder:
+    """Nodes into plain values. PyYAML's own constructor forgets lines, and knows no environment."""
+
     def __init__(self, env: Mapping[str, str]) -> None:
         self.env = env
         self.tree = Tree()
@@ -164,6 +173,7 @@ class _Builder:
                 self._problem(node, where, "too many values", f"{VALUE_CAP}, with all aliases expanded")
             self.overflowed = True
             return None
+        # A mapping has put the key's line there already; an alias would give the line of its anchor.
         self.tree.lines.setdefault(where, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where, depth)
@@ -194,6 +204,7 @@ class _Builder:
             first[name] = line
             self.tree.lines[(*where, name)] = line
             found[name] = self.value(child, (*where, name), depth + 1)
+        # Last, wherever `<<` stands: keys of the mapping itself win, then those of earlier bases.
         for base in merged:
             self._merge(base, where, depth, found)
         return found
@@ -245,6 +256,7 @@ class _Builder:
                 allowed = f"a name from the environment; {name} is not set (export {name}=...)"
                 self._problem(node, where, f"${{{name}}}", allowed)
             else:
+                # Not looked at again: a `${` in a value of the environment is plain text.
                 names.append(name)
                 return self.env[name]
             return ""

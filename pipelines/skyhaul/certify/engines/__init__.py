@@ -19,6 +19,7 @@ class Engine:
     """Passed to `read`, where an engine reads in two ways."""
 
 
+# pyarrow first: the others' readings are held against the first one's.
 ENGINES = {
     engine.name: engine
     for engine in (

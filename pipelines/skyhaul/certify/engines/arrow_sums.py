@@ -25,4 +25,5 @@ def summed(batches: Iterable[pa.RecordBatch | pa.Table], request: Request) -> Sp
 
 
 def _sum(array: pa.Array | pa.ChunkedArray) -> int:
+    # None is the sum of an empty batch.
     return pc.sum(array.cast(pa.int64())).as_py() or 0

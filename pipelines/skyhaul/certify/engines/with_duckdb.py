@@ -27,6 +27,7 @@ def read(request: Request, streaming: bool) -> Reading:
         for split in request.splits:
             source = engine.read_parquet(request.files(split))
             schema = tuple((n, _kind(t)) for n, t in zip(source.columns, source.types, strict=True))
+            # Quoted, as columns may be called what SQL is. strlen() counts bytes, length() characters.
             body = f'"{request.body}"'
             sums = [
                 "count(*)",

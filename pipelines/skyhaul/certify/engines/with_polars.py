@@ -18,6 +18,7 @@ def read(request: Request, streaming: bool) -> Reading:
         schema = tuple((name, _kind(kind)) for name, kind in frame.collect_schema().items())
         body = pl.col(request.body)
         length = body.str.len_bytes() if request.body_is_text else body.bin.size()
+        # Lengths are UInt32, and so would be their sum: in polars 2.1 it wraps at 4 GiB without a word.
         sums = frame.select(
             pl.len().alias("rows"),
             pl.col("id").str.len_bytes().cast(pl.Int64).sum().alias("id_bytes"),

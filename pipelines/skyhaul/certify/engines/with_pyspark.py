@@ -25,6 +25,7 @@ _KINDS = {
 
 def read(request: Request, streaming: bool) -> Reading:
     """`streaming` makes no difference."""
+    # Spark's parts talk to each other over TCP: on loopback only, whatever this machine's name resolves to.
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     spark = (
         SparkSession.builder.master("local[2]")
@@ -35,6 +36,7 @@ def read(request: Request, streaming: bool) -> Reading:
         .config("spark.local.dir", tempfile.gettempdir())
         .config("spark.sql.warehouse.dir", f"{tempfile.gettempdir()}/warehouse")
         .config("spark.sql.shuffle.partitions", "2")
+        # The machine's zone must not come into what timestamps are.
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.hadoop.parquet.page.verify-checksum.enabled", "true")
         .getOrCreate()
@@ -51,6 +53,7 @@ def read(request: Request, streaming: bool) -> Reading:
                 f.sum(f.octet_length("id")).alias("id_bytes"),
                 f.sum(f.octet_length(request.body)).alias("body_bytes"),
                 f.sum("provenance.length").alias("source_bytes"),
+                # count() of a column leaves nulls out.
                 *(f.count(f.col(name)).alias(f"held.{name}") for name in request.columns),
             )
             row = sums.collect()[0].asDict()

@@ -12,6 +12,8 @@ from skyhaul.cli.target import named, open_dataset
 from skyhaul_schemas.errors import UsageError
 
 ENGINES = ("pyarrow", "duckdb", "polars", "datasets", "datasets-streaming", "pyspark")
+"""The keys of `skyhaul.certify.engines.ENGINES`, said again: that package imports Arrow, and the help must
+answer at once."""
 
 HELP = """Open the dataset with the software that trainers use, and hold it to what they need.
 

@@ -42,6 +42,7 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
         return time.time()
     try:
         at = datetime.fromisoformat(value)
+        # OverflowError: a year that Unix seconds cannot say.
         return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise click.BadParameter("write a moment as 2026-12-01T03:00Z", ctx, param) from None

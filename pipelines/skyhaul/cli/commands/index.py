@@ -82,6 +82,7 @@ def command(
     settings = IndexSettings(patterns or ("**",), base, blocks, mtime, threads)
     for line in index_folder(folder, settings, skip, without=_output()):
         say(line.text)
+        # Hashing goes on for hours, and nobody is there to read it.
         if reader_left():
             break
     return EXIT_FAILED if left_out else EXIT_OK

@@ -63,6 +63,7 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
         from skyhaul.report.plan import PlanReport
         from skyhaul_connectors.links.profile.presets import profile_from
 
+        # First: a wrong link must not show after a listing that took an hour over another one.
         check_links(loaded.job)
         rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}
         fresh = not Plan.exists(store)

@@ -96,7 +96,10 @@ def _failed(store: DatasetStore) -> dict[int, str]:
 
 def _chosen(job: str, failed: Mapping[int, str], shards: set[int], kinds: set[str]) -> frozenset[int]:
     """Those of the `failed` shards (with their class) that the options name; no option names all.
-    Raises UsageError for an option that names none of them."""
+
+    Raises:
+        UsageError: An option names none of them: a slip would end with 0 as if all were well.
+    """
     unknown = sorted(shards - set(failed))
     if unknown:
         raise UsageError(

@@ -63,6 +63,7 @@ def command(session: Session, job: str, clean: bool, older_than: float, everythi
         for folder in spools(root):
             state = _state(folder, keep, older_than)
             if state == "stale" and clean:
+                # Looked at again under its lock: a haul may have taken it up since it was listed.
                 state = "removed" if remove_spool(folder, unless_used=True) else "in use"
             found.append(SpoolState(folder, state))
     session.show(SpoolReport(named(job), str(root), tuple(found)))

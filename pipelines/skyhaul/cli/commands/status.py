@@ -61,6 +61,7 @@ def command(session: Session, job: str, watch: bool, every: float) -> int:
                 seen = survey(plan, store)
                 throughput = meter.look(time.monotonic(), seen)
                 session.show(StatusReport(seen, plan.header, store.place, named(job), throughput))
+            # Without a reader (`| head`) it would go on unseen until the haul ends, which may take weeks.
             if not watch or not seen.shards_to_haul or reader_left():
                 return seen.exit_code()
             time.sleep(every)
