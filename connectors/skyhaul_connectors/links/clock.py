@@ -43,8 +43,8 @@ class MonotonicClock:
         wall_now = wall()
         self._epoch = wall_now if epoch is None else epoch
         self._monotonic = monotonic
-        # The wall clock counts here alone. Where it is a little off, this process's outages are off by as much,
-        # and steadily; a later step of it (NTP) moves nothing.
+        # The wall clock counts here alone. Where it is a little off, this process's outages are off by as
+        # much, and steadily; a later step of it (NTP) moves nothing.
         self._zero = monotonic() - (wall_now - self._epoch)
 
     @property

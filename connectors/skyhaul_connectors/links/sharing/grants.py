@@ -44,8 +44,8 @@ class GrantedPacer:
     worth: its place on the link belongs to others afterwards.
 
     Args:
-        slack: Seconds' worth of a grant that may be used late within it. Chosen, not measured: a loop's timers
-            are late by a few milliseconds, and what that costs would be lost with every request."""
+        slack: Seconds' worth of a grant that may be used late within it. Chosen, not measured: loops'
+            timers are late by a few milliseconds, and what that costs would be lost with every request."""
 
     def __init__(self, *, slack: float = 0.005) -> None:
         self._slack = slack

@@ -24,13 +24,17 @@ _REFUSALS = (AccessRefused, RedirectRefused)
 """True as a rule; doubted only where the server has let us in before."""
 
 _TRIES, _TRIES_IN_A_ROW, _TRIES_OF_FLICKERING = 6, 3, 12
+"""See `Doubts.tries`. By `pause` six tries take 3.75 s, and twelve 15.75 s, short of half a minute."""
+
 _TRUE_IN_A_ROW = 3
+"""Answers that stayed the same until the source's odd answers are doubted less. Chosen, not measured."""
 
 
 class Doubts:
     """What asking again has brought, at one source. Sans-I/O.
 
-    proved: the source has given right answers."""
+    Attributes:
+        proved: The source has given right answers."""
 
     def __init__(self) -> None:
         self.proved = False
