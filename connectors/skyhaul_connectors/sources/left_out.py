@@ -34,8 +34,8 @@ class Tally:
         """Count one name.
 
         Args:
-            name: As the listing has it. reason: Why it is no object, in words that are the same for every
-            such name (`a link that leaves the
+            name: As the listing has it.
+            reason: Why it is no object, in words that are the same for every such name (`a link that leaves the
                 root`); never a URL's secret, nor anything of the name itself."""
         shown = printable(name)
         shown = shown if len(shown) <= NAME_CAP else f"{shown[: NAME_CAP - 1]}…"

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 from skyhaul_schemas.printable import printable
 
 PORTS = {"http": 80, "https": 443}
+# Underscores are not for host names (RFC 1123, section 2.1), but DNS carries them and hosts have them.
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?")
 _AS_IT_IS = string.punctuation
 """What stays beside letters and digits: all that can stand in a request line. Controls, spaces and what is

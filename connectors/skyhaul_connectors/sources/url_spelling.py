@@ -26,6 +26,7 @@ _ASKABLE = re.compile(r"[!-~]+")
 _ELSEWHERE = ("?", "#")
 """Characters behind which something else than the path would begin."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+"""RFC 3986, section 2.3: only of these does encoding change nothing."""
 
 
 def name_of(spelling: str) -> str:

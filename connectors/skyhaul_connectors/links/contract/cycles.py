@@ -13,6 +13,7 @@ _EPOCH = date(1970, 1, 1)
 """From where cycles of a number of days are counted unless the job names a date: any day would do, but it
 must be the same for all jobs and versions, since the ledger knows a cycle by its first day."""
 _MONDAY = date(1970, 1, 5)
+"""From where weeks are counted: they begin on Mondays (ISO 8601)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,13 @@ def with_checksums(
     selected: Callable[[str], bool],
     left_out: LeftOut | None = None,
 ) -> Iterator[PinnedObject]:
-    """`objects` with their checksums. `selected`: which paths the source is to have."""
+    """`objects` with their checksums.
+
+    Args:
+        objects: A listing's.
+        load: Loads the checksums file; None: the objects go through as they are.
+        selected: Which paths the source is to have.
+        left_out: Where is counted what is not checked."""
     if load is None:
         yield from objects
         return

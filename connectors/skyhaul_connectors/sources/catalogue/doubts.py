@@ -56,7 +56,10 @@ class Doubts:
         return _TRIES_IN_A_ROW if self._true_in_a_row >= _TRUE_IN_A_ROW else _TRIES
 
     def right(self, *, after_doubt: bool) -> None:
-        """A range came through whole. after_doubt: its last answer was an odd one."""
+        """A range came through whole.
+
+        Args:
+            after_doubt: Its last answer before was an odd one: machines behind this name differ."""
         self.proved = True
         if after_doubt:
             self._flickers = True

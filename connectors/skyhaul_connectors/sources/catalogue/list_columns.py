@@ -44,7 +44,10 @@ _NAME_CAP = 100
 
 
 class OtherColumns:
-    """The columns of one list that are not read; each is looked at once. told: None where nobody listens."""
+    """The columns of one list that are not read; each is looked at once.
+
+    Args:
+        told: Where digests that are not checked are counted; None where nobody listens."""
 
     def __init__(self, told: LeftOut | None = None) -> None:
         self._told = told

@@ -11,6 +11,7 @@ from typing import Any
 
 _VERSION_IDS = ("VersionId", "version_id", "generation")
 _ETAGS = ("ETag", "etag", "e_tag")
+# `created` last: it stands in where a filesystem states no time of the last change.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "modify", "created")
 
 

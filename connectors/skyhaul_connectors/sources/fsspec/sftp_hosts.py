@@ -11,6 +11,7 @@ from skyhaul_schemas.printable import printable
 
 SYSTEM = "/etc/ssh/ssh_known_hosts"
 OWN = "~/.ssh/known_hosts"
+"""OpenSSH's defaults (ssh_config(5)): whom `ssh` knows, a haul knows."""
 
 
 def with_known_hosts(source: str, options: Mapping[str, Any], connect: float, idle: float) -> dict[str, Any]:

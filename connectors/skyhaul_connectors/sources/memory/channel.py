@@ -36,7 +36,14 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How channels answer; see `MemorySource`. `idle`: seconds until a stall closes the channel."""
+    """How channels answer; see `MemorySource`.
+
+    Attributes:
+        latency: Seconds before a connection opens and before each answer starts.
+        rate: Bytes per second of one channel; None: as fast as the loop turns.
+        piece: Most bytes of one `received`.
+        pipelines: Whether channels take several requests at once.
+        idle: Seconds until a stall closes the channel."""
 
     latency: float
     rate: float | None
