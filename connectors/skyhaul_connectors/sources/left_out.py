@@ -35,8 +35,8 @@ class Tally:
 
         Args:
             name: As the listing has it.
-            reason: Why it is no object, in words that are the same for every such name (`a link that leaves the
-                root`); never a URL's secret, nor anything of the name itself."""
+            reason: Why it is no object, in words that are the same for every such name (`a link that leaves
+                the root`); never a URL's secret, nor anything of the name itself."""
         shown = printable(name)
         shown = shown if len(shown) <= NAME_CAP else f"{shown[: NAME_CAP - 1]}…"
         with self._lock:

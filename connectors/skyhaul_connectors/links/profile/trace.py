@@ -88,7 +88,7 @@ class RateTrace:
     def rate_at(self, at: float, over: float = 1.0) -> float:
         """bit/s on average over [at, at + over); seconds.
 
-        Over a single millisecond a trace is either silent or far above its rate."""
+        Over a single millisecond a trace has whole packets only, of 12 Mbit/s each."""
         return (self.bytes_by(at + over) - self.bytes_by(at)) * 8 / over
 
 

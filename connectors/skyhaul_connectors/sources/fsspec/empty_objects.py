@@ -34,8 +34,8 @@ def asked_again(
     Args:
         objects: A listing's.
         again: Asks for one.
-        at_once: How many threads may call `again`, or 0 where this one has to. Called when it is needed, for the
-            answer may take a connection."""
+        at_once: How many threads may call `again`, or 0 where this one has to. Called when it is needed, for
+            the answer may take a connection."""
     waiting: deque[Future[PinnedObject | None]] = deque()
     pool: ThreadPoolExecutor | None = None
     threads: int | None = None
