@@ -65,9 +65,8 @@ class ChannelEvents(Protocol):
         """Connected (and past TLS). The first request may have been queued before.
 
         Args:
-            timed: The time since the channel was dialled is one round trip. Not so where it took several
-            (TLS, a
-                proxy), or where only a request decides to which server: the owner would then take the link
+            timed: The time since the channel was dialled is one round trip. Not so where it took several (TLS,
+                a proxy), or where only a request decides to which server: the owner would then take the link
                 for a longer one."""
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:

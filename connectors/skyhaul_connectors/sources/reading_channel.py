@@ -30,8 +30,7 @@ class ReadingChannel:
 
     Args:
         read: Reads one piece. Must raise nothing but CarriageError: anything else ends the thread, and the
-        owner
-            learns of it only by the idle deadline.
+            owner learns of it only by the idle deadline.
         events: The channel's owner.
         threaded: Whether to read on a thread of the channel's own.
         timeouts: Its `idle` ends a channel whose read does not return; inline nothing could.
