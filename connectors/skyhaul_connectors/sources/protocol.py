@@ -65,9 +65,9 @@ class ChannelEvents(Protocol):
         """Connected (and past TLS). The first request may have been queued before.
 
         Args:
-            timed: The time since the channel was dialled is one round trip. Not so where it took several (TLS,
-                a proxy), or where only a request decides to which server: the owner would then take the link
-                for a longer one."""
+            timed: The time since the channel was dialled is one round trip. Not so where it took several
+                (TLS, a proxy), or where only a request decides to which server: the link would then look
+                longer than it is."""
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         """`data` lies at `offset` of the object; a memoryview is valid during the call only."""
