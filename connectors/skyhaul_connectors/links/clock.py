@@ -23,8 +23,9 @@ class Clock(Protocol):
 
 
 class MonotonicClock:
-    """The clock of real hauls, and of tests, where `monotonic` is a virtual loop's `time` and `wall` a
-    constant.
+    """The clock of real hauls, and of tests with virtual time.
+
+    In tests `monotonic` is a virtual loop's `time`, and `wall` a constant.
 
     Args:
         epoch: Unix seconds of second 0; None starts a haul here and now.
@@ -42,6 +43,8 @@ class MonotonicClock:
         wall_now = wall()
         self._epoch = wall_now if epoch is None else epoch
         self._monotonic = monotonic
+        # The wall clock counts here alone. Where it is a little off, this process's outages are off by as
+        # much, and steadily; a later step of it (NTP) moves nothing.
         self._zero = monotonic() - (wall_now - self._epoch)
 
     @property
@@ -49,4 +52,6 @@ class MonotonicClock:
         return self._epoch
 
     def now(self) -> float:
+        # An epoch may lie ahead of this machine's wall clock. Schedules, slots and traces are defined from 0
+        # on.
         return max(0.0, self._monotonic() - self._zero)

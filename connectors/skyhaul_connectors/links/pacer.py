@@ -24,6 +24,7 @@ class Pacer:
             raise ValueError("rate must be above 0")
         self._rate = rate
         self._burst = burst
+        # Bits that may pass at once; below 0 they are owed.
         self._level = 0.0
         self._at = 0.0
 
@@ -36,6 +37,7 @@ class Pacer:
         """From `now` on `rate` bit/s; what was overdrawn is paid at the new rate."""
         if not rate > 0:
             raise ValueError("rate must be above 0")
+        # The time until now is paid at the old rate: the rate must not change before.
         self._fill(now)
         self._rate = rate
         self._level = min(self._level, self._rate * self._burst)
@@ -48,15 +50,17 @@ class Pacer:
     def take(self, now: float, nbytes: int) -> None:
         """Count `nbytes` against the rate. Asking `ready_at` before is the caller's part."""
         self._fill(now)
+        # An infinite rate keeps no debt, else a rate that is set later would begin with all that went before.
         if self._rate != math.inf:
             self._level -= nbytes * 8
 
     def waiting(self, nbytes: int) -> None:
-        """Nothing: this pace has nobody else to ask."""
+        """Do nothing; `SharedPace` asks others for a part of the link here."""
 
     def _fill(self, now: float) -> None:
         if self._rate == math.inf:
             self._level = 0.0
         elif now > self._at:
             self._level = min(self._level + (now - self._at) * self._rate, self._rate * self._burst)
+        # Callers' clocks may be read a moment apart; time that goes back would be paid twice.
         self._at = max(self._at, now)

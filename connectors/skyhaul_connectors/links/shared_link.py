@@ -95,24 +95,31 @@ class SharedLink:
         self._seed = seed_for(seed, name)
         self.model = LinkModel(profile, self._seed, clock.epoch)
         self.pacer: Pacer | SharedPace = Pacer() if pace is None or emulate else Pacer(pace)
+        # The rate of this hour. An emulated link is held to its `down` by the model; only its rules pace it.
         if rules is not None and rules.rate(clock.epoch + clock.now()) > 0:
             self.pacer = Pacer(rules.rate(clock.epoch + clock.now()))
         if sharing is not None:
             whole = profile.down if pace is None else pace
+            # Also an emulated link: every worker emulates the whole link, and its grants are its part of it.
             self.pacer = SharedPace(name, sharing, clock, whole)
             self.pacer.set_rate(clock.now(), rules.rate(clock.epoch + clock.now()) if rules else whole)
         self._traffic: Traffic | None = None
         self._plan: ContactPlan | None = self.model.schedule.plan
         self._counting = threading.Lock()
+        # Not from the epoch: a worker that starts late tells of the time that it was there for.
         self._counted_to = clock.now()
         self._times = LinkTimes()
         self._was = Phase.UP
 
     @classmethod
     def from_spec(cls, name: str, spec: LinkSpec, clock: Clock, sharing: Sharing | None = None) -> SharedLink:
-        """The link that the job file calls `name`. Raises UsageError."""
+        """Make the link that the job file calls `name`.
+
+        Raises:
+            UsageError: The link cannot be meant, or a file that it names cannot be read."""
         profile = profile_from(spec, name)
         terms = LinkTerms.of(name, spec)
+        # An emulated link's `down` is in the profile. As a rule, too, it would be paced twice.
         base = math.inf if spec.down is None or spec.emulate else spec.down
         allowance = Allowance(capped=terms.cap is not None) if terms.metered else None
         return cls(
@@ -137,6 +144,8 @@ class SharedLink:
         state = self._open_state(at)
         if self.rules is None or state.phase is Phase.CLOSED:
             return state
+        # A rate that is set, or a grant of the ledger, comes without notice: whoever sleeps until `until`
+        # must wake up often enough to see it.
         until = min(state.until, at + LOOK_EVERY)
         closure = self.rules.closure(self.clock.epoch + at)
         return LinkState(state.phase if closure is None else Phase.CLOSED, until, closure)
@@ -153,8 +162,9 @@ class SharedLink:
         return LinkState(Phase.UP, self._plan.next_closing(at))
 
     def rate(self, now: float | None = None) -> float:
-        """bit/s down, headers included, that the link gives now; 0 while it is not up; math.inf where
-        nobody said."""
+        """bit/s down, headers included, that the link gives now.
+
+        0 while the link is not up; math.inf where neither profile, pace nor contact limits it."""
         at = self.clock.now() if now is None else now
         if self.emulate:
             return min(self.model.rate(at), self.pacer.rate)
@@ -185,6 +195,8 @@ class SharedLink:
     def traffic(self) -> Traffic:
         """What goes over the link on the running loop. Call it on that loop's thread."""
         loop = asyncio.get_running_loop()
+        # Streams and timers belong to their loop. The model, and with it the link's queue, is the link's own
+        # and goes on with the next one.
         if self._traffic is None or self._traffic.loop is not loop:
             self._traffic = Traffic(self.name, self.model, self.pacer, self.clock, self._seed, loop)
             if isinstance(self.pacer, SharedPace):
@@ -205,8 +217,9 @@ class SharedLink:
             self.pacer.close()
 
     def set_pace(self, rate: float) -> None:
-        """From now on ask for at most `rate` bit/s over a real link (math.inf: no limit). Call it on the
-        loop's thread."""
+        """Ask for at most `rate` bit/s from now on (above 0; math.inf: no limit).
+
+        Call it on the loop's thread. A rate of 0 closes the link by its rules, and is no pace."""
         self.pacer.set_rate(self.clock.now(), rate)
         if self._traffic is not None:
             self._traffic.repace()
@@ -221,6 +234,8 @@ class SharedLink:
     def _count(self, at: float) -> None:
         seconds = {Phase.UP: self._times.up, Phase.DOWN: self._times.down, Phase.CLOSED: self._times.closed}
         outages = self._times.outages
+        # Piece by piece: an outage that began and ended between two calls counts as well, and the sums are
+        # the same however often anybody asks.
         while self._counted_to < at:
             state = self.state(self._counted_to)
             until = min(at, state.until)

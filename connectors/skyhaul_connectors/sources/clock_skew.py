@@ -16,8 +16,14 @@ CLOCK_CODES = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture", "RequestE
 
 
 def ahead(date: str | None, age: str | None = None, *, now: float | None = None) -> float | None:
-    """Seconds by which this machine's clock is ahead of an answer's Date, negative where it is behind; None
-    where that is not known, or within TOLERATED. age: the answer's Age, for one out of a cache."""
+    """Seconds by which this machine's clock is ahead of an answer's Date, negative where it is behind.
+
+    None where that is not known, or within TOLERATED.
+
+    Args:
+        date: The answer's Date.
+        age: The answer's Age, for one out of a cache.
+        now: Unix seconds; None: this machine's clock."""
     if date is None:
         return None
     try:

@@ -33,6 +33,8 @@ class Opening:
         route: How servers are reached while a plan is made.
     """
 
+    # Everything that opening may depend on: a plug-in is called with this alone, so that more can be added
+    # without breaking those that are installed.
     name: str
     spec: SourceSpec
     scheme: str

@@ -19,7 +19,7 @@ MARKER = "a marker of a folder"
 NAMES_KEPT = 5
 """Names that are kept of each reason: those that sort first, so that equal listings keep equal ones."""
 NAME_CAP = 200
-"""Characters of a kept name."""
+"""Characters of a kept name. Names come from outside, and the plan keeps these."""
 
 
 class Tally:
@@ -31,13 +31,19 @@ class Tally:
         self._names: dict[str, list[str]] = {}
 
     def add(self, name: str, reason: str) -> None:
-        """Count one name. reason: why it is no object, in words that are the same for every such name
-        (`a link that leaves the root`); never a URL's secret, nor anything of the name itself."""
+        """Count one name.
+
+        Args:
+            name: As the listing has it.
+            reason: Why it is no object, in words that are the same for every such name (`a link that leaves
+                the root`); never a URL's secret, nor anything of the name itself."""
         shown = printable(name)
         shown = shown if len(shown) <= NAME_CAP else f"{shown[: NAME_CAP - 1]}…"
         with self._lock:
             self._counts[reason] = self._counts.get(reason, 0) + 1
             names = self._names.setdefault(reason, [])
+            # The first ones in order and not in time: threads of one listing come in any order, and equal
+            # listings must make equal plans.
             at = bisect.bisect_left(names, shown)
             if shown not in names[at : at + 1]:
                 names.insert(at, shown)

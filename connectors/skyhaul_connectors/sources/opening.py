@@ -33,6 +33,7 @@ KINDS = (LOCAL, HTTP, S3, FSSPEC, SYNTHETIC)
 """The built-in ones, as lists show them."""
 
 PLAIN = Route()
+"""The plain network: no address, proxy or base URL of a link's."""
 
 _BUILT_IN = {scheme: kind for kind in KINDS for scheme in kind.schemes}
 
@@ -81,17 +82,27 @@ def open_source(
 
 
 def selection(spec: SourceSpec) -> list[str]:
-    """The glob patterns below the root, without the root: what of the URL belongs to the plan's digest,
-    so that another base URL of the same region is no difference. Raises UsageError."""
+    """The glob patterns below the root, without the root: what of the URL belongs to the plan's digest.
+
+    So another base URL with the same objects is no difference.
+
+    Raises:
+        UsageError: A URL or a glob cannot be meant."""
     if isinstance(spec.url, ListedUrls):
+        # Not the list's path, nor what is in it: the plan has its objects, and a list may be signed anew.
         return ["{list}"]
     scheme, urls = _urls_of("url", spec)
     return _kind("url", scheme).selection("url", urls)
 
 
 def opener_fingerprint(name: str, spec: SourceSpec) -> dict[str, str]:
-    """The package whose plug-in opens source `name`, as a plan's fingerprint states it; nothing for what is
-    built in. Loads none, and does not mind a scheme that nobody takes. Raises PlugInRefused."""
+    """The package whose plug-in opens source `name`, for a plan's fingerprint; {} for built-in kinds.
+
+    Loads no plug-in: a plan is compared before any code of a package runs. A scheme that nobody takes is not
+    an error here, but when the source is opened.
+
+    Raises:
+        PlugInRefused: Several packages declare the scheme."""
     urls = [spec.url.root or ""] if isinstance(spec.url, ListedUrls) else spec.url
     match = SCHEME.match(urls[0])
     if match is None or match[1].lower() in _BUILT_IN:
@@ -116,8 +127,11 @@ def _scheme_of(name: str, url: str) -> str:
     if match is None:
         return LOCAL.schemes[0]
     scheme = match[1].lower()
+    # fsspec would open `simplecache::file://…`, and so read files of this machine for a list from outside. Of
+    # an authority only the user info is looked at: a host may be an IPv6 address, which has `::` rightly.
     if match[0].endswith("::") or "::" in url.partition("://")[2].partition("/")[0].rpartition("@")[0]:
         raise UsageError(f"source {name}: chained URLs ('{printable(scheme)}::') are not taken")
+    # A package must not take over what jobs mean by `https`, nor be passed over in silence.
     if scheme in _BUILT_IN:
         plugins.refuse_clash(plugins.SOURCES, scheme)
     elif plugins.find(plugins.SOURCES, scheme) is None:

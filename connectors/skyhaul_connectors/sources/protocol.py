@@ -25,7 +25,7 @@ class RangeRequest:
         object: As the plan pinned it.
         offset: Of the first byte.
         length: Bytes; at least 1.
-        tag: The asker's; only ever compared and handed back.
+        tag: The asker's; only ever compared and handed back. No two open requests of a channel share one.
         whole: The server is known to ignore ranges, so that an answer with all of the object will do, too:
             the range is taken out of it.
     """
@@ -48,6 +48,7 @@ class Route:
     """
 
     bind: str | None = None
+    # Not in the repr: they may hold credentials or a signature, and reprs end up in logs and messages.
     proxy: str | None = field(default=None, repr=False)
     base_url: str | None = field(default=None, repr=False)
 
@@ -61,9 +62,12 @@ class ChannelEvents(Protocol):
     """
 
     def opened(self, timed: bool = True) -> None:
-        """Connected (and past TLS): the first request may already have been queued before. `timed`: the
-        time since the channel was dialled is one round trip; not so where it took several (TLS, a proxy), or
-        where only a request decides to which server."""
+        """Connected (and past TLS). The first request may have been queued before.
+
+        Args:
+            timed: The time since the channel was dialled is one round trip. Not so where it took several
+                (TLS, a proxy), or where only a request decides to which server: the link would then look
+                longer than it is."""
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         """`data` lies at `offset` of the object; a memoryview is valid during the call only."""
@@ -101,9 +105,15 @@ class Source(Protocol):
     def name(self) -> str: ...
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        """All objects, in any order, streamed. `left_out` is told of each name that the listing holds and
-        that is no object of it; a name that the job asks for by itself is never left out, but an error.
-        Raises CarriageError or UsageError."""
+        """All objects, in any order, streamed: a listing may be larger than memory.
+
+        Args:
+            left_out: Is told of each name that the listing holds and that is no object of it. A name that the
+                job asks for by itself is never left out, but an error.
+
+        Raises:
+            CarriageError: The listing, or an object of it, cannot be read.
+            UsageError: The job asks for something that is not there or cannot be taken."""
 
     def connect(self, events: ChannelEvents, route: Route) -> Channel:
         """Start to open a channel; returns at once. Must be called in a running loop."""
@@ -127,8 +137,10 @@ class HoldsBack(Protocol):
     """A source behind a link that is paced or emulated."""
 
     def holds_back(self) -> bool:
-        """Whether something of this source waits for its turn on the link now: a request for our own pace,
-        or bytes for an emulated link. Called on the loop's thread."""
+        """Whether something of this source waits for its turn on the link now.
+
+        A request for our own pace, or bytes for an emulated link: the source is then not to blame for being
+        slow. Called on the loop's thread."""
 
 
 @runtime_checkable

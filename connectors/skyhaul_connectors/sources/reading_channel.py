@@ -26,8 +26,16 @@ _Done = bytes | CarriageError
 
 
 class ReadingChannel:
-    """Answers queued requests one after the other, in pieces of at most `piece` bytes. `release` is called
-    on the channel's own thread once it is closed."""
+    """Answers queued requests one after the other.
+
+    Args:
+        read: Reads one piece. Must raise nothing but CarriageError: anything else ends the thread, and the
+            owner learns of it only by the idle deadline.
+        events: The channel's owner.
+        threaded: Whether to read on a thread of the channel's own.
+        timeouts: Its `idle` ends a channel whose read does not return; inline nothing could.
+        piece: Most bytes of one read.
+        release: Called on the channel's own thread once it is closed; None: nothing is held."""
 
     def __init__(
         self,
@@ -53,11 +61,13 @@ class ReadingChannel:
         if threaded:
             self._work = queue.SimpleQueue()
             threading.Thread(target=self._serve, args=(self._work,), daemon=True, name="reader").start()
+        # Busy until `opened` was told: requests that come before must not be answered before.
         self._busy = True
         self._loop.call_soon(self._opened)
 
     @property
     def pipelines(self) -> bool:
+        # Answers come in the order of asking, and exact or not at all.
         return True
 
     def request(self, request: RangeRequest) -> None:
@@ -88,8 +98,11 @@ class ReadingChannel:
         """Read the piece at `offset`; `_took` gets it in a later turn."""
         length = min(self._piece, request.offset + request.length - offset)
         if self._work is None:
+            # One piece a turn: the loop also serves other sources, and nothing may be told from inside
+            # `request`.
             self._loop.call_soon(self._read_inline, request, offset, length)
         else:
+            # For each piece, not for the range: any byte is a sign of life.
             self._deadline = self._loop.call_later(self._timeouts.idle, self._stalled, request)
             self._work.put((request, offset, length))
 
@@ -110,6 +123,7 @@ class ReadingChannel:
             done = self._try(request, offset, length)
             with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime
                 self._loop.call_soon_threadsafe(self._took, request, offset, done)
+        # On this thread, since what it closes (a connection of paramiko's, say) is used by no other.
         if self._release is not None:
             self._release()
 
@@ -122,6 +136,7 @@ class ReadingChannel:
             self._events.failed(request, done)
             self._next()
             return
+        # Each call may close this channel: after each of them nothing more may be told.
         self._events.wire(len(done))
         if not self._closed:
             self._events.received(request, offset, done)
@@ -148,6 +163,7 @@ class ReadingChannel:
         self._closed = True
         if self._deadline is not None:
             self._deadline.cancel()
+        # A thread whose read never returns does not see this, and ends with the process: it is a daemon.
         if self._work is not None:
             self._work.put(None)
         if later:

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 from skyhaul_schemas.printable import printable
 
 PORTS = {"http": 80, "https": 443}
+# Underscores are not for host names (RFC 1123, section 2.1), but DNS carries them and hosts have them.
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?")
 _AS_IT_IS = string.punctuation
 """What stays beside letters and digits: all that can stand in a request line. Controls, spaces and what is
@@ -45,8 +46,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class HttpUrl:
-    """`path` is percent-encoded and starts with `/`; `query` is without its `?`. bare: there is a `?` with
-    nothing behind it."""
+    """One URL, as it is spelled.
+
+    Attributes:
+        origin: Where a connection leads to.
+        path: Percent-encoded; starts with `/`.
+        query: Without its `?`; may hold a signature.
+        userinfo: As it stands before the `@`; None without one.
+        bare: There is a `?` with nothing behind it, which is another URL than one without."""
 
     origin: Origin
     path: str
@@ -98,9 +105,14 @@ class HttpUrl:
         return self.resolved(quote(location.encode("latin-1"), safe=_AS_IT_IS))
 
     def resolved(self, reference: str) -> HttpUrl:
-        """Where `reference` leads from here (RFC 3986, section 5.2.2): dot segments are resolved, all else is
-        spelled as it is, and this URL's user info does not go along. Raises ValueError; OtherScheme where it
-        leads to neither http nor https."""
+        """Where `reference` leads from here (RFC 3986, section 5.2.2).
+
+        Dot segments are resolved, all else is spelled as it is, and this URL's user info does not go along.
+
+        Raises:
+            OtherScheme: It leads to neither http nor https.
+            ValueError: It is no URL that can be used."""
+        # Not urljoin: it drops empty segments and a bare `?`.
         match = _REFERENCE.fullmatch(reference)
         assert match is not None
         scheme, authority, path, query = match.groups()
@@ -141,7 +153,11 @@ def _without_dots(path: str) -> str:
 
 
 def parse_url(text: str) -> HttpUrl:
-    """Raises ValueError that says what is wrong and does not repeat the URL."""
+    """Take a URL apart.
+
+    Raises:
+        ValueError: Says what is wrong and does not repeat the URL, which may hold a secret."""
+    # urlsplit strips tabs and line breaks (as browsers do): another URL than the one that was written.
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
         raise ValueError("control characters in the URL")
     try:
@@ -152,6 +168,7 @@ def parse_url(text: str) -> HttpUrl:
     scheme = parts.scheme.lower()
     if scheme not in PORTS:
         raise ValueError(f"the scheme {printable(scheme)!r} is not http or https")
+    # The last `@`: user info may hold one, a host cannot.
     userinfo, at, _ = parts.netloc.rpartition("@")
     if port == 0:
         raise ValueError("port 0")
@@ -166,6 +183,7 @@ def parse_url(text: str) -> HttpUrl:
 
 
 def _checked_host(host: str) -> str:
+    # A zone (`fe80::1%eth0`) means something on this machine alone, and is no part of an origin.
     if ":" in host:
         return str(ipaddress.IPv6Address(host.partition("%")[0]))
     if not host.isascii():

@@ -19,13 +19,19 @@ from skyhaul_schemas.printable import printable
 _SLASH = re.compile("%2f", re.IGNORECASE)
 _ENCODED = re.compile("%[0-9A-Fa-f]{2}")
 _HERE = "./"
+"""How a locator begins that holds a spelling. It keeps a first segment with a colon from looking like a
+scheme (RFC 3986, section 4.2), and tells a spelling from the URLs that lists' objects have as locators."""
 _ASKABLE = re.compile(r"[!-~]+")
+"""What a request line can hold: no controls, no spaces, nothing beyond ASCII."""
 _ELSEWHERE = ("?", "#")
+"""Characters behind which something else than the path would begin."""
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+"""RFC 3986, section 2.3: only of these does encoding change nothing."""
 
 
 def name_of(spelling: str) -> str:
     """Raises UnicodeDecodeError where the spelling is of no UTF-8."""
+    # A slash within a part stays encoded: decoded, `a%2Fb` and `a/b` would be one name of two objects.
     return "%2F".join(unquote(piece, errors="strict") for piece in _SLASH.split(spelling))
 
 
@@ -45,8 +51,10 @@ def locator_of(name: str, spelling: str) -> str | None:
 
 
 def url_below(root: HttpUrl, obj: PinnedObject) -> HttpUrl:
-    """Where `obj` is asked for below `root`, which may be another than the one it was listed below. Raises
-    ObjectMissing for a locator that cannot stand in a request: a plan may come from anyone."""
+    """Where `obj` is asked for below `root`, which may be another than the one it was listed below.
+
+    Raises:
+        ObjectMissing: The locator cannot stand in a request: a plan may come from anyone."""
     locator = obj.locator or ""
     if not locator.startswith(_HERE):
         return root.spelled_below(_spelling_in(locator, obj.path) or spelling_of(obj.path))
@@ -64,6 +72,7 @@ def _is_below(spelling: str) -> bool:
 
 def _spelling_in(url: str, path: str) -> str | None:
     """How a listed URL, the locator of an object, spells its `path`; None where it has another one."""
+    # Only where it spells this very path: an object of a list may have any path, whatever its URL.
     try:
         spelling = parse_url(url).path.lstrip("/")
         return spelling if _is_below(spelling) and unquote(spelling, errors="strict") == path else None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 LEAST = 32 * 1024
-"""Bytes below which what is left of a cap is not worth asking for: about one small range."""
+"""Bytes below which what is left of a cap is not worth asking for: about one small range. Chosen, not
+measured: smaller ranges would spend more of the cap on heads; a larger value leaves more of it unused."""
 
 
 class Allowance:
@@ -31,6 +32,7 @@ class Allowance:
         self.free = 0
         self.limit = 0.0 if capped else math.inf
         self.exhausted = False
+        # By number, not as a sum alone: what a channel that closes had still to bring is given back whole.
         self._promised: dict[int, int] = {}
         self._promises = 0
         self.promised = 0
@@ -47,6 +49,8 @@ class Allowance:
     def came(self, number: int, nbytes: int) -> None:
         """Some of what was promised has come (and was taken by `take`)."""
         left = self._promised.get(number, 0)
+        # An answer may bring more than was promised (heads are longer than assumed). It counts as taken; the
+        # promise cannot go below nothing.
         kept = min(left, nbytes)
         if kept:
             self._promised[number] = left - kept
@@ -67,6 +71,8 @@ class Allowance:
 
     def room(self) -> float:
         """Bytes that may be asked for beyond what is promised; never below 0."""
+        # Exact on the loop's thread, where all but `limit` changes. Read on another thread it may miss a
+        # piece that is just passing from `promised` to `counted`.
         return max(0.0, self.limit - self.counted - self.promised)
 
     @property

@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 from skyhaul_schemas.job.link_terms import Period
 
 _EPOCH = date(1970, 1, 1)
+"""From where cycles of a number of days are counted unless the job names a date: any day would do, but it
+must be the same for all jobs and versions, since the ledger knows a cycle by its first day."""
 _MONDAY = date(1970, 1, 5)
+"""From where weeks are counted: they begin on Mondays (ISO 8601)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Cycles:
     def at(self, moment: float) -> Cycle:
         """The cycle that `moment` (Unix seconds) lies in."""
         today = datetime.fromtimestamp(moment, self._zone).date()
+        # In days, not in seconds: a day on which the clock is changed has 23 or 25 hours.
         first, after = self._days(today)
         return Cycle(first.isoformat(), self._midnight(first), self._midnight(after))
 
@@ -55,6 +59,8 @@ class Cycles:
         length = {"day": 1, "week": 7}.get(self._period, 1) if isinstance(self._period, str) else self._period
         default = _MONDAY if self._period == "week" else _EPOCH
         anchor = self._start if isinstance(self._start, date) else default
+        # Python's % is never negative, so that a date in the future is as good a beginning as one in the
+        # past.
         first = today - timedelta(days=(today - anchor).days % length)
         return first, first + timedelta(days=length)
 
@@ -62,6 +68,7 @@ class Cycles:
         start = self._start
         day = start.day if isinstance(start, date) else start or 1
         first = _in_month(today.year, today.month, day)
+        # Months are counted from year 0, so that January and December need no case of their own.
         if first > today:
             year, month = divmod(today.year * 12 + today.month - 2, 12)
             return _in_month(year, month + 1, day), first

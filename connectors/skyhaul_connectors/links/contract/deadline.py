@@ -19,8 +19,12 @@ measured."""
 
 
 class ObservedRate:
-    """The payload rate of one link while it is open and has work, bit/s. Until something was seen it is what
-    the job file says of it, or unknown."""
+    """The payload rate of one link while it is open and has work, in bit/s.
+
+    Until something was observed it is what the job file says of it, or unknown.
+
+    Args:
+        stated: What the job file says, in bit/s; None: nothing."""
 
     def __init__(self, stated: float | None) -> None:
         self.rate = stated
@@ -28,6 +32,8 @@ class ObservedRate:
 
     def saw(self, now: float, rate: float, *, working: bool) -> None:
         """`rate` over the last second; counts only where the link was `working`."""
+        # The weight of an observation grows with the time since the last one, so that the mean does not
+        # depend on how often somebody looks. After a pause the first look only starts the clock.
         if working and self._at is not None:
             share = 1 - math.exp(-(now - self._at) / _MEMORY)
             self.rate = rate if self.rate is None else self.rate + share * (rate - self.rate)
@@ -54,7 +60,9 @@ class LinkOutlook:
 
 
 def capacity(links: Iterable[LinkOutlook], now: float, due: float) -> float | None:
-    """Bytes that the links carry from `now` to `due` (Unix seconds); None where a rate is not known yet."""
+    """Bytes that the links carry from `now` to `due` (Unix seconds); None where a rate is not known yet.
+
+    None is no 0: before anything was seen no paid link is called in."""
     total = 0.0
     for link in links:
         if link.rate is None:
@@ -75,6 +83,7 @@ def _carried(link: LinkOutlook, now: float, due: float) -> float:
             open_now = link.plan.state(at - link.epoch) is not None
             end = min(end, link.plan.next_change(at - link.epoch) + link.epoch)
         timed = link.terms.rate(at)
+        # A change may be due at `at` itself, after rounding between the two epochs: time must go on.
         end = max(end, at + 1e-3)
         if open_now:
             bits += (min(end, due) - at) * min(link.rate, math.inf if timed is None else timed)
@@ -83,14 +92,21 @@ def _carried(link: LinkOutlook, now: float, due: float) -> float:
 
 
 class OverflowDecision:
-    """Whether overflow links are needed, with hysteresis: called in when the deadline would be missed, sent
-    away when it would be met with a margin without them."""
+    """Whether overflow links are needed, with hysteresis.
+
+    They are called in when the deadline would be missed, and sent away when it would be met without them with
+    a margin."""
 
     def __init__(self) -> None:
         self.needed = False
 
     def look(self, capacity: float | None, left: float) -> bool:
-        """capacity: bytes that the primary links carry until the deadline; left: bytes to be carried."""
+        """Decide anew.
+
+        Args:
+            capacity: Bytes that the primary links carry until the deadline; None: not known, and the decision
+                stays.
+            left: Bytes to be carried."""
         if capacity is not None:
             self.needed = left > 0 and capacity < left * (MARGIN if self.needed else 1.0)
         return self.needed

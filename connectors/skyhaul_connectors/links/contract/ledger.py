@@ -1,5 +1,6 @@
-"""The ledger: bytes by account and billing cycle, over all hauls and processes of a machine. SQLite in WAL
-mode, synced at each commit.
+"""The ledger: bytes by account and billing cycle, over all hauls and processes of a machine.
+
+An SQLite database in WAL mode, synced at each commit.
 
 Who hauls holds a *lease*: bytes that it may count until it settles next. A lease is in the ledger before
 the bytes come, so a process that is killed leaves the ledger too high, by what it had leased and not used,
@@ -27,6 +28,8 @@ from skyhaul_schemas.storage_errors import is_malformed, storage_error
 FORMAT = 1
 """`user_version` of the database. A ledger of another format is refused, not migrated."""
 
+# A holder has one lease for an account, in one cycle: `settle` books it before it leases anew. `cycle` is the
+# cycle's first day, so that a changed period begins a new row and leaves the old sums alone.
 _SCHEMA = """
 CREATE TABLE used (account TEXT NOT NULL, cycle TEXT NOT NULL, counted INTEGER NOT NULL,
     free INTEGER NOT NULL, PRIMARY KEY (account, cycle)) WITHOUT ROWID;
@@ -75,11 +78,14 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # No process id: those come again, and a lease of the dead must never look like one of the living.
         self._holder = uuid.uuid4().hex
         self._lock: int | None = None
         self._mine: dict[str, tuple[str, int]] = {}
         with self._translated("opened"):
             make_durable_folder(path.parent, mode=0o700)
+            # isolation_level=None: transactions are begun here, by BEGIN IMMEDIATE, and not by Python before
+            # the first write. Made on the haul's thread, used on the accounting's.
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_WAIT)
             try:
                 self._open()
@@ -98,6 +104,9 @@ class Ledger:
             for holder, size in self._db.execute(
                 "SELECT holder, bytes FROM leases WHERE account = ? AND cycle = ?", (account, cycle)
             ):
+                # Read outside of a transaction, so that looking never makes a haul wait. While another
+                # process tests the same lock the dead look alive for a moment: leased instead of spent, in
+                # sum the same.
                 if holder != self._holder and self._is_dead(holder):
                     counted += size
                 else:
@@ -118,6 +127,7 @@ class Ledger:
             cap: Bytes of a cycle that all accounts' leases and bookings stay within; None: no cap.
         """
         with self._translated("written"), self._transaction():
+            # Before the lease is visible to others: a lease without a lock is a dead one's.
             if self._lock is None:
                 self._lock = self._take_lock()
             held_cycle, held = self._mine.get(account, (cycle, 0))
@@ -125,10 +135,12 @@ class Ledger:
                 "SELECT bytes FROM leases WHERE holder = ? AND account = ?", (self._holder, account)
             ).fetchone()
             if row is None and held:
-                # Somebody took this process for dead and booked its lease.
+                # Somebody took this process for dead (its lock file was removed) and booked its lease as
+                # spent.
                 counted = max(0, counted - held)
             if counted or free:
                 self._book(account, held_cycle, counted, free)
+            # Also without a cap: `used` reckons with the dead, but only a settlement books them.
             self._bury(account)
             available = want
             last = False
@@ -140,6 +152,7 @@ class Ledger:
                 "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)",
                 (self._holder, account, cycle, granted),
             )
+        # Behind the commit: where that fails the old lease still stands.
         self._mine[account] = (cycle, granted)
         return Lease(granted, last)
 
@@ -153,12 +166,16 @@ class Ledger:
             self._book(account, cycle, max(0, known.counted - counted), max(0, known.free - free))
 
     def close(self) -> None:
-        """Give back what is leased and was not settled away. Settle before."""
+        """Give back what is leased and was not settled away. Settle before.
+
+        Raises:
+            StorageError: The lease could not be given back; it counts as spent once this process is gone."""
         with self._translated("written"):
             if self._mine:
                 with self._transaction():
                     self._db.execute("DELETE FROM leases WHERE holder = ?", (self._holder,))
             self._db.close()
+        # Only when the lease is gone: in the other order it would be a dead one's for a moment.
         if self._lock is not None:
             with suppress(OSError):
                 os.unlink(self._lock_path(self._holder))
@@ -166,7 +183,9 @@ class Ledger:
             self.forget()
 
     def forget(self) -> None:
-        """Let go of the lock, without a word to the ledger."""
+        """Let go of the lock, without a word to the ledger.
+
+        For a forked child, whose copy of the descriptor holds the same lock (flock(2))."""
         if self._lock is not None:
             with suppress(OSError):
                 os.close(self._lock)
@@ -175,10 +194,14 @@ class Ledger:
     # -- inside
 
     def _open(self) -> None:
+        # SQLite made the file by the umask. It says what somebody spends; the folder may be a shared one.
         with suppress(OSError):
             os.chmod(self.path, 0o600)
         self._db.execute("PRAGMA journal_mode = WAL")
+        # SQLite's default for WAL does sync each commit, but builds may set NORMAL, which loses the last
+        # commits in a power cut: bytes that were paid for and not counted.
         self._db.execute("PRAGMA synchronous = FULL")
+        # In one transaction: two processes that open a new ledger at once must not both create its tables.
         with self._transaction():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
@@ -200,6 +223,7 @@ class Ledger:
 
     def _taken(self, account: str, cycle: str) -> int:
         """Bytes of the cycle that are spent, or leased to others."""
+        # Our own lease does not count: it is about to be replaced, and what came under it was booked before.
         spent = self._db.execute(
             "SELECT total(counted) FROM used WHERE account = ? AND cycle = ?", (account, cycle)
         ).fetchone()[0]
@@ -224,10 +248,14 @@ class Ledger:
                         os.unlink(self._lock_path(holder))
 
     def _lock_path(self, holder: str) -> Path:
+        # Beside the ledger, and not in /tmp: whoever shares the ledger sees the locks, from other containers
+        # too.
         return self.path.with_name(f"{self.path.name}-holder-{holder}")
 
     def _take_lock(self) -> int:
         fd = os.open(self._lock_path(self._holder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # flock and not fcntl's record locks: those go when anybody in this process closes the file, and two
+        # ledgers of one process would take each other for dead.
         fcntl.flock(fd, fcntl.LOCK_EX)
         _locks.add(self)
         return fd
@@ -247,6 +275,9 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        # IMMEDIATE takes the write lock at once. A deferred transaction would read first, and fail with
+        # SQLITE_BUSY_SNAPSHOT at its first write where another process has written meanwhile
+        # (sqlite.org/rescode.html).
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -277,7 +308,8 @@ _locks: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
 def _forget_in_child() -> None:
-    # A fork's copy of the lock would keep a dead parent's lease alive.
+    # A fork's copy of the lock would keep a dead parent's lease alive. Closing it here leaves the parent's: a
+    # lock goes with the last descriptor of its open file (flock(2)).
     for ledger in list(_locks):
         ledger.forget()
 
@@ -286,6 +318,10 @@ os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def default_ledger(state_home: str | None, home: Path) -> Path:
-    """Where the ledger lies unless the job says otherwise (XDG Base Directory Specification)."""
+    """Where the ledger lies unless the job says otherwise (XDG Base Directory Specification).
+
+    Args:
+        state_home: The value of `XDG_STATE_HOME`; the specification ignores one that is not absolute.
+        home: The user's home folder."""
     base = Path(state_home) if state_home and Path(state_home).is_absolute() else home / ".local" / "state"
     return base / "skyhaul" / "links.sqlite"

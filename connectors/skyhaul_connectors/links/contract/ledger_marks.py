@@ -1,5 +1,6 @@
-"""How a ledger that was emptied, cut or replaced is noticed: what it knew is put down in two small files, one
-in its own folder and one in the spool.
+"""How a ledger that was emptied, cut or replaced is noticed.
+
+What it knew is put down in two small files, one in its own folder and one in the spool.
 
 A mark is written after the ledger's commit, once a second at most, and never says more than the ledger did.
 So a ledger that knows less than a mark has lost something. The marks are hints: where they cannot be written
@@ -19,14 +20,21 @@ from typing import Any
 from skyhaul_connectors.links.contract.ledger import Used
 
 _CAP = 1 << 20
+"""Bytes of a mark that are read: whatever lies there in place of one, memory stays bounded."""
 
 
 class LedgerMarks:
-    """The marks of the ledger at `ledger`. spool: the job's spool folder, None to do without."""
+    """The marks of one ledger.
+
+    Args:
+        ledger: The path of the ledger.
+        spool: The job's spool folder; None to do without."""
 
     def __init__(self, ledger: Path, spool: Path | None) -> None:
         self.paths = [ledger.with_name(f"{ledger.name}.mark")]
         if spool is not None:
+            # By the ledger's path: a job that is pointed at another ledger must not find the old one's bytes
+            # missing.
             which = hashlib.sha256(os.fsencode(os.path.abspath(ledger))).hexdigest()[:12]
             self.paths.append(spool / f"ledger-{which}.mark")
 
@@ -42,6 +50,8 @@ class LedgerMarks:
 
     def note(self, account: str, cycle: str, used: Used) -> None:
         """Put down what the ledger says now. Of each account the latest cycle is kept."""
+        # Within a cycle a mark never falls: a ledger that is emptied while hauls go on would else take the
+        # memory of it along a second later.
         before = self.known(account, cycle)
         mark = {
             "cycle": cycle,
@@ -66,6 +76,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, marks: dict[str, Any]) -> None:
+    # Not synced, once a second: a power cut may take the last mark, and an older one says less, never too
+    # much.
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

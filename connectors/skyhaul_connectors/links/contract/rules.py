@@ -11,8 +11,7 @@ from skyhaul_connectors.links.contract.terms import LinkTerms
 
 LOOK_EVERY = 0.25
 """Seconds after which a state under rules is looked at anew: rates and grants change from outside. Chosen,
-not
-measured: as often as `hauling.links.accounting` settles with the ledger."""
+not measured: as often as `hauling.links.accounting` settles with the ledger."""
 
 _PAYLOAD_SHARE = 0.9
 """Payload of what small ranges cost with the heads of their answers and the network's headers. Chosen, not
@@ -56,6 +55,7 @@ class LinkRules:
 
     def rate(self, at: float) -> float:
         """bit/s that may be asked for; 0 where the link is off, math.inf where nothing limits it."""
+        # Whoever sets a rate while the haul runs means now, whatever the job says of the hour.
         if self.override is not None:
             return self.override
         timed = self.terms.rate(at)
@@ -68,6 +68,7 @@ class LinkRules:
         if self.override is None and self.terms.rate(at) == 0:
             opens = self.terms.opens_at(at)
             return Closure(f"its hours are over until {moment(opens)}", opens)
+        # The cap comes last: until the hours begin it does not matter.
         if self.allowance is not None and self.allowance.closed and not self.terms.is_free(at):
             cycle = self.terms.cycle(at)
             opens = min(cycle.end, self.terms.free.next_change(at))
@@ -81,8 +82,10 @@ class LinkRules:
             self.allowance.take(nbytes, free=self.terms.is_free(at))
 
     def room(self, at: float) -> float:
-        """Payload bytes that may be asked for beyond what is out, so that with all heads and headers the cap
-        is not passed; 0 where too little is left to ask for."""
+        """Payload bytes that may be asked for beyond what is out.
+
+        Chosen so that with all heads and headers the cap is not passed; 0 where too little is left to ask
+        for, math.inf where nothing is capped or the hour is free."""
         if self.allowance is None or self.terms.is_free(at):
             return math.inf
         left = self.allowance.room()

@@ -44,6 +44,8 @@ class LinkTerms:
     def of(cls, name: str, spec: LinkSpec) -> LinkTerms:
         account = spec.account or name
         return cls(
+            # Not by a flag in the ledger: a rehearsal with a cap then behaves like the haul, and costs it
+            # nothing.
             account=f"rehearsal of {account}" if spec.emulate else account,
             role=spec.role,
             price=spec.price,
@@ -73,12 +75,15 @@ class LinkTerms:
         """The timetable's rate in bit/s; 0 where the link is off, None where nothing is said."""
         if self.hours is not None and not self.hours.holds(at):
             return 0.0
+        # `hours` rules over `rates`: outside of them no rate makes the link usable.
         index = self.rates_at.which(at)
         return None if index is None else self.rates[index]
 
     def opens_at(self, at: float) -> float:
-        """The first moment from `at` on at which the timetable does not say off; math.inf after a week
-        without one."""
+        """The first moment from `at` on at which the timetable does not say off.
+
+        math.inf after a week without one."""
+        # Timetables repeat weekly, and a change of the clock moves them by an hour.
         end = at + 8 * 86400
         while self.rate(at) == 0:
             at = self.next_rate_change(at)

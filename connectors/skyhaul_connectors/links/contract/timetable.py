@@ -10,16 +10,25 @@ from zoneinfo import ZoneInfo
 from skyhaul_schemas.job.link_terms import DAY_MINUTES, Hours
 
 _LOOK_AHEAD = 9
-"""Days: a window of one day a week comes up within eight."""
+"""Days: a window of one day a week comes up within eight, counted from the middle of today."""
 
 
 class Timetable:
-    """Moments are Unix seconds. Hours are by the local clock: on the day that it is put back an hour counts
-    twice, where it is put forward what it leaves out is left out."""
+    """Hours of the week. Moments are Unix seconds.
+
+    Hours are by the local clock: on the day that it is put back an hour counts twice, where it is put forward
+    what it leaves out is left out.
+
+    Args:
+        hours: The hours, in the order in which they are tried.
+        zone: IANA name of the time zone."""
 
     def __init__(self, hours: Iterable[Hours], zone: str) -> None:
         self.hours = tuple(hours)
         self._zone = ZoneInfo(zone)
+        # 24:00 is 0:00 of the next day, which is tried as well. The change of the clock itself is no edge:
+        # hours that begin or end within the hour that it repeats may change once more, unannounced by
+        # `next_change`.
         self._edges = sorted({edge for h in self.hours for edge in (h.start, h.stop % DAY_MINUTES)})
 
     def which(self, at: float) -> int | None:
@@ -53,6 +62,7 @@ class Timetable:
         for ahead in range(_LOOK_AHEAD):
             for edge in self._edges:
                 moment = self._moment(today + timedelta(days=ahead), edge)
+                # Not every edge is a change: hours may touch, overlap, or not hold on that day.
                 if moment > at and self.which(moment) != now:
                     return moment
         return math.inf

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import deque
 
 INITIAL_SEGMENTS = 10
-"""RFC 6928."""
+"""RFC 6928, section 2: at most 10 segments (or 14,600 bytes, which is the same at an MSS of 1,460)."""
 
 
 class CongestionWindow:
-    """Slow start, then one segment a round trip, halved once a round trip by loss, started anew by a
-    timeout (RFC 5681). On long lossy links CUBIC falls back to just that, and its rate obeys
-    1.22·MSS/(RTT·√p) (Mathis et al. 1997)."""
+    """The congestion window of one stream, in bytes.
+
+    Slow start, then one segment a round trip, halved once a round trip by loss, started anew by a timeout
+    (RFC 5681), so that the rate obeys 1.22·MSS/(RTT·√p) (Mathis et al. 1997). CUBIC grows at least like that
+    (RFC 9438, section 4.3).
+
+    Args:
+        segment: Payload bytes of a full packet (the MSS)."""
 
     def __init__(self, segment: int) -> None:
         self._segment = segment
@@ -25,6 +30,8 @@ class CongestionWindow:
         """Bytes that may be sent at `now`; below a segment there is none until `next_ack`."""
         while self._acks and self._acks[0][0] <= now:
             _, count = self._acks.popleft()
+            # A window that is not used proves no capacity, and does not grow (RFC 7661). Looked at before the
+            # acknowledged bytes leave it.
             if self._on_way * 2 >= self._size:
                 grown = count if self._size < self._threshold else self._segment * count / self._size
                 self._size += grown
@@ -42,6 +49,7 @@ class CongestionWindow:
 
     def lost(self, now: float, rtt: float) -> None:
         """Some of what was sent at `now` is lost; further losses of the same round trip count once."""
+        # One loss event a round trip: what else is lost of that window was sent before the sender knew.
         if now >= self._recovered_at:
             self._size = self._threshold = max(self._size / 2, 2.0 * self._segment)
             self._recovered_at = now + rtt

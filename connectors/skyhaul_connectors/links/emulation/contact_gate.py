@@ -21,6 +21,7 @@ class ContactGate:
         self._plan = plan
         self._timeline = timeline
         self._now = now
+        # A dict for its order: whoever joined first is told first, in every run alike.
         self._members: dict[Callable[[LinkClosed], None], None] = {}
         self._closing: float | None = None
 
@@ -36,6 +37,7 @@ class ContactGate:
         if self._plan is None:
             return
         self._members[closed] = None
+        # One entry of the timeline for all members of a contact: a haul opens many channels in each.
         if self._closing is None:
             self._closing = self._plan.next_closing(self._now())
             self._timeline.at(self._closing, self._close)
@@ -44,8 +46,10 @@ class ContactGate:
         self._members.pop(closed, None)
 
     def _close(self) -> None:
+        # Taken out first: who is told may close others that joined (a paced channel its emulated one).
         members, self._members = list(self._members), {}
         at, self._closing = self._closing, None
+        # As of the planned moment: a timer may fire a little early (`SLACK`), when the contact is still open.
         error = self._error(at if at is not None else self._now())
         for member in members:
             member(error)

@@ -14,7 +14,7 @@ from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.links.profile.schedule import Phase, Piece, Schedule
 
 MAX_TRIES = 32
-"""A link whose gaps keep step with its delay would else swallow the same bytes for ever."""
+"""Tries of the same bytes: a link whose gaps keep step with its delay would else swallow them for ever."""
 
 ACK_BACKLOG = 0.05
 """Seconds of the uplink that acknowledgements may take in advance, so that requests behind them wait no
@@ -39,13 +39,15 @@ class LinkModel:
         self.down_losses = LossRuns(profile.loss, profile.burst, drawn("loss/down"))
         self.up_losses = LossRuns(profile.loss_up, profile.burst, drawn("loss/up"))
         self._wire_factor = profile.mtu / profile.segment
+        # When each direction has carried all that it was given: the only state besides the draws.
         self.free_down = 0.0
         self.free_up = 0.0
 
     def admit_down(self, now: float, nbytes: int) -> float:
-        """When the last of `nbytes` of payload, sent by the far end at `now`, arrives here; math.inf
-        where the link never opens again. Headers are counted on top. A later call never overtakes the
-        link's queue, but jitter may differ: what must stay in order keeps its own last arrival."""
+        """When the last of `nbytes` of payload, sent by the far end at `now`, arrives here.
+
+        math.inf where the link never opens again. Headers are counted on top. A later call never overtakes
+        the link's queue, but jitter may differ: what must stay in order keeps its own last arrival."""
         return self.arrival(self.carry_down(now, nbytes))
 
     def carry_down(self, now: float, nbytes: int) -> float:
@@ -60,6 +62,9 @@ class LinkModel:
         return min(self._wire_bits(nbytes) / rate, 60.0) if rate else 60.0
 
     def _wire_bits(self, nbytes: int) -> float:
+        # In proportion, not by whole packets: pieces of a stream need not be whole segments, and whole
+        # packets for each would charge more headers than TCP sends. A few bytes still have a packet of their
+        # own.
         return max(nbytes * self._wire_factor, nbytes + self.profile.overhead) * 8
 
     def admit_up(self, now: float, nbytes: int) -> float:
@@ -70,15 +75,17 @@ class LinkModel:
         return self.arrival(self.free_up)
 
     def acknowledge(self, now: float, packets: int) -> None:
-        """What the acknowledgements of `packets` take of the thin side: one for two packets (RFC 5681).
-        Where that side is full they are thinned out, as receivers and modems do."""
+        """What the acknowledgements of `packets` take of the thin side: one for two packets.
+
+        RFC 5681, section 4.2. Where that side is full they are thinned out, as receivers and modems do."""
         if self.free_up < now + ACK_BACKLOG:
             start = now if now > self.free_up else self.free_up
             self.free_up = self._carry(start, packets / 2 * self.profile.overhead * 8, up=True)
 
     def arrival(self, sent: float) -> float:
-        """When what left the queue at `sent` is at the other end: half a round trip later. What would
-        arrive while the link is down is lost, and sent again when it is up."""
+        """When what left the queue at `sent` is at the other end: half a round trip later.
+
+        What would arrive while the link is down is lost, and sent again when it is up."""
         if sent == math.inf:
             return math.inf
         for _ in range(MAX_TRIES):
@@ -91,6 +98,7 @@ class LinkModel:
         return sent
 
     def one_way(self, now: float) -> float:
+        """Seconds of one way, with jitter drawn anew at each call: ask once for each thing that is sent."""
         delay = self.schedule.rtt(now) / 2
         if self.profile.jitter:
             delay += self.profile.jitter / 2 * self._jitter.next()
@@ -135,6 +143,7 @@ class LinkModel:
             if end <= piece.until:
                 return end, 0.0
             passed = (trace.bytes_by(piece.until) - trace.bytes_by(at)) * 8 * piece.trace_share
+            # Something is left, for `end` lies behind the piece: rounding must not end it here.
             return piece.until, max(bits - passed, 1e-6)
         rate = piece.up if up else piece.down
         if rate <= 0:
@@ -146,8 +155,10 @@ class LinkModel:
 
 
 class LossRuns:
-    """Which packets of a link are lost: runs of `burst` on average, `share` of all packets in the long
-    run (Gilbert 1960). With a burst of 1 each packet is lost on its own."""
+    """Which packets of a link are lost: runs of `burst` on average, `share` of all packets in the long run.
+
+    Gilbert 1960. With a burst of 1 each packet is lost on its own. Runs are drawn and not packets, so that a
+    link that hardly loses costs hardly any draws."""
 
     __slots__ = ("_bad", "_enter", "_good", "_leave", "_roll", "share")
 
@@ -155,6 +166,8 @@ class LossRuns:
         self.share = share
         self._roll = roll
         self._leave = 1 / burst
+        # Runs of losses and of good packets alternate; burst / (burst + good) = share gives the mean good
+        # run. `geometric` counts the trial that succeeds, which is the first packet lost: hence the 1.
         self._enter = 1 / (1 + burst * (1 - share) / share) if share else 0.0
         self._good = self._next_good()
         self._bad = 0
@@ -164,6 +177,7 @@ class LossRuns:
 
     def take(self, packets: int) -> tuple[int, int]:
         """Of the next `packets`: (index of the first one lost, how many are); (0, 0) where none is."""
+        # Nearly every call ends here.
         if self._enter == 0 or (self._good > packets and not self._bad):
             if self._enter:
                 self._good -= packets

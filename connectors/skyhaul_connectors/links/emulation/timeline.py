@@ -23,6 +23,7 @@ class Timeline:
 
     def at(self, when: float, call: Callable[..., None], *args: Any) -> None:
         self._count += 1
+        # The count keeps equal times in order, and the heap from comparing functions.
         heapq.heappush(self._heap, (when, self._count, call, args))
 
     def next_at(self) -> float | None:
@@ -53,6 +54,7 @@ class LoopTimeline(Timeline):
 
     def at(self, when: float, call: Callable[..., None], *args: Any) -> None:
         super().at(when, call, *args)
+        # While calls are made the timer is set once, behind the last of them.
         if not self._running and (self._timer is None or when < self._timer_at):
             self._arm()
 
@@ -61,9 +63,11 @@ class LoopTimeline(Timeline):
             self._timer.cancel()
             self._timer = None
         when = self.next_at()
+        # Never: bytes for a link that does not open again.
         if when is None or when == float("inf"):
             return
         self._timer_at = when
+        # The haul's clock and the loop's have different zeros; only the difference carries over.
         delay = max(0.0, when - self._clock.now())
         self._timer = self._loop.call_at(self._loop.time() + delay, self._fire)
 

@@ -17,7 +17,8 @@ from skyhaul_connectors.links.profile.indexed_random import IndexedRandom, Rando
 from skyhaul_connectors.links.sharing.sharing import SharedPace
 
 CONNECT_TRIES = (0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0)
-"""Seconds after which a client asks again for a connection (Linux)."""
+"""Seconds after which a client asks again for a connection: Linux's tcp_syn_retries of 6, from 1 s on,
+doubled (RFC 6298)."""
 
 
 class Traffic:
@@ -45,7 +46,11 @@ class Traffic:
         self._pacing_at: float | None = None
 
     def send_up(self, nbytes: int, not_before: float) -> float:
-        """When `nbytes` that leave here now (behind what arrives at `not_before`) reach the far end."""
+        """When `nbytes` that leave here now (behind what arrives at `not_before`) reach the far end.
+
+        Args:
+            nbytes: Payload bytes of a request.
+            not_before: Seconds since the epoch: requests of one connection arrive in their order."""
         model = self.model
         now = self.clock.now()
         start = retry_at(now, model.next_up(now), model.rtt(now))
@@ -59,8 +64,10 @@ class Traffic:
         return max(at, not_before)
 
     def connect_up(self) -> float:
-        """When the first packet of a connection that is opened now reaches the far end: at once where
-        the link is up, else with the first retry that gets through (RFC 6298); math.inf where none does."""
+        """When the first packet of a connection that is opened now reaches the far end.
+
+        At once where the link is up, else with the first retry that gets through; math.inf where none does.
+        """
         model = self.model
         now = self.clock.now()
         for wait in CONNECT_TRIES:
@@ -69,10 +76,16 @@ class Traffic:
         return float("inf")
 
     def pace(self, nbytes: int, go: Callable[[], bool]) -> None:
-        """Call `go` when the pace allows for `nbytes` more, in the order of asking; at the earliest in
-        this very call. Where it returns False it asked for nothing, and is not counted."""
+        """Call `go` when the pace allows for `nbytes` more, in the order of asking.
+
+        That may be at once, within this very call.
+
+        Args:
+            nbytes: What the pace is charged.
+            go: Asks for them. Where it returns False it asked for nothing, and nothing is charged."""
         self._paced.append((nbytes, go))
         self._waiting += nbytes
+        # Others that wait have a timer, or a grant to come, and this one stands behind them.
         if len(self._paced) == 1:
             self._release()
 
@@ -89,16 +102,19 @@ class Traffic:
         while self._paced:
             ready = self._pacer.ready_at(now)
             if ready > now + SLACK:
+                # No time at all where a grant is missing: `repace` is called when there is one.
                 if ready != math.inf and (self._pacing_at is None or ready < self._pacing_at):
                     self._pacing_at = ready
                     self.timeline.at(ready, self._again, ready)
                 return
+            # One at a time: each take may overdraw the pace, and puts off the next.
             nbytes, go = self._paced.popleft()
             self._waiting -= nbytes
             if go():
                 self._pacer.take(now, nbytes)
 
     def _again(self, planned: float) -> None:
+        # A rate that was raised plans an earlier call; the later one, which stays in the heap, says nothing.
         if planned == self._pacing_at:
             self._pacing_at = None
             self._release()

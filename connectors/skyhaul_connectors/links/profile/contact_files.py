@@ -24,14 +24,22 @@ from skyhaul_schemas.storage_errors import unusable
 from skyhaul_schemas.units import parse_duration, parse_rate
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
+"""Bytes of a plan: it is read whole, and `MAX_CONTACTS` fit in with about 84 bytes each."""
 MAX_CONTACTS = 200_000
+"""Contacts of a plan. All are kept in memory for as long as the link is; ten passes a day fill 54 years."""
 _UNIX_FROM = 1e9
+"""From here on a JSON time is Unix time: it is September 2001 as such, and 31 years as a time since the
+start. The format itself does not say which is meant."""
 
 
 def load_contacts(spec: str) -> ContactTable:
-    """The contacts of the file `spec`; `contactPlan.json#10-1` takes only those from node 10 to node 1.
+    """Read the contacts of a file.
 
-    Raises UsageError that names file, line (or contact) and what is allowed.
+    Args:
+        spec: A path. `contactPlan.json#10-1` takes only the contacts from node 10 to node 1.
+
+    Raises:
+        UsageError: The file cannot be read or used; names file, line (or contact) and what is allowed.
     """
     path, _, pair = spec.partition("#")
     text = _read(path)
@@ -58,6 +66,7 @@ def _read(path: str) -> str:
     if len(data) > MAX_FILE_BYTES:
         raise UsageError(f"contact plan {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
     try:
+        # Spreadsheets save CSV with a byte order mark, which would else be part of the first cell.
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"contact plan {printable(path)} is not UTF-8 (byte {error.start})") from error
@@ -75,6 +84,7 @@ def _from_csv(path: str, text: str) -> Iterator[Contact]:
             if header_allowed and [cell.lower() for cell in cells[:2]] == ["start", "end"]:
                 header_allowed = False
                 continue
+            # Only the first row that says anything may be a header: later on it is a mistake, and is told.
             header_allowed = False
             count += 1
             if count > MAX_CONTACTS:
@@ -93,11 +103,13 @@ def _from_csv(path: str, text: str) -> Iterator[Contact]:
 
 def _time(cell: str) -> tuple[float, bool]:
     """(seconds, absolute) of a CSV cell. Raises ValueError."""
+    # Numbers first: `fromisoformat` would take 20261122 for a date.
     try:
         seconds = float(cell)
     except ValueError:
         pass
     else:
+        # float() takes `nan` too, which sorts nowhere, and `inf`, which never comes.
         if not math.isfinite(seconds):
             raise ValueError(f"{cell!r} is no time")
         return seconds, False
@@ -108,6 +120,7 @@ def _time(cell: str) -> tuple[float, bool]:
     else:
         if "T" not in cell.upper() and " " not in cell:
             raise ValueError(f"{cell!r} is a date; add a time of day and a zone: {cell}T00:00:00Z")
+        # Taken as local time it would be another moment on each worker's machine.
         if moment.tzinfo is None:
             raise ValueError(f"{cell!r} has no zone; end it with Z or an offset such as +02:00")
         return moment.timestamp(), True
@@ -130,13 +143,14 @@ def _from_json(path: str, text: str, pair: str) -> Iterator[Contact]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise UsageError(f"contact plan {printable(path)}, line {error.lineno}: {error.msg}") from error
-    except RecursionError as error:
+    except RecursionError as error:  # a plan from outside: CPython's parser recurses with the nesting
         raise UsageError(f"contact plan {printable(path)} is nested too deeply") from error
     rows = document.get("contacts") if isinstance(document, dict) else None
     if not isinstance(rows, list):
         raise UsageError(f"contact plan {printable(path)} has no list 'contacts'")
     if len(rows) > MAX_CONTACTS:
         raise UsageError(f"contact plan {printable(path)} holds more than {MAX_CONTACTS} contacts")
+    # A dict keeps the order of the file, in which the message offers the pairs.
     pairs: dict[str, None] = {}
     chosen: list[Contact] = []
     for index, row in enumerate(rows):
@@ -151,6 +165,7 @@ def _from_json(path: str, text: str, pair: str) -> Iterator[Contact]:
         raise UsageError(
             f"contact plan {printable(path)} has no contact {printable(pair)}; it has {_some(pairs)}"
         )
+    # Contacts of several hops are no windows of one link; together they would make it up far too often.
     if not pair and len(pairs) > 1:
         raise UsageError(
             f"contact plan {printable(path)} joins several nodes ({_some(pairs)}); name source and dest:"
@@ -184,6 +199,7 @@ def _number(row: dict[str, Any], key: str, *, required: bool) -> float | None:
     value = row.get(key)
     if value is None and not required:
         return None
+    # `true` is an int to Python. NaN and Infinity, which Python's json takes, fail the comparison.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
         raise ValueError(f"{key} must be a number, found {value!r}"[:120])
     return float(value)

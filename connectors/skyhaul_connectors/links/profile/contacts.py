@@ -31,7 +31,9 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class ContactTable:
-    """The contacts of a file, in its order, not yet tied to an epoch."""
+    """The contacts of a file, in its order, not yet tied to an epoch.
+
+    A profile holds this and not a plan: the profile is made from the job file, before there is an epoch."""
 
     contacts: tuple[Contact, ...]
     origin: str = ""
@@ -71,8 +73,9 @@ class ContactPlan:
         return self._starts[index] if index < len(self._starts) else math.inf
 
     def next_closing(self, at: float) -> float:
-        """When the window that is open at `at` closes (touching contacts are one window); `at` itself
-        where none is open."""
+        """When the window that is open at `at` closes; `at` itself where none is open.
+
+        Contacts that touch are one window: a change of rate alone closes no connection."""
         index = bisect.bisect_right(self._starts, at) - 1
         if index < 0 or at >= self._pieces[index].end:
             return at
@@ -96,13 +99,18 @@ def _flatten(contacts: Iterable[Contact]) -> Iterator[Contact]:
     for start, end in itertools.pairwise(borders):
         while upcoming < len(ordered) and ordered[upcoming].start <= start:
             rate = ordered[upcoming].rate
+            # No rate means the link's own, which is not known here; it counts as the best. Ties go to the
+            # contact that starts first.
             heapq.heappush(open_now, (-math.inf if rate is None else -rate, upcoming))
             upcoming += 1
+        # Those that have ended below the top do no harm; each is removed once it gets there.
         while open_now and ordered[open_now[0][1]].end <= start:
             heapq.heappop(open_now)
         if not open_now:
             continue
         best = ordered[open_now[0][1]]
+        # Borders of contacts that lost against a better one cut it into pieces that differ in nothing;
+        # whoever waits for `next_change` would wake up at each.
         if last is not None and (last.end, last.rate, last.delay) == (start, best.rate, best.delay):
             last = Contact(last.start, end, best.rate, best.delay)
             continue

@@ -1,6 +1,7 @@
 """Presets, each with the basis of its figures, and how a job file's link becomes a profile.
 
 A figure marked *assumed* was measured by nobody; the note says so wherever a preset is shown.
+`tests/links/test_presets.py` holds each preset to its published range, and to saying what is assumed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from skyhaul_schemas.job.model import EmulationSpec
 MBIT = 1e6
 
 _LEO_INTERRUPTIONS = Episodes(per_hour=12, lasts=Quantiles(((0, 0.3), (0.5, 1.0), (1, 3.0))))
+"""Assumed as a whole: about a second now and then."""
+
 _RESET = 0.001
+"""Share of losses that cost the connection: assumed, for want of a measurement. Above 0, so that a rehearsal
+meets resets at all."""
 
 PRESETS: dict[str, LinkProfile] = {
     "fibre": LinkProfile(
@@ -45,13 +50,14 @@ PRESETS: dict[str, LinkProfile] = {
         down=20 * MBIT,
         up=4 * MBIT,
         rtt=0.060,
-        jitter=0.060,
+        jitter=0.060,  # to the assumed 120 ms
         loss=0.015,
         loss_up=0.015,
         handover_every=15.0,
         handover_spike=0.040,
         episodes=(
             _LEO_INTERRUPTIONS,
+            # Rain: what it takes is measured. How often (2.4 times a day) and how long is assumed.
             Episodes(per_hour=0.1, lasts=Quantiles(((0, 300), (0.5, 1200), (1, 3600))), down=0.62, up=0.48),
         ),
         reset=_RESET,
@@ -90,7 +96,7 @@ PRESETS: dict[str, LinkProfile] = {
         down=50 * MBIT,
         up=5 * MBIT,
         rtt=0.600,
-        jitter=0.084,
+        jitter=0.084,  # to the 684 ms that are published
         loss=0.0075,
         loss_up=0.0075,
         episodes=(
@@ -120,8 +126,14 @@ def profile_from(spec: EmulationSpec, name: str = "") -> LinkProfile:
     """The profile that a job file's link asks for: its preset, with every field of `spec` over it.
 
     A field that is given replaces all that the preset says of it: `outages` its random ones too, `loss`
-    both directions (unless `loss_up` is given), `trace` its rates and outages. Reads the files of
-    `contacts` and `trace`. Raises UsageError.
+    both directions (unless `loss_up` is given), `trace` its rates and outages.
+
+    Args:
+        spec: The link as the job file has it. Its files (`contacts`, `trace`, `delay_trace`) are read.
+        name: The link's name in the job file, for messages.
+
+    Raises:
+        UsageError: There is no such preset, a file cannot be used, or the fields make no possible link.
     """
     where = f"link {name}" if name else "the link"
     if spec.preset is not None and spec.preset not in PRESETS:
@@ -130,12 +142,15 @@ def profile_from(spec: EmulationSpec, name: str = "") -> LinkProfile:
     if spec.preset is not None:
         base = PRESETS[spec.preset]
     else:
+        # Contacts that all state a rate say all that an emulation needs (HDTN's plans do).
         rates = [c.rate for c in contacts.contacts] if contacts is not None else []
         known = spec.down is not None or spec.trace is not None or (bool(rates) and None not in rates)
         if spec.emulate and not known:
             raise UsageError(
                 f"{where}: emulate needs a rate; give down, trace, or a preset ({', '.join(PRESETS)})"
             )
+        # Up at a tenth of down: 10:1 is usual for access links. Without `down` the profile limits nothing:
+        # the link is real, or its trace or its contacts do.
         base = LinkProfile(down=spec.down or math.inf, up=(spec.down or math.inf) / 10, rtt=0.0)
     try:
         return dataclasses.replace(base, contacts=contacts, **_overrides(spec, base))
@@ -153,16 +168,20 @@ def _overrides(spec: EmulationSpec, base: LinkProfile) -> dict[str, Any]:
         )
         if (value := getattr(spec, name)) is not None
     }  # fmt: skip
+    # One figure of loss is meant for the link, not for a direction.
     if spec.loss_up is not None or spec.loss is not None:
         changes["loss_up"] = spec.loss_up if spec.loss_up is not None else spec.loss
     if spec.outages is not None:
         changes["outages"] = tuple(spec.outages)
+        # Rain, which leaves a share of the rate, is no outage and stays.
         changes["episodes"] = tuple(e for e in base.episodes if not e.is_outage)
     if spec.trace is not None:
         changes["trace"] = load_rate_trace(spec.trace)
+        # `down` is what estimates and the payload limit are made from; the trace alone says what passes when.
         changes.setdefault("down", changes["trace"].mean_rate)
         changes |= {"episodes": (), "rate_quantiles": None, "up_quantiles": None}
     if spec.delay_trace is not None:
         changes["delay_trace"] = load_delay_trace(spec.delay_trace)
+        # A measured delay has its spikes in it.
         changes |= {"rtt_quantiles": None, "handover_spike": 0.0}
     return changes

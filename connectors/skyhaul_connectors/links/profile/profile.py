@@ -108,9 +108,13 @@ class LinkProfile:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within 0 and 1")
         if self.loss > 0.5 or self.loss_up > 0.5:
+            # Each resent packet is drawn anew (`Downlink._resend`), so that a share near 1 would hardly ever
+            # end.
             raise ValueError("a link that loses more than half of its packets carries no stream")
         if self.burst < 1 or self.vary_every <= 0:
             raise ValueError("burst must be at least 1 and vary_every above 0")
+        # A gap as long as its period would leave no moment at which the link is up, and `next_up` none to
+        # find.
         if self.handover_gap and self.handover_gap >= self.handover_every:
             raise ValueError("handover_gap must be shorter than handover_every")
         if not 0 < self.overhead < self.mtu:

@@ -26,6 +26,8 @@ class Quantiles:
     def __post_init__(self) -> None:
         shares = [share for share, _ in self.points]
         values = [value for _, value in self.points]
+        # Both ends must be stated: an open one would be an outage of any length. Where a publication has
+        # none, the preset's note says that they are assumed.
         if len(shares) < 2 or shares[0] != 0 or shares[-1] != 1 or shares != sorted(set(shares)):
             raise ValueError(f"shares {shares} must rise from 0 to 1")
         if values[0] <= 0 or values != sorted(values):

@@ -49,7 +49,8 @@ _BLOCK = 3600.0
 """Seconds of a stretch that is drawn at once. Part of what a seed means: another length is another link."""
 
 _KEPT_BLOCKS = 8
-"""Stretches remembered, beyond those that the longest episode reaches over. Chosen, not measured."""
+"""Stretches remembered, beyond those that the longest episode reaches over. Chosen, not measured: forgetting
+one costs drawing it again, and a link is asked about the present hour."""
 
 
 class _EpisodeTrack:
@@ -59,6 +60,7 @@ class _EpisodeTrack:
         self.episodes = episodes
         self._random = dice
         self._blocks: dict[int, list[tuple[float, float]]] = {}
+        # How many hours back an episode may have begun that lasts until now.
         self._reach = math.ceil(episodes.lasts.longest / _BLOCK)
         self._seen = (0.0, 0.0, False)
 
@@ -68,15 +70,18 @@ class _EpisodeTrack:
         if known is not None:
             return known
         drawn: list[tuple[float, float]] = []
+        # Room for half a million episodes an hour (two draws each) before two hours would share numbers.
         index = block << 20
         start = block * _BLOCK
         while True:
+            # Exponential gaps, begun anew at each full hour, make a Poisson process because it has no memory.
             start += -math.log1p(-self._random.at(index)) * 3600 / self.episodes.per_hour
             if start >= (block + 1) * _BLOCK:
                 break
             drawn.append((start, start + self.episodes.lasts.at(self._random.at(index + 1))))
             index += 2
         if len(self._blocks) > _KEPT_BLOCKS + self._reach:
+            # A new dict and no removal: another thread may be reading the old one.
             self._blocks = {}
         self._blocks[block] = drawn
         return drawn
@@ -93,6 +98,7 @@ class _EpisodeTrack:
         block = int(at // _BLOCK)
         end = at
         change = (block + 1) * _BLOCK
+        # In the order of their starts, so that episodes that overlap are joined into one as they come.
         for number in range(max(0, block - self._reach), block + 1):
             for start, stop in self._starts(number):
                 if start > end:
@@ -103,8 +109,9 @@ class _EpisodeTrack:
 
 
 class Schedule:
-    """The timeline of one link; `piece(at)` for any time since the epoch. Any thread may look: what is
-    remembered is replaced as a whole and never changed."""
+    """The timeline of one link; `piece(at)` for any time since the epoch.
+
+    Any thread may look: what is remembered is replaced as a whole and never changed."""
 
     def __init__(self, profile: LinkProfile, seed: int, epoch: float) -> None:
         self._profile = profile
@@ -118,10 +125,12 @@ class Schedule:
         self._rtts = IndexedRandom(seed, "rtt")
         spreads = (profile.rate_quantiles, profile.up_quantiles, profile.rtt_quantiles)
         self._medians = [spread.median if spread is not None else 1.0 for spread in spreads]
+        # Empty, so that it holds no moment and the first look composes one.
         self._last = Piece(0.0, 0.0, Phase.DOWN, 0.0, 0.0)
 
     def piece(self, at: float) -> Piece:
         """The piece that holds `at`; its `since` may lie later than the true beginning."""
+        # Read once: another thread may put another piece there between the test and the return.
         last = self._last
         if last.since <= at < last.until:
             return last
@@ -141,6 +150,7 @@ class Schedule:
             if contact is None:
                 return Piece(at, _after(at, until), Phase.CLOSED, 0.0, 0.0)
             delay = contact.delay
+            # The plan knows better than the trace what this pass carries.
             if contact.rate is not None:
                 down, up, share = contact.rate, min(up, contact.rate), 0.0
         for start, end in self._outages:
@@ -164,15 +174,18 @@ class Schedule:
             if within:
                 factor *= track.episodes.down
                 factor_up *= track.episodes.up
+        # One direction without rate alone is no outage: bytes wait for it in the queue of that direction.
         if phase is Phase.DOWN or (factor == 0 and factor_up == 0):
             return Piece(at, _after(at, until), Phase.DOWN, 0.0, 0.0)
         if profile.rate_quantiles is not None:
             slot = _slot(at, profile.vary_every)
             until = min(until, (slot + 1) * profile.vary_every)
+            # One draw for both directions: a bad second is bad both ways.
             luck = self._rates.at(slot)
             factor *= profile.rate_quantiles.at(luck) / self._medians[0]
             if profile.up_quantiles is not None:
                 factor_up *= profile.up_quantiles.at(luck) / self._medians[1]
+        # Not `down * 0`: an unlimited rate times 0 is not a number.
         down = down * factor if factor else 0.0
         up = up * factor_up if factor_up else 0.0
         return Piece(at, _after(at, until), Phase.UP, down, up, share * factor, delay)
@@ -192,6 +205,8 @@ class Schedule:
             rtt = 2 * profile.delay_trace.at(at)
         else:
             delay = self.piece(at).delay if self.plan is not None else None
+            # A contact states the time of flight alone (owlt); the profile's round trip is the least that it
+            # takes.
             rtt = profile.rtt if delay is None else max(profile.rtt, 2 * delay)
             if profile.rtt_quantiles is not None:
                 slot = _slot(at, profile.vary_every)
@@ -206,6 +221,7 @@ class Schedule:
     def next_break(self, at: float, until: float) -> float:
         """When the link, up at `at`, goes down or closes before `until`; math.inf where it does not."""
         piece = self.piece(at)
+        # Pieces may end without a break: only a change of phase interrupts a stream.
         while piece.until < until:
             at = piece.until
             piece = self.piece(at)
@@ -225,8 +241,10 @@ class Schedule:
 
 
 def _slot(at: float, every: float) -> int:
-    """Which slot of length `every` holds `at`, such that slot * every <= at < (slot + 1) * every holds in
-    floats as well; at // every alone may be one off at the border."""
+    """Which slot of length `every` holds `at`.
+
+    slot * every <= at < (slot + 1) * every holds in floats as well; `at // every` alone may be one off at the
+    border."""
     slot = int(at // every)
     if (slot + 1) * every <= at:
         return slot + 1

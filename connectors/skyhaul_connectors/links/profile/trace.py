@@ -20,17 +20,27 @@ from skyhaul_schemas.reading import read_start
 from skyhaul_schemas.storage_errors import unusable
 
 PACKET_BYTES = 1500
+"""Bytes at the IP layer that one line of a rate trace lets pass (mahimahi's mm-link(1))."""
+
 DELAY_STEP = 0.010
+"""Seconds that one line of a delay trace holds for (LeoCC)."""
+
 MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Bytes of a trace: at 8 bytes a line two hours of 56 Mbit/s, or a shorter trace of a faster link."""
+
 MAX_MILLISECONDS = 2 * 3600 * 1000
+"""Length of a rate trace: its counters take 8 bytes a millisecond, 58 MB for two hours, as long as it is
+used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RateTrace:
     """Bytes that may have passed, by time; the trace repeats for ever.
 
-    passed[k] is how many packets have passed by millisecond k, passed[0] = 0. Within a millisecond they
-    pass evenly, so that the trace never runs ahead of its file by a packet.
+    Attributes:
+        passed: passed[k] is how many packets have passed by millisecond k; passed[0] = 0. Within a
+            millisecond they pass evenly, so that the trace never runs ahead of its file by a packet.
+        origin: The file that it was read from.
     """
 
     passed: array[int]
@@ -54,16 +64,20 @@ class RateTrace:
         """Bytes that pass in [0, at)."""
         last = len(self.passed) - 1
         rounds, within = divmod(at * 1000, last)
+        # A time that rounding put below 0 has the divisor itself as its rest.
         index = min(int(within), last - 1)
         low = self.passed[index]
         packets = low + (self.passed[index + 1] - low) * (within - index)
         return (rounds * self.packets + packets) * PACKET_BYTES
 
     def when(self, start: float, count: float) -> float:
-        """When `count` bytes have passed that began to at `start`; O(log n)."""
+        """When the last of `count` bytes has passed, of which the first could pass at `start`.
+
+        The inverse of `bytes_by`, by bisection of the counters."""
         last = len(self.passed) - 1
         target = self.bytes_by(start) / PACKET_BYTES + count / PACKET_BYTES
         rounds, within = divmod(target, self.packets)
+        # The last byte of a round passes in that round: the next may begin with seconds of silence.
         if within == 0 and rounds > 0:
             rounds, within = rounds - 1, float(self.packets)
         index = max(1, bisect.bisect_left(self.passed, within))
@@ -72,7 +86,9 @@ class RateTrace:
         return max(start, (rounds * last + index - 1 + part) / 1000)
 
     def rate_at(self, at: float, over: float = 1.0) -> float:
-        """bit/s on average over [at, at + over)."""
+        """bit/s on average over [at, at + over); seconds.
+
+        Over a single millisecond a trace has whole packets only, of 12 Mbit/s each."""
         return (self.bytes_by(at + over) - self.bytes_by(at)) * 8 / over
 
 
@@ -89,7 +105,10 @@ class DelayTrace:
 
 
 def load_rate_trace(path: str) -> RateTrace:
-    """Raises UsageError that names file and line."""
+    """Read a trace of packets by millisecond (mahimahi, LeoCC `bw`).
+
+    Raises:
+        UsageError: The file cannot be read or is no such trace; names file and line."""
     times = _integers(path)
     falls = np.flatnonzero(np.diff(times) < 0)
     if falls.size:
@@ -102,13 +121,18 @@ def load_rate_trace(path: str) -> RateTrace:
         raise UsageError(f"trace {printable(path)} ends in millisecond 0; it must last at least 1 ms")
     if last > MAX_MILLISECONDS:
         raise UsageError(f"trace {printable(path)} is longer than {MAX_MILLISECONDS // 3600_000} hours")
+    # A packet of millisecond 0 passes within the first: counters start at 0 packets.
     counts = np.bincount(np.maximum(times, 1), minlength=last + 1)
     return RateTrace(array("q", np.cumsum(counts).tolist()), path)
 
 
 def load_delay_trace(path: str) -> DelayTrace:
-    """Raises UsageError that names file and line."""
+    """Read a trace of one-way delays (LeoCC `delay`).
+
+    Raises:
+        UsageError: The file cannot be read or is no such trace; names file and line."""
     delays = _integers(path)
+    # Far beyond any link: whoever has microseconds or sums in the file is told.
     high = np.flatnonzero(delays > 3_600_000)
     if high.size:
         raise UsageError(
@@ -131,6 +155,7 @@ def _integers(path: str) -> NDArray[np.int64]:
         lines.pop()
     if not lines:
         raise UsageError(f"trace {printable(path)} is empty; write one whole number of milliseconds a line")
+    # All at once, millions of lines; which one is wrong is looked for only where one is.
     try:
         numbers = np.fromiter(map(int, lines), dtype=np.int64, count=len(lines))
     except (ValueError, OverflowError):

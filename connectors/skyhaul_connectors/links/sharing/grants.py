@@ -37,9 +37,15 @@ class Grant:
 
 
 class GrantedPacer:
-    """Asked like a `Pacer`. A take may overdraw by its own size, so that no range is too large for a grant;
-    what is overdrawn is paid out of what is granted next. What of a grant is not used in its time is lost,
-    but for `slack` seconds' worth: its place on the link belongs to others afterwards."""
+    """Asked like a `Pacer`, but fed by grants.
+
+    A take may overdraw by its own size, so that no range is too large for a grant; what is overdrawn is paid
+    out of what is granted next. What of a grant is not used in its time is lost, but for `slack` seconds'
+    worth: its place on the link belongs to others afterwards.
+
+    Args:
+        slack: Seconds' worth of a grant that may be used late within it. Chosen, not measured: loops'
+            timers are late by a few milliseconds, and what that costs would be lost with every request."""
 
     def __init__(self, *, slack: float = 0.005) -> None:
         self._slack = slack
@@ -92,9 +98,11 @@ class GrantedPacer:
         while self._grants:
             grant = self._grants[0]
             own = Grant(max(self._at, grant.start), min(now, grant.until), grant.rate)
+            # Debts are paid in full; savings stop at the slack.
             self._level = min(self._level + own.bits, max(self._level, grant.rate * self._slack))
             if grant.until > now:
                 break
             self._grants.popleft()
+            # The slack, too, ends with its grant: the next moment of the link is somebody else's.
             self._level = min(self._level, 0.0)
         self._at = now

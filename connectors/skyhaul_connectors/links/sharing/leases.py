@@ -28,13 +28,16 @@ DEADLINE = 0.7
 them. Chosen, not measured; a store that takes longer costs its writer the term, never the link its rate."""
 
 SKEW = 0.2
-"""Seconds by which the workers' clocks may differ."""
+"""Seconds by which the workers' clocks may differ: what NTP keeps with ease, and a condition of the whole
+(docs/adr/0007). `tests/links/test_sharing.py` runs clocks that differ by as much."""
 
 MOST = 100
-"""A note asks for that many hundredths of the link at most."""
+"""A note asks for that many hundredths of the link at most. Whole numbers, so that all workers compute the
+same division from the same notes."""
 
 _KEPT = 5
-"""Terms after which anybody may take a note down that its writer has left."""
+"""Terms after which anybody may take a note down that its writer has left. Chosen, not measured: no clock
+within `SKEW` can take such a term for a coming one."""
 
 
 class Board(Protocol):
@@ -51,10 +54,19 @@ class Board(Protocol):
 
 
 def max_min_shares(wants: Mapping[str, int]) -> dict[str, float]:
-    """Shares of the link (0 to 1) that add up to 1 at most, by worker: everybody gets what they want or an
-    equal part of what the others leave (max-min fairness)."""
+    """Divide the link: everybody gets what they want or an equal part of what the others leave.
+
+    Max-min fairness. Whoever sees one worker less gets no less than before, so that a note which some see and
+    others do not is harmless as long as its writer does not use it.
+
+    Args:
+        wants: Hundredths of the link by worker.
+
+    Returns:
+        Shares (0 to 1) by worker, which add up to 1 at most."""
     shares: dict[str, float] = {}
     left = 1.0
+    # By name where wants are equal: everybody must add the floats up in the same order.
     by_want = sorted(wants.items(), key=lambda item: (item[1], item[0]))
     for place, (worker, want) in enumerate(by_want):
         share = min(want / MOST, left / (len(by_want) - place))
@@ -108,11 +120,14 @@ class LeaseSharing:
         self._used_at = 0.0
 
     def step(self, now: float, demand: Demand) -> Step:
+        # Once for each term, also where posting failed: the note may be up after all, and a second say
+        # otherwise.
         term = self._term(now)
         if self._asked < term + 1 and now < self._deadline(term + 1):
             self._post(now, term + 1, demand)
         if self._listed < term + 1 and now >= self._deadline(term + 1) + SKEW:
             self._list(term + 1)
+        # The board may have taken seconds. What has passed of a term meanwhile is not granted.
         grants = self._grants(self._clock(), demand.rate * HEADROOM)
         return Step(grants, self._again(self._clock(), demand))
 
@@ -125,6 +140,7 @@ class LeaseSharing:
 
     def _term(self, now: float) -> int:
         term = math.floor((now + self._epoch) / TERM)
+        # Rounding of `now + epoch` may be one off at a border; `_start` is what grants go by.
         return term + (self._start(term + 1) <= now) - (self._start(term) > now)
 
     def _deadline(self, term: int) -> float:
@@ -142,6 +158,8 @@ class LeaseSharing:
 
     def _want(self, now: float, demand: Demand) -> int:
         """Hundredths of the link: all that can be had while something waits, else what was used of late."""
+        # Each call begins the next measurement. A quarter more than was used, so that a worker whose work
+        # grows can show it; all where something waits, for the division takes back what is too much.
         spent, since = demand.used - self._used, max(TERM, now - self._used_at)
         self._used, self._used_at = demand.used, now
         if demand.backlog > 0:
@@ -149,6 +167,7 @@ class LeaseSharing:
         return min(MOST, math.ceil(1.25 * MOST * spent / since / demand.rate))
 
     def _list(self, term: int) -> None:
+        # Whose own note is not up in time has no share, whatever the others say: no call is spent on it.
         notes = self._board.notes() if term in self._posted else []
         self._listed = term
         self._shares[term] = max_min_shares(parse_notes(notes).get(term, {})).get(self._worker, 0.0)
@@ -171,8 +190,11 @@ class LeaseSharing:
         for term in sorted(self._shares):
             own = self._shares[term]
             begin, end = self._start(term), self._start(term + 1)
+            # A worker whose clock is ahead is in the next term already: around a border only what both terms
+            # allow is used. Without a share in the term before that is nothing.
             before, after = self._shares.get(term - 1, 0.0), self._shares.get(term + 1)
             stretches = [(begin, begin + SKEW / 2, min(before, own)), (begin + SKEW / 2, end - SKEW / 2, own)]
+            # Not known yet: the end of the term is granted once it is, at the next listing.
             if after is not None:
                 stretches.append((end - SKEW / 2, end, min(own, after)))
             for start, until, share in stretches:
@@ -184,6 +206,7 @@ class LeaseSharing:
 
     def _again(self, now: float, demand: Demand) -> float:
         term = self._term(now)
+        # A note may be up by its writer's clock, and SKEW later by ours.
         reading = self._deadline(term + 1) + SKEW
         if self._listed < term + 1 and (term + 1 in self._posted or term in self._posted):
             return max(now, reading)

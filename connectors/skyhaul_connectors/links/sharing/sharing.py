@@ -21,7 +21,8 @@ from skyhaul_schemas.errors import SkyhaulError
 _LOG = logging.getLogger("skyhaul.links")
 
 RETRY = (0.25, 4.0)
-"""Seconds between two tries of an arrangement that does not answer: at first, and at most."""
+"""Seconds between two tries of an arrangement that does not answer: at first, and at most. Chosen, not
+measured: the last is what a worker may idle for after Redis is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class SharedPace:
         self._clock = clock
         self._lock = threading.Lock()
         self._pacer = GrantedPacer()
+        # Bits; written by the loop's thread alone, so it needs no lock.
         self._waiting = 0.0
         self._used = 0.0
         self._granted: Callable[[], None] = lambda: None
@@ -98,6 +100,7 @@ class SharedPace:
     def close(self) -> None:
         self._over = True
         self._wake.set()
+        # A call that hangs is left behind: the thread is a daemon, and grants end by themselves.
         if self._thread is not None:
             self._thread.join(2.0)
 
@@ -112,14 +115,18 @@ class SharedPace:
 
     def waiting(self, nbytes: int) -> None:
         """So many bytes wait for a grant now."""
+        # Only the first: a set event costs a lock, and the thread comes back for more by itself
+        # (`Step.again`).
         fresh = nbytes > 0 and self._waiting == 0
         self._waiting = nbytes * 8.0
         if fresh:
             self._wake.set()
 
     def set_rate(self, now: float, rate: float) -> None:
-        """From the next grant on, and at most what the link was said to carry. 0: nothing more is granted at
-        a rate of its own, and what the link's rules say of that holds."""
+        """Set the rate of the whole link, in bit/s, from the next grant on.
+
+        At most what the link was said to carry. 0 changes nothing: that the link is closed is up to its
+        rules."""
         if rate > 0:
             self.rate = min(rate, self._whole)
 
@@ -128,6 +135,8 @@ class SharedPace:
             granted = self._pacer.granted(now)
             until = self._pacer.granted_until(now)
             debt = self._pacer.debt
+            # A debt alone asks for nothing: it is paid when something waits again, or is forgotten with the
+            # haul.
             backlog = self._waiting + debt if self._waiting else 0.0
             return Demand(backlog, granted, until, self._used, self.rate)
 
@@ -135,11 +144,14 @@ class SharedPace:
         pause = RETRY[0]
         try:
             while not self._over:
+                # Before the demand is read: what begins to wait in between is in it, or wakes this thread
+                # again.
                 self._wake.clear()
                 now = self._clock.now()
                 try:
                     step = self._sharing.step(now, self._demand(now))
                 except SkyhaulError as error:
+                    # Once for each time that it is gone, not for each try.
                     if pause == RETRY[0]:
                         _LOG.warning("link %s: no part of it is granted now: %s", self._name, error)
                     step = Step((), now + pause)

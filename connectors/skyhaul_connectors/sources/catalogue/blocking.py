@@ -22,12 +22,17 @@ from skyhaul_schemas.errors import CarriageError, ConnectionLost, RangesIgnored,
 from skyhaul_schemas.plan import PinnedObject
 
 ATTEMPTS = 5
+"""Tries of what may pass. Chosen, not measured: with pauses of 0.5, 1, 2 and 4 s a plan outlives 7 s of
+trouble, and somebody waits for it."""
+
 _PAUSE_CAP = 30.0
-"""Seconds."""
+"""Seconds: what a server asks for by Retry-After counts up to here, else an hour would be a plan that
+hangs."""
 _DOUBTED_AT_ONCE = 0.25
 """Of the pauses of a haul: somebody waits for the plan, and a slip in a URL should be told soon."""
 _IGNORED = 3
-"""Parts for which whole objects came, until whole ones will do."""
+"""Parts for which whole objects came, until whole ones will do: one such answer may come from an odd machine
+of many, and whole objects cost the link dearly. Chosen, not measured."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,13 +56,18 @@ def _retrying() -> tenacity.AsyncRetrying:
 
 
 async def tried(doubts: Doubts, ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `ask` gives: a handful of tries of what may pass, and as many of an odd answer as its class
-    is doubted. Raises CarriageError."""
+    """What `ask` gives, after a handful of tries of what may pass.
+
+    An odd answer is asked for as often as its class is doubted.
+
+    Raises:
+        CarriageError: It did not pass, or the odd answer proved true."""
     odd = 0
     while True:
         try:
             found: T = await _retrying()(ask, *args, **kwargs)
         except TransientError:
+            # Has had its tries within. Tried again out here too, each would count five times.
             raise
         except CarriageError as error:
             odd += 1
@@ -90,7 +100,10 @@ def tried_here(doubts: Doubts, ask: Callable[[], T]) -> T:
 
 
 class BlockingReader:
-    """`connect` opens a channel on the running loop."""
+    """Reads ranges for ordinary code.
+
+    Args:
+        connect: Opens a channel on the running loop, which is this reader's own."""
 
     def __init__(self, connect: Callable[[ChannelEvents], Channel]) -> None:
         self._connect = connect
@@ -113,6 +126,7 @@ class BlockingReader:
 
     async def _read(self, request: RangeRequest) -> bytes:
         # On the loop's thread: between these lines nobody else takes the same one.
+        # The one used last first: the others may run into the server's idle timeout and go.
         taken = next((one for one in reversed(self._free) if not one.over), None)
         if taken is None:
             taken = _OneRange()
@@ -151,6 +165,7 @@ class _OneRange:
         """Requests are queued by the channel until then."""
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
+        # In rising order without gaps (`ChannelEvents`), so that offsets need no look.
         self._data += data
 
     def finished(self, request: RangeRequest) -> None:

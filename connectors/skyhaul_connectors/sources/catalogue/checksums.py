@@ -18,7 +18,7 @@ from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
 LINE_CAP = 16 * 1024
-"""Bytes of one line."""
+"""Bytes of one line: a path has 4,096 at most (`object_names.PATH_CAP`), twice that when escaped."""
 
 UNNAMED = "an object that no line of the checksums list names"
 NO_OBJECT = "a line of the checksums list that names no object"
@@ -32,13 +32,19 @@ _SHOWN = 200
 class Checksums:
     """Digests by path, held in a temporary SQLite database so that memory stays bounded.
 
-    `where` names the file in messages. `lines` are read at once. Raises UsageError that names a line.
-    """
+    Args:
+        where: Names the file in messages.
+        lines: With their ends; read at once.
+
+    Raises:
+        UsageError: A line cannot be meant, or a path is there twice; names the line."""
 
     def __init__(self, where: str, lines: Iterable[bytes]) -> None:
         self._where = printable(where)
         self._used = False
         self._stranger: str | None = None
+        # The empty name is a temporary file of SQLite's own, which it deletes; a listing may go on in another
+        # thread than the one that began it.
         self._rows = sqlite3.connect("", check_same_thread=False)
         self._rows.execute(
             "CREATE TABLE sums (path TEXT PRIMARY KEY, sha256 TEXT, line INTEGER, used INTEGER) WITHOUT ROWID"
@@ -63,6 +69,7 @@ class Checksums:
             escaped, path, digits = tagged.groups()
         else:
             raise UsageError(f"{place}: not '<sha256 in hex>  <path>'")
+        # One pass: in two, the `\\n` that stands for a backslash and an n would become a line feed.
         if escaped:
             path = re.sub(r"\\([\\nr])", lambda m: {"\\": "\\", "n": "\n", "r": "\r"}[m[1]], path)
         path = path.removeprefix("./")
@@ -74,7 +81,9 @@ class Checksums:
 
     def attached(self, obj: PinnedObject, told: LeftOut) -> PinnedObject:
         """`obj` with its checksum, where the file has one; else it is counted, unless its list has one.
-        Raises UsageError where a list says another."""
+
+        Raises:
+            UsageError: The list of objects says another one. Neither is taken for the better."""
         row = self._rows.execute("SELECT sha256, line FROM sums WHERE path = ?", (obj.path,)).fetchone()
         if row is None:
             self._stranger = self._stranger or obj.path
@@ -94,8 +103,15 @@ class Checksums:
         self._rows.close()
 
     def finish(self, selected: Callable[[str], bool], told: LeftOut) -> None:
-        """After the listing: raises UsageError for a file that names none of the objects, and for an entry
-        that the source's globs select and that is no object. Entries outside the selection are counted."""
+        """Look at what was not used, after the listing. Entries outside the selection are counted.
+
+        Args:
+            selected: Whether the source is to have a path.
+            told: Where they are counted.
+
+        Raises:
+            UsageError: The file names none of the objects, or an entry that the source's globs select is no
+                object: it was there when the file was written."""
         if self._stranger is not None and not self._used:
             raise UsageError(self._names_none(self._stranger))
         unused = self._rows.execute("SELECT path, line FROM sums WHERE used = 0 ORDER BY line")
@@ -141,7 +157,13 @@ def with_checksums(
     selected: Callable[[str], bool],
     left_out: LeftOut | None = None,
 ) -> Iterator[PinnedObject]:
-    """`objects` with their checksums. `selected`: which paths the source is to have."""
+    """`objects` with their checksums.
+
+    Args:
+        objects: A listing's.
+        load: Loads the checksums file; None: the objects go through as they are.
+        selected: Which paths the source is to have.
+        left_out: Where is counted what is not checked."""
     if load is None:
         yield from objects
         return

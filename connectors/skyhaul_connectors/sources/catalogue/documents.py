@@ -41,7 +41,9 @@ def opened(what: str, path: str) -> IO[bytes]:
 
 
 def lines_of(file: IO[bytes], cap: int) -> Iterator[bytes]:
-    """Lines with their ends. One longer than `cap` comes as its first `cap` + 1 bytes, so that whoever
-    checks its length sees that it is too long."""
+    """Lines with their ends.
+
+    One longer than `cap` bytes comes as its first `cap` + 1 bytes, so that whoever checks its length sees
+    that it is too long; memory stays bounded, whatever a document from outside holds."""
     while line := file.readline(cap + 1):
         yield line

@@ -24,13 +24,17 @@ _REFUSALS = (AccessRefused, RedirectRefused)
 """True as a rule; doubted only where the server has let us in before."""
 
 _TRIES, _TRIES_IN_A_ROW, _TRIES_OF_FLICKERING = 6, 3, 12
+"""See `Doubts.tries`. By `pause` six tries take 3.75 s, and twelve 15.75 s, short of half a minute."""
+
 _TRUE_IN_A_ROW = 3
+"""Answers that stayed the same until the source's odd answers are doubted less. Chosen, not measured."""
 
 
 class Doubts:
     """What asking again has brought, at one source. Sans-I/O.
 
-    proved: the source has given right answers."""
+    Attributes:
+        proved: The source has given right answers."""
 
     def __init__(self) -> None:
         self.proved = False
@@ -52,7 +56,10 @@ class Doubts:
         return _TRIES_IN_A_ROW if self._true_in_a_row >= _TRUE_IN_A_ROW else _TRIES
 
     def right(self, *, after_doubt: bool) -> None:
-        """A range came through whole. after_doubt: its last answer was an odd one."""
+        """A range came through whole.
+
+        Args:
+            after_doubt: Its last answer before was an odd one: machines behind this name differ."""
         self.proved = True
         if after_doubt:
             self._flickers = True

@@ -23,8 +23,10 @@ def has_glob(text: str) -> bool:
 
 
 def split_root(pattern: str) -> tuple[str, str]:
-    """(longest folder without globs, the rest) of a pattern; `a/b/*.c` is (`a/b`, `*.c`). A pattern that
-    ends in `/` means everything below. The root of `x` is the empty string, that of `/x` is `/`."""
+    """(longest folder without globs, the rest) of a pattern; `a/b/*.c` is (`a/b`, `*.c`).
+
+    A pattern that ends in `/` means everything below. The root of `x` is the empty string, that of `/x` is
+    `/`."""
     parts = pattern.split("/")
     if parts[-1] == "":
         parts[-1] = "**"
@@ -34,8 +36,9 @@ def split_root(pattern: str) -> tuple[str, str]:
 
 
 def keys_root(patterns: Sequence[str]) -> tuple[str, list[str]]:
-    """(the longest folder without globs that holds all `patterns`, these below it), for keys of stores: no
-    part is folded, and `a//b` is not `a/b`. A pattern that ends in `/` means everything below."""
+    """(the longest folder without globs that holds all `patterns`, these below it), for keys of stores.
+
+    No part is folded, and `a//b` is not `a/b`. A pattern that ends in `/` means everything below."""
     split = [(f"{p}**" if "/" in p and p.endswith("/") else p).split("/") for p in patterns]
     folders = [
         parts[: next((i for i, part in enumerate(parts) if has_glob(part)), len(parts) - 1)]
@@ -79,8 +82,12 @@ class Selection:
         return self._closed((p, 0) for p in range(len(self._parts)))
 
     def enter(self, states: States, folder: str, *, link: bool = False) -> States:
-        """The states inside `folder`; none means that nothing below can match. `link`: the folder is a
-        symbolic link, which `**` does not follow (it may lead in a circle)."""
+        """The states inside `folder`; none means that nothing below can match.
+
+        Args:
+            states: Those of the folder that holds it.
+            folder: Its name.
+            link: The folder is a symbolic link, which `**` does not follow (it may lead in a circle)."""
         inside: list[tuple[int, int]] = []
         for p, i in states:
             part = self._parts[p][i]
@@ -119,6 +126,8 @@ class Selection:
             )
         )
 
+    # fnmatch's own matching takes a leading dot; `_matcher` is what keeps it out. So this asks what would
+    # match.
     def _matches_hidden(self, part: str, name: str) -> bool:
         return part == "**" or (has_glob(part) and re.match(fnmatch.translate(part), name) is not None)
 

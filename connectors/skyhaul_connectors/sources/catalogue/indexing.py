@@ -29,10 +29,16 @@ from skyhaul_schemas.printable import json_printable, printable
 from skyhaul_schemas.storage_errors import storage_error
 
 BLOCK = 1 << 20
-"""Bytes, at the least."""
+"""Bytes of a block, at the least. Chosen, not measured: where a digest does not fit, a block is fetched
+again, and each costs 43 bytes of the index."""
+
 BLOCKS_CAP = 256 * 1024
-"""Digests on one line: 11 MiB of base64."""
+"""Digests on one line: 11 MiB of base64, within the 16 MiB of a line (`url_list.LINE_CAP`)."""
+
 _TRIES = 3
+"""Of a file that changes while it is read. Chosen, not measured: one that is written all the time never holds
+still."""
+
 _AHEAD = 4
 """Files a thread that are hashed ahead of the one that is printed."""
 
@@ -42,8 +48,14 @@ Skip = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """patterns: globs below the folder. base: the folder's URL. blocks, mtime: whether lines have them.
-    threads: files that are hashed at once."""
+    """What of a folder is indexed, and how.
+
+    Attributes:
+        patterns: Globs below the folder.
+        base: The folder's URL; None: lines have no URLs.
+        blocks: Whether lines have digests of blocks.
+        mtime: Whether lines have modification times.
+        threads: Files that are hashed at once."""
 
     patterns: tuple[str, ...] = ("**",)
     base: HttpUrl | None = None
@@ -54,7 +66,11 @@ class IndexSettings:
 
 @dataclass(frozen=True, slots=True)
 class IndexLine:
-    """`text` has no line end; `size` is the file's."""
+    """One line of an index.
+
+    Attributes:
+        text: Without a line end.
+        size: Bytes of the file."""
 
     text: str
     size: int
@@ -63,9 +79,19 @@ class IndexLine:
 def index_folder(
     folder: str, settings: IndexSettings, skip: Skip, *, without: tuple[int, int] | None = None
 ) -> Iterator[IndexLine]:
-    """The lines, in order, while later files are being hashed. What cannot be read, changes while it is
-    read, or has a name that no object may have goes to `skip`. without: device and inode of a file to leave
-    out. Symbolic links are followed to files below the folder only. Raises UsageError."""
+    """The lines, in order, while later files are being hashed.
+
+    Symbolic links are followed to files below the folder only.
+
+    Args:
+        folder: The folder to index.
+        settings: What of it, and how.
+        skip: Told of what cannot be read, changes while it is read, or has a name that no object may have.
+        without: Device and inode of a file to leave out: the index itself, where it lies in the folder.
+
+    Raises:
+        UsageError: There is no such folder.
+        StorageError: This process may open no more files, or has no memory."""
     if not os.path.isdir(folder):
         raise UsageError(f"{printable(folder)}: no such folder; name one to index")
     walk = _Walk(folder, Selection(settings.patterns), skip, without)
@@ -119,7 +145,9 @@ def _entry(folder: str, path: str, settings: IndexSettings) -> dict[str, Any] | 
 
 
 def _digests(read: Callable[[memoryview], int | None], size: int, blocks: bool) -> dict[str, Any]:
-    """`sha256`, and what there is to say of blocks; nothing where the file has not `size` bytes."""
+    """`sha256`, and what there is to say of blocks; nothing where the file has not `size` bytes.
+
+    Read in one pass: on a station the disk is what an index waits for."""
     step = BLOCK
     while size > step * BLOCKS_CAP:
         step *= 2
@@ -152,8 +180,9 @@ def _digests(read: Callable[[memoryview], int | None], size: int, blocks: bool) 
 
 
 class _Walk:
-    """Paths of files below a folder, in the order of their UTF-8 bytes; one folder's names in memory a
-    level."""
+    """Paths of files below a folder, in the order of their UTF-8 bytes.
+
+    One folder's names a level are in memory."""
 
     def __init__(
         self, folder: str, selection: Selection, skip: Skip, without: tuple[int, int] | None

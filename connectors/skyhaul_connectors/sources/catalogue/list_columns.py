@@ -22,6 +22,10 @@ NOT_CHECKED = "a column of digests that are not checked; sha256 and crc32c are"
 
 _MEANT = {key.replace("_", ""): key for key in KEYS}
 _CHECKS = ("sha256", "crc32c", "size", "blocksize")
+"""Checks and pins: a name that is merely close to one of these is refused. Without a `url` or a `path` a list
+is refused anyhow."""
+
+
 _CLOSE = 0.8
 """Of difflib's ratio: `sha265` has 0.83."""
 _DIGESTS = frozenset(
@@ -33,11 +37,17 @@ _DIGESTS = frozenset(
     }
 )  # fmt: skip
 _SEEN_CAP = 1000
+"""Names that are looked at: each line of JSON may bring others, and difflib is slow."""
+
 _NAME_CAP = 100
+"""Characters of a name that are looked at and shown."""
 
 
 class OtherColumns:
-    """The columns of one list that are not read; each is looked at once. told: None where nobody listens."""
+    """The columns of one list that are not read; each is looked at once.
+
+    Args:
+        told: Where digests that are not checked are counted; None where nobody listens."""
 
     def __init__(self, told: LeftOut | None = None) -> None:
         self._told = told

@@ -25,12 +25,15 @@ class LoopThread:
         try:
             return future.result()
         except BaseException:
+            # Ctrl-C ends the waiting alone; the coroutine would go on in its thread.
             future.cancel()
             raise
 
     def stream(self, batches: AsyncIterator[Sequence[T]]) -> Iterator[T]:
-        """The items of the batches. The next batch is worked on only when it is asked for, beyond what the
-        iterator does ahead by itself."""
+        """The items of the batches.
+
+        The next batch is worked on only when it is asked for, beyond what the iterator does ahead by
+        itself."""
         try:
             while True:
                 try:
@@ -39,6 +42,7 @@ class LoopThread:
                     return
                 yield from batch
         finally:
+            # Also when a listing is given up half way: its requests would go on until the loop ends.
             close = getattr(batches, "aclose", None)
             if close is not None and self._loop is not None:
                 self.run(close())
@@ -47,6 +51,7 @@ class LoopThread:
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
+        # Outside of the lock, else a call that comes meanwhile would wait as long. It starts a new loop.
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(5)
@@ -60,6 +65,7 @@ class LoopThread:
             return self._loop
 
 
+# run_coroutine_threadsafe takes coroutines; `anext` gives an awaitable.
 async def _next(batches: AsyncIterator[T]) -> T:
     return await anext(batches)
 
@@ -70,6 +76,8 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_forever()
     finally:
         pending = asyncio.all_tasks(loop)
+        # Tasks that are left would be told of at the end of the process ("Task was destroyed but it is
+        # pending").
         for task in pending:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from skyhaul_schemas.errors import UsageError
 
 PATH_CAP = 4096
-"""Bytes of UTF-8 in an object's path."""
+"""Bytes of UTF-8 in an object's path: PATH_MAX of Linux; keys of S3 have 1,024."""
 
 FOLDING = frozenset(("gs", "gcs", "az", "abfs", "abfss", "hf", "memory"))
 """Filesystems over stores of keys that fold `a//b` into `a/b`, which is another object."""
@@ -37,8 +37,9 @@ def fault_in_path(path: str) -> str | None:
 
 
 def fault_in_key(path: str) -> str | None:
-    """Why `path` cannot be a key of an object store below a prefix, or None. A key is opaque: its slashes
-    part nothing, and `..` leads nowhere."""
+    """Why `path` cannot be a key of an object store below a prefix, or None.
+
+    A key is opaque: its slashes part nothing, and `..` leads nowhere."""
     if not path:
         return "is empty"
     try:
@@ -74,6 +75,7 @@ class NameGuard:
 
     def is_new(self, path: str) -> bool:
         """Notes `path`; False where it was noted before."""
+        # Digests and not paths, so that a name takes 16 bytes; 128 bits do not collide by chance.
         digest = hashlib.blake2b(path.encode(), digest_size=16).digest()
         cursor = self._seen.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,))
         return cursor.rowcount == 1

@@ -1,5 +1,6 @@
-"""Objects below a root by a list of their paths: with an index that states size and sha256 nothing is asked
-of their store."""
+"""Objects below a root by a list of their paths.
+
+With an index that states size and sha256 nothing is asked of their store."""
 
 from __future__ import annotations
 
@@ -16,7 +17,11 @@ from skyhaul_schemas.printable import printable
 
 
 class PathList:
-    """The paths of a JSONL or CSV list. keyed: they are keys of a store."""
+    """The paths of a JSONL or CSV list.
+
+    Args:
+        document: The list.
+        keyed: They are keys of a store, and not paths of folders."""
 
     def __init__(self, document: Document, *, keyed: bool = False) -> None:
         self._document = document

@@ -1,8 +1,9 @@
-"""A list of objects by URL: JSONL (`{"url": ..., "path": ..., "size": ..., "sha256": ..., "crc32c": ...}`)
-or CSV with these names in its first line. Only `url` must be there, or `path` where the job gives a root that
-paths are below; other keys are passed over (`list_columns`
-says which are refused or told). A line of JSON may also have `block_size` and `blocks`, as
-`skyhaul index` writes them.
+"""A list of objects by URL, in JSONL or CSV.
+
+JSONL has `{"url": ..., "path": ..., "size": ..., "sha256": ..., "crc32c": ...}` a line, CSV these names in
+its first line. Only `url` must be there, or `path` where the job gives a root that paths are below; other
+keys are passed over (`list_columns` says which are refused or told). A line of JSON may also have
+`block_size` and `blocks`, as `skyhaul index` writes them.
 
 A list comes from outside. Lines and the file are size-capped, only http and https URLs are taken, and
 paths that leave the root, hold control characters, or are there twice are refused.
@@ -32,10 +33,13 @@ from skyhaul_schemas.printable import printable
 LINE_CAP = 16 * 1024 * 1024
 """Bytes of one line: it may hold the digests of a large object's blocks."""
 FILE_CAP = 8 * 1024**3
-"""Bytes of a list."""
+"""Bytes of a list: about 40 million lines of 200 bytes. A list that is fetched lies on disk, in a temporary
+file."""
 
 _DIGESTS = {"crc32c": 8, "sha256": 64}
 """Hex digits; the last one that a line states counts."""
+# A size of 0 with another digest than that of no bytes: one of the two is wrong, and nothing would be hauled
+# to tell.
 _EMPTY = {"crc32c": "crc32c:00000000", "sha256": f"sha256:{hashlib.sha256().hexdigest()}"}
 _HEX = frozenset("0123456789abcdefABCDEF")
 
@@ -44,8 +48,15 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ListedUrl:
-    """`checksum` is `sha256:...` or `crc32c:...`; `at` is the byte offset of the line.
-    url: None where paths below a root count."""
+    """One entry of a list.
+
+    Attributes:
+        path: The object's.
+        url: None where paths below a root count.
+        size: Bytes; None: not stated.
+        checksum: `sha256:...` or `crc32c:...`; None: not stated.
+        at: Byte offset of the line, by which a plan finds the entry again without storing a URL's secrets.
+        blocks: Digests of the object's blocks; None: not stated."""
 
     path: str
     url: HttpUrl | None
@@ -63,9 +74,17 @@ def read_list(
     fault: Callable[[str], str | None] = fault_in_path,
     told: LeftOut | None = None,
 ) -> Iterator[ListedUrl]:
-    """`lines` with their ends; `where` names the list in messages, and its suffix says the format. rooted:
-    each line's `path` is what counts. fault: why a path cannot be taken. told: where columns are counted
-    that were to be checked and are not. Raises UsageError."""
+    """The entries of a list, as they are read.
+
+    Args:
+        where: Names the list in messages; its suffix says the format.
+        lines: With their ends.
+        rooted: Each line's `path` is what counts.
+        fault: Why a path cannot be taken.
+        told: Where columns are counted that were to be checked and are not.
+
+    Raises:
+        UsageError: A line cannot be taken; names the line, and repeats no URL."""
     shown = printable(where)
     guard = NameGuard()
     rows = _row_reader(where, rooted, OtherColumns(told))
@@ -89,7 +108,13 @@ def read_list(
 
 
 def entry_at(where: str, first: bytes, line: bytes, at: int) -> ListedUrl | None:
-    """The entry of the line at byte `at` alone, of a list that was read before. `first`: its first line."""
+    """The entry of the line at byte `at` alone, of a list that was read before.
+
+    Args:
+        where: As for `read_list`.
+        first: The list's first line, which names the columns of a CSV.
+        line: The line at `at`.
+        at: Byte offset of the line."""
     rows = _row_reader(where, False, OtherColumns())
     row = rows(_text_of(first, where, 0), where) if at == 0 or _is_csv(where) else None
     if at > 0:
@@ -114,6 +139,7 @@ def _text_of(line: bytes, place: str, at: int) -> str:
         raise UsageError(f"{place}: longer than {LINE_CAP} bytes")
     if at + len(line) > FILE_CAP:
         raise UsageError(f"{place}: the list is longer than {FILE_CAP} bytes")
+    # A byte order mark is a mark in the first line alone; further on it would be part of a name.
     try:
         return line.decode("utf-8-sig" if at == 0 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError:
@@ -121,6 +147,8 @@ def _text_of(line: bytes, place: str, at: int) -> str:
 
 
 def _json_row(others: OtherColumns, text: str, place: str) -> Row:
+    # JSON leaves open which of two equal keys counts (RFC 8259, section 4): another reader may check the
+    # other.
     def once(pairs: list[tuple[str, Any]]) -> Row:
         row = dict(pairs)
         if len(row) < len(pairs):
@@ -140,7 +168,11 @@ def _json_row(others: OtherColumns, text: str, place: str) -> Row:
 
 
 class _CsvRows:
-    """The first line names the columns. named: the one by which objects are found."""
+    """Rows of a CSV, a line each. The first line names the columns.
+
+    Args:
+        named: The column by which objects are found.
+        others: Looks at the columns that are not read."""
 
     def __init__(self, named: str, others: OtherColumns) -> None:
         self._columns: list[str] | None = None

@@ -11,13 +11,23 @@ AZURE = frozenset(("az", "abfs", "abfss"))
 
 
 def folded_below(filesystem: Any, folder: str) -> Iterator[str]:
-    """What of `folder` (a full path, with `/` at its end) is not shown, as it goes on behind it: empty for
-    the folder's own blob, `/` for all that an empty part leads to. Raises foreign errors."""
+    """What of `folder` is not shown, as it goes on behind it.
+
+    Args:
+        filesystem: adlfs's.
+        folder: A full path, with `/` at its end.
+
+    Yields:
+        The empty string for the folder's own blob, `/` for all that an empty part leads to.
+
+    Foreign errors are raised as they are (`errors.foreign_errors`)."""
+    # The `x` keeps the folder's last slash, which adlfs's splitting would drop.
     container, prefix, _ = filesystem.split_path(f"{folder}x")
     prefix = prefix.removesuffix("x")
 
     async def first(start: str) -> Any:
         client = filesystem.service_client.get_container_client(container)
+        # By the library below adlfs, since adlfs itself folds; the first blob is enough to know.
         async for blob in client.list_blobs(name_starts_with=start, results_per_page=1):
             return blob
 

@@ -17,8 +17,10 @@ from skyhaul_connectors.sources.fsspec.errors import foreign_errors
 from skyhaul_schemas.plan import PinnedObject
 
 AT_ONCE = 8
+"""Threads that ask. Chosen, not measured: empty objects are few as a rule, and each costs a round trip."""
+
 _AHEAD = 64
-"""Objects that may wait for their answers."""
+"""Objects that may wait for their answers: eight for each thread. Chosen, not measured."""
 
 Again = Callable[[PinnedObject], PinnedObject | None]
 """The object as it is found to be; None where it is none. Raises CarriageError or UsageError."""
@@ -27,8 +29,13 @@ Again = Callable[[PinnedObject], PinnedObject | None]
 def asked_again(
     objects: Iterable[PinnedObject], again: Again, at_once: Callable[[], int]
 ) -> Iterator[PinnedObject]:
-    """`objects`, those without bytes after `again`. at_once: how many threads may call that, or 0 where this
-    one has to; asked for when it is needed."""
+    """`objects`, those without bytes after they were asked for again.
+
+    Args:
+        objects: A listing's.
+        again: Asks for one.
+        at_once: How many threads may call `again`, or 0 where this one has to. Called when it is needed, for
+            the answer may take a connection."""
     waiting: deque[Future[PinnedObject | None]] = deque()
     pool: ThreadPoolExecutor | None = None
     threads: int | None = None

@@ -1,5 +1,7 @@
-"""Exceptions of filesystems and of the libraries beneath them, as errors of ours. Only their class, their
-errno and the code of the store's own are repeated: their texts may hold URLs with signatures."""
+"""Exceptions of filesystems and of the libraries beneath them, as errors of ours.
+
+Only their class, their errno and the code of the store's own are repeated: their texts may hold URLs with
+signatures."""
 
 from __future__ import annotations
 
@@ -77,6 +79,7 @@ def is_no_bucket(error: BaseException | None) -> bool:
 
 def foreign_errors() -> tuple[type[Exception], ...]:
     """What filesystems raise when something is wrong outside."""
+    # Of libraries that are loaded: one that is not cannot have raised.
     found: list[type[Exception]] = [OSError, EOFError]
     for module, name in _FOREIGN:
         kind = getattr(sys.modules.get(module), name, None)
@@ -91,10 +94,14 @@ def translated(place: str) -> Iterator[None]:
     try:
         yield
     except foreign_errors() as error:
+        # `from None`: a traceback would show the foreign text after all.
         raise as_carriage(place, error) from None
 
 
 def as_carriage(place: str, error: Exception) -> CarriageError:
+    """The error of ours that says what a foreign one does; `place` begins its message."""
+    # In this order: what the person must set up, what the store says by name, then what a class or errno
+    # suggests.
     name = type(error).__name__
     if is_not_set_up(error):
         return NotSetUp(
@@ -131,8 +138,9 @@ def _is_refusal(error: Exception, name: str) -> bool:
 
 
 def store_said(error: BaseException | None) -> tuple[str | None, float | None]:
-    """(the code in a store's own answer, seconds that this clock is ahead of it) of botocore's ClientError,
-    which s3fs leaves as the cause of its own."""
+    """(the code in a store's own answer, seconds that this clock is ahead of it).
+
+    Both of botocore's ClientError, which s3fs leaves as the cause of its own; None where there is none."""
     seen = 0
     while error is not None and seen < _CAUSES:
         answer = getattr(error, "response", None)

@@ -12,8 +12,9 @@ from skyhaul_schemas.plan import KEY, PinnedObject
 
 
 class ListedFsspecFiles(FsspecFiles):
-    """Objects of a filesystem that `listed` names. With a size and a sha256 in the list these pin an object:
-    whatever is read is held against them."""
+    """Objects of a filesystem that `listed` names.
+
+    With a size and a sha256 in the list these pin an object: whatever is read is held against them."""
 
     listed: PathList
 

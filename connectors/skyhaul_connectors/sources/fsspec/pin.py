@@ -1,5 +1,7 @@
-"""How an object of an fsspec filesystem is pinned: by what its `info` states. Filesystems differ in the
-keys and types, so each kind is looked for by the names that the well-kept ones use."""
+"""How an object of an fsspec filesystem is pinned: by what its `info` states.
+
+Filesystems differ in the keys and types, so each kind is looked for by the names that the well-kept ones use.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import Any
 
 _VERSION_IDS = ("VersionId", "version_id", "generation")
 _ETAGS = ("ETag", "etag", "e_tag")
+# `created` last: it stands in where a filesystem states no time of the last change.
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "modify", "created")
 
 
@@ -19,27 +22,32 @@ def size_in(info: Mapping[str, Any]) -> int | None:
 
 
 def version_in(info: Mapping[str, Any], *, by_id: bool = False) -> str:
-    """`etag:`, `vid:` or `mtime:` as `PinnedObject` has it, or the empty string. An ETag comes first,
-    because listings state it too, and stores check it on each read; with `by_id` a version id does."""
+    """`etag:`, `vid:` or `mtime:` as `PinnedObject` has it, or the empty string.
+
+    An ETag comes first, because listings state it too, and stores check it on each read; with `by_id` a
+    version id does."""
     found = list(_versions(info))
     named = [version for version in found if by_id and version.startswith("vid:")]
     return next(iter(named + found), "")
 
 
 def still_holds(version: str, info: Mapping[str, Any]) -> bool:
-    """Whether `info` states the pinned `version`, perhaps beside others: a store may say more of one
-    object than it did in a listing. A digest says what the bytes are, which no `info` can tell; it is
-    held against them when they are here."""
+    """Whether `info` states the pinned `version`, perhaps beside others.
+
+    A store may say more of one object than it did in a listing. A digest says what the bytes are, which no
+    `info` can tell; it is held against them when they are here."""
     return not version or version.startswith("sha256:") or version in _versions(info)
 
 
 def _versions(info: Mapping[str, Any]) -> Iterator[str]:
     for key in _ETAGS:
         value = info.get(key)
+        # A weak one says that two versions mean the same, not that their bytes are (RFC 9110, section 8.8.1).
         if isinstance(value, str) and value and not value.startswith("W/"):
             yield f'etag:"{value.strip(chr(34))}"'
     for key in _VERSION_IDS:
         value = info.get(key)
+        # S3 says "null" of objects from before versioning: all versions of that kind share it.
         if isinstance(value, str | int) and str(value) not in ("", "null"):
             yield f"vid:{value}"
     for key in _TIMES:

@@ -11,12 +11,21 @@ from skyhaul_schemas.printable import printable
 
 SYSTEM = "/etc/ssh/ssh_known_hosts"
 OWN = "~/.ssh/known_hosts"
+"""OpenSSH's defaults (ssh_config(5)): whom `ssh` knows, a haul knows."""
 
 
 def with_known_hosts(source: str, options: Mapping[str, Any], connect: float, idle: float) -> dict[str, Any]:
-    """paramiko's options with a policy that takes only the keys of the files in `known_hosts` (a path or
-    some; the user's and the system's where it is not given), and with deadlines in seconds. A
-    `host_key_policy` that the job itself names stays. Raises UsageError."""
+    """Options for paramiko with a policy that takes only known hosts, and with deadlines.
+
+    Args:
+        source: The source's name, for messages.
+        options: The job's. `known_hosts` names a file or some (the user's and the system's where it is not
+            given); a `host_key_policy` that the job itself names stays.
+        connect: Seconds for connecting, the banner and authentication, each.
+        idle: Seconds for an answer on an open channel.
+
+    Raises:
+        UsageError: A file that the options name is not there."""
     taken = dict(options)
     files = taken.pop("known_hosts", None)
     if "host_key_policy" not in taken:
@@ -52,6 +61,8 @@ def _policy(source: str, files: Any) -> Any:
                     f" {error.strerror}"
                 ) from None
 
+    # fsspec loads no known hosts into its client, so that every host's key comes to the policy as an unknown
+    # one.
     class KnownOnly(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]  # paramiko ships no types
         def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
             if not known.check(hostname, key):

@@ -43,6 +43,8 @@ from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
 _OPEN_FILES = 8
+"""Files that a reader keeps open: opening one costs a round trip or two. Chosen, not measured."""
+
 _SSH = frozenset(("sftp", "ssh"))
 """Filesystems over one connection that two threads must not use at once: each channel has its own."""
 
@@ -50,7 +52,16 @@ Info = Mapping[str, Any]
 
 
 class FsspecFiles:
-    """Objects of `protocol` below `root` (as the filesystem writes paths) that match `patterns`."""
+    """Objects of a filesystem. Nothing is contacted before the first listing or read.
+
+    Args:
+        name: The source's.
+        protocol: As fsspec calls the filesystem.
+        root: As the filesystem writes paths.
+        patterns: Globs below the root.
+        options: The filesystem's own; may be secret.
+        checksums: Loads the job's checksums file.
+        timeouts: What channels wait for."""
 
     def __init__(
         self,
@@ -119,6 +130,8 @@ class FsspecFiles:
         return self._made() if self._protocol in _SSH else None
 
     def _made(self) -> Any:
+        # A listing that is cached would hide what changed since; an instance that is cached (fsspec's, by its
+        # options) would be shared by sources and threads, and keep the options' secrets in memory.
         options: dict[str, Any] = {"use_listings_cache": False, **self._options}
         try:
             if self._protocol in _SSH:
@@ -127,6 +140,7 @@ class FsspecFiles:
                 )
             filesystem = fsspec.filesystem(self._protocol, skip_instance_cache=True, **options)
             if self._protocol in _SSH:
+                # paramiko waits for an answer for ever otherwise; its own options end with the connecting.
                 filesystem.ftp.get_channel().settimeout(self._timeouts.idle)
             return filesystem
         except ImportError:
@@ -232,8 +246,9 @@ class FsspecFiles:
         return info
 
     def _children(self, folder: str) -> Iterator[tuple[str, Info]]:
-        """Name and info of what lies in `folder`, which is empty or ends with `/`. The name of a folder has
-        no slash at its end; the folder's own entry has no name."""
+        """Name and info of what lies in `folder`, which is empty or ends with `/`.
+
+        The name of a folder has no slash at its end; the folder's own entry has no name."""
         path = self.full_path(folder).rstrip("/") or "/"
         for info in self._entries(folder, path, lambda: self.filesystem().ls(path, detail=True)):
             yield self._name_below(folder, info), info
@@ -253,6 +268,7 @@ class FsspecFiles:
             raise UsageError(f"source {self._name}: no bucket or folder {printable(path)!r}") from None
 
     def _name_below(self, folder: str, info: Info) -> str:
+        # Some filesystems write a leading slash and some do not, whatever they were asked with.
         path = str(info["name"]).lstrip("/")
         prefix = self.full_path(folder).strip("/")
         rest = path[len(prefix) :] if path.startswith(prefix) else path
@@ -309,6 +325,7 @@ class _Reader:
             self._forget(obj.path)
             raise
         except BaseException:
+            # After anything else the connection may be in the middle of an answer.
             self._forget(obj.path)
             self._disconnect()
             raise
@@ -348,6 +365,8 @@ class _Reader:
             wanted = (
                 {"version_id": version} if version and getattr(filesystem, "version_aware", False) else {}
             )
+            # In this order: what is opened after the look may be newer, and `read` looks again behind the
+            # bytes.
             self._check(obj, filesystem.info(path, **wanted))
             file = filesystem.open(path, "rb", cache_type="none", **wanted)
             self._open[obj.path] = file

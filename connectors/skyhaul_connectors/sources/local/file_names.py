@@ -14,8 +14,9 @@ from skyhaul_schemas.errors import UsageError
 
 
 def to_name(entry: str) -> str:
-    """What `entry`, a name as Python got it from the system, is in UTF-8; bytes that are none come as
-    surrogates."""
+    """What `entry`, a name as Python got it from the system, is in UTF-8.
+
+    Bytes that are no UTF-8 come as surrogates, so that `fault_in_path` refuses them by name."""
     if _is_utf8():
         return entry
     return os.fsencode(entry).decode("utf-8", "surrogateescape")

@@ -24,12 +24,19 @@ A_WORKER = 3
 """Descriptors of an encoder: its part files, or the pipes of a child that decodes."""
 
 _LEAST = 4
+"""Descriptors below which nothing is begun: two connections, and two shards for what they bring."""
+
 _UNKNOWN = 32
+"""Descriptors that are taken to be in use where the system does not list them. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileBudget:
-    """How many connections and spool files may be open at a time, over all sources of a process."""
+    """How many may be open at a time, over all sources of a process.
+
+    Attributes:
+        connections: To servers.
+        shards: Whose spool files are open."""
 
     connections: int
     shards: int
@@ -40,13 +47,21 @@ def raise_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
+        # A limit that may not be raised after all is lived with: `file_budget` fits into it.
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def file_budget(workers: int = 1, *, limit: int | None = None, in_use: int | None = None) -> FileBudget:
-    """What this process may open from now on. limit, in_use: descriptors; the process's own where they are
-    not given. Raises UsageError where nothing could be hauled."""
+    """What this process may open from now on.
+
+    Args:
+        workers: Encoders that run beside.
+        limit: Of descriptors; None: the process's own.
+        in_use: Descriptors; None: those of the process.
+
+    Raises:
+        UsageError: Nothing could be hauled within the limit."""
     if limit is None:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
@@ -70,5 +85,6 @@ def affordable(connections: int) -> int:
 def _in_use() -> int:
     for folder in ("/proc/self/fd", "/dev/fd"):
         with contextlib.suppress(OSError):
+            # With the one that lists them; one too many is on the safe side.
             return len(os.listdir(folder))
     return _UNKNOWN

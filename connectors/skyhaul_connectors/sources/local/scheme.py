@@ -50,5 +50,6 @@ LOCAL = SourceKind(
     selection=_selection,
     options={},
     takes_lists=True,
+    # A path is written without a scheme, so no message offers this one.
     shown=False,
 )

@@ -65,6 +65,7 @@ class LocalFiles:
         self._selection = Selection(patterns)
         self._checksums = checksums
         self._timeouts = timeouts or Timeouts()
+        # The least recently used first.
         self._open: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -79,6 +80,7 @@ class LocalFiles:
     def _listing(self, left_out: LeftOut) -> Iterator[PinnedObject]:
         if not os.path.isdir(self._root):
             raise UsageError(f"source {self._name}: no folder {self._shown(to_name(self._root))}")
+        # Found by the walk and not by name, so that links and folders on the way are judged as for globs.
         missing = set(self._selection.exact())
         for obj in self._walk(left_out):
             missing.discard(obj.path)
@@ -95,6 +97,7 @@ class LocalFiles:
     def local_path(self, obj: PinnedObject) -> str:
         path = self._path_of(obj)
         with _translated(self._name, obj.path):
+            # Who reads in place reads past our checks: what can be known is looked at now.
             self._check(obj, os.stat(path))
             if not _readable(path):
                 raise PermissionError(errno.EACCES, "not readable")
@@ -126,6 +129,7 @@ class LocalFiles:
     ) -> Iterator[PinnedObject | tuple[str, str, States]]:
         """Objects of `folder`, and the folders below it in which something may match."""
         with _translated(self._name, prefix or to_name(self._root)), os.scandir(folder) as scan:
+            # Sorted: the order of a folder is the file system's own, another one on each machine.
             entries = sorted(scan, key=lambda entry: entry.name)
         for entry in entries:
             path = prefix + to_name(entry.name)
@@ -136,8 +140,11 @@ class LocalFiles:
             yield (entry.path, f"{path}/", wanted) if wanted else self._pin(entry.path, path)
 
     def _wanted(self, entry: os.DirEntry[str], path: str, states: States, left_out: LeftOut) -> States | None:
-        """The states inside a folder that is entered, none for a file that is taken; None for others, which
-        are counted where the patterns ask for them."""
+        """What becomes of one entry of a folder.
+
+        Returns:
+            The states inside a folder that is entered; no state for a file that is taken; None for others,
+            which are counted where the patterns ask for them."""
         name, select = to_name(entry.name), self._selection
         enters, takes = select.enter(states, name), select.takes(states, name)
         if not enters and not takes:
@@ -145,6 +152,7 @@ class LocalFiles:
             if any(hidden) and hidden[entry.is_dir(follow_symlinks=False)]:
                 left_out.add(path, HIDDEN)
             return None
+        # What no pattern asks for is not looked at, nor is it an error when it cannot be.
         with _translated(self._name, path):
             link, folder, regular = entry.is_symlink(), entry.is_dir(), entry.is_file()
         reason = self._fault_in_link(entry.path) if link and (takes or not regular) else None
@@ -173,6 +181,8 @@ class LocalFiles:
             found = os.stat(file)
             if not _readable(file):
                 raise PermissionError(errno.EACCES, "not readable")
+            # A size of 0 is a claim like others: /proc, and file systems over a network, state it for files
+            # with bytes, and nothing is ever hauled of an empty object that would prove it wrong.
             if not found.st_size and stat.S_ISREG(found.st_mode):
                 found, data = _read_on(file)
                 if data and not found.st_size:
@@ -188,6 +198,7 @@ class LocalFiles:
         return self._pin(self._path_of(pinned), path)
 
     def _fault_in_link(self, file: str) -> str | None:
+        # A link out of the root would haul what the job did not name: /etc, by a tree from elsewhere.
         real = os.path.realpath(file)
         if not self._is_below(real):
             return LEAVES_ROOT
@@ -235,19 +246,23 @@ class LocalFiles:
                 if len(self._open) > _OPEN_FILES:
                     os.close(self._open.popitem(last=False)[1])
             self._open.move_to_end(obj.path)
+            # A copy: another thread may evict and close the kept one while this one reads.
             return os.dup(descriptor)
 
     def _read(self, obj: PinnedObject, offset: int, length: int) -> bytes:
         with _translated(self._name, obj.path):
             descriptor = self._descriptor(obj)
             try:
+                # Before and after, on the open file: a change in between shows in one of the two.
                 self._check(obj, os.fstat(descriptor))
                 data = os.pread(descriptor, length, offset)
+                # A read may be short without being at the end (signals, network file systems).
                 while 0 < len(data) < length and (
                     more := os.pread(descriptor, length - len(data), offset + len(data))
                 ):
                     data += more
                 self._check(obj, os.fstat(descriptor))
+                # Only where the end is read: a byte behind it means that the size is not true.
                 if offset + length == obj.size and os.pread(descriptor, 1, obj.size):
                     raise SourceChanged(
                         f"{self._name}: {self._shown(obj.path)} states {obj.size} bytes and has more; haul a"
@@ -273,12 +288,17 @@ class LocalFiles:
 
 def _read_on(file: str) -> tuple[os.stat_result, bool]:
     """A file that states no bytes, as its file system states it once it was read, and whether it has any.
-    Reading never waits. Raises OSError."""
+
+    Reading never waits: the path may have become a pipe since it was looked at.
+
+    Raises:
+        OSError: It cannot be read."""
     descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         try:
             data = bool(os.read(descriptor, 1))
         except BlockingIOError:
+            # Something that would make a reader wait is no empty file.
             data = True
         return os.fstat(descriptor), data
     finally:
@@ -286,6 +306,7 @@ def _read_on(file: str) -> tuple[os.stat_result, bool]:
 
 
 def _readable(file: str) -> bool:
+    # By the effective user, whose rights the read will have; os.access asks for the real one by default.
     return os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
 
 

@@ -36,7 +36,14 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How channels answer; see `MemorySource`. `idle`: seconds until a stall closes the channel."""
+    """How channels answer; see `MemorySource`.
+
+    Attributes:
+        latency: Seconds before a connection opens and before each answer starts.
+        rate: Bytes per second of one channel; None: as fast as the loop turns.
+        piece: Most bytes of one `received`.
+        pipelines: Whether channels take several requests at once.
+        idle: Seconds until a stall closes the channel."""
 
     latency: float
     rate: float | None
@@ -75,6 +82,7 @@ class MemoryChannel:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[RangeRequest] = deque()
         self._open = False
+        # True also while an answer is delivered: the next one begins when it is done.
         self._answering = False
         self._closed = False
         self._later(self._manner.latency, self._refuse if refused else self._opened)
@@ -96,6 +104,7 @@ class MemoryChannel:
             self._loop.call_soon(self._events.closed, None)
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        # Timers are left to fire, not cancelled; once the channel is closed none may speak.
         def unless_closed() -> None:
             if not self._closed:
                 call()
@@ -149,6 +158,8 @@ class MemoryChannel:
     def _refusal(self, fault: Fault | None, request: RangeRequest, place: str) -> CarriageError | None:
         """What a fault answers in place of a body; CHANGE and DELETE act on the source."""
         match fault.kind if fault else None:
+            # The object changes and the answer goes on: `pinned_bytes` then finds the change, as a store
+            # would.
             case FaultKind.CHANGE:
                 self._source.touch(request.object.path)
             case FaultKind.DELETE:
@@ -186,6 +197,7 @@ class MemoryChannel:
     ) -> None:
         kind = fault.kind if fault else None
         cut = kind in (FaultKind.DROP, FaultKind.RESET, FaultKind.STALL, FaultKind.SHORT)
+        # At least the last byte is missing: a fault that was asked for must be one.
         stop = min(fault.after, len(body) - 1) if fault is not None and cut else len(body)
         if sent >= stop:
             if cut:
@@ -200,6 +212,7 @@ class MemoryChannel:
             piece = _with_wrong_byte(piece, min(fault.after, len(body) - 1) - sent)
 
         def deliver() -> None:
+            # When it is delivered and not when it is planned: a channel that was closed sent nothing more.
             served.sent += len(piece)
             self._events.wire(len(piece))
             if not self._closed:

@@ -30,8 +30,13 @@ class FaultKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`after`: bytes of the range that still come (DROP, RESET, STALL, SHORT), or the index of the wrong
-    byte (CORRUPT). `seconds`: the Retry-After of BUSY."""
+    """One fault of one request.
+
+    Attributes:
+        kind: What goes wrong.
+        after: Bytes of the range that still come (DROP, RESET, STALL, SHORT), or the index of the wrong byte
+            (CORRUPT).
+        seconds: The Retry-After of BUSY."""
 
     kind: FaultKind
     after: int = 0
@@ -49,7 +54,8 @@ CARRIAGE = (
     FaultKind.BUSY,
     FaultKind.ERROR,
 )
-"""Faults that a haul gets over by asking again."""
+"""Faults that a haul gets over by asking again: a test that draws from these alone must end with every
+byte."""
 
 
 def in_turn(faults: Mapping[str, Sequence[Fault | None]]) -> FaultScript:

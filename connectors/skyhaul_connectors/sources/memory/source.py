@@ -52,6 +52,7 @@ class MemorySource:
             raise ValueError("piece must be at least 1 byte")
         self._name = name
         self._objects = dict(objects)
+        # By content: the same objects in another process have the same versions, so a plan fits both.
         self._versions = {path: _version_of(data) for path, data in self._objects.items()}
         idle = (timeouts or Timeouts()).idle
         self._manner = Manner(latency, rate, piece, pipelines, idle)
@@ -67,6 +68,7 @@ class MemorySource:
         return self._name
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
+        # A copy: a test may add objects while a listing runs.
         for path, data in list(self._objects.items()):
             yield PinnedObject(
                 source=self._name,

@@ -29,12 +29,20 @@ LINE = 64
 """Bytes of a line, its line feed included."""
 
 MOST = 10**9
+"""Objects at most: a path holds nine digits of the number, so that paths sort as numbers do."""
+
 _FOLDER = 1000
+"""Objects of one folder. Chosen, not measured: a billion of them are a million folders of a thousand each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What the objects are made by. size: bytes on average."""
+    """What the objects are made by.
+
+    Attributes:
+        count: How many there are.
+        size: Bytes of one on average.
+        seed: Other objects for another seed."""
 
     count: int
     size: int
@@ -69,6 +77,7 @@ class Rule:
 
     def length(self, number: int) -> int:
         """Bytes of the object."""
+        # From half to one and a half times the mean: sizes that are all equal would hide faults at borders.
         spread = int.from_bytes(self._hash(number, 0)[:8], "big") % (self.size + 1)
         return self.size - self.size // 2 + spread if self.size > 1 else 1
 
@@ -80,6 +89,7 @@ class Rule:
         return data[offset - first * LINE :][:length]
 
     def _line(self, number: int, line: int) -> bytes:
+        # Part 0 of an object is its length, so lines are the parts from 1 on.
         # 40 bytes are 64 characters in base 32; the last makes room for the line feed.
         return base64.b32encode(self._hash(number, line + 1)[:40])[:-1].lower() + b"\n"
 
@@ -109,6 +119,7 @@ class SyntheticSource:
         return ReadingChannel(self.read_now, events, threaded=False, timeouts=self._timeouts)
 
     def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
+        # The path is input: it is taken back to a number, and must be that number's path to the letter.
         stem = obj.path.rpartition("/")[2].removesuffix(".txt")
         number = int(stem) if stem.isdecimal() else self._rule.count
         if number >= self._rule.count or obj.path != self._rule.path(number):
@@ -121,4 +132,5 @@ class SyntheticSource:
         """Nothing is held open."""
 
     def _version(self) -> str:
+        # Without the count: a rule with more objects leaves those that it had before as they are.
         return f"vid:synthetic-{self._rule.seed}-{self._rule.size}"

@@ -1,5 +1,7 @@
-"""A source as if it were behind a satellite link: the same protocol, with the link's rate, delay, loss,
-outages and contacts between its channels and their owner.
+"""A source as if it were behind a satellite link.
+
+The same protocol, with the link's rate, delay, loss, outages and contacts between its channels and their
+owner.
 
 What is emulated are streams, not packets: requests reach the inner channel after the way up, its answers
 reach the owner when the link's model says. Nothing but time, resets and closed contacts is added: the
@@ -23,15 +25,19 @@ from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import CarriageError, ConnectFailed, ConnectionLost, LinkClosed, StalledError
 
 REQUEST_BYTES = 320
-"""What a request takes of the way up: the head of a GET with a range and a validator (assumed)."""
+"""Bytes that a request takes of the way up: the head of a GET with a range and a validator (assumed). On
+links of 10:1 and more they are what delays a request behind others."""
 
 
 class EmulatedSource(SourceWrapper):
     """`inner`, seen through `link`. Listing and plan-time reads are not delayed.
 
-    secure: connecting takes one round trip more, for TLS 1.3 (RFC 8446). timeouts: `connect` and `idle`
-    hold on this side of the link; the inner source, which answers at once, never meets its own.
-    """
+    Args:
+        inner: Should answer at once: what it takes itself is added to what the link takes.
+        link: The emulated link.
+        secure: Connecting takes one round trip more, for TLS 1.3 (RFC 8446).
+        timeouts: `connect` and `idle` hold on this side of the link; the inner source, which answers at once,
+            never meets its own."""
 
     def __init__(
         self, inner: Source, link: SharedLink, *, secure: bool = False, timeouts: Timeouts | None = None
@@ -39,6 +45,7 @@ class EmulatedSource(SourceWrapper):
         super().__init__(inner, link)
         self._secure = secure
         self._timeouts = timeouts or Timeouts()
+        # Weak: a channel that has ended is not taken out.
         self._channels: weakref.WeakSet[_EmulatedChannel] = weakref.WeakSet()
 
     def holds_back(self) -> bool:
@@ -77,12 +84,14 @@ class _EmulatedChannel:
         self._flow = self._traffic.downlink.open(self)
         self._far = FarEnd(self._traffic, self._flow)
         self._inner: Channel | None = None
+        # Requests that were made before the channel was open; None from then on.
         self._waiting: deque[RangeRequest] | None = deque()
         self._asked_by = 0.0
         self._over = False
         self._due = 0
         self._heard_at = 0.0
         self._watching = False
+        # Later, in a turn of its own: no event may come from inside `connect`.
         refusal = self._traffic.gate.refusal()
         if refusal is not None:
             self._end(refusal, later=True)
@@ -103,6 +112,7 @@ class _EmulatedChannel:
     def request(self, request: RangeRequest) -> None:
         if self._over:
             return
+        # Idle is counted while an answer is due: a quiet time before must not count against the first one.
         if not self._due:
             self._heard_at = self._traffic.clock.now()
         self._due += 1
@@ -135,6 +145,7 @@ class _EmulatedChannel:
             case Closed():
                 self._end(tag.error, later=False)
             case Opened():
+                # The second round trip, of TLS: up again from here, and the same note comes back.
                 if self._secure:
                     again = self._traffic.send_up(REQUEST_BYTES, 0.0)
                     self._secure = False
@@ -168,6 +179,7 @@ class _EmulatedChannel:
             )
 
     def _send(self, request: RangeRequest) -> None:
+        # `_asked_by` keeps a lost request from being overtaken by the next one, as TCP does.
         self._watch()
         self._asked_by = self._traffic.send_up(REQUEST_BYTES, self._asked_by)
         self._traffic.timeline.at(self._asked_by, self._ask, request)
@@ -177,7 +189,9 @@ class _EmulatedChannel:
             self._inner.request(request)
 
     def _watch(self) -> None:
-        """The idle deadline: one entry of the timeline a channel, moved on when it comes up."""
+        """The idle deadline: one entry of the timeline a channel, moved on when it comes up.
+
+        Not one for each piece that arrives: a fast link brings thousands a second."""
         if not self._watching:
             self._watching = True
             self._traffic.timeline.at(self._heard_at + self._timeouts.idle, self._look)
@@ -207,6 +221,7 @@ class _EmulatedChannel:
         self._over = True
         self._traffic.gate.leave(self._contact_ended)
         self._traffic.downlink.drop(self._flow)
+        # The inner channel may tell its end in a later turn: nothing of it reaches the owner any more.
         self._far.cut()
         if self._inner is not None:
             self._inner.close()

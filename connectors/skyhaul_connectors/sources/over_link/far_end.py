@@ -25,6 +25,8 @@ class Data:
 
 
 class Finished:
+    """Note: all of a range was sent, and the inner channel found it exact."""
+
     __slots__ = ("request",)
 
     def __init__(self, request: RangeRequest) -> None:
@@ -32,6 +34,8 @@ class Finished:
 
 
 class Failed:
+    """Note: the source's own error of a request; it crosses the link as the answer does."""
+
     __slots__ = ("error", "request")
 
     def __init__(self, request: RangeRequest, error: CarriageError) -> None:
@@ -49,6 +53,8 @@ class Heads:
 
 
 class Closed:
+    """Note: the far end closed the connection, after all that it had sent."""
+
     __slots__ = ("error",)
 
     def __init__(self, error: CarriageError | None) -> None:
@@ -77,7 +83,10 @@ class FarEnd:
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         if not self._cut and len(data):
+            # A copy: the inner channel's buffer is valid during this call, and the bytes cross the link
+            # later.
             kept = memoryview(bytes(data))
+            # `wire` may come before or after `received`; only at the end of the turn do they add up.
             self._unexplained -= len(kept)
             self._traffic.downlink.send(self._flow, Data(request, offset), kept, len(kept))
 

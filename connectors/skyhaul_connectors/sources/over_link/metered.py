@@ -32,7 +32,10 @@ class MeteredSource(SourceWrapper):
 
 
 class _MeteredChannel:
-    """The owner's channel, and the inner one's owner."""
+    """The owner's channel, and the inner one's owner.
+
+    Outermost of a lane's wrappers (`WorkerContext._lanes`): a request that waits for the pace is promised
+    already."""
 
     def __init__(
         self, inner: Source, link: SharedLink, rules: LinkRules, events: ChannelEvents, route: Route
@@ -42,6 +45,7 @@ class _MeteredChannel:
         self._rules = rules
         self._clock = link.clock
         self._events = events
+        # 1500/1448: operators count at the IP layer, and a stream is nearly all full segments.
         self._factor = link.profile.mtu / link.profile.segment
         self._promises: dict[int, int] = {}
         self._inner = inner.connect(self, route)
@@ -51,6 +55,7 @@ class _MeteredChannel:
         return self._inner.pipelines
 
     def request(self, request: RangeRequest) -> None:
+        # Promised before it is asked for, so that `room` never lends the same bytes twice.
         cost = round((request.length + HEAD_BYTES) * self._factor)
         self._promises[request.tag] = self._allowance.promise(cost)
         self._inner.request(request)
@@ -76,10 +81,13 @@ class _MeteredChannel:
         self._events.failed(request, error)
 
     def wire(self, count: int) -> None:
+        # All that is read counts, also of answers that are refused or repeated: the operator counts it as
+        # well.
         self._rules.take(self._clock.epoch + self._clock.now(), round(count * self._factor))
         self._events.wire(count)
 
     def closed(self, error: CarriageError | None) -> None:
+        # A closed channel sends no `failed` for its open requests (see `ChannelEvents`).
         for number in self._promises.values():
             self._allowance.over(number)
         self._promises.clear()

@@ -21,7 +21,8 @@ from skyhaul_connectors.sources.protocol import (
 from skyhaul_schemas.errors import CarriageError, LinkClosed
 
 HEAD_BYTES = 300
-"""What the head of an answer takes besides payload (assumed)."""
+"""Bytes that the head of an answer takes besides payload (assumed). Counted for each range, so that many
+small ranges do not pass the rate."""
 
 
 class PacedSource(SourceWrapper):
@@ -29,6 +30,7 @@ class PacedSource(SourceWrapper):
 
     def __init__(self, inner: Source, link: SharedLink) -> None:
         super().__init__(inner, link)
+        # Shared with the channels, and no list of them: a request may wait after its channel is gone.
         self._held = _Held()
 
     def holds_back(self) -> bool:
@@ -60,9 +62,12 @@ class _PacedChannel:
         self._factor = link.profile.mtu / link.profile.segment
         refusal = self._traffic.gate.refusal()
         if refusal is not None:
+            # Later, in a turn of its own: no event may come from inside `connect`.
             self._over = True
             asyncio.get_running_loop().call_soon(events.closed, refusal)
             return
+        # Before the inner channel joins (an emulated one does): the owner hears of the contact's end from
+        # here, by one `closed`, and not from the inner channel's.
         self._traffic.gate.join(self._contact_ended)
         self._inner = inner.connect(self, route)
 
@@ -72,6 +77,8 @@ class _PacedChannel:
 
     def request(self, request: RangeRequest) -> None:
         if not self._over:
+            # What is paced is the asking: an answer comes as fast as the network brings it, so ranges that
+            # are large against the rate come in lumps.
             cost = round((request.length + HEAD_BYTES) * self._factor)
             self._held.requests += 1
             self._traffic.pace(cost, lambda: self._ask(request))

@@ -12,8 +12,10 @@ from skyhaul_schemas.plan import PinnedObject
 
 
 class SourceWrapper(ABC):
-    """`inner`, over `link`. Listing and plan-time reads are its own, neither delayed nor counted: they are
-    done while a plan is made, before there is a link. A subclass says how channels are connected."""
+    """`inner`, over `link`. A subclass says how channels are connected.
+
+    Listing and plan-time reads are the inner source's own, neither delayed nor counted: they are done while a
+    plan is made, before there is a link."""
 
     def __init__(self, inner: Source, link: SharedLink) -> None:
         self._inner = inner
@@ -36,6 +38,7 @@ class SourceWrapper(ABC):
 
     def holds_back(self) -> bool:
         """As `HoldsBack`: whether something waits for its turn on the link, here or further in."""
+        # Wrappers stand in one another: the engine asks the outermost alone.
         return isinstance(self._inner, HoldsBack) and self._inner.holds_back()
 
     def read_now(self, obj: PinnedObject, offset: int, length: int) -> bytes:
