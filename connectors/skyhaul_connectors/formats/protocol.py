@@ -156,7 +156,7 @@ class Selective(Protocol):
         Args:
             obj: The object.
             chunks: (offset, length) of each, as `cut` gave them.
-            read: As for `cut`, which has read the same bytes before: planning keeps what was read last.
+            read: As for `cut`; planning remembers what was read of the object before.
         """
 
 

@@ -202,8 +202,7 @@ def listed() -> Iterator[Listed]:
 
 def implementation(entry: Format) -> Implementation:
     """The options and the decoder of a format. Raises PlugInRefused for a plug-in whose import fails."""
-    # By identity, since a plug-in may have the name of a built-in one. What ours raises is a bug, and stays
-    # one.
+    # By identity: a plug-in may claim a built-in name. What ours raises is a bug, and stays one.
     if FORMATS.get(entry.name) is entry:
         return entry.load()
     try:
@@ -229,8 +228,7 @@ def takes(entry: Format, key: str, value: object) -> bool:
 
 
 def _entry(name: str, schema: str) -> Format:
-    # Before the name is looked up, or a misspelt schema would be reported as one that the format does not
-    # give.
+    # First, or a misspelt schema would be reported as one that the format does not give.
     if schema not in BODIES:
         raise UsageError(f"schema {brief(schema)!r} is none of {', '.join(BODIES)}")
     entry = FORMATS.get(name)
