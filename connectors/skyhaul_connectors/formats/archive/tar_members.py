@@ -21,6 +21,7 @@ _META_LIMIT = 1024 * 1024
 _MAX_SIZE = 2**56
 """Bytes of a member at most: a base-256 size may state numbers that no column of a shard holds. Chosen, not
 measured."""
+# Seven digits count all that `_META_LIMIT` lets in.
 _PAX = re.compile(rb"([0-9]{1,7}) ")
 # Leading and closing blanks or NULs are in use, and so are fields of nothing else.
 _OCTAL = re.compile(rb"[ \x00]*([0-7]{0,12})[ \x00]*")

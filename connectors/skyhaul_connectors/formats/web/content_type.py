@@ -1,9 +1,9 @@
 """What a Content-Type header says, as Fetch reads it, and what bytes are by themselves, as browsers see them.
 
 Standards: Fetch, "extract a MIME type" (https://fetch.spec.whatwg.org/#content-type-header); MIME Sniffing,
-"parse a MIME type" and "identifying a resource with an unknown MIME type" (https://mimesniff.spec.whatwg.org/).
-Where Fetch finds no type since a parameter follows without a semicolon, the type before it counts, as in
-Chromium, and so does a charset behind it.
+"parse a MIME type" and "identifying a resource with an unknown MIME type"
+(https://mimesniff.spec.whatwg.org/). Where Fetch finds no type since a parameter follows without a semicolon,
+the type before it counts, as in Chromium, and so does a charset behind it.
 """
 
 from __future__ import annotations
