@@ -24,7 +24,7 @@ def matches(stated: str | None, block: bytes) -> bool:
     nobody knows then.
     """
     algorithm, colon, value = (stated or "").partition(":")
-    # WARC takes any token for the algorithm's name: `sha256` and `SHA-256` are both in use.
+    # WARC takes any token for the algorithm's name: `SHA-256` may stand for `sha256`.
     algorithm = algorithm.lower().replace("-", "")
     if not colon or algorithm not in _ALGORITHMS:
         return True

@@ -69,7 +69,7 @@ class Response:
     body: bytes
     """With its transfer and content codings undone."""
     is_short: bool = False
-    """A body that no coding ends is shorter than its Content-Length."""
+    """A plain body is shorter than its Content-Length; of a coded one nothing is said."""
 
 
 def parse_response(block: bytes, limit: int, *, cut: bool = False) -> Response:

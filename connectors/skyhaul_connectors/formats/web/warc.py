@@ -221,7 +221,6 @@ class WarcDecoder(WholeObject):
 
 
 def _is_wide(charset: str | None) -> bool:
-    # Text of UTF-16 is full of zeros, which count as control characters.
     return charset is not None and (labelled(charset) or "").startswith("utf-16")
 
 
