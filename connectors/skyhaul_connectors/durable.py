@@ -11,7 +11,7 @@ _NO_SUCH_SYNC = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 def sync_folder(path: Path) -> None:
-    """The folder's entries are on the disk when this returns. Raises OSError."""
+    """Put the folder's entries on the disk before returning. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -22,9 +22,18 @@ def sync_folder(path: Path) -> None:
 def make_durable_folder(
     path: Path, *, mode: int = 0o777, ours: int = 1, sync: Callable[[Path], None] = sync_folder
 ) -> None:
-    """Make the folder `path`, with `mode`, and what is missing above it; each new name is synced into the
-    folder above it. So are the names of the last `ours` folders where they are there already: who made them
-    may have been killed before. Raises OSError."""
+    """Make a folder, and what is missing above it, so that a power cut takes none of them away.
+
+    Args:
+        path: The folder.
+        mode: Of the folder itself; those above it get the system's default.
+        ours: How many folders, from `path` upwards, are synced into the one above even if they are there:
+            whoever made them may have been killed before the sync.
+        sync: Syncs one folder; tests put their own in its place.
+
+    Raises:
+        OSError: A folder cannot be made or synced.
+    """
     there = path.is_dir()
     if there and ours <= 0:
         return

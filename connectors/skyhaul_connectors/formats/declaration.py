@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Implementation(NamedTuple):
-    """What does the work of a format.
+    """The options and the decoder of a format.
 
     Attributes:
         options: The model of what `decode:` of a source may say.
@@ -57,7 +57,10 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class MemberFormats:
-    """What the decoder of an archive may ask about formats of members; functions of the registry, as there.
+    """What the decoder of an archive may ask about the formats of its members.
+
+    These are functions of the registry, handed over because it imports the decoders and not the other way
+    round.
 
     Attributes:
         format_of: (path, schema) -> name of the format that the suffix states, or None.

@@ -17,11 +17,11 @@ from skyhaul_schemas.records import RAW_CAP, decoded_schema
 
 LOOK_AHEAD = 16 * 1024
 """Bytes beyond a chunk that are hauled with it, so that the record that crosses its end is there. A longer
-record costs one more small fetch."""
+record costs one more small fetch. Chosen, not measured: next to nothing beside a chunk."""
 
 
 class WholeObject(ABC):
-    """Base of decoders that never cut: one chunk an object, all of it needed."""
+    """Base of decoders that never cut: an object is one chunk, and all of it is needed."""
 
     def __init__(self, settings: DecodeSettings, options: FormatOptions) -> None:
         self.settings = settings
@@ -45,7 +45,8 @@ class WholeObject(ABC):
 
 
 def even_cuts(size: int, chunk_size: int) -> Iterator[tuple[int, int]]:
-    """Stretches of `chunk_size`, the last one shorter; one of length 0 for an empty object."""
+    """Yield (offset, length) of stretches of `chunk_size`, the last one shorter; in bytes."""
+    # An empty object gets its one chunk, too: without a chunk it would be planned and never accounted for.
     offset = 0
     while size - offset > chunk_size:
         yield (offset, chunk_size)
@@ -54,7 +55,11 @@ def even_cuts(size: int, chunk_size: int) -> Iterator[tuple[int, int]]:
 
 
 def with_surroundings(chunk: Chunk) -> list[tuple[int, int]]:
-    """The chunk, a byte before it and some look-ahead, within the object."""
+    """The segments of a chunk that is cut by the record-that-starts-here rule (`bytes.chunk_bytes`).
+
+    The byte before it says whether a record begins with the chunk; the look-ahead holds the end of its last
+    one.
+    """
     if not chunk.length:
         return []
     start = max(0, chunk.offset - 1)
@@ -63,12 +68,18 @@ def with_surroundings(chunk: Chunk) -> list[tuple[int, int]]:
 
 
 _CROWD = 4096
+"""Rejects that may wait for a step. Each holds up to RAW_CAP bytes, so that they are 16 MiB at most. Chosen,
+not measured."""
 _REASON = 500
-"""Characters of a reason."""
+"""Characters of a reason: a library's words may quote a record of any length. Chosen, not measured."""
 
 
 class Account:
-    """Rejects, damage and what is passed over of one chunk, under the job's `on_damage` and `on_drift`."""
+    """Rejects, damage and what is passed over of one chunk, under the job's `on_damage` and `on_drift`.
+
+    A decoder reports here as it meets things, and hands all of it on with each step. Offsets and lengths are
+    bytes of the object, or of its decompressed stream.
+    """
 
     def __init__(self, settings: DecodeSettings, chunk: Chunk) -> None:
         self._settings = settings
@@ -96,30 +107,32 @@ class Account:
         self._damaged = True
 
     def pass_on(self, offset: int, length: int, reason: str, raw: bytes) -> None:
-        """What a decoder inside this one has rejected under the same settings."""
+        """Take over what the decoder of a member has rejected under the same settings."""
+        # Not judged again: under `fail` that decoder would have raised, with its own offset and words.
         self._add(offset, length, reason, raw)
 
     def mark_damaged(self) -> None:
         self._damaged = True
 
     def pass_over(self, offset: int, reason: str, count: int = 1) -> None:
-        """What was read and is no record; see PassedOver for what a reason may be."""
+        """Count what was read and is no record; see PassedOver for what a reason may be."""
         first = self._passed_over.get(reason)
         self._passed_over[reason] = PassedOver(
             reason, count + (first.count if first else 0), min(offset, first.offset) if first else offset
         )
 
     def null_fields(self, fields: Iterable[tuple[str, str]]) -> None:
-        """Fields of records that are kept, each with the kind of what did not fit (see `Decoded.nulled`)."""
+        """Count fields that are null in a record that is kept: name, and kind of what did not fit."""
         for name, kind in fields:
             self.null_field(f"{name}: {kind}", 1)
 
     def null_field(self, reason: str, count: int) -> None:
-        """`count` records that are kept with a field null; `reason` as in `Decoded.nulled`."""
+        """Count `count` records that are kept with a field null; `reason` as in `Decoded.nulled`."""
         self._nulled[reason] = self._nulled.get(reason, 0) + count
 
     def step(self, batch: pa.RecordBatch) -> Decoded:
         """`batch` with all that was rejected, passed over or made null since the last step."""
+        # New containers, because a step is its receiver's to keep.
         passed_over = list(self._passed_over.values())
         decoded = Decoded(batch, self._rejects, self._damaged, passed_over, self._nulled)
         self._rejects, self._damaged, self._passed_over, self._nulled = [], False, {}, {}
@@ -149,7 +162,11 @@ its column alone, 0.71 by 64 rows, 0.58 by 256, 0.53 by 1024; the tuples are hel
 
 
 class RowBuffer:
-    """Rows on their way into batches of at most `batch_bytes` (or one row)."""
+    """Rows on their way into batches of at most `batch_bytes` (or one row).
+
+    Call `add` for each row, `step` whenever it is `full`, and `rest` at the end: rejects leave with the
+    steps, too.
+    """
 
     def __init__(self, settings: DecodeSettings, schema: pa.Schema, account: Account) -> None:
         self._limit = settings.batch_bytes
@@ -164,15 +181,21 @@ class RowBuffer:
         return self._held >= self._limit or self._account.crowded
 
     def add(self, row: Sequence[Any], offset: int, length: int, size: int | None = None) -> None:
-        """The body's values in the schema's order, and the position. `size`: bytes of body, by default
-        `length`."""
+        """Take one row.
+
+        Args:
+            row: The body's values, in the schema's order.
+            offset: Where its record begins, in bytes.
+            length: Bytes of its record.
+            size: Bytes that the row holds in memory, where those are not about `length`.
+        """
         self._rows.append((*row, offset, length))
         if len(self._rows) >= _TURNED:
             self._turn()
         self._held += length if size is None else size
 
     def _turn(self) -> None:
-        """The rows at hand become parts of the columns."""
+        """Turn the rows at hand into columns."""
         for column, values in zip(self._columns, zip(*self._rows, strict=True), strict=False):
             column.extend(values)
         self._rows.clear()
@@ -185,14 +208,20 @@ class RowBuffer:
         return self._account.step(batch)
 
     def rest(self) -> Iterator[Decoded]:
-        """The last step, where there is anything to say."""
+        """Yield the last step, if there is anything in it."""
+        # The last column is `length`, which every row has.
         if self._rows or self._columns[-1] or self._account.pending:
             yield self.step()
 
 
 def rows(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:
-    """A batch of `schema`; a column may be an array, a list of values, or None for all null. Large texts may
-    be str or (checked) UTF-8 bytes."""
+    """Make a batch of `schema` out of columns.
+
+    Args:
+        schema: As `decoded_schema` gives it: the last column is `length`, and never None.
+        columns: Each an array, a list of values, or None for all null. Large texts may be str, or bytes that
+            are known to be UTF-8.
+    """
     length = len(columns[-1])
     arrays = []
     for field, column in zip(schema, columns, strict=True):
@@ -210,5 +239,7 @@ def rows(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:
 def _texts(values: Sequence[str | bytes | None]) -> pa.Array:
     if not any(type(value) is bytes for value in values):
         return pa.array(values, pa.large_string())
+    # Text that is UTF-8 goes to Arrow as it is: as a str it would be decoded here and encoded there. The view
+    # checks nothing, so that the bytes must have been checked.
     raw = [value.encode("utf-8") if isinstance(value, str) else value for value in values]
     return pa.array(raw, pa.large_binary()).view(pa.large_string())

@@ -23,12 +23,16 @@ class FormatOptions(BaseModel):
 
     @classmethod
     def names(cls, schema: str) -> list[str]:
-        """The options that there are for `schema`."""
+        """The options that apply to `schema`."""
         return [name for name in cls.model_fields if cls.of_schema.get(name, schema) == schema]
 
 
 def parse_options(model: type[Options], name: str, options: Mapping[str, Any]) -> Options:
-    """`options` as the format's model. Raises UsageError: which key, what was found, what is allowed."""
+    """Check `options` against the format's model.
+
+    Raises:
+        UsageError: An option is wrong; the message says which, what was found, and what is allowed.
+    """
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:

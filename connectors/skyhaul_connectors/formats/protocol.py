@@ -14,18 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DecodeSettings:
-    """What the job says about decoding one source.
-
-    schema: the dataset's schema name. fields: schema field -> source column. options: `decode:` of the
-    source, checked by the format. Batches hold at most `batch_bytes` of body, so memory stays bounded.
-    """
+    """What the job says about decoding one source."""
 
     schema: str
+    """The name of the dataset's schema."""
     fields: Mapping[str, str] = field(default_factory=dict)
+    """Schema field -> source column."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """`decode:` of the source, which the format checks."""
     on_damage: str = "reject"
+    """What becomes of bad bytes: `reject` or `fail`."""
     on_drift: str = "reject"
+    """What becomes of a sound record that does not fit the schema: `reject`, `fail` or `null`."""
     batch_bytes: int = 8 * 1024 * 1024
+    """Bytes of body that a batch holds at most, so that memory is bounded; one row may be more. Not the job's
+    to say: how rows are batched reaches no byte of a shard."""
 
 
 class ChunkBytes(Protocol):
@@ -35,73 +38,109 @@ class ChunkBytes(Protocol):
     def chunk(self) -> Chunk: ...
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes [offset, offset + length) of the object, cut at its end. Blocks until they are here and
-        verified. Raises CarriageError or StorageError."""
+        """Read bytes [offset, offset + length) of the object, cut at its end.
+
+        Blocks until they are here and verified. Outside of the chunk's segments each call is a fetch over the
+        link, so that decoders read there in as few and small pieces as they can.
+
+        Raises:
+            CarriageError: The source did not give them.
+            StorageError: The spool's disk did not.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A record (or the unreadable rest of an object) that could not be taken. `raw` is cut at RAW_CAP."""
+    """A record, or the unreadable rest of an object, that could not be taken."""
 
     offset: int
     length: int
     reason: str
+    """Why, for people: on one line, and free to quote the object."""
     raw: bytes
+    """Its beginning, at most RAW_CAP bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """What was read and by its kind is no record: a redirect in a web archive, a folder in a tar. `count` of
-    them for one `reason`; `offset` is the first one's.
+    """What was read and by its kind is no record: a redirect in a web archive, a folder in a tar.
 
-    reason: of a small set that the format fixes (`a revisit record`), never a text out of the object, for it
-    is a key of each commit record. Each is counted where it begins, so that the counts do not depend on how
-    an object is cut. What is between records and no record of any kind (blank lines, comments, a header) is
-    not counted."""
+    Each is counted where it begins, so that the counts do not depend on how an object is cut. What lies
+    between records and is no record of any kind (blank lines, comments, a header) is not counted.
+    """
 
     reason: str
+    """Out of a small set that the format fixes (`a revisit record`), never a text of the object: it is a key
+    of commit records, which have to stay small."""
     count: int
     offset: int
+    """Of the first one."""
 
 
 @dataclass(slots=True)
 class Decoded:
-    """One step of decoding: a batch with `decoded_schema(schema)` (may have no rows), what was rejected since
-    the last step, and what was passed over. `damaged` marks the object: its rest (one of the rejects) is
-    unreadable. Records read so far are the batch's rows, the rejects and what was passed over. nulled: under
-    `on_drift: null`, fields of these records that are null since their value does not fit, counted by
-    `field: kind`, of a small set as in PassedOver."""
+    """One step of decoding: all that was read since the last one.
+
+    The records of a step are the batch's rows, the rejects and what was passed over: each record is in
+    exactly one of them, and a commit record's counts are their sums.
+    """
 
     batch: pa.RecordBatch
+    """Of `decoded_schema(schema)`; may have no rows."""
     rejects: list[Reject] = field(default_factory=list)
     damaged: bool = False
+    """The rest of the object, which is one of the rejects, is unreadable: the haul ends with exit code 3."""
     passed_over: list[PassedOver] = field(default_factory=list)
     nulled: dict[str, int] = field(default_factory=dict)
+    """Under `on_drift: null`, fields of these rows that are null because their value did not fit, counted by
+    `field: kind`; of a small set, as the reasons of PassedOver."""
 
 
 class Decoder(Protocol):
-    """A format under settings. Stateless between calls; the same bytes give the same batches in any
-    process. Built by `formats.registry.decoder_for(...)`, which raises UsageError on bad options."""
+    """A format under settings, built by `formats.registry.decoder_for(...)`.
+
+    It keeps nothing between calls, and encoder threads share it. The same bytes give the same rows, rejects
+    and steps in any process: shards are compared byte for byte, and `max_rejects` is judged step by step.
+    """
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        """Versions of every library whose output reaches a record, for the encoder fingerprint."""
+        """Library -> version, of every one whose output reaches a record.
+
+        A plan keeps it, and a worker with another one refuses to start.
+        """
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
-        """(offset, length) of the object's chunks, a partition of it; one (0, size) when it stays whole.
-        `read(offset, length) -> bytes` reads a little of it at plan time where the format needs that."""
+        """Yield (offset, length) of the object's chunks, a partition of it; one (0, size) if it stays whole.
+
+        Args:
+            obj: The object, as the plan pins it.
+            chunk_size: Bytes that a chunk should have.
+            read: `read(offset, length) -> bytes` of the object while planning. Each call is a request over
+                the link, so that a format asks only where it cannot cut without.
+        """
 
     def segments(self, chunk: Chunk) -> list[tuple[int, int]]:
-        """(offset, length) of what must be here before decoding; by default the chunk itself, plus a
-        byte before and some look-ahead where records are cut by the record-that-starts-here rule."""
+        """Give (offset, length) of what has to be here before decoding.
+
+        As a rule that is the chunk itself; where records are cut by the record-that-starts-here rule, also
+        the byte before it and some look-ahead.
+        """
 
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
-        """Raises DecodeError where the settings say `fail`; else damage is in what it yields."""
+        """Yield the chunk's records in steps, rows in the order of their offsets.
+
+        Raises:
+            DecodeError: Bytes are bad, and `on_damage` is `fail`; otherwise damage is in what is yielded.
+            DriftError: A record does not fit the schema, and `on_drift` is `fail`.
+            CarriageError: As `ChunkBytes.read` raises it.
+            StorageError: Likewise; or a reading child was killed from outside.
+        """
 
 
 @runtime_checkable
 class Selective(Protocol):
-    """A decoder that may do with parts of an object, so that the rest need not cross the link."""
+    """A decoder that can do with parts of an object, so that the rest need not cross the link."""
 
     @property
     def selects(self) -> bool:
@@ -110,30 +149,43 @@ class Selective(Protocol):
     def needed(
         self, obj: PinnedObject, chunks: Sequence[tuple[int, int]], read: Callable[[int, int], bytes]
     ) -> list[Ranges | None]:
-        """For each of the chunks that `cut` gave, the parts of it that `decode` reads, in any order; None:
-        all of it. `read` reads a little of the object at plan time."""
+        """Give, for each chunk that `cut` gave, the parts of it that `decode` reads; None means all of it.
+
+        The plan says that nothing else of the chunk crosses, so that `decode` must not read beyond them.
+
+        Args:
+            obj: The object.
+            chunks: (offset, length) of each, as `cut` gave them.
+            read: As for `cut`; planning remembers what was read of the object before.
+        """
 
 
 @runtime_checkable
 class Joins(Protocol):
-    """A decoder that may make a record of several objects: an image and what lies beside it. Objects of a
-    group are never cut, and planned side by side in one shard."""
+    """A decoder that may make a record of several objects: an image and what lies beside it.
+
+    Objects of a group are never cut, and planned side by side in one shard.
+    """
 
     def group_of(self, path: str) -> str | None:
-        """What the objects of a group have in common, equal for all of them; None: this one stands alone."""
+        """The name of the object's group, equal for all objects in it; None: this one stands alone."""
 
     def adds(self, path: str) -> bool:
         """Whether the object only adds to the records of its group, and makes none."""
 
     def decode_group(self, members: Sequence[ChunkBytes]) -> Iterator[tuple[int, Decoded]]:
-        """As `decode`, of all members of one group that are in the shard; each step with its place among
-        them. The places rise."""
+        """Decode all members of one group that are in the shard, each step with its place among them.
+
+        The places rise: rows of a shard lie in the order of its chunks. Every member's rejects are its own.
+        """
 
 
 @runtime_checkable
 class ReadsAhead(Protocol):
-    """A decoder that reads a stretch of each object to cut it."""
+    """A decoder that has to read a stretch of each object in order to cut it."""
 
     def first_read(self, obj: PinnedObject, chunk_size: int) -> tuple[int, int] | None:
-        """(offset, length) of what `cut` and `needed` will read first, so that it can be had for many
-        objects at once; None where they read nothing."""
+        """Give (offset, length) of what `cut` and `needed` will read first; None if they read nothing.
+
+        Planning reads it for many objects at once: one after the other each would cost a round trip.
+        """

@@ -47,7 +47,8 @@ _RULES = {
     "Columns of one name": "records.same_names",
     "Values of tables in `metadata`": "columnar.text_columns",
 }
-"""Title -> the module whose docstring tells it, its first line aside."""
+"""Title -> the module below `formats` whose docstring tells it; its first line is about the module and left
+out."""
 
 
 def page() -> str:
@@ -56,7 +57,7 @@ def page() -> str:
 
 
 def _rules() -> Iterator[str]:
-    """What holds for several formats, as the modules say that do it."""
+    """What holds for several formats, in the words of the modules that do it."""
     for title, name in _RULES.items():
         module = importlib.import_module(f"skyhaul_connectors.formats.{name}")
         _, _, said = (module.__doc__ or "").partition("\n\n")
@@ -88,6 +89,7 @@ def _formats() -> Iterator[str]:
         yield f"## {entry.name}"
         yield ""
         model, decoder = entry.load()
+        # The module's docstring, and not the class's, because it is what a user has to know of the format.
         yield from ((sys.modules[decoder.__module__].__doc__ or "").strip(), "")
         if not issubclass(model, StreamOptions):
             yield from ("It is not read from a compressed stream.", "")
@@ -104,6 +106,7 @@ def _table(model: type[FormatOptions], without: frozenset[str]) -> Iterator[str]
     said = meanings(model)
     for name, field in model.model_fields.items():
         if name not in without:
+            # `Size` is `int` to its annotation; only its validators tell that a job writes `64MiB`.
             sized = any(part in field.metadata for part in get_args(Size)[1:])
             default = _value(field.get_default(call_default_factory=True))
             values = "a size such as `64MiB`" if sized else _values(field.annotation)
@@ -111,12 +114,18 @@ def _table(model: type[FormatOptions], without: frozenset[str]) -> Iterator[str]
 
 
 def meanings(model: type[FormatOptions]) -> Mapping[str, str]:
-    """Option -> what the docstrings of the model and its bases say of it. Raises KeyError for one that none
-    speaks of."""
+    """Option -> what the docstrings of the model and its bases say of it, in sentences `key: meaning.`.
+
+    Raises:
+        KeyError: No docstring speaks of an option, so that `make docs` fails.
+    """
     found: dict[str, str] = {}
+    # From the bases down, so that a model may say otherwise what an inherited option means for it.
     for base in reversed(model.__mro__):
         fields = getattr(base, "model_fields", {})
         text = " ".join((vars(base).get("__doc__") or "").split())
+        # A key begins a sentence, and several may share one (`a, b and c: …`). What stands before the first
+        # key is a summary; a colon inside of a sentence is none of ours.
         parts = re.split(r"(?:^|(?<=\. ))([a-z_]+(?:(?:, | and )[a-z_]+)*): ", text)
         for keys, meaning in zip(parts[1::2], parts[2::2], strict=True):
             for key in re.split(r", | and ", keys):

@@ -45,8 +45,8 @@ that have a suffix and a schema in common the first one counts."""
 
 
 def format_of(path: str, schema: str = "document") -> str | None:
-    """The built-in format that an object's name and the dataset's schema state; None where they say
-    nothing."""
+    """The built-in format that an object's name and the dataset's schema state; None if they state none."""
+    # Whatever its name says: a blob is an object as it is.
     if schema == "blob":
         return "binary"
     from skyhaul_connectors.formats.bytes.compression import stem_of
@@ -59,12 +59,15 @@ def format_of(path: str, schema: str = "document") -> str | None:
 
 
 def may_join(settings: DecodeSettings) -> bool:
-    """Whether a decoder under these settings may make a record of several objects."""
+    """Whether a decoder under these settings may make a record of several objects.
+
+    Told without a decoder, so that planning asks those sources alone for the groups of their objects.
+    """
     return settings.schema == "image" and settings.options.get("captions") == "beside"
 
 
 def format_under(settings: DecodeSettings, path: str) -> str | None:
-    """The format of an object in a source whose job names none; that of an image is its side-car's, too."""
+    """The format of an object in a source for which the job names none; a side-car has that of its image."""
     name = format_of(path, settings.schema)
     if name is None and may_join(settings):
         from skyhaul_connectors.formats.media.sidecars import is_side_car
@@ -103,7 +106,11 @@ def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Deco
 
 
 def check_options(format: str | None, settings: DecodeSettings) -> None:
-    """What a job says of decoding a source, checked before anything is listed. Raises UsageError."""
+    """Check what a job says of decoding a source, before anything is listed.
+
+    Raises:
+        UsageError: As `decoder_for`, as far as it can be told without an object.
+    """
     if format is not None:
         decoder_for(format, settings, "")
         return
@@ -147,7 +154,9 @@ def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, st
     )
     found: dict[str, str] = {}
     for name in names:
+        # A tar asks for the fingerprints of what its members may be, so that this would never end.
         if name != "tar":
+            # Without the options: among several formats each knows only its own.
             plain = DecodeSettings(settings.schema)
             found.update(decoder_for(name, plain, "").fingerprint)
             found.update(plug_in_fingerprint(name))
@@ -165,7 +174,7 @@ class Listed:
     """A format that a job may name here.
 
     Attributes:
-        plug_in: Whence it comes; None: it is built in.
+        plug_in: Where it comes from; None: it is built in.
         format: The declaration; None where the plug-in is refused.
         problem: Why it is refused.
     """
@@ -177,7 +186,7 @@ class Listed:
 
 
 def listed() -> Iterator[Listed]:
-    """All formats, the built-in ones first. Loads the declarations of every installed package's."""
+    """Yield all formats, the built-in ones first; loads the declaration of every plug-in."""
     for entry in FORMATS.values():
         yield Listed(entry.name, format=entry)
     refused = plugins.clashes(plugins.FORMATS, FORMATS)
@@ -193,6 +202,7 @@ def listed() -> Iterator[Listed]:
 
 def implementation(entry: Format) -> Implementation:
     """The options and the decoder of a format. Raises PlugInRefused for a plug-in whose import fails."""
+    # By identity: a plug-in may claim a built-in name. What ours raises is a bug, and stays one.
     if FORMATS.get(entry.name) is entry:
         return entry.load()
     try:
@@ -218,6 +228,7 @@ def takes(entry: Format, key: str, value: object) -> bool:
 
 
 def _entry(name: str, schema: str) -> Format:
+    # First, or a misspelt schema would be reported as one that the format does not give.
     if schema not in BODIES:
         raise UsageError(f"schema {brief(schema)!r} is none of {', '.join(BODIES)}")
     entry = FORMATS.get(name)

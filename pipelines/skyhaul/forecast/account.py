@@ -8,7 +8,7 @@ from skyhaul_connectors.links.contract.terms import LinkTerms
 
 
 class Account:
-    """A link's terms at a moment of a forecast. Moments are Unix seconds; they only ever rise.
+    """The state of a link's terms at a moment of a forecast. Moments are Unix seconds, and only ever rise.
 
     Args:
         used: Bytes that count in the present cycle already.
@@ -33,6 +33,7 @@ class Account:
         self._begun = False
 
     def look(self, at: float) -> None:
+        """Move on to the moment `at`, and set the attributes to what holds then."""
         terms = self.terms
         # A cycle's price is the cap's and the steps' of that cycle: its costs are closed before the next
         # begins.
@@ -60,14 +61,14 @@ class Account:
         return max(0.0, self.terms.cap.bytes - self._counted) / self._wire
 
     def take(self, payload: float) -> None:
-        """Bytes of payload came over the link."""
+        """Count bytes of payload that came over the link."""
         if self.terms.metered and not self._free:
             self._counted += payload * self._wire
             self.spent = self.room() < 1.0
 
     @property
     def cost(self) -> float | None:
-        """What came over the link costs, in the price's currency; None without a price."""
+        """What the bytes so far cost, in the price's currency; None without a price."""
         if self.terms.price is None:
             return None
         return self._cost + self._cycle_cost()

@@ -41,7 +41,7 @@ def is_interrupted_often(profile: LinkProfile, within: float) -> bool:
 
 
 def calm(profile: LinkProfile, within: float) -> LinkProfile:
-    """The link as it is between interruptions and within a contact. Handovers that come often stay."""
+    """The link without interruptions, as it is within a contact; handovers that come often stay."""
     changes: dict[str, object] = {
         "outages": (),
         "episodes": (),
@@ -87,11 +87,12 @@ def with_contacts(profile: LinkProfile, first: float, apart: float, gaps: list[f
 
 
 def averaged(profile: LinkProfile, within: float, seconds: float) -> LinkProfile:
-    """The link as its capacity is reckoned with.
+    """The link whose capacity a forecast reckons with.
 
-    Without the gaps of handovers that come often, whose cost is in the share that a rehearsal of `within`
-    seconds reaches. A haul of about `seconds` that is long sees the mean of a rate that is drawn anew all the
-    time."""
+    It has no gaps of handovers that come often: their cost is in the share that a rehearsal of `within`
+    seconds reaches. For a haul of about `seconds` that is long, a rate that is drawn anew all the time is its
+    mean.
+    """
     changes: dict[str, object] = {}
     if is_interrupted_often(profile, within):
         changes |= {"handover_gap": 0.0}

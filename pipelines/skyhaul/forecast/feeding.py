@@ -1,4 +1,4 @@
-"""What a haul does in front of its scheduler.
+"""The part of a haul in front of its scheduler.
 
 Shards are claimed as the backlog runs low, and their segments enter the spool as long as they fit. Sans-I/O.
 """

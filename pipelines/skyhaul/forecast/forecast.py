@@ -67,9 +67,17 @@ def forecast(
     seeds: int = SEEDS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Outlook:
-    """What of the job is not committed yet, begun at `start` (Unix seconds) and run with `--wait`, or again
-    whenever a contact opens. Without a plan in the dataset the sources are listed (`progress` is told of
-    objects and bytes), and nothing is written to the dataset.
+    """Forecast what is left of a job: the shards that are not committed yet.
+
+    The haul is taken to run with `--wait`, or again whenever a contact opens. Nothing is written to the
+    dataset: without a plan there the sources are listed for this alone.
+
+    Args:
+        loaded: The job.
+        store: The dataset.
+        start: When the haul begins, in Unix seconds.
+        seeds: How many times the haul is simulated, each time with other luck.
+        progress: Told of objects and bytes while sources are listed.
 
     Raises:
         UsageError: Nothing says how fast a link is.
@@ -106,7 +114,7 @@ class _Forecast:
     """One forecast on its way.
 
     Args:
-        left: What goes over links."""
+        left: What is left of the sources that go over links."""
 
     def __init__(
         self,
@@ -187,7 +195,7 @@ class _Forecast:
         return Sample(part.source, first, spec.max_connections, by_tls(spec))
 
     def _measured(self, part: SourceLeft) -> list[LinkShares]:
-        """One for each rehearsal. Sources that are alike share theirs."""
+        """The shares of one source, from each of its rehearsals; sources that are alike share theirs."""
         spec = self._job.sources[part.source]
         count = sum(len(segments) for segments in part.first)
         size = sum(segment.length for segments in part.first for segment in segments)
@@ -271,7 +279,7 @@ class _Forecast:
         links: Sequence[SimulatedLink],
         limits: tuple[tuple[str, float], ...],
     ) -> tuple[tuple[tuple[str, float], ...], str]:
-        """Whether it is the source's own limit on connections that holds it back, and what more would do."""
+        """Find out whether the source's own limit on connections holds it back, and what more would bring."""
         allowed = self._job.sources[part.source].max_connections
         if reached.connections < allowed:
             return limits, ""
@@ -324,7 +332,7 @@ def _simulated_source(part: SourceLeft, reached: LinkShares) -> SimulatedSource:
 
 
 def _shares(spent: Mapping[Limit, float]) -> tuple[tuple[str, float], ...]:
-    """Of the time, by what it was spent on, the most first; below half a percent is nothing."""
+    """Shares of the time by what it was spent on, the largest first; none below half a percent."""
     total = sum(spent.values())
     shares = [(limit.value, round(seconds / total, 3)) for limit, seconds in spent.items() if total]
     return tuple(sorted((s for s in shares if s[1] >= 0.005), key=lambda s: -s[1]))

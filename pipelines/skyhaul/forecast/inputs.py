@@ -37,7 +37,7 @@ def stated_profile(job: Job, name: str) -> LinkProfile:
 
 
 def is_interrupted(profile: LinkProfile) -> bool:
-    """Whether anything ever comes between it and its source."""
+    """Whether the link is ever interrupted."""
     return bool(
         profile.outages
         or profile.contacts is not None
@@ -47,15 +47,15 @@ def is_interrupted(profile: LinkProfile) -> bool:
 
 
 def is_dated(profile: LinkProfile) -> bool:
-    """Whether its contacts are moments of the calendar."""
+    """Whether the link's contacts are moments of the calendar."""
     return profile.contacts is not None and any(c.absolute for c in profile.contacts.contacts)
 
 
 def used_so_far(job: Job, terms: Mapping[str, LinkTerms], at: float) -> dict[str, int]:
-    """By link: bytes that count in the cycle of `at`, as the ledger has it, which may not be there yet.
+    """Link -> bytes that count in the cycle of the moment `at`, by the ledger, which may not be there yet.
 
     Raises:
-        StorageError: The storage fails otherwise."""
+        StorageError: The ledger cannot be read."""
     metered = {name: link for name, link in terms.items() if link.metered}
     # Only looked at: a forecast writes nothing, and a ledger that is not there yet has counted nothing.
     path = ledger_path(job, os.environ) if metered else None
@@ -75,7 +75,7 @@ def by_tls(spec: SourceSpec) -> bool:
 def plan_of(
     loaded: LoadedJob, store: DatasetStore, progress: Callable[[int, int], None] | None
 ) -> Iterator[tuple[Plan, DatasetStore]]:
-    """The dataset's plan; where there is none, one that is made elsewhere and thrown away."""
+    """Open the dataset's plan; if there is none, make one elsewhere and throw it away afterwards."""
     if Plan.exists(store):
         with closing(Plan.open(store)) as plan:
             check_plan(loaded.job, plan.header)

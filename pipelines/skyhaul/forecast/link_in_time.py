@@ -19,7 +19,7 @@ from skyhaul_connectors.links.profile.schedule import Phase, Schedule
 from skyhaul_schemas.job.link_terms import Role
 
 PLAIN_TERMS = LinkTerms("")
-"""Those of a link of which the job file says none."""
+"""The terms of a link for which the job file states none."""
 
 RESORT_AFTER = 10.0
 """Seconds of an outage after which a last resort is used: those of a haul, where patience is not shorter
@@ -48,15 +48,16 @@ class SimulatedLink:
 
     name: str
     profile: LinkProfile
-    """As its capacity is reckoned with."""
+    """As its capacity is reckoned with (`averaged`)."""
     outage_lost: float = 0.0
+    """Seconds that each outage costs after it is over."""
     contact_lost: float = 0.0
-    """Seconds that each interruption costs when it is over; `outage_lost` likewise, of outages."""
+    """Seconds that each gap between contacts costs after it is over."""
     terms: LinkTerms = PLAIN_TERMS
     used: int = 0
-    """Bytes that count towards the cap already."""
+    """Bytes that count towards the cap before the haul begins."""
     wire: float = 1.0
-    """Bytes that count for each of payload."""
+    """Bytes that count for each byte of payload."""
 
 
 class LinkInTime:
@@ -77,7 +78,11 @@ class LinkInTime:
         self._was = Phase.UP
 
     def look(self, at: float) -> None:
-        """`rate`: bytes of IP per second from `at` to `until`; `why`: what is in the way where it is 0."""
+        """Move on to the moment `at`.
+
+        Then `rate` has the bytes of IP per second from `at` to `until`, and `why` what is in the way if that
+        is 0.
+        """
         if at >= self.until:
             self._look(at)
         if self.why is None and self.account.spent:

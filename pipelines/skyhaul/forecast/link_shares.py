@@ -40,7 +40,7 @@ rehearsals of the whole (`tests/forecast/test_rehearsal.py`)."""
 
 @dataclass(frozen=True, slots=True)
 class LinkShares:
-    """One source over its links."""
+    """What one source makes of its links."""
 
     shares: Mapping[str, float]
     """Link -> payload over capacity (headers included) while all goes well."""
@@ -103,7 +103,7 @@ def joined(reached_by: Iterable[LinkShares]) -> LinkShares:
 def measure_with_most_connections(
     sample: Sample, profiles: Mapping[str, LinkProfile], *, seed: int, spool_limit: int
 ) -> LinkShares:
-    """The same, were the source's `max_connections` as many as the scheduler ever opens."""
+    """As `measure_shares`, if the source's `max_connections` as many as the scheduler ever opens."""
     free = Sample(sample.source, sample.shards, MAX_CONNECTIONS, sample.secure)
     return measure_shares(free, profiles, seed=seed, spool_limit=spool_limit)
 

@@ -13,7 +13,7 @@ from skyhaul_schemas.errors import EXIT_INCOMPLETE, EXIT_OK
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Of all seeds: one in ten is below p10, half are below p50, nine in ten below p90. math.inf: never."""
+    """Over all seeds: one in ten is below p10, half are below p50, nine in ten below p90; inf means never."""
 
     p10: float
     p50: float
@@ -37,7 +37,7 @@ class SourceOutlook:
     name: str
     shards: int
     bytes: int
-    """Of the source, to be hauled."""
+    """Of the source, that are left to haul."""
     links: tuple[str, ...]
     """Its `via`."""
     seconds: Quantiles
@@ -49,7 +49,7 @@ class SourceOutlook:
 
 @dataclass(frozen=True, slots=True)
 class LinkOutlook:
-    """One link, in the middle of all seeds. Bytes."""
+    """What one link carries, in bytes, in the middle of all seeds."""
 
     name: str
     payload: float
@@ -57,7 +57,8 @@ class LinkOutlook:
     resent: float
     role: str = "primary"
     price: float | None = None
-    """What they cost beyond what is spent already, in `currency`, None where the job file gives none."""
+    """What the bytes cost beyond what is spent already, in `currency`; None if the job file gives no
+    price."""
     currency: str = ""
 
 
@@ -87,7 +88,7 @@ class Outlook:
     unfinished: float = 0.0
     """The share of seeds in which something is left for ever (no further contact)."""
     bytes_left: float = 0.0
-    """How much then, in the middle."""
+    """How much that is, in the middle of these seeds."""
     unlinked: tuple[str, ...] = ()
     """Sources that go over no link, of whose time nothing is said."""
     notes: tuple[str, ...] = ()
@@ -97,7 +98,7 @@ class Outlook:
         return EXIT_INCOMPLETE if math.isinf(self.seconds.p50) else EXIT_OK
 
     def date(self, seconds: float) -> datetime | None:
-        """When that is, to the second; None for never."""
+        """The date `seconds` after the start, to the second; None for never."""
         if math.isinf(seconds):
             return None
         # A start far in the future, and two years more, may be beyond what a date can say.

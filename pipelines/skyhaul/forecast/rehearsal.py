@@ -46,7 +46,7 @@ class Sample:
 
 @dataclass(slots=True)
 class LinkTrack:
-    """Payload bytes that arrived over a link, by tick; and in all, with those sent twice and the wire's."""
+    """Bytes that arrived over a link: of payload by tick and in all, sent twice, and on the wire."""
 
     arrived: list[int] = field(default_factory=list)
     payload: int = 0
@@ -61,7 +61,7 @@ class Rehearsed:
     took: float
     """Seconds until all had arrived, or until the limit."""
     whole: bool
-    """It was not the limit."""
+    """All had arrived before the limit."""
     links: Mapping[str, LinkTrack]
     connections: int
     """The most that were open at once."""
@@ -77,8 +77,15 @@ def rehearse(
     spool_limit: int,
     limit: float,
 ) -> Rehearsed:
-    """Haul `sample` over all of `profiles` (the source's links, best first), from second 0 of each, for
-    at most `limit` seconds of virtual time. Equal arguments give equal answers."""
+    """Haul a sample over links in virtual time. Equal arguments give equal answers.
+
+    Args:
+        sample: What is hauled.
+        profiles: The source's links, best first, each from its second 0 on.
+        seed: Of the links' luck.
+        spool_limit: Bytes that the spool holds.
+        limit: Seconds of virtual time after which the rehearsal ends as it is.
+    """
     return run_virtual(_rehearse(sample, profiles, seed, spool_limit, limit))
 
 

@@ -33,9 +33,9 @@ class SimulatedSource:
 
     name: str
     bytes: int
-    """To fetch."""
+    """To fetch over the links."""
     shares: Mapping[str, float]
-    """Link -> payload over the link's capacity that it reaches alone."""
+    """Link -> payload over the link's capacity, as the source reaches it alone."""
     overhead: float = 0.0
     """Seconds of start and end."""
 
@@ -51,7 +51,7 @@ class Simulated:
     payload: dict[str, float] = field(default_factory=dict)
     """Bytes by link."""
     cost: dict[str, float] = field(default_factory=dict)
-    """Of links with a price."""
+    """By link, of those with a price."""
     left: float = 0.0
     """Bytes that never come."""
     spent: dict[str, dict[Limit, float]] = field(default_factory=dict)
@@ -147,7 +147,7 @@ def _next_change(
     flows: Mapping[tuple[str, str], float],
     left: Mapping[str, float],
 ) -> float:
-    """Until when everything goes on as it does at `at`."""
+    """The moment until which everything goes on as it does at `at`."""
     until = HORIZON
     for name, link in links.items():
         until = min(until, link.until)
@@ -197,7 +197,7 @@ def _pass(
     *,
     begun: bool,
 ) -> float:
-    """Let `seconds` pass for one source: the bytes that arrive meanwhile."""
+    """Let `seconds` pass for one source; return the bytes that arrive meanwhile."""
     spent = simulated.spent[source.name]
     if not begun:
         spent[Limit.ROUND_TRIPS] += seconds
@@ -221,7 +221,9 @@ def _pass(
 
 
 def _reason(whys: Iterable[Limit | None]) -> Limit:
-    """Of several links that carry nothing, what an open one waits for says more than that others are
-    closed."""
+    """The reason that is told of several links that carry nothing.
+
+    What an open one waits for says more than that others are closed.
+    """
     found = set(whys)
     return next((why for why in _TELLING if why in found), Limit.OUTAGES)

@@ -25,16 +25,17 @@ class SourceLeft:
     source: str
     shards: int
     bytes: int
-    """Of the source; what has to be fetched for them is `fetched` times that, since chunks of some formats
-    need the head of their object or look beyond their border."""
+    """Of the source."""
     fetched: float
+    """Bytes to fetch for each of these: more than one, since chunks of some formats need the head of their
+    object or look beyond their border; or fewer, where not all columns are wanted."""
     first: list[list[Segment]]
     """Shards to rehearse with, as segments; all of them where `whole`."""
     whole: bool
 
     @property
     def to_fetch(self) -> int:
-        """Bytes."""
+        """Bytes that have to come over the links."""
         return round(self.bytes * self.fetched)
 
 
@@ -79,9 +80,9 @@ def _source_left(
         plan: The plan.
         recipe: How the job reads and encodes.
         source: The source.
-        numbers: The first of its shards.
-        shards: The finished table of the shards.
-        size: Bytes of the file.
+        numbers: The first of its shards that are left.
+        shards: How many are left.
+        size: Bytes of the source in them.
         sample: Bytes to rehearse with at most."""
     read = 0
     needed: list[int] = []

@@ -21,16 +21,16 @@ Emit = Callable[[pa.RecordBatch, int], None]
 
 
 def within(limit: int) -> int:
-    """What rows may take of `limit` bytes.
+    """The bytes that rows may take, so that what a footer counts of them stays within `limit` bytes.
 
-    A footer's count of them then stays within it: that has the heads of pages, too, which state the least and
-    the greatest value of a page."""
+    A footer counts the heads of pages, too, which state the least and the greatest value of a page.
+    """
     # A 128th. `certify` holds footers against the limits of the job, `tests/shards/test_row_groups.py` ours.
     return limit - limit // 128
 
 
 class Assembler:
-    """Collects rows and emits row groups with their bytes. Holds one group at most."""
+    """Collects rows and emits row groups with their uncompressed bytes. Holds one group at most."""
 
     def __init__(self, schema: pa.Schema, limit: int, emit: Emit) -> None:
         self._limit = within(limit)
@@ -39,7 +39,7 @@ class Assembler:
         self._bytes = 0
 
     def add(self, batch: pa.RecordBatch, sizes: Int64s) -> None:
-        """`sizes` are the bytes of the batch's rows."""
+        """Take the next rows; `sizes` are their bytes, as `row_bytes` counts them."""
         sums = np.cumsum(sizes)
         start, taken = 0, 0
         while start < batch.num_rows:
@@ -56,7 +56,7 @@ class Assembler:
                 self.flush()
 
     def flush(self) -> None:
-        """Emit what is pending: the next row does not fit, or there is none."""
+        """Emit the pending rows as a group: the next row does not fit, or there is none."""
         if self._pending.rows:
             self._emit(self._pending.take(), self._bytes)
             self._pending.clear()

@@ -42,14 +42,16 @@ class DigestedChunk:
     def sha256(self) -> str:
         """Hex digest of the chunk's own bytes, without look-ahead: of its ranges, one after the other.
 
-        Raises what `read` raises, and EOFError where the object is shorter than planned."""
+        Raises:
+            EOFError: The object is shorter than planned; and whatever `read` raises.
+        """
         while self._next < self._end:
             if not self.read(self._next, min(_BLOCK, self._end - self._next)):
                 raise EOFError(self._next)
         return self._digest.hexdigest()
 
     def _enter(self) -> tuple[int, int]:
-        """Begin and end of the next part, if any."""
+        """Begin and end of the next range; (0, 0) if there is none."""
         if not self._parts:
             return 0, 0
         offset, length = self._parts.popleft()

@@ -34,16 +34,16 @@ def _no_check() -> None:
 
 @dataclass(slots=True)
 class CommitGuard:
-    """What a commit asks of the plan as it is now."""
+    """What a commit asks about the plan as it is now, since an amendment may have changed it."""
 
     check: Callable[[], None] = _no_check
-    """Raises PlanAmended where the shard is another one."""
+    """Raises PlanAmended if the shard is another one now."""
     outdated: Callable[[CommitRecord], bool] = lambda record: False
-    """Whether a record is of the shard as it was before an amendment."""
+    """Whether a record describes the shard as it was before an amendment."""
     amended: bool = False
-    """Whether there was one."""
+    """Whether the plan has been amended."""
     moved: dict[str, str] = field(default_factory=dict)
-    """File -> where it was set aside, as it grows."""
+    """File -> where it was set aside; filled in during the commit."""
 
 
 def commit_shard(
@@ -112,7 +112,7 @@ def _write(store: DatasetStore, record: CommitRecord, guard: CommitGuard) -> Com
 
 
 def _put_back(store: DatasetStore, standing: CommitRecord, guard: CommitGuard) -> None:
-    """Another worker has committed with the files that were set aside as orphans: they are its."""
+    """Put files back that were set aside as orphans: another worker has committed the shard with them."""
     rejects = [standing.rejects] if standing.rejects else []
     for entry in (*standing.files, *rejects):
         kept = guard.moved.get(entry.path)
@@ -156,8 +156,13 @@ def _clear_orphans(store: DatasetStore, record: CommitRecord, guard: CommitGuard
 
 
 def orphans_of(store: DatasetStore, group: int, committed: Mapping[int, CommitRecord]) -> Iterator[str]:
-    """Files in the group's folders that are named as those of shards in `committed`, and that the records of
-    these do not speak of."""
+    """Yield the files of committed shards that their records do not speak of.
+
+    Args:
+        store: The dataset.
+        group: The group whose folders are looked at.
+        committed: Shard -> its commit record; only files named after these shards are looked at.
+    """
     known = {entry.path for record in committed.values() for entry in record.files}
     for path in store.list(f"{layout.DATA}/{group:04d}"):
         match = DATA_FILE.fullmatch(path)

@@ -192,7 +192,7 @@ def _taken(chunk: Chunk, data: DigestedChunk, damaged: bool) -> CommittedSource:
 
 
 def _hold(chunk: Chunk, sha256: str) -> None:
-    """What was decoded is what the source's list states, where that is known of just these bytes.
+    """Hold what was decoded against the sha256 of the source's list, if that is of just these bytes.
 
     The check before decoding read them once; the disk has given them out again since."""
     obj = chunk.object

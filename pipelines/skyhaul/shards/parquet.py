@@ -36,6 +36,8 @@ head would repeat the beginning of two documents."""
 
 @dataclass(frozen=True, slots=True)
 class Compression:
+    """A codec as Parquet names it, and its level; None: the codec's own."""
+
     codec: str
     level: int | None
 

@@ -12,7 +12,7 @@ from skyhaul_schemas.records import EMPTY_OBJECT
 
 
 class PassedOverCounts:
-    """Told of the steps of one decoding after the other, in the shard's order.
+    """Counts what decoders pass over; it is told of their steps in the shard's order.
 
     An object of no bytes of which its decoder says nothing counts as passed over, whatever the format; but
     not one that only adds to others, for it makes no record when it is full either."""
@@ -25,7 +25,7 @@ class PassedOverCounts:
         self._silent: set[int] = set()
 
     def begin(self, decoder: Decoder, chunks: Sequence[Chunk]) -> None:
-        """The chunks that are decoded together now."""
+        """Begin the chunks that are decoded together next."""
         joins = joining(decoder)
         self._chunks = chunks
         self._silent = {
@@ -35,14 +35,14 @@ class PassedOverCounts:
         }
 
     def add(self, place: int, step: Decoded) -> None:
-        """A step of the chunk at `place` of those that were begun."""
+        """Count a step of the chunk at `place` among those that were begun."""
         if self._silent and (step.batch.num_rows or step.rejects or step.passed_over):
             self._silent.discard(place)
         for passed in step.passed_over:
             self._count(place, passed.offset, passed.reason, passed.count)
 
     def end(self) -> None:
-        """All steps of the chunks are told."""
+        """End the chunks; count the empty objects of which no step said anything."""
         for place in sorted(self._silent):
             self._count(place, 0, EMPTY_OBJECT, 1)
         self._silent = set()

@@ -19,7 +19,7 @@ would stay for the rest of the shard. Chosen, not measured."""
 
 
 class Bytes:
-    """A growing stretch of bytes whose memory outlives `clear`; what `take` gave must be gone by then."""
+    """A growing stretch of bytes; `clear` keeps its memory, and makes what `take` gave invalid."""
 
     def __init__(self) -> None:
         self._data: npt.NDArray[np.uint8] = np.empty(0, np.uint8)

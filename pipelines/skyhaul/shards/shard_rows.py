@@ -26,7 +26,10 @@ from skyhaul_schemas.records import shard_schema
 
 
 class EncodeRecipe(Protocol):
-    """Sizes in bytes, uncompressed. `plan` is the plan's digest. `seed` is the job's, not negative."""
+    """What encoding asks of a plan and its job.
+
+    Sizes are bytes, uncompressed. `plan` is the plan's digest, `seed` the job's, which is not negative.
+    """
 
     @property
     def schema(self) -> str: ...
@@ -86,11 +89,11 @@ class ShardRows:
 
     @property
     def truncated_by(self) -> dict[str, int] | None:
-        """Of the rows so far, images that were cut off, by format; None where rows are no images."""
+        """Images among the rows so far that were cut off, by format; None if rows are no images."""
         return None if self._truncated is None else self._truncated.by_format()
 
     def add(self, batch: pa.RecordBatch, obj: PinnedObject) -> None:
-        """The next rows of `obj`. Raises DiskFull or StorageError."""
+        """Take the next rows of `obj`. Raises DiskFull or StorageError."""
         if batch.num_rows == 0:
             return
         self.read += batch.num_rows
@@ -139,7 +142,7 @@ class ShardRows:
             assembler.add(rows, row_bytes(rows))
 
     def finish(self) -> list[FinishedFile]:
-        """Write what is left; the shard's files in order of split and part."""
+        """Write what is left; return the shard's files in order of split and part."""
         self._flush_stage()
         for assembler, files in zip(self._assemblers, self._files, strict=True):
             assembler.flush()

@@ -58,5 +58,5 @@ class SplitRule:
         self._bounds = np.array(bounds, dtype=np.uint64)
 
     def deal(self, hashes: UInt64s) -> npt.NDArray[np.intp]:
-        """Index into `names` of each hash."""
+        """The index into `names` of each hash's split."""
         return np.searchsorted(self._bounds, hashes, side="right")

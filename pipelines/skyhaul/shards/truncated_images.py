@@ -13,7 +13,7 @@ _MARK = '"truncated":'
 
 
 class TruncatedImages:
-    """Told of rows of schema `image`, in any batches.
+    """Counts images that were cut off among rows of schema `image`, in whatever batches they come.
 
     The mark finds the rows, the bytes decide: a table may have a column `truncated` of its own (object
     detection's, for one), which is in the metadata of all its rows."""
@@ -35,5 +35,5 @@ class TruncatedImages:
                 self._counted[cut] += 1
 
     def by_format(self) -> dict[str, int]:
-        """Format (`png`) -> images."""
+        """Format (`png`) -> how many images."""
         return dict(sorted(self._counted.items()))

@@ -40,8 +40,8 @@ class Target:
         transform: The transform's name, for messages.
         name: What the rows that it takes out are counted under (`Transformed.filtered`).
         schema: The columns of the rows, `id` and `provenance` included.
-        usual: The column that a rule is about which names none: `text` of documents, `caption` of images;
-            None: there is none such.
+        usual: The column of a rule that names none: `text` of documents, `caption` of images; None: the
+            schema has no such column.
     """
 
     transform: str
@@ -63,6 +63,7 @@ class Target:
         kinds = [pa.types.is_string, pa.types.is_large_string]
         if not text:
             kinds += [pa.types.is_binary, pa.types.is_large_binary]
+        # Ids are unique and of our own making: a rule about them would be a mistake.
         fitting = [f.name for f in self.schema if f.name != "id" and any(kind(f.type) for kind in kinds)]
         if column is None or column not in fitting:
             said = "no column" if column is None else printable(column)

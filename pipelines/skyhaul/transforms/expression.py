@@ -1,8 +1,8 @@
-"""Expressions over columns: Python's syntax, an allow-list of its nodes, Arrow's kernels. Nothing is
-evaluated by Python.
+"""Expressions over columns: Python's syntax, an allow-list of its nodes, and Arrow's kernels.
 
-Text beside a time is a time: an RFC 3339 date or date-time, of UTC where it states no offset. Arithmetic is
-for numbers; integers have 64 bits, and one beyond them is an error, never another number.
+Nothing is evaluated by Python. Text beside a time is a time: an RFC 3339 date or date-time, of UTC where it
+states no offset. Arithmetic is for numbers; integers have 64 bits, and one beyond them is an error, never
+another number.
 
 Nulls follow SQL: a comparison with null is null, `and`, `or` and `not` know three values, and a record is
 taken by `keep` or `drop` only where the whole is true.
@@ -25,26 +25,32 @@ from skyhaul_schemas.printable import printable
 Value = Any
 """A pa.Array or pa.Scalar: pyarrow's kernels take both."""
 Node = Callable[[pa.RecordBatch], Value]
+"""A compiled part of an expression: its value for the rows of a batch."""
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Value, Value], Value]] = {
     ast.Eq: pc.equal, ast.NotEq: pc.not_equal, ast.Lt: pc.less, ast.LtE: pc.less_equal,
     ast.Gt: pc.greater, ast.GtE: pc.greater_equal,
 }  # fmt: skip
+# The checked kernels, because the others wrap around in silence. A quotient is a double: Arrow divides
+# integers into integers, and fails at zero.
 _ARITHMETIC: dict[type[ast.operator], Callable[[Value, Value], Value]] = {
     ast.Add: pc.add_checked, ast.Sub: pc.subtract_checked, ast.Mult: pc.multiply_checked,
     ast.Div: lambda a, b: pc.divide(_double(a), _double(b)),
 }  # fmt: skip
+# Narrower than what `Times` reads: an expression promises RFC 3339 and no more.
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
 
 
 def _double(value: Value) -> Value:
+    # Unsafe, or an integer beyond 2 ** 53, which a double rounds, would fail the shard.
     return pc.cast(value, pa.float64(), safe=False)
 
 
 def _number(value: Value) -> Value:
     """`value` as a double or an integer of 64 bits. Raises ArrowTypeError where it is no number."""
+    # Lengths are counted in 32 bits, and would overflow where the number that they stand for does not.
     if pa.types.is_integer(value.type):
         return value if value.type == pa.int64() else pc.cast(value, pa.int64())
     if pa.types.is_floating(value.type):
@@ -75,10 +81,18 @@ KNOWN = (
 
 
 class Expression:
-    """`text` compiled for rows of `schema`. Raises UsageError that says what is not allowed, or names what
-    does not fit the columns."""
+    """An expression, compiled for the rows of one schema. Nothing is kept between batches."""
 
     def __init__(self, text: str, schema: pa.Schema) -> None:
+        """Compile an expression.
+
+        Args:
+            text: As the job has it.
+            schema: Of the rows.
+
+        Raises:
+            UsageError: Something is not allowed in it, or does not fit the columns; the message says what.
+        """
         self._schema = schema
         self._text = text
         self._nothing = _empty(schema)
@@ -87,15 +101,23 @@ class Expression:
             self._root = self._compile(tree.body)
             # Of no rows, which shows what does not fit the columns.
             empty = self._root(self._nothing)
+        # Before the others, since ArrowInvalid is a ValueError, too.
         except pa.ArrowException as error:
             raise self._refused(f"it does not fit the columns: {_first(error)}") from None
+        # What a text makes Python's parser raise, if it is too long or too deep as well; and OverflowError of
+        # Arrow, for a number that no column holds.
         except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
             raise self._refused("it is no expression") from None
+        # A scalar names no column: it is the same of all records, and a slip of the pen.
         if not isinstance(empty, pa.Array) or not pa.types.is_boolean(empty.type):
             raise self._refused("it is not true or false of a record")
 
     def mask(self, batch: pa.RecordBatch) -> pa.Array:
-        """True, false or null for each row. Raises TransformFailed where a number of a row is too large."""
+        """True, false or null for each row.
+
+        Raises:
+            TransformFailed: A number of a row goes beyond 64 bits.
+        """
         try:
             return self._root(batch)
         except pa.ArrowInvalid as error:
@@ -161,6 +183,8 @@ class Expression:
                 isinstance(item, ast.Constant) and isinstance(item.value, str | int | float) for item in items
             ):
                 constants = [item.value for item in items if isinstance(item, ast.Constant)]
+                # Cast to the column's type when it is applied, so that what does not fit shows on the empty
+                # batch.
                 if self._is_time(value):
                     members = pa.array([self._micros(str(text)) for text in constants], pa.int64())
                 else:
@@ -177,6 +201,7 @@ class Expression:
         return _two(_COMPARE[type(op)], value, other)
 
     def _is_time(self, value: Node) -> bool:
+        # Types are known by evaluating: a node is a function, and no rows cost nothing.
         return bool(pa.types.is_timestamp(value(self._nothing).type))
 
     def _constant_time(self, text: str) -> Node:
@@ -184,7 +209,8 @@ class Expression:
         return lambda batch: scalar
 
     def _micros(self, text: str) -> int:
-        """The time that a text stands for, since 1970."""
+        """The time that a text stands for, in microseconds since 1970, UTC."""
+        # RFC 3339 has `t` and `z`, too.
         said = text.upper()
         try:
             if _RFC_3339.fullmatch(said) is None:
@@ -213,6 +239,7 @@ def _folded(join: Callable[[Value, Value], Value], parts: list[Node]) -> Node:
 def _membership(value: Node, members: pa.Array, *, negated: bool) -> Node:
     def test(batch: pa.RecordBatch) -> Value:
         found = value(batch)
+        # The kernel says false of null, SQL null.
         inside = pc.is_in(found, value_set=members.cast(found.type))
         known = pc.if_else(pc.is_valid(found), inside, pa.scalar(None, pa.bool_()))
         return pc.invert(known) if negated else known

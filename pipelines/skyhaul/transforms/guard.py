@@ -13,7 +13,12 @@ from skyhaul_schemas.printable import brief
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """`transform`, named `name` in a job, of which nothing is taken for granted."""
+    """A transform of a package, of which nothing is taken for granted.
+
+    Attributes:
+        name: What the job calls it.
+        transform: The package's.
+    """
 
     name: str
     transform: Transform
@@ -22,6 +27,7 @@ class Guarded:
         try:
             result = self.transform(batch)
         except SkyhaulError:
+            # An error of ours is worded and classed already, whoever raises it.
             raise
         except Exception as error:
             raise self._failed(" ".join(f"{type(error).__name__}: {error}".split())) from error
@@ -29,6 +35,8 @@ class Guarded:
             raise self._failed(f"it gave a {type(result).__name__}, not a Transformed")
         if not result.batch.schema.equals(batch.schema):
             raise self._failed("it changed the columns")
+        # As `transform_step.apply` holds all transforms to it, where a failure would be a bug of ours: exit
+        # 1.
         taken = sum(result.filtered.values())
         if result.batch.num_rows + taken != batch.num_rows:
             raise self._failed(

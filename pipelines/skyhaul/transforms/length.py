@@ -14,13 +14,13 @@ from skyhaul_schemas.job.transforms import MaxLength, MinLength
 
 @dataclass(frozen=True, slots=True)
 class ByLength:
-    """least <= length of the column <= most; a null has no length, and stays.
+    """Keeps rows with least <= length of the column <= most; a null has no length, and stays.
 
     Attributes:
         name: What the rows that go are counted under.
         column: Of text, which is measured in characters, or of bytes.
-        least: None: `most` counts.
-        most: None: `least` counts.
+        least: Characters or bytes; None: `most` counts.
+        most: Likewise; None: `least` counts.
     """
 
     name: str

@@ -29,6 +29,7 @@ class Normalised:
         index = batch.schema.get_field_index(self.column)
         values = batch.column(index)
         beyond = pc.fill_null(pc.invert(pc.string_is_ascii(values)), False)
+        # ASCII is the same in every normal form.
         if not pc.any(beyond).as_py():
             return Transformed(batch)
         form = self.form
@@ -38,7 +39,7 @@ class Normalised:
 
 
 def unicode_fingerprint() -> dict[str, str]:
-    """The version of Unicode that this Python knows."""
+    """The version of Unicode that this Python knows: another one may compose otherwise."""
     return {"unicode": unicodedata.unidata_version}
 
 

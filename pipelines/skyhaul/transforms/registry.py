@@ -26,7 +26,8 @@ from skyhaul_schemas.records import shard_schema
 from skyhaul_schemas.units import NotAllowed
 
 TRANSFORMS_VERSION = 2
-"""Raised whenever equal built-in rules would take other rows, or change them otherwise."""
+"""Raised whenever equal built-in rules would take other rows, or change them otherwise. One number for all of
+them: which rules a plan has stands in its digest."""
 
 TRANSFORMS: Mapping[str, AnyTransform] = {
     entry.name: entry
@@ -43,7 +44,7 @@ TRANSFORMS: Mapping[str, AnyTransform] = {
 """The built-in transforms by name."""
 
 _USUAL = {"document": "text", "image": "caption"}
-"""Schema -> the column that a rule is about which names none."""
+"""Schema -> the column of a rule that names none."""
 
 _ALLOWED = {
     "extra_forbidden": "none such",
@@ -70,7 +71,12 @@ def build_transforms(specs: Sequence[TransformSpec], schema: str) -> list[Transf
 
 def transforms_fingerprint(specs: Iterable[TransformSpec]) -> dict[str, str]:
     """Name -> version of what the rules' outcome depends on besides Arrow, packages of plug-ins included.
-    Raises UsageError."""
+
+    A plan without rules states nothing, so that its digest is that of a release that knew no transforms.
+
+    Raises:
+        UsageError: A transform is unknown or refused, or needs a library that is not installed.
+    """
     found: dict[str, str] = {}
     for name in sorted({spec.transform for spec in specs}):
         found["skyhaul.transforms"] = str(TRANSFORMS_VERSION)
@@ -120,7 +126,7 @@ class Listed:
 
     Attributes:
         name: Its key in a job file.
-        plug_in: Whence it comes; None: it is built in.
+        plug_in: Where it comes from; None: it is built in.
         declaration: None where the plug-in is refused.
         problem: Why it is refused.
     """
@@ -132,7 +138,7 @@ class Listed:
 
 
 def listed() -> Iterator[Listed]:
-    """All transforms, the built-in ones first. Loads the declarations of every installed package's."""
+    """Yield all transforms, the built-in ones first; loads the declaration of every plug-in."""
     for entry in TRANSFORMS.values():
         yield Listed(entry.name, declaration=entry)
     refused = plugins.clashes(plugins.TRANSFORMS, TRANSFORMS)
@@ -150,6 +156,7 @@ def _build(spec: TransformSpec, target: Target) -> Transform:
     entry = declared(spec.transform)
     if not isinstance(spec, PlugInTransform):
         return entry.build(spec, target)
+    # Code of somebody else's: guarded while it is built, and at each batch.
     options = _options(entry, spec)
     return Guarded(spec.plug_in, _theirs(spec.plug_in, lambda: entry.build(options, target)))
 
@@ -159,6 +166,7 @@ def _options(entry: AnyTransform, rule: PlugInTransform) -> BaseModel:
     try:
         return model.model_validate(rule.options)
     except ValidationError as error:
+        # Without lines of a job file, which a worker has not; planning has `_check_options` before.
         first = error.errors(include_url=False, include_input=False)[0]
         key = ".".join(brief(str(part)) for part in (rule.plug_in, *first["loc"]))
         raise UsageError(f"transform option {key!r}: {brief(first['msg'])}") from None
@@ -180,6 +188,7 @@ def _problems(
 ) -> Iterator[tuple[tuple[str | int, ...], object, str]]:
     for details in error.errors(include_url=False):
         cause = details.get("ctx", {}).get("error")
+        # What is missing has no input of its own: pydantic gives the mapping around it.
         value: object = details["input"] if details["type"] != "missing" else None
         allowed = _ALLOWED.get(details["type"], details["msg"])
         if isinstance(cause, NotAllowed):
@@ -211,7 +220,10 @@ def _load(plug_in: PlugIn) -> AnyTransform:
 
 
 def _theirs(name: str, call: Callable[[], Given]) -> Given:
-    """What `call`, which may be code of somebody else's, gives. Raises PlugInRefused where it breaks."""
+    """Call code of the transform `name`; that of a package raises PlugInRefused where it breaks.
+
+    What built-in code raises is a bug, and stays one.
+    """
     if name in TRANSFORMS:
         return call()
     try:

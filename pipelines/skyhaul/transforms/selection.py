@@ -15,7 +15,7 @@ from skyhaul_schemas.job.transforms import Drop, Keep
 
 @dataclass(frozen=True, slots=True)
 class ByExpression:
-    """Takes rows by an expression.
+    """Parts rows by an expression.
 
     Attributes:
         name: What they are counted under.
@@ -28,6 +28,7 @@ class ByExpression:
     keep: bool
 
     def __call__(self, batch: pa.RecordBatch) -> Transformed:
+        # As in SQL's WHERE, null is not true: `keep` and `drop` of one expression do not make up the whole.
         true = pc.fill_null(self.expression.mask(batch), False)
         return filtered(batch, true if self.keep else pc.invert(true), self.name)
 

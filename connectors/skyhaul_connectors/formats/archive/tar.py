@@ -46,13 +46,17 @@ from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import BLOB_PART_SIZE
 
 EMPTY_MEMBER = "an empty member"
+"""As a reason of what is passed over."""
 
 _VERSION = "2"
-"""Raised whenever members of equal archives are taken otherwise for records; blobs are all of them."""
+"""Raised whenever other members of an archive are taken for records; not in the fingerprint of blobs, which
+leave none out."""
 
 
 class TarOptions(StreamOptions):
-    """members: `format` and options of the members' format. max_member: bytes of a member at most.
+    """Options of format `tar`.
+
+    members: `format` and options of the members' format. max_member: bytes of a member at most.
     max_pixels, encoding and truncated: as for images."""
 
     of_schema: ClassVar[Mapping[str, str]] = {"encoding": "image", "truncated": "image"}
@@ -105,6 +109,7 @@ class TarDecoder(WholeObject):
         try:
             yield from take(reader, data, account)
         except Broken as broken:
+            # From where the member began to as far as the stream came.
             length = reader.end - reader.start
             account.damage(reader.start, length, broken.reason, reader.beginning[:length])
         if account.pending:
@@ -115,6 +120,8 @@ class TarDecoder(WholeObject):
             if member.passed_over is not None:
                 account.pass_over(member.offset, member.passed_over)
                 continue
+            # Blobs are whatever is there. A member that the archive ends inside of is damage, whatever its
+            # name.
             hidden = None if self.settings.schema == "blob" else why_hidden(member.name)
             if hidden is not None and not member.ends:
                 account.pass_over(member.offset, hidden)
@@ -127,7 +134,8 @@ class TarDecoder(WholeObject):
             tell(member.offset, member.size, name + member.problem, member.raw)
 
     def _body(self, reader: ByteReader, member: Member, account: Account) -> bytes | None:
-        """The member's bytes; None after it was rejected."""
+        """Read a member; None after it was rejected."""
+        # By what its header states, before any of it is held; the walk passes over it.
         if member.size > self._options.max_member:
             limit = self._options.max_member
             reason = f"{brief(member.name)}: {member.size} bytes, more than max_member of {limit}"
@@ -139,6 +147,8 @@ class TarDecoder(WholeObject):
         return body
 
     def _members(self, reader: ByteReader, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
+        # The first place that is free. Ids are made of places, and a table's rows have their numbers for
+        # places, which may run beyond the member's bytes.
         free = 0
         for member in self._sound(reader, account):
             body = self._body(reader, member, account)
@@ -147,6 +157,7 @@ class TarDecoder(WholeObject):
                     account.pass_over(member.offset, EMPTY_MEMBER)
                 continue
             name = self._format or self._formats.format_of(member.name, self.settings.schema)
+            # A place inside of a compressed member would be none of the archive's.
             if name is None or name == "tar" or codec_of(member.name) is not None:
                 why = (
                     "its suffix states no format"
@@ -166,6 +177,7 @@ class TarDecoder(WholeObject):
                     account.pass_over(place + passed.offset, passed.reason, passed.count)
                 for reason, count in step.nulled.items():
                     account.null_field(reason, count)
+                # A damaged member damages its archive: the haul exits 3, though later members are read.
                 if step.damaged:
                     account.mark_damaged()
                 batch = self._placed(step.batch, place)
@@ -200,6 +212,7 @@ class TarDecoder(WholeObject):
                 raw = reader.take(wanted)
                 if len(raw) < wanted:
                     break  # the archive's own end says so
+                # Told by the first part: the others are pieces of the same file.
                 kind = media_type(raw[:HEAD], member.name) if part == 0 else kind
                 buffer.add((name, raw, part, parts, kind), member.offset + start, len(raw))
                 if buffer.full:

@@ -17,12 +17,16 @@ from skyhaul_connectors.formats.records.json_exact import BadJson
 from skyhaul_schemas.printable import brief
 
 GROUP_MEMBERS, GROUP_BYTES = 1024, 256 * 1024**2
-"""What a group may hold before its images go on without what may still come: names with many dots put a
-whole archive into one group."""
+"""Images, and bytes, that a group may hold before its images go on without the side-cars that may still come:
+names with many dots put a whole archive into one group. Chosen, not measured."""
 
 
 class TarImages:
-    """Members in the archive's order to rows: each image of a group with the group's caption and JSON."""
+    """Members in the archive's order to rows: each image of a group with the group's caption and JSON.
+
+    A side-car may stand behind its images, so that these wait for the group's end. Groups are runs of
+    members: a name that comes again later begins a new one, as in WebDataset.
+    """
 
     def __init__(
         self, account: Account, buffer: RowBuffer, rules: ImageRules, side_cars: SideCarText
@@ -40,7 +44,7 @@ class TarImages:
         self._more: dict[str, Any] = {}
 
     def add(self, member: Member, body: bytes) -> Iterator[Decoded]:
-        """Steps that are full."""
+        """Take the next member; yield the steps that become full."""
         stem, suffix = parted(member.name)
         if stem != self._stem:
             yield from self.rest()
@@ -59,7 +63,7 @@ class TarImages:
             self._held += len(body)
 
     def rest(self) -> Iterator[Decoded]:
-        """Ends the group: steps that are full."""
+        """End the group; yield the steps that become full."""
         if self._images or self._flushed:
             yield from self._flush()
         else:
@@ -68,6 +72,7 @@ class TarImages:
         self._beside, self._held, self._flushed = {}, 0, False
 
     def _flush(self) -> Iterator[Decoded]:
+        # Once a group: images that go on early and those that come later have the same caption.
         if not self._flushed:
             self._read_side_cars()
             self._flushed = True
@@ -85,7 +90,8 @@ class TarImages:
                 yield self._buffer.step()
 
     def _read_side_cars(self) -> None:
-        """Of those with a caption, the first by suffix. One that cannot be read is a reject of its own."""
+        """Read the caption, of several the first by suffix, and the JSON; what cannot be read is a reject."""
+        # The name is what WebDataset calls a sample's `__key__`.
         self._caption, self._more = None, {"name": self._stem}
         chosen = next((suffix for suffix in CAPTION_SUFFIXES if suffix in self._beside), None)
         for suffix, (member, body) in self._beside.items():
@@ -102,7 +108,7 @@ class TarImages:
 
 
 def parted(name: str) -> tuple[str, str]:
-    """A member's name up to the first dot after its last slash, and what follows that dot in lower case."""
+    """Part a name at the first dot after its last slash; what follows the dot comes in lower case."""
     folder, slash, last = name.rpartition("/")
     first, _, suffix = last.partition(".")
     return folder + slash + first, suffix.lower()

@@ -17,25 +17,35 @@ from skyhaul_schemas.records import RAW_CAP
 
 _BLOCK = 512
 _META_LIMIT = 1024 * 1024
+"""Bytes of an extended header at most, which is held in memory. Chosen, not measured."""
 _MAX_SIZE = 2**56
+"""Bytes of a member at most: a base-256 size may state numbers that no column of a shard holds. Chosen, not
+measured."""
+# Seven digits count all that `_META_LIMIT` lets in.
 _PAX = re.compile(rb"([0-9]{1,7}) ")
+# Leading and closing blanks or NULs are in use, and so are fields of nothing else.
 _OCTAL = re.compile(rb"[ \x00]*([0-7]{0,12})[ \x00]*")
+# NUL is what was written before POSIX; 7 is a contiguous file, which POSIX says to take for a regular one.
 _REGULAR = (b"0", b"\0", b"7")
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file, whose `size` bytes are next in the reader at `offset`; or (`problem`) a stretch that is
-    none. `ends`: nothing after it can be read. `passed_over`: why it is no file, and nothing is wrong with
-    it."""
+    """A regular file, whose bytes are next in the reader; or something that is none."""
 
     name: str
+    """For messages and suffixes; never a path here."""
     offset: int
+    """Where its data begin in the archive, decompressed."""
     size: int
     problem: str | None = None
+    """Why it is a reject."""
     raw: bytes = b""
+    """The beginning of what is rejected."""
     ends: bool = False
+    """Nothing after it can be read: the archive is damaged."""
     passed_over: str | None = None
+    """Why it is no regular file, though nothing is wrong with it."""
 
 
 _NO_FILES = {
@@ -50,8 +60,14 @@ _NO_FILES = {
 
 
 def members_of(reader: ByteReader) -> Iterator[Member]:
-    """The members, in order; those that are no regular files say so. The caller may read of a member what it
-    likes before it asks for the next. What the stream raises comes through."""
+    """Yield the members in order; those that are no regular files say so.
+
+    The caller may read as much of a member as it likes before it asks for the next one.
+
+    Raises:
+        Broken: The stream cannot be read further.
+    """
+    # pax: headers of type x are of the next member, those of type g of all that follow, and x goes before g.
     extended: dict[str, bytes] = {}
     everywhere: dict[str, bytes] = {}
     ended = False
@@ -63,6 +79,7 @@ def members_of(reader: ByteReader) -> Iterator[Member]:
                 yield Member("", start, 0, "truncated: the archive has no end mark", ends=True)
             return
         if not block.strip(b"\0"):
+            # On behind the end mark: tars that were put one behind the other have several.
             ended = True
             continue
         size = _header_size(block)
@@ -81,6 +98,7 @@ def members_of(reader: ByteReader) -> Iterator[Member]:
                 )
                 return
             reader.skip(-size % _BLOCK)
+            # Of GNU's, the long name of a link (K) is of no use: links are passed over.
             if kind == b"L":
                 extended["path"] = body.rstrip(b"\0")
             elif kind != b"K":
@@ -89,6 +107,7 @@ def members_of(reader: ByteReader) -> Iterator[Member]:
         known = {**everywhere, **extended}
         extended = {}
         name = (known.get("path") or _name(block)).decode("utf-8", "replace")
+        # From 8 GiB on, pax states the size outside of the header's field.
         size = _size_of(known, size)
         if kind == b"S":
             _skip_sparse_map(reader, block)
@@ -110,6 +129,7 @@ def _member(
         yield Member(name, offset, 0, passed_over=_no_file(name, kind))
         if kind in b"123456":
             size = 0  # links, devices and folders have no data, whatever their size says
+    # What the caller has left of it.
     left = offset + size - reader.offset
     missing = left - reader.skip(left) if left > 0 else 0
     if missing:
@@ -124,14 +144,17 @@ def _no_file(name: str, kind: bytes) -> str:
 
 
 def _skip_sparse_map(reader: ByteReader, block: bytes) -> None:
-    """The map of an old GNU sparse file goes on in blocks of its own."""
+    """Pass over the blocks in which the map of an old GNU sparse file goes on: its data lie behind them."""
     more = block[482:483] == b"\1"
     while more:
         more = reader.take(_BLOCK)[504:505] == b"\1"
 
 
 def _header_size(block: bytes) -> int | None:
-    """The member's size by its header; None where the block is no header."""
+    """The member's size by its header; None if the block is no header.
+
+    The checksum decides: nothing else in a header is the same in all dialects.
+    """
     if len(block) < _BLOCK:
         return None
     stated = _OCTAL.fullmatch(block[148:156])
@@ -141,6 +164,7 @@ def _header_size(block: bytes) -> int | None:
     if int(stated[1], 8) not in _sums(blanked):
         return None
     field = block[124:136]
+    # GNU's base-256, for sizes that eleven octal digits do not hold.
     if field[0] & 0x80:
         size = int.from_bytes(field[1:], "big") + ((field[0] & 0x7F) << 88)
         return size if size <= _MAX_SIZE else None
@@ -159,6 +183,7 @@ def _sums(block: bytes) -> tuple[int, ...]:
 
 def _name(block: bytes) -> bytes:
     name = block[:100].partition(b"\0")[0]
+    # Old GNU headers, whose magic is `ustar` and blanks, have times where POSIX has the name's beginning.
     prefix = block[345:500].partition(b"\0")[0] if block[257:263] == b"ustar\0" else b""
     return prefix + b"/" + name if prefix else name
 
@@ -169,7 +194,7 @@ def _size_of(known: dict[str, bytes], size: int) -> int:
 
 
 def _pax(body: bytes) -> dict[str, bytes]:
-    """Records `length key=value LF`; what is not like that ends them."""
+    """Parse pax records, `length key=value LF`, up to the first that is malformed."""
     found: dict[str, bytes] = {}
     at = 0
     while (head := _PAX.match(body, at)) is not None:

@@ -33,6 +33,7 @@ class BinaryDecoder(WholeObject):
         """The chunk, and the object's head, which tells the media type."""
         if not chunk.length:
             return []
+        # Two stretches that touch are one segment, and one request instead of two.
         head = min(HEAD, chunk.object.size)
         if chunk.offset <= head:
             return [(0, chunk.offset + chunk.length)]

@@ -22,7 +22,7 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import brief
 
 LINE_CAP = 1024 * 1024
-"""Bytes of one line."""
+"""Bytes of one line at most. Chosen, not measured."""
 
 _PATHS = ("path", "file_name", "file")
 _CAPTIONS = ("caption", "text")
@@ -37,13 +37,21 @@ class Captioned(Protocol):
 
 
 class Captions:
-    """Captions by path, in a temporary SQLite database so that memory stays bounded. Safe among threads.
-
-    where: path or URL of the list, which is read at once. Raises UsageError that names a line."""
+    """Captions by path, in a temporary SQLite database so that memory stays bounded. Safe among threads."""
 
     def __init__(self, where: str) -> None:
+        """Read the whole list.
+
+        Args:
+            where: Its path or URL.
+
+        Raises:
+            UsageError: It cannot be read, or a line of it is wrong; the message names the line.
+        """
         self.where = brief(where)
         self._lock = threading.Lock()
+        # Without a name, SQLite keeps the database in a file that nobody else sees and that goes with the
+        # connection. It is asked by encoder threads, which the lock keeps apart.
         self._rows = sqlite3.connect("", check_same_thread=False)
         self._rows.execute(
             "CREATE TABLE captions (path TEXT PRIMARY KEY, caption TEXT, used INTEGER) WITHOUT ROWID"
@@ -56,17 +64,22 @@ class Captions:
         self.sha256 = digest.hexdigest()
 
     def of(self, path: str) -> str | None:
+        """The caption of the image at `path`; None if the list has none."""
         with self._lock:
             row = self._rows.execute("SELECT caption FROM captions WHERE path = ?", (path,)).fetchone()
         return None if row is None else row[0]
 
     def names(self, path: str) -> bool:
-        """Whether there is a caption for `path`, which then is no longer one of `unused`."""
+        """Whether there is a caption for `path`, which then is no longer one of `unused`.
+
+        For planning, which asks for each object it lists; decoding asks by `of`.
+        """
         with self._lock:
             return self._rows.execute("UPDATE captions SET used = 1 WHERE path = ?", (path,)).rowcount == 1
 
     def unused(self) -> Iterator[str]:
-        """The paths that were not asked for by `names`."""
+        """Yield the paths that were not asked for by `names`, in their order."""
+        # The lock is held until the caller is through: asking `of` or `names` on the way would wait for ever.
         with self._lock:
             rows = self._rows.execute("SELECT path FROM captions WHERE used = 0 ORDER BY path")
             yield from (path for (path,) in rows)
@@ -89,6 +102,7 @@ class Captions:
             place = f"captions {self.where}, line {number}"
             if len(line) > LINE_CAP:
                 raise UsageError(f"{place}: longer than {LINE_CAP} bytes")
+            # As the bytes are, line ends and blank lines included: the digest is the file's.
             update(line)
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -120,6 +134,7 @@ class Captions:
             elif len(cells) != len(names):
                 raise UsageError(f"{place}: {len(cells)} cells, the first line names {len(names)}")
             else:
+                # CSV has no null: an empty cell is a key that is not there.
                 yield place, {name: cell for name, cell in zip(names, cells, strict=True) if cell}
 
     def _add(self, place: str, row: dict[str, Any]) -> None:
@@ -127,6 +142,7 @@ class Captions:
         if not isinstance(path, str):
             raise UsageError(f"{place}: no {', '.join(_PATHS[:-1])} or {_PATHS[-1]}")
         caption = next((row[key] for key in _CAPTIONS if row.get(key) is not None), None)
+        # As if the list did not name the image.
         if caption is None:
             return
         try:

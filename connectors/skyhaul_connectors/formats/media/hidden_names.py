@@ -7,6 +7,7 @@ APPLE_DOUBLE = "an AppleDouble file"
 them beside each file or below `__MACOSX`."""
 
 DOT_NAME = "a file whose name begins with a dot"
+"""As a reason, too."""
 
 
 def is_apple_double(path: str) -> bool:

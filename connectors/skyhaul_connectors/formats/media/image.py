@@ -60,7 +60,9 @@ _BESIDE_VERSION = "1"
 
 
 class ImageOptions(StreamOptions):
-    """max_image: bytes of an image at most. max_pixels: pixels that it may state. captions: path or URL of a
+    """Options of format `image`.
+
+    max_image: bytes of an image at most. max_pixels: pixels that it may state. captions: path or URL of a
     list of captions, or `beside`. max_caption: bytes of a side-car at most. encoding: of side-cars: a name
     that Python knows, or `detect`. truncated: `keep` an image that was cut off, with a mark in its metadata,
     or `reject` it."""
@@ -96,6 +98,7 @@ class ImageDecoder(WholeObject):
             **self._side_cars.fingerprint,
         }
         if self.captions is not None:
+            # By the list's place, so that a worker that refuses to start names the list that has changed.
             found[f"captions {self._options.captions}"] = self.captions.sha256
         if self._beside:
             found["captions beside"] = _BESIDE_VERSION
@@ -111,6 +114,7 @@ class ImageDecoder(WholeObject):
         return (step for _, step in self.decode_group([data]))
 
     def decode_group(self, members: Sequence[ChunkBytes]) -> Iterator[tuple[int, Decoded]]:
+        # One each, since a member's rejects and damage are its own.
         accounts = [Account(self.settings, data.chunk) for data in members]
         if is_apple_double(members[0].chunk.object.path):  # so are all that share its name
             for place, account in enumerate(accounts):
@@ -124,6 +128,7 @@ class ImageDecoder(WholeObject):
             raw = self._read(members[place], accounts[place], self._options.max_caption, "max_caption")
             if raw is None:
                 continue
+            # Beside no image a side-car fits no record; but what a dot hides is no part of the collection.
             if all(side_cars) and is_dot_name(members[place].chunk.object.path):
                 accounts[place].pass_over(0, DOT_NAME)
                 continue
@@ -137,6 +142,7 @@ class ImageDecoder(WholeObject):
                     caption = self._side_cars.text(raw).strip()
             except (BadText, BadJson) as error:
                 accounts[place].reject(0, len(raw), str(error), raw)
+        # After all side-cars, which may stand behind their images, and in the members' order (`Joins`).
         for place, data in enumerate(members):
             if not side_cars[place]:
                 yield from ((place, step) for step in self._image(data, accounts[place], caption, more))
@@ -150,6 +156,7 @@ class ImageDecoder(WholeObject):
         raw = self._read(data, account, self._options.max_image, "max_image")
         if raw is not None and not raw:
             account.pass_over(0, EMPTY_OBJECT)
+        # An image is taken all the same: `url` has asked for it, and its bytes say more than its name.
         elif raw and is_dot_name(data.chunk.object.path) and not is_image(raw, data.chunk.object.path):
             account.pass_over(0, DOT_NAME)
         elif raw:
@@ -169,8 +176,11 @@ class ImageDecoder(WholeObject):
 
 
 def _chosen(members: Sequence[ChunkBytes], side_cars: Sequence[bool]) -> Iterator[tuple[str, int]]:
-    """(suffix, place) of the side-cars that are read, in their members' order: of those with a caption, the
-    first by suffix; all of them where there is no image that could take it."""
+    """Yield (suffix, place) of the side-cars that are read, in their members' order.
+
+    Of those with a caption that is the first by suffix; all of them are read if there is no image to take it,
+    so that each is reported.
+    """
     found = [(parted(m.chunk.object.path)[1], place) for place, m in enumerate(members) if side_cars[place]]
     if len(found) == len(members):
         yield from found

@@ -31,24 +31,27 @@ from skyhaul_connectors.formats.media.image_parts import (
 )
 
 _QOI_HEAD, _QOI_END = 14, b"\0\0\0\0\0\0\0\1"
+# It has no data, so that its checksum is always the same.
 _IEND = b"IEND\xaeB`\x82"
+# What begins a block: an extension, an image, the trailer.
 _GIF_BLOCK = re.compile(rb"[!,;]")
 _PICTURES = (b"mdat", b"jp2c", b"idat")
 _BOXES = (*_PICTURES, b"meta", b"moov", b"moof", b"jp2h", b"free", b"skip", b"uuid", b"xml ")
 """Boxes of the outermost level, as far as they are common; of other names, padding may be made."""
+# Offsets and byte counts of the pixels (TIFF 6.0, sections 3 and 15).
 _STRIPS, _TILES = (273, 279), (324, 325)
 _OF_PICTURES = frozenset((*_STRIPS, *_TILES))
 
 
 def is_truncated(raw: bytes, media_type: str) -> bool:
-    """Whether the image `raw` of the type `media_type` ends before its structure does. Never raises."""
+    """Whether an image of the type `media_type` ends before its structure does. Never raises."""
     look = _LOOKS.get(media_type)
     if look is None:
         return False
     try:
         return look(raw)
     except (struct.error, IndexError):
-        return True  # it ends inside its header
+        return True  # it ends inside of a field
 
 
 def _jpeg(raw: bytes) -> bool:
@@ -59,6 +62,7 @@ def _jpeg(raw: bytes) -> bool:
         if stop > len(raw):
             return True
         scans += kind[0] == SOS
+    # No end mark; or another SOI before it: the first picture was cut off, and the next one follows.
     return True
 
 
@@ -83,11 +87,15 @@ def _j2c(raw: bytes) -> bool:
 
 
 def _qoi(raw: bytes) -> bool:
-    # No pixels are written so: an index is not repeated.
+    # Seven times index 0, then a 1: an encoder must not write the same index twice in a row, so that no
+    # pixels look like that.
     return raw.find(_QOI_END, _QOI_HEAD) < 0
 
 
 def _gif(raw: bytes) -> bool:
+    # Header and screen descriptor are 13 bytes. Behind an image's descriptor (9) and colour table one byte
+    # says the code size, behind an extension's `!` one its label; then sub-blocks come, each led by its
+    # length, up to one of 0. What lies between blocks is searched over.
     at = 13 + _color_table(raw[10])
     while (found := _GIF_BLOCK.search(raw, at)) is not None:
         at = found.end()
@@ -126,6 +134,8 @@ def _bmp(raw: bytes) -> bool:
         packing, stated = 0, 0
     else:
         width, height, _, bits, packing, stated = struct.unpack_from("<iiHHII", raw, 18)
+    # Uncompressed (BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS): the header may leave the bytes of the pixels at
+    # 0. Rows are padded to four bytes.
     if packing in (0, 3, 6):
         row = (abs(width) * bits + 31) // 32 * 4
         # The last row may lack its padding.
@@ -135,6 +145,8 @@ def _bmp(raw: bytes) -> bool:
 
 def _tiff(raw: bytes) -> bool:
     file = Tiff(raw)
+    # Directories may all name the same list: together they may name no more parts than the file has bytes,
+    # which bounds the time that a hostile one takes.
     budget = len(raw)
     pictures = 0
     for entries in file.directories(_OF_PICTURES):
@@ -149,6 +161,7 @@ def _tiff(raw: bytes) -> bool:
 
 
 def _beyond(file: Tiff, offsets: Entry, counts: Entry | None) -> bool:
+    # Without lengths that match, the parts' beginnings have to do.
     starts = file.values(offsets, offsets.count)
     if starts is None:
         return not file.reaches(offsets)
@@ -159,7 +172,7 @@ def _beyond(file: Tiff, offsets: Entry, counts: Entry | None) -> bool:
 
 
 def _boxed(raw: bytes) -> bool:
-    """AVIF, HEIC and JPEG 2000 have the picture in a box of its own."""
+    """Look at AVIF, HEIC or JPEG 2000, which have the picture in a box of its own."""
     pictures = 0
     for kind, _, stop in boxes(raw):
         if stop > len(raw) and kind in _BOXES:

@@ -39,6 +39,7 @@ def _exif(raw: bytes, media_type: str) -> bytes | None:
     """The EXIF data of the image, from its byte order on."""
     if media_type == "image/jpeg":
         for part in jpeg_segments(raw):
+            # EXIF data come before the first scan; what lies behind may be another picture's.
             if part.kind[0] == SOS:
                 return None
             if part.kind[0] == APP1 and raw.startswith(_EXIF, part.start):
@@ -46,6 +47,7 @@ def _exif(raw: bytes, media_type: str) -> bytes | None:
     elif media_type == "image/png":
         for part in png_chunks(raw):
             if part.kind == b"eXIf":
+                # Without the checksum, which `png_chunks` counts in.
                 return _cut(raw, part._replace(stop=part.stop - 4))
     elif media_type == "image/webp":
         for part in riff_chunks(raw):
@@ -61,6 +63,7 @@ def _cut(raw: bytes, part: Part) -> bytes | None:
 
 def _orientation(data: bytes) -> int | None:
     file = Tiff(data)
+    # The first directory alone: the second is the thumbnail's.
     for entry in next(file.directories(_WANTED), []):
         if entry.count == 1:
             found = file.values(entry, 1)

@@ -11,8 +11,10 @@ import re
 import struct
 from collections.abc import Callable
 
+# ITU T.81, table B.1: markers without a length; and frames, whose codes DHT, JPG and DAC lie among.
 _JPEG_SKIP = frozenset({0x01, *range(0xD0, 0xDA)})
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Searched for instead of walked to: they lie near the beginning, in boxes inside of boxes.
 _ISPE = re.compile(rb"ispe\x00\x00\x00\x00(.{8})", re.DOTALL)
 _IHDR = re.compile(rb"ihdr(.{8})", re.DOTALL)
 _SIZ = re.compile(rb"\xff\x4f\xff\x51..(..)(.{16})", re.DOTALL)
@@ -48,6 +50,7 @@ def _jpeg(raw: bytes) -> tuple[int, int] | None:
         if marker == 0xFF:
             at += 1
         elif marker in _JPEG_FRAMES:
+            # Behind marker, length and precision.
             height, width = struct.unpack_from(">HH", raw, at + 5)
             return width, height
         elif marker in _JPEG_SKIP or marker == 0:
@@ -59,6 +62,8 @@ def _jpeg(raw: bytes) -> tuple[int, int] | None:
 
 
 def _webp(raw: bytes) -> tuple[int, int] | None:
+    # RFC 9649, sections 2.5 to 2.7: a lossy frame's sizes have 14 bits below two of scaling (RFC 6386,
+    # section 9.1); the others are stored less one.
     kind = raw[12:16]
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", raw, 26)
@@ -74,6 +79,7 @@ def _webp(raw: bytes) -> tuple[int, int] | None:
 def _bmp(raw: bytes) -> tuple[int, int]:
     if struct.unpack_from("<I", raw, 14)[0] == 12:
         return struct.unpack_from("<HH", raw, 18)
+    # A negative height says that the rows come from the top.
     width, height = struct.unpack_from("<ii", raw, 18)
     return abs(width), abs(height)
 
@@ -86,6 +92,7 @@ def _tiff(raw: bytes) -> tuple[int, int] | None:
     entry, value = (20, 12) if big else (12, 8)
     at += 8 if big else 2
     found: dict[int, int] = {}
+    # Tags of size are among the lowest, and entries are sorted by tag: more need not be looked at.
     for number in range(min(count, 4096)):
         place = at + number * entry
         tag, kind = struct.unpack_from(order + "HH", raw, place)
@@ -108,6 +115,7 @@ def _jp2(raw: bytes) -> tuple[int, int] | None:
 
 
 def _j2c(raw: bytes) -> tuple[int, int]:
+    # SIZ states a reference grid, and how far from its origin the image begins.
     right, bottom, left, top = struct.unpack_from(">IIII", raw, 8)
     return right - left, bottom - top
 
@@ -126,6 +134,7 @@ def _tga(raw: bytes) -> tuple[int, int]:
 
 
 def _ico(raw: bytes) -> tuple[int, int]:
+    # The first picture's; 256 does not fit into its byte and is written as 0.
     return raw[6] or 256, raw[7] or 256
 
 

@@ -18,8 +18,10 @@ MEDIA_TYPE_VERSION = "2"
 """Raised whenever equal bytes are told to be of another type; part of the encoder fingerprint of blobs."""
 
 HEAD = 16 * 1024
-"""Bytes of the object that are looked at."""
+"""Bytes of an object that are looked at; of a blob they are hauled with each chunk. Chosen, not measured."""
 
+# Of several that match the first counts, so that the longer ones stand before those that they begin with
+# (GRIB2, WebM). BMP's magic alone, two letters, begins many texts: its reserved bytes are part of it here.
 _SIGNATURES = {
     "image/png": rb"\x89PNG\r\n\x1a\n",
     "image/jpeg": rb"\xff\xd8\xff",
@@ -87,6 +89,7 @@ _TYPES = list(_SIGNATURES)
 _SIGNATURE = _any_of(_SIGNATURES)
 _RARE_TYPES = list(_RARE)
 _RARE_SIGNATURE = _any_of(_RARE)
+# By suffix, as registered with IANA or in use.
 _TEXTS = {
     "css": "text/css",
     "csv": "text/csv",
@@ -106,6 +109,7 @@ _TEXTS = {
     "yaml": "application/yaml",
     "yml": "application/yaml",
 }
+# The binary data bytes of the MIME Sniffing Standard.
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 
 
@@ -116,6 +120,7 @@ def media_type(head: bytes, path: str) -> str | None:
         return found
     if not head:
         return None
+    # Before the rare types, whose signatures may be words (`qoif`, `DDS |`).
     if _is_text(head):
         suffix = path.rpartition("/")[2].rpartition(".")[2].lower()
         return _TEXTS.get(suffix, "text/plain")
@@ -123,14 +128,16 @@ def media_type(head: bytes, path: str) -> str | None:
 
 
 def media_type_of_whole(raw: bytes, path: str) -> str | None:
-    """As `media_type`, of an object that is here in whole: a Truevision TGA file has no signature, and an end
-    mark from its version 2.0 on."""
+    """The media type of an object that is here in whole, as `media_type` tells it.
+
+    A Truevision TGA file has no signature, but from version 2.0 on an end mark.
+    """
     found = media_type(raw[:HEAD], path)
     return "image/x-tga" if found is None and raw.endswith(_TGA_END) else found
 
 
 def fingerprint() -> Mapping[str, str]:
-    """What of types reaches a record."""
+    """Versions of what tells the type of a blob."""
     return {"puremagic": version("puremagic"), "skyhaul.media_type": MEDIA_TYPE_VERSION}
 
 

@@ -27,16 +27,24 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SideCarText:
-    """encoding: a label of the Encoding Standard, a name that Python knows, `detect`, or None for UTF-8 and
-    what a byte order mark says. Raises UsageError on another name."""
+    """Decodes side-cars of images; safe among threads, since it keeps nothing."""
 
     def __init__(self, encoding: str | None) -> None:
+        """Look the encoding up.
+
+        Args:
+            encoding: A label of the Encoding Standard, a name that Python knows, `detect`; or None for UTF-8
+                and what a byte order mark says.
+
+        Raises:
+            UsageError: There is no such encoding.
+        """
         self._detects = encoding == DETECT
         self._declared = encoding_named(encoding) if encoding and not self._detects else None
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
-        """Of the libraries whose output reaches a record."""
+        """Library -> version, of those whose output reaches a caption."""
         if self._declared is not None:
             return whatwg.fingerprint()
         if not self._detects:
@@ -49,11 +57,11 @@ class SideCarText:
         }
 
     def text(self, raw: bytes) -> str:
-        """Without a byte order mark. Raises BadText."""
+        """Decode a text, without its byte order mark. Raises BadText."""
         return self._text(raw, self._encoding(raw))
 
     def json(self, raw: bytes) -> Any:
-        """The value of a JSON text. Raises BadText and BadJson."""
+        """Parse a JSON text, which may be in any of the encodings. Raises BadText and BadJson."""
         encoding = self._encoding(raw)
         return loads(raw if encoding is UTF_8 else self._text(raw, encoding).encode("utf-8"))
 
@@ -69,6 +77,7 @@ class SideCarText:
         return text
 
     def _encoding(self, raw: bytes) -> Encoding:
+        # As `TextDecoder` chooses: tests/formats/test_side_car_text.py holds the two together.
         if self._declared is not None:
             return marked_or(self._declared, raw)
         marked = encoding_of(raw)

@@ -5,25 +5,28 @@ from __future__ import annotations
 from skyhaul_connectors.formats.bytes.compression import stem_of
 
 BESIDE = "beside"
-"""As `captions` of a source: they are objects of it."""
+"""The value of `captions` that says: they are objects of the source."""
 
 CAPTION_SUFFIXES = ("txt", "caption", "text")
-"""Of those that are there, the first one's text is the caption."""
+"""Of the side-cars that are there, the text of the first in this order is the caption."""
 
 JSON_SUFFIX = "json"
 
 
 def parted(path: str) -> tuple[str, str]:
-    """What the name of an object shares with those beside it, and its suffix in lower case: what follows the
-    last dot of its last part, compression aside. Names of loose files carry dots of their own
-    (`2024.05.01.jpg`), so that it is not the first one, as it is in an archive."""
+    """Part a path into what it shares with the objects beside it, and its suffix in lower case.
+
+    The suffix follows the last dot of the last part, compression aside. It is not the first dot, as in an
+    archive, because names of loose files have dots of their own (`2024.05.01.jpg`).
+    """
     path = stem_of(path)
     folder, slash, last = path.rpartition("/")
     stem, _, suffix = last.rpartition(".")
+    # A name that begins with its only dot has no suffix.
     return (folder + slash + stem, suffix.lower()) if stem else (path, "")
 
 
 def is_side_car(path: str) -> bool:
-    """Whether the object is taken for a side-car, whatever is in it."""
+    """Whether an object is taken for a side-car by its name, whatever is in it."""
     suffix = parted(path)[1]
     return suffix == JSON_SUFFIX or suffix in CAPTION_SUFFIXES

@@ -62,23 +62,29 @@ from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import EMPTY_OBJECT
 
+# ASCII's white space alone, so that bytes and the text that they decode to are blank by one rule.
 _BLANK = " \t\r\n\x0b\x0c"
 
 BLANK_OBJECT = "an object of white space only"
+"""As a reason of what is passed over."""
 
 COLUMNS = ("body", "encoding", "encoding_confidence", "@path", "@name", "@stem")
 """What `fields` may name: the text, its encoding, how sure that is, and what stands for the object."""
 
 
 class Detection(FormatOptions):
-    """detect: the candidates, of which the first wins a tie. least: the lowest confidence that is taken."""
+    """How an encoding is guessed.
+
+    detect: the candidates, of which the first wins a tie. least: the lowest confidence that is taken."""
 
     detect: Annotated[tuple[str, ...], Field(min_length=1, max_length=40)] | Literal["any"] = "any"
     least: float = Field(default=LEAST, ge=0, le=1)
 
 
 class TextOptions(StreamOptions):
-    """unit: what a record is. encoding: a label, `detect`, or a mapping of `detect` (labels, or `any`) and
+    """Options of format `text`.
+
+    unit: what a record is. encoding: a label, `detect`, or a mapping of `detect` (labels, or `any`) and
     `least` (the confidence below which a guess is a reject). max_record: bytes of a record at most."""
 
     unit: Literal["object", "paragraph"] = "object"
@@ -88,10 +94,11 @@ class TextOptions(StreamOptions):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """confidence: of a guess."""
+    """The encoding of an object."""
 
     encoding: Encoding
     confidence: float | None = None
+    """Of a guess, from 0 to 1; None of what was declared or marked."""
 
 
 class TextDecoder(WholeObject):
@@ -108,6 +115,8 @@ class TextDecoder(WholeObject):
             named = self._detect.detect
             self._candidates = usual() if named == "any" else tuple(encoding_named(one) for one in named)
             self._check_candidates()
+        # Offsets of paragraphs are counted by encoding the text again (`_decoded_paragraphs`), which an
+        # encoding with a state, such as ISO-2022-JP, does not answer with the bytes that were there.
         if options.unit == "paragraph" and self._declared is not None and not self._declared.stateless:
             raise UsageError(
                 f"decode option 'unit': paragraphs of {self._declared.name} have no byte offsets;"
@@ -123,6 +132,7 @@ class TextDecoder(WholeObject):
 
     def _check_candidates(self) -> None:
         if self._options.unit == "paragraph":
+            # One that the job names is refused; of `any`, those with a state are left out.
             states = [one.name for one in self._candidates if not one.stateless]
             if states and self._detect is not None and self._detect.detect != "any":
                 raise UsageError(
@@ -142,9 +152,12 @@ class TextDecoder(WholeObject):
         return versions
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
+        # A mark is at the object's start, and a guess takes all of it: only where the encoding is declared
+        # can a chunk be decoded by itself.
         cuttable = (
             self._options.unit == "paragraph" and self._declared is not None and self._declared.cuttable
         )
+        # Last, since it may read from the source.
         if obj.size <= chunk_size or not cuttable or is_compressed(obj, self._options, read):
             return iter([(0, obj.size)])
         return even_cuts(obj.size, chunk_size)
@@ -170,6 +183,7 @@ class TextDecoder(WholeObject):
         raw = self._read(data, stream, account)
         if raw:
             found = self._found(raw, account)
+            # Without one it was rejected, and the batch takes the reject along.
             batch = _Rows(self, data, account, found)
             if found is not None and not batch.add(0, raw):
                 account.pass_over(0, BLANK_OBJECT)
@@ -180,12 +194,13 @@ class TextDecoder(WholeObject):
         yield account.step(self.empty())
 
     def _read(self, data: ChunkBytes, stream: Stream | None, account: Account) -> bytes | None:
-        """The whole object, or None after it was rejected."""
+        """Read the whole object; None after it was rejected."""
         stream = stream if stream is not None else PlainStream(data, 0, data.chunk.object.size)
         return read_whole(stream, self._options.max_record, "max_record", account)
 
     def _found(self, raw: bytes, account: Account) -> Found | None:
-        """The encoding of a whole object, or None after it was rejected."""
+        """Find the encoding of a whole object; None after it was rejected."""
+        # UTF-8 stands for "no mark" here, unless the object begins with UTF-8's own.
         marked = encoding_of(raw)
         if self._declared is not None:
             found = Found(marked_or(self._declared, raw))
@@ -202,7 +217,8 @@ class TextDecoder(WholeObject):
                 reason = f"at a confidence of {guessed.confidence}, below {self._detect.least}"
                 account.reject(0, len(raw), f"{likeliest} {reason}", raw)
                 return None
-        # Other encodings than UTF-8 find characters in any bytes.
+        # Other encodings find characters in any bytes, where UTF-8 refuses those of a PDF by itself. UTF-16
+        # and the like, whose text is full of zeros, are not cuttable.
         binary = binary_type(raw) if found.encoding.cuttable and found.encoding.name != "utf-8" else None
         if binary is not None:
             account.reject(0, len(raw), f"no text: the bytes are {binary}", raw)
@@ -233,7 +249,7 @@ class TextDecoder(WholeObject):
     def _whole_paragraphs(
         self, data: ChunkBytes, stream: Stream | None, account: Account
     ) -> Iterator[Decoded]:
-        """Where the encoding is known only from the whole object, or lines cannot be found in its bytes."""
+        """Paragraphs where the encoding takes the whole object, or lines cannot be found in its bytes."""
         raw = self._read(data, stream, account)
         found = None if raw is None else self._found(raw, account)
         if raw is None or found is None:
@@ -250,7 +266,11 @@ class TextDecoder(WholeObject):
     def _decoded_paragraphs(
         self, data: ChunkBytes, raw: bytes, found: Found, account: Account
     ) -> Iterator[Decoded]:
-        """Paragraphs found in the decoded text; offsets are counted by encoding it again."""
+        """Paragraphs found in the decoded text, whose offsets are counted by encoding it again.
+
+        They are looked for in its UTF-8, which the same code reads; what lies between two of them is encoded
+        once, so that the whole takes linear time.
+        """
         encoding = found.encoding
         try:
             text = encoding.decode(raw)
@@ -259,10 +279,12 @@ class TextDecoder(WholeObject):
             yield account.step(self.empty())
             return
         name = encoding.plain(raw)
+        # Whatever the text does not give back is the byte order mark.
         mark = len(raw) - len(text.encode(name))
         as_utf8 = text.encode("utf-8")
         batch = _Rows(self, data, account, found)
         at, offset = 0, mark
+        # A cap that nothing meets: `max_record` has bounded the object itself already.
         for item in paragraphs_of_chunk(BytesChunk(as_utf8), 2 * len(as_utf8)):
             assert isinstance(item, Paragraph)
             offset += len(as_utf8[at : item.offset].decode("utf-8").encode(name))
@@ -291,12 +313,13 @@ class _Rows:
             self._stated["encoding_confidence"] = found.confidence
 
     def add(self, offset: int, raw: bytes) -> bool:
-        """Take a record or reject it; False: it is white space only, and neither."""
+        """Take a record or reject it; False if it is white space only, and so neither."""
         try:
             text = self._encoding.text(raw)
         except BadText as bad:
             self._account.reject(offset, len(raw), str(bad), raw)
             return True
+        # UTF-8 stays bytes all the way to Arrow (`Encoding.text`).
         if text.strip(_BLANK) if isinstance(text, str) else text.strip(_BLANK.encode("ascii")):
             self.take(offset, len(raw), text)
             return True

@@ -11,16 +11,18 @@ from skyhaul_connectors.formats.decoder import LOOK_AHEAD
 from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.records import RAW_CAP
 
+# Without the LF, at which lines were parted.
 _BLANK = b" \t\r\x0b\x0c"
 
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """`raw` is the whole paragraph, or its beginning where it is longer than the cap."""
+    """A run of lines that are not blank, without its last line end."""
 
     offset: int
     length: int
     raw: bytes
+    """The whole paragraph, or its beginning if it is longer than the cap."""
 
 
 class _Open:
@@ -41,6 +43,7 @@ class _Open:
         if self.offset < 0:
             self.offset = offset
         self.stop = offset + length
+        # Beyond the cap it is a reject, of which RAW_CAP bytes are kept.
         if self._held <= max(self._cap, RAW_CAP):
             self._lines.append(line)
             self._held += len(line) + 1
@@ -50,6 +53,7 @@ class _Open:
         raw = b"\n".join(self._lines)
         if length > self._cap:
             raw = raw[:RAW_CAP]
+        # Of a last CRLF the LF is gone already.
         elif raw.endswith(b"\r"):
             raw, length = raw[:-1], length - 1
         found = Paragraph(self.offset, length, raw)
@@ -58,7 +62,12 @@ class _Open:
 
 
 def paragraphs_of_chunk(data: ChunkBytes, cap: int) -> Iterator[Paragraph | Rest]:
-    """The paragraphs whose first byte lies in the chunk."""
+    """Yield the paragraphs whose first byte lies in the chunk.
+
+    Args:
+        data: The chunk.
+        cap: Bytes of a paragraph that are held; a longer one comes with its beginning only.
+    """
     chunk = data.chunk
     stop = chunk.offset + chunk.length
     first = True
@@ -67,6 +76,7 @@ def paragraphs_of_chunk(data: ChunkBytes, cap: int) -> Iterator[Paragraph | Rest
     end = stop
     for item in lines_of_chunk(data, cap):
         if first:
+            # Otherwise the chunk begins inside of a paragraph, which the chunk before reads to its end.
             ours = _follows_blank(data, item.offset, cap)
             first = False
         for offset, length, line in _lines(item):
@@ -79,6 +89,8 @@ def paragraphs_of_chunk(data: ChunkBytes, cap: int) -> Iterator[Paragraph | Rest
                 current.add(offset, length, line)
     if not current.begun:
         return
+    # Behind the chunk the open paragraph is read in small pieces, none across the border of what was hauled
+    # with it: the blank line is near as a rule, and each read beyond that border is a fetch.
     rest = PlainStream(data, end, chunk.object.size, border=stop + LOOK_AHEAD)
     for item in lines_of_stream(rest, cap, piece=LOOK_AHEAD):
         for offset, length, line in _lines(item):
@@ -90,7 +102,10 @@ def paragraphs_of_chunk(data: ChunkBytes, cap: int) -> Iterator[Paragraph | Rest
 
 
 def paragraphs_of_stream(stream: Stream, cap: int) -> Iterator[Paragraph | Rest]:
-    """All paragraphs of `stream`. One that is open where the stream breaks belongs to the rest."""
+    """Yield all paragraphs of `stream`, in the order of its bytes.
+
+    One that is open where the stream breaks belongs to the `Rest`: nobody knows where it would have ended.
+    """
     current = _Open(cap)
     for item in lines_of_stream(stream, cap):
         if isinstance(item, Rest):
@@ -111,7 +126,7 @@ def paragraphs_of_stream(stream: Stream, cap: int) -> Iterator[Paragraph | Rest]
 
 
 def _lines(item: Window | LongLine | Rest) -> Iterator[tuple[int, int, bytes]]:
-    """(offset, length, bytes or the beginning) of each line; the emptiness after a last LF is none."""
+    """Yield (offset, length, bytes or the beginning) of each line; what is empty after a last LF is none."""
     if not isinstance(item, Window):
         yield item.offset, item.length, item.raw
         return
@@ -125,12 +140,14 @@ def _lines(item: Window | LongLine | Rest) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _is_blank(line: bytes, length: int, cap: int) -> bool:
-    """A line over the cap counts as text, since its rest may not be here."""
+    """Whether a line is blank. One over the cap counts as text, since its rest may not be here."""
     return length <= cap and not line.strip(_BLANK)
 
 
 def _follows_blank(data: ChunkBytes, start: int, cap: int) -> bool:
     """Whether the line before the one that begins at `start` is blank, or there is none."""
+    # Backwards and in small pieces: all but one byte of it is outside of the chunk, so that a read may be a
+    # fetch. The cap counts as in `_is_blank`, or a line would be blank in one chunk and text in the next.
     stop = start - 1
     while stop > 0:
         if start - 1 - stop > cap:

@@ -15,10 +15,16 @@ from skyhaul_connectors.formats.web.warc_records import ArchiveRecord
 from skyhaul_schemas.records import RAW_CAP
 
 ARC_LINE = 16 * 1024
-"""Bytes of a record's line at most."""
+"""Bytes of a record's line at most: so many are held before it is known to be one. Chosen, not measured."""
+
+# Five fields, and the ten of ARC 2 (with result code, checksum, location, offset and file name before the
+# length). URLs may hold spaces, so the first field takes whatever the others leave. A length of 15 digits
+# fits 64 bits.
 _VERSION_1 = re.compile(rb"(\S.*) (\S+) ([0-9]{14}) (\S+) ([0-9]{1,15})\r?\n")
 _VERSION_2 = re.compile(rb"(\S.*) (\S+) ([0-9]{14}) (\S+) \S+ \S+ \S+ [0-9]+ \S+ ([0-9]{1,15})\r?\n")
 
+# A candidate for a record's line inside of a block; `_parsed` decides. Its bounds let no line match that is
+# longer than ARC_LINE.
 _INSIDE = re.compile(rb"\n([^\n]{1,%d} [0-9]{14} [^\n]{1,1024}\n)" % (ARC_LINE - 2048))
 
 
@@ -28,7 +34,15 @@ def begins_arc(raw: bytes) -> bool:
 
 
 def arc_records(reader: ByteReader, max_record: int) -> Iterator[ArchiveRecord]:
-    """The records and all stretches that are none. What the stream raises comes through."""
+    """Yield the records of an ARC, and each stretch of it that is no record (`problem`).
+
+    Args:
+        reader: At the archive's start, or where a compressed member begins.
+        max_record: Bytes of a record that are held; a longer one is passed over, and is a problem.
+
+    Raises:
+        Broken: The stream cannot be read further.
+    """
     while _to_next_line(reader):
         start = reader.begin()
         line = reader.line(ARC_LINE)
@@ -47,6 +61,8 @@ def arc_records(reader: ByteReader, max_record: int) -> Iterator[ArchiveRecord]:
             continue
         block = reader.gather(size)
         raw = (line + block[:RAW_CAP])[:RAW_CAP]
+        # No digest covers Archive-length. What lies behind the block proves it, or else a record's line
+        # inside of the block disproves it, and what begins there is read as the record that it is.
         inside = -1 if len(block) == size and _at_border(reader) else _record_in(block)
         if inside >= 0:
             reader.unread(block[inside:])
@@ -55,10 +71,13 @@ def arc_records(reader: ByteReader, max_record: int) -> Iterator[ArchiveRecord]:
             yield ArchiveRecord(start, reader.offset - start, problem=problem, raw=raw)
             continue
         if len(block) < size:
+            # A stream that broke is reported in the codec's words; only one that ended is a truncated
+            # archive.
             reader.check()
             problem = f"truncated: the archive ends inside a record, {size - len(block)} bytes before its end"
             yield ArchiveRecord(start, len(line) + len(block), problem=problem, raw=raw, ends=True)
             return
+        # The description of the archive itself: counted under the reason that a WARC's warcinfo has.
         if url.startswith("filedesc:"):
             yield ArchiveRecord(start, len(line) + size, "warcinfo", unwanted=True)
             continue
@@ -69,7 +88,8 @@ def arc_records(reader: ByteReader, max_record: int) -> Iterator[ArchiveRecord]:
 
 
 def _passed_over(reader: ByteReader, start: int, line: bytes) -> ArchiveRecord:
-    """Reject lines up to the next one that is a record's."""
+    """Reject lines up to the next one that begins a record."""
+    # Bounded, because what is no record may be all the rest of the archive.
     raw = line
     while True:
         at = reader.offset
@@ -88,13 +108,13 @@ def _parsed(line: bytes) -> re.Match[bytes] | None:
 
 
 def _at_border(reader: ByteReader) -> bool:
-    """Whether a record's line or the end follows, behind line ends."""
+    """Whether, after any line ends, a record or the end of the archive follows."""
     ahead = reader.ahead(ARC_LINE).lstrip(b"\r\n")
     return not ahead or begins_arc(ahead)
 
 
 def _record_in(block: bytes) -> int:
-    """Where a record begins inside of `block`; -1 where none does."""
+    """The offset in `block` at which a record begins; -1 if none does."""
     for line in _INSIDE.finditer(block):
         if _parsed(line[1]) is not None:
             return line.start(1)

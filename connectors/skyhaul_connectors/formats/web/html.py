@@ -31,7 +31,9 @@ from skyhaul_schemas.records import EMPTY_OBJECT
 
 
 class HtmlOptions(StreamOptions):
-    """extract: the page's main content, or all its text. encoding: a label, where it is known from outside.
+    """Options of format `html`.
+
+    extract: the page's main content, or all its text. encoding: a label, where it is known from outside.
     max_page: bytes of a page at most."""
 
     extract: Literal["main", "all"] = "main"
@@ -46,6 +48,7 @@ class HtmlDecoder(WholeObject):
         super().__init__(settings, options)
         self._options = options
         self._charset = None if options.encoding is None else html_text.charset_named(options.encoding)
+        # Only `on_drift` is the field map's to know; what bytes are bad is judged here.
         named = {"text": "body", **settings.fields}
         self._fields = FieldMap(DecodeSettings(settings.schema, named, on_drift=settings.on_drift))
 
@@ -62,6 +65,7 @@ class HtmlDecoder(WholeObject):
             account.pass_over(0, EMPTY_OBJECT)
         elif raw:
             try:
+                # UTF-16 is full of zeros, so that control characters tell nothing there.
                 binary = None if (self._charset or "").startswith("utf-16") else binary_type(raw)
                 if binary is not None:
                     raise BadPage(f"no text: the bytes are {binary}")
@@ -76,5 +80,6 @@ class HtmlDecoder(WholeObject):
     def _page(self, raw: bytes) -> dict[str, Any]:
         page = html_child.extract(raw, charset=self._charset, main_content=self._options.extract == "main")
         record = {"body": page.text, "language": page.language, "title": page.title}
+        # Not said of UTF-8, or nearly every row's metadata would have it.
         record["encoding"] = None if page.encoding == "utf-8" else page.encoding
         return {name: value for name, value in record.items() if value is not None}

@@ -19,12 +19,19 @@ from skyhaul_connectors.formats.charsets import whatwg
 from skyhaul_connectors.formats.charsets.encodings import is_utf8, labelled
 
 PRESCANNED = 1024
+"""Bytes of a page that the standard prescans for a declaration."""
 _DETECTED = 128 * 1024
+"""Bytes in which a later `<meta>` is looked for, and that the detector is given. More would cost time on each
+page that declares nothing. Chosen, not measured."""
+# Not UTF-32, which HTML does not know: its little-endian mark begins with that of UTF-16.
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16le"), (codecs.BOM_UTF16_BE, "utf-16be"))
+# An XML declaration in UTF-16 without a mark.
 _XML_BEGUN = ((b"<\0?\0x\0", "utf-16le"), (b"\0<\0?\0x", "utf-16be"))
 _WIDE = ("utf-16le", "utf-16be")
 
+# The standard's prescan as expressions: comments, `<meta>`, other tags, and what else `<` opens up to a `>`.
 _OPENED = re.compile(rb"<(?:(!--)|(meta)(?=[\t\n\f\r />])|(/?[a-zA-Z][^\t\n\f\r >]*)|[!/?])", re.I)
+# "Get an attribute". The closing quote is a group of its own, so that a value that never ends is told.
 _ATTRIBUTE = re.compile(
     rb"""[\t\n\f\r /]*([^\t\n\f\r />][^\t\n\f\r />=]*)"""
     rb"""(?:[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)("?)|'([^']*)('?)|([^\t\n\f\r >"'][^\t\n\f\r >]*))?)?"""
@@ -32,14 +39,22 @@ _ATTRIBUTE = re.compile(
 _IN_CONTENT = re.compile(
     rb"""charset[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"]*)"|'([^']*)'|([^\t\n\f\r ;"'][^\t\n\f\r ;]*))""", re.I
 )
+# Searched for first: a page without it is spared a second prescan.
 _CHARSET = re.compile(rb"charset[\t\n\f\r ]*=", re.I)
 _BODY = re.compile(rb"<body[\t\n\f\r />]", re.I)
 _XML = re.compile(rb"""<\?xml[^>]*?encoding[\x00-\x20]*=[\x00-\x20]*(["'])([^>"'\x00-\x20]*)\1""")
 
 
 def encoding_of_page(raw: bytes, declared: str | None) -> tuple[str, int]:
-    """The encoding's name as `whatwg` has it (maybe UNREADABLE), and the bytes of the mark before the text.
-    declared: a label from outside."""
+    """Find the encoding of a page.
+
+    Args:
+        raw: The page.
+        declared: A label from outside (an HTTP header, the job); None if there is none.
+
+    Returns:
+        The encoding's name as `whatwg` has it, maybe UNREADABLE; and how many bytes of mark precede the text.
+    """
     for mark, name in _MARKS:
         if raw.startswith(mark):
             return name, len(mark)
@@ -47,13 +62,14 @@ def encoding_of_page(raw: bytes, declared: str | None) -> tuple[str, int]:
         known = labelled(declared)
         if known is not None:
             return known, 0
+        # Beyond ASCII hardly anything else is valid UTF-8, so that no `<meta>` need be asked.
         if not raw.isascii() and is_utf8(raw):
             return "utf-8", 0
     return prescan(raw[:PRESCANNED]) or _stated_late(raw) or _looked_like(raw), 0
 
 
 def prescan(head: bytes) -> str | None:
-    """What a page's first bytes say in `<meta>` or an XML declaration; None where they say nothing."""
+    """The encoding that a page's first bytes declare in `<meta>` or an XML declaration; None if none."""
     for begun, wide in _XML_BEGUN:
         if head.startswith(begun):
             return wide
@@ -61,6 +77,7 @@ def prescan(head: bytes) -> str | None:
     while (opened := _OPENED.search(head, at)) is not None:
         at = opened.end()
         if opened[1]:
+            # The dashes that open a comment may close it, too: `<!-->` is one.
             end = head.find(b"-->", opened.start() + 2)
             at = len(head) if end < 0 else end + 3
         elif opened[2]:
@@ -71,16 +88,21 @@ def prescan(head: bytes) -> str | None:
             if found is not None:
                 return found
         elif opened[3]:
+            # A `<meta>` inside of another tag's quoted value declares nothing.
             at = max((stop for _, _, stop in _attributes(head, at)), default=at)
         else:
             end = head.find(b">", opened.start() + 1)
             at = len(head) if end < 0 else end + 1
+    # Last, as the standard has it: a `<meta>` goes before an XML declaration.
     stated = _XML.match(head)
     return _usable(stated[2]) if stated else None
 
 
 def _attributes(head: bytes, at: int) -> Iterator[tuple[bytes, bytes, int]]:
-    """Names in lower case, values, and where each ends. A value that does not end ends the search."""
+    """Yield each attribute's name in lower case, its value, and where it ends.
+
+    A value that never ends ends the search.
+    """
     while (attribute := _ATTRIBUTE.match(head, at)) is not None:
         name, double, closed, single, closed_too, bare = attribute.groups()
         at = attribute.end()
@@ -101,7 +123,11 @@ def _of_meta(attributes: dict[bytes, bytes]) -> str | None:
 
 
 def _usable(label: bytes) -> str | None:
-    """What a page that is readable so far must be in where it states `label`."""
+    """The encoding that a declared `label` stands for; None if it is no label.
+
+    A declaration of UTF-16 means UTF-8, since it was just read as ASCII; x-user-defined means windows-1252
+    (last steps of the standard's prescan).
+    """
     name = labelled(label.decode("latin-1"))
     if name in _WIDE:
         return "utf-8"
@@ -109,7 +135,7 @@ def _usable(label: bytes) -> str | None:
 
 
 def _stated_late(raw: bytes) -> str | None:
-    """What a `<meta>` says that a browser meets while it parses the head."""
+    """The encoding of a `<meta>` behind the prescanned bytes, where a browser meets it in the head."""
     if _CHARSET.search(raw, 0, _DETECTED) is None:
         return None
     body = _BODY.search(raw, 0, _DETECTED)
@@ -117,6 +143,7 @@ def _stated_late(raw: bytes) -> str | None:
 
 
 def _looked_like(raw: bytes) -> str:
+    # UTF-8 is checked over the whole page, and before the detector, which sees the beginning alone.
     if not raw.isascii() and is_utf8(raw):
         return "utf-8"
     found = str(detect_encoding(raw, max_len=_DETECTED, html5_compatible=True, from_html_meta=True))

@@ -32,7 +32,9 @@ _VERSION = 3
 """Raised whenever a page would give another text, or be refused where it was not."""
 
 MAX_DEPTH = 256
+"""Levels of elements in a page. Chosen, not measured: half of what browsers allow."""
 MAX_ATTRIBUTES = 4096
+"""Attributes of one tag. Chosen, not measured."""
 
 SMALL = 64 * 1024
 """Bytes of a page that is taken as it is where its tags are few: the one made to be the slowest takes half a
@@ -41,12 +43,15 @@ second, and looking for it a tenth of the usual page's time."""
 CHEAP = 500_000
 """Formatting tags times all tags: about 1 s and 100 MB at worst."""
 
+# The formatting elements that HTML's parser opens again in each block (HTML Standard, 13.2.4.3).
 _FORMATTING = re.compile(rb"<(?:a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)[\t\n\f\r />]", re.I)
 _DEEP = " > ".join(["*"] * (MAX_DEPTH + 1))
 _NOT_FLAT = " > ".join(["*"] * 48)
 """Most pages are flatter, and a long selector takes longer to parse than to match."""
 _LONG = 16384
 """Bytes without a `>` that may hold a giant tag."""
+# A `>` inside of a quoted value ends no tag, so that a search for `>` alone would miss the attributes behind
+# it.
 _QUOTED_END = re.compile(rb"""=[\t\n\f\r ]*(?:"[^">]*>|'[^'>]*>)""")
 _TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*")
 _ATTRIBUTE = re.compile(
@@ -62,12 +67,14 @@ class BadPage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """language: as the page states it, or None. encoding: what the bytes were read as."""
+    """What a page says."""
 
     text: str
     title: str | None
     language: str | None
+    """As the page states it in `lang`; None if it does not."""
     encoding: str
+    """What the bytes were read as, by its name in `whatwg`."""
 
 
 def fingerprint() -> Mapping[str, str]:
@@ -75,7 +82,11 @@ def fingerprint() -> Mapping[str, str]:
 
 
 def charset_named(name: str) -> str:
-    """The standard's name of the encoding that a job calls `name`. Raises UsageError where HTML has none."""
+    """The standard's name of the encoding that a job calls `name`.
+
+    Raises:
+        UsageError: HTML has no such encoding, or the standard lets nothing be decoded from it.
+    """
     known = labelled(name)
     if known is None or known == whatwg.UNREADABLE:
         raise UsageError(
@@ -85,12 +96,15 @@ def charset_named(name: str) -> str:
 
 
 def is_small(raw: bytes) -> bool:
-    """Whether a page costs less than a second, whatever it was made for: it is cheap, too."""
+    """Whether a page costs less than a second, whatever it was made for. It is cheap then, too."""
+    # Formatting tags are tags, so that the square of all tags bounds the product that CHEAP is about.
     return len(raw) <= SMALL and raw.count(b"<") ** 2 <= CHEAP
 
 
 def is_cheap(raw: bytes) -> bool:
     """Whether a page costs no more than a few seconds, whatever it was made for."""
+    # From the quickest bound to the closest: the square of all tags; all tags times those that open
+    # something; all tags times those that format, which takes an expression over the whole page.
     tags = raw.count(b"<")
     if tags * tags <= CHEAP:
         return True
@@ -100,13 +114,25 @@ def is_cheap(raw: bytes) -> bool:
 def extract(
     raw: bytes, *, charset: str | None = None, main_content: bool = True, small: bool = False
 ) -> Page:
-    """The text of a page; `small` where `is_small` said so. Raises BadPage."""
+    """Extract the text of a page, in this process and without a limit on time: see `html_child`.
+
+    Args:
+        raw: The page's bytes.
+        charset: A label from outside; None if there is none.
+        main_content: Whether boilerplate is left out.
+        small: What `is_small` said: such a page is spared the guards.
+
+    Raises:
+        BadPage: The page is refused, or cannot be parsed.
+    """
+    # Looked for in the bytes, because parsing the tag is what takes the time.
     if not small and _has_giant_tag(raw):
         raise BadPage(f"a tag with more than {MAX_ATTRIBUTES} attributes")
     encoding, mark = encoding_of_page(raw, charset)
     if encoding == whatwg.UNREADABLE:
         raise BadPage("its charset is one that the Encoding Standard replaces: it is not read")
     try:
+        # A str, so that the parser decodes nothing: labels mean what `whatwg` says, in all formats alike.
         tree = HTMLTree.parse(whatwg.decode(raw[mark:], encoding, "replace"))
         root = tree.document
         if root is None or (not small and _is_deep(root)):
@@ -117,11 +143,13 @@ def extract(
         title = tree.title
     except HTMLParserException as error:
         raise BadPage(f"unparsable HTML: {' '.join(str(error).split())}") from None
+    # As browsers show a title: white space stripped and collapsed (`document.title`).
     title = _SPACES.sub(" ", title or "").strip()
     return Page(text, title or None, (language or "").strip() or None, encoding)
 
 
 def _is_deep(root: Any) -> bool:
+    # Two selectors, which the parser's own code matches: a walk over the tree would be Python's.
     return root.query_selector(_NOT_FLAT) is not None and root.query_selector(_DEEP) is not None
 
 
@@ -129,8 +157,8 @@ def _has_giant_tag(raw: bytes) -> bool:
     """Whether a tag has more than MAX_ATTRIBUTES.
 
     A giant tag either holds no `>` over a long stretch, or hides one inside a quoted value; only pages with
-    such a place are looked at tag by tag. What only looks like a tag inside a script may count: it would
-    need thousands of words without a `>`.
+    such a place are looked at tag by tag. What merely looks like a tag inside a script may count as one: it
+    would need thousands of words without a `>`.
     """
     if len(raw) <= 2 * MAX_ATTRIBUTES:  # An attribute takes two bytes.
         return False
@@ -149,7 +177,10 @@ def _has_giant_tag(raw: bytes) -> bool:
 
 
 def _has_long_stretch(raw: bytes) -> bool:
-    """Whether there are `_LONG` bytes without a `>`. Looked for backwards: few bytes are looked at."""
+    """Whether there are `_LONG` bytes without a `>`.
+
+    Each stretch is searched from its end, so that few bytes of an ordinary page are looked at.
+    """
     at = 0
     while at + _LONG <= len(raw):
         last = raw.rfind(b">", at, at + _LONG)

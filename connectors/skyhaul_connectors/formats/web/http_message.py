@@ -26,8 +26,12 @@ from skyhaul_connectors.formats.charsets.whatwg import name_of
 from skyhaul_connectors.formats.web.content_type import looks_like_text
 
 _HEADER_LIMIT = 256 * 1024
+"""Bytes of a response's head at most. Chosen, not measured."""
+# `HTTP/2 200` as well: crawlers write a status line for protocols that have none.
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?:[ \t].*)?", re.ASCII)
+# RFC 9112, section 7.1, with white space around the size. More than eight digits are the size of no chunk.
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+# Where a body is cut off in the line before a chunk, it was chunked all the same.
 _CHUNK_BEGUN = re.compile(rb"\r?|[ \t]*[0-9a-fA-F]{1,8}[ \t]*(?:;[^\r\n]*)?\r?")
 _MEMBERS = 1000
 """Gzip members or zstd frames of a body at most; servers that send several send a few."""
@@ -42,9 +46,12 @@ _INTERIM = 16
 _PLAIN = frozenset(
     {"", "identity", "none", "null", "off", "no", "default", "plain", "text", "binary", "7bit", "8bit"}
 )
+"""Values of Content-Encoding that encode nothing; `7bit` and its like are transfer encodings of MIME."""
 _LISTS = frozenset({"content-encoding", "content-type", "transfer-encoding"})
 """Headers of which several of one name count as one, joined by commas."""
 _BODILESS = frozenset({204, 304})
+"""Statuses whose responses have no body, whatever their Content-Length says (RFC 9112, section 6.3)."""
+# A header that goes on in the next line (`obs-fold`; RFC 9112, section 5.2).
 _FOLD = re.compile(rb"\n[ \t]+")
 
 
@@ -54,30 +61,44 @@ class BadMessage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """headers: by lower-case name; of repeated ones the first, but lists are joined by `, `. body: codings
-    undone. is_short: a plain one is shorter than its Content-Length."""
+    """A final response."""
 
     status: int
     headers: Mapping[str, str]
+    """By lower-case name: of several the first, but those of `_LISTS` joined by `, `."""
     body: bytes
+    """With its transfer and content codings undone."""
     is_short: bool = False
+    """A plain body is shorter than its Content-Length; of a coded one nothing is said."""
 
 
 def parse_response(block: bytes, limit: int, *, cut: bool = False) -> Response:
-    """The response in `block`, the final one where interim ones come before it; its body may come out at
-    `limit` bytes at most. `cut`: the archive states that the body was cut off, so that what there is of a
-    coded one is taken. Raises BadMessage."""
+    """Parse the response in `block`: the final one, if interim ones come before it.
+
+    Args:
+        block: Status line, headers and body.
+        limit: Bytes of the body at most, with its codings undone.
+        cut: Whether the archive says that the body was cut off; what there is of a coded one is taken then.
+
+    Raises:
+        BadMessage: There is no response, or its body cannot be had.
+    """
     status, headers, body = _message(block)
+    # 101 is final: what follows it is another protocol (RFC 9110, section 15.2.2). An interim response that
+    # nothing follows is what the archive has.
     for _ in range(_INTERIM):
         if not 100 <= status < 200 or status == 101 or not body.lstrip(b"\r\n").startswith(b"HTTP/"):
             break
         status, headers, body = _message(body.lstrip(b"\r\n"))
+    # Before anything is undone: Content-Length counts the bytes that were sent.
     is_short = _is_short(status, headers, body)
     if "chunked" in headers.get("transfer-encoding", "").lower():
         body = _unchunked(body, cut)
     codings = [coding for coding in _codings(headers) if not _is_none(coding)]
     if len(codings) > _CODINGS:
         raise BadMessage(f"HTTP body: {len(codings)} content codings, more than {_CODINGS}")
+    # Listed in the order in which they were applied (RFC 9110, section 8.4). Each one is held to `limit`, so
+    # that a bomb inside of a bomb never unfolds.
     for coding in reversed(codings):
         body = _undo(coding, body, limit, cut)
     if len(body) > limit:
@@ -86,7 +107,7 @@ def parse_response(block: bytes, limit: int, *, cut: bool = False) -> Response:
 
 
 def _message(block: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and what follows them."""
+    """Part a message into status, headers and what follows them."""
     head, _, body = _split(block)
     lines = _FOLD.sub(b" ", head.replace(b"\r\n", b"\n")).split(b"\n")
     status = _STATUS.fullmatch(lines[0].strip())
@@ -97,6 +118,7 @@ def _message(block: bytes) -> tuple[int, dict[str, str], bytes]:
         raw_name, colon, raw_value = line.partition(b":")
         if not colon:
             continue
+        # Latin-1 takes any byte, and servers send any (RFC 9110, section 5.5).
         name, value = raw_name.strip().lower().decode("latin-1"), raw_value.strip().decode("latin-1")
         if name in _LISTS and name in headers:
             headers[name] += f", {value}"
@@ -106,19 +128,22 @@ def _message(block: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 def _codings(headers: Mapping[str, str]) -> list[str]:
-    """In the order in which they were applied, without parameters."""
+    """The content codings in the order in which they were applied, without parameters."""
     stated = headers.get("content-encoding", "").split(",")
     return [coding.partition(";")[0].strip(" \t\"'").lower() for coding in stated]
 
 
 def _is_none(coding: str) -> bool:
-    """Whether a content coding is none: servers put a charset there, or a media type."""
+    """Whether a content coding encodes nothing: servers put a charset there, too, or a media type."""
     return coding in _PLAIN or "/" in coding or "charset" in coding or name_of(coding) is not None
 
 
 def _is_short(status: int, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether a plain body is shorter than stated. Of a coded one the length may be that of what the server
-    sent, where the crawler stored it decoded; its own end says whether it is whole."""
+    """Whether a plain body is shorter than its Content-Length.
+
+    Nothing is said of a coded one: the length may be that of the bytes which the server sent and which the
+    crawler then stored decoded. Such a body shows by its own end whether it is whole.
+    """
     stated = headers.get("content-length", "")
     if not (stated.isascii() and stated.isdigit()) or len(stated) > 18 or int(stated) <= len(body):
         return False
@@ -128,6 +153,7 @@ def _is_short(status: int, headers: Mapping[str, str], body: bytes) -> bool:
 
 
 def _split(block: bytes) -> tuple[bytes, bytes, bytes]:
+    # Whichever empty line comes first ends the head: a bare LF may end a line (RFC 9112, section 2.2).
     crlf = block.find(b"\r\n\r\n", 0, _HEADER_LIMIT)
     lf = block.find(b"\n\n", 0, _HEADER_LIMIT if crlf < 0 else crlf + 1)
     if lf >= 0:
@@ -140,8 +166,11 @@ def _split(block: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def _unchunked(body: bytes, cut: bool) -> bytes:
-    """The chunks put together; the body as it is where it does not consist of chunks. Raises BadMessage where
-    they end before the last one, unless `cut`."""
+    """Join the chunks of a body; one that does not consist of chunks is returned as it is.
+
+    Raises:
+        BadMessage: The last chunk is missing, and `cut` is not set.
+    """
     parts: list[bytes] = []
     at = 0
     while (size := _CHUNK.match(body, at)) is not None:
@@ -178,8 +207,11 @@ def _undo(coding: str, body: bytes, limit: int, cut: bool) -> bytes:
                 return body  # undone by the crawler, which kept the header
             plain, whole = _unpacked(CODECS["gzip"], GzipMember, body, limit)
         elif coding == "deflate":
+            # The coding is zlib's format, but some servers send bare deflate (RFC 9110, section 8.4.1.2). A
+            # zlib header names method 8 and is a multiple of 31 (RFC 1950).
             wbits = 15 if body[0] & 0x0F == 8 and int.from_bytes(body[:2], "big") % 31 == 0 else -15
             inflater = zlib.decompressobj(wbits)
+            # One byte more than the limit tells a body that is larger from one that just fits.
             plain, whole = inflater.decompress(body, limit + 1), inflater.eof
             if not whole and _is_undone(body):
                 return body
@@ -195,6 +227,7 @@ def _undo(coding: str, body: bytes, limit: int, cut: bool) -> bytes:
         else:
             raise BadMessage(f"HTTP body: unknown content coding {coding[:40]!r}")
     except (zlib.error, brotli.error, CorruptInput, MemoryError) as error:
+        # Neither of these two has a magic number: only decoding tells whether the crawler has undone them.
         if coding in ("deflate", "br") and _is_undone(body):
             return body
         raise BadMessage(f"HTTP body: corrupt {coding}: {' '.join(str(error).split())}") from None
@@ -209,8 +242,15 @@ def _is_undone(body: bytes) -> bool:
 
 
 def _unpacked(codec: Codec, opener: Callable[[], Any], body: bytes, limit: int) -> tuple[bytes, bool]:
-    """What the members give, hardly more than `limit`; whether the last one ended. Raises CorruptInput and
-    BadMessage."""
+    """Decompress all members of a body.
+
+    Returns:
+        Hardly more than `limit` bytes of output, and whether the last member came to its end.
+
+    Raises:
+        CorruptInput: A member is damaged.
+        BadMessage: There are too many members.
+    """
     out: list[bytes] = []
     size = at = 0
     for _ in range(_MEMBERS):
@@ -221,6 +261,7 @@ def _unpacked(codec: Codec, opener: Callable[[], Any], body: bytes, limit: int) 
             at += len(given) - member.left
             out.append(piece)
             size += len(piece)
+            # No output, no end, and no input left over: the body ends inside of this member.
             if size > limit or not (piece or member.eof or member.left < len(given)):
                 return b"".join(out), False
         if codec.starts.match(body, at) is None:

@@ -57,10 +57,13 @@ from skyhaul_schemas.printable import printable
 _HTML = ("text/html", "application/xhtml+xml")
 _TIMES = Times(TimeOptions())
 _DIGITS = re.compile(r"[0-9]{14}", re.ASCII)
+# A `continuation` is wanted as well: a segment is text that gets lost, so it is a reject, and not passed
+# over.
 _TYPES = frozenset({"response", "conversion", "resource", "continuation"})
 
 
 _KINDS = {kind: f"a {kind} record" for kind in ("warcinfo", "request", "metadata", "revisit")}
+"""Reasons of what is passed over, by type. Other types share one: reasons are keys of commit records."""
 
 
 class NoDocument(Exception):
@@ -68,7 +71,9 @@ class NoDocument(Exception):
 
 
 class WarcOptions(StreamOptions):
-    """extract: the page's main content, or all its text. statuses: which responses are documents. max_record:
+    """Options of format `warc`.
+
+    extract: the page's main content, or all its text. statuses: which responses are documents. max_record:
     bytes of a record at most. max_page: bytes of an HTML page at most. digests: whether block digests are
     compared."""
 
@@ -109,7 +114,7 @@ class WarcDecoder(WholeObject):
         yield from buffer.rest()
 
     def _records(self, stream: Stream) -> Iterator[ArchiveRecord]:
-        """All records of the archive; where a compressed member is corrupt, it costs that member."""
+        """Yield all records of the archive; a corrupt compressed member costs the records in it."""
         resumed = False
         while True:
             reader = ByteReader(stream)
@@ -121,6 +126,8 @@ class WarcDecoder(WholeObject):
                     yield from warc_records(reader, _is_wanted, self._options.max_record)
                 return
             except Broken as broken:
+                # From where the record began to as far as bytes came out; the stream goes on from there, so
+                # that no two records have one offset.
                 length = reader.end - reader.start
                 raw = reader.beginning[:length]
                 yield ArchiveRecord(reader.start, length, problem=broken.reason, raw=raw, ends=True)
@@ -132,6 +139,7 @@ class WarcDecoder(WholeObject):
         try:
             document = self._document(record)
             row = fields.row(document, account)
+            # Batches are bounded by what a row holds: a page's markup may be many times its text.
             buffer.add(row, record.offset, record.length, len(document["text"]))
         except NoDocument as no:
             account.pass_over(record.offset, str(no))
@@ -141,8 +149,16 @@ class WarcDecoder(WholeObject):
             account.drift(record.offset, record.length, str(drift), record.raw)
 
     def _document(self, record: ArchiveRecord) -> dict[str, Any]:
-        """The record's columns. Raises NoDocument, BadMessage, BadPage, BadText."""
+        """Make the record's columns.
+
+        Raises:
+            NoDocument: It is sound, and no document.
+            BadMessage: Its HTTP response cannot be read.
+            BadPage: Its HTML is refused.
+            BadText: It is no text, or damaged.
+        """
         headers = record.headers or {}
+        # First, so that rot is reported as such and not as whatever the parser makes of it.
         if self._options.digests and not matches(headers.get("warc-block-digest"), record.block):
             raise BadText("the block is not what its WARC-Block-Digest states")
         if record.type == "continuation" or "warc-segment-number" in headers:
@@ -162,6 +178,7 @@ class WarcDecoder(WholeObject):
                 document[name] = headers[key]
         body, header = record.block, headers.get("content-type")
         if record.type == "response" and _is_http(record.block, headers):
+            # WARC-Truncated: the crawler stopped on purpose, so what there is of a coded body is kept.
             cut = "truncated" in document
             response = parse_response(record.block, self._options.max_record, cut=cut)
             if self._options.statuses == "success" and not 200 <= response.status < 300:
@@ -171,16 +188,19 @@ class WarcDecoder(WholeObject):
                 document["truncated"] = "unspecified"
             document["language"] = document["language"] or response.headers.get("content-language")
             body, header = response.body, response.headers.get("content-type")
+        # By its URL, whatever type the crawler states: an answer of DNS may be called plain text.
         if str(document["url"]).startswith("dns:"):
             header = "text/dns"
         return self._with_text(document, body, header)
 
     def _with_text(self, document: dict[str, Any], body: bytes, header: str | None) -> dict[str, Any]:
         stated = content_type(header)
+        # Single quotes are none to the standard's parser; servers put them around labels all the same.
         media_type, charset = stated.essence, (stated.charset or "").strip("\"' ") or None
         if not media_type and begins_html(body):
             media_type = "text/html"
         document["content_type"] = media_type
+        # XHTML is of the family `application`, which is no text otherwise.
         reason = no_document(media_type) if media_type not in _HTML else None
         if reason is not None:
             raise NoDocument(reason)
@@ -214,6 +234,7 @@ def _is_wanted(headers: Mapping[str, str]) -> bool:
 
 def _is_http(block: bytes, headers: Mapping[str, str]) -> bool:
     """Whether a response is one of HTTP, or says that it is; others are of DNS, FTP and the like."""
+    # One that only says so is a reject for its missing status line: passed over, its loss would be no news.
     if block.startswith(b"HTTP/"):
         return True
     kind = content_type(headers.get("content-type")).essence
@@ -223,7 +244,10 @@ def _is_http(block: bytes, headers: Mapping[str, str]) -> bool:
 
 
 def _digits_as_time(date: str | None) -> str | None:
-    """A draft's date as ARC writes it, in 14 digits; None for another one, as ClueWeb09's 2009-03-65."""
+    """Turn a draft's date, 14 digits as ARC writes it, into a time.
+
+    None for any other, such as 2009-03-65, which ClueWeb09 states.
+    """
     if date is None or _DIGITS.fullmatch(date) is None:
         return None
     time = f"{date[:4]}-{date[4:6]}-{date[6:8]}T{date[8:10]}:{date[10:12]}:{date[12:]}Z"
@@ -243,6 +267,7 @@ def _identifier(value: str | None) -> str | None:
 
 
 def _strictly(body: bytes, charset: str | None) -> str | bytes:
+    # Strictly, unlike pages: plain text declares nothing inside, so that a wrong label would go unseen.
     encoding = UTF_8 if charset is None else encoding_labelled(charset)
     if encoding is None:
         raise BadText(f"unknown charset {printable(charset or '', 40)!r}")
