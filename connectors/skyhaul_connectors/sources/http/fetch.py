@@ -1,5 +1,7 @@
-"""Documents of the job (lists, checksums): from a server into a temporary file that nobody else sees, or from
-this machine."""
+"""Documents of the job (lists, checksums), from a server or from this machine.
+
+What a server sends goes into a temporary file that nobody else sees.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,26 @@ SUMS_CAP = 4 * 1024**3
 _START = 1024
 """Bytes in which a page of HTML begins."""
 _BLANK = b"\xef\xbb\xbf\t\n\r "
+"""What may stand before that: UTF-8's byte order mark and white space, in any order."""
 
 
 def fetched(source: str, url: HttpUrl, options: HttpOptions, timeouts: Timeouts, cap: int) -> IO[bytes]:
-    """The document, at most `cap` bytes. Blocks. Raises CarriageError."""
+    """The document, at most `cap` bytes, at its start. Blocks.
+
+    Raises:
+        CarriageError: It does not come.
+        StorageError: The temporary folder cannot hold it.
+    """
+    # A loop of its own: whoever asks is a thread without one, or one that a loop waits for (`unread_list`).
     thread = LoopThread(f"fetch for {source}")
     try:
+        # On disk, for a list may have gigabytes; without a name, for the URLs in it may be signed.
         file = tempfile.TemporaryFile(prefix="skyhaul-")  # noqa: SIM115 -- handed to the caller
         try:
             thread.run(_fetch(source, url, options, timeouts, cap, file))
             file.seek(0)
         except BaseException:
-            with contextlib.suppress(OSError):  # what is buffered may not fit either
+            with contextlib.suppress(OSError):  # buffered bytes may not fit either
                 file.close()
             raise
     except OSError as error:
@@ -63,10 +73,12 @@ async def _fetch(
 
 
 async def _once(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, file: IO[bytes]) -> None:
+    # What an attempt that broke off has left.
     file.seek(0)
     file.truncate()
 
     def write(data: memoryview) -> None:
+        # Named here: outside an OSError of the disk is not told from one of the network.
         try:
             file.write(data)
         except OSError as error:
@@ -76,15 +88,23 @@ async def _once(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, f
     if answer.head.status != 200:
         raise refusal(f"{source}: {url}", answer.head)
     if "html" in (answer.head.text(b"content-type") or "").lower():
-        # Some servers call all that they have HTML; lists and checksums never begin like it.
+        # A log-in page of a captive portal, or one machine's error page sent as a 200. But some servers call
+        # all that they have HTML, and lists and checksums never begin like it.
         file.seek(0)
         if file.read(_START).lstrip(_BLANK).startswith(b"<"):
             raise MalformedAnswer(f"{source}: {url}: a page of HTML in the place of a list")
 
 
 def document_url(what: str, where: str) -> HttpUrl | None:
-    """Where a document is, as the job says it; None for a local path. Raises UsageError for what is neither.
-    `what` names it in messages."""
+    """Where a document is, as the job says it; None for a local path.
+
+    Args:
+        what: Names it in messages.
+        where: The job's text.
+
+    Raises:
+        UsageError: It is neither a path nor an http or https URL.
+    """
     if SCHEME.match(where) is None:
         return None
     try:
@@ -101,9 +121,9 @@ def document(
     Args:
         source: The source that it belongs to.
         what: Names it in messages.
-        where: A path or an URL, as the job has it.
-        options: For an URL: whatever is sent there beside the question.
-        timeouts: For an URL.
+        where: A path or a URL, as the job has it.
+        options: For a URL: whatever is sent there beside the question.
+        timeouts: For a URL.
         cap: Bytes that it may have, behind a server.
 
     Raises:
@@ -112,6 +132,7 @@ def document(
     url = document_url(what, where)
     if url is None:
         return Document(where, lambda: opened(what, where))
+    # Fetched anew at each opening: a list that was signed anew in the meantime serves as well.
     return Document(str(url), lambda: fetched(source, url, options, timeouts, cap))
 
 
@@ -134,6 +155,7 @@ def checksums_of(
 
 def _sent_for(spec: SourceSpec, options: HttpOptions, url: HttpUrl | None) -> HttpOptions:
     """The source's headers go to a checksums URL only where it lies on one of the source's own servers."""
+    # `HttpDocuments` takes the document's origin for its own, and would send them anywhere.
     if url is None or url.origin in options.headers_for:
         return options
     texts = [] if isinstance(spec.url, ListedUrls) else [u for u in spec.url if SCHEME.match(u)]
