@@ -1,11 +1,12 @@
 """Index pages of web servers: HTML of any kind, and nginx's JSON.
 
-Sans-I/O, and called in threads: a large page takes seconds, in which the loop reads other answers. A child of a folder is whatever a link leads to below it, however the page spells the folder, and also where
+A child of a folder is whatever a link leads to below it, however the page spells the folder, and also where
 the page gives its own folder another server's name (a canonical host, http for https): it is asked for at the
 server that served the page. Links to the page itself, to folders above it and to other orders of the same
 page are none of its children. Any other link is passed over with a reason, for the caller to judge.
 
-A page is input from outside: a name that cannot name an object is refused.
+A page is input from outside: a name that cannot name an object is refused. Sans-I/O; the crawl calls it in a
+thread, for the loop has other answers to read meanwhile.
 """
 
 from __future__ import annotations
@@ -44,8 +45,7 @@ _NO_PLACES = frozenset(("about", "blob", "data", "javascript", "mailto", "tel"))
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """A child. Both texts are without a `/` at the end, and may have one within: a link may lead several
-    folders down."""
+    """A child. Its texts have no `/` at the end, and some within where a link leads to a deeper folder."""
 
     name: str
     """Its path below the folder, decoded but for `%2F`."""
@@ -108,7 +108,7 @@ def read_index(
         raise MalformedAnswer(
             f"{place}: no index page but {printable(kind) or 'nothing'}; list the objects instead"
         )
-    # Of JSON pages, too: nginx sends no Link, but whoever stands before it may.
+    # Of JSON pages, too: in nginx's there is no place for a next page, and in the header there is.
     further = _HtmlPage(url, asked or url, place)
     for target in next_links(link):
         further.follow(target)
