@@ -39,8 +39,8 @@ class S3Files(FsspecFiles):
     def _ask(self, path: str) -> Info:
         bucket, key = self._split(path)
         if any(part in (".", "..") for part in key.split("/")):
-            # HTTP clients may fold such a path; in a listing's query it stays as it is. Of the keys with a prefix
-            # the prefix itself sorts first.
+            # HTTP clients may fold such a path; in a listing's query it stays as it is. Of the keys with a
+            # prefix the prefix itself sorts first.
             found = self._first_below(bucket, key)
             if found is None or found["Key"] != key:
                 raise FileNotFoundError
@@ -55,8 +55,8 @@ class S3Files(FsspecFiles):
         return {**answer, "size": answer["ContentLength"], "type": "file"}
 
     def _again(self, obj: PinnedObject, left_out: LeftOut) -> PinnedObject | None:
-        # A size of 0 is a claim that no later byte disproves: nothing is hauled of such an object. On S3 a GET
-        # decides, and states the size that listing and HEAD withheld.
+        # A size of 0 is a claim that no later byte disproves, since nothing is hauled of such an object. On
+        # S3 a GET decides, and states the size that listing and HEAD withheld.
         bucket, key = self._split(obj.path)
         version = {"VersionId": obj.version[4:]} if obj.version.startswith("vid:") else {}
         with translated(self.place(obj.path)):
@@ -149,7 +149,7 @@ class S3Files(FsspecFiles):
 def _drawn(loop: asyncio.AbstractEventLoop, start: Callable[[], AsyncIterator[Info]]) -> Iterator[Info]:
     """An async iterator of another thread's loop, a page at a time.
 
-    Without a page in hand nothing is asked for: the planner's pace is that of the listing.
+    The next page is drawn only once this one is used up.
     """
     items = start()
 

@@ -3,8 +3,8 @@
 botocore says where the bucket answers (endpoint, region, addressing style: from the options, the environment
 and its configuration files) and which credentials there are (its whole chain, session tokens included), and
 it signs. Only method, address and `x-amz-*` fields are signed, so that one signature serves all ranges of an
-object while it is fresh: S3 takes one for 15 minutes. (Range and If-Match are added behind botocore's back; it
-would sign them.)
+object while it is fresh: S3 takes one for 15 minutes. (botocore would sign Range and If-Match as well, and is
+not shown them.)
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from skyhaul_schemas.printable import printable
 
 FRESH = 300.0
 """Seconds for which a signature, and the credentials behind it, are used again. A third of what S3 takes, for
-clocks differ; and botocore hands out no temporary keys that end within 10 minutes
-(RefreshableCredentials)."""
+clocks differ. botocore renews temporary keys 10 minutes before their end at the latest
+(RefreshableCredentials), so that those in hand outlast it."""
 _SIGNATURES_CAP = 4096
 """Signatures that are kept, one an object; all are dropped when they are too many."""
 _PROBE = "k"
@@ -77,7 +77,7 @@ def s3_options(options: Mapping[str, Any]) -> S3Options | None:
     """
     if not options.keys() <= _UNDERSTOOD:
         return None
-    # As s3fs does: its own options count more than the arguments of the client.
+    # s3fs takes each of these by a name of its own, too; where both are given, that one counts here.
     client = dict(options.get("client_kwargs") or {})
     for name, keys in (
         ("aws_access_key_id", ("key", "username")),
@@ -149,8 +149,9 @@ class S3Access:
     def url_of(self, key: str, version: str | None) -> HttpUrl:
         """Where the object `key` answers, at one version where `version` names it. Call `renew` first."""
         assert self._root is not None
-        # The signature is over the path as Amazon encodes it: all but unreserved characters and slashes. botocore
-        # signs an S3 path as it is given (S3SigV4Auth), `//` and `..` too, so that it must go out as it was signed.
+        # The signature is over the path as Amazon encodes it: all but unreserved characters and slashes.
+        # botocore signs an S3 path as it is given (S3SigV4Auth), `//` and `..` too: it must go out as it was
+        # signed.
         path = self._root.path + quote(key, safe="/~")
         query = f"versionId={quote(version, safe='~')}" if version is not None else ""
         return replace(self._root, path=path, query=query)

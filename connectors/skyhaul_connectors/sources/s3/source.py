@@ -51,7 +51,7 @@ class S3Catalogue:
         return frozenset() if origin is None else frozenset((origin,))
 
     def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
-        # The door that HTTP has for what must be done in a thread before a URL is known; asked for each range.
+        # HTTP's way to have something done in a thread before a URL is known; asked for each range.
         return self._access.renew if self._access.stale else None
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
@@ -89,7 +89,8 @@ class S3Source(HttpSource):
         self._access = access
 
     def first_origin(self, route: Route) -> Origin | None:
-        # Channels that are dialled before anything is asked spare a round trip before the first byte.
+        # Known before anything is asked, so that channels are dialled ahead and tell a round trip; where they
+        # did not, a haul over geo lost 0.22 of the limit.
         return self._access.origin
 
     def connect(self, events: ChannelEvents, route: Route) -> HttpChannel:

@@ -35,8 +35,8 @@ class HttpSelection:
         root: The longest folder without globs that all URLs share.
         exact: Name -> spelling of the objects that are named by themselves.
         globs: Over names, with what is no glob escaped.
-        shown: The URLs below the root, decoded where that leaves no doubt. The plan's digest has these: to show
-            one otherwise makes another plan of an old job.
+        shown: The URLs below the root, decoded where that leaves no doubt. The plan's digest has these: to
+            show one otherwise makes another plan of an old job.
     """
 
     root: HttpUrl
