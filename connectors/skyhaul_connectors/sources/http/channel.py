@@ -59,7 +59,7 @@ class HttpChannel:
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: list[RangeRequest] = []
         self._first = places.first_origin(route)
-        # Where URLs of the job or its lists lead, redirects aside: who is private himself may lead inwards.
+        # Where URLs of the job or its lists lead, redirects aside: a private server may lead inwards.
         self._starts: set[Origin] = set() if self._first is None else {self._first}
         self._opened = False
         self._closed = False
@@ -214,7 +214,7 @@ class HttpChannel:
         # Decided by names and by what dialling the starts has found: nothing is resolved for it here.
         if self._places.options.private_redirects or self._places.is_own(origin, self._route):
             return True
-        # Whoever serves a list of URLs chose these starts himself, so that they prove nothing.
+        # Whoever serves a list of URLs chose these starts, which then prove nothing.
         return not self._places.listed_from_afar and any(
             origin.host == start.host or self._network.is_private(start) for start in self._starts
         )

@@ -153,7 +153,8 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
 
     def eof_received(self) -> bool:
         # asyncio's TLS layer calls this for a connection that was cut without close_notify, too (RFC 9112,
-        # section 9.8): an end proves nothing. Ranges count their bytes, pages are looked at for their end.
+        # section 9.8): an end proves nothing. Ranges count their bytes; index pages are looked at for their
+        # end.
         if not self.over and self._reader.eof() and not self.over:
             self.gone(None, between=True)
         # The transport closes itself; an answer that was cut short is told of by `connection_lost`.

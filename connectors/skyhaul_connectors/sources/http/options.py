@@ -34,8 +34,8 @@ _OURS = frozenset(
     )
 )
 """Fields that decide what is asked for or how the answer is framed. A second Host or Range is ambiguous to
-servers and proxies, If-Range turns a 412 into a 200 with everything, If-None-Match brings a 304, and after an
-Upgrade or Expect the stream would be read as what it is not."""
+servers and proxies, If-Range turns a 412 into a 200 with everything, If-None-Match brings a 304, and an
+Upgrade leads out of HTTP."""
 OPTIONS: Mapping[str, str] = {
     "headers": "header lines of each request, by name, for the servers that the job names",
     "headers_for": "further servers (`https://host`) that get them",
@@ -76,8 +76,8 @@ class HttpOptions:
 
     def headers_of(self, url: HttpUrl, own: bool) -> Mapping[str, str]:
         """The headers for a request to `url`; `own`: its origin is one that the job names."""
-        # All or none: clients that drop only Authorization on the way to another origin send `X-Api-Key` and
-        # its like along (libcurl's CVE-2018-1000007 was such a leak).
+        # All or none: clients that drop Authorization alone on the way to another origin (fsspec's does) send
+        # `X-Api-Key` and its like along.
         headers = dict(self.headers) if own or url.origin in self.headers_for else {}
         authorization = url.authorization()
         # The URL's own user info counts more than the source's header; both would be one too many (RFC 9110,

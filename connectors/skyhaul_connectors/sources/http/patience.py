@@ -126,7 +126,8 @@ class LowWater:
                 self._gather = min(LARGEST, 2 * self._gather)
         elif self._gather < SMALLEST and left and took < SOON:
             self._gather = SMALLEST
-        # A mark beyond the last byte of the answer would wait for ever: the next answer is not asked for yet.
+        # A mark beyond the last byte of the answer would wait for the next one, which may not be asked for
+        # yet.
         mark = min(self._gather, left - self._margin, length // PARTS)
         if mark < SMALLEST:
             mark = 1

@@ -170,9 +170,8 @@ class Crawl(Finder):
         states = self._inside(folder.states, entry.name)
         last = entry.name.rpartition("/")[2]
         if entry.is_folder:
-            # A folder goes by its name with a slash in `_found`, so that a file of the same name is another
-            # entry.
             inside = self._globs.enter(states, last)
+            # Noted with a slash at its end, so that a file of the same name is another entry.
             if not inside and self._hides(folder.states, entry) and self._found.add(f"{name}/", spelling):
                 self._left_out.add(name, HIDDEN)
             elif inside and self._found.add(f"{name}/", spelling):
@@ -212,7 +211,6 @@ class Crawl(Finder):
 
     def _tell_foreign(self, origins: set[Origin]) -> None:
         for origin in sorted(origins - self._foreign, key=str):
-            # Once for each, not for each page.
             self._foreign.add(origin)
             _log.warning(
                 "source %s: index pages name its objects at %s; they are asked for at %s",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _WITH_ADDRESS = frozenset(("a", "area", "base", "link"))
 """Elements whose `href` leads somewhere (HTML standard). `src` names pictures of the page itself."""
 _FOLDER = re.compile("/(?:[?#]|$)")
-"""An address that is a folder's by its path."""
+"""A path that ends in a slash, whatever query or fragment follows."""
 _DROPPED = re.compile(r"[\t\r\n]")
 """Dropped wherever they are (WHATWG URL)."""
 _EDGES = "".join(map(chr, range(0x21)))

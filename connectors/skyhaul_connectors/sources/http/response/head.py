@@ -100,7 +100,7 @@ def parse_head(data: bytes) -> AnswerHead:
     except httptools.HttpParserError as error:
         raise NotHttp(f"not HTTP: {error}") from None
     parser = collector.parser
-    del collector.parser  # they hold each other, and would wait for the collector of garbage
+    del collector.parser  # they hold each other, and would wait for the garbage collector
     if not collector.complete or collector.body:
         raise NotHttp("a head that does not end where it should")
     if len(collector.fields) > FIELDS_CAP:

@@ -119,9 +119,10 @@ def refusal(place: str, head: AnswerHead, size: int | None = None) -> CarriageEr
 
 
 def retry_after(head: AnswerHead) -> float | None:
-    """Seconds that Retry-After asks for (RFC 9110, section 10.2.3), at most RETRY_AFTER_CAP; None: for none.
+    """Seconds that Retry-After asks for (RFC 9110, section 10.2.3), at most RETRY_AFTER_CAP.
 
-    An HTTP date is taken against the answer's own Date, so that a clock that is off here does not matter.
+    None where there is no such field, or none that can be read. An HTTP date is taken against the answer's
+    own Date, so that a clock that is off here does not matter.
     """
     value = head.text(b"retry-after")
     if value is None:
