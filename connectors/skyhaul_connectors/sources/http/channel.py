@@ -1,5 +1,8 @@
-"""A channel to an HTTP source: one connection, and further ones where objects or redirects lead to other
-origins. Redirects are followed here, and remembered, so that a range costs one round trip and not two."""
+"""A channel to an HTTP source: one connection, and further ones to other origins.
+
+Objects or redirects may lead there. Redirects are followed here, and remembered, so that a range costs one
+round trip and not two.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,8 @@ class HttpPlaces(Protocol):
 
 
 class HttpChannel:
+    """Implements Channel, and ConnectionOwner towards its connections. For the loop that it is made in."""
+
     def __init__(self, places: HttpPlaces, network: Network, events: ChannelEvents, route: Route) -> None:
         self._places = places
         self._network = network
@@ -54,12 +59,15 @@ class HttpChannel:
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: list[RangeRequest] = []
         self._first = places.first_origin(route)
+        # Where URLs of the job or its lists lead, redirects aside: a private server may lead inwards.
         self._starts: set[Origin] = set() if self._first is None else {self._first}
         self._opened = False
         self._closed = False
         if self._first is not None:
             self._connection_to(self._first, guarded=False)
         else:
+            # Nothing to dial before a request says where, and no round trip to be learned from that. By
+            # call_soon, since the owner has no channel before `connect` returns.
             self._loop.call_soon(self._say_opened, False)
 
     @property
@@ -73,6 +81,7 @@ class HttpChannel:
         if self._closed:
             return
         read_list = self._places.unread_list(request.object, self._route)
+        # While some are held all are, also those whose URL is known: their order is the asker's.
         if self._held or read_list is not None:
             self._hold(request, read_list)
             return
@@ -97,11 +106,12 @@ class HttpChannel:
 
     async def _read_list(self, read_list: Callable[[], None]) -> None:
         error: CarriageError | None = None
+        # A list may be fetched from a server, and takes as long as that: not on the loop.
         try:
             await asyncio.to_thread(read_list)
         except CarriageError as failure:
             error = failure
-        held, self._held = self._held, []
+        held, self._held = self._held, []  # first: `request` holds back while there are any
         for request in held:
             if self._closed:
                 return
@@ -118,9 +128,11 @@ class HttpChannel:
     # ConnectionOwner
 
     def connected(self, connection: RangeConnection) -> None:
+        # TCP alone takes one round trip; TLS and a proxy's talk take further ones.
         self._say_opened(connection.origin.scheme == "http" and self._route.proxy is None)
 
     def redirected(self, ask: RangeExchange, head: AnswerHead) -> None:
+        # `start` and not `ask.url`: what is remembered leads from the object to the end of the chain.
         target = follow(ask.asked.place, ask.url, head, ask.hops, self._places.options)
         start = self._places.url_of(ask.request.object, self._route)
         if target != start:
@@ -128,6 +140,8 @@ class HttpChannel:
         self._ask(ask.again(target, self._headers(target), hops=ask.hops + 1, learned=ask.learned))
 
     def retry_fresh(self, ask: RangeExchange) -> bool:
+        # A remembered redirect may have expired at its end (a signed URL's minutes are over), which is the
+        # fault of our memory: the object is asked for from its start, once.
         if not ask.learned:
             return False
         start = self._places.url_of(ask.request.object, self._route)
@@ -146,7 +160,7 @@ class HttpChannel:
             del self._connections[connection.origin]
         idle = error is None and unanswered == 0 and not self._closed
         if idle and (connection.origin != self._first or self._is_busy()):
-            return  # it went idle, and is opened anew when it is needed
+            return  # an idle server closed it, and it is opened anew when it is needed
         self._finish(error)
 
     # Inside
@@ -156,6 +170,7 @@ class HttpChannel:
         return dict(self._places.options.headers_of(url, own))
 
     def _ask(self, ask: RangeExchange) -> None:
+        # Only what is asked for at its start counts as one: a redirect must not vouch for the next.
         redirected = ask.hops > 0 or ask.learned
         if not redirected:
             self._starts.add(ask.url.origin)
@@ -168,7 +183,7 @@ class HttpChannel:
             connection = RangeConnection(self._network, origin, self, self._events)
             self._connections[origin] = connection
             dial = self._loop.create_task(self._dial(connection, guarded))
-            self._tasks.add(dial)
+            self._tasks.add(dial)  # the loop itself keeps weak references to tasks only
             dial.add_done_callback(self._tasks.discard)
         return connection
 
@@ -185,7 +200,7 @@ class HttpChannel:
             self._not_dialled(connection, error)
 
     def _not_dialled(self, connection: RangeConnection, error: CarriageError) -> None:
-        """Without its first connection a channel is nothing; another origin concerns its own requests."""
+        """End the channel if this was its first connection, else fail the requests that wait for this one."""
         if connection.origin == self._first:
             self._finish(error)
             return
@@ -196,8 +211,10 @@ class HttpChannel:
 
     def _may_be_private(self, origin: Origin) -> bool:
         """Where the job says so, or its own origins are private themselves."""
+        # Decided by names and by what dialling the starts has found: nothing is resolved for it here.
         if self._places.options.private_redirects or self._places.is_own(origin, self._route):
             return True
+        # Whoever serves a list of URLs chose these starts, which then prove nothing.
         return not self._places.listed_from_afar and any(
             origin.host == start.host or self._network.is_private(start) for start in self._starts
         )

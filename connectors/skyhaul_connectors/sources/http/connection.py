@@ -30,9 +30,12 @@ def _uncounted(count: int) -> None:
 class HttpConnection(asyncio.BufferedProtocol, ABC):
     """The connection; `AnswerReader` calls its `answer_*` methods.
 
+    Everything here runs on one loop's thread, and mostly inside the transport's callbacks. What subclasses do
+    there calls the owner, who may close the channel: after each such call `over` has to be looked at.
+
     Attributes:
-        origin: where it leads to.
-        over: it was given up, ended or lost; nothing is read off it any more.
+        origin: Where it leads to.
+        over: It was given up, ended or lost; nothing is read off it any more.
     """
 
     def __init__(
@@ -41,10 +44,10 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
         """Made for a loop that runs, and opened by `Network.dial`.
 
         Args:
-            network: what the connections of one source share; all read into its one buffer.
-            origin: where it leads to.
-            wire: told how many bytes were read off the connection, before they are looked at.
-            gathers: whether bytes inside a long body may wait in the kernel for more of them (`LowWater`).
+            network: What the connections of one source share; all read into its one buffer.
+            origin: Where it leads to.
+            wire: Told how many bytes were read off the connection, before they are looked at.
+            gathers: Whether bytes inside a long body may wait in the kernel for more of them (`LowWater`).
         """
         self.origin = origin
         self.over = False
@@ -77,7 +80,7 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
 
     @abstractmethod
     def not_http(self, error: NotHttp) -> None:
-        """What came cannot be read on from here; the connection must be aborted."""
+        """The stream cannot be read on from here; the connection must be aborted."""
 
     @abstractmethod
     def gone(self, error: Exception | None, *, between: bool) -> None:
@@ -85,11 +88,11 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
 
     @abstractmethod
     def due_since(self) -> float | None:
-        """The loop's time from which the total limit counts for the answer that is due; None: none is."""
+        """The loop's time from which the total limit counts for the answer that is due, or None."""
 
     @abstractmethod
     def late(self, passed: str) -> None:
-        """The limit that is `passed`, in words; the connection must be aborted."""
+        """A limit was passed, which `passed` names in words; the connection must be aborted."""
 
     # For subclasses
 
@@ -102,7 +105,8 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
         return self._transport is not None and not self.over
 
     def abort(self) -> None:
-        """End, without a word to anybody."""
+        """End without telling anybody."""
+        # Not `close`, which would first send what is queued: requests whose answers nobody wants any more.
         self.over = True
         self._reader.stop()
         if self._timer is not None:
@@ -114,6 +118,7 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's has the methods, not the base
+        # The owner may have closed the channel while it was being dialled.
         if self.over:
             self._transport.abort()
             return
@@ -122,6 +127,8 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
         self.ready()
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        # One buffer for all connections of a loop: transports call `buffer_updated` before the loop turns to
+        # another one, so that it is this connection's until that returns. No view of it may be kept.
         return self._network.view
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -132,18 +139,25 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
         self._wire(nbytes)
         if self.over:
             return
+        # Whatever else is raised here asyncio takes for a broken protocol, and the asker hears of a lost
+        # connection only, which is asked for again.
         try:
             self._reader.feed(self._network.buffer, self._network.view, nbytes)
         except NotHttp as error:
             if not self.over:
                 self.not_http(error)
+        # Last: what was just read decides how much may still be waited for.
         water = self._low_water
         if water is not None and not self.over and water.read(now, self._reader.left, self._reader.length):
             gather(self._socket, water.mark)
 
     def eof_received(self) -> bool:
+        # asyncio's TLS layer calls this for a connection that was cut without close_notify, too (RFC 9112,
+        # section 9.8): an end proves nothing. Ranges count their bytes; index pages are looked at for their
+        # end.
         if not self.over and self._reader.eof() and not self.over:
             self.gone(None, between=True)
+        # The transport closes itself; an answer that was cut short is told of by `connection_lost`.
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -151,13 +165,14 @@ class HttpConnection(asyncio.BufferedProtocol, ABC):
             self.gone(exc, between=False)
 
     def _tick(self) -> None:
-        """A few times in the shortest limit, for as long as the connection lives."""
+        """Look at the limits, a few times within the shortest one, for as long as the connection lives."""
         if self.over:
             return
         self._timer = self._loop.call_later(self._deadlines.interval, self._tick)
         now = self._loop.time()
         if self._low_water is not None and self._low_water.look(now):
             gather(self._socket, self._low_water.mark)
+        # Silence is no fault while nothing is asked: kept connections idle between two questions.
         since = self.due_since()
         if since is not None:
             passed = self._deadlines.passed(now, since)

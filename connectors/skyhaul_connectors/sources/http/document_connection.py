@@ -23,14 +23,14 @@ class Wanted:
     """What is wanted of one answer, and how much of it has come.
 
     Attributes:
-        place: how errors name it.
-        bodiless: it is asked for by HEAD.
-        cap: bytes that its body may have.
-        take: gets the body of a 200 or 206; None where only the head is wanted.
-        enough: bytes of a body, after which the rest is not waited for.
-        head: the answer's, once it is here.
-        taken: bytes of the body that came.
-        whole: whether that is all of it.
+        place: How errors name it.
+        bodiless: It is asked for by HEAD.
+        cap: Bytes that its body may have.
+        take: Gets the body of a 200 or 206; None where only the head is wanted.
+        enough: Bytes of a body after which the rest is not waited for.
+        head: The answer's, once it is here.
+        taken: Bytes of the body that came.
+        whole: Whether that is all of it.
     """
 
     place: str
@@ -59,12 +59,13 @@ class DocumentConnection(HttpConnection):
         return not self.over and self._reader.between_answers and self._keep_alive
 
     async def ask(self, request: bytes, wanted: Wanted) -> AnswerHead:
-        """Send `request` and wait for what is `wanted` of its answer. A question that fails, or is cancelled,
-        costs the connection.
+        """Send `request` and wait for what is `wanted` of its answer.
+
+        A question that fails, or is cancelled, costs the connection.
 
         Raises:
-            CarriageError: no such answer came; MalformedAnswer beyond `wanted.cap` bytes.
-            Exception: what `wanted.take` raised.
+            CarriageError: No such answer came; MalformedAnswer beyond `wanted.cap` bytes.
+            Exception: What `wanted.take` raised.
         """
         self._wanted, self._done = wanted, self._loop.create_future()
         self._asked_at = self._loop.time()
@@ -77,6 +78,7 @@ class DocumentConnection(HttpConnection):
             return head
         finally:
             self._wanted = self._done = None  # what the connection does from here on is nobody's answer
+            # The rest of its answer would be taken for the start of the next one's.
             if not answered:
                 self.abort()
 
@@ -95,6 +97,7 @@ class DocumentConnection(HttpConnection):
         self._fail(MalformedAnswer(f"{self._place()}: {error}"))
 
     def gone(self, error: Exception | None, *, between: bool) -> None:
+        # Nobody hears of it where nothing is asked: whoever wants a kept connection sees that it is over.
         self._fail(ConnectionLost(f"{self._place()}: {lost(error)}"))
 
     def answer_head(self, head: AnswerHead) -> bool:
@@ -111,6 +114,8 @@ class DocumentConnection(HttpConnection):
         wanted.taken += len(data)
         if wanted.take is not None and wanted.head.status in _BODIES:
             self._hand_over(wanted, wanted.head, wanted.take, data)
+        # An answer that was asked for without a taker may be as long as it was allowed to be, and is read to
+        # its end, which keeps the connection; a refusal has no such claim.
         elif wanted.taken > SKIP_CAP + (wanted.cap if wanted.head.status in _BODIES else 0):
             # Nobody reads an error's long body: the head says all.
             self._answered()
@@ -125,11 +130,15 @@ class DocumentConnection(HttpConnection):
         if wanted.taken > wanted.cap:
             self._fail(MalformedAnswer(f"{wanted.place}: longer than it may be"))
             return
+        # From here an exception would reach asyncio, which drops the connection: the asker would hear of
+        # that, and ask again where a full disk is the reason.
         try:
             take(data)
         except Exception as error:  # noqa: BLE001  # what the taker met is the asker's to hear
             self._fail(error)
             return
+        # Where this was the last byte, `answer_end` comes next and the connection is kept. A body without a
+        # stated length (chunked, or up to the end) may always go on.
         more_comes = head.length is None or self._reader.left
         if wanted.enough is not None and wanted.taken >= wanted.enough and more_comes:
             self._answered()
@@ -141,6 +150,8 @@ class DocumentConnection(HttpConnection):
     @property
     def _pending(self) -> bool:
         """Whether a question waits for its answer."""
+        # Not `_wanted`: between the answer and the turn of the loop in which `ask` goes on that is still set,
+        # and whatever comes then is an answer that nobody asked for.
         return self._done is not None and not self._done.done()
 
     def _answered(self) -> None:

@@ -20,18 +20,26 @@ from skyhaul_schemas.storage_errors import of_environment, storage_error
 _START = 1024
 """Bytes in which a page of HTML begins."""
 _BLANK = b"\xef\xbb\xbf\t\n\r "
+"""What may stand before that: UTF-8's byte order mark and white space, in any order."""
 
 
 def fetched(source: str, url: HttpUrl, options: HttpOptions, timeouts: Timeouts, cap: int) -> IO[bytes]:
-    """The document, at most `cap` bytes. Blocks. Raises CarriageError."""
+    """The document, at most `cap` bytes, at its start. Blocks.
+
+    Raises:
+        CarriageError: It does not come.
+        StorageError: The temporary folder cannot hold it.
+    """
+    # A loop of its own: whoever asks is a thread without one, or one that a loop waits for (`unread_list`).
     thread = LoopThread(f"fetch for {source}")
     try:
+        # On disk, for a list may have gigabytes; without a name, for the URLs in it may be signed.
         file = tempfile.TemporaryFile(prefix="skyhaul-")  # noqa: SIM115 -- handed to the caller
         try:
             thread.run(_fetch(source, url, options, timeouts, cap, file))
             file.seek(0)
         except BaseException:
-            with contextlib.suppress(OSError):  # what is buffered may not fit either
+            with contextlib.suppress(OSError):  # buffered bytes may not fit either
                 file.close()
             raise
     except OSError as error:
@@ -55,10 +63,12 @@ async def _fetch(
 
 
 async def _once(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, file: IO[bytes]) -> None:
+    # What an attempt that broke off has left.
     file.seek(0)
     file.truncate()
 
     def write(data: memoryview) -> None:
+        # Named here: outside an OSError of the disk is not told from one of the network.
         try:
             file.write(data)
         except OSError as error:
@@ -68,7 +78,8 @@ async def _once(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, f
     if answer.head.status != 200:
         raise refusal(f"{source}: {url}", answer.head)
     if "html" in (answer.head.text(b"content-type") or "").lower():
-        # Some servers call all that they have HTML; lists and checksums never begin like it.
+        # A log-in page of a captive portal, or one machine's error page sent as a 200. But some servers call
+        # all that they have HTML, and lists and checksums never begin like it.
         file.seek(0)
         if file.read(_START).lstrip(_BLANK).startswith(b"<"):
             raise MalformedAnswer(f"{source}: {url}: a page of HTML in the place of a list")

@@ -19,8 +19,15 @@ SUMS_CAP = 4 * 1024**3
 
 
 def document_url(what: str, where: str) -> HttpUrl | None:
-    """Where a document is, as the job says it; None for a local path. Raises UsageError for what is neither.
-    `what` names it in messages."""
+    """Where a document is, as the job says it; None for a local path.
+
+    Args:
+        what: Names it in messages.
+        where: The job's text.
+
+    Raises:
+        UsageError: It is neither a path nor an http or https URL.
+    """
     if SCHEME.match(where) is None:
         return None
     try:
@@ -37,9 +44,9 @@ def document(
     Args:
         source: The source that it belongs to.
         what: Names it in messages.
-        where: A path or an URL, as the job has it.
-        options: For an URL: whatever is sent there beside the question.
-        timeouts: For an URL.
+        where: A path or a URL, as the job has it.
+        options: For a URL: whatever is sent there beside the question.
+        timeouts: For a URL.
         cap: Bytes that it may have, behind a server.
 
     Raises:
@@ -49,6 +56,7 @@ def document(
     if url is None:
         return Document(where, lambda: opened(what, where))
 
+    # Fetched anew at each opening: a list that was signed anew in the meantime serves as well.
     def fetched() -> IO[bytes]:
         from skyhaul_connectors.sources.http.fetch import fetched  # with all that speaks HTTP
 
@@ -76,6 +84,7 @@ def checksums_of(
 
 def _sent_for(spec: SourceSpec, options: HttpOptions, url: HttpUrl | None) -> HttpOptions:
     """The source's headers go to a checksums URL only where it lies on one of the source's own servers."""
+    # `HttpDocuments` takes the document's origin for its own, and would send them anywhere.
     if url is None or url.origin in options.headers_for:
         return options
     texts = [] if isinstance(spec.url, ListedUrls) else [u for u in spec.url if SCHEME.match(u)]

@@ -30,13 +30,13 @@ from skyhaul_schemas.errors import (
 _NAME_LIFE = 60.0
 """Seconds that an address is remembered: many channels open at once, and each would ask."""
 _BUFFER = 256 * 1024
+"""Bytes of one read at most: as many as asyncio's own transports take (`max_size` in selector_events)."""
 
 Address = tuple[socket.AddressFamily, str]
 
 
 class Network:
-    """What the connections of one source share. `receive_buffer`: SO_RCVBUF in bytes, None for the
-    system's own; it is set before the connection opens, since it decides the window scale."""
+    """What the connections of one source share, on one loop."""
 
     def __init__(
         self,
@@ -46,9 +46,19 @@ class Network:
         trust: dict[Origin, PipelineTrust] | None = None,
         is_public: Callable[[str], bool] | None = None,
     ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            source: Its name, for messages.
+            timeouts: What connections wait for.
+            receive_buffer: SO_RCVBUF in bytes, None for the system's own.
+            trust: What is known of origins, where further networks of the source share it.
+            is_public: Whether an address is a public one; None: `is_public_address`.
+        """
         self.source = source
         self.timeouts = timeouts
         self.receive_buffer = receive_buffer
+        # One for all connections of the loop (`HttpConnection.get_buffer`): 256 would else take 64 MiB.
         self.buffer = bytearray(_BUFFER)
         self.view = memoryview(self.buffer)
         self._is_public = is_public or is_public_address
@@ -70,9 +80,20 @@ class Network:
         *,
         public_only: bool,
     ) -> None:
-        """Open a connection and hand it to `factory`'s protocol. `public_only` refuses private,
-        loopback and link-local addresses; the address that was checked is the one that is dialled.
-        Raises CarriageError."""
+        """Open a connection and hand it to `factory`'s protocol.
+
+        Args:
+            factory: Gives the protocol; called once TCP and the proxy's talk are done.
+            origin: Where to.
+            route: How the connection leaves this machine.
+            public_only: Refuse private, loopback and link-local addresses. The address that was checked is
+                the one that is dialled: a name may lead elsewhere when it is resolved again (DNS rebinding).
+
+        Raises:
+            CarriageError: There is no connection, or it is refused.
+            UsageError: The route's proxy is none.
+        """
+        # One limit for all of it, names, TCP, proxy and TLS: a server must not gain time by each step.
         try:
             async with asyncio.timeout(self.timeouts.connect):
                 await self._dial(factory, origin, route, public_only)
@@ -89,8 +110,10 @@ class Network:
         public_only: bool,
     ) -> None:
         proxy = self._proxy(route)
-        # A proxy resolves names itself, unless it matters which address is meant.
+        # A proxy resolves names itself, unless it matters which address is meant: then it is told the one
+        # that was checked, and a name that only the proxy knows cannot be led to.
         addresses = await self._resolve(origin) if proxy is None or public_only else []
+        # All of them, for any may be the one that answers.
         if public_only and not all(self._is_public(address) for _, address in addresses):
             raise RedirectRefused(
                 f"{self.source}: led to {origin}, whose address is not public;"
@@ -107,6 +130,7 @@ class Network:
                 host = addresses[0][1] if addresses else origin.host
                 await tunnel(connection, proxy, host, origin.port, source=self.source)
             if origin.scheme == "https":
+                # `server_hostname` is what the certificate is held against; the address may be any.
                 await loop.create_connection(
                     factory,
                     sock=connection,
@@ -116,6 +140,8 @@ class Network:
                 )
             else:
                 await loop.create_connection(factory, sock=connection)
+        # These two are SSLErrors as well, and must come first: a busy server that hangs up amid a hand-shake
+        # may be asked again, a certificate that is wrong stays wrong.
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError) as error:
             connection.close()
             raise ConnectFailed(f"{self.source}: {origin} ended the connection at once") from error
@@ -123,7 +149,7 @@ class Network:
             connection.close()
             reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "failed"
             raise TlsFailed(f"{self.source}: TLS to {origin}: {reason}") from None
-        except BaseException:
+        except BaseException:  # cancelled by the time limit, too: the socket is nobody else's yet
             connection.close()
             raise
 
@@ -141,6 +167,8 @@ class Network:
         known = self._names.get(key)
         if known is not None and loop.time() < known[0]:
             return known[1]
+        # Without SOCK_STREAM each address comes three times, for datagrams and raw sockets too. UnicodeError:
+        # a label that IDNA does not take, of more than 63 bytes, say.
         try:
             found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError) as error:
@@ -150,15 +178,21 @@ class Network:
         return addresses
 
     def is_private(self, origin: Origin) -> bool:
-        """Whether the origin, as it was last dialled, has an address that is not public."""
+        """Whether the origin, as it was last dialled, has an address that is not public.
+
+        False before it was dialled, after none of its addresses answered, and where a proxy resolves it.
+        """
         known = self._names.get((origin.host, origin.port))
         return known is not None and not all(self._is_public(address) for _, address in known[1])
 
     async def _connect(self, origin: Origin, addresses: list[Address], route: Route) -> socket.socket:
         """The first address that answers, each with an even share of the time that is left."""
+        # Not side by side (RFC 8305), where each of a haul's hundreds of connections would open several. The
+        # price: an address that never answers costs its share of the time for each connection.
         loop = asyncio.get_running_loop()
         end = loop.time() + self.timeouts.connect
         failure: OSError | None = None
+        # An IPv4 source address cannot reach an IPv6 server, and the other way round.
         usable = [a for a in addresses if _can_bind(route.bind, a[0])]
         for index, (family, address) in enumerate(usable):
             try:
@@ -188,7 +222,9 @@ class Network:
         raise ConnectFailed(f"{self.source}: no connection to {origin}: {reason}")
 
     def _prepare(self, connection: socket.socket, family: socket.AddressFamily, route: Route) -> None:
+        # asyncio sets it for its transports; the talk with a proxy comes before there is one.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Before the connection opens: the window scale is agreed upon in its SYN (tcp(7), RFC 7323).
         if self.receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.receive_buffer)
         if route.bind is None:
@@ -196,9 +232,11 @@ class Network:
         if _as_address(route.bind) is not None:
             connection.bind((route.bind, 0))
         else:
+            # socket(7): a NUL-terminated name; older kernels want CAP_NET_RAW for it.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, route.bind.encode() + b"\0")
 
     def _tls_context(self) -> ssl.SSLContext:
+        # Once for all connections, and only where one is needed: it loads the system's certificates.
         if self._tls is None:
             try:
                 context = ssl.create_default_context()
@@ -206,7 +244,9 @@ class Network:
                 raise TlsFailed(
                     f"{self.source}: the certificates of SSL_CERT_FILE cannot be read: {_reason(error)}"
                 ) from None
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 deprecates those before
+            # HTTP/2 would put all ranges into one TCP connection, whose window halves at each loss: many
+            # connections are what fills a lossy link (docs/transfer.md).
             context.set_alpn_protocols(["http/1.1"])
             self._tls = context
         return self._tls
@@ -214,8 +254,10 @@ class Network:
 
 def is_public_address(text: str) -> bool:
     """Neither private, loopback, link-local, shared nor reserved (IANA special-purpose registries)."""
+    # Without the zone of a link-local address (`fe80::1%eth0`). `::ffff:127.0.0.1` is dialled as IPv4.
     address = ipaddress.ip_address(text.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None) or address
+    # Python calls IPv4 multicast global.
     return mapped.is_global and not mapped.is_multicast
 
 
@@ -227,6 +269,7 @@ def _as_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 
 
 def _can_bind(bind: str | None, family: socket.AddressFamily) -> bool:
+    # The name of an interface goes with both families.
     address = _as_address(bind) if bind is not None else None
     if address is None:
         return True

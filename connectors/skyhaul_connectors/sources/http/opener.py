@@ -40,6 +40,7 @@ def _by_urls(opening: Opening, options: HttpOptions, texts: Sequence[str]) -> Ht
     urls = [_parsed(name, text) for text in texts]
     sums = checksums_of(name, opening.spec, options, opening.timeouts)
     connections = affordable(opening.spec.max_connections)
+    # A tree keeps paths below its root, which holds for a link's `base_url` too; others need whole URLs.
     if _share_root(urls):
         return HttpTree(
             name,
@@ -66,11 +67,16 @@ def _by_urls(opening: Opening, options: HttpOptions, texts: Sequence[str]) -> Ht
 
 
 def _by_list(opening: Opening, options: HttpOptions, listed: ListedUrls) -> HttpCatalogue:
-    """Without a root each line has its own URL, wherever it leads; with one its path is below that."""
+    """The catalogue of a list.
+
+    Without a root each line has its own URL, wherever it leads; with one its path is below that.
+    """
     name, timeouts = opening.name, opening.timeouts
     root = None if listed.root is None else _parsed(name, listed.root)
     what = f"source {name}: the list"
     afar = document_url(what, listed.list)
+    # A list on this machine names no server of the job's own: the headers, often secrets, would go nowhere,
+    # or wherever a line says.
     if options.headers and afar is None and root is None and not options.headers_for:
         raise UsageError(
             f"source {name}: options.headers with a list needs options.headers_for, the servers that get them"
@@ -81,6 +87,7 @@ def _by_list(opening: Opening, options: HttpOptions, listed: ListedUrls) -> Http
         ListFile(document(name, what, listed.list, options, timeouts, FILE_CAP), root=root),
         options,
         own=own or options.headers_for,
+        # With a root no line decides where anything is asked for.
         from_afar=afar is not None and root is None,
         connections=affordable(opening.spec.max_connections),
         timeouts=timeouts,
@@ -99,6 +106,7 @@ def selection_of_urls(name: str, texts: Sequence[str]) -> list[str]:
 def _parsed(name: str, text: str) -> HttpUrl:
     if "#" in text:
         raise UsageError(f"source {name}: what follows a '#' in a URL is never asked for; write %23 for it")
+    # A path has to be UTF-8 both as it is written and as it decodes, since the plan keeps names decoded.
     try:
         url = parse_url(text)
         urlsplit(text).path.encode()
@@ -110,5 +118,6 @@ def _parsed(name: str, text: str) -> HttpUrl:
 
 
 def _share_root(urls: Sequence[HttpUrl]) -> bool:
+    # A query belongs to one object alone, and user info must not be sent where another URL's should be.
     first = urls[0]
     return all(u.origin == first.origin and u.userinfo == first.userinfo and not u.has_query for u in urls)

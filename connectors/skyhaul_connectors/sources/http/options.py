@@ -13,6 +13,7 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+"""The name of a field (`token`, RFC 9110, section 5.6.2); the cap is ours."""
 _OURS = frozenset(
     (
         "host",
@@ -32,6 +33,9 @@ _OURS = frozenset(
         "expect",
     )
 )
+"""Fields that decide what is asked for or how the answer is framed. A second Host or Range is ambiguous to
+servers and proxies, If-Range turns a 412 into a 200 with everything, If-None-Match brings a 304, and an
+Upgrade leads out of HTTP."""
 OPTIONS: Mapping[str, str] = {
     "headers": "header lines of each request, by name, for the servers that the job names",
     "headers_for": "further servers (`https://host`) that get them",
@@ -44,11 +48,17 @@ OPTIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """headers: sent to the source's own origins only. headers_for: further origins that get them.
-    redirect_hosts: host names that a redirect may lead to beside the asked one (`*.example.org` takes
-    every name below). private_redirects: whether those may have private addresses. stored: objects are taken
-    as they are stored, whatever Content-Encoding their answers state.
-    route: how the servers are reached while a plan is made, which is no option of the job file."""
+    """The options of one source. `repr()` shows neither headers nor route, which may hold secrets.
+
+    Attributes:
+        headers: Sent to the source's own origins only.
+        headers_for: Further origins that get them.
+        redirect_hosts: Host names that a redirect may lead to beside the asked one (`*.example.org` takes
+            every name below).
+        private_redirects: Whether those may have private addresses.
+        stored: Objects are taken as they are stored, whatever Content-Encoding their answers state.
+        route: How the servers are reached while a plan is made, which is no option of the job file.
+    """
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers_for: frozenset[Origin] = frozenset()
@@ -58,6 +68,7 @@ class HttpOptions:
     route: Route = field(default=Route(), repr=False)
 
     def allows_redirect_to(self, host: str) -> bool:
+        # The dot stays: `*.example.org` must not take `badexample.org`.
         return any(
             host == allowed or (allowed.startswith("*.") and host.endswith(allowed[1:]))
             for allowed in self.redirect_hosts
@@ -65,8 +76,12 @@ class HttpOptions:
 
     def headers_of(self, url: HttpUrl, own: bool) -> Mapping[str, str]:
         """The headers for a request to `url`; `own`: its origin is one that the job names."""
+        # All or none: clients that drop Authorization alone on the way to another origin (fsspec's does) send
+        # `X-Api-Key` and its like along.
         headers = dict(self.headers) if own or url.origin in self.headers_for else {}
         authorization = url.authorization()
+        # The URL's own user info counts more than the source's header; both would be one too many (RFC 9110,
+        # section 5.3).
         if authorization is not None:
             headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
             headers["Authorization"] = authorization
@@ -74,7 +89,11 @@ class HttpOptions:
 
 
 def http_options(source: str, options: Mapping[str, Any]) -> HttpOptions:
-    """Raises UsageError that names the key, never the value."""
+    """The source's `options:`, checked.
+
+    Raises:
+        UsageError: A key or a value that cannot be meant; it names the key, never the value.
+    """
     for key in options:
         if key not in OPTIONS:
             raise UsageError(
@@ -91,6 +110,7 @@ def http_options(source: str, options: Mapping[str, Any]) -> HttpOptions:
             raise UsageError(
                 f"source {source}: options.headers: {shown} is set by skyhaul itself; leave it out"
             )
+        # A line end in a value would begin a field, or a request, of somebody else's.
         if not isinstance(value, str) or not value.isascii() or not value.isprintable():
             raise UsageError(f"source {source}: options.headers: the value of {shown} is not printable ASCII")
     private = options.get("private_redirects", False)

@@ -27,11 +27,12 @@ class Deadlines:
         self._last_byte = 0.0
         self._window_start = 0.0
         self._window_bytes = 0
-        # So a limit is noticed an eighth late at most, and a connection costs one timer a second at most.
+        # So a limit is noticed an eighth late at most. With limits of 8 s and more, as by default, a
+        # connection costs one timer a second.
         self.interval = min(limits.idle, limits.rate_window, limits.total, 8.0) / 8
 
     def begin(self, now: float) -> None:
-        """Something is asked after nothing was."""
+        """Something is asked at `now` (the loop's time) after nothing was."""
         self._last_byte = self._window_start = now
         self._window_bytes = 0
 
@@ -40,13 +41,19 @@ class Deadlines:
         self._window_bytes += count
 
     def passed(self, now: float, first_in_line: float) -> str | None:
-        """Which limit is passed, in words, while an answer is due; None if none is. `first_in_line`: since
-        when the answer that is due is the next one."""
+        """Which limit is passed, in words, while an answer is due; None if none is.
+
+        Args:
+            now: The loop's time, in seconds.
+            first_in_line: Since when the answer that is due is the next one.
+        """
         limits = self._limits
         if now - self._last_byte >= limits.idle:
             return f"no byte for {limits.idle:g}s"
         if now - first_in_line >= limits.total:
             return f"not whole after {limits.total:g}s"
+        # A window that begins where the last one ended, and not a sliding one, needs no history; a drip is
+        # noticed about two windows after it began.
         if now - self._window_start >= limits.rate_window:
             rate = self._window_bytes / (now - self._window_start)
             self._window_start, self._window_bytes = now, 0
@@ -73,6 +80,7 @@ been read already and be waiting for the end of its record."""
 
 
 _OPTION: int = getattr(socket, "SO_RCVLOWAT", 0)
+"""Heeded by poll and epoll since Linux 2.6.28 (socket(7))."""
 
 
 def gather(connection: socket.socket | None, mark: int) -> None:
@@ -83,13 +91,14 @@ def gather(connection: socket.socket | None, mark: int) -> None:
 
 
 class LowWater:
-    """One connection's mark. `margin`: bytes of the body that may have been read before they are counted."""
+    """One connection's mark. Sans-I/O; `gather` sets it."""
 
     def __init__(self, margin: int = 0) -> None:
+        """`margin`: bytes of the body that may have been read off the socket before they are counted."""
         self._margin = margin
         self._gather = SMALLEST
         self._mark = 1
-        self._read_at = float("-inf")
+        self._read_at = float("-inf")  # the first read counts as a slow one
 
     @property
     def mark(self) -> int:
@@ -97,10 +106,19 @@ class LowWater:
         return self._mark
 
     def read(self, now: float, left: int, length: int) -> bool:
-        """The connection was read at `now` (seconds); `left` of the `length` bytes of the body under way are
-        to come, none between bodies. Returns whether `mark` is another one now."""
+        """The connection was read.
+
+        Args:
+            now: When, in seconds.
+            left: Bytes of the body under way that are to come; 0 between bodies.
+            length: Bytes of that body.
+
+        Returns:
+            Whether `mark` is another one now, and has to be set.
+        """
         took = now - self._read_at
         self._read_at = now
+        # With a mark `took` is how long gathering took, without one how long a packet did.
         if self._mark > 1:
             if took > LATE:
                 self._gather //= 2
@@ -108,6 +126,8 @@ class LowWater:
                 self._gather = min(LARGEST, 2 * self._gather)
         elif self._gather < SMALLEST and left and took < SOON:
             self._gather = SMALLEST
+        # A mark beyond the last byte of the answer would wait for the next one, which may not be asked for
+        # yet.
         mark = min(self._gather, left - self._margin, length // PARTS)
         if mark < SMALLEST:
             mark = 1
@@ -116,9 +136,11 @@ class LowWater:
         return changed
 
     def look(self, now: float) -> bool:
-        """Call it from time to time: what has come of a connection that slowed down, or died, is not left in
-        the kernel. Returns whether `mark` is another one now."""
+        """Take the mark back where the connection slowed down, or died; to be called from time to time.
+
+        What has come of it is then not left in the kernel. Returns whether `mark` is another one now.
+        """
         if self._mark == 1 or now - self._read_at <= LATE:
             return False
-        self._gather, self._mark = 0, 1
+        self._gather, self._mark = 0, 1  # 0: it has to be quick once more before anything is gathered
         return True

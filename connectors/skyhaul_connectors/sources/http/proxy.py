@@ -1,8 +1,8 @@
-"""Through a proxy to a server: HTTP CONNECT (RFC 9110, 9.3.6) and SOCKS5 (RFC 1928, RFC 1929).
+"""Through a proxy to a server: HTTP CONNECT (RFC 9110, section 9.3.6) and SOCKS5 (RFC 1928, RFC 1929).
 
-The socket is ours and stays ours, connected to the proxy with the link's source address and buffers; what
-is done here is the talk until it leads to the server. Names are resolved by the proxy, whose network may be
-the only one that knows them.
+The socket is ours and stays ours, connected to the proxy with the link's source address and buffers; this
+module does the talk until it leads to the server. Names are resolved by the proxy, whose network may be the
+only one that knows them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,14 @@ from python_socks.async_.asyncio import Proxy as SocksProxy
 from skyhaul_schemas.errors import ConnectFailed, ProxyRefused
 
 PORTS = {"http": 8080, "socks5": 1080}
+"""Where a proxy's URL states none: IANA's `http-alt` and `socks`. (An HTTP proxy has no port of its own.)"""
 _HEAD_CAP = 16 * 1024
+"""Bytes of an answer to CONNECT up to the end of its head. Chosen, not measured."""
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
+"""A proxy may speak HTTP/1.0, and leave the reason out."""
 _NOT_LET_THROUGH = frozenset((401, 403, 405, 407))
+"""The proxy's own rules and logins: another try would end alike. Others (502, 503, 504) speak of the server
+behind, which may answer by and by."""
 _SOCKS_REASONS = {
     1: "a general failure",
     2: "not allowed by its rules",
@@ -40,7 +45,15 @@ _SOCKS_RULES = 2
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """scheme: http (its CONNECT) or socks5. `str()` is without credentials."""
+    """Where a proxy is, and who we are to it. `str()` and `repr()` are without credentials.
+
+    Attributes:
+        scheme: `http` (its CONNECT) or `socks5`.
+        host: A name or an address, without brackets.
+        port: As the URL has it, else that of PORTS.
+        user: None: no credentials are sent.
+        password: Empty where there is none.
+    """
 
     scheme: str
     host: str
@@ -54,7 +67,11 @@ class Proxy:
 
 
 def parse_proxy(text: str) -> Proxy:
-    """Raises ValueError that says what is wrong and does not repeat the URL."""
+    """Take a proxy's URL apart.
+
+    Raises:
+        ValueError: What is wrong, without repeating the URL, which may hold a password.
+    """
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -66,18 +83,26 @@ def parse_proxy(text: str) -> Proxy:
         raise ValueError("a proxy URL is a scheme, a host and a port, such as socks5://10.0.0.1:1080")
     user = None if parts.username is None else unquote(parts.username)
     password = unquote(parts.password or "")
+    # RFC 7617, section 2, forbids controls; RFC 1929 states both lengths in one byte each.
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in f"{user or ''}{password}"):
         raise ValueError("the proxy's user or password has control characters")
     if len((user or "").encode()) > 255 or len(password.encode()) > 255:
         raise ValueError("the proxy's user or password is longer than 255 bytes")
+    # RFC 1929 names no encoding, and python-socks fails on any other character only amid the talk.
     if parts.scheme == "socks5" and not f"{user or ''}{password}".isascii():
         raise ValueError("a SOCKS5 proxy's user and password must be ASCII")
     return Proxy(parts.scheme, parts.hostname, port or PORTS[parts.scheme], user, password)
 
 
 async def tunnel(connection: socket.socket, proxy: Proxy, host: str, port: int, *, source: str) -> None:
-    """Make `connection`, which is open to the proxy, lead to host:port. Raises ConnectFailed, or ProxyRefused
-    where another try would end alike; the connection is the caller's to close."""
+    """Make `connection`, which is open to the proxy, lead to host:port.
+
+    The caller limits the time (python-socks by itself: 60 s). The connection is the caller's to close.
+
+    Raises:
+        ConnectFailed: The proxy does not answer, or does not reach the server.
+        ProxyRefused: The proxy does not let us through; another try would end alike.
+    """
     try:
         if proxy.scheme == "http":
             await _connect_by_http(connection, proxy, host, port, source)
@@ -94,6 +119,7 @@ async def _connect_by_http(
     connection: socket.socket, proxy: Proxy, host: str, port: int, source: str
 ) -> None:
     loop = asyncio.get_running_loop()
+    # The port is always stated, 443 too: CONNECT has no scheme that could imply it (RFC 9110, 9.3.6).
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
     if proxy.user is not None:
@@ -113,7 +139,8 @@ async def _connect_by_http(
     if code in _NOT_LET_THROUGH:
         why = "it asks for other credentials" if code == 407 else f"it answers {code}"
         raise ProxyRefused(f"{source}: the proxy {proxy} does not let us through to {authority}: {why}")
-    # Neither HTTP nor TLS servers speak first, so what follows an answer is no word of theirs.
+    # A 2xx answer to CONNECT has no body, whatever it states (RFC 9110, section 9.3.6), and neither HTTP nor
+    # TLS servers speak first: what follows its head is no word of theirs.
     if not 200 <= code < 300 or not head.endswith(b"\r\n\r\n"):
         raise ConnectFailed(f"{source}: the proxy {proxy} does not reach {authority}: it answers {code}")
 
@@ -121,6 +148,7 @@ async def _connect_by_http(
 class _Ready(SocksProxy):
     """Hands python-socks the connection that is open already, in the place of a proxy before the proxy."""
 
+    # Without the base's constructor: python-socks calls `connect` of a `forward`, and nothing else.
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
@@ -137,7 +165,7 @@ async def _connect_by_socks(
         proxy.port,
         username=proxy.user,
         password=None if proxy.user is None else proxy.password,
-        rdns=True,
+        rdns=True,  # the proxy resolves the name
         forward=_Ready(connection),
         loop=asyncio.get_running_loop(),
     )
@@ -147,9 +175,10 @@ async def _connect_by_socks(
         raise ConnectFailed(f"{source}: the proxy {proxy} does not answer in time") from None
     except ProxyError as error:
         code = error.error_code
-        # The one way to tell a connection that broke off from a refusal.
+        # The one way to tell a connection that broke off from a refusal: both may come without a code.
         if type(error.__cause__).__name__ == "IncompleteReadError":
             raise ConnectFailed(f"{source}: the proxy {proxy} ended the connection at once") from None
+        # Without a code: no SOCKS5, or the log-in failed; replies to CONNECT alone have codes.
         if code is None or code == _SOCKS_RULES or code not in _SOCKS_REASONS:
             why = _SOCKS_REASONS.get(code or 0, "it takes neither us nor our credentials, or is none")
             raise ProxyRefused(

@@ -47,13 +47,13 @@ class ConnectionOwner(Protocol):
     def connected(self, connection: RangeConnection) -> None: ...
 
     def redirected(self, ask: RangeExchange, head: AnswerHead) -> None:
-        """RangeExchange again elsewhere; raises CarriageError where that is refused."""
+        """Ask again where `head` leads. Raises CarriageError where that is refused."""
 
     def retry_fresh(self, ask: RangeExchange) -> bool:
         """Whether a failed answer came from a remembered redirect, and was asked for anew."""
 
     def ask_over_another(self, connection: RangeConnection, asks: Sequence[RangeExchange]) -> None:
-        """The connection ended without a word to anybody; ask for these over a new one."""
+        """The connection has ended, and nobody was told; ask for these over a new one."""
 
     def disconnected(self, connection: RangeConnection, error: CarriageError | None, unanswered: int) -> None:
         """The connection is over; the last call."""
@@ -71,7 +71,7 @@ class RangeConnection(HttpConnection):
         self._trust: PipelineTrust = network.trust(origin)
         self._queue: deque[RangeExchange] = deque()
         self._sent: deque[RangeExchange] = deque()
-        self._body: RangeBody | None = None  # goes to the events; without one it is passed over
+        self._body: RangeBody | None = None  # goes to the events; without one the body is passed over
         self._skipped = 0
         self._refusal: RefusalBody | None = None  # an error that is told once its body is here
         self._keep_alive = True
@@ -92,11 +92,11 @@ class RangeConnection(HttpConnection):
         return bool(self._sent or self._queue)
 
     def waiting(self) -> list[RangeExchange]:
-        """What was asked and not sent yet."""
+        """Requests that are not sent yet."""
         return list(self._queue)
 
     def abort(self) -> None:
-        """End without a word to the owner."""
+        """End without telling the owner."""
         self._trial_unclear()
         super().abort()
 
@@ -108,10 +108,14 @@ class RangeConnection(HttpConnection):
 
     def buffer_updated(self, nbytes: int) -> None:
         super().buffer_updated(nbytes)
+        # Once for all answers that this read brought, so that what they let out goes in one write: on a
+        # satellite link requests ride the thin side.
         if self._queue and not self.over:
             self._flush()
 
     def gone(self, error: Exception | None, *, between: bool) -> None:
+        # An idle server may end a connection whenever it likes (RFC 9112, section 9.5); a request that was
+        # never sent is no part of that, and costs no retry.
         asked = self._sent or (self._queue and not between)
         self._end(self._loss(error) if asked else None)
 
@@ -130,6 +134,7 @@ class RangeConnection(HttpConnection):
         if not self._sent:
             self._end(fault)
             return
+        # Only the first in line is at fault; those behind it were not answered at all.
         ask = self._sent[0]
         if not ask.given_up:
             self._fail(ask, fault)
@@ -144,6 +149,8 @@ class RangeConnection(HttpConnection):
         self._keep_alive = head.keep_alive
         self._body = None
         self._skipped = 0
+        # Order matters: a redirect has no validators, and an answer to another request says nothing of this
+        # one. A given-up request still has its answer on the wire, which is read past to stay in step.
         if ask.given_up:
             pass
         elif head.status in REDIRECTS:
@@ -153,12 +160,16 @@ class RangeConnection(HttpConnection):
                 self._owner.redirected(ask, head)
             except CarriageError as error:
                 self._fail(ask, error)
+            # Requests behind it would end with `closed` of the whole channel; over another connection they
+            # cost neither a retry nor a pause.
             if not head.keep_alive:
                 self._go_over()
         else:
             fault = validate_answer(ask.asked, head)
             if fault is None:
                 self._body = RangeBody(ask, head)
+                # The server had the pinned version and refused its If-Match: it compares otherwise than RFC
+                # 9110, section 13.1.1, says, and is sent none from now on.
                 if ask.unconditional:
                     self._trust.conditional = False
             elif self._belongs_to_another(ask, head):
@@ -172,7 +183,7 @@ class RangeConnection(HttpConnection):
                     self._fail(ask, fault)
         if self._body is None and not self.over and (head.length or 0) > SKIP_CAP:
             self._end(None)
-        return False
+        return False  # HEAD is never asked here
 
     def answer_body(self, data: memoryview) -> None:
         body = self._body
@@ -189,6 +200,7 @@ class RangeConnection(HttpConnection):
             self._events.received(ask.request, *came)
         if self.over:
             return
+        # The rest of an object that came whole would cross the link for nothing.
         if body.cut_out:
             self._sent.popleft()
             self._body = None
@@ -202,6 +214,7 @@ class RangeConnection(HttpConnection):
     def answer_end(self) -> None:
         self._tell_refusal()
         body = self._body
+        # Before the request leaves `_sent`: bytes come before the verdict on their range.
         if body is not None and not body.odd:
             self._hand_over()
         if self.over:
@@ -213,6 +226,8 @@ class RangeConnection(HttpConnection):
                 if ask.last:
                     self._events.finished(ask.request)
             else:
+                # Short can only be a body without a length: a stated one was held against the range, and a
+                # connection that ends inside it comes to no end of an answer.
                 said = f"{ask.asked.place}: the body has {ask.taken} of {ask.asked.length} bytes"
                 self._fail(ask, MalformedAnswer(said) if body.odd else ConnectionLost(said))
             self._body = None
@@ -221,25 +236,29 @@ class RangeConnection(HttpConnection):
         if self._sent:
             self._sent[0].first_in_line = self._loop.time()
         if not self._keep_alive:
-            # Announced: what is queued behind was never begun, and may be asked for elsewhere.
+            # Announced (RFC 9112, section 9.6): what is queued behind was never begun, and may be asked for
+            # elsewhere.
             self._trial_unclear()
             self._end(None)
 
     def _hand_over(self) -> None:
-        """Tell what was kept of a body without a length."""
+        """Tell the owner of the bytes that were kept of a body without a length."""
         kept = self._body.kept() if self._body is not None else None
         if kept is not None and self._body is not None:
             self._events.received(self._body.ask.request, *kept)
 
     def _asked_otherwise(self, ask: RangeExchange, head: AnswerHead, fault: CarriageError) -> bool:
         """Whether the way of asking may be at fault, and the range is asked for in another way."""
+        # A passing fault (busy, 500) has its own budget of retries, and says nothing of the way.
         if fault.disposition is not Disposition.PERMANENT:
             return False
         anew = ask.in_one()
         anew.unconditional = anew.unconditional or head.status == 412
         anew.undivided = True
+        # In the same way once more would be a retry, which is the scheduler's to grant.
         if anew.unconditional == ask.unconditional and ask not in self._trial:
             return False
+        # Each half that is asked of such a server would set off the whole object.
         if isinstance(fault, RangesIgnored):
             self._trust.broken()
         self._trial_unclear()
@@ -250,7 +269,7 @@ class RangeConnection(HttpConnection):
         return True
 
     def _go_over(self) -> None:
-        """End, and have what is asked here asked over another connection."""
+        """End, and have the requests of this connection asked over another one."""
         asks = [*self._queue, *(ask for ask in self._sent if not ask.given_up)]
         if asks and not self.over:
             self.abort()
@@ -264,10 +283,11 @@ class RangeConnection(HttpConnection):
             return
         now = self._loop.time()
         if not self._sent and self._queue:
-            self._deadlines.begin(now)
+            self._deadlines.begin(now)  # an idle spell is not held against the server
         lines: list[bytes] = []
         while self._queue and self._may_send(self._queue[0]):
             ask = self._queue.popleft()
+            # A trial has the connection for itself, so that nothing else can be the reason of its outcome.
             parts = [ask] if self._sent or not self._begins_trial(ask) else ask.halves()
             if len(parts) > 1:
                 self._trial = list(parts)
@@ -281,6 +301,7 @@ class RangeConnection(HttpConnection):
             self.write(b"".join(lines))
 
     def _may_send(self, ask: RangeExchange) -> bool:
+        # What is sent after a `Connection: close` is not answered (RFC 9112, section 9.6).
         if not self._keep_alive:
             return False
         if not self._sent:
@@ -295,6 +316,7 @@ class RangeConnection(HttpConnection):
         )
 
     def _begins_trial(self, ask: RangeExchange) -> bool:
+        # Where whole objects come in the place of ranges, two halves would bring the object twice.
         divided = ask.asked.length >= 2 and not ask.asked.whole and not ask.undivided
         return divided and self._trust.begin_trial()
 
@@ -312,6 +334,7 @@ class RangeConnection(HttpConnection):
             self._loop.call_later(patience, self._trial_late, self._trial[-1])
 
     def _trial_late(self, ask: RangeExchange) -> None:
+        # Once its bytes come, idle and minimum rate are judge enough.
         if self._trial and ask is self._trial[-1] and ask.taken == 0 and not self.over:
             self._end(ConnectionLost(f"{ask.asked.place}: the server left a queued request unanswered"))
 
@@ -321,6 +344,7 @@ class RangeConnection(HttpConnection):
             self._trial.clear()
 
     def _belongs_to_another(self, ask: RangeExchange, head: AnswerHead) -> bool:
+        # Nothing in HTTP/1.1 names the request of an answer but its range and validator, so these must fit.
         return head.status == 206 and any(
             validate_answer(other.asked, head) is None for other in self._sent if other is not ask
         )
@@ -328,6 +352,7 @@ class RangeConnection(HttpConnection):
     def _out_of_order(self, ask: RangeExchange) -> None:
         self._trial.clear()
         self._trust.broken()
+        # Not MalformedAnswer: the server may be right about each range once it is asked for one by one.
         self._end(ConnectionLost(f"{ask.asked.place}: the server answers out of order; now one by one"))
 
     # Ends
@@ -344,7 +369,7 @@ class RangeConnection(HttpConnection):
             self._fail(self._sent[0], refusal.error())
 
     def _give_up(self, ask: RangeExchange) -> None:
-        """Its outcome is told; what still comes for the same range, this half or the next, is dropped."""
+        """Its outcome is told; what still comes for the same range, in this half or the next, is dropped."""
         for other in self._sent:
             if other.request is ask.request:
                 other.given_up = True
@@ -360,6 +385,8 @@ class RangeConnection(HttpConnection):
             self._tell_refusal()
         if self.over:
             return
+        # What a cut connection brought lies inside the range that its head stated, and stays. (A body that
+        # says it has ended, or overruns, is given up before.)
         self._hand_over()
         if self.over:
             return

@@ -18,7 +18,18 @@ HOPS = 3
 
 
 def follow(place: str, url: HttpUrl, head: AnswerHead, hops: int, options: HttpOptions) -> HttpUrl:
-    """The next URL after `hops` redirects. User info never goes along. Raises RedirectRefused."""
+    """The next URL after `hops` redirects. User info never goes along.
+
+    Args:
+        place: What was asked for, for messages.
+        url: The URL that was answered.
+        head: The answer, of a status in `validation.REDIRECTS`.
+        hops: Redirects that led to `url`.
+        options: The source's.
+
+    Raises:
+        RedirectRefused: There is no next URL, or it may not be followed.
+    """
     if hops >= HOPS:
         raise RedirectRefused(f"{place}: more than {HOPS} redirects")
     location = head.text(b"location")
@@ -28,10 +39,14 @@ def follow(place: str, url: HttpUrl, head: AnswerHead, hops: int, options: HttpO
         target = url.joined(location.strip())
     except ValueError as error:
         raise RedirectRefused(f"{place}: a redirect to {error}") from None
+    # Whoever is on the way could read and change what https was to protect. The other direction is safe.
     if url.origin.scheme == "https" and target.origin.scheme != "https":
         raise RedirectRefused(f"{place}: a redirect from https to http")
+    # RFC 9110, section 4.2.4: user info in a URL from others is an error, and likely hides the true host.
     if target.userinfo is not None:
         raise RedirectRefused(f"{place}: a redirect with user info in it")
+    # Against the last hop's host, not the first one's: each host on the way may lead on within itself.
+    # Another port of it is let through, and gets no headers: these go by origin (`HttpOptions.headers_of`).
     host = target.origin.host
     if host != url.origin.host and not options.allows_redirect_to(host):
         raise RedirectRefused(
@@ -47,6 +62,11 @@ _CAP = 4096
 
 
 class KnownRedirects:
+    """Where objects' URLs led lately, the last `_CAP` of them.
+
+    Times are the asking loop's (seconds): loops share the system's monotonic clock.
+    """
+
     def __init__(self) -> None:
         self._known: OrderedDict[HttpUrl, tuple[float, HttpUrl]] = OrderedDict()
 

@@ -24,7 +24,8 @@ from skyhaul_schemas.plan import KEY, PinnedObject
 from skyhaul_schemas.printable import printable
 
 _URLS_CAP = 4096
-"""Object URLs that are kept, since an object is asked for in many ranges."""
+"""Object URLs that are kept, since an object is asked for in many ranges. More than are hauled at a time; all
+are dropped when they are too many, which costs less than to note which was used last."""
 
 
 class HttpCatalogue(Protocol):
@@ -43,21 +44,29 @@ class HttpCatalogue(Protocol):
         """Whether object URLs come from a list that somebody else serves."""
 
     def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
-        """What must be called, in a thread, before `url_of(obj)`: it reads the list that the object's URL
-        is in. Raises CarriageError. None where the URL is known without."""
+        """What must be called, in a thread, before `url_of(obj)`; None where the URL is known without.
+
+        The call reads the list that the object's URL is in, and raises CarriageError.
+        """
 
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        """Raises CarriageError or UsageError."""
+        """All objects, as `Source.listing`. Raises CarriageError or UsageError."""
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
-        """With whatever is secret in it. Raises CarriageError."""
+        """Where the object is asked for, with whatever is secret in the URL. Raises CarriageError."""
 
 
 class HttpSource:
-    """Implements Source. `receive_buffer` (SO_RCVBUF in bytes) counts for channels opened from then on."""
+    """Implements Source and RoutedSource, and HttpPlaces towards its channels.
+
+    Attributes:
+        options: The job's, for this source.
+        redirects: Where objects' URLs led lately.
+        receive_buffer: SO_RCVBUF in bytes, None for the system's own; it counts for channels opened later.
+    """
 
     has_keys = False
-    """Whether objects are named by keys, which an URL of its own stands for, whatever is in them."""
+    """Whether objects are named by keys; each has a URL of its own, whatever characters are in it."""
 
     def __init__(
         self,
@@ -74,8 +83,10 @@ class HttpSource:
         self.redirects = KnownRedirects()
         self.receive_buffer = receive_buffer
         self._timeouts = timeouts or Timeouts()
+        # Not by loop: what one connection has proved of a server holds for all.
         self._trust: dict[Origin, PipelineTrust] = {}
         # By loop, because connections of one loop share a buffer that is only theirs while they are read.
+        # Weak, because a loop may end before the source does.
         self._networks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Network] = (
             weakref.WeakKeyDictionary()
         )
@@ -100,7 +111,7 @@ class HttpSource:
         return HttpChannel(self, network, events, route)
 
     def check_route(self, route: Route) -> None:
-        """Raises UsageError for a proxy or a base URL that is none."""
+        """Raises UsageError for a proxy or a base URL that is none: before anything is dialled."""
         if route.base_url is not None:
             self._base(route.base_url)
         if route.proxy is not None:
@@ -122,11 +133,13 @@ class HttpSource:
         return root.origin if root is not None else None
 
     def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
+        # `a//b` and `../b` as keys are not what a server makes of them as paths (RFC 3986, section 5.2.4).
         if obj.locator == KEY and not self.has_keys:
             raise ObjectMissing(
                 f"{self._name}: {printable(obj.path)!r} is a key of a store, and no path here"
             )
         root = self._base(route.base_url) if route.base_url is not None else self._catalogue.root
+        # A link's base URL takes the place of the server: a listed URL is not asked for at its own one then.
         if root is None or (route.base_url is None and obj.locator is not None):
             return self._catalogue.url_of(obj)
         key = (route.base_url, obj.path, obj.locator)
@@ -145,6 +158,7 @@ class HttpSource:
         return None if route.base_url is not None else self._catalogue.unread_list(obj)
 
     def is_own(self, origin: Origin, route: Route) -> bool:
+        # The job names it in the link: the source's headers go there too.
         if route.base_url is not None and origin == self._base(route.base_url).origin:
             return True
         return origin in self._catalogue.own_origins

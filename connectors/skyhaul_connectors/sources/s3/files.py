@@ -22,8 +22,10 @@ from skyhaul_schemas.plan import KEY, PinnedObject
 from skyhaul_schemas.printable import printable
 
 _PAGE = 1000
+"""Entries that are drawn from s3fs's loop at a time: as many as S3 puts in one page of a listing."""
 _OF_ROOT = "the key of the source's root itself; a source that begins one folder higher has it"
 _UNOPENED = "a key that the store's options keep us from asking for"
+"""Reasons as they are shown and counted; without a name in them (`LeftOut.add`)."""
 
 
 class S3Files(FsspecFiles):
@@ -37,7 +39,8 @@ class S3Files(FsspecFiles):
     def _ask(self, path: str) -> Info:
         bucket, key = self._split(path)
         if any(part in (".", "..") for part in key.split("/")):
-            # HTTP clients may fold such a path; in a listing's query it stays as it is.
+            # HTTP clients may fold such a path; in a listing's query it stays as it is. Of the keys with a
+            # prefix the prefix itself sorts first.
             found = self._first_below(bucket, key)
             if found is None or found["Key"] != key:
                 raise FileNotFoundError
@@ -45,12 +48,15 @@ class S3Files(FsspecFiles):
         try:
             answer = self._call("head_object", Bucket=bucket, Key=key)
         except FileNotFoundError:
+            # HEAD knows keys only: what lies below one makes it a folder, which is told as that.
             if self._first_below(bucket, f"{key}/") is None:
                 raise
             return {"type": "directory"}
         return {**answer, "size": answer["ContentLength"], "type": "file"}
 
     def _again(self, obj: PinnedObject, left_out: LeftOut) -> PinnedObject | None:
+        # A size of 0 is a claim that no later byte disproves, since nothing is hauled of such an object. On
+        # S3 a GET decides, and states the size that listing and HEAD withheld.
         bucket, key = self._split(obj.path)
         version = {"VersionId": obj.version[4:]} if obj.version.startswith("vid:") else {}
         with translated(self.place(obj.path)):
@@ -63,6 +69,7 @@ class S3Files(FsspecFiles):
         if obj.version and not still_holds(obj.version, found):
             raise SourceChanged(f"{self.place(obj.path)} is another object now; plan again")
         if not found["size"]:
+            # Consoles and tools make such keys for folders; one with bytes in it is an object.
             if obj.path.endswith("/"):
                 left_out.add(obj.path, MARKER)
                 return None
@@ -75,13 +82,14 @@ class S3Files(FsspecFiles):
         return replace(self._pin(obj.path, found), checksum=obj.checksum)
 
     def _sized(self, bucket: str, key: str, version: dict[str, str]) -> dict[str, Any]:
-        """What a GET states of the object; its `size` is None where it has bytes and states none."""
+        """What a GET states of the object, with its `size`: None where it has bytes and states no size."""
         filesystem = self.filesystem()
 
         async def asked() -> dict[str, Any]:
             answer = await filesystem._call_s3(
                 "get_object", filesystem.kwargs, Bucket=bucket, Key=key, **version
             )
+            # Closed after a byte at most, so that a large object is not read.
             async with answer["Body"] as body:
                 size = answer.get("ContentLength")
                 if not size:
@@ -92,6 +100,7 @@ class S3Files(FsspecFiles):
 
     def _children(self, folder: str) -> Iterator[tuple[str, Info]]:
         bucket, prefix = self._split(folder)
+        # Names are cut off by length: to strip slashes would fold keys.
         skipped = len(bucket) + 1 + len(prefix)
         filesystem = self.filesystem()
         pages = _drawn(filesystem.loop, lambda: filesystem._iterdir(bucket, delimiter="/", prefix=prefix))
@@ -99,13 +108,14 @@ class S3Files(FsspecFiles):
             yield str(info["name"])[skipped:], info
 
     def _may_be_part(self, name: str, path: str, left_out: LeftOut) -> bool:
-        return True
+        return True  # a part may be empty, or `..`: a key's slashes lead nowhere
 
     def _may_be_name(self, name: str, path: str, info: Info, left_out: LeftOut) -> bool:
         if not path:
             left_out.add(self.full_path(path), _OF_ROOT)
             return False
         self._check_name(path)
+        # s3fs takes the first for a version of another key, and strips slashes off the other's end.
         if not self.by_key and ("?versionId=" in path or path.endswith("/")):
             left_out.add(path, _UNOPENED)
             return False
@@ -113,6 +123,7 @@ class S3Files(FsspecFiles):
 
     def _pin(self, path: str, info: Info) -> PinnedObject:
         pinned = super()._pin(path, info)
+        # So that no other kind of source takes it for a path (`HttpSource.url_of`).
         return replace(pinned, locator=KEY) if fault_in_path(path) else pinned
 
     def _split(self, path: str) -> tuple[str, str]:
@@ -130,12 +141,16 @@ class S3Files(FsspecFiles):
         return self._done(filesystem._call_s3(method, filesystem.kwargs, **arguments))
 
     def _done(self, work: Any) -> dict[str, Any]:
+        # s3fs's loop runs in fsspec's own thread, where its connections live; this one waits for it.
         answer: dict[str, Any] = asyncio.run_coroutine_threadsafe(work, self.filesystem().loop).result()
         return answer
 
 
 def _drawn(loop: asyncio.AbstractEventLoop, start: Callable[[], AsyncIterator[Info]]) -> Iterator[Info]:
-    """An async iterator of another thread's loop, a page at a time."""
+    """An async iterator of another thread's loop, a page at a time.
+
+    The next page is drawn only once this one is used up.
+    """
     items = start()
 
     async def page() -> list[Info]:

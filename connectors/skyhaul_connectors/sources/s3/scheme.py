@@ -12,12 +12,16 @@ from skyhaul_connectors.sources.protocol import Source
 
 
 def _open(opening: Opening) -> Source:
-    """The bucket with its bytes hauled by our own client, where its store speaks HTTP in a way that it
-    knows; else all of it through the filesystem."""
+    """The bucket with its bytes hauled by our own client; else all of it through the filesystem.
+
+    The first where its store speaks HTTP in a way that our client knows (`over_http`).
+    """
+    # Imported here: s3fs and botocore are an extra, and heavy; every command imports the declaration.
     from skyhaul_connectors.sources.fsspec.scheme import open_files, own_options
     from skyhaul_connectors.sources.s3.files import ListedS3Files, S3Files
     from skyhaul_connectors.sources.s3.source import over_http
 
+    # `keyed` and not `rooted`: `s3://bucket/a//b` is that key and never `a/b`.
     where = keyed(opening.name, opening.urls)
     if opening.listed is None:
         files = open_files(opening, S3Files, where, root=where.root)
@@ -34,6 +38,7 @@ def _open(opening: Opening) -> Source:
         opening.receive_buffer,
         takes_stored(opening.name, options),
     )
+    # Bytes then come through s3fs's files, which cannot open some keys; the listing leaves those out.
     if source is None:
         files.by_key = False
     return source or files

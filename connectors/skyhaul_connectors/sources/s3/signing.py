@@ -3,7 +3,8 @@
 botocore says where the bucket answers (endpoint, region, addressing style: from the options, the environment
 and its configuration files) and which credentials there are (its whole chain, session tokens included), and
 it signs. Only method, address and `x-amz-*` fields are signed, so that one signature serves all ranges of an
-object while it is fresh: S3 takes one for 15 minutes.
+object while it is fresh: S3 takes one for 15 minutes. (botocore would sign Range and If-Match as well, and is
+not shown them.)
 """
 
 from __future__ import annotations
@@ -22,19 +23,35 @@ from skyhaul_schemas.errors import AccessRefused
 from skyhaul_schemas.printable import printable
 
 FRESH = 300.0
-"""Seconds for which a signature, and the credentials behind it, are used again."""
+"""Seconds for which a signature, and the credentials behind it, are used again. A third of what S3 takes, for
+clocks differ. botocore renews temporary keys 10 minutes before their end at the latest
+(RefreshableCredentials), so that those in hand outlast it."""
 _SIGNATURES_CAP = 4096
+"""Signatures that are kept, one an object; all are dropped when they are too many."""
 _PROBE = "k"
+"""A key that stands for any: the presigned URL of it shows where botocore would ask. Nothing is sent for
+it."""
 _AMAZON = ".amazonaws.com"
+"""Elsewhere a store has one endpoint, and a bucket's region is no address."""
 _PATIENCE = {"connect_timeout": 10, "read_timeout": 10, "retries": {"max_attempts": 1}}
-"""For the one question where a bucket is; ranges have deadlines of their own."""
+"""For the one question where a bucket is; ranges have deadlines of their own. One try: what fails here is
+asked again by whoever needs the bucket."""
 _REPLACED = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+"""Keys as arguments of botocore's client: in the order of ReadOnlyCredentials, and taken out for anonymous
+access."""
 
 
 @dataclass(frozen=True, slots=True)
 class S3Options:
-    """What of s3fs's options decides how a bucket is asked. `client` and `config` are arguments of botocore's
-    client and of its Config."""
+    """Those of s3fs's options that decide how a bucket is asked.
+
+    Attributes:
+        anonymous: Requests are not signed.
+        requester_pays: Whoever asks pays for the traffic, and says so.
+        profile: Of AWS's configuration files.
+        client: Arguments of botocore's client; may hold keys.
+        config: Arguments of botocore's Config.
+    """
 
     anonymous: bool = False
     requester_pays: bool = False
@@ -54,10 +71,13 @@ _UNDERSTOOD = frozenset(
 
 
 def s3_options(options: Mapping[str, Any]) -> S3Options | None:
-    """s3fs's options as ours; None where one of them changes requests in a way that only s3fs knows
-    (customer-provided keys, say)."""
+    """The options of s3fs as ours.
+
+    None where one of them changes requests in a way that only s3fs knows (customer-provided keys, say).
+    """
     if not options.keys() <= _UNDERSTOOD:
         return None
+    # s3fs takes each of these by a name of its own, too; where both are given, that one counts here.
     client = dict(options.get("client_kwargs") or {})
     for name, keys in (
         ("aws_access_key_id", ("key", "username")),
@@ -79,7 +99,10 @@ def s3_options(options: Mapping[str, Any]) -> S3Options | None:
 
 
 class S3Access:
-    """One bucket's address and signatures. `renew` blocks, and is called in a thread before anything else."""
+    """One bucket's address and signatures.
+
+    `renew` blocks, and is called in a thread before anything else; the rest is for loops, and asks nobody.
+    """
 
     def __init__(self, source: str, bucket: str, options: S3Options) -> None:
         self._source = source
@@ -90,6 +113,7 @@ class S3Access:
         self._root: HttpUrl | None = None
         self._region = ""
         self._credentials: Any = None
+        # `time.monotonic`, since channels of several loops ask.
         self._until = 0.0
         self._signatures: dict[str, Mapping[str, str]] = {}
 
@@ -103,7 +127,8 @@ class S3Access:
         return self._root is None or time.monotonic() >= self._until
 
     def renew(self) -> None:
-        """Finds the bucket and fresh credentials. Raises CarriageError."""
+        """Find the bucket and fresh credentials. Blocks. Raises CarriageError."""
+        # Channels notice at once that it is stale; the first one renews, the others find it done.
         with self._lock:
             if not self.stale:
                 return
@@ -116,6 +141,7 @@ class S3Access:
                     )
                 if self._root is None:
                     self._find()
+            # Signatures go with the keys that made them, and with the time that they state.
             self._credentials = credentials
             self._signatures = {}
             self._until = time.monotonic() + FRESH
@@ -124,12 +150,14 @@ class S3Access:
         """Where the object `key` answers, at one version where `version` names it. Call `renew` first."""
         assert self._root is not None
         # The signature is over the path as Amazon encodes it: all but unreserved characters and slashes.
+        # botocore signs an S3 path as it is given (S3SigV4Auth), `//` and `..` too: it must go out as it was
+        # signed.
         path = self._root.path + quote(key, safe="/~")
         query = f"versionId={quote(version, safe='~')}" if version is not None else ""
         return replace(self._root, path=path, query=query)
 
     def signed(self, url: HttpUrl) -> Mapping[str, str]:
-        """The fields that a GET of `url` carries; none for anonymous access. Call `renew` first."""
+        """The fields that a GET of `url` carries. Call `renew` first."""
         known = self._signatures.get(url.target)
         if known is None:
             if len(self._signatures) >= _SIGNATURES_CAP:
@@ -144,18 +172,21 @@ class S3Access:
         headers = {"x-amz-request-payer": "requester"} if self._options.requester_pays else {}
         if self._options.anonymous:
             return headers
+        # Without Host: botocore signs the URL's as `Origin.authority` spells it, without a scheme's own port.
         request = AWSRequest("GET", url=f"{url.origin}{url.target}", headers=headers)
         S3SigV4Auth(self._credentials, "s3", self._region).add_auth(request)
         return dict(request.headers.items())
 
     def _find(self) -> None:
         client = self._client({})
+        # At another region's endpoint Amazon redirects, or refuses the signature, which names a region.
         if client.meta.endpoint_url.endswith(_AMAZON):
             region = _region_of(client, self._bucket)
             if region and region != client.meta.region_name:
                 client = self._client({"region_name": region})
         url = client.generate_presigned_url("get_object", Params={"Bucket": self._bucket, "Key": _PROBE})
         try:
+            # The URL holds a signature, which `parse_url` does not repeat in its messages.
             found = parse_url(url)
         except ValueError as error:
             raise AccessRefused(f"{self._source}: the store's endpoint: {error}") from None
@@ -181,13 +212,14 @@ class S3Access:
             ) from None
 
     def _configured(self) -> Any:
-        """botocore's session of the profile."""
+        """The profile's session of botocore, made once."""
         from botocore.exceptions import ProfileNotFound
         from botocore.session import Session
 
         if self._session is None:
             session = Session(profile=self._options.profile)
             try:
+                # A session looks its profile up late; asked for here, the error names it.
                 session.get_scoped_config()
             except ProfileNotFound:
                 shown = printable(str(self._options.profile))
@@ -198,7 +230,7 @@ class S3Access:
         return self._session
 
     def _current_credentials(self) -> Any:
-        """As they are now; botocore renews those that expire."""
+        """The credentials as they are now; None: there are none. botocore renews those that expire."""
         from botocore.credentials import ReadOnlyCredentials
 
         if self._options.anonymous:
@@ -207,11 +239,16 @@ class S3Access:
         if own[0] is not None:
             return ReadOnlyCredentials(*own)
         found = self._configured().get_credentials()
+        # Frozen: key and token of one renewal; it may ask a metadata service, and blocks.
         return found.get_frozen_credentials() if found is not None else None
 
 
 def _region_of(client: Any, bucket: str) -> str | None:
-    """Amazon states it also where it refuses. Raises botocore's errors where nothing answers."""
+    """The bucket's region as Amazon states it; None where it states none.
+
+    It does so also where it refuses (403) or leads elsewhere (301). Raises botocore's errors where nothing
+    answers.
+    """
     from botocore.exceptions import ClientError
 
     try:
@@ -224,7 +261,11 @@ def _region_of(client: Any, bucket: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SignedOptions(HttpOptions):
-    """Options of an HTTP source whose requests to the bucket are signed, and to nowhere else."""
+    """Options of an HTTP source whose requests to the bucket are signed, and to nowhere else.
+
+    Attributes:
+        access: The bucket's; None: nothing is signed.
+    """
 
     access: S3Access | None = field(default=None, repr=False)
 

@@ -37,17 +37,26 @@ NOTHING = "a folder whose index page names nothing"
 _log = logging.getLogger(__name__)
 
 _CRAWLERS = 4
+"""Folders that are read at a time, beside the `connections` that pin: one page names many objects, so that a
+few readers keep the pins busy. Chosen, not measured."""
 _DEPTH_CAP = 64
-"""Folders within folders: beyond that a server's links lead in a circle."""
+"""Folders within folders: beyond that a server's links lead in a circle (`d/` within `d/`). Chosen."""
 _PAGES_CAP = 10_000
-"""Pages of one folder."""
+"""Pages of one folder. Chosen, not measured."""
 _STALE_CAP = 16
-"""Pages of one folder with no other entries than pages before: a listing that comes to no end."""
+"""Pages of one folder with no other entries than pages before: a listing that comes to no end. Some are
+borne, for a pager may link pages that overlap, or are empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """name, spelling: below the root, with `/` at the end unless they are empty."""
+    """A folder that is to be read.
+
+    Attributes:
+        name: Below the root, with `/` at the end unless it is empty.
+        spelling: The same as it is asked for.
+        states: What the globs may still match in it.
+    """
 
     name: str
     spelling: str
@@ -55,8 +64,7 @@ class _Folder:
 
 
 class Crawl(Finder):
-    """Objects below `root` that `globs` take; exact: name -> spelling of those that are taken already. May be
-    walked once; close it afterwards."""
+    """Objects below a root that globs take. May be walked once; close it afterwards."""
 
     def __init__(
         self,
@@ -67,6 +75,16 @@ class Crawl(Finder):
         exact: Mapping[str, str],
         left_out: LeftOut,
     ) -> None:
+        """For one loop.
+
+        Args:
+            source: Its name, for messages.
+            documents: Asks the server.
+            root: The folder that names are relative to.
+            globs: What to find.
+            exact: Name -> spelling of objects that are taken already.
+            left_out: Told of names that the pages have and that are no objects.
+        """
         self._source = source
         self._documents = documents
         self._root = root
@@ -84,6 +102,7 @@ class Crawl(Finder):
         self._found.close()
 
     async def find(self, out: asyncio.Queue[Found | None]) -> None:
+        # A job of exact URLs alone needs no index page, and its server may have none.
         if not self._globs.patterns:
             return
         self._folders.append(_Folder("", "", self._globs.start()))
@@ -94,14 +113,17 @@ class Crawl(Finder):
     async def _crawl(self, out: asyncio.Queue[Found | None]) -> None:
         while True:
             async with self._change:
+                # The end is that none waits and none is being read: one that is read may find others.
                 await self._change.wait_for(lambda: self._folders or not self._busy)
                 if not self._folders:
                     return
+                # The last one found: depth first, so that few folders wait, however wide the tree is.
                 folder = self._folders.pop()
                 self._busy += 1
             try:
                 await self._visit(folder, out)
             finally:
+                # All: this may have been the last one, which ends every crawler.
                 async with self._change:
                     self._busy -= 1
                     self._change.notify_all()
@@ -112,6 +134,7 @@ class Crawl(Finder):
                 f"{self._source}: index pages over {_DEPTH_CAP} folders deep at"
                 f" {printable(folder.name[:200])!r}"
             )
+        # At the root's server, whatever redirects or links an earlier page came by.
         url = self._root.spelled_below(folder.spelling)
         due = [url]
         known = {url.query}
@@ -119,6 +142,7 @@ class Crawl(Finder):
         stale = named = 0
         while due:
             page = await self._page(due.pop(0), url)
+            # What is passed over is something named, too: the page works, and has nothing for us.
             named += len(page.entries) + len(page.passed)
             for entry in page.entries:
                 await self._take(folder, entry, out)
@@ -138,7 +162,7 @@ class Crawl(Finder):
             self._left_out.add(folder.name or "/", NOTHING)
 
     def _next_page(self, folder: HttpUrl, target: HttpUrl) -> HttpUrl:
-        """Pages are asked for at the folder itself, whatever server and spelling they name."""
+        """The URL of a next page: of the folder itself, whatever server and spelling the link names."""
         return replace(folder, query=target.query, bare=target.bare)
 
     async def _take(self, folder: _Folder, entry: IndexEntry, out: asyncio.Queue[Found | None]) -> None:
@@ -147,6 +171,7 @@ class Crawl(Finder):
         last = entry.name.rpartition("/")[2]
         if entry.is_folder:
             inside = self._globs.enter(states, last)
+            # Noted with a slash at its end, so that a file of the same name is another entry.
             if not inside and self._hides(folder.states, entry) and self._found.add(f"{name}/", spelling):
                 self._left_out.add(name, HIDDEN)
             elif inside and self._found.add(f"{name}/", spelling):
@@ -155,12 +180,14 @@ class Crawl(Finder):
                     self._change.notify()
         elif self._globs.takes(states, last) and self._found.add(name, spelling):
             url = self._root.spelled_below(spelling)
+            # Waits while the pins are behind: the queue is what bounds the walk.
             await out.put(Found(name, url, locator=locator_of(name, spelling)))
         elif self._hides(folder.states, entry) and self._found.add(name, spelling):
             self._left_out.add(name, HIDDEN)
 
     def _hides(self, states: States, entry: IndexEntry) -> bool:
         """Whether nothing but a dot at the start of a name keeps the child, or a folder it is in, out."""
+        # The first hidden part decides; behind it nothing is entered.
         *folders, last = entry.name.split("/")
         for part in folders:
             if self._globs.hides_folder(states, part):
@@ -178,6 +205,7 @@ class Crawl(Finder):
         states = self._inside(folder.states, passed.name)
         last = passed.name.rpartition("/")[2]
         selected = self._globs.enter(states, last) if passed.is_folder else self._globs.takes(states, last)
+        # A page is full of links to elsewhere; only what a user would miss is told.
         if passed.always or selected:
             self._left_out.add(folder.name + passed.name, passed.reason)
 
@@ -195,12 +223,14 @@ class Crawl(Finder):
         place = f"{self._source}: {url}"
         page = await tried(self._documents.doubts, self._read_page, url, folder, place)
         if not page.entries:
-            # A page that names nothing is a claim that a second answer may not bear out.
+            # A page that names nothing is a claim that a second answer may not bear out; a whole subtree
+            # would be missing without a word.
             page = await tried(self._documents.doubts, self._read_page, url, folder, place)
         return page
 
     async def _read_page(self, url: HttpUrl, folder: HttpUrl, place: str) -> IndexPage:
         page = bytearray()
+        # All of it in memory: links are found in a tree of the whole page.
         answer = await self._documents.get(url, cap=PAGE_CAP, take=page.extend)
         if answer.head.status != 200:
             error = refusal(place, answer.head)
@@ -212,6 +242,8 @@ class Crawl(Finder):
         _check_whole(answer, page, place)
         kind = answer.head.text(b"content-type") or ""
         link = answer.head.text(b"link") or ""
+        # `answer.url` may be below the folder (`index.html`) or elsewhere; `asked` tells the page's own
+        # folder.
         return await asyncio.to_thread(
             read_index, answer.url, kind, bytes(page), place, asked=folder, link=link
         )
@@ -219,9 +251,11 @@ class Crawl(Finder):
 
 def _check_whole(answer: Answer, page: bytearray, place: str) -> None:
     """An answer that only the end of the connection ends may have been cut short."""
+    # A stated length, or chunks, come whole or not at all (`DocumentConnection`).
     states_end = answer.head.length is not None or answer.head.chunked
     if not page and states_end:
         raise MalformedAnswer(f"{place}: an index page without a byte; list the objects instead")
+    # HTML says where it ends, where it has a frame at all; bare fragments are taken as they are.
     lower = bytes(page).lower() if not states_end else b"<html></html>"
     if not page or (b"<html" in lower and b"</html" not in lower):
         raise ConnectionLost(f"{place}: the index page ends before its end")
@@ -239,8 +273,10 @@ def _is_new(page: IndexPage, seen: set[bytes]) -> bool:
 
 
 class _Spellings:
-    """Names that are found, each with what its spelling means: in a temporary SQLite database, which spills
-    to disk by itself."""
+    """Names that are found, each with the meaning of its spelling.
+
+    They lie in a temporary SQLite database, which spills to disk by itself.
+    """
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -249,6 +285,7 @@ class _Spellings:
 
     def add(self, name: str, spelling: str) -> bool:
         """False where the name is there. Raises MalformedAnswer where it may mean another object."""
+        # Digests, so that a row has 32 bytes whatever names are like; 128 bits have no twins by chance.
         key, value = _digest(name), _digest(normal_form(spelling))
         if self._rows.execute("INSERT OR IGNORE INTO found VALUES (?, ?)", (key, value)).rowcount:
             return True

@@ -19,16 +19,25 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
 
 _RUN = re.compile("((?:%[0-9A-Fa-f]{2})+)")
+"""Bytes that follow each other are decoded together: a character of UTF-8 may have several."""
 _MAGIC = re.compile(r"[*?[]")
+"""In brackets each stands for itself (fnmatch)."""
 _SLASH = re.compile("%2f", re.IGNORECASE)
+"""The one encoded character that stays so in a name: decoded it would part the name."""
 _HEX = re.compile("[0-9A-Fa-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSelection:
-    """root: the longest folder without globs that all URLs share. exact: name -> spelling of the objects that
-    are named by themselves. globs: over names, with what is no glob escaped. shown: the URLs below the root,
-    decoded where that leaves no doubt; the plan's digest has these."""
+    """The URLs of one source, taken apart.
+
+    Attributes:
+        root: The longest folder without globs that all URLs share.
+        exact: Name -> spelling of the objects that are named by themselves.
+        globs: Over names, with what is no glob escaped.
+        shown: The URLs below the root, decoded where that leaves no doubt. The plan's digest has these: to
+            show one otherwise makes another plan of an old job.
+    """
 
     root: HttpUrl
     exact: dict[str, str]
@@ -44,12 +53,14 @@ class HttpSelection:
 def select(source: str, urls: Sequence[HttpUrl]) -> HttpSelection:
     """`urls` are of one origin, have no query, and are of UTF-8. Raises UsageError."""
     split = [_split(url.path) for url in urls]
+    # By segments as they are spelled: `%64` and `d` may be two folders to the server.
     common: list[str] = []
     for segments in zip(*(folder for folder, _ in split), strict=False):
         if len(set(segments)) > 1:
             break
         common.append(segments[0])
     below = ["/".join([*folder[len(common) :], *rest]) for folder, rest in split]
+    # User info stays with the root: all URLs have the same (`scheme._share_root`).
     root = replace(urls[0], path="/" + "".join(f"{segment}/" for segment in common))
     exact: dict[str, str] = {}
     for pattern in below:
@@ -66,6 +77,7 @@ def select(source: str, urls: Sequence[HttpUrl]) -> HttpSelection:
 def _split(path: str) -> tuple[list[str], list[str]]:
     """(segments of the longest folder without globs, the others)."""
     segments = path.split("/")[1:]
+    # A URL that ends in a slash means everything below.
     if segments[-1] == "":
         segments[-1] = "**"
     stop = next((i for i, segment in enumerate(segments) if has_glob(segment)), len(segments) - 1)
@@ -80,6 +92,7 @@ def _add_exact(source: str, exact: dict[str, str], spelling: str) -> None:
             f"source {source}: the path {printable(name)[:200]!r} {fault}; make its URL a source of its"
             " own, or write a list of objects with a path for each"
         )
+    # Equal by RFC 3986, section 6.2.2, is one object twice; else the server may have two, and one name.
     if normal_form(exact.setdefault(name, spelling)) != normal_form(spelling):
         raise UsageError(
             f"source {source}: two URLs have the path {printable(name)[:200]!r}; write a list of objects with"
@@ -96,6 +109,7 @@ def _as_glob(segment: str) -> str:
         if i % 2 == 0:
             text += piece
         else:
+            # Between brackets a further pair would end them early.
             bracketed = text.rfind("[") > text.rfind("]")
             text += name_of(piece) if bracketed else _MAGIC.sub(r"[\g<0>]", name_of(piece))
     return text
@@ -111,4 +125,5 @@ def _shown(pattern: str) -> str:
 
 
 def _decoded(run: str) -> str:
+    # What would read as a glob stays encoded.
     return _MAGIC.sub(lambda match: f"%{ord(match[0]):02X}", unquote(run, errors="strict"))

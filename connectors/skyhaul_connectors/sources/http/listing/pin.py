@@ -26,11 +26,15 @@ from skyhaul_schemas.errors import (
 )
 
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
+"""An `entity-tag` without `W/` (RFC 9110, section 8.8.3). One without quotes, which is none, is passed
+over."""
 _TOTAL = re.compile(rb"bytes +(?:0-0|\*)/(\d{1,18})", re.IGNORECASE)
 _BUSY = (429, 503)
+"""Answers by which a server asks for a pause; a GET right behind would go against that."""
 
 _PAGES = frozenset(("text/html", "application/xhtml+xml"))
 _SUFFIX = re.compile(r"\.(?=[0-9]*[A-Za-z])([A-Za-z0-9]{1,8})")
+"""A suffix that says what a file is has a letter in it: that of `v1.0` is none."""
 _OF_PAGES = frozenset(
     (
         "html",
@@ -55,14 +59,14 @@ _OF_PAGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """`version` as `PinnedObject` has it; empty where the server states no validator."""
+    """Size in bytes, and `version` as `PinnedObject` has it: empty where the server states no validator."""
 
     size: int
     version: str
 
 
 class _PageInstead(MalformedAnswer):
-    """HTML where the name says something else. pinned: the page."""
+    """HTML where the name says something else. `pinned` is the page's."""
 
     def __init__(self, place: str, pinned: Pin) -> None:
         super().__init__(f"{place}: a page of HTML")
@@ -70,7 +74,13 @@ class _PageInstead(MalformedAnswer):
 
 
 def version_in(head: AnswerHead) -> str:
-    """A weak ETag says that two versions are about the same, which is not enough for bytes."""
+    """The validator as `PinnedObject` has it; empty where there is none.
+
+    A weak ETag says that two versions are about the same (RFC 9110, section 8.8.1), which is not enough for
+    bytes.
+    """
+    # A time has whole seconds, and two versions within one second have the same: better than nothing, and the
+    # size is compared too.
     etag = head.text(b"etag")
     if etag is not None and _STRONG.fullmatch(etag.strip()):
         return f"etag:{etag.strip()}"
@@ -82,6 +92,7 @@ def version_in(head: AnswerHead) -> str:
 
 async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
     """Asks by HEAD, and for the first byte where HEAD states no size or a size of 0. Raises CarriageError."""
+    # As many tries as an odd answer is given; a page that is there each time is what the server has.
     try:
         return await tried(documents.doubts, _pin, documents, url, place)
     except _PageInstead as always:
@@ -89,8 +100,11 @@ async def pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
 
 
 async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
-    """HEAD is a short way and no verdict: servers, and signed URLs made for GET, refuse it alone, some with
-    404 or 500, some hang up on it, and some send a body that it must not have."""
+    """Pin by HEAD, which is a short way and no verdict.
+
+    Servers, and signed URLs made for GET, refuse it alone, some with 404 or 500, some hang up on it, and some
+    send a body that it must not have.
+    """
     try:
         answer = await documents.head(url)
     except (MalformedAnswer, ConnectionLost):
@@ -106,9 +120,11 @@ async def _pin(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
 
 
 async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str) -> Pin:
+    # Of an object without a byte this range cannot be satisfied (RFC 9110, section 14.1.2).
     answer = await documents.first_byte(url, "Range: bytes=0-0\r\n")
     if answer.head.status == 416:
         # No byte is there, says the server, or ranges are not to its taste.
+        # All of it is asked for; after a byte the connection is dropped, with what is on its way.
         answer = await documents.first_byte(url)
     head = answer.head
     if head.status not in (200, 206):
@@ -122,6 +138,7 @@ async def _pin_by_first_byte(documents: HttpDocuments, url: HttpUrl, place: str)
         return _believed(url, head, int(total[1]), place)
     if head.status == 200 and head.length and answer.body:
         return _believed(url, head, head.length, place)
+    # Not a body that lasts until the connection ends: one without a byte may have been cut before the first.
     if head.status == 200 and answer.whole and not answer.body and (head.length == 0 or head.chunked):
         return Pin(0, version_in(head))
     raise RangeRefused(f"{place}: the server does not state the object's size")
@@ -131,6 +148,7 @@ def _believed(url: HttpUrl, head: AnswerHead, size: int, place: str) -> Pin:
     """Raises _PageInstead."""
     pinned = Pin(size, version_in(head))
     suffix = _SUFFIX.fullmatch(PurePosixPath(url.path).suffix)
+    # A path that ends otherwise says nothing of what is there: `/download` may be a page.
     if _is_page(head) and suffix is not None and suffix[1].lower() not in _OF_PAGES:
         raise _PageInstead(place, pinned)
     return pinned
@@ -142,6 +160,7 @@ def _is_page(head: AnswerHead) -> bool:
 
 def _check_folder(url: HttpUrl, answer: Answer, place: str) -> None:
     """Servers lead from a folder's name to its index page, which is no object."""
+    # As Apache's mod_dir and nginx do where a folder is asked for without its slash.
     if answer.url.path == f"{url.path}/" and _is_page(answer.head):
         raise ObjectMissing(f"{place}: a folder; write {url}/** for what lies below it")
 

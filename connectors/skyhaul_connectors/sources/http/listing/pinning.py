@@ -20,20 +20,25 @@ from skyhaul_schemas.errors import SkyhaulError, SourceChanged
 from skyhaul_schemas.plan import PinnedObject
 
 _BATCH = 256
+"""Objects that are handed to the planner's thread at a time: a batch costs two switches of threads. Chosen,
+not measured."""
 _HELD_BYTES = 32 * 1024 * 1024
-"""Block digests of objects that are pinned and not taken."""
+"""Bytes of block digests of objects that are pinned and not taken yet. A queue bounds objects, and one of 1
+TiB in blocks of 1 MiB has 32 MiB of digests. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An object to be pinned: `path` below the root, `url` with whatever is secret in it. A list may
-    state the `size`, and with a sha256 all that pins it."""
+    """An object to be pinned. A list may state all that pins it: size and sha256."""
 
     path: str
+    """Below the root."""
     url: HttpUrl
+    """With whatever is secret in it; never stored."""
     size: int | None = None
     checksum: str | None = None
     locator: str | None = None
+    """What the plan keeps to find the URL again, where path and root do not tell it."""
     blocks: BlockDigests | None = None
 
 
@@ -52,6 +57,7 @@ class Pinning:
         self._documents = documents
         self._finder = finder
         self._connections = connections
+        # A few for each pin, so that pins go on while a crawler reads its next page.
         self._found: asyncio.Queue[Found | None] = asyncio.Queue(4 * connections)
         self._pinned: asyncio.Queue[PinnedObject] = asyncio.Queue(4 * _BATCH)
         self._held = 0
@@ -59,12 +65,16 @@ class Pinning:
         self._light.set()
 
     async def batches(self) -> AsyncIterator[Sequence[PinnedObject]]:
-        """In the order in which they are pinned. Raises the first error of ours."""
+        """Objects in the order in which they are pinned. Raises the first error of ours.
+
+        To be closed (`aclose`) by whoever stops early: that ends the pins under way.
+        """
         work = asyncio.create_task(self._work())
         try:
             while not (work.done() and self._pinned.empty()):
                 if self._pinned.empty():
                     first = asyncio.create_task(self._pinned.get())
+                    # An error of the work must wake this too: no object comes after it.
                     await asyncio.wait({first, work}, return_when=asyncio.FIRST_COMPLETED)
                     if not first.done():
                         first.cancel()
@@ -76,6 +86,7 @@ class Pinning:
                     batch.append(self._pinned.get_nowait())
                 self._hold(-sum(map(_digest_bytes, batch)))
                 yield batch
+            # All objects are out; the work may still have an error to tell.
             await work
         finally:
             work.cancel()
@@ -88,6 +99,8 @@ class Pinning:
                 for _ in range(self._connections):
                     tasks.create_task(self._pin_all())
         except BaseExceptionGroup as group:
+            # A failed task cancels the others; only the first error is told. Without one of ours it is a bug,
+            # and shown whole.
             ours = group.subgroup(SkyhaulError)
             if ours is None:
                 raise
@@ -95,6 +108,7 @@ class Pinning:
 
     async def _find(self) -> None:
         await self._finder.find(self._found)
+        # One end for each pin, which takes one and stops.
         for _ in range(self._connections):
             await self._found.put(None)
 

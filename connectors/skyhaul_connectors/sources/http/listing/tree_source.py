@@ -23,6 +23,7 @@ from skyhaul_schemas.plan import PinnedObject
 class HttpTree:
     """Objects of `selected`. Implements HttpCatalogue."""
 
+    # Index pages name children of the root only, at the root's own server.
     listed_from_afar = False
 
     def __init__(
@@ -60,6 +61,7 @@ class HttpTree:
         return with_checksums(streamed(self._name, batches), self._checksums, selected, left_out)
 
     async def _batches(self, left_out: LeftOut) -> AsyncIterator[Sequence[PinnedObject]]:
+        # Made anew for each listing, in the loop that runs it (`streamed`).
         documents = HttpDocuments(Network(self._name, self._timeouts), self._options, self.own_origins)
         exact = self._selected.exact
         named = _Named(
@@ -71,16 +73,21 @@ class HttpTree:
         globs = Selection(self._selected.globs)
         crawl = Crawl(self._name, documents, self._folder, globs, exact, left_out)
         try:
+            # One after the other: what is named is pinned before a page is read, so that a slip in a URL ends
+            # the plan at once.
             for finder in (named, crawl):
                 pinning = Pinning(self._name, documents, finder, self._connections)
                 async for batch in pinning.batches():
                     yield batch
         finally:
+            # Also where the planner stops early: `streamed` closes this generator in its own loop.
             crawl.close()
             await documents.close()
 
 
 class _Named(Finder):
+    """Objects whose URLs the job has."""
+
     def __init__(self, found: Sequence[Found]) -> None:
         self._found = found
 

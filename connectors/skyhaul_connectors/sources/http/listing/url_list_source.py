@@ -33,25 +33,34 @@ from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
 FROM_LIST = "#list"
-"""The end of a locator that is not the whole URL."""
+"""The end of a locator that is not the whole URL. No URL ends like this by itself: a `#` in one is refused,
+in lists as in jobs."""
 _BATCH = 1000
+"""Lines that are read in one go: each batch costs a switch to a thread and back. Chosen, not measured."""
 _BATCH_BYTES = 8 * 1024 * 1024
-"""Of block digests."""
+"""Bytes of block digests in a batch, since a line may have 16 MiB. Chosen, not measured."""
 
 
 class UrlEntries(Protocol):
     """Where listed URLs come from."""
 
     def entries(self, told: LeftOut | None = None) -> Iterator[ListedUrl]:
-        """All, each with a path of its own. Raises UsageError or CarriageError."""
+        """All entries, each with a path of its own; blocks. Raises UsageError or CarriageError."""
 
     def index(self) -> Callable[[str], HttpUrl | None]:
-        """Reads all that have secrets; the result finds one by its path."""
+        """Read the entries whose URLs have secrets; blocks. The result finds one by its path.
+
+        Raises UsageError or CarriageError.
+        """
 
 
 class HttpListed:
-    """Implements HttpCatalogue over `listed`. `own`: the origins that the job itself names. root: where all
-    objects lie below by their paths, so that a plan holds for another root of the same objects too."""
+    """Implements HttpCatalogue over a list.
+
+    Attributes:
+        root: What all objects lie below, by their paths, so that a plan holds for another root of the same
+            objects too; None: each has a URL of its own.
+    """
 
     def __init__(
         self,
@@ -66,6 +75,19 @@ class HttpListed:
         checksums: LoadChecksums | None = None,
         root: HttpUrl | None = None,
     ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            name: The source's.
+            listed: The list.
+            options: The source's.
+            own: The origins that the job itself names.
+            from_afar: Somebody else serves the list and chose its URLs: these must not lead inwards.
+            connections: Pins under way at a time.
+            timeouts: What connections wait for.
+            checksums: Loads the source's checksums, or None.
+            root: See the attribute.
+        """
         self._name = name
         self.root: HttpUrl | None = root
         self._listed = listed
@@ -75,6 +97,7 @@ class HttpListed:
         self._connections = connections
         self._timeouts = timeouts
         self._checksums = checksums
+        # Channels of one source call `unread_list`'s result on threads; the list is read once for all.
         self._lock = threading.Lock()
         self._find: Callable[[str], HttpUrl | None] | None = None
 
@@ -92,6 +115,7 @@ class HttpListed:
         )
 
     def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
+        # Most lists have no secret, and are never read at run time: a worker need not reach them.
         if self._find is not None or not (obj.locator or "").endswith(FROM_LIST):
             return None
         return self._read_index
@@ -103,10 +127,12 @@ class HttpListed:
         place = f"{self._name}: {printable(obj.path)!r}"
         try:
             stored = parse_url(locator.removesuffix(FROM_LIST))
+        # A plan may come from anyone, and its text has not been through a list's checks.
         except ValueError as error:
             raise ObjectMissing(f"{place}: the plan's locator cannot be used: {error}") from None
         if not locator.endswith(FROM_LIST):
             return stored
+        # `unread_list` comes first: the channel sees to it.
         assert self._find is not None
         url = self._find(obj.path)
         if url is None:
@@ -118,6 +144,8 @@ class HttpListed:
             if self._find is None:
                 try:
                     self._find = self._listed.index()
+                # Not a mistake in the job at this point: the list was right when the plan was made, and has
+                # changed.
                 except UsageError as error:
                     raise ObjectMissing(f"{self._name}: the list of URLs: {error}") from None
 
@@ -151,6 +179,7 @@ class _Listed(Finder):
         while batch := await asyncio.to_thread(_batch_of, entries):
             for entry in batch:
                 assert entry.url is not None
+                # Any query may be a signature, and user info is one: neither is written into a plan.
                 stored = entry.url.stored()
                 locator = f"{stored}{FROM_LIST}" if entry.url.has_secret else stored
                 found = Found(
@@ -194,10 +223,15 @@ class NamedUrls:
 
 
 class ListFile:
-    """A JSONL or CSV list. `open_list` gives it as a file that can be read again and again. root: where
-    the list's paths are below; its URLs then do not count."""
+    """A JSONL or CSV list."""
 
     def __init__(self, document: Document, *, root: HttpUrl | None = None) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            document: The list.
+            root: What the list's paths are below; its URLs do not count then.
+        """
         self._where = document.where
         self._open_list = document.open
         self._root = root
@@ -210,7 +244,8 @@ class ListFile:
                 yield entry if root is None else replace(entry, url=root.below(entry.path))
 
     def index(self) -> Callable[[str], HttpUrl | None]:
-        """16 bytes an entry: a digest of the path, and where its line is."""
+        """As `UrlEntries.index`, in 16 bytes an entry: a digest of its path, and where its line is."""
+        # Kept open for the lines: a list of secrets by path would be all of it in memory.
         file = self._open_list()
         keys, places = array("Q"), array("Q")
         for entry in read_list(self._where, lines_of(file, LINE_CAP)):
@@ -224,6 +259,8 @@ class ListFile:
 
 
 class _Index:
+    """Finds a line of an open list by its path; from any thread."""
+
     def __init__(
         self, where: str, file: IO[bytes], keys: npt.NDArray[np.uint64], places: npt.NDArray[np.uint64]
     ) -> None:
@@ -232,12 +269,14 @@ class _Index:
         self._keys = keys
         self._places = places
         self._lock = threading.Lock()
+        # A line of CSV means nothing without the names of its columns.
         file.seek(0)
         self._first = file.readline(LINE_CAP)
 
     def find(self, path: str) -> HttpUrl | None:
         key = np.uint64(_key(path))
         at = int(np.searchsorted(self._keys, key))
+        # Several may share a digest of 64 bits; the line's own path decides.
         while at < len(self._keys) and self._keys[at] == key:
             entry = self._entry(int(self._places[at]))
             if entry is not None and entry.path == path:
@@ -246,13 +285,14 @@ class _Index:
         return None
 
     def _entry(self, place: int) -> ListedUrl | None:
+        # Two steps on one file, whose place all threads share.
         with self._lock:
             self._file.seek(place)
             line = self._file.readline(LINE_CAP)
         try:
             return entry_at(self._where, self._first, line, place)
         except UsageError:
-            return None  # the file was changed under our hands
+            return None  # the file was changed after it was read: what is at that byte now is no line of it
 
 
 def _key(path: str) -> int:

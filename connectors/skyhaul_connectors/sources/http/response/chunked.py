@@ -8,8 +8,12 @@ from collections.abc import Callable
 from skyhaul_connectors.sources.http.response.head import NotHttp
 
 _LINE_CAP = 256
+"""Bytes of a line: a size, perhaps with an extension, which is passed over; RFC 9112, section 7.1.1, advises
+a limit. Chosen, not measured."""
 _TRAILERS_CAP = 8 * 1024
+"""Bytes of all trailers, which are passed over (RFC 9112, section 7.1.2). Chosen, not measured."""
 _HEX = frozenset(b"0123456789abcdefABCDEF")
+"""`int` alone would take `+5`, `0x5`, `1_0` and spaces for numbers, where a proxy on the way does not."""
 
 
 class _State(enum.Enum):
@@ -21,9 +25,10 @@ class _State(enum.Enum):
 
 
 class ChunkReader:
-    """`feed` until `done`. `body` is told the stretches of the buffer that are data."""
+    """`feed` until `done`."""
 
     def __init__(self, body: Callable[[int, int], None]) -> None:
+        """`body`: told the stretches of the buffer that are data, as (start, end)."""
         self._body = body
         self._state = _State.SIZE
         self._line = bytearray()
@@ -35,7 +40,10 @@ class ChunkReader:
         return self._state is _State.DONE
 
     def feed(self, buffer: bytearray, at: int, stop: int) -> int:
-        """Reads one step from `buffer[at:stop]`; returns where the next step starts. Raises NotHttp."""
+        """Read one step from `buffer[at:stop]`; returns where the next step starts. Raises NotHttp.
+
+        One step a call, since `body` may stop the reader, which looks at that between steps.
+        """
         if self._state is _State.DATA:
             take = min(self._left, stop - at)
             self._left -= take
@@ -55,6 +63,8 @@ class ChunkReader:
         return upto
 
     def _took_line(self, line: bytes) -> None:
+        # A bare LF may end other lines (RFC 9112, section 2.2). In chunks readers differ about it, and with
+        # them about where the body ends.
         if not line.endswith(b"\r\n"):
             raise NotHttp("a chunk line that does not end with CR LF")
         content = line[:-2]
@@ -63,6 +73,7 @@ class ChunkReader:
                 raise NotHttp("a chunk longer than it says")
             self._state = _State.SIZE
         elif self._state is _State.SIZE:
+            # White space before an extension is bad form that has to be borne (RFC 9112, section 7.1.1).
             digits = content.split(b";", 1)[0].rstrip(b" \t")
             if not 0 < len(digits) <= 15 or not _HEX.issuperset(digits):
                 raise NotHttp("a chunk size that is no number")

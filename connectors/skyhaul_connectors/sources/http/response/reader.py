@@ -1,4 +1,4 @@
-"""Answers out of a stream of bytes, however it is cut: sans-I/O, no clock, no copies of bodies.
+"""Answers out of a stream of bytes, however it is cut into reads: sans-I/O, no clock, no copies of bodies.
 
     feed -> head (up to the empty line, at most HEAD_CAP bytes) -> body -> head -> ...
 
@@ -15,8 +15,13 @@ from skyhaul_connectors.sources.http.response.chunked import ChunkReader
 from skyhaul_connectors.sources.http.response.head import HEAD_CAP, AnswerHead, NotHttp, parse_head
 
 _INTERIM_CAP = 8
+"""1xx heads before a final one. A client has to bear several that it never asked for (RFC 9110, section
+15.2); endless ones would keep a connection from ever being idle."""
 _START = b"HTTP/1."
+"""Held against the first bytes, so that what is no HTTP (a banner, a TLS alert) is told without waiting for
+an empty line that never comes."""
 _BODILESS = (204, 304)
+"""RFC 9112, section 6.3: they end with their head, whatever length that states."""
 
 
 class AnswerSink(Protocol):
@@ -41,6 +46,8 @@ class _State(enum.Enum):
 
 
 class AnswerReader:
+    """Tells `sink` of each answer of one connection, while `feed` runs."""
+
     def __init__(self, sink: AnswerSink) -> None:
         self._sink = sink
         self._state = _State.HEAD
@@ -57,7 +64,7 @@ class AnswerReader:
 
     @property
     def left(self) -> int:
-        """Bytes that the body under way still has; 0 between bodies and where its length is not known."""
+        """Bytes of the body under way that are to come; 0 between bodies and without a stated length."""
         return self._left if self._state is _State.LENGTH else 0
 
     @property
@@ -66,6 +73,7 @@ class AnswerReader:
         return self._length
 
     def stop(self) -> None:
+        """Nothing follows: also not of the bytes that `feed` has in hand."""
         self._state = _State.STOPPED
 
     def feed(self, buffer: bytearray, view: memoryview, stop: int) -> None:
@@ -76,7 +84,7 @@ class AnswerReader:
             match self._state:
                 case _State.LENGTH:
                     take = min(self._left, stop - at)
-                    self._left -= take
+                    self._left -= take  # first: the sink asks for `left` in its `answer_body`
                     self._sink.answer_body(view[at : at + take])
                     at += take
                     if self._left == 0:
@@ -101,14 +109,16 @@ class AnswerReader:
         return self._state is _State.STOPPED or self.between_answers
 
     def _feed_head(self, buffer: bytearray, at: int, stop: int) -> int:
+        # Most heads are in one read, and are copied once; only one that is cut is gathered.
         if not self._partial:
             end = buffer.find(b"\r\n\r\n", at, min(stop, at + HEAD_CAP))
             if end >= 0:
                 self._took_head(bytes(buffer[at : end + 4]))
                 return end + 4
         before = len(self._partial)
+        # One byte more than may be, which tells a head that is too long from one that just fits.
         self._partial += buffer[at : min(stop, at + HEAD_CAP - before + 1)]
-        end = self._partial.find(b"\r\n\r\n", max(0, before - 3))
+        end = self._partial.find(b"\r\n\r\n", max(0, before - 3))  # the empty line may be cut, too
         if 0 <= end <= HEAD_CAP - 4:
             head = bytes(self._partial[: end + 4])
             self._partial.clear()
@@ -126,6 +136,7 @@ class AnswerReader:
         head = parse_head(data)
         if head.status < 200:
             self._interim += 1
+            # After 101 another protocol follows (RFC 9110, section 15.2.2); no Upgrade is ever sent.
             if self._interim > _INTERIM_CAP or head.status == 101:
                 raise NotHttp(f"status {head.status} that nobody asked for")
             return
@@ -144,6 +155,7 @@ class AnswerReader:
             self._end()
 
     def _chunk_body(self, start: int, stop: int) -> None:
+        # The sink may have stopped the reader at an earlier chunk of the same read.
         if self._state is _State.CHUNKS:
             self._sink.answer_body(self._view[start:stop])
 

@@ -30,11 +30,13 @@ from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
+"""Those that a GET follows by Location (RFC 9110, section 15.4): neither 300, a choice, nor 304, which
+answers a condition that is never sent, nor 305, a proxy of the server's choosing."""
 RETRY_AFTER_CAP = 86_400.0
 """Seconds: no server is waited for longer than a day."""
 SKIPPED_CAP = 256 * 1024 * 1024
 """Bytes before a range that are let go by where a server sends all of the object: beyond that, an object that
-is cut into many chunks would cross the link many times."""
+is cut into many chunks would cross the link many times. Chosen, not measured."""
 
 _CONTENT_RANGE = re.compile(rb"bytes +(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
 _UNSATISFIED = re.compile(rb"bytes +\*/(\d{1,18})", re.IGNORECASE)
@@ -49,7 +51,7 @@ class WantedRange:
         offset: Of the first byte in the object.
         length: Bytes; at least 1.
         whole: A 200 with all of the object will do.
-        stored: Objects are stored with a Content-Encoding, and wanted as they are stored.
+        stored: Objects are wanted as they are stored, whatever Content-Encoding their answers state.
     """
 
     object: PinnedObject
@@ -65,6 +67,7 @@ class WantedRange:
 
 def validator_of(obj: PinnedObject) -> tuple[bytes, bytes] | None:
     """(name of the field in an answer, value) that pins the object over HTTP, or None."""
+    # Back into the bytes that `AnswerHead.text` made text of when the object was pinned.
     kind, _, value = obj.version.partition(":")
     if kind == "etag":
         return b"etag", value.encode("latin-1", "replace")
@@ -80,7 +83,7 @@ def validate_answer(asked: WantedRange, head: AnswerHead) -> CarriageError | Non
     if head.status == 206:
         return _encoding_fault(asked, head) or _range_fault(asked, head) or _version_fault(asked, head)
     if head.status == 200:
-        # An encoding is the reason, where the length is another one for it.
+        # An encoding first: it is the reason where the length is another one.
         return _encoding_fault(asked, head) or _whole_fault(asked, head)
     return refusal(asked.place, head, asked.object.size)
 
@@ -92,12 +95,14 @@ def refusal(place: str, head: AnswerHead, size: int | None = None) -> CarriageEr
         case 404 | 410:
             return ObjectMissing(f"{place}: gone ({status})")
         case 401 | 403 | 407:
+            # Stores refuse a signature for its time in words about keys; the answer's own Date tells.
             off = clock_skew.ahead(head.text(b"date"), head.text(b"age"))
             why = "check the credentials" if off is None else clock_skew.words(off)
             return AccessRefused(f"{place}: the server refuses access ({status}); {why}")
         case 412:
             return SourceChanged(f"{place}: no longer the version that the plan pinned (412)")
         case 416:
+            # `bytes */N` states the size as it is now (RFC 9110, section 14.4): another one is the reason.
             total = _UNSATISFIED.fullmatch(head.fields.get(b"content-range", b"").strip())
             if total is not None and size is not None and int(total[1]) != size:
                 return SourceChanged(
@@ -106,7 +111,7 @@ def refusal(place: str, head: AnswerHead, size: int | None = None) -> CarriageEr
             return RangeRefused(f"{place}: the server refuses the range (416)")
         case 429 | 503:
             return ServerBusy(f"{place}: the server is busy ({status})", retry_after=retry_after(head))
-        case 408:
+        case 408:  # may be repeated (RFC 9110, section 15.5.9), unlike other 4xx
             return ServerError(f"{place}: the server waited too long (408)")
     if status >= 500:
         return ServerError(f"{place}: the server failed ({status})")
@@ -114,14 +119,17 @@ def refusal(place: str, head: AnswerHead, size: int | None = None) -> CarriageEr
 
 
 def retry_after(head: AnswerHead) -> float | None:
-    """Seconds that Retry-After asks for (RFC 9110, section 10.2.3), at most RETRY_AFTER_CAP. An HTTP date
-    is taken against the answer's own Date, so that a clock that is off here does not matter."""
+    """Seconds that Retry-After asks for (RFC 9110, section 10.2.3), at most RETRY_AFTER_CAP.
+
+    None where there is no such field, or none that can be read. An HTTP date is taken against the answer's
+    own Date, so that a clock that is off here does not matter.
+    """
     value = head.text(b"retry-after")
     if value is None:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return min(float(value[:18]), RETRY_AFTER_CAP)
+        return min(float(value[:18]), RETRY_AFTER_CAP)  # 18 digits are beyond the cap already
     try:
         until = parsedate_to_datetime(value).timestamp()
         date = head.text(b"date")
@@ -132,6 +140,7 @@ def retry_after(head: AnswerHead) -> float | None:
 
 
 def _whole_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
+    # First the length: an error page that is sent as a 200 must not be taken for a server without ranges.
     obj, size = asked.object, asked.object.size
     if head.length is not None and head.length != size:
         kind = printable((head.text(b"content-type") or "no type")[:80])
@@ -140,6 +149,7 @@ def _whole_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
         )
     if not asked.whole and (asked.offset or asked.length != size):
         return RangesIgnored(f"{asked.place}: the server ignores ranges (200 for a part)")
+    # Without a length any page would do as the object, unless a validator or a checksum tells them apart.
     provable = asked.whole and (validator_of(obj) is not None or obj.checksum is not None)
     if head.length is None and not provable:
         return RangesIgnored(f"{asked.place}: the server ignores ranges and states no length of the body")
@@ -152,7 +162,8 @@ def _whole_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
 
 
 def encoding_in(head: AnswerHead) -> str | None:
-    """The answer's Content-Encoding as it may be shown; None where the body is as it is."""
+    """The answer's Content-Encoding as it may be shown; None where the body is not encoded."""
+    # `identity` is no coding to send (RFC 9110, section 8.4), and means none where it is sent.
     encoding = head.fields.get(b"content-encoding")
     if encoding is None or encoding.strip().lower() in (b"identity", b""):
         return None
@@ -174,6 +185,8 @@ def _encoding_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | Non
 
 
 def _range_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
+    # One comparison of bytes for nearly all answers; spaces and case are looked at where it fails. Multipart
+    # answers to a single range have no Content-Range in their head (RFC 9110, section 15.3.7.2).
     value = head.fields.get(b"content-range")
     start, stop, size = asked.offset, asked.offset + asked.length, asked.object.size
     if value != b"bytes %d-%d/%d" % (start, stop - 1, size):
@@ -181,6 +194,7 @@ def _range_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None:
         if match is None or int(match[1]) != start or int(match[2]) != stop - 1:
             said = "no range" if value is None else repr(printable(value[:80].decode("latin-1")))
             return RangeRefused(f"{asked.place}: asked for {start}-{stop - 1}, the answer says {said}")
+        # Without a size nothing tells a range of a larger object from one of the pinned one.
         if match[3] == b"*":
             return RangeRefused(f"{asked.place}: the answer does not state the object's size")
         if int(match[3]) != size:
@@ -194,6 +208,7 @@ def _version_fault(asked: WantedRange, head: AnswerHead) -> CarriageError | None
     pinned = validator_of(asked.object)
     if pinned is None:
         return None
+    # A 206 has to state the ETag that a 200 would (RFC 9110, section 15.3.7), so that silence is no match.
     name, value = pinned
     found = head.fields.get(name)
     if found is not None and found.strip() == value:
