@@ -34,12 +34,12 @@ class ByteReader:
 
     @property
     def offset(self) -> int:
-        """Where the next byte lies."""
+        """Offset in the stream of the next byte."""
         return self._base + self._at
 
     @property
     def end(self) -> int:
-        """How far the stream has been read."""
+        """Offset up to which the stream has been read, which may be beyond `offset`."""
         return self._base + len(self._buffer)
 
     def begin(self) -> int:
@@ -59,7 +59,7 @@ class ByteReader:
         return ahead
 
     def check(self) -> None:
-        """Raises Broken where the stream did."""
+        """Raises Broken if the stream broke when it was last read."""
         if self._broken is not None:
             raise self._broken
 
@@ -70,7 +70,10 @@ class ByteReader:
         return self._buffer[self._at : self._at + length]
 
     def take(self, length: int) -> bytes:
-        """The next `length` bytes; fewer where the stream ends."""
+        """Takes the next `length` bytes; fewer where the stream ends.
+
+        Raises:
+            Broken: The stream breaks before so many; those before the break are lost."""
         piece = self.gather(length)
         if len(piece) < length:
             self.check()

@@ -80,7 +80,7 @@ class FileChunkBytes:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def check(self) -> None:
-        """Compare size and mtime with the pin. Raises SourceChanged."""
+        """Compares the open file's size and mtime with the pin. Raises SourceChanged."""
         obj = self._chunk.object
         now = os.fstat(self._open())
         if now.st_size != obj.size:

@@ -145,13 +145,13 @@ class Codec:
         return -1 if found is None else found.start()
 
     def skip_padding(self, data: bytes) -> bytes:
-        """Without the zero bytes between members, in units of `padding`."""
+        """`data` without the zero bytes that it begins with, in multiples of `padding`."""
         zeros = len(data) - len(data.lstrip(b"\0"))
         return data[zeros - zeros % self.padding :]
 
 
 def by_magic(head: bytes) -> str | None:
-    """The codec that an object's first bytes state."""
+    """Name of the codec whose magic number `head`, an object's first bytes, begins with; None without one."""
     for name, codec in CODECS.items():
         if codec.magic.match(head):
             return name

@@ -46,7 +46,7 @@ _EMPTY_MEMBERS = 10_000
 
 
 def codec_of(path: str) -> str | None:
-    """The codec that a name's suffix states."""
+    """Name of the codec that the suffix of `path` states; None without one."""
     lower = path.lower()
     for name, codec in CODECS.items():
         if lower.endswith(codec.suffixes):
@@ -67,7 +67,12 @@ def stem_of(path: str) -> str:
 def is_compressed(
     obj: PinnedObject, options: StreamOptions, read: Callable[[int, int], bytes] | None
 ) -> bool:
-    """Whether an object must stay whole since it is compressed; `read` looks at its first bytes."""
+    """Whether an object is compressed, so that it must stay whole.
+
+    Args:
+        obj: The object.
+        options: `compression` of its source.
+        read: Gives (offset, length) of the object, for its first bytes; None where nothing can be read."""
     if options.compression != "auto":
         return options.compression != "none"
     if codec_of(obj.path) is not None:

@@ -17,7 +17,11 @@ way, in pieces; a longer look would read more bytes twice."""
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Whole lines, ends included (the last line of an object may have none). `offset` is the first's."""
+    """Whole lines with their ends; the last line of an object may have none.
+
+    Attributes:
+        offset: Of the first line, in the object or stream.
+        data: The lines' bytes."""
 
     offset: int
     data: bytes
@@ -25,7 +29,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class LongLine:
-    """A line over the cap; `raw` is its beginning."""
+    """A line of more bytes than the cap.
+
+    Attributes:
+        offset: Of the line, in the object or stream.
+        length: Its bytes without the LF.
+        raw: Its beginning, at most RAW_CAP."""
 
     offset: int
     length: int
@@ -34,7 +43,13 @@ class LongLine:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The end of a stream that broke: `length` bytes of it were seen that belong to no whole line."""
+    """The end of a stream that broke.
+
+    Attributes:
+        offset: Where the line begins that was cut off.
+        length: Bytes of it that were seen.
+        raw: Those bytes; of a line over the cap its beginning.
+        reason: Why the stream broke."""
 
     offset: int
     length: int

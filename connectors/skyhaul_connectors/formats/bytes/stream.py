@@ -15,10 +15,10 @@ PIECE = 1024 * 1024
 
 
 class Broken(Exception):
-    """The stream cannot be read any further. Inside formats only: decoders turn it into damage.
+    """The stream cannot be read any further.
 
-    A function of the pinned bytes, never of carriage.
-    """
+    It is raised inside formats only; decoders turn it into damage. It is a function of the pinned bytes,
+    never of how they were carried: a connection's errors must not become damage."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -26,6 +26,8 @@ class Broken(Exception):
 
 
 class Stream(Protocol):
+    """Bytes that are read once, in their order."""
+
     @property
     def position(self) -> int:
         """Offset in the stream of the next byte."""

@@ -67,6 +67,7 @@ class ZstdFrames:
         self._first = True
 
     def frame(self) -> ZstdFrame:
+        """The next frame of the object, to be fed with its bytes."""
         first, self._first = self._first, False
         return ZstdFrame(self, first)
 
@@ -98,6 +99,7 @@ class ZstdFrames:
         return f"{stated}; say `decode: {{{self._option}: {size}}}` to open it"
 
     def use_dictionary(self, payload: bytes) -> None:
+        """Makes `payload` of a dictionary frame the dictionary of the frames after it."""
         try:
             # The specification lets the dictionary be compressed, with zstd, itself.
             if payload[:4] == zstandard.FRAME_HEADER:

@@ -96,11 +96,11 @@ class Encoding:
         return raw.removeprefix(codecs.BOM_UTF8)
 
     def escaped(self, raw: bytes) -> str:
-        """Text of `raw`, with a mark; a byte that the encoding does not allow becomes a lone surrogate."""
+        """Text of `raw`, a byte order mark kept; bytes that are not allowed become lone surrogates."""
         return _text(raw, self.name, "surrogateescape")
 
     def plain(self, raw: bytes) -> str:
-        """Python's name under which text encodes without a byte order mark, as `raw` has it."""
+        """Name of Python's codec that gives the bytes of `raw` back without adding a byte order mark."""
         if self.name != "utf-32":
             return self.name
         for mark, name in _MARKS:
@@ -129,7 +129,10 @@ def is_utf8(raw: bytes) -> bool:
 
 
 def encoding_named(name: str) -> Encoding:
-    """By a label, or a name that Python knows. Raises UsageError where there is no such text encoding."""
+    """The encoding that a job names, by a label or by a name that Python knows.
+
+    Raises:
+        UsageError: There is no such text encoding, or the standard does not allow it to be read."""
     found = labelled(name)
     if found is not None and found != whatwg.UNREADABLE:
         return _encoding(found)
@@ -151,7 +154,7 @@ def encoding_named(name: str) -> Encoding:
 
 
 def encoding_labelled(label: str) -> Encoding | None:
-    """By a label in the data; None for one that the standard does not know.
+    """The encoding of a label in the data; None for one that the standard does not know.
 
     Raises:
         BadText: For one that the standard does not allow to be read."""

@@ -207,7 +207,7 @@ def _plausibility(text: str, name: str) -> float:
 # character, which no text has). They are judged as a whole, by the languages of
 # tests/formats/test_guessing.py; whoever changes one raises VERSION.
 def _oddness(text: str, name: str) -> float:
-    """What speaks against each character, summed."""
+    """How much speaks against the characters of `text`, summed."""
     odd = 0.0
     before, script_before = "", ""
     for c in text:

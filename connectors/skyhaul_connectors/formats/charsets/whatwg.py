@@ -40,6 +40,7 @@ def _tables() -> Any:
 
 
 def fingerprint() -> Mapping[str, str]:
+    """For the encoder fingerprint of formats that decode declared encodings."""
     return {"skyhaul.encodings": str(VERSION)}
 
 

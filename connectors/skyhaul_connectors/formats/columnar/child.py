@@ -304,7 +304,7 @@ class _Names:
             )
 
     def told_apart(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch of some of the columns, which is valid."""
+        """A valid batch of some of the table's columns, under their own names."""
         if not self.repeat:
             return batch
         seen: Counter[str] = Counter()
@@ -319,7 +319,7 @@ class _Names:
 def _paired(
     coarse: Any, columns: list[pa.Array], fine: Any, among: list[pa.Array]
 ) -> Iterator[tuple[str, pa.Array, pa.Array]]:
-    """Name, coarse and fine column: by place where both are of the same columns, else by name."""
+    """(name, coarse column, fine column), paired by place where both have the same columns, else by name."""
     names, known = ([field.name for field in kind] for kind in (coarse, fine))
     if names == known:
         yield from zip(names, columns, among, strict=True)

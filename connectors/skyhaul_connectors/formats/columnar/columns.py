@@ -291,7 +291,7 @@ def _cells(values: pa.Array, rows: npt.NDArray[np.int64]) -> list[Any]:
 
 
 def _briefly(value: Any) -> Any:
-    """A value for the raw bytes of a reject, which are cut anyway."""
+    """A value for the raw bytes of a reject, which are cut off at RAW_CAP anyway."""
     return value if not isinstance(value, str) else value[:1000]
 
 

@@ -184,7 +184,12 @@ class _Tables(WholeObject):
                 yield found
 
     def _layout(self, size: int, read: Read, within: tuple[int, int] | None = None) -> TableLayout | None:
-        """None for a stream, which has no groups. Raises Broken."""
+        """Where the groups lie; None for a stream, which has none. Raises Broken.
+
+        Args:
+            size: Bytes of the object.
+            read: Gives (offset, length) of it.
+            within: Bytes [start, stop) whose groups are wanted; all of the object without it."""
         for found in isolated.run(_CHILD, self._task("layout", size, within=within or (0, size)), read):
             if isinstance(found, dict):
                 return TableLayout.of(found) if found else None

@@ -63,7 +63,7 @@ class TableImages:
         return rest
 
     def _paths(self, table: Mapping[str, pa.Array], column: str) -> list[str | None]:
-        """What lies beside the bytes as the images' paths; empty where nothing does."""
+        """The images' paths, row by row: the field `path` beside the bytes; empty where there is none."""
         first, *inner = parts_of(column)
         values = table.get(first) if inner else None
         for name in [*inner[:-1], _PATH]:
@@ -74,7 +74,7 @@ class TableImages:
         return [path if isinstance(path, str) else None for path in found]
 
     def _explain(self, reasons: dict[int, str], paths: Sequence[str | None]) -> None:
-        """Rows whose bytes are null and that have a path: the image is elsewhere."""
+        """Adds to the reasons of rows without bytes, but with a path, that the image is elsewhere."""
         # By the wording of `TableColumns._field`, for a column that is null.
         for row, reason in reasons.items():
             if (
@@ -129,7 +129,6 @@ class TableImages:
             more |= facts.more
             if more:
                 kept = {} if texts[row] is None else loads(texts[row].encode("utf-8"))
-                # The table's own word of that name stays.
                 kept |= {name: value for name, value in more.items() if kept.get(name) is None}
                 texts[row] = canonical(kept)
         for name in _MEASURED:

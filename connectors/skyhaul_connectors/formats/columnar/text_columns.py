@@ -160,7 +160,7 @@ def _widened(values: pa.Array, units: Mapping[str, pa.DataType]) -> pa.Array:
 
 
 def _odd(text: pa.Array, numbers: pa.Array, first: int, stop: int, written: Callable[[int], str]) -> pa.Array:
-    """`text`, but what stands for a number that is not in [first, stop) as `written`."""
+    """`text`, with what `written` gives for each number outside of [first, stop)."""
     raw = numbers.fill_null(0).to_numpy(zero_copy_only=False)
     # In nanoseconds the years 0 and 10000 lie beyond 64 bits, and numpy compares no larger integers.
     first, last = max(first, -(2**63)), min(stop - 1, 2**63 - 1)
@@ -182,7 +182,7 @@ def _moment(number: int, per: int) -> str:
 
 
 def _date(days: int) -> str:
-    """Of days since 1970, in the Gregorian calendar at any time."""
+    """The date of a number of days since 1970, in the Gregorian calendar before 1582, too."""
     # Python's dates end in the year 9999; the calendar repeats itself after 400 years.
     cycles, rest = divmod(days + _EPOCH - 1, _CYCLE)
     day = date.fromordinal(rest + 1)

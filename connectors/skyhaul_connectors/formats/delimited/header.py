@@ -84,7 +84,7 @@ class HeaderRules:
 
 
 class HeaderReader:
-    """Reads the header off `lines`; what is left of them are lines of records."""
+    """Reads the header off `lines`; afterwards `lines` are those behind it."""
 
     def __init__(self, lines: Lines, rules: HeaderRules, account: Account) -> None:
         self.lines = lines
@@ -94,7 +94,7 @@ class HeaderReader:
         self._stop = 0
 
     def read(self) -> Header | None:
-        """None where there is none: an empty object, or damage, which the account is told."""
+        """The header; None where there is none: an empty object, or damage, which the account is told."""
         rules = self._rules
         if not self._skip(rules.skip_before):
             return None
@@ -230,7 +230,9 @@ class HeaderReader:
 
 
 class _Seen:
-    """Remembers where the last line that was taken stops, and the lines where a list is given."""
+    """Passes lines on, and remembers where the last one ends.
+
+    It also keeps the lines themselves where it is given a list for them."""
 
     def __init__(self, lines: Lines, taken: list[Line | Rest] | None = None) -> None:
         self._lines = lines

@@ -73,7 +73,15 @@ class Line:
 
 @dataclass(slots=True)  # not frozen, as Line is not
 class Cells:
-    """One record. Either `cells`, or the `problem` that makes it a reject."""
+    """One record: its cells, or the problem that makes it a reject.
+
+    Attributes:
+        offset: In the object.
+        length: Its bytes without the last LF.
+        raw: Those bytes, or their beginning.
+        cells: Its cells; they count only without a problem.
+        problem: Why it is a reject.
+        is_rest: Whether it is the unreadable rest of the object."""
 
     offset: int
     length: int

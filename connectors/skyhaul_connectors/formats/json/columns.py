@@ -79,7 +79,7 @@ class JsonColumns:
             self._used.setdefault(column, []).append(name)
 
     def learn(self, record: Mapping[str, Any]) -> None:
-        """Take note of the columns of a line that was read exactly."""
+        """Notes the columns of a record that was read exactly, and their types."""
         for key, value in record.items():
             if key not in self._types and len(self._types) >= _MAX_COLUMNS:
                 self._usable = False
@@ -94,7 +94,7 @@ class JsonColumns:
 
     @property
     def usable(self) -> bool:
-        """Whether there is hope that a window is taken."""
+        """Whether a window may be taken; False for good once the columns seen do not suit the reader."""
         return self._usable
 
     def knows(self, record: Mapping[str, Any]) -> bool:

@@ -73,7 +73,7 @@ class _Scanner:
 
     @property
     def offset(self) -> int:
-        """Of the first byte that is kept."""
+        """Offset in the stream of the first byte that is kept."""
         return self._base + self.start
 
     @property

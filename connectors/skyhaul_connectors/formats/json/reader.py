@@ -75,7 +75,7 @@ class LineReader:
             self._failures, self._paused = 0, PAUSE
 
     def too_long(self, length: int, head: bytes) -> str:
-        """Of a line that begins with `head`."""
+        """Why a line of `length` bytes that begins with `head` is rejected."""
         said = f"a line of {length} bytes, more than max_line of {self._max_line}"
         return f"{said}; {CR_ALONE}" if b"\r" in head[:-1] else said
 

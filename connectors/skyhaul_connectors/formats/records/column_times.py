@@ -16,7 +16,10 @@ _BEYOND = "a time beyond the calendar"
 
 
 def as_times(values: pa.Array, kind: pa.DataType, times: Times) -> tuple[pa.Array, Mapping[int, str]]:
-    """`values` as `kind`, microseconds, and what is wrong with which rows; those hold anything."""
+    """A column as times of `kind`, a timestamp in microseconds.
+
+    Returns:
+        The times, and by row what is wrong; those rows hold anything."""
     found = values.type
     if pa.types.is_date(found):
         # Milliseconds hold every date: date32 has 32 bits of days, date64 is milliseconds already.

@@ -349,7 +349,7 @@ def _unless(missing: Missing, read: Callable[[Any], float]) -> Callable[[Any], f
 
 
 def _decimal_as(value: Any, pointed: Any) -> float:
-    """The number of a cell, and of the cell with a point before its fraction."""
+    """The number that `pointed` is: the cell `value` with a point before its fraction."""
     match = _DECIMAL.fullmatch(pointed) if type(pointed) is str else None
     if match is None:
         raise Drift(f"{printable(repr(value), 60)}, which is no decimal number")

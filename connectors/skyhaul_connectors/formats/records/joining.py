@@ -55,7 +55,9 @@ def grouped(
 
 
 def decode_together(decoder: Decoder, members: Sequence[ChunkBytes]) -> Iterator[tuple[int, Decoded]]:
-    """(place among `members`, step) of each step. Raises what `decode` does."""
+    """Each step of decoding `members`, with the place among them of the one that it is of.
+
+    Raises what `decode` does."""
     joins = joining(decoder)
     if joins is not None:
         yield from joins.decode_group(members)

@@ -51,7 +51,7 @@ def loads(raw: bytes, max_depth: int = 128) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """Equal to `json_exact.canonical`."""
+    """The canonical text of `value`, equal to that of `json_exact.canonical`."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode("utf-8")
     # An integer of more than 64 bits, or more than 254 levels.

@@ -59,14 +59,14 @@ def has_repeated(schema: pa.Schema) -> bool:
 
 
 def repeated(names: Sequence[str]) -> list[str]:
-    """The names that are there more than once, as they come."""
+    """The names that stand more than once, in the order of their first places."""
     if len(set(names)) == len(names):
         return []
     return [name for name, count in Counter(names).items() if count > 1]
 
 
 def repeated_inside(fields: Sequence[pa.Field], places: Iterable[Place]) -> str | None:
-    """A name on the way of one of `places` that is there more than once."""
+    """A name on the way to one of `places` that stands more than once; None where there is none."""
     for first, *inner in places:
         among = fields
         for part in (first, *inner):
@@ -78,7 +78,7 @@ def repeated_inside(fields: Sequence[pa.Field], places: Iterable[Place]) -> str 
 
 
 def batch_told_apart(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    """`batch`, which is valid, with the names `columns`, and the fields of its structs told apart."""
+    """A valid `batch` with its columns called `columns`, and the fields of its structs told apart."""
     kinds = map(_told_apart, batch.schema.types)
     fields = [pa.field(name, kind) for name, kind in zip(columns, kinds, strict=True)]
     return pa.record_batch(_Renamed(batch, pa.schema(fields)))

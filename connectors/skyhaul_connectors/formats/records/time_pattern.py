@@ -101,7 +101,7 @@ class TimePattern:
 
     @staticmethod
     def _fields(found: dict[str, str]) -> dict[str, str]:
-        """Numeric directives with their numbers, names and halves of the day among them."""
+        """The directives with their values, all as numbers: names and halves of the day, too."""
         fields = {name: text for name, text in found.items() if name in _NUMBERS and name != "I"}
         for name in ("B", "b"):
             if name in found:
@@ -122,5 +122,5 @@ class TimePattern:
 
 
 def _number_of(text: str, names: tuple[str, ...]) -> int:
-    """The first three letters tell them apart."""
+    """Place in `names` of the name that `text` is or shortens; its first three letters tell them apart."""
     return next((n for n, name in enumerate(names) if name.startswith(text[:3].lower())), 0)
