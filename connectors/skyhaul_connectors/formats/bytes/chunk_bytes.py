@@ -3,6 +3,9 @@
 *The record-that-starts-here rule*: a record belongs to the chunk in which its first byte lies. The reader
 of a chunk therefore looks at the byte before the chunk (is it a line's end?) and reads beyond the chunk's
 end until the record that began inside it is whole. Wherever an object is cut, each record is read once.
+
+`read` of ChunkBytes cuts a stretch at the object's end and raises nothing for one beyond it: readers look
+ahead without knowing where the object ends.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from skyhaul_schemas.storage_errors import storage_error
 
 
 def whole(size: int, path: str = "memory", *, source: str = "memory") -> Chunk:
-    """The one chunk of an object that is not cut."""
+    """The one chunk of an object of `size` bytes that is not cut."""
     return Chunk(0, 0, PinnedObject(source, path, size, ""), 0, size)
 
 
@@ -55,11 +58,15 @@ class FileChunkBytes:
 
     def read(self, offset: int, length: int) -> bytes:
         size = self._chunk.object.size
+        # The pinned size, not the file's: what was appended since it was opened is not read, and is refused
+        # when it is closed.
         length = min(length, size - offset)
         if length <= 0:
             return b""
         file = self._open()
         parts = []
+        # pread may give less than it is asked for (Linux: at most 0x7ffff000 bytes a call), and keeps no
+        # position, so that reads need no order among each other.
         while length:
             try:
                 part = os.pread(file, length, offset)
@@ -73,7 +80,7 @@ class FileChunkBytes:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def check(self) -> None:
-        """Compare size and mtime with the pin. Raises SourceChanged."""
+        """Compares the open file's size and mtime with the pin. Raises SourceChanged."""
         obj = self._chunk.object
         now = os.fstat(self._open())
         if now.st_size != obj.size:
@@ -81,6 +88,7 @@ class FileChunkBytes:
                 f"{brief(self._path)}: has {now.st_size} bytes, was planned with {obj.size}; plan again"
             )
         kind, _, pinned = obj.version.partition(":")
+        # fstat has nothing to hold against a pin of another kind; then only the size speaks.
         if kind == "mtime" and str(now.st_mtime_ns) != pinned:
             raise SourceChanged(f"{brief(self._path)}: was modified since it was planned; plan again")
 
@@ -96,6 +104,8 @@ class FileChunkBytes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            # Under an error that is on its way already, a second one about the file would hide it. A file
+            # that nobody read was never opened and has nothing to be compared.
             if error is None and self._file is not None:
                 self.check()
                 self._check_end()
@@ -108,6 +118,8 @@ class FileChunkBytes:
             try:
                 self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
+                # Typed apart from other errors: these two are about one object and fail its shard, others may
+                # be about the machine and are sorted by errno (docs/adr/0009).
                 raise ObjectMissing(f"{brief(self._path)}: is gone since it was planned") from None
             except PermissionError:
                 raise AccessRefused(f"{brief(self._path)}: permission denied") from None
@@ -117,7 +129,10 @@ class FileChunkBytes:
         return self._file
 
     def _check_end(self) -> None:
-        """Some file systems state a size that is not how far the file can be read."""
+        """Raises SourceChanged where the file goes on behind its stated size.
+
+        Some file systems state another size than can be read: /sys says 4096 for a few bytes, and a network
+        file system may state one from its cache."""
         size = self._chunk.object.size
         try:
             more = os.pread(self._open(), 1, size)
@@ -129,7 +144,9 @@ class FileChunkBytes:
             )
 
     def _check_replaced(self) -> None:
-        """The open file may be an old inode whose name now stands for something else."""
+        """Raises SourceChanged where the name stands for another file by now.
+
+        A rename over the file leaves ours open and unchanged, so that fstat alone sees nothing."""
         try:
             named, opened = os.stat(self._path), os.fstat(self._open())
         except OSError:

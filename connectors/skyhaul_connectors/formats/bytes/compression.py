@@ -23,15 +23,30 @@ HEAD = 16
 """Bytes that `by_magic` looks at."""
 
 _INPUT = 64 * 1024
+"""Compressed bytes that are read at once; with `_OUTPUT` it bounds the memory of a stream. Chosen, not
+measured; a zstd block, which is decompressed whole, may be twice as large, and is gathered."""
+
 _FIRST = 8 * 1024
+"""Bytes that a new member is given first. A small member ends in them; with more, it would be handed, and
+copy, much of what belongs to the members behind it."""
+
 _CANDIDATES = 10_000
+"""Places of a magic number that `resume` tries. Each costs the decompression of up to `_INPUT` bytes, and
+hostile bytes may hold one in every three; in random ones gzip's stands once in 16 MiB."""
+
 _OUTPUT = 1024 * 1024
+"""Bytes that one `read` gives at most, so that a caller that asks for much gets no bomb at once."""
+
 _RATIO_FROM = 64 * 1024 * 1024
+"""Bytes of output from which on `max_ratio` counts; below, small and very regular objects pass."""
+
 _EMPTY_MEMBERS = 10_000
+"""Members without output in a row. They cost time and never reach a cap on output; one at the end is usual
+(BGZF's end mark)."""
 
 
 def codec_of(path: str) -> str | None:
-    """The codec that a name's suffix states."""
+    """Name of the codec that the suffix of `path` states; None without one."""
     lower = path.lower()
     for name, codec in CODECS.items():
         if lower.endswith(codec.suffixes):
@@ -52,7 +67,12 @@ def stem_of(path: str) -> str:
 def is_compressed(
     obj: PinnedObject, options: StreamOptions, read: Callable[[int, int], bytes] | None
 ) -> bool:
-    """Whether an object must stay whole since it is compressed; `read` looks at its first bytes."""
+    """Whether an object is compressed, so that it must stay whole.
+
+    Args:
+        obj: The object.
+        options: `compression` of its source.
+        read: Gives (offset, length) of the object, for its first bytes; None where nothing can be read."""
     if options.compression != "auto":
         return options.compression != "none"
     if codec_of(obj.path) is not None:
@@ -61,14 +81,18 @@ def is_compressed(
 
 
 def open_stream(data: ChunkBytes, options: StreamOptions) -> Stream | None:
-    """The object decompressed; None where it is plain."""
+    """The chunk's object as a decompressed stream; None where it is plain."""
     obj = data.chunk.object
     name: str | None = options.compression
+    # Only plain objects are cut, which was found out when they were planned (`is_compressed`). To look again
+    # at the first bytes would cost each chunk a fetch of its own.
     if name == "none" or data.chunk.length != obj.size:
         return None
     if name == "auto":
         stated = codec_of(obj.path)
         head = data.read(0, HEAD)
+        # The bytes go before the name; the name counts where they say nothing, as in an object that is cut
+        # off or empty, or begins with a skippable frame.
         name = by_magic(head)
         if name is None and stated is not None:
             if head and not CODECS[stated].may_begin(head):
@@ -81,7 +105,11 @@ def open_stream(data: ChunkBytes, options: StreamOptions) -> Stream | None:
 
 
 class DecompressedStream:
-    """The members of a compressed object, one after the other. `members` counts those that are whole."""
+    """The members of a compressed object, one after the other.
+
+    Attributes:
+        position: Offset in the decompressed stream of the next byte.
+        members: How many members were whole so far."""
 
     def __init__(self, data: ChunkBytes, codec: Codec, options: StreamOptions) -> None:
         self.position = 0
@@ -91,6 +119,7 @@ class DecompressedStream:
         self._codec = codec
         self._open = codec.opener(options)
         self._options = options
+        # Input [_read_to - len(_buffer), _read_to) of the object; what lies before `_at` is used up.
         self._buffer = b""
         self._at = 0
         self._read_to = 0
@@ -99,11 +128,12 @@ class DecompressedStream:
         self._fresh = True
         self._empty = 0
         self._broken: Broken | None = None
+        # After a bomb nothing is resumed: the rest of the object would only be the rest of the bomb.
         self._gave_up = False
 
     @property
     def consumed(self) -> int:
-        """Compressed bytes that were used up."""
+        """How many compressed bytes were used up."""
         return self._read_to - len(self._buffer) + self._at
 
     def read(self, length: int) -> bytes:
@@ -112,20 +142,25 @@ class DecompressedStream:
         try:
             return self._read(min(length, _OUTPUT))
         except Broken as broken:
+            # It stays broken at the same place and with the same words, however often a caller asks.
             self._broken = broken
             raise
 
     def resume(self, is_beginning: Callable[[bytes], bool]) -> bool:
-        """After a corrupt member, go on with the next one whose first bytes are a beginning; False: none.
+        """After a corrupt member, goes on with the next one whose output `is_beginning` accepts.
 
-        Only gzip and zstd have members that can be found. The position goes on from where it was.
-        """
+        The position goes on from where it was, so that offsets stay unique. Only members of gzip and zstd are
+        looked for: archives with a member for each record (WARC, ARC) come in those.
+
+        Returns:
+            Whether there was one; if not, the stream stays broken."""
         if self._broken is None or self._gave_up or self._codec.name not in ("gzip", "zstd"):
             return False
         at = self._member_from + 1
         window = b""
         for _ in range(_CANDIDATES):
             while (found := self._codec.magic_at(window)) < 0:
+                # The longest magic number that is looked for here, that of zstd, has four bytes.
                 keep = len(window) - min(len(window), 3)
                 at, window = at + keep, window[keep:]
                 more = self._data.read(at + len(window), _INPUT)
@@ -141,6 +176,7 @@ class DecompressedStream:
 
     def _begins(self, at: int, is_beginning: Callable[[bytes], bool]) -> bool:
         try:
+            # A chance magic number mostly fails here; one that does not is weeded out by what comes out.
             ahead: bytes = self._open().decompress(self._data.read(at, _INPUT), _OUTPUT)
             return is_beginning(ahead)
         except CorruptInput:
@@ -173,11 +209,13 @@ class DecompressedStream:
     def _next_member(self) -> bool:
         if self._at == len(self._buffer) and not self._fill():
             return False
+        # Zeros before the first member are no padding: then the object is something else.
         if self.members and not self._buffer[self._at]:
             while not self._buffer[self._at :].strip(b"\0"):
                 if not self._fill():
                     return False
             self._at = len(self._buffer) - len(self._codec.skip_padding(self._buffer[self._at :]))
+        # A member's first bytes may be cut by the end of what was read.
         while len(self._buffer) - self._at < HEAD and self._fill():
             pass
         self._member_from = self.consumed
@@ -210,6 +248,7 @@ class DecompressedStream:
         self.position += len(piece)
         if self.position > _RATIO_FROM and self.position > self._options.max_ratio * max(1, self.consumed):
             self._give_up(f"more than {self._options.max_ratio:g} times its input")
+        # A stream gives at least one byte, or breaks: b"" would mean its end.
         if self._broken is not None and not piece:
             raise self._broken
         return piece

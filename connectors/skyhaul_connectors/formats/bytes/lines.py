@@ -11,11 +11,17 @@ from skyhaul_connectors.formats.protocol import ChunkBytes
 from skyhaul_schemas.records import RAW_CAP
 
 _TAIL = 16 * 1024
+"""Bytes before a window's end in which the end of its last line is looked for. Longer lines go the slower
+way, in pieces; a longer look would read more bytes twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Whole lines, ends included (the last line of an object may have none). `offset` is the first's."""
+    """Whole lines with their ends; the last line of an object may have none.
+
+    Attributes:
+        offset: Of the first line, in the object or stream.
+        data: The lines' bytes."""
 
     offset: int
     data: bytes
@@ -23,7 +29,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class LongLine:
-    """A line over the cap; `raw` is its beginning."""
+    """A line of more bytes than the cap.
+
+    Attributes:
+        offset: Of the line, in the object or stream.
+        length: Its bytes without the LF.
+        raw: Its beginning, at most RAW_CAP."""
 
     offset: int
     length: int
@@ -32,7 +43,13 @@ class LongLine:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What could not be read: `length` bytes of the stream were seen that belong to no whole line."""
+    """The end of a stream that broke.
+
+    Attributes:
+        offset: Where the line begins that was cut off.
+        length: Bytes of it that were seen.
+        raw: Those bytes; of a line over the cap its beginning.
+        reason: Why the stream broke."""
 
     offset: int
     length: int
@@ -43,8 +60,9 @@ class Rest:
 def lines_of_chunk(
     data: ChunkBytes, max_line: int, *, window: int = PIECE
 ) -> Iterator[Window | LongLine | Rest]:
-    """The lines whose first byte lies in the chunk, in windows of at most `window` bytes where lines are
-    short."""
+    """The lines whose first byte lies in the chunk (the record-that-starts-here rule, see `chunk_bytes`).
+
+    They come in windows of at most `window` bytes, and a little more where lines are long."""
     chunk = data.chunk
     start, stop, size = chunk.offset, chunk.offset + chunk.length, chunk.object.size
     if 0 < start < stop and data.read(start - 1, 1) != b"\n":
@@ -61,6 +79,7 @@ def lines_of_chunk(
             continue
         for item in lines_of_stream(PlainStream(data, start, size), max_line, start + window):
             yield item
+            # A PlainStream never breaks, so that there is no Rest. A LongLine's length is without its LF.
             start = item.offset + (len(item.data) if isinstance(item, Window) else item.length + 1)
     if start < stop:
         yield from lines_of_stream(PlainStream(data, start, size), max_line, stop)
@@ -71,9 +90,14 @@ def lines_of_stream(
 ) -> Iterator[Window | LongLine | Rest]:
     """The lines of `stream`; with `stop`, those that begin before it. Holds about `max_line` + PIECE bytes.
 
-    Only a line that is longer than a window is sure to come as LongLine: the reader of a window checks
-    its lines against the cap, too.
-    """
+    Only a line that is longer than a window is sure to come as LongLine: whoever reads a window checks its
+    lines against the cap, too.
+
+    Args:
+        stream: Read from its position on.
+        max_line: Bytes of a line beyond which no more than its first RAW_CAP bytes are held.
+        stop: Offset in the stream; the line that holds the byte before it is the last one.
+        piece: Bytes to read at once."""
     offset = stream.position
     held: list[bytes] = []
     size = 0
@@ -111,6 +135,7 @@ def lines_of_stream(
         if tail:
             size += len(tail)
             if over:
+                # From here on the line costs no more memory, however long it is; its bytes are counted only.
                 held = [_head(held[0], tail)]
             else:
                 held.append(tail)
@@ -124,11 +149,12 @@ def lines_of_stream(
 
 
 def _head(*parts: bytes) -> bytes:
+    # The first part is mostly long enough: then nothing is joined.
     return b"".join(parts)[:RAW_CAP] if len(parts[0]) < RAW_CAP else parts[0][:RAW_CAP]
 
 
 def _last_line_end(data: ChunkBytes, start: int, stop: int) -> int | None:
-    """Where the last line that ends in [start, stop) ends, if near `stop` one does."""
+    """Where the last line that ends in [start, stop) ends; None where no line ends in its last 16 KiB."""
     begin = max(start, stop - _TAIL)
     found = data.read(begin, stop - begin).rfind(b"\n")
     return None if found < 0 else begin + found + 1

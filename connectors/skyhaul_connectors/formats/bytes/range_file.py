@@ -9,7 +9,7 @@ from skyhaul_connectors.formats.bytes.stream import Broken
 
 
 class RangeFile(io.RawIOBase):
-    """Reads through `read(offset, length)`; `size` bytes long."""
+    """A file of `size` bytes over `read(offset, length)`."""
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
         self._read = read
@@ -36,6 +36,8 @@ class RangeFile(io.RawIOBase):
         if not length:
             return b""
         data = self._read(self._at, length)
+        # A library takes fewer bytes than it asked for for the end of the file, and might read an object that
+        # is cut off as a short one.
         if len(data) != length:
             raise Broken(f"ends at {self._at + len(data)}")
         self._at += length

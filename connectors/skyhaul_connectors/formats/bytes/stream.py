@@ -15,10 +15,10 @@ PIECE = 1024 * 1024
 
 
 class Broken(Exception):
-    """The stream cannot be read any further. Inside formats only: decoders turn it into damage.
+    """The stream cannot be read any further.
 
-    A function of the pinned bytes, never of carriage.
-    """
+    It is raised inside formats only; decoders turn it into damage. It is a function of the pinned bytes,
+    never of how they were carried: a connection's errors must not become damage."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -26,22 +26,28 @@ class Broken(Exception):
 
 
 class Stream(Protocol):
+    """Bytes that are read once, in their order."""
+
     @property
     def position(self) -> int:
         """Offset in the stream of the next byte."""
 
     def read(self, length: int) -> bytes:
-        """The next bytes, at least one and at most `length`, or b"" at the end. Raises Broken, and what
-        ChunkBytes.read raises."""
+        """The next bytes, at least one and at most `length`; b"" at the end.
+
+        Raises:
+            Broken, and what ChunkBytes.read raises."""
 
 
 class PeekedStream:
-    """A stream whose first bytes were looked at."""
+    """A stream whose first `length` bytes (`head`; fewer where it ends or breaks) were looked at."""
 
     def __init__(self, inner: Stream, length: int) -> None:
         self._inner = inner
         self._start = inner.position
         self.head = b""
+        # A look ahead must not raise what the reader would meet later: the bytes before the break are served
+        # first.
         self._broken: Broken | None = None
         try:
             while len(self.head) < length and (piece := inner.read(length - len(self.head))):
@@ -65,8 +71,10 @@ class PeekedStream:
 
 
 class PlainStream:
-    """Bytes [start, stop) of the object as they are. No read crosses `border`, beyond which bytes may have to
-    be fetched."""
+    """Bytes [start, stop) of the object as they are; it never raises Broken.
+
+    No read crosses `border`, beyond which bytes may have to be fetched: what lies before it is served without
+    waiting for them."""
 
     def __init__(self, data: ChunkBytes, start: int, stop: int, border: int | None = None) -> None:
         self._data = data

@@ -8,12 +8,20 @@ from skyhaul_schemas.records import RAW_CAP
 
 
 def read_whole(stream: Stream, cap: int, cap_name: str, account: Account) -> bytes | None:
-    """The bytes of `stream`; None after it was rejected: broken, or longer than `cap`."""
+    """The bytes of `stream`; None after it was rejected, as broken or longer than `cap` bytes.
+
+    Args:
+        stream: Read to its end.
+        cap: Bytes of a record at most.
+        cap_name: The option that sets it, for the reason.
+        account: Is told of the reject."""
     parts: list[bytes] = []
     length = 0
     try:
         while piece := stream.read(PIECE):
             length += len(piece)
+            # What is too long is read to its end all the same, without being held: the reject states the
+            # whole length, and a stream that is broken further on is damage.
             if length - len(piece) <= cap:
                 parts.append(piece)
     except Broken as broken:

@@ -19,21 +19,36 @@ from typing import Any
 import zstandard
 
 _DICTIONARY_FRAME = 0x184D2A5D
+"""Magic number of the skippable frame that the warc-zstd specification gives to a dictionary."""
+
 _DICTIONARY_LIMIT = 16 * 1024 * 1024
+"""Bytes of a dictionary, decompressed. Chosen, not measured: a longer first frame is passed over unread."""
+
 WINDOW = 128 * 1024 * 1024
 """Bytes that a frame's window may have, by default; it is what `zstd` itself opens without `--long`."""
 
 MAX_WINDOW = 2 * 1024**3
-"""The most that libzstd opens."""
+"""The most that libzstd opens (ZSTD_WINDOWLOG_MAX, 31, where pointers have 64 bits)."""
+
 _LEAST_WINDOW = 1024
+"""The least cap that libzstd takes (ZSTD_WINDOWLOG_ABSOLUTEMIN, 10); a smaller one is an error of its own."""
+
 _RAW, _RLE, _COMPRESSED = 0, 1, 2
+"""Types of blocks (RFC 8878, 3.1.1.2.2); the fourth is reserved."""
+
 _BLOCK_LIMIT = 128 * 1024
+"""Bytes of a block at most, compressed as decompressed (RFC 8878, 3.1.1.2.4)."""
 
 
 class ZstdFrames:
-    """The frames of one object. corrupt: the exception that says what is wrong with the input. max_window:
-    bytes that a frame may ask for, MAX_WINDOW at most. refused: the exception for a frame that may be sound
-    and is not opened. option: the name of the option that sets `max_window`, to be told with it."""
+    """The frames of one object, of which one is open at a time.
+
+    Args:
+        corrupt: The exception that says what is wrong with the input; handed in, since `codecs`, which has
+            it, imports this module.
+        max_window: Bytes that a frame may ask for, MAX_WINDOW at most.
+        refused: The exception for a frame that may be sound and is not opened; `corrupt` without it.
+        option: The name of the option that sets `max_window`, to be told with it."""
 
     def __init__(
         self,
@@ -48,22 +63,27 @@ class ZstdFrames:
         self.has_dictionary = False
         self._max_window = max_window
         self._context = zstandard.ZstdDecompressor(max_window_size=max(max_window, _LEAST_WINDOW))
+        # A dictionary counts in the object's first frame only (warc-zstd).
         self._first = True
 
     def frame(self) -> ZstdFrame:
+        """The next frame of the object, to be fed with its bytes."""
         first, self._first = self._first, False
         return ZstdFrame(self, first)
 
     def start(self, window: int, dictionary: int) -> Any:
-        """A decompressor of one frame. window: bytes that it asks for. dictionary: the number of the one that
-        it was made with, 0 for none."""
+        """A decompressor of one frame.
+
+        Args:
+            window: Bytes that the frame asks for.
+            dictionary: The number of the dictionary that it was made with, 0 for none."""
         self.check_window(window)
         if dictionary and not self.has_dictionary:
             raise self.refused(f"it needs the dictionary {dictionary}, which the object does not hold")
         return self._context.decompressobj()
 
     def check_window(self, window: int) -> None:
-        """Raises `refused` where a frame may not ask for so much."""
+        """Raises `refused` where a frame may not ask for a window of so many bytes."""
         if window > self._max_window:
             raise self.refused(self._too_large(window))
 
@@ -79,7 +99,9 @@ class ZstdFrames:
         return f"{stated}; say `decode: {{{self._option}: {size}}}` to open it"
 
     def use_dictionary(self, payload: bytes) -> None:
+        """Makes `payload` of a dictionary frame the dictionary of the frames after it."""
         try:
+            # The specification lets the dictionary be compressed, with zstd, itself.
             if payload[:4] == zstandard.FRAME_HEADER:
                 payload = zstandard.ZstdDecompressor().decompress(payload, max_output_size=_DICTIONARY_LIMIT)
             self._context = zstandard.ZstdDecompressor(
@@ -106,7 +128,9 @@ class ZstdFrame:
         self.left = 0
 
     def decompress(self, data: bytes, length: int) -> bytes:
-        """Whole blocks only: a part of one is left until more input is here."""
+        """The output of the whole blocks in `data`; what is left of a block waits for more input.
+
+        About `length` bytes: a block more at most, 128 KiB."""
         at = 0
         if self._object is None and self._skip < 0:
             at = self._begin(data)
@@ -118,6 +142,7 @@ class ZstdFrame:
             size += len(piece)
             if piece:
                 out.append(piece)
+            # A block is cut off by the end of `data`.
             if not taken and not self.eof:
                 break
         self.left = len(data) - at
@@ -136,6 +161,8 @@ class ZstdFrame:
             header = zstandard.get_frame_parameters(data)
             size = zstandard.frame_header_size(data)
         except zstandard.ZstdError as error:
+            # Magic number and frame header have 18 bytes at most (RFC 8878, 3.1.1.1): the error may be that
+            # some are still missing.
             if len(data) < 18:
                 return 0
             self._frames.check_window(_stated_window(data))  # one that libzstd takes for no window at all
@@ -160,6 +187,7 @@ class ZstdFrame:
         last, kind, size = header & 1, header >> 1 & 3, header >> 3
         if kind > _COMPRESSED or size > _BLOCK_LIMIT:
             raise self._frames.corrupt(f"block of type {kind} and {size} bytes")
+        # The size of an RLE block is how often its one byte is repeated (RFC 8878, 3.1.1.2.2).
         stop = at + 3 + (1 if kind == _RLE else size)
         if len(data) < stop:
             return 0, b""
@@ -172,6 +200,7 @@ class ZstdFrame:
 
     def _end(self, checksum: bytes) -> bytes:
         piece = self._feed(checksum) if checksum else b""
+        # libzstd must see the frame's end where its blocks say so, or one of the two is not understood here.
         if not self._object.eof:
             raise self._frames.corrupt("the frame does not end where its last block does")
         self.eof = True

@@ -28,27 +28,34 @@ _KINDS = (
 
 _COMPRESSED = ("gzip", "zstd", "bzip2", "xz", "lz4")
 _SAMPLE = 256
+"""Bytes that the places of zeros are counted in. Chosen, not measured."""
 
 CR_ALONE = "lines that end in CR alone; convert them to LF"
 
 
 def not_text(head: bytes, *, utf8_only: bool = False) -> str | None:
-    """What an object is that begins with `head`, where that is no text in UTF-8; None where it may be.
-    utf8_only: whether UTF-16 and UTF-32 are not read even with a byte order mark."""
+    """What an object that begins with `head` is, where it is no text in UTF-8; None where it may be.
+
+    Args:
+        head: Its first bytes, or its first line.
+        utf8_only: Whether UTF-16 and UTF-32 are not read even with a byte order mark."""
     for magic, kind in _KINDS:
+        # Three letters may begin a text; bzip2 has its level, a digit, behind them.
         if head.startswith(magic) and (magic != b"BZh" or head[3:4].isdigit()):
             if kind == "a ZIP archive" and b"[Content_Types].xml" in head:
                 kind = "an Office file (xlsx, docx)"
             return f"{kind}, not text; {'unpack' if kind in _COMPRESSED else 'unpack or convert'} it"
     wide = wide_text(head)
+    # UTF-32-LE's mark begins with UTF-16-LE's.
     marked = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE))
     way = "convert it" if utf8_only else "say which by `encoding`, or convert it"
     return f"{wide}, not UTF-8; {way}" if wide and (utf8_only or not marked) else None
 
 
 def wide_text(raw: bytes) -> str | None:
-    """UTF-16 or UTF-32, where `raw`, that may begin anywhere in it, looks like it: mostly ASCII with bytes 0
-    in between."""
+    """UTF-16 or UTF-32, where `raw` looks like it: mostly ASCII, with bytes 0 between.
+
+    `raw` may begin anywhere in the object."""
     sample = raw[:_SAMPLE]
     if raw.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "UTF-32"
@@ -60,6 +67,8 @@ def wide_text(raw: bytes) -> str | None:
     others = [byte for byte in sample if byte]
     if not others or sum(byte < 0x80 for byte in others) * 2 < len(others):
         return None
+    # ASCII in UTF-32 has three zeros in four bytes, in UTF-16 one in two. Which place is not zero tells
+    # nothing here: a line may begin within a character.
     places = [sum(byte == 0 for byte in sample[start::4]) * 4 >= len(sample) * 0.7 for start in range(4)]
     if sum(places) == 3:
         return "UTF-32"
@@ -68,7 +77,10 @@ def wide_text(raw: bytes) -> str | None:
 
 
 def line_hint(line: bytes, offset: int) -> str | None:
-    """What is wrong with a line at `offset` of an object of lines in UTF-8, where no line could be right."""
+    """What is wrong with a refused line at `offset` of an object of lines in UTF-8, if anything is seen.
+
+    Whether the whole object is something else is told of its first line alone, so that a bad line further on
+    does not name an archive."""
     told = not_text(line, utf8_only=True) if offset == 0 else None
     if told is not None:
         return told

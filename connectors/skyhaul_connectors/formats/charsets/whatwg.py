@@ -28,7 +28,10 @@ UNREADABLE = "replacement"
 """What the standard calls encodings that nothing is decoded from, since they have been used for attacks."""
 
 _WHITE = "\t\n\x0c\r "
+"""ASCII white space, around a label (section 4.2); `str.strip` alone would take more."""
+
 _PYTHON = {"utf-8": "utf-8", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be"}
+"""Codecs that decode as the standard does. With an order in the name they keep a byte order mark."""
 
 
 @functools.cache
@@ -37,12 +40,14 @@ def _tables() -> Any:
 
 
 def fingerprint() -> Mapping[str, str]:
+    """For the encoder fingerprint of formats that decode declared encodings."""
     return {"skyhaul.encodings": str(VERSION)}
 
 
 def name_of(label: str) -> str | None:
     """The encoding that `label` names, in lower case as `TextDecoder.encoding` gives it; None: no label."""
     found: str | None = _tables()["labels"].get(label.strip(_WHITE).lower())
+    # GBK has the decoder of gb18030 (section 10.1.1); only their encoders differ.
     return "gb18030" if found == "gbk" else found
 
 
@@ -58,8 +63,15 @@ def is_known(name: str) -> bool:
 
 
 def decode(raw: bytes, name: str, errors: str = "strict") -> str:
-    """Text of `raw` in the encoding `name` (of `name_of`, not UNREADABLE), a byte order mark kept. errors:
-    `strict` (raises UnicodeDecodeError), `replace` or `surrogateescape`."""
+    """Text of `raw`, a byte order mark kept.
+
+    Args:
+        raw: The bytes.
+        name: An encoding, as `name_of` gives it, and not UNREADABLE.
+        errors: `strict`, `replace` or `surrogateescape`.
+
+    Raises:
+        UnicodeDecodeError: Under `strict`, with the bytes that the standard counts to the error."""
     if name in _PYTHON:
         return raw.decode(_PYTHON[name], errors)
     if name in _tables()["single"]:
@@ -112,6 +124,7 @@ class _Index:
     length: Callable[[bytes, int], int]
 
     def decode(self, raw: bytes, errors: str) -> str:
+        # Character by character costs a call each; it is for the rare texts that need it.
         if self.doubtful is not None and self.doubtful.search(raw):
             return self._slowly(raw, errors)
         text = raw.decode(self.codec, _handler(self.name, errors))
@@ -136,6 +149,9 @@ class _Index:
                 text = piece.decode(self.codec)
             except UnicodeDecodeError:
                 text = None
+        # The standard gives an ASCII byte back to its input, so that a cut-off lead byte eats no quote or
+        # line end behind it. gb18030 has digits as second bytes of four: there the input ends within the
+        # four.
         if text is None and size == 2 and piece[1] < 0x80:
             is_cut_off = self.name == "gb18030" and 0x30 <= piece[1] <= 0x39
             return None, 2 if is_cut_off else 1
@@ -159,6 +175,7 @@ def _index(name: str) -> _Index:
     refused = frozenset(bytes.fromhex(k) for k in table["refused"])
     codec = table["codec"]
     pairs = (bytes((lead, trail)) for lead in range(0x81, 0xFF) for trail in range(0x30, 0xFF))
+    # A character that two sequences give cannot be translated in the text: which one it came from is lost.
     given = Counter(pair.decode(codec, "ignore") for pair in pairs)
     translated: dict[str, str] = {}
     doubtful = []
@@ -185,10 +202,13 @@ def _handler(name: str, errors: str) -> str:
         return (invalid(error.object, error.start, stop) if text is None else text), stop
 
     handler = f"whatwg-{name}-{errors}"
+    # The registry is the process's and keeps the handler for good; the name says whose it is.
     codecs.register_error(handler, handle)
     return handler
 
 
+# How many bytes of `raw` the character at `at` takes, by its first ones: sections 10.2.1, 11.1.1, 12.1.1,
+# 12.3.1 and 13.1.1. Whether they stand for anything is not looked at.
 def _pair(raw: bytes, at: int) -> int:
     return 1 if raw[at] < 0x80 or at + 1 >= len(raw) else 2
 
@@ -216,6 +236,7 @@ def _gb18030(raw: bytes, at: int) -> int:
     four = raw[at : at + 4]
     if len(four) < 2 or not 0x30 <= four[1] <= 0x39:
         return _pair(raw, at)
+    # Section 10.2.1: four bytes that do not fit give back all but the first.
     if (len(four) > 2 and not 0x81 <= four[2] <= 0xFE) or (len(four) > 3 and not 0x30 <= four[3] <= 0x39):
         return 1
     return len(four)
@@ -266,9 +287,11 @@ def _iso_2022_jp_character(piece: bytes, state: str) -> str | None:
     if state == "double":
         if len(piece) != 2 or not 0x21 <= piece[1] <= 0x7E:
             return None
+        # Both have the index of JIS X 0208 (section 12.2.1); EUC-JP has its bytes with the highest bit set.
         return _index("euc-jp").character(bytes(one | 0x80 for one in piece), 0)[0]
     if state == "katakana":
         return chr(0xFF61 - 0x21 + byte) if 0x21 <= byte <= 0x5F else None
+    # Shift out and shift in are errors, not characters (section 12.2.1).
     if byte > 0x7F or byte in (0x0E, 0x0F):
         return None
     return {0x5C: "¥", 0x7E: "‾"}.get(byte, chr(byte)) if state == "roman" else chr(byte)

@@ -34,16 +34,24 @@ from skyhaul_connectors.formats.records.same_names import (
 )
 
 BATCH_BYTES = 4 * 1024 * 1024
+"""Bytes of a batch that is handed over: the parent holds one, and copies it into its row groups."""
+
 MAX_ROW_BYTES = 256 * 1024 * 1024
+"""Bytes of one row, which no batch can be cut below."""
+
 _MAX_ROWS = 65_536
+"""Rows that are decoded at once, where a group states that they take next to nothing."""
+
 _THRIFT_LIMIT = 100 * 1024 * 1024
+"""Bytes of a string, and entries of a list, in a footer; the child's memory bounds what passes it."""
+
 _OLD_PADDING = 100
 """Bytes beyond a column chunk that Arrow reads of old parquet-mr files, which state it too short
 (PARQUET-816)."""
 
 
 def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]:
-    """The row groups, in the order of the file (see `table_layout`)."""
+    """The row groups, in the order of the file, as `TableLayout.of` takes them."""
     metadata = _parquet(task, read).metadata
     chosen = _chosen(metadata, task["columns"])
     padding = _OLD_PADDING if (metadata.created_by or "").startswith("parquet-mr") else 0
@@ -62,17 +70,23 @@ def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]
 
 
 def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | dict[str, Any]]:
-    """The rows of `task["groups"]`, one group after the other."""
+    """The rows of `task["groups"]`, one group after the other, and an empty closing word."""
     file = _parquet(task, read)
     names = _Names(file.schema_arrow, task)
+    # Only files with INT96 pay for being read twice.
     wide: list[str] | None = _int96(file.metadata, task["columns"])
     coarse = _parquet(task, read, int96="ms") if wide else file
+    # A path that stands twice would bring other columns than the ones that it came from: then all come again,
+    # and are held against each other by place.
     again_of = task["columns"] if names.repeat else wide
     for number in task["groups"]:
         group = file.metadata.row_group(number)
         rows = group.num_rows
+        # A footer may state any number.
         if rows <= 0:
             continue
+        # Bytes of a row as its pages hold it; of a dictionary's values that is far less than they take here,
+        # so that batches are cut again before they are handed over.
         size = max(1, group.total_byte_size // rows)
         batch_rows = int(max(1, min(_MAX_ROWS, BATCH_BYTES // size)))
         batches = file.iter_batches(
@@ -87,10 +101,13 @@ def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | 
 
 
 def arrow_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]:
-    """The record batches of an IPC file; an empty answer for a stream. Of batches outside of the bytes
-    `task["within"]` nothing is read, and they have no rows here."""
+    """The record batches of an IPC file; an empty answer for a stream.
+
+    Of batches outside of the bytes `task["within"]` nothing is read, and they have no rows here."""
     size = task["size"]
     first, stop = task["within"]
+    # A stream is never cut, so that only a chunk from 0 on can be one; others need not fetch the object's
+    # head.
     if first == 0 and read(0, len(MAGIC)) != MAGIC:
         yield {}
         return
@@ -109,6 +126,8 @@ def arrow_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]:
         if first <= block.offset < stop:
             rows, buffers = parse_batch(read(block.offset, block.metadata))
         parts = None
+        # Buffers are told by their number alone. Where they are not as many as the schema makes, or none is
+        # wanted, all of the batch is hauled.
         if counts is not None and chosen and len(buffers) == sum(counts):
             at = block.offset + block.metadata
             ends = [*itertools.accumulate(counts)]
@@ -117,6 +136,7 @@ def arrow_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]:
         groups.append([block.offset, block.stop, rows, parts])
     shared = [(block.offset, block.stop - block.offset) for block in footer.dictionaries]
     if groups and groups[0][3] is not None:
+        # Whatever columns are wanted: the reader looks for the magic number at the object's start.
         groups[0][3].append((0, len(MAGIC)))
     yield {"groups": groups, "footer": start, "shared": shared}
 
@@ -152,8 +172,9 @@ TASKS = {
 
 
 class _ParquetBytes(RangeFile):
-    """Arrow reads 64 KiB at the end to find the footer in them; what lies before the footer comes as
-    zeros, so that it need not be here."""
+    """An object of which only the footer need be here.
+
+    Arrow reads 64 KiB at the end to find the footer in them; what lies before the footer comes as zeros."""
 
     def __init__(self, read: Read, size: int) -> None:
         super().__init__(self._short, size)
@@ -163,16 +184,19 @@ class _ParquetBytes(RangeFile):
 
     def _short(self, offset: int, length: int) -> bytes:
         wanted = self._footer
+        # Only the read that looks for the footer ends with the object and is longer than the footer.
         if offset + length < self._size_of_all or not 8 < wanted < length:
             return self._all(offset, length)
         return bytes(length - wanted) + self._all(offset + length - wanted, wanted)
 
 
 def _footer(size: int, read: Read) -> int:
-    """Bytes of the footer with its length and magic number at the end
-    (https://parquet.apache.org/docs/file-format/); of the end alone where they do not say."""
+    """Bytes of the footer with its length and magic number; of those two alone where they state none.
+
+    See https://parquet.apache.org/docs/file-format/."""
     tail = read(size - 8, 8) if size >= 8 else b""
     length = int.from_bytes(tail[:4], "little") + 8
+    # PARE stands at the end of an encrypted footer: Arrow is to see it, to say that.
     return length if length <= size and tail[4:] in (b"PAR1", b"PARE") else 8
 
 
@@ -181,6 +205,7 @@ def _chosen(metadata: Any, columns: list[str] | None) -> list[int] | None:
     if columns is None:
         return None
     paths = [metadata.schema.column(n).path for n in range(metadata.num_columns)]
+    # With a dot behind both, `a` takes `a` and `a.b`, and not `ab`.
     return [n for n, path in enumerate(paths) if any(f"{path}.".startswith(f"{c}.") for c in columns)]
 
 
@@ -195,8 +220,13 @@ def _int96(metadata: Any, columns: list[str] | None) -> list[str]:
 def _not_wrapped(
     batches: Iterator[pa.RecordBatch], again: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """`batches` as they are. Arrow lets days beyond 64 bits of microseconds (the year 294247) wrap without a
-    word; milliseconds, in which the same columns come `again`, hold all of 96 bits. Raises ValueError."""
+    """`batches` as they are, unless a time in them has wrapped.
+
+    Arrow lets days beyond 64 bits of microseconds (the year 294247) wrap without a word; milliseconds, in
+    which the same columns come `again`, hold all of 96 bits.
+
+    Raises:
+        ValueError: Both do not say the same time."""
     for batch, coarse in zip(batches, again, strict=True):
         for name, column, fine in _paired(coarse.schema, coarse.columns, batch.schema, batch.columns):
             if not _agree(fine, column):
@@ -205,7 +235,7 @@ def _not_wrapped(
 
 
 def _agree(fine: pa.Array, coarse: pa.Array) -> bool:
-    """Whether the leaves of `coarse`, which are milliseconds, are those of `fine`, which has more of them."""
+    """Whether the leaves of `coarse`, in milliseconds, are those of `fine`, which may have more columns."""
     if pa.types.is_struct(coarse.type):
         found = _paired(coarse.type, coarse.flatten(), fine.type, fine.flatten())
         return all(_agree(inner, column) for _, column, inner in found)
@@ -223,10 +253,13 @@ def _agree(fine: pa.Array, coarse: pa.Array) -> bool:
 def _parquet(task: dict[str, Any], read: Read, int96: str = "us") -> pq.ParquetFile:
     return pq.ParquetFile(
         pa.PythonFile(_ParquetBytes(read, task["size"]), mode="r"),
+        # Column chunks are read in pieces of so much. Reading a whole group ahead (`pre_buffer`) would hold
+        # it in memory, and ask for columns in the gaps.
         buffer_size=1024 * 1024,
         pre_buffer=False,
         thrift_string_size_limit=_THRIFT_LIMIT,
         thrift_container_size_limit=_THRIFT_LIMIT,
+        # Off by default; a flipped bit in a page is silent without it, mostly.
         page_checksum_verification=True,
         # Nanoseconds, Arrow's own choice, hold the years 1677 to 2262 only, and wrap beyond.
         coerce_int96_timestamp_unit=int96,
@@ -235,14 +268,20 @@ def _parquet(task: dict[str, Any], read: Read, int96: str = "us") -> pq.ParquetF
 
 def _span(column: Any) -> tuple[int, int]:
     start = column.data_page_offset
+    # A chunk begins with its dictionary, where it has one; the size counts from there.
     if column.has_dictionary_page and column.dictionary_page_offset is not None:
         start = min(start, column.dictionary_page_offset)
     return start, start + column.total_compressed_size
 
 
 class _Names:
-    """What the columns of one table are called. repeat: whether some name, also of a struct's field, is there
-    twice. Raises ValueError where the job takes what such a name alone does not tell."""
+    """What the columns of one table are called.
+
+    Attributes:
+        repeat: Whether some name, also of a struct's field, is there twice.
+
+    Raises:
+        ValueError: The job takes what such a name alone does not tell."""
 
     def __init__(self, schema: pa.Schema, task: dict[str, Any]) -> None:
         self.repeat = has_repeated(schema)
@@ -265,12 +304,13 @@ class _Names:
             )
 
     def told_apart(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch of some of the columns, which is valid."""
+        """A valid batch of some of the table's columns, under their own names."""
         if not self.repeat:
             return batch
         seen: Counter[str] = Counter()
         found = []
         for name in batch.schema.names:
+            # All columns of a name are read or none, and in the table's order, so that the k-th is the k-th.
             found.append(self._apart[name][seen[name]])
             seen[name] += 1
         return batch_told_apart(batch, found)
@@ -279,7 +319,7 @@ class _Names:
 def _paired(
     coarse: Any, columns: list[pa.Array], fine: Any, among: list[pa.Array]
 ) -> Iterator[tuple[str, pa.Array, pa.Array]]:
-    """Name, coarse and fine column: by place where both are of the same columns, else by name."""
+    """(name, coarse column, fine column), paired by place where both have the same columns, else by name."""
     names, known = ([field.name for field in kind] for kind in (coarse, fine))
     if names == known:
         yield from zip(names, columns, among, strict=True)
@@ -289,10 +329,13 @@ def _paired(
 
 
 def _handed_over(batch: pa.RecordBatch, names: _Names) -> Iterator[pa.RecordBatch]:
+    # Before anything looks inside: kernels trust offsets, dictionary indices and texts, and a file may state
+    # any.
     for column in batch.schema.types:
         _check_names(column)
     batch.validate(full=True)
     batch = _plain(names.told_apart(batch))
+    # By the mean: rows of one batch may differ, so that a piece may have more.
     step = max(1, int(batch.num_rows * BATCH_BYTES // max(1, batch.nbytes)))
     for start in range(0, batch.num_rows, step):
         piece = batch.slice(start, step)

@@ -38,8 +38,10 @@ _OTHER = "a column of another type"
 
 
 class TableColumns:
-    """Maps the batches of one object. `width` rows come of each row of the table (melting). images: where
-    the rows are images."""
+    """Maps the batches of one object to columns of the schema.
+
+    Attributes:
+        width: Rows that come of each row of the table: more than one where it is melted."""
 
     def __init__(self, fields: FieldMap, account: Account, images: TableImages | None = None) -> None:
         self._fields = fields
@@ -49,7 +51,10 @@ class TableColumns:
 
     def columns(self, batch: pa.RecordBatch, offsets: npt.NDArray[np.int64]) -> list[pa.Array]:
         """The rows that fit, as columns of body, offset and length; the others go to the account.
-        `offsets` are the rows' own; melted rows lie one apart."""
+
+        Args:
+            batch: Valid, with names that are told apart (`child`).
+            offsets: The rows' own; melted rows lie one apart."""
         missing = self._fields.missing
         table = {
             name: missing.column(column) if missing else column
@@ -60,6 +65,8 @@ class TableColumns:
         images, at = self._images, self._fields.columns
         if images is not None:
             at = {**at, "bytes": images.column(table)}
+        # Counted at the end only: a row that another field rejects is not kept, so that nothing of it became
+        # null.
         self._nulled: list[tuple[str, Mapping[int, str]]] = []
         found = {
             name: self._field(name, column, table, batch.num_rows, reasons)
@@ -99,6 +106,7 @@ class TableColumns:
         if values is None:
             if required:
                 _mark(reasons, range(rows), f"{name}: column {shown!r} {why_missing(column, table)}")
+                # The schema allows no null here until these rows are taken out.
                 return _placeholder(kind, rows)
             return pa.nulls(rows, kind)
         taken, problems = converted(values, name, kind, self._fields)
@@ -126,6 +134,7 @@ class TableColumns:
                 return None
             if values.type.get_field_index(part) < 0:
                 return None
+            # This kernel gives null where the struct is null; the array's own `field` gives what lies below.
             values = plain(pc.struct_field(values, part))
         missing = self._fields.missing
         return missing.column(values) if missing and values is not None else values
@@ -141,8 +150,16 @@ class TableColumns:
         *,
         required: bool = False,
     ) -> pa.Array:
-        """`taken` (of values of type `found`), whose rows in `problems` do not fit: they are rejects, or null
-        in this field."""
+        """`taken` with its unfit rows dealt with: they are rejects, or null in this field.
+
+        Args:
+            field: The schema's.
+            found: The type of the column's values.
+            taken: The column as the schema wants it.
+            problems: Rows that do not fit, and why.
+            said: How a reject's reason begins.
+            reasons: Rows that are rejected; the first reason of a row stays.
+            required: Whether null is no way out."""
         if required or not self._fields.lenient:
             for row, problem in problems.items():
                 reasons.setdefault(row, f"{said} {problem}")
@@ -183,6 +200,7 @@ class TableColumns:
         offsets: npt.NDArray[np.int64],
     ) -> list[pa.Array]:
         rows, width = np.flatnonzero(keep), self.width
+        # As in other formats, rows of one record stand together, in the order of `melt`.
         which = pa.array(np.repeat(rows, width))
         # Column after column, then dealt row by row.
         order = (np.arange(width)[None, :] * len(keep) + rows[:, None]).ravel()
@@ -220,6 +238,8 @@ class TableColumns:
             values = writable(values)
             rest[key] = values
             try:
+                # A column of doubles says so itself: 1.0 was never written as 1. A null is a null, since no
+                # row lacks a column.
                 text = member(name, values, doubt, doubles=True)
             except (Unwritable, pa.ArrowException):
                 written = [canonical(json_value(value)) for value in values.to_pylist()]
@@ -228,11 +248,13 @@ class TableColumns:
         whole = pc.binary_join_element_wise("{", pc.binary_join_element_wise(*members, ","), "}", "")
         if doubt.any():
             mask = pa.array(doubt)
+            # What kernels cannot write exactly is written by the reference, all of the row at once.
             cells = [_cells(values, np.flatnonzero(doubt)) for values in rest.values()]
             written = [canonical(dict(zip(rest, row, strict=True))) for row in zip(*cells, strict=True)]
             whole = pc.replace_with_mask(whole, mask, pa.array(written, pa.string()))
         return whole
 
+    # A row has no bytes of its own in the file: its values as JSON stand for them.
     def _reject(self, batch: pa.RecordBatch, offsets: npt.NDArray[np.int64], reasons: dict[int, str]) -> None:
         rows = np.array(sorted(reasons), np.int64)
         cells = [_cells(column, rows) for column in batch.columns]
@@ -261,15 +283,15 @@ def _said(raw: bytes) -> str:
 
 
 def _cells(values: pa.Array, rows: npt.NDArray[np.int64]) -> list[Any]:
-    """Some rows of a column, as JSON has them."""
+    """The values of `rows` of a column, as JSON has them."""
     try:
         return [json_value(value) for value in writable(values.take(pa.array(rows))).to_pylist()]
-    except pa.ArrowNotImplementedError:  # unions cannot be taken from
+    except pa.ArrowNotImplementedError:  # there is no `take` of run-end encoded values
         return [json_value(writable(values.slice(row, 1)).to_pylist()[0]) for row in rows.tolist()]
 
 
 def _briefly(value: Any) -> Any:
-    """A value for the raw bytes of a reject, which are cut anyway."""
+    """A value for the raw bytes of a reject, which are cut off at RAW_CAP anyway."""
     return value if not isinstance(value, str) else value[:1000]
 
 

@@ -50,7 +50,9 @@ _CHILD = "skyhaul_connectors.formats.columnar.child"
 
 
 class ParquetOptions(TimeOptions, MeltOptions, MissingOptions):
-    """columns: the columns that are read; all of them where it is not given. max_pixels and
+    """Options of `parquet`.
+
+    columns: the columns that are read; all of them where it is not given. max_pixels and
     truncated: as for images."""
 
     of_schema: ClassVar[Mapping[str, str]] = {"max_pixels": "image", "truncated": "image"}
@@ -89,6 +91,8 @@ class _Tables(WholeObject):
         return self._options.columns is not None
 
     def first_read(self, obj: PinnedObject, chunk_size: int) -> tuple[int, int] | None:
+        # `cut` reads what is larger than a chunk, `needed` what is larger than the footer that is hauled
+        # anyway.
         if obj.size > min(chunk_size, FOOTER if self.selects else chunk_size):
             return end_of(obj.size)
         return None
@@ -106,6 +110,7 @@ class _Tables(WholeObject):
         self, obj: PinnedObject, chunks: Sequence[tuple[int, int]], read: Callable[[int, int], bytes]
     ) -> list[Ranges | None]:
         layout = None
+        # A smaller object lies within what each chunk brings: there is nothing to leave out.
         if obj.size > FOOTER:
             with suppress(Broken):
                 layout = self._layout(obj.size, with_tail(obj.size, read))
@@ -120,7 +125,9 @@ class _Tables(WholeObject):
             return []
         if chunk.offset + chunk.length == size:
             return list(chunk.ranges)
+        # The plan keeps ranges within their chunk, so that the footer is none of them but in the last one.
         footer = max(chunk.offset, size - FOOTER)
+        # Merged where they touch, not over gaps: the plan has filled those that are worth it.
         return list(merged([*chunk.ranges, (footer, size - footer)], len(chunk.ranges) + 1, 1))
 
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
@@ -138,6 +145,8 @@ class _Tables(WholeObject):
                 at += batch.num_rows * self._width
         except Broken as broken:
             rest = max(0, chunk.offset + chunk.length - at)
+            # From the first row that was not read to the chunk's end. The reject's bytes are the object's
+            # first ones, which tell its kind: where in a page a library gave up it does not say.
             account.damage(at, rest, broken.reason, data.read(0, min(64, size)))
         if account.pending:
             yield account.step(self.empty())
@@ -145,6 +154,8 @@ class _Tables(WholeObject):
     def _batches(self, chunk: Chunk, read: Read) -> Iterator[tuple[int, pa.RecordBatch]]:
         """The batches of the chunk, each with the place of its first row. Raises Broken."""
         size = chunk.object.size
+        # Again, and from the bytes: a decoder keeps nothing between calls, and the plan says nothing of
+        # groups.
         layout = self._layout(size, read, (chunk.offset, chunk.offset + chunk.length))
         if layout is None:
             yield from self._placed(0, self._rows(size, read, None))
@@ -154,6 +165,8 @@ class _Tables(WholeObject):
         before = 0
         for number, group in enumerate(layout.groups):
             place = group.start if cuttable else before * self._width
+            # Of an object that stays whole, rows are numbered through: its groups may overlap, or have more
+            # rows than bytes.
             before += group.rows
             if not cuttable or chunk.offset <= group.start < chunk.offset + chunk.length:
                 yield from self._placed(place, self._rows(size, read, number))
@@ -164,14 +177,19 @@ class _Tables(WholeObject):
             at += batch.num_rows * self._width
 
     def _rows(self, size: int, read: Read, group: int | None) -> Iterator[pa.RecordBatch]:
-        """The rows of a group, or of all the object where it has none."""
+        """The rows of a group, or of the whole object where it has none (a stream)."""
         groups = None if group is None else [group]
         for found in isolated.run(_CHILD, self._task("rows", size, groups=groups, mapped=self._mapped), read):
             if isinstance(found, pa.RecordBatch):
                 yield found
 
     def _layout(self, size: int, read: Read, within: tuple[int, int] | None = None) -> TableLayout | None:
-        """None for a stream, which has no groups. Raises Broken."""
+        """Where the groups lie; None for a stream, which has none. Raises Broken.
+
+        Args:
+            size: Bytes of the object.
+            read: Gives (offset, length) of it.
+            within: Bytes [start, stop) whose groups are wanted; all of the object without it."""
         for found in isolated.run(_CHILD, self._task("layout", size, within=within or (0, size)), read):
             if isinstance(found, dict):
                 return TableLayout.of(found) if found else None

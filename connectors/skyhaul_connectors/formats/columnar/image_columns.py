@@ -24,11 +24,14 @@ from skyhaul_connectors.formats.records.same_names import Place
 from skyhaul_schemas.printable import printable
 
 _BYTES, _PATH = "bytes", "path"
+"""The field of the schema, and the names of both in Hugging Face's structs."""
+
 _MEASURED = ("format", "width", "height")
+"""Fields that the bytes say."""
 
 
 class TableImages:
-    """Of one object, by its fields."""
+    """The images of one object's tables, found by its fields."""
 
     def __init__(self, fields: FieldMap, rules: ImageRules) -> None:
         self._fields = fields
@@ -43,6 +46,7 @@ class TableImages:
             return f"{_pointer(column)}/{_BYTES}" if _holds(table[column], (_BYTES,)) else column
         if column == _BYTES:
             found = [name for name, values in table.items() if _holds(values, (_BYTES, _PATH))]
+            # Of two such structs neither is meant without a word of the job.
             if len(found) == 1:
                 return f"{_pointer(found[0])}/{_BYTES}"
         return column
@@ -59,7 +63,7 @@ class TableImages:
         return rest
 
     def _paths(self, table: Mapping[str, pa.Array], column: str) -> list[str | None]:
-        """What lies beside the bytes as the images' paths; empty where nothing does."""
+        """The images' paths, row by row: the field `path` beside the bytes; empty where there is none."""
         first, *inner = parts_of(column)
         values = table.get(first) if inner else None
         for name in [*inner[:-1], _PATH]:
@@ -70,7 +74,8 @@ class TableImages:
         return [path if isinstance(path, str) else None for path in found]
 
     def _explain(self, reasons: dict[int, str], paths: Sequence[str | None]) -> None:
-        """Rows whose bytes are null and that have a path: the image is elsewhere."""
+        """Adds to the reasons of rows without bytes, but with a path, that the image is elsewhere."""
+        # By the wording of `TableColumns._field`, for a column that is null.
         for row, reason in reasons.items():
             if (
                 paths
@@ -89,8 +94,17 @@ class TableImages:
         column: str,
         reasons: dict[int, str],
     ) -> tuple[pa.Array, dict[int, str]]:
-        """Puts type and size into `found`; the metadata with what else the bytes say, and the rows whose
-        bytes are no image. Of rows with `reasons` against them, the reason says more where it can."""
+        """Puts type and size into `found`, by the bytes of each row that nothing speaks against.
+
+        Args:
+            found: The fields' columns; `bytes` among them.
+            metadata: Of each row; gets what else the bytes say.
+            table: The table's columns, for the images' paths.
+            column: Where the bytes are.
+            reasons: Rows that are rejected already, with reasons that are told better here where they can be.
+
+        Returns:
+            The metadata, and the rows whose bytes are no image, with what they are."""
         paths = self._paths(table, column)
         self._explain(reasons, paths)
         columns = {name: found[name].to_pylist() for name in _MEASURED}
@@ -108,6 +122,7 @@ class TableImages:
             for name, said in (("format", facts.format), ("width", facts.width), ("height", facts.height)):
                 stated = columns[name][row]
                 column = self._fields.columns[name]
+                # What a pointer or the object's name states is in `metadata` or the path already.
                 if said is not None and stated is not None and stated != said and column[0] not in "/@":
                     more[column] = stated
                 columns[name][row] = stated if said is None else said
@@ -128,6 +143,7 @@ def places_of(fields: FieldMap, *, images: bool) -> list[Place]:
     found += map(parts_of, pointers)
     own = fields.columns.get(_BYTES, "/") if images else "/"
     if not own.startswith("/"):
+        # Without a word of the job any column may be the struct (`column`).
         found += [[None if own == _BYTES else own, name] for name in (_BYTES, _PATH)]
     return found
 

@@ -15,9 +15,17 @@ import pyarrow as pa
 
 MAGIC = b"ARROW1"
 _END = 4 + len(MAGIC)
+"""Bytes behind the footer: its length, and the magic number."""
+
 _CONTINUES = 0xFFFFFFFF
+"""Stands before a message's length since Arrow 0.15; before, the length stood alone."""
+
 _BLOCK = struct.Struct("<qi4xq")
+"""`Block` of File.fbs: offset, length of the metadata, four bytes of padding, length of the body."""
+
 _BUFFER = struct.Struct("<qq")
+"""`Buffer` of Schema.fbs: offset in the body, length."""
+
 _RECORD_BATCH = 3
 """Its number among the kinds of messages."""
 
@@ -37,6 +45,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class IpcFooter:
+    """What a file's footer says.
+
+    Attributes:
+        start: Offset at which it begins.
+        dictionaries: All batches need them.
+        batches: Record batches, in the order of the file's rows."""
+
     start: int
     dictionaries: list[Block]
     batches: list[Block]
@@ -51,8 +66,12 @@ def footer_start(tail: bytes, size: int) -> int:
 
 
 def parse_footer(raw: bytes, start: int) -> IpcFooter:
-    """`raw` are the bytes from `start` on. Raises ValueError."""
+    """The footer, whose bytes are those of the file from `start` on.
+
+    Raises:
+        ValueError: It is none, or names what lies outside of the file."""
     table = _Table.root(raw)
+    # Fields 2 and 3 of `Footer`.
     found = [[Block(*_BLOCK.unpack_from(raw, at)) for at in table.vector(n, _BLOCK.size)] for n in (2, 3)]
     for block in (*found[0], *found[1]):
         if block.offset < 0 or block.metadata < 8 or block.body < 0 or block.stop > start:
@@ -61,21 +80,26 @@ def parse_footer(raw: bytes, start: int) -> IpcFooter:
 
 
 def parse_batch(raw: bytes) -> tuple[int, list[tuple[int, int]]]:
-    """Rows, and (offset in the body, length) of all buffers, by the metadata of a batch. Raises
-    ValueError."""
+    """Rows of a batch, and (offset in the body, length) of all its buffers, by its metadata.
+
+    Raises:
+        ValueError: It is no record batch."""
     at = 8 if int.from_bytes(raw[:4], "little") == _CONTINUES else 4
     raw = raw[at:]
     message = _Table.root(raw)
     if message.scalar(1, "<B") != _RECORD_BATCH:
         raise ValueError("its footer names as a record batch what is none")
+    # `Message`: field 1 is the kind of its header, 2 the header. `RecordBatch`: 0 is its length, 2 its
+    # buffers.
     batch = message.table(2)
     buffers = [_BUFFER.unpack_from(raw, at) for at in batch.vector(2, _BUFFER.size)]
     return batch.scalar(0, "<q"), buffers
 
 
 def buffer_counts(schema: pa.Schema) -> list[int] | None:
-    """Buffers of each column in a batch; None where a type has a number of them that the schema leaves
-    open."""
+    """How many buffers each column has in a batch, those of its children included.
+
+    None where a type has a number of them that the schema leaves open (views), or that is not known here."""
     try:
         return [_buffers(field.type) for field in schema]
     except LookupError:
@@ -87,6 +111,7 @@ def _buffers(kind: pa.DataType) -> int:
         return _buffers(kind.storage_type)
     if pa.types.is_null(kind):
         return 0
+    # Validity and indices; its values are batches of their own.
     if pa.types.is_dictionary(kind):
         return 2
     if pa.types.is_fixed_size_list(kind):
@@ -111,11 +136,14 @@ def _buffers(kind: pa.DataType) -> int:
 
 
 class _Table:
-    """A table of a flatbuffer (https://flatbuffers.dev/internals/). Whatever points outside is ValueError."""
+    """A table of a flatbuffer (https://flatbuffers.dev/internals/).
+
+    Whatever points outside is ValueError: the bytes are those of a stranger."""
 
     def __init__(self, raw: bytes, at: int) -> None:
         self._raw = raw
         self._at = at
+        # A table begins with the way back to its vtable, which begins with its own size.
         self._fields = at - _unpack("<i", raw, at)
         self._size = _unpack("<H", raw, self._fields)
 
@@ -146,6 +174,8 @@ class _Table:
         yield from range(at + 4, at + 4 + count * size, size)
 
     def _place(self, field: int) -> int:
+        # Behind the sizes of vtable and table. A field behind the vtable's end is one that its writer did not
+        # know.
         slot = 4 + 2 * field
         offset = _unpack("<H", self._raw, self._fields + slot) if slot < self._size else 0
         return self._at + offset if offset else 0

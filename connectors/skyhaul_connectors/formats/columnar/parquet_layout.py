@@ -14,8 +14,13 @@ FOOTER = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A row group or record batch: bytes [start, stop), `rows` rows. parts: (offset, length) of what the
-    wanted columns take of it; None where all are wanted."""
+    """A row group or record batch.
+
+    Attributes:
+        start: Its first byte in the object.
+        stop: Where it ends.
+        rows: How many rows it has.
+        parts: (offset, length) of what the wanted columns take of it; None where all are wanted."""
 
     start: int
     stop: int
@@ -25,8 +30,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
-    """groups: in the file's order. footer: where it begins. shared: (offset, length) of what all groups
-    need."""
+    """Where the rows of a table lie.
+
+    Attributes:
+        groups: In the file's order.
+        footer: Where it begins.
+        shared: (offset, length) of what all groups need."""
 
     groups: list[Group]
     footer: int
@@ -38,8 +47,10 @@ class TableLayout:
         return cls([Group(*group) for group in found["groups"]], found["footer"], found["shared"])
 
     def is_cuttable(self, size: int, width: int) -> bool:
-        """Whether the groups lie one after the other, and each alone is enough; each with more bytes than
-        rows (`width` records come of each), so that a record's place is in its group."""
+        """Whether the groups lie one after the other, and each alone is enough.
+
+        Each must have at least as many bytes as records (`width` of them come of each row), so that each
+        record has a place of its own in its group."""
         at = 0
         for group in self.groups:
             room = group.stop - group.start
@@ -50,6 +61,7 @@ class TableLayout:
 
     def cuts(self, size: int, chunk_size: int) -> list[tuple[int, int]]:
         """(offset, length) of chunks that begin where a group does."""
+        # The first chunk has what lies before the groups, the last one the footer: chunks are a partition.
         starts = [0]
         for group in self.groups[1:]:
             if group.stop - starts[-1] > chunk_size:
@@ -67,6 +79,7 @@ class TableLayout:
                 if group.parts is None:
                     return None
                 found += group.parts
+        # A footer may state any place. All of the chunk is hauled then, and decoding says what is wrong.
         if not all(start <= offset and 0 <= length <= stop - offset for offset, length in found):
             return None
         return tuple((offset, length) for offset, length in found)

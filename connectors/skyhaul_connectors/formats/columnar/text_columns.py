@@ -55,6 +55,7 @@ def writable(values: pa.Array) -> pa.Array:
     if pa.types.is_decimal(kind) or pa.types.is_large_string(kind) or kind == pa.string_view():
         return values.cast(pa.string())
     if pa.types.is_float16(kind) or pa.types.is_float32(kind):
+        # A float32 is a double, too, and is written as that one: JSON has no shorter ones.
         return values.cast(pa.float64())
     if is_binary(kind) or kind == pa.binary_view():
         return _each(values, lambda raw: base64.b64encode(raw).decode("ascii"))
@@ -111,6 +112,8 @@ def _each(values: pa.Array, written: Callable[[Any], str]) -> pa.Array:
 def _timestamps(values: pa.Array) -> pa.Array:
     kind = values.type
     per = _PER_SECOND[kind.unit]
+    # With a zone Arrow writes the zone's own time and offset, by a table of zones that differs between
+    # machines.
     plain = values.cast(pa.timestamp(kind.unit))
     numbers = plain.cast(pa.int64())
     text = _shortest(plain, numbers, {unit: pa.timestamp(unit) for unit in _PER_SECOND})
@@ -130,6 +133,7 @@ def _dates(values: pa.Array) -> pa.Array:
 def _clocks(values: pa.Array) -> pa.Array:
     kind = values.type
     numbers = values.cast(pa.int32() if kind.bit_width == 32 else pa.int64()).cast(pa.int64())
+    # Milliseconds are written as microseconds are (`_widened`).
     units = {"s": pa.time32("s"), "us": pa.time64("us"), "ns": pa.time64("ns")}
     return _odd(_shortest(values, numbers, units), numbers, 0, _DAY * _PER_SECOND[kind.unit], str)
 
@@ -139,6 +143,7 @@ def _shortest(values: pa.Array, numbers: pa.Array, units: Mapping[str, pa.DataTy
     per = _PER_SECOND[values.type.unit]
     raw = numbers.fill_null(0).to_numpy(zero_copy_only=False)
     if per == 1 or not (raw % per).any():
+        # What the cast cuts off is zero, or written by another branch.
         return values.cast(units["s"], safe=False).cast(pa.string())
     micro = _widened(values, units)
     whole = pc.if_else(pa.array(raw % per == 0), values.cast(units["s"], safe=False).cast(pa.string()), micro)
@@ -155,8 +160,9 @@ def _widened(values: pa.Array, units: Mapping[str, pa.DataType]) -> pa.Array:
 
 
 def _odd(text: pa.Array, numbers: pa.Array, first: int, stop: int, written: Callable[[int], str]) -> pa.Array:
-    """`text`, but what stands for a number that is not in [first, stop) as `written`."""
+    """`text`, with what `written` gives for each number outside of [first, stop)."""
     raw = numbers.fill_null(0).to_numpy(zero_copy_only=False)
+    # In nanoseconds the years 0 and 10000 lie beyond 64 bits, and numpy compares no larger integers.
     first, last = max(first, -(2**63)), min(stop - 1, 2**63 - 1)
     odd = ((raw < first) | (raw > last)) & numbers.is_valid().to_numpy(zero_copy_only=False)
     if not odd.any():
@@ -176,7 +182,8 @@ def _moment(number: int, per: int) -> str:
 
 
 def _date(days: int) -> str:
-    """Of days since 1970, in the Gregorian calendar at any time."""
+    """The date of a number of days since 1970, in the Gregorian calendar before 1582, too."""
+    # Python's dates end in the year 9999; the calendar repeats itself after 400 years.
     cycles, rest = divmod(days + _EPOCH - 1, _CYCLE)
     day = date.fromordinal(rest + 1)
     year = day.year + 400 * cycles

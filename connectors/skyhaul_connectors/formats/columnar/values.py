@@ -1,5 +1,7 @@
-"""Arrow columns as columns of a schema's types; what does not fit is told row by row, nothing is cast in
-silence."""
+"""Arrow columns as columns of a schema's types.
+
+What does not fit is told row by row; nothing is cast in silence.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,17 @@ from skyhaul_connectors.formats.records.fields import FieldMap
 from skyhaul_connectors.formats.records.json_columns import Mask
 
 _EXACT = 2**53
+"""Up to here a double holds every integer, and JSON lines take them so far, too (`fields`)."""
 
 Converted = tuple[pa.Array, Mapping[int, str]]
 """A column, and what is wrong with which rows; in those the column holds anything."""
 
 
 def converted(values: pa.Array, name: str, kind: pa.DataType, fields: FieldMap) -> Converted:
-    """`values` as `kind` for the field `name`."""
+    """`values` as `kind` for the field `name`; a value that does not fit is told with its row."""
     found = values.type
     if pa.types.is_null(found):
+        # Arrow types a column without any value as null; it fits every field.
         return pa.nulls(len(values), kind), {}
     if pa.types.is_timestamp(kind):
         return as_times(values, kind, fields.times)
@@ -80,6 +84,7 @@ def _from_binary(values: pa.Array, kind: pa.DataType) -> Converted:
     whole = values.cast(pa.large_binary())
     text = whole.view(pa.large_string())
     try:
+        # All at once first: nearly every such column is UTF-8.
         text.validate(full=True)
     except pa.ArrowInvalid:
         bad = np.array([value is not None and not is_utf8(value) for value in whole.to_pylist()])
@@ -90,6 +95,7 @@ def _from_binary(values: pa.Array, kind: pa.DataType) -> Converted:
 
 def _outside(values: pa.Array, kind: pa.DataType) -> Mask:
     limit = 2 ** (kind.bit_width - 1)
+    # A double holds the limits of 32 bits (width, height) exactly; what it rounds is far beyond them.
     numbers = values.cast(pa.float64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
     return np.asarray((numbers >= limit) | (numbers < -limit), np.bool_)
 

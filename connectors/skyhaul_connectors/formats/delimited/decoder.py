@@ -60,11 +60,17 @@ from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import RAW_CAP
 
 _BOM = 4
+"""Bytes of the longest byte order mark, that of UTF-32."""
+
 _HEAD = 4096
+"""Bytes that `not_text` looks at: an Office file is a ZIP archive with a certain name among its first
+ones."""
 
 
 class CsvOptions(StreamOptions, TimeOptions, MeltOptions, MissingOptions):
-    """delimiter: one character, `tab` or `whitespace`. quote, escape: one character, or `none`. columns:
+    """Options of `csv`.
+
+    delimiter: one character, `tab` or `whitespace`. quote, escape: one character, or `none`. columns:
     names, where the object has no header. skip_lines: lines before the header. units_row: the line below
     the header holds units. skip_after_header: lines below the header (and its units) that are no records, as
     USGS's `5s 15s 20d`. comment: how lines that are no records begin; the header may stand behind the mark or
@@ -95,6 +101,7 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions, MissingOptions):
     @classmethod
     def _delimiter(cls, value: str) -> str:
         value = "\t" if value == "tab" else value
+        # `"` is the quote unless the job says otherwise, and csv.reader would take it for both.
         if value != "whitespace" and (len(value) != 1 or value in '\r\n"\0'):
             raise ValueError("write one character, tab or whitespace")
         return value
@@ -124,6 +131,8 @@ class CsvOptions(StreamOptions, TimeOptions, MeltOptions, MissingOptions):
 
 
 class TsvOptions(CsvOptions):
+    """Options of `tsv`: those of `csv`."""
+
     delimiter: str = "\t"
 
 
@@ -139,6 +148,8 @@ class CsvDecoder(WholeObject):
                 f"decode option 'encoding': lines of {self._declared.name} have no byte offsets;"
                 " convert the objects to UTF-8"
             )
+        # Cells are compared as they are written; only in columns of numbers also as numbers
+        # (`FieldMap.number`).
         self._missing = Missing(options.missing).texts
         self._fields = FieldMap(
             settings, options, options.melt, options.missing, text_table=True, decimal=options.decimal
@@ -163,6 +174,7 @@ class CsvDecoder(WholeObject):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
+        # The cells are those of Python's csv module, and times by a pattern those of its strptime.
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         versions = {**VERSION, **NAMES_VERSION, "pyarrow": pa.__version__, "python": python}
         # Only a declared encoding has changed its meaning; a mark says no more than it did.
@@ -173,6 +185,7 @@ class CsvDecoder(WholeObject):
         if obj.size <= chunk_size or not lines or is_compressed(obj, self._options, read):
             return iter([(0, obj.size)])
         encoding = self._declared
+        # Four bytes may cost a round trip: they are read of objects only that would be cut.
         if read is not None:
             encoding = self._under_mark(read(0, _BOM))
         if encoding is None or not encoding.cuttable:
@@ -180,7 +193,9 @@ class CsvDecoder(WholeObject):
         return even_cuts(obj.size, chunk_size)
 
     def segments(self, chunk: Chunk) -> list[tuple[int, int]]:
-        """The chunk with its surroundings, and the object's head, which holds the header."""
+        """The chunk with its surroundings, and the object's first 16 KiB, which hold the header.
+
+        A longer header costs each chunk a further fetch."""
         found = with_surroundings(chunk)
         if not found or found[0][0] <= LOOK_AHEAD:
             return [(0, sum(found[0]))] if found else []
@@ -193,6 +208,8 @@ class CsvDecoder(WholeObject):
         lines, encoding, problem = self._lines(data)
         if problem is not None:
             size = data.chunk.object.size
+            # Of an object in several chunks each tells its own part, so that together they are all of it,
+            # once.
             account.damage(data.chunk.offset, data.chunk.length, problem, data.read(0, min(size, RAW_CAP)))
             yield from buffer.rest()
             return
@@ -204,6 +221,7 @@ class CsvDecoder(WholeObject):
                 lines = lines_in(
                     lines_of_chunk(data, self._options.max_record), encoding, self._options.max_record
                 )
+                # The chunk may begin within the header or the lines that are skipped; those are no records.
                 lines = _from(lines, header.stop)
             for record in records_of(lines, self._dialect):
                 self._take(record, header, fields, account, buffer)
@@ -212,19 +230,23 @@ class CsvDecoder(WholeObject):
         yield from buffer.rest()
 
     def _lines(self, data: ChunkBytes) -> tuple[Iterator[Line | Rest], Encoding, str | None]:
-        """The object's lines from its start; those of the chunk where it is the first of several. And what
-        the object is, where it is no text."""
+        """The object's lines from its start, their encoding, and what the object is where it is no text.
+
+        Of the first of several chunks only its own lines: they begin with the header, too."""
         chunk, cap = data.chunk, self._options.max_record
         stream: Stream | None = open_stream(data, self._options)
         plain = stream is None
         peeked = PeekedStream(stream or PlainStream(data, 0, chunk.object.size), _HEAD)
         encoding = self._under_mark(peeked.head)
+        # What the job declares goes before what the bytes look like.
         problem = not_text(peeked.head) if self._declared is None else None
         if not encoding.cuttable:
             return lines_decoded(peeked, encoding, cap), encoding, problem
         if plain and chunk.offset == 0:
             return lines_in(lines_of_chunk(data, cap), encoding, cap), encoding, problem
         if plain:
+            # In pieces of what `segments` has hauled: a larger one would fetch bytes of other chunks for the
+            # header.
             head = lines_of_stream(PlainStream(data, 0, chunk.object.size), cap, piece=LOOK_AHEAD)
             return lines_in(head, encoding, cap), encoding, problem
         return lines_in(lines_of_stream(peeked, cap), encoding, cap), encoding, problem
@@ -240,6 +262,7 @@ class CsvDecoder(WholeObject):
             return
         names, cells = header.names, record.cells
         problem = record.problem
+        # A spreadsheet writes its empty columns as cells without a name; a row may have them or not.
         if not problem and header.unnamed and len(names) < len(cells) <= len(names) + header.unnamed:
             beyond, cells = cells[len(names) :], cells[: len(names)]
             if any(cell.strip() for cell in beyond):
@@ -252,6 +275,7 @@ class CsvDecoder(WholeObject):
         values: dict[str, str | None] = dict(zip(names, cells, strict=True))
         if not written.isdisjoint(cells):  # rare, and a loop of its own costs more than to look
             values = {name: None if cell in written else cell for name, cell in values.items()}
+        # Sensors pad their cells; in texts white space is part of the value.
         for name in fields.numbers:
             cell = values.get(name)
             if cell is not None and cell.strip() in written:

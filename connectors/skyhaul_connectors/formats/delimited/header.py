@@ -25,7 +25,7 @@ from skyhaul_schemas.printable import brief
 Lines = Iterator[Line | Rest]
 
 _MOST_LINES = 1000
-"""Lines behind a mark that are looked at after the one that names most."""
+"""Lines behind a mark that are looked at after the one that names most: they are held meanwhile."""
 
 _MOST_OF_A_HEADER = 64
 """Lines that a header behind a mark may go on in."""
@@ -33,7 +33,12 @@ _MOST_OF_A_HEADER = 64
 
 @dataclass(frozen=True, slots=True)
 class _Behind:
-    """A header behind the mark: how many wanted columns it names, and where the lines after it begin."""
+    """A line behind the mark that may be the header.
+
+    Attributes:
+        named: How many of the wanted columns it names.
+        stop: Offset at which the lines after it begin.
+        cells: Its cells."""
 
     named: int
     stop: int
@@ -42,8 +47,13 @@ class _Behind:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """names: the columns. units: by column. stop: where the records begin. unnamed: how many cells follow in
-    the header that name nothing."""
+    """The header of one object.
+
+    Attributes:
+        names: The columns, told apart.
+        units: Of the row of units, by column; empty without one.
+        stop: Offset in the object at which the records begin.
+        unnamed: How many cells follow in the header that name nothing."""
 
     names: tuple[str, ...]
     units: Mapping[str, str]
@@ -53,8 +63,16 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class HeaderRules:
-    """columns: names, where the object has no header. skip_before, skip_after: lines before the header, and
-    below it (and its units). wanted: columns that the job names. cap: columns at most."""
+    """What the job says of the header.
+
+    Attributes:
+        dialect: How cells are told.
+        columns: Their names, where the object has no header.
+        skip_before: Lines before the header.
+        skip_after: Lines below it, and below its units.
+        units_row: Whether a row of units follows it.
+        wanted: Columns that the job names.
+        cap: Columns at most."""
 
     dialect: Dialect
     columns: tuple[str, ...]
@@ -66,16 +84,17 @@ class HeaderRules:
 
 
 class HeaderReader:
-    """Reads the header off `lines`; what is left of them are lines of records."""
+    """Reads the header off `lines`; afterwards `lines` are those behind it."""
 
     def __init__(self, lines: Lines, rules: HeaderRules, account: Account) -> None:
         self.lines = lines
         self._rules = rules
         self._account = account
+        # How far the header has been read. A chunk that begins later needs it to leave out what is no record.
         self._stop = 0
 
     def read(self) -> Header | None:
-        """None where there is none: an empty object, or damage, which the account is told."""
+        """The header; None where there is none: an empty object, or damage, which the account is told."""
         rules = self._rules
         if not self._skip(rules.skip_before):
             return None
@@ -101,6 +120,7 @@ class HeaderReader:
                 named -= 1
             if named:
                 unnamed, names = len(names) - named, names[:named]
+            # Before names are told apart: afterwards nothing would show that one stood twice.
             problem = self._problem(names)
             if problem:
                 self._account.damage(head.offset, head.length, f"header: {problem}", head.raw)
@@ -111,6 +131,7 @@ class HeaderReader:
     def _problem(self, names: tuple[str, ...]) -> str | None:
         if len(names) > self._rules.cap:
             return f"{len(names)} columns, more than max_columns of {self._rules.cap}"
+        # A pointer (`/a/b`) is a field's way into column `a`, whose name must be one of a kind, too.
         taken = {parts_of(column)[0] for column in self._rules.wanted}
         for twice in repeated(names):
             if not twice or twice in taken:
@@ -133,6 +154,7 @@ class HeaderReader:
         if not self._rules.dialect.comment:
             return self._record()
         mark = self._rules.dialect.comment
+        # The line at hand is to be read, mark or not, so that the dialect's own passing over is off.
         plain = replace(self._rules.dialect, comment=None)
         best: _Behind | None = None
         since: list[Line | Rest] = []  # lines after the best one
@@ -143,9 +165,12 @@ class HeaderReader:
                 break
             since.append(line)
             found = self._behind_mark(line) if line.text.strip() else None
+            # Of two that name as many columns the first counts: a row of units below may repeat a name.
             if found is not None and (best is None or found.named > best.named):
                 best, since = found, []
             if len(since) >= _MOST_LINES:
+                # Nothing better is to be expected. Without any name found, what is held is forgotten instead:
+                # then all these lines only explain.
                 if best is not None and best.named:
                     break
                 best, since = None, []
@@ -178,8 +203,11 @@ class HeaderReader:
         seen = _Seen(chain((bare,), islice(self.lines, _MOST_OF_A_HEADER)), more)
         cells = next(records_of(seen, plain), None)
         named = 0 if cells is None or cells.problem else self._named(_stripped(cells))
+        # Prose may open a quote, too: only what names a wanted column is taken for a header of several lines.
         if cells is not None and named:
             return _Behind(named, seen.stop, cells)
+        # Put back, since other lines than this one were taken to look for the quote's end. Its own is not: it
+        # was looked at, as `bare`.
         self.lines = chain(more[1:], self.lines)
         return None
 
@@ -202,7 +230,9 @@ class HeaderReader:
 
 
 class _Seen:
-    """Remembers where the last line that was taken stops, and the lines where a list is given."""
+    """Passes lines on, and remembers where the last one ends.
+
+    It also keeps the lines themselves where it is given a list for them."""
 
     def __init__(self, lines: Lines, taken: list[Line | Rest] | None = None) -> None:
         self._lines = lines

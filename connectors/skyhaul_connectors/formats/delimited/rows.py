@@ -23,12 +23,20 @@ _MOST_BYTES = 4
 """Of a character in an encoding that is decoded first."""
 
 _ESCAPED = re.compile("[\udc80-\udcff]")
+"""What `Encoding.escaped` leaves of bytes that the encoding does not allow (PEP 383)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """delimiter: one character, or `whitespace` for runs of it (then nothing is quoted). comment: how a line
-    begins that is passed over where a record would begin."""
+    """How records and cells are told.
+
+    Attributes:
+        delimiter: One character, or `whitespace` for runs of it; then nothing is quoted.
+        quote: One character; None where nothing is quoted.
+        escape: One character, or None.
+        quoted_newlines: Whether a quoted cell may hold line breaks.
+        max_record: Bytes of a record at most.
+        comment: How a line begins that is passed over where a record would begin."""
 
     delimiter: str
     quote: str | None
@@ -40,8 +48,15 @@ class Dialect:
 
 @dataclass(slots=True)  # not frozen: 0.35 us to make one instead of 1.2, and each line makes two such
 class Line:
-    """One line: `text` without its LF, `length` bytes without it; `raw` is its bytes, or their beginning
-    where there is a problem; `end` is the LF's bytes, none where the object ends instead."""
+    """One line.
+
+    Attributes:
+        offset: In the object.
+        length: Its bytes without the LF.
+        raw: Those bytes; where there is a problem maybe only their beginning.
+        text: Without the LF.
+        problem: Why it cannot be read.
+        end: The LF's bytes; none where the object ends instead."""
 
     offset: int
     length: int
@@ -58,7 +73,15 @@ class Line:
 
 @dataclass(slots=True)  # not frozen, as Line is not
 class Cells:
-    """One record. Either `cells`, or the `problem` that makes it a reject."""
+    """One record: its cells, or the problem that makes it a reject.
+
+    Attributes:
+        offset: In the object.
+        length: Its bytes without the last LF.
+        raw: Those bytes, or their beginning.
+        cells: Its cells; they count only without a problem.
+        problem: Why it is a reject.
+        is_rest: Whether it is the unreadable rest of the object."""
 
     offset: int
     length: int
@@ -90,8 +113,10 @@ def lines_in(
 
 
 def lines_decoded(stream: PeekedStream, encoding: Encoding, cap: int) -> Iterator[Line | Rest]:
-    """Lines of a stateless encoding in which they cannot be found in the bytes (UTF-16, say): the stream is
-    decoded first, and offsets are counted by encoding the lines again. Holds about `cap` + PIECE bytes."""
+    """Lines of a stateless encoding in which they cannot be found in the bytes (UTF-16, say).
+
+    The stream is decoded first, and offsets are counted by encoding the lines again. Holds about `cap` +
+    PIECE bytes."""
     name = encoding.plain(stream.head)  # one that writes no mark of its own before each line
     decoder = codecs.getincrementaldecoder(name)("strict")
     newline = "\n".encode(name)
@@ -107,9 +132,12 @@ def lines_decoded(stream: PeekedStream, encoding: Encoding, cap: int) -> Iterato
             held += decoder.decode(piece, not piece)
             done = not piece
         except Broken as error:
+            # The decoder holds the first bytes of a character that the break cut off.
             broken, unread = error.reason, decoder.getstate()[0]
         except UnicodeDecodeError as error:
             broken, unread = f"invalid {encoding.name}: {error.reason}", error.object[error.start :]
+            # The whole input of this call is lost with the error; what is before it is sound. `error.object`
+            # begins with what the decoder held.
             held += error.object[: error.start].decode(name)
         *lines, held = held.split("\n")
         ends = [newline] * len(lines)
@@ -119,6 +147,7 @@ def lines_decoded(stream: PeekedStream, encoding: Encoding, cap: int) -> Iterato
         for text, end in zip(lines, ends, strict=True):
             raw = text.encode(name)
             length = passed + len(raw)
+            # The mark is no part of the first name, but of the bytes: `raw` and `length` keep it.
             text = text if offset else text.removeprefix("\ufeff")
             if length > cap:
                 raw = (head + raw)[:RAW_CAP]
@@ -131,6 +160,8 @@ def lines_decoded(stream: PeekedStream, encoding: Encoding, cap: int) -> Iterato
             raw = head + held[:RAW_CAP].encode(name) + unread
             yield Rest(offset, stream.position - offset, raw[:RAW_CAP], broken)
             return
+        # To encode what is held at each piece would cost time in its square: it is done where it may be too
+        # long.
         if passed or len(held) * _MOST_BYTES > cap:
             raw = held.encode(name)
             if passed or len(raw) > cap:
@@ -141,6 +172,7 @@ def records_of(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells
     """The records of `lines`; blank lines are passed over. The last one may be the unreadable rest."""
     if dialect.quoted_newlines and dialect.quote is not None and dialect.delimiter != "whitespace":
         return _quoted(lines, dialect)
+    # Where each record is a line, the lines can be left out before; in quotes `_Feed` must know where it is.
     if dialect.comment:
         lines = _uncommented(lines, dialect.comment)
     return _split(lines) if dialect.delimiter == "whitespace" else _one_a_line(lines, dialect)
@@ -171,6 +203,8 @@ def _one_a_line(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cell
         cells: Sequence[str] = ()
         try:
             if not problem:
+                # A reader of its own for each line: one that goes on would look for an open quote's end in
+                # the next.
                 cells = next(_reader(iter((text,)), dialect))
         except csv.Error as error:
             problem = _malformed(error, text)
@@ -178,7 +212,16 @@ def _one_a_line(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cell
 
 
 class _Feed:
-    """Hands lines to csv.reader, and remembers which ones made the record that it is at."""
+    """Hands lines to csv.reader, and remembers which ones made the record that it is at.
+
+    csv.reader knows of no bytes. It asks for exactly the lines of one record between two calls of `next` on
+    it, so that `taken` are those.
+
+    Attributes:
+        taken: The lines of the record.
+        rest: The unreadable rest, where it ended there.
+        over: Whether it ended since a record is too long.
+        ended: Whether no more lines are handed out."""
 
     def __init__(self, lines: Iterator[Line | Rest], dialect: Dialect) -> None:
         self._lines = lines
@@ -211,6 +254,8 @@ class _Feed:
             raise StopIteration
         self.taken.append(line)
         self._size += line.size
+        # A single line that is too long has its problem from `_line`, and costs only itself. An open quote
+        # that runs on may be any quote of the object: nothing after it can be told apart.
         if self._size > self._cap and len(self.taken) > 1:
             self.over = self.ended = True
             raise StopIteration
@@ -229,8 +274,12 @@ def _quoted(lines: Iterator[Line | Rest], dialect: Dialect) -> Iterator[Cells]:
             cells = next(reader)
         except StopIteration:
             break
+        # csv.reader begins anew with the next line after an error, so that a malformed record costs itself
+        # alone.
         except csv.Error as error:
             problem = _malformed(error, *(line.text for line in feed.taken))
+        # The feed ended within a record; being strict, csv.reader calls that an error (else it would give the
+        # part as a record).
         if feed.ended:
             break
         if not cells and not problem and not any(line.problem for line in feed.taken):
@@ -274,6 +323,7 @@ def _line(offset: int, raw: bytes, encoding: Encoding, cap: int) -> Line:
     problem = "a NUL byte" if b"\0" in raw else None
     if raw.isascii() and encoding.name == "utf-8":
         return Line(offset, length, raw, raw.decode("ascii"), problem)
+    # Not strict: a bad byte makes its record a reject, and the quotes in its line count all the same.
     text = encoding.escaped(raw).removeprefix("\ufeff" if not offset else "")
     if _ESCAPED.search(text):
         problem = f"invalid {encoding.name}"
@@ -290,6 +340,8 @@ def _reader(lines: Iterator[str], dialect: Dialect) -> Iterator[list[str]]:
         quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
         escapechar=dialect.escape,
         doublequote=True,
+        # Else what follows a closing quote would be joined to the cell, and an open quote at the end would be
+        # none.
         strict=True,
     )
 

@@ -47,9 +47,15 @@ MOST_REREAD = 4
 """A window is declined where more than one row in so many has to be read exactly."""
 
 _MAX_COLUMNS = 256
+"""Keys that are learned. Where keys are data, each line has new ones, and the schema would grow with them."""
+
+# What Arrow's cast reads as `iso_micros` does; every other form is read by that, row by row.
 _COMMON_TIME = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}|\.[0-9]{6})?"
 _COMMON_TIME += r"(Z|[+-][01][0-9]:[0-5][0-9])$"
 _SAMPLE, _FAR_APART = 64 * 1024, 1200
+"""Bytes that are looked at to choose a way of finding line ends, and the mean length of a line from which on
+a call for each costs less than a look at each byte."""
+
 _QUOTE, _COLON = 0x22, 0x3A
 _NAME_END = np.zeros(256, np.bool_)
 _NAME_END[[*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B), 0x5F, 0x2D]] = True
@@ -67,12 +73,13 @@ class JsonColumns:
         self._types: dict[str, pa.DataType | None] = {}
         self._schema: pa.Schema | None = None
         self._usable = fields.plain
+        # Several fields may take one column.
         self._used: dict[str, list[str]] = {}
         for name, column in fields.columns.items():
             self._used.setdefault(column, []).append(name)
 
     def learn(self, record: Mapping[str, Any]) -> None:
-        """Take note of the columns of a line that was read exactly."""
+        """Notes the columns of a record that was read exactly, and their types."""
         for key, value in record.items():
             if key not in self._types and len(self._types) >= _MAX_COLUMNS:
                 self._usable = False
@@ -87,7 +94,7 @@ class JsonColumns:
 
     @property
     def usable(self) -> bool:
-        """Whether there is hope that a window is taken."""
+        """Whether a window may be taken; False for good once the columns seen do not suit the reader."""
         return self._usable
 
     def knows(self, record: Mapping[str, Any]) -> bool:
@@ -118,6 +125,8 @@ class JsonColumns:
         try:
             table = pj.read_json(
                 pa.BufferReader(data),
+                # All in one block: a line that is longer than a block is an error, and blocks have 1 MiB by
+                # default.
                 read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
                 parse_options=pj.ParseOptions(
                     explicit_schema=self._schema, unexpected_field_behavior="error", newlines_in_values=False
@@ -158,6 +167,7 @@ class JsonColumns:
             return _times(values, kind, self._fields.times)
         if pa.types.is_floating(kind):
             _refuse_odd_doubles(values)
+            # The reader rounds such an integer; written as one, it is drift.
             if pc.any(pc.greater(pc.abs(values), 2.0**53)).as_py():
                 raise _Declined
             return values
@@ -173,6 +183,7 @@ class JsonColumns:
             return pa.nulls(batch.num_rows, pa.string())
         doubt = np.zeros(batch.num_rows, np.bool_)
         nulls = [key for key in keys if batch.column(key).null_count]
+        # Without nulls nothing reads `absent`.
         absent = _Keys(batch, lines).absent(doubt) if nulls else doubt
         members = []
         for key in keys:
@@ -187,6 +198,7 @@ class JsonColumns:
         # Where keys may be missing, each member brings its comma (`skip` of the join kernel loses rows).
         inner = pc.binary_join_element_wise(*members, "" if nulls else ",")
         if nulls:
+            # No member ends in a comma itself: strings, objects and lists are closed.
             inner = pc.ascii_rtrim(inner, ",")
         whole = pc.binary_join_element_wise("{", inner, "}", "")
         if nulls:
@@ -222,6 +234,7 @@ class _Lines:
         if not len(starts):
             raise _Declined
         last = self.bytes[ends - 1]
+        # Where only some lines end in CR, the exact reader takes the window.
         if (last == 13).all():
             last = self.bytes[ends - 2]
         if not (self.bytes[starts] == 0x7B).all() or not (last == 0x7D).all():
@@ -233,8 +246,10 @@ class _Lines:
 
 
 def _line_ends(data: bytes) -> npt.NDArray[np.int64]:
-    """Where each LF of `data` stands. Where the first ones are far apart, looking for one after the other is
-    faster than looking at every byte."""
+    """Where each LF of `data` stands.
+
+    Where the first ones are far apart, looking for one after the other is faster than looking at every
+    byte."""
     first = data.find(b"\n")
     if first < 0 or data.count(b"\n", 0, _SAMPLE) * _FAR_APART > _SAMPLE:
         return np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
@@ -281,6 +296,7 @@ class _Keys:
 
     def _count(self) -> npt.NDArray[np.int64] | None:
         names = self._batch.schema.names
+        # Keys inside of values would be counted, too.
         if any(pa.types.is_nested(kind) for kind in self._batch.schema.types):
             return None
         if not all(name and name.isascii() and _NAME_END[ord(name[-1])] for name in names):
@@ -329,6 +345,7 @@ def _merged(known: pa.DataType | None, value: Any) -> pa.DataType | None:
     """The column type that takes `known` and `value`; None while only nulls were seen; null() for never."""
     found = _type_of(value)
     if known is None or found is None:
+        # A null fits any type.
         return known if found is None else found
     return _both(known, found)
 

@@ -33,6 +33,7 @@ from skyhaul_connectors.formats.records.json_exact import BOM, BadJson
 from skyhaul_connectors.formats.records.json_quick import loads
 
 _NONE: Final = object()
+"""Stands for the value of a line that is no JSON text; None is the value of `null`."""
 
 
 class JsonOptions(JsonlOptions):
@@ -57,6 +58,8 @@ class JsonDecoder(WholeObject):
     def decode(self, data: ChunkBytes) -> Iterator[Decoded]:
         account = Account(self.settings, data.chunk)
         stream: Stream = open_stream(data, self._options) or PlainStream(data, 0, data.chunk.object.size)
+        # Its first bytes say which reader it is for, and that reader begins at the first byte again. An
+        # object whose first MiB is blank is taken for lines.
         peeked = PeekedStream(stream, PIECE)
         begins = peeked.head.removeprefix(BOM).lstrip()[:1]
         if self._options.records is not None:
@@ -75,6 +78,8 @@ class JsonDecoder(WholeObject):
             if element.problem is not None:
                 account.damage(element.offset, element.length, element.problem, element.raw)
                 continue
+            # An empty element (`[1,,2]`) is malformed, where an empty line is none. Melted rows lie a byte
+            # apart, and all end where the element does.
             for number, row in enumerate(reader.rows(element.raw, element.offset, blank=False)):
                 buffer.add(row, element.offset + number, element.length - number)
             if buffer.full:
@@ -83,15 +88,18 @@ class JsonDecoder(WholeObject):
 
     def _lines_or_one(self, stream: PeekedStream, data: ChunkBytes, account: Account) -> Iterator[Decoded]:
         windows = lines_of_stream(stream, self._options.max_line)
+        # A window holds many lines, so that one is mostly enough to tell lines from one object over several.
         seen = list(islice(windows, 1))
         if not seen:
             return
         if not isinstance(seen[0], Window) or self._is_lines(seen, windows):
             yield from self._lines.decode_windows(chain(seen, windows), data, account)
             return
+        # The stream is read up already to where `windows` is: its bytes come out of these.
         rest = _Again(chain(seen, windows))
         raw = read_whole(rest, self._options.max_line, "max_line", account)
         if raw is not None and raw.strip():
+            # The record's bytes are those of the value, without the white space around it.
             lead = len(raw) - len(raw.lstrip())
             raw = raw.strip()
             yield from self._elements(iter([Element(lead, len(raw), raw)]), data, account)
@@ -101,8 +109,14 @@ class JsonDecoder(WholeObject):
     def _is_lines(
         self, seen: list[Window | LongLine | Rest], more: Iterator[Window | LongLine | Rest]
     ) -> bool:
-        """`seen`: the first window; up to two `more` are added where it does not hold three lines."""
+        """Whether the object is JSON lines (see the module).
+
+        Args:
+            seen: The first window. Up to two more are added to it where it does not hold three lines.
+            more: The windows after it."""
         lines = _first_lines(seen)
+        # One long line may fill a window. Where the first line is an object by itself, the others need not be
+        # seen.
         if len(lines) < 3 and not (lines and isinstance(self._value(lines[0]), dict)):
             seen += islice(more, 2)
             lines = _first_lines(seen)
@@ -122,13 +136,15 @@ class JsonDecoder(WholeObject):
 
 
 def _first_lines(windows: list[Window | LongLine | Rest]) -> list[bytes]:
-    """Lines that are not blank, of the first 64."""
+    """The lines that are not blank, of the first 64: a bound on the look, not on the object."""
     head = b"".join(window.data for window in windows if isinstance(window, Window))
     return [line for line in head.removeprefix(BOM).split(b"\n", 64)[:64] if line.strip()]
 
 
 class _Again:
-    """What was read as lines, as a stream again."""
+    """What was read as lines, as a stream again, from the object's start.
+
+    It is for `read_whole` only: a read may give more bytes than were asked for."""
 
     def __init__(self, items: Iterator[Window | LongLine | Rest]) -> None:
         self._items = items
@@ -144,6 +160,8 @@ class _Again:
         if isinstance(item, LongLine):
             self.position += item.length
             raise Broken(f"a line of {item.length} bytes, more than max_line")
+        # What was read before the break is served first; the next read then breaks, and so does each after
+        # it.
         self._items = iter([Rest(self.position, 0, b"", item.reason)])
         if item.raw:
             self.position += len(item.raw)

@@ -17,6 +17,8 @@ from skyhaul_connectors.formats.records.json_exact import BOM, BadJson, loads
 from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import RAW_CAP
 
+# Possessive quantifiers throughout: what matches does so in one way. With backtracking, a string that is
+# still open at the buffer's end would be parted in every possible way before the match failed.
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TO_STRUCTURE = re.compile(rb"(?:[^\"\[\]{},]++|" + _STRING + rb")*+", re.DOTALL)
 _TO_BRACKET = re.compile(rb"(?:[^\"\[\]{}]++|" + _STRING + rb")*+", re.DOTALL)
@@ -26,7 +28,13 @@ _SPACE = b" \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """raw: the element's bytes; of the unreadable rest (`problem`), their beginning."""
+    """One element of an array, or the unreadable rest of the stream.
+
+    Attributes:
+        offset: Where it begins in the stream.
+        length: Its bytes.
+        raw: Those bytes; of the unreadable rest their beginning, at most RAW_CAP.
+        problem: Why the rest is unreadable; None of an element."""
 
     offset: int
     length: int
@@ -43,12 +51,19 @@ class _NoMember(Broken):
 
 
 class _Scanner:
-    """A window that moves over the stream: looked at from `at` on, kept from `start` on. head: the stream's
-    first bytes. what: what has to end yet."""
+    """A window that moves over the stream.
+
+    Attributes:
+        buffer: The window.
+        start: The first byte of it that is kept.
+        at: The next byte to look at; not before `start`.
+        head: The stream's first bytes, at most RAW_CAP.
+        what: What has to end yet, for messages."""
 
     def __init__(self, stream: Stream, cap: int) -> None:
         self._stream = stream
         self._cap = cap
+        # `_base` is the offset in the stream of `buffer[0]`.
         self._base = self._first = stream.position
         self.head = b""
         self.what = "array"
@@ -58,7 +73,7 @@ class _Scanner:
 
     @property
     def offset(self) -> int:
-        """Of the first byte that is kept."""
+        """Offset in the stream of the first byte that is kept."""
         return self._base + self.start
 
     @property
@@ -66,7 +81,11 @@ class _Scanner:
         return f"truncated: the {self.what} does not end"
 
     def rest(self, reason: str, *, of_all: bool = False) -> Element:
-        """What is kept and all that follows, up to where the stream ends or breaks; or all of the stream."""
+        """What is kept and all that follows, up to where the stream ends or breaks.
+
+        Args:
+            reason: Why it is unreadable.
+            of_all: Whether all of the stream is meant, from its first byte on."""
         offset = self._first if of_all else self.offset
         raw = self.head if of_all else self.buffer[self.start :][:RAW_CAP]
         with suppress(Broken):
@@ -75,7 +94,10 @@ class _Scanner:
         return Element(offset, self._stream.position - offset, raw, reason)
 
     def more(self) -> bool:
-        """Read on, dropping what is before `start`. Raises Broken, also where too much is kept."""
+        """Reads on, dropping what is before `start`; False at the stream's end.
+
+        Raises:
+            Broken: The stream breaks, or more than the cap is kept."""
         if len(self.buffer) - self.start > self._cap:
             raise _Unsound(f"an element of more than max_line of {self._cap} bytes")
         piece = self._stream.read(PIECE)
@@ -88,11 +110,15 @@ class _Scanner:
         return bool(piece)
 
     def next_token(self, inside: bool) -> bytes:
-        """Go to the next bracket (or comma, unless `inside` an element). Raises Broken at the end."""
+        """Goes to the next bracket (or comma, unless `inside` an element), and returns it.
+
+        Raises:
+            Broken: The stream ends before one, or breaks."""
         skip = _TO_BRACKET if inside else _TO_STRUCTURE
         while True:
             found = skip.match(self.buffer, self.at)
             stop = found.end() if found else self.at
+            # The pattern stops at a quote only where the string behind it does not end in the buffer.
             if stop < len(self.buffer) and self.buffer[stop] != 0x22:
                 self.at = stop
                 return self.buffer[stop : stop + 1]
@@ -114,8 +140,12 @@ class _Scanner:
 
 
 def elements_of(stream: Stream, cap: int, member: str | None = None) -> Iterator[Element]:
-    """The elements of the array that `stream` is, or of the one that is the object's `member`. The last one
-    may be the unreadable rest. `cap`: bytes of an element at most."""
+    """The elements of the array that `stream` is; the last one may be the unreadable rest.
+
+    Args:
+        stream: Read to its end.
+        cap: Bytes of an element at most.
+        member: The member of an object whose array is meant instead."""
     scanner = _Scanner(stream, cap)
     try:
         while len(scanner.buffer) < len(BOM) and scanner.more():
@@ -133,6 +163,7 @@ def elements_of(stream: Stream, cap: int, member: str | None = None) -> Iterator
     except _Unsound as unsound:
         yield scanner.rest(unsound.reason)
     except Broken as broken:
+        # The stream itself broke: there is nothing behind to be read for the rest's length.
         kept = scanner.buffer[scanner.start :]
         yield Element(scanner.offset, len(kept), kept[:RAW_CAP], broken.reason)
 
@@ -147,6 +178,8 @@ def _elements(scanner: _Scanner) -> Iterator[Element]:
         token = scanner.next_token(depth > 0)
         stop = scanner.at
         scanner.at += 1
+        # Which kind of bracket closes which is not looked at within an element: one in which they do not
+        # match is refused by the exact reader, alone.
         if token in (b"[", b"{"):
             depth += 1
             continue
@@ -157,6 +190,7 @@ def _elements(scanner: _Scanner) -> Iterator[Element]:
             raise _Unsound("brackets that do not match")
         raw = scanner.buffer[scanner.start : stop]
         element = raw.strip(_SPACE)
+        # `[]` has no element; `[,1]` and `[1,]` have an empty one, which is malformed.
         if element or token == b"," or not first:
             lead = len(raw) - len(raw.lstrip(_SPACE)) if element else 0
             yield Element(scanner.offset + lead, len(element), element)
@@ -167,8 +201,10 @@ def _elements(scanner: _Scanner) -> Iterator[Element]:
 
 
 def _of_member(scanner: _Scanner, member: str) -> Iterator[Element]:
-    """The elements of the array that is the object's `member`. The other members are passed over, those
-    behind the array too: a second one of the same name, or an object that does not end, is damage."""
+    """The elements of the array that is the object's `member`.
+
+    The other members are passed over, those behind the array too: a second one of the same name, or an object
+    that does not end, is damage."""
     if scanner.skip_space() != b"{":
         raise _missing(member)
     scanner.what = "object"
@@ -196,12 +232,16 @@ def _missing(member: str) -> _NoMember:
 
 
 def _next_key(scanner: _Scanner, *, may_end: bool) -> str | None:
-    """Go to the value of the next member; its key, or None where the object ends (and `may_end` here)."""
+    """Goes to the value of the next member, and returns its key.
+
+    None where the object ends, if it `may_end` here."""
     while True:
         found = _MEMBER.match(scanner.buffer, scanner.at)
+        # A byte of the value must be here, or the white space before it might go on in the next piece.
         if found is not None and found.end() < len(scanner.buffer):
             scanner.at = scanner.start = found.end()
             try:
+                # Keys are compared after their escapes, as JSON compares them.
                 return str(loads(found[1]))
             except BadJson as bad:
                 raise _Unsound(str(bad)) from None
@@ -216,7 +256,9 @@ def _next_key(scanner: _Scanner, *, may_end: bool) -> str | None:
 
 
 def _skip_value(scanner: _Scanner) -> bool:
-    """Pass over a value and its comma; False where the object ends."""
+    """Passes over a value and its comma; False where the object ends.
+
+    What lies between two brackets of it is held until the second one, and counts against the cap."""
     depth = 0
     while True:
         token = scanner.next_token(depth > 0)
@@ -230,7 +272,7 @@ def _skip_value(scanner: _Scanner) -> bool:
 
 
 def _goes_on(scanner: _Scanner) -> bool:
-    """Pass over the comma behind a value; False where the object ends."""
+    """Passes over the comma behind a value; False where the object ends."""
     token = scanner.skip_space()
     if token not in (b",", b"}"):
         raise _Unsound("malformed JSON: no comma behind a member" if token else scanner.truncated)

@@ -42,6 +42,7 @@ class JsonlOptions(StreamOptions, TimeOptions, MeltOptions, MissingOptions):
     """max_line: bytes of one line at most. max_depth: levels of nesting at most."""
 
     max_line: Size = Field(default=16 * 1024**2, ge=2)
+    # What reads and writes values here recurses, two frames a level at most; Python stops at 1,000.
     max_depth: int = Field(default=128, ge=1, le=200)
 
 
@@ -55,6 +56,7 @@ class JsonlDecoder(WholeObject):
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
+        # Both write the numbers of `metadata`, and pyarrow reads times.
         return {**VERSION, "orjson": orjson.__version__, "pyarrow": pa.__version__}
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
@@ -77,7 +79,7 @@ class JsonlDecoder(WholeObject):
     def decode_windows(
         self, windows: Iterator[Window | LongLine | Rest], data: ChunkBytes, account: Account
     ) -> Iterator[Decoded]:
-        """The rows of lines that were found already."""
+        """The rows of lines that were found already; what could not be taken goes to `account`."""
         fields = self._fields.for_object(data.chunk.object.path)
         reader = LineReader(fields, account, self._options.max_line, self._options.max_depth)
         for window in windows:
@@ -96,6 +98,8 @@ class JsonlDecoder(WholeObject):
     def _steps(self, columns: list[Any], account: Account) -> Iterator[Decoded]:
         """`columns` as batches of at most `batch_bytes` of lines (or of one line)."""
         batch = rows(self.schema, columns)
+        # A window's rows are one batch; slices of it share its memory. The last column is the length of each
+        # record.
         ends = np.cumsum(batch.column(batch.num_columns - 1).to_numpy())
         start = 0
         while start < batch.num_rows:
@@ -104,5 +108,6 @@ class JsonlDecoder(WholeObject):
             stop = max(stop, start + 1)
             yield account.step(batch.slice(start, stop - start))
             start = stop
+        # Rejects are held in memory until a step carries them off, and a window may be full of them.
         if account.crowded:
             yield account.step(self.empty())

@@ -19,8 +19,15 @@ from skyhaul_connectors.formats.records.fields import Drift, FieldMap, Row
 from skyhaul_connectors.formats.records.json_exact import BadJson
 
 SMALLEST = 96 * 1024
+"""Bytes. A bad line takes its window with it, so that small ones cost less; each halving reads the bytes
+anew."""
+
 PATIENCE = 1
+"""Windows. One of 4 MiB without any success was read up to seven times in vain, once at each size."""
+
 PAUSE = 16
+"""Windows that are read line by line after that: what an object is like in one place may change further
+on."""
 
 _BLANK = b" \t\r"
 
@@ -38,8 +45,9 @@ class LineReader:
         self._paused = 0
 
     def columns(self, window: Window) -> Iterator[list[Any]]:
-        """The rows of `window` as columns (arrays or lists) of body, offset and length; what could not be
-        taken goes to the account."""
+        """The rows of `window` as columns (arrays or lists) of body, offset and length.
+
+        What could not be taken goes to the account."""
         if self._paused:
             self._paused -= 1
             yield from self._exactly(window)
@@ -58,6 +66,7 @@ class LineReader:
                 continue
             halves = _halves(part) if self._fast.usable and len(part.data) > SMALLEST else []
             if halves:
+                # A stack: the first half is on top, so that rows and rejects stay in the object's order.
                 pending += reversed(halves)
             else:
                 yield from self._exactly(part)
@@ -66,7 +75,7 @@ class LineReader:
             self._failures, self._paused = 0, PAUSE
 
     def too_long(self, length: int, head: bytes) -> str:
-        """Of a line that begins with `head`."""
+        """Why a line of `length` bytes that begins with `head` is rejected."""
         said = f"a line of {length} bytes, more than max_line of {self._max_line}"
         return f"{said}; {CR_ALONE}" if b"\r" in head[:-1] else said
 
@@ -78,6 +87,8 @@ class LineReader:
             for number, row in enumerate(self.rows(line, offset)):
                 for column, value in zip(columns, row, strict=False):
                     column.append(value)
+                # The k-th row of a melted record lies k bytes behind its start and ends where it ends
+                # (`melt`).
                 columns[-2].append(offset + number)
                 columns[-1].append(length - number)
             offset += length + 1
@@ -87,7 +98,7 @@ class LineReader:
         yield columns
 
     def rows(self, line: bytes, offset: int, *, blank: bool = True) -> list[Row]:
-        """The rows of any line; none where it is `blank` (and may be), or has gone to the account."""
+        """The rows of any line; none where it is blank (if it may be: `blank`) or went to the account."""
         if blank and not line.strip(_BLANK):
             return []
         if len(line) > self._max_line:
@@ -95,6 +106,7 @@ class LineReader:
             return []
         try:
             record = self._record(line)
+            # What the exact reader meets, the fast one learns: the next window may have it, too.
             if not self._fast.knows(record):
                 self._fast.learn(record)
             return self._fields.rows(record, account=self._account)
@@ -121,6 +133,7 @@ class LineReader:
         if len(line) > self._max_line:
             return
         try:
+            # A line's own fate is decided later, with its window; here it only teaches its columns.
             self._fast.learn(self._record(line))
         except BadJson:
             return

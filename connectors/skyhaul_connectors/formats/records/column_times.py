@@ -16,13 +16,19 @@ _BEYOND = "a time beyond the calendar"
 
 
 def as_times(values: pa.Array, kind: pa.DataType, times: Times) -> tuple[pa.Array, Mapping[int, str]]:
-    """`values` as `kind`, microseconds, and what is wrong with which rows; those hold anything."""
+    """A column as times of `kind`, a timestamp in microseconds.
+
+    Returns:
+        The times, and by row what is wrong; those rows hold anything."""
     found = values.type
     if pa.types.is_date(found):
+        # Milliseconds hold every date: date32 has 32 bits of days, date64 is milliseconds already.
         values = values.cast(pa.timestamp("ms"))
         found = values.type
     if pa.types.is_timestamp(found):
+        # Arrow keeps a time with a zone in UTC; the zone is only for showing it.
         offset = times.offset if found.tz is None else 0
+        # What is as the schema wants it goes on without a copy.
         if found.unit == "us" and not offset and within_calendar(values):
             return values.cast(kind), {}
         micros, bad = counted(values.cast(pa.int64()), _DIGITS[found.unit], offset)
@@ -36,6 +42,7 @@ def as_times(values: pa.Array, kind: pa.DataType, times: Times) -> tuple[pa.Arra
     if pa.types.is_float16(found) or pa.types.is_float32(found):
         values = values.cast(pa.float64())
     if pa.types.is_decimal(found):
+        # As text a decimal is read exactly; by way of a double it would lose digits.
         values = values.cast(pa.string())
     if not (number or pa.types.is_string(found) or pa.types.is_large_string(found)):
         return pa.nulls(len(values), kind), _all(values, f"{found}")
@@ -54,10 +61,21 @@ def as_times(values: pa.Array, kind: pa.DataType, times: Times) -> tuple[pa.Arra
 
 
 def counted(numbers: pa.Array, digits: int, ahead: int = 0) -> tuple[pa.Array, Mask]:
-    """Microseconds (int64) of integers that count 10**-`digits` of a second, less `ahead` of UTC, and which
-    rows lie outside of the years 1 to 9999. What is beyond a microsecond is cut off, to the past."""
+    """Microseconds since 1970, UTC, of integers that count units of 10**-`digits` of a second.
+
+    What is finer than a microsecond is cut off, to the past.
+
+    Args:
+        numbers: Of any type of integers, signed or not.
+        digits: 0 for seconds, 9 for nanoseconds.
+        ahead: Microseconds that the numbers are ahead of UTC.
+
+    Returns:
+        The microseconds (int64, null where a number is), and which rows lie outside of the years 1 to 9999;
+        those hold anything."""
     valid = numbers.is_valid().to_numpy(zero_copy_only=False) if numbers.null_count else None
     raw = numbers.fill_null(0).to_numpy(zero_copy_only=False)
+    # Unsigned numbers above 2**63 would become negative, and a date in the past.
     wide = raw if raw.dtype == np.uint64 else raw.astype(np.int64)
     if digits > 6:
         micros = (wide // wide.dtype.type(10 ** (digits - 6))).astype(np.int64)

@@ -45,10 +45,16 @@ VERSION: Final = {"skyhaul.fields": "2"}
 """For the fingerprint: it rises when tables, CSV or JSON give other rows of the same bytes."""
 
 _RENAMED: Final = {"document": {"source_id": "id"}}
+"""Schema -> field -> the column that it takes by default, where that has another name."""
+
 _IDENTIFIERS: Final = frozenset({"source_id", "station"})
 _OF_OBJECT: Final = ("@path", "@name", "@stem")
 _MISSING: Final = object()
+"""Stands for a key that is not there, as None stands for a null."""
+
 _JOINED: Final = "@time"
+"""The column of a time that `time_columns` make. No job can write it: `@` and another word is refused."""
+
 _DECIMAL: Final = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)\s*", re.ASCII)
 
 Row = tuple[Any, ...]
@@ -61,9 +67,13 @@ class Drift(ValueError):
 class FieldMap:
     """Where each field of a schema comes from. Raises UsageError on what cannot be.
 
-    text_table: whether all values are text (a CSV), so that numbers are read from it, with `decimal` before
-    their fraction. melt: measured columns of a wide table. missing: values that mean null; in a table of text
-    numbers only, the texts are the caller's.
+    Args:
+        settings: The schema, and which column each of its fields takes.
+        times: How times are written.
+        melt: Measured columns of a wide table.
+        missing: Values that mean null; in a table of text numbers only, the texts are the caller's.
+        text_table: Whether all values are text (a CSV), so that numbers are read from it.
+        decimal: The mark before a number's fraction in a table of text.
     """
 
     def __init__(
@@ -80,6 +90,7 @@ class FieldMap:
         self.times = Times(times)
         self.melt = dict(melt or {})
         given = Missing(missing)
+        # A CSV's cells are compared as texts before they come here, while it is known how they were written.
         self.missing = Missing(()) if text_table else given
         self.lenient = settings.on_drift == "null"
         cells = _decimal_comma if decimal == "," else _decimal
@@ -97,10 +108,12 @@ class FieldMap:
             self.columns[self._time_field(settings)] = _JOINED
         self.required = frozenset(f.name for f in body if not f.nullable)
         self.types: dict[str, pa.DataType] = {f.name: f.type for f in body}
+        # A pointer takes nothing away: the nested value stays in `metadata` as a whole.
         self.taken = frozenset(c for c in self.columns.values() if not c.startswith(("/", "@")))
         self.taken |= set(self.joined) | set(self.melt)
         self.taken |= {one.quality for one in self.melt.values() if one.quality is not None}
         self.of_object: dict[str, str] = {}
+        # What can be known before the first record is worked out here: `_row` runs for each of them.
         self._plan = tuple(
             (
                 name,
@@ -125,6 +138,8 @@ class FieldMap:
         """This map with `@path` and its like bound."""
         if not any(column in _OF_OBJECT for column in self.columns.values()):
             return self
+        # Shallow: the converters in `_plan` stay bound to the first map, so that nothing that they use may be
+        # of one object.
         bound = copy.copy(self)
         name = path.rpartition("/")[2]
         bound.of_object = {"@path": path, "@name": name, "@stem": name.partition(".")[0]}
@@ -132,8 +147,9 @@ class FieldMap:
 
     @property
     def plain(self) -> bool:
-        """Whether each field is a column of its own (no pointers, no joined times, no melting) whose values
-        are what they look like."""
+        """Whether each field is a column of its own whose values are what they look like.
+
+        So there are no pointers, no joined times, no melting and no values that mean null."""
         pointers = any(column.startswith("/") for column in self.columns.values())
         return not (self.melt or self.joined or self.missing or pointers)
 
@@ -142,8 +158,14 @@ class FieldMap:
         return name in _IDENTIFIERS
 
     def row(self, record: Mapping[str, Any], account: Account | None = None) -> Row:
-        """The fields' values in the schema's order, `metadata` last. Raises Drift; with `account`, under
-        `on_drift: null`, that is told of the fields that became null."""
+        """The fields' values in the schema's order, `metadata` last.
+
+        Args:
+            record: The values by column.
+            account: Is told, under `on_drift: null`, of the fields that became null.
+
+        Raises:
+            Drift: A value does not fit; under `on_drift: null` only that of a required field."""
         unfit: list[tuple[str, str]] | None = [] if self.lenient and account is not None else None
         row = self._row(record, unfit)
         if unfit and account is not None:
@@ -160,12 +182,14 @@ class FieldMap:
                     raise Drift(f"{name}: column {brief(column)!r} is {state}")
                 values.append(None)
                 continue
+            # A string for a text field, as most are: without a call.
             if takes_text and type(found) is str:
                 values.append(found)
                 continue
             try:
                 values.append(convert(found))
             except ValueError as drift:
+                # A required field cannot be null, so that its drift is the record's.
                 if unfit is None or required:
                     raise Drift(f"{name}: column {brief(column)!r} holds {drift}") from None
                 unfit.append((name, kind_of(str(drift))))
@@ -181,8 +205,15 @@ class FieldMap:
         units: Mapping[str, str] | None = None,
         account: Account | None = None,
     ) -> list[Row]:
-        """All rows of a record: one, or one a measured column. `units` by column. Raises Drift; `account` as
-        for `row`."""
+        """All rows of a record: one, or one for each measured column.
+
+        Args:
+            record: The values by column.
+            units: Of measured columns, by column; what `melt` says of a unit goes before it.
+            account: As for `row`.
+
+        Raises:
+            Drift: As for `row`, or a measured column is missing."""
         if self.missing:
             record = self.missing.record(record)
         if not self.melt:
@@ -192,12 +223,16 @@ class FieldMap:
         found = []
         for column, measured in self.melt.items():
             value = record.get(column, _MISSING)
+            # A null is a reading without a value; a column that is not there is another table than the job
+            # means.
             if value is _MISSING:
                 raise Drift(f"melt: column {brief(column)!r} is missing")
             quality = None if measured.quality is None else record.get(measured.quality)
             number = flag = None
             for field, given, convert in (("value", value, self.number), ("quality", quality, _identifier)):
                 try:
+                    # Of the two only the quality is text; it takes what an identifier takes, since flags are
+                    # often numbers.
                     taken = None if given is None else convert(given)
                 except ValueError as drift:
                     if unfit is None:
@@ -279,6 +314,8 @@ def _identifier(value: Any) -> str:
 def _number(value: Any) -> float:
     if type(value) is float:
         return value
+    # `type(...) is`, not isinstance: True is an int. Beyond 2**53 a double holds some integers and not
+    # others; none is taken, so that it does not depend on the number.
     if type(value) is int and -(2**53) <= value <= 2**53:
         return float(value)
     if type(value) is int:
@@ -291,6 +328,7 @@ def _decimal(value: Any) -> float:
 
 
 def _decimal_comma(value: Any) -> float:
+    # A point in a number with a decimal comma could only part thousands, and is refused with the rest.
     pointed = value.replace(",", ".") if type(value) is str and "." not in value else None
     return _decimal_as(value, pointed)
 
@@ -311,7 +349,7 @@ def _unless(missing: Missing, read: Callable[[Any], float]) -> Callable[[Any], f
 
 
 def _decimal_as(value: Any, pointed: Any) -> float:
-    """The number of a cell, and of the cell with a point before its fraction."""
+    """The number that `pointed` is: the cell `value` with a point before its fraction."""
     match = _DECIMAL.fullmatch(pointed) if type(pointed) is str else None
     if match is None:
         raise Drift(f"{printable(repr(value), 60)}, which is no decimal number")
@@ -322,7 +360,11 @@ def _decimal_as(value: Any, pointed: Any) -> float:
 
 
 def kind_of(problem: str) -> str:
-    """The kind of what does not fit, without what was found: of a small set, for counts."""
+    """The kind of what does not fit, without what was found: of a small set, for a commit record's counts.
+
+    It rests on how Drift and the errors of `times` are worded: what was found, `, which is `, the kind, and
+    after a semicolon advice. A text out of the object behind `, which is ` would become a key of the
+    record."""
     return problem.rpartition(", which is ")[2].partition(";")[0]
 
 
@@ -337,6 +379,7 @@ def parts_of(column: str) -> list[str]:
     """The names that a JSON Pointer (RFC 6901) is made of; a column's name alone."""
     if not column.startswith("/"):
         return [column]
+    # In this order (RFC 6901, 4): `~01` is the name `~1`.
     return [part.replace("~1", "/").replace("~0", "~") for part in column.split("/")[1:]]
 
 

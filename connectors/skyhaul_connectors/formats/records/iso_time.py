@@ -32,6 +32,8 @@ _COMMON = re.compile(
 """Forms that `datetime.fromisoformat` reads alike in every version, and ten times as fast."""
 
 _common = _COMMON.fullmatch
+# Digits are `[0-9]`, since `\d` is any script's. Python's own reader of all forms is not used for what is
+# left: which forms it takes differs between its versions, and a record must not.
 _PROFILE = re.compile(
     r"(?P<year>[0-9]{4})(?:-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})|-(?P<nth>[0-9]{3})"
     r"|-W(?P<week>[0-9]{2})-(?P<weekday>[0-9])|(?P<basic>[0-9]{4})(?=[Tt ]))"
@@ -43,8 +45,17 @@ _PROFILE = re.compile(
 
 
 def iso_micros(text: str, offset: int) -> int:
-    """Microseconds since 1970, UTC, of `text`; `offset` microseconds ahead of UTC where it states none.
-    Raises ValueError where it is not of the profile; the result may lie outside of the years 1 to 9999."""
+    """Microseconds since 1970, UTC, of `text`.
+
+    Args:
+        text: A time of the profile.
+        offset: Microseconds that it is ahead of UTC where it states none.
+
+    Returns:
+        The microseconds; they may lie outside of the years 1 to 9999.
+
+    Raises:
+        ValueError: `text` is not of the profile."""
     if _common(text) is not None:
         try:
             moment = datetime.fromisoformat(text)
@@ -52,6 +63,7 @@ def iso_micros(text: str, offset: int) -> int:
             pass  # the last hour of a day, a leap second, or no time
         else:
             passed = moment - _START if moment.tzinfo is None else moment - _START_UTC
+            # Not total_seconds(): a double cannot hold the microseconds of far years.
             micros = (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
             return micros - offset if moment.tzinfo is None else micros
     found = _PROFILE.fullmatch(text)
@@ -67,6 +79,8 @@ def iso_micros(text: str, offset: int) -> int:
     if minute > 59 or second > 60 or hour > 24 or (hour == 24 and (minute or second or fraction.strip("0"))):
         raise ValueError("no time of day")
     whole = micros + (hour * 3600 + minute * 60 + second) * 1_000_000 - offset
+    # A leap second ends a month of UTC (ITU-R TF.460), so that it is looked at without the offset. Which
+    # months had one is not asked: that table grows.
     if second == 60 and not _ends_month(whole):
         raise ValueError("no leap second")
     return whole + int(fraction[:6].ljust(6, "0"))

@@ -14,8 +14,10 @@ _joins: dict[type, bool] = {}
 
 
 def joining(decoder: Decoder) -> Joins | None:
-    """The decoder, if it may join objects. Asking a protocol takes longer than all else that is done with a
-    small object, so the answer is remembered by class."""
+    """The decoder, if it may join objects.
+
+    Asking a protocol takes longer than all else that is done with a small object, so the answer is remembered
+    by class."""
     kind = type(decoder)
     if kind not in _joins:
         _joins[kind] = isinstance(decoder, Joins)
@@ -31,7 +33,11 @@ def group_of(decoder: Decoder, path: str) -> str | None:
 def grouped(
     chunks: Iterable[Chunk], decoder_of: Callable[[str, str], Decoder]
 ) -> Iterator[tuple[Decoder, list[Chunk]]]:
-    """Chunks of a shard in their order, those of one group together. decoder_of: of a source and a path."""
+    """Chunks of a shard in their order, those of one group together, at most GROUP_CAP of them.
+
+    Args:
+        chunks: In the shard's order: members of a group stand side by side.
+        decoder_of: Gives the decoder of a source and a path."""
     held: list[Chunk] = []
     of_held: Decoder | None = None
     last: str | None = None
@@ -49,7 +55,9 @@ def grouped(
 
 
 def decode_together(decoder: Decoder, members: Sequence[ChunkBytes]) -> Iterator[tuple[int, Decoded]]:
-    """(place among `members`, step) of each step. Raises what `decode` does."""
+    """Each step of decoding `members`, with the place among them of the one that it is of.
+
+    Raises what `decode` does."""
     joins = joining(decoder)
     if joins is not None:
         yield from joins.decode_group(members)

@@ -1,10 +1,10 @@
-"""One JSON text, read exactly: the slow, obvious reference that every faster path must equal.
+r"""One JSON text, read exactly: the slow, obvious reference that every faster path must equal.
 
 Policy (RFC 8259, with its open points decided):
 - UTF-8, valid; a byte order mark at the start is passed over. No byte 0 and no raw control character.
 - NaN, Infinity, comments, trailing commas, single quotes, two values, nothing at all: refused.
 - A key that is there twice in one object, at any depth: refused (which one counts is anyone's guess).
-- A lone surrogate escape (`\\ud800`): refused, since it is no Unicode text.
+- A lone surrogate escape (`\ud800`): refused, since it is no Unicode text.
 - Integers are exact, of any size up to `MAX_DIGITS`; other numbers are IEEE 754 doubles, rounded to
   nearest; one beyond their range (1e400) is refused.
 - Nesting beyond `max_depth` is refused before anything is parsed.
@@ -29,10 +29,14 @@ _PLAIN_DIGITS = 600
 """Digits that no such limit may forbid: 640 is the least one."""
 
 _PLAIN_LIMIT = 10**_PLAIN_DIGITS
+"""The least integer of more digits: compared instead of counting digits, which is what the limit forbids."""
 
 BOM = b"\xef\xbb\xbf"
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+"""The closing quote may be missing: what is no JSON has a depth all the same, so that it is refused as
+such."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OPENING = b"[{"
 _BRACKETS = re.compile(rb"[\[{\]}]")
@@ -48,6 +52,7 @@ def loads(raw: bytes, max_depth: int = 128) -> Any:
         raw = raw[len(BOM) :]
     if b"\0" in raw:
         raise BadJson("a NUL byte")
+    # Before parsing: the scanner recurses for each level.
     check_depth(raw, max_depth)
     try:
         text = raw.decode("utf-8")
@@ -59,6 +64,7 @@ def loads(raw: bytes, max_depth: int = 128) -> Any:
         raise BadJson(f"malformed JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise BadJson("nested too deep") from None
+    # A surrogate can only come of an escape: UTF-8 that was decoded strictly holds none.
     if "\\" in text:
         _refuse_surrogates(value)
     return value
@@ -67,6 +73,7 @@ def loads(raw: bytes, max_depth: int = 128) -> Any:
 def canonical(value: Any) -> str:
     """The canonical text of a value that `loads` gave."""
     if isinstance(value, dict):
+        # Python sorts text by code points; so does orjson, by their UTF-8, which has the same order.
         members = (f"{canonical(key)}:{canonical(value[key])}" for key in sorted(value))
         return "{" + ",".join(members) + "}"
     if isinstance(value, list):
@@ -78,6 +85,7 @@ def canonical(value: Any) -> str:
 
 def check_depth(raw: bytes, max_depth: int) -> None:
     """Refuse more than `max_depth` open brackets at once, strings left out. Raises BadJson."""
+    # Brackets in strings count here, too: then the slow look decides.
     if raw.count(b"[") + raw.count(b"{") <= max_depth:
         return
     depth = 0
@@ -89,6 +97,7 @@ def check_depth(raw: bytes, max_depth: int) -> None:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
+    # The one place where repeated keys can be seen: a dict has lost them.
     if len(value) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
@@ -112,6 +121,7 @@ def _double(digits: str) -> float:
     if len(digits) > MAX_DIGITS:
         raise BadJson(f"a number of {len(digits)} characters")
     value = float(digits)
+    # Python reads 1e400 as infinity, which no JSON can write again.
     if value in (float("inf"), float("-inf")):
         raise BadJson("a number beyond the range of a double")
     return value

@@ -29,11 +29,16 @@ __all__ = ["BadJson", "canonical", "loads"]
 
 _SPACED_COLON = (b" :", b"\t:", b"\r:", b"\n:")
 _INT_LIMIT = 2.0**63
+"""From here on a double may be an integer that was rounded. orjson has integers up to 2**64 - 1 and from
+-(2**63) on; beyond them it gives doubles."""
+
 _DOUBTFUL = -(2**62)
+"""A count of keys that stays negative whatever is added to it, so that one number carries both answers."""
 
 
 def loads(raw: bytes, max_depth: int = 128) -> Any:
     """The value of `raw`, equal to `json_exact.loads`. Raises BadJson."""
+    # As in `check_depth`, whose slow look is left to the exact reader.
     if raw.count(b"{") + raw.count(b"[") > max_depth or any(s in raw for s in _SPACED_COLON):
         return json_exact.loads(raw, max_depth)
     try:
@@ -46,9 +51,10 @@ def loads(raw: bytes, max_depth: int = 128) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """Equal to `json_exact.canonical`."""
+    """The canonical text of `value`, equal to that of `json_exact.canonical`."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode("utf-8")
+    # An integer of more than 64 bits, or more than 254 levels.
     except TypeError:
         return json_exact.canonical(value)
 

@@ -20,7 +20,12 @@ from skyhaul_connectors.formats.options import FormatOptions
 
 
 class Measured(BaseModel):
-    """What one column measures. quality: the column that holds its quality flag."""
+    """What one column measures.
+
+    Attributes:
+        quantity: Its name, for the field `quantity`.
+        unit: Kept as it is given.
+        quality: The column that holds its quality flag."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +35,9 @@ class Measured(BaseModel):
 
 
 class MeltOptions(FormatOptions):
-    """melt: measured column -> the quantity's name, or `{quantity: wind_speed, unit: m/s, quality: FLAG}`
+    """Measured columns of wide tables.
+
+    melt: measured column -> the quantity's name, or `{quantity: wind_speed, unit: m/s, quality: FLAG}`
     with its unit and the column of its quality flag; for schema `reading`."""
 
     melt: dict[str, Measured] = Field(default={})

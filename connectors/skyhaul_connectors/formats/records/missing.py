@@ -25,11 +25,16 @@ from skyhaul_connectors.formats.options import FormatOptions
 Sentinel = str | int | float
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,300}", re.ASCII)
+"""300 digits: a double can hold it, and int() reads it whatever limit on digits the process has (640 at
+least)."""
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 
 
 class MissingOptions(FormatOptions):
-    """missing: values of a record's columns that mean null. A number in this list stands for all ways to
+    """Values that mean null.
+
+    missing: values of a record's columns that mean null. A number in this list stands for all ways to
     write it (`-9999` also for -9999.0), and for its text; a text for itself."""
 
     missing: tuple[Sentinel, ...] = Field(default=())
@@ -37,6 +42,7 @@ class MissingOptions(FormatOptions):
     @field_validator("missing", mode="before")
     @classmethod
     def _as_given(cls, value: Any) -> Any:
+        # Pydantic would take true for the number 1.
         if isinstance(value, list | tuple) and any(isinstance(one, bool) for one in value):
             raise ValueError("write numbers and texts")
         return value
@@ -90,6 +96,8 @@ class Missing:
             known = pa.array(sorted(_integers(self._numbers, kind)), kind)
             hit = pc.is_in(values, known)
         elif pa.types.is_decimal(kind):
+            # The decimal that a double is shortest written as: -999.9 in a job is a double, and
+            # Decimal(-999.9) would equal no value of the column.
             numbers = {Decimal(repr(one)) for one in self._numbers if math.isfinite(one)}
             hit = pa.array(
                 [value is not None and value in numbers for value in values.to_pylist()], pa.bool_()
@@ -102,6 +110,8 @@ class Missing:
 
     def _floats(self, values: pa.Array) -> pa.Array:
         raw = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+        # -999.9 in a column of 32 bits is another double than the sentinel: the sentinel is rounded as the
+        # column's values were. Beyond the type's range it becomes infinite, which is no error here.
         own = values.type.to_pandas_dtype()
         hit = np.zeros(len(raw), np.bool_)
         with np.errstate(over="ignore"):

@@ -30,6 +30,7 @@ Place = Sequence[str | None]
 
 def told_apart(names: Sequence[str]) -> list[str]:
     """The names in their order, no two of them equal."""
+    # All names of the table, so that none that is made takes that of a later column.
     taken = set(names)
     if len(taken) == len(names):
         return list(names)
@@ -40,6 +41,8 @@ def told_apart(names: Sequence[str]) -> list[str]:
         if name in last:
             while own in taken:
                 own = f"{name}_{last[name]}"
+                # Numbers are not tried again from 1: 500,000 columns of one name are told apart in linear
+                # time.
                 last[name] += 1
             taken.add(own)
         else:
@@ -56,14 +59,14 @@ def has_repeated(schema: pa.Schema) -> bool:
 
 
 def repeated(names: Sequence[str]) -> list[str]:
-    """The names that are there more than once, as they come."""
+    """The names that stand more than once, in the order of their first places."""
     if len(set(names)) == len(names):
         return []
     return [name for name, count in Counter(names).items() if count > 1]
 
 
 def repeated_inside(fields: Sequence[pa.Field], places: Iterable[Place]) -> str | None:
-    """A name on the way of one of `places` that is there more than once."""
+    """A name on the way to one of `places` that stands more than once; None where there is none."""
     for first, *inner in places:
         among = fields
         for part in (first, *inner):
@@ -75,29 +78,36 @@ def repeated_inside(fields: Sequence[pa.Field], places: Iterable[Place]) -> str 
 
 
 def batch_told_apart(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-    """`batch`, which is valid, with the names `columns`, and the fields of its structs told apart."""
+    """A valid `batch` with its columns called `columns`, and the fields of its structs told apart."""
     kinds = map(_told_apart, batch.schema.types)
     fields = [pa.field(name, kind) for name, kind in zip(columns, kinds, strict=True)]
     return pa.record_batch(_Renamed(batch, pa.schema(fields)))
 
 
 class _Renamed:
-    """A batch's own buffers under other names
-    (https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html)."""
+    """A batch's own buffers under other names, handed over by Arrow's C data interface.
+
+    pyarrow renames a batch's columns but not the fields of nested types, short of making each array anew. See
+    https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html."""
 
     def __init__(self, batch: pa.RecordBatch, schema: pa.Schema) -> None:
         self._batch = batch
         self._schema = schema
 
     def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]:
+        # Whoever imports the pair takes the types from the schema, and counts buffers and children by it: it
+        # must be the batch's own but for names. That is why the batch has to be valid.
         return self._schema.__arrow_c_schema__(), self._batch.__arrow_c_array__()[1]
 
 
 def _told_apart(kind: pa.DataType) -> pa.DataType:
     """The type with its structs' fields told apart; itself where they are."""
+    # Callers compare by `is`: a type in which nothing is told apart must come back as the same object.
     if isinstance(kind, pa.BaseExtensionType):
         storage = kind.storage_type
         inner = _told_apart(storage)
+        # With other storage it would be another extension type; its values are read as what they are stored
+        # as anyway.
         return kind if inner is storage else inner
     if pa.types.is_dictionary(kind):
         value = kind.value_type

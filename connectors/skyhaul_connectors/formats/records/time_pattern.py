@@ -17,6 +17,7 @@ _MONTHS = (
 )  # fmt: skip
 _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 
+# As in Python's `_strptime`, so that what is read with names is what would be read without.
 _NUMBERS = {
     "d": r"3[01]|[12]\d|0[1-9]|[1-9]| [1-9]",
     "f": r"\d{1,6}",
@@ -61,6 +62,7 @@ class TimePattern:
             if text:
                 parts.append(re.escape(text))
             elif space:
+                # As Python's: white space in a pattern stands for any, but for some.
                 parts.append(r"\s+")
             elif directive == "%":
                 parts.append("%")
@@ -71,7 +73,10 @@ class TimePattern:
         # What has no names is read by Python at once, in half the time.
         self._plain = None if self._named.keys() & _NAMES.keys() else pattern
         self._regex = re.compile("".join(parts), re.ASCII | re.IGNORECASE)
+        # One order for the pattern and for the values of `parse`: `_fields` keeps that of the directives.
         self._numeric = " ".join(f"%{name}" for name in self._fields(dict.fromkeys(self._named, "1")))
+        # A pattern that can read nothing (`%V` without a year of its own) is refused when the job is read.
+        # The names in `_sample` are those of this moment, a Saturday in February, in the morning.
         self.parse(datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC).strftime(self._sample(pattern)))
 
     def parse(self, text: str) -> datetime:
@@ -82,6 +87,7 @@ class TimePattern:
         if found is None:
             raise ValueError(f"{text!r} does not match")
         moment = datetime.strptime(" ".join(self._fields(found.groupdict()).values()), self._numeric)
+        # `%Z` only takes UTC and GMT; which zone another name is depends on the machine.
         return moment.replace(tzinfo=UTC) if "Z" in self._named and moment.tzinfo is None else moment
 
     def _group(self, directive: str) -> str:
@@ -95,7 +101,7 @@ class TimePattern:
 
     @staticmethod
     def _fields(found: dict[str, str]) -> dict[str, str]:
-        """Numeric directives with their numbers, names and halves of the day among them."""
+        """The directives with their values, all as numbers: names and halves of the day, too."""
         fields = {name: text for name, text in found.items() if name in _NUMBERS and name != "I"}
         for name in ("B", "b"):
             if name in found:
@@ -103,6 +109,7 @@ class TimePattern:
         for name in ("A", "a"):
             if name in found:
                 fields["w"] = str(_number_of(found[name], _DAYS))
+        # Twelve hours become twenty-four here: `%p` is one of those that follow the locale.
         if "I" in found:
             fields["H"] = str(int(found["I"]) % 12 + 12 * (found.get("p", "").lower() == "pm"))
         return fields
@@ -115,5 +122,5 @@ class TimePattern:
 
 
 def _number_of(text: str, names: tuple[str, ...]) -> int:
-    """The first three letters tell them apart."""
+    """Place in `names` of the name that `text` is or shortens; its first three letters tell them apart."""
     return next((n for n, name in enumerate(names) if name.startswith(text[:3].lower())), 0)

@@ -17,6 +17,7 @@ from skyhaul_schemas.printable import brief, printable
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+# Integers all the way: total_seconds() is a double, and loses the microseconds of far years.
 def _micros(passed: timedelta) -> int:
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
 
@@ -36,7 +37,11 @@ _DIGITS = re.compile(r"\s*[+-]?[0-9]+(?:[.,][0-9]+)?\s*", re.ASCII)
 _LONGEST = 400
 """Characters of a number of time."""
 _MOST = 10**40
+"""Far beyond the calendar in any unit. A larger integer is not multiplied, and not written into a message:
+its digits may be more than the process's limit for str()."""
+
 _EXACT = Context(prec=2 * _LONGEST + 1000)
+"""Digits that any number of `_LONGEST` characters has in full, exponent (of three digits) included."""
 
 
 class TimeOptions(FormatOptions):
@@ -73,7 +78,7 @@ class TimeOptions(FormatOptions):
 
 
 class Times:
-    """Reads the times of one source."""
+    """Reads the times of one source; messages of its errors are worded for `fields.kind_of`."""
 
     def __init__(self, options: TimeOptions) -> None:
         self._format = options.time_format
@@ -108,8 +113,13 @@ class Times:
         return found
 
     def number(self, value: int | float) -> int:
-        """Microseconds since 1970 of a number; a double counts as the decimal that it is shortest written
-        as, and what is beyond a microsecond is cut off, to the past. Raises ValueError."""
+        """Microseconds since 1970 of a number, which counts units of `time_format`.
+
+        A double counts as the decimal that it is shortest written as: 1700000000.123 seconds end in 123,000
+        microseconds. What is finer than a microsecond is cut off, to the past.
+
+        Raises:
+            ValueError: Numbers are no times here, or it lies outside of the years 1 to 9999."""
         if self.epoch is None:
             raise ValueError(f"{'an integer' if isinstance(value, int) else 'a number'}, not a time; {HINT}")
         if isinstance(value, int):
@@ -125,6 +135,8 @@ class Times:
         if match is None:
             raise ValueError(f"{printable(text, 60)!r}, which is no number of {self._format}")
         counted = _EXACT.scaleb(Decimal(match[1].replace(",", ".")), 6 - self.epoch)
+        # Before to_integral_value: 1e999 would become an integer of a thousand digits. FIRST is nearer to 0
+        # than LAST is.
         if abs(counted) > LAST:
             raise ValueError(f"{printable(text, 60)!r}, which is beyond the calendar")
         return _within(int(counted.to_integral_value(ROUND_FLOOR, _EXACT)), text)
