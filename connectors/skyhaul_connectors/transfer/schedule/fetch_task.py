@@ -41,7 +41,11 @@ class ByteSink(Protocol):
 
     def write(self, position: int, data: bytes | memoryview) -> None:
         """Take the bytes from `position` of the task's address map on; each byte comes once, in any order.
-        `data` may be changed by its owner afterwards. Raises SkyhaulError: the task then ends with it."""
+
+        `data` may be changed by its owner afterwards: what is kept has to be copied.
+
+        Raises:
+            SkyhaulError: The task then ends with it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,12 +89,15 @@ class FetchTask:
             What of them is new, in rising order; how many bytes that is; and how many of all that came had
             crossed before.
         """
+        # Called for every packet, mostly with one fresh stretch: hence loops and no generators.
         fresh = self.arrived.add(start, stop)
         new = 0
         for low, high in fresh:
             new += high - low
         received = stop - start
         repeated = received - new
+        # What read wrong had been counted as payload when it first came: its second coming is re-sent, or
+        # payload would be more than the object has.
         if self.again:
             for low, high in fresh:
                 repeated += sum(b - a for a, b in self.again.remove(low, high))
@@ -202,6 +209,7 @@ class RangeInFlight:
     copies: list[RangeInFlight] = field(default_factory=list)
     ended: bool = False
 
+    # `eq=False` above: ranges are told apart by identity, so that `remove` finds this one and no equal copy.
     def __post_init__(self) -> None:
         self.copies.append(self)
 

@@ -91,17 +91,20 @@ class Hedging:
         self._spared = 0
 
     def look(self, now: float) -> None:
-        """Idle channels fetch the missing rest of ranges in flight once nothing waits: of late ones, oldest
-        first, and none of a range that may still come in time (else small objects cost thrice). A quick
-        link that has nothing to do copies what a slow one has asked for last: it would be found late last.
-        """
+        """Idle channels fetch the missing rest of ranges in flight, once nothing waits; `now` in seconds.
+
+        Late ranges are copied oldest first, and none that may still come in time (else small objects cost
+        thrice). A quick link that has nothing to do copies what a slow one has asked for last: it would be
+        found late last."""
         state = self._state
+        # Of a source that ignores ranges (`whole`) a copy would be the whole object once more.
         if state.queue.ready or not state.in_flight or now < self._next or state.whole:
             return
         self._next = now + _EVERY
         idle = self._idle(now)
         came = sum(lane.estimate.meter.total for lane in state.lanes)
         rule = rule_for(state.missing, came, max(lane.estimate.holds for lane in state.lanes))
+        # Oldest first: a dictionary keeps the order of its entries. Copying adds some, hence the list.
         for flight in list(state.in_flight.values()):
             if not idle:
                 return
@@ -145,6 +148,7 @@ class Hedging:
         """Ask the first idle channel for what is missing of the range, too."""
         gaps = flight.task.arrived.gaps(flight.cursor, flight.stop)
         if gaps:
+            # What the range has used up goes along: copies must not multiply its retry budget.
             pending = PendingRange(
                 flight.task,
                 flight.segment,
@@ -173,6 +177,8 @@ class Hedging:
         usual = max(estimate.usual_rtt, max(flight.ahead, lane.outstanding) / rate)
         if flight.remaining / rate > estimate.usual_rtt / 4:
             usual *= THIN  # the link itself takes longer than any repair; a copy would only delay it
+        # The channel's last byte counts too: a range that is pipelined behind others is not late while they
+        # come.
         silent = now - max(flight.sent_at, flight.last_at, self._state.channels[flight.channel].last_at)
         return silent > LATE * usual or now - flight.sent_at > OLD * usual
 

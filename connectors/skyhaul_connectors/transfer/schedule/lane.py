@@ -162,8 +162,10 @@ class ConnectBackoff:
         self.next_at = now + interval
 
     def connect_failed(self, now: float) -> None:
-        """Connections that fail together count once: else a dozen of them would make the longest pause at
-        once, and a link that comes back soon would be missed."""
+        """Connections that fail together count once.
+
+        Else a dozen of them would make the longest pause at once, and a link that comes back soon would be
+        missed."""
         if self.failed and now < self.next_at:
             return
         self.failed += 1
@@ -214,6 +216,7 @@ class LaneState:
         self.number = number
         self.link = link
         self.policy = policy
+        # A link's state is asked for several times in each decision and holds until a known moment.
         self._seen = ALWAYS_UP
         self._seen_until = float("inf") if policy.look is None else float("-inf")
         self.estimate = Estimate()
@@ -221,6 +224,8 @@ class LaneState:
         self.silence = SilenceAlarm()
         self.backoff = ConnectBackoff()
         self.channels: dict[int, ChannelState] = {}
+        # Kept up to date by each event: a decision follows each turn of the loop, and most of up to 256
+        # channels have nothing to gain from it.
         self.accepting: dict[int, ChannelState] = {}
         self.depth = 0
         self.limit = 0
@@ -244,8 +249,7 @@ class LaneState:
         return self.look(now).phase
 
     def throttled(self, now: float) -> bool:
-        """Whether our own pace, a cap or the link itself (an emulated one) keeps back what the source has or
-        would send."""
+        """Whether our own pace, a cap or an emulated link keeps back what the source has or would send."""
         policy = self.policy
         return policy.paced() or (policy.room is not None and policy.room(now) < SMALLEST_RANGE)
 
@@ -290,6 +294,7 @@ class LaneState:
 
     def pipelines(self, channel: ChannelState, proved: bool) -> None:
         """Whether the channel takes several requests at once."""
+        # Asked after each answer; a channel that has just proved it has room at once.
         if channel.pipelines != proved:
             channel.proved_pipelining(proved)
             self.accepting[channel.number] = channel
@@ -328,6 +333,7 @@ class LaneState:
 
     def received(self, channel: ChannelState, flight: RangeInFlight, count: int, now: float) -> None:
         """`count` bytes of the channel's first range came."""
+        # Behind another range the wait for the first byte is the other's bytes, and no round trip.
         if flight.received(count, now) and flight.alone:
             self.estimate.saw_first_byte(now, now - flight.sent_at)
         channel.received(count, now)
@@ -342,6 +348,7 @@ class LaneState:
         channel.ended(flight)
         self.outstanding -= flight.remaining
         self.in_flight_count -= 1
+        # The ranges of a channel that is gone are ended after it (`forget`).
         if channel.number in self.channels:
             self.accepting[channel.number] = channel
 

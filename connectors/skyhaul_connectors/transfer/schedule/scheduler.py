@@ -185,8 +185,9 @@ class SourceScheduler:
 
     @step
     def wire(self, number: int, count: int, now: float) -> None:
-        """`count` bytes were read off the channel's connection: a sign of life, whatever they are (what a
-        channel keeps or passes over is not told of otherwise)."""
+        """`count` bytes were read off the channel's connection: a sign of life, whatever they are.
+
+        What a channel keeps or passes over is not told of otherwise."""
         channel = self._state.channels.get(number)
         if channel is None:
             return
@@ -339,8 +340,9 @@ class SourceScheduler:
         self._defer_when_closed(now)
 
     def _defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
-        """Where no lane has a contact (or the only one was `told` so), tasks are put off at once, unless
-        the haul waits for the next contact."""
+        """Where no lane has a contact (or the only one was `told` so), tasks are put off at once.
+
+        Not where the haul waits for the next contact."""
         if self._wait_for_contact:
             return
         told_so = isinstance(told, LinkClosed) and len(self._state.lanes) == 1

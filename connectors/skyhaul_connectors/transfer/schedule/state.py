@@ -96,9 +96,11 @@ class SourceState:
         self.queue.push(PendingRange(task, segment, start, stop))
 
     def remove(self, task: FetchTask) -> None:
-        """What is in flight for the task is thrown away when it comes; where it is much, it ends at once."""
+        """Nobody wants the task any more.
+
+        What is in flight for it is thrown away when it comes; channels with much of it are closed at once."""
         del self.tasks[task.key]
-        task.cancel()
+        task.cancel()  # first: `close` must not put the task's ranges back
         self.missing -= task.missing
         self.queue.purge()
         for channel in list(self.channels.values()):
@@ -116,8 +118,9 @@ class SourceState:
             self.give_up(task, error)
 
     def give_up_source(self, error: CarriageError) -> None:
-        """Every task that is not whole ends with the error, also where its rest waits for room: it would not
-        come either. Nobody waits for what is in flight."""
+        """Every task that is not whole ends with the error, also where its rest waits for room in the spool.
+
+        The rest would not come either. Nobody waits for what is in flight."""
         for task in [t for t in self.tasks.values() if not t.arrived.covers(0, t.map.length)]:
             self.give_up(task, error)
         for channel in list(self.channels.values()):
@@ -139,6 +142,7 @@ class SourceState:
 
     def ignored_a_range(self) -> None:
         """A whole object came for a part. A source that has sent parts does so by mistake."""
+        # Once parts have come, an answer with all of the object is one machine's mistake, and is doubted.
         if not self._ranges_known:
             self._ignored += 1
         if self.whole:
@@ -156,6 +160,8 @@ class SourceState:
 
     def open(self, lane: LaneState, now: float, *, probe: bool = False) -> None:
         """Open a channel over the lane."""
+        # Channels and requests are numbered by one counter, and no number is used again: an event that comes
+        # late finds nothing under its number.
         number = next(self._numbers)
         channel = self.channels[number] = ChannelState(number, lane.number, now, probe)
         lane.add(channel)
@@ -246,11 +252,19 @@ class SourceState:
         *,
         doubted: int | None = None,
     ) -> None:
-        """Put back what the range leaves undone, less what its copies are in flight for. doubted: as it was,
-        where nothing else is said."""
+        """Put back what the range leaves undone, less what its copies are in flight for.
+
+        Args:
+            flight: Has ended.
+            retries_used: Of the budget, from now on.
+            tries: In vain, from now on.
+            not_before: When it may be asked for (seconds); 0 is at once.
+            doubted: Odd answers in a row; None: as it was."""
         task = flight.task
         if task.cancelled:
             return
+        # A copy that goes on brings its part, or puts it back itself when it ends: asked for by both it would
+        # cross once more.
         left = IntervalSet(task.arrived.gaps(flight.cursor, flight.stop))
         for other in flight.copies:
             if other is not flight:
