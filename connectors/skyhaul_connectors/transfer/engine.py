@@ -155,6 +155,7 @@ class TransferEngine:
         scheduler = self.drivers[shard.source].scheduler
         key = next(self._keys)
         read = self._reads[key] = DirectRead(key, shard.source, Segment(obj, offset, length), done, failed)
+        # One dictionary for both: the journal and the commit record count these bytes as the shard's.
         if shard.work is not None:
             read.work.counts = shard.work.counts
         if again:
@@ -199,6 +200,7 @@ class TransferEngine:
             if spooled is not None:
                 self._close_kept(shard, spooled)
         self._checker.close()
+        # In order, behind the last commits: the lock goes when nothing is written any more.
         self._journal.submit(self._spool.close, lambda done: None, lambda error: None)
         self._journal.close()
 
@@ -213,10 +215,12 @@ class TransferEngine:
         return sum(self.resumed.values())
 
     def backlog(self, source: str | None = None) -> int:
-        """Bytes that were asked for (of the source) and have not arrived. Any thread. By bytes and not by
-        segments: what is left of a large segment must not look like a full link's work until its last byte
-        is in."""
+        """Bytes that were asked for (of the source) and have not arrived. Any thread.
+
+        By bytes and not by segments: what is left of a large segment must not look like a full link's work
+        until its last byte is in."""
         missing = self.missing if source is None else self.drivers[source].scheduler.missing
+        # Copied in one step, since the loop's thread adds and removes.
         shards = list(self._shards.values())
         return missing + sum(shard.queued_bytes for shard in shards if source in (None, shard.source))
 
@@ -249,6 +253,7 @@ class TransferEngine:
             },
         )
         inside = {segment for start, stop in held for segment in shard.map.touched(start, stop)}
+        # An empty segment has nothing to wait for.
         inside.update(i for i, segment in enumerate(shard.map.segments) if not segment.length)
         self._quota.add(shard, sorted(inside))
         if shard.released is not None:
@@ -268,7 +273,7 @@ class TransferEngine:
     # -- SourceEvents: what the drivers tell
 
     def task_complete(self, key: int) -> None:
-        """A direct read has all its bytes. (A shard's bytes are looked at once they are committed.)"""
+        """A direct read has all its bytes. A shard's bytes are looked at once they are committed."""
         read = self._reads.pop(key, None)
         if read is not None:
             self.drivers[read.source].scheduler.remove(key)
@@ -356,6 +361,7 @@ class TransferEngine:
             self._quota.leave(shard, kept=False)
 
         def failed(error: BaseException) -> None:
+            # The file may still be there, and then takes room.
             self._quota.leave(shard, kept=True)
             if not isinstance(error, SkyhaulError):
                 self.crash(error)
@@ -363,6 +369,7 @@ class TransferEngine:
         self._journal.submit(lambda: self._spool.remove(spooled), removed, failed)
 
     def _close_kept(self, shard: OpenShard, spooled: OpenSpoolFile) -> None:
+        # What is held in memory belongs to the loop's thread: it is taken here, and synced over there.
         batch: Batch | None = None
         with suppress(SkyhaulError):  # what cannot be written is not journaled, and comes again
             batch = take_batch(shard, spooled)

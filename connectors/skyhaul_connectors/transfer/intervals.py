@@ -54,6 +54,8 @@ class IntervalSet:
             return []
         starts, stops = self._starts, self._stops
         first = bisect_left(stops, start)  # the first stretch that ends at or after `start`
+        # The two usual cases, which need no search for gaps: nothing touches the new stretch, or it goes on
+        # where another one ends, as each packet of a range does.
         if first == len(stops) or starts[first] > stop:
             starts.insert(first, start)
             stops.insert(first, stop)

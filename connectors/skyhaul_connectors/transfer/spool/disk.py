@@ -58,6 +58,8 @@ class PosixDisk:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        # pwrite(2) may take less than all without an error (2 GiB at once, a disk that runs full): its next
+        # call says why.
         written = os.pwrite(fd, data, offset)
         if written < len(data):
             rest = memoryview(data)
@@ -91,6 +93,8 @@ class PosixDisk:
         path.unlink(missing_ok=True)
 
     def note(self, path: Path, data: bytes) -> None:
+        # Without O_TRUNC: a process that is killed in between would leave an empty note. What stays of a
+        # longer one lies behind the new one's end of line.
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.pwrite(fd, data, 0)
@@ -115,6 +119,7 @@ def _punch(fd: int, offset: int, length: int) -> None:
 
 
 def _find_fallocate() -> ctypes._NamedFuncPointer | None:
+    # By ctypes, since `os.posix_fallocate` cannot punch holes.
     try:
         function = ctypes.CDLL(None, use_errno=True).fallocate
     except (OSError, AttributeError):

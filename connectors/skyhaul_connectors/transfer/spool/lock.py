@@ -48,11 +48,13 @@ class SpoolLock:
         end = time.monotonic() + _LET_GO
         while True:
             try:
+                # flock(2), not fcntl(2): the latter's locks go when any descriptor of the file is closed, as
+                # `is_locked` and `holder_of` do in the same process.
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 if not _is_alive(holder) and time.monotonic() < end:
-                    time.sleep(0.02)
+                    time.sleep(0.02)  # chosen: fifty looks in _LET_GO
                     continue
                 os.close(descriptor)
                 raise SpoolInUse(
@@ -101,6 +103,7 @@ def is_locked(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
+        # Shared, so that two who look do not take each other for a holder.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -110,6 +113,8 @@ def is_locked(folder: Path) -> bool:
 
 
 def _forget_in_child() -> None:
+    # An flock belongs to the open file, which a fork shares: closing the child's descriptor leaves the
+    # parent's lock as it is.
     for lock in list(_held):
         lock.release()
 

@@ -60,12 +60,16 @@ def noted_counts(path: Path, layout: str) -> dict[str, TransferCounts]:
 
 
 def resumed_counts(journaled: Counts, noted: Counts, held: int) -> dict[str, TransferCounts]:
-    """The counts to go on with where `held` bytes are in: payload is what is held, and whatever else had been
-    received crosses again, so it was re-sent.
+    """The counts to go on with where `held` bytes are in.
 
-    journaled: as of the last commit. noted: as of the last note. What was received after the commit is taken
-    off the link that brought it. What else is not held (it read wrong, or had left the spool) is not known by
-    link, and comes off the links that brought most."""
+    Payload is what is held; whatever else had been received crosses again, so it was re-sent. What was
+    received after the commit is taken off the link that brought it. What else is not held (it read wrong, or
+    had left the spool) is not known by link, and comes off the links that brought most.
+
+    Args:
+        journaled: As of the last commit.
+        noted: As of the last note.
+        held: Bytes."""
     totals = {
         link: _later(journaled.get(link, _NOTHING), noted.get(link, _NOTHING))
         for link in sorted({*journaled, *noted})

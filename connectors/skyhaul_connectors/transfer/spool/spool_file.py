@@ -75,8 +75,10 @@ class SpoolFile:
         self._behind.add(position, data)
 
     def take(self) -> Pending:
-        """Write what is held, and hand over what arrived. Raises DiskFull or StorageError where a write
-        failed: then nobody knows what of it is in the file."""
+        """Write what is held, and hand over what arrived.
+
+        Raises:
+            DiskFull, StorageError: A write failed: nobody knows what of it is in the file."""
         if self.failed is not None:
             raise self.failed
         self._behind.flush()
@@ -108,22 +110,25 @@ class SpoolFile:
             return b""
 
     def sync(self) -> None:
-        """Make what was written durable: the file's name (once) and its data, by `Disk.sync`. What is
-        gathered and not flushed is not part of it. Blocks; the journal's thread.
+        """Make what was written durable: the file's name (once) and its data, by `Disk.sync`.
+
+        What is gathered and not flushed is not part of it. Blocks; the journal's thread.
 
         Raises:
             OSError: The data may be lost though a later sync succeeds (the kernel marks pages clean after a
-                failed write-back), so the file must be replaced, never synced again.
-        """
+                failed write-back), so the file must be replaced, never synced again."""
         if not self.entered:
             self._disk.sync_folder(self.path.parent)
             self.entered = True
         self._disk.sync(self._file[0])
 
     def replace(self) -> None:
-        """A new, empty file under the name. The old descriptor stays open until `close()`, since another
-        thread may be using it at this moment. Raises DiskFull or StorageError, and the file takes nothing
-        any more."""
+        """A new, empty file under the name.
+
+        The old descriptor stays open until `close()`, since another thread may be using it at this moment.
+
+        Raises:
+            DiskFull, StorageError: The file takes nothing any more."""
         descriptor, inode = self._file
         try:
             self._disk.unlink(self.path)

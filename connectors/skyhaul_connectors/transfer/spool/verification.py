@@ -1,5 +1,6 @@
-"""How a segment gets in: its bytes are journaled, and have the digests that its list states; else they come
-again."""
+"""How a segment gets in: its bytes are journaled, and have the digests that its list states.
+
+Else they come again."""
 
 from __future__ import annotations
 
@@ -39,8 +40,15 @@ class Verification:
         self._events = events
 
     def look_at(self, shard: OpenShard, segment: int, fresh: Stretch | None = None) -> None:
-        """Is the segment in? All its bytes must be journaled, each of its blocks must have its digest, and
-        its object's checksum must hold. fresh: what was journaled since the last look; None: all of it."""
+        """Is the segment in? If so it may be read from now on.
+
+        All its bytes must be journaled, each of its blocks must have its digest, and its object's checksum
+        must hold.
+
+        Args:
+            shard: Whose segment.
+            segment: By its index.
+            fresh: Positions that were journaled since the last look; None: all of it."""
         if shard.states[segment] != SegmentState.WANTED:
             return
         stretch = shard.map.stretch(segment)
@@ -68,6 +76,7 @@ class Verification:
                 for start, stop in answer.gained:
                     for segment in shard.map.touched(start, stop):
                         self.look_at(shard, segment, (start, stop))
+                # What arrived well and reads wrong is the disk's fault: fetched again, but not for ever.
                 self.lost(shard, answer.lost)
                 self._blame_the_disk(shard, answer.lost)
 
@@ -82,6 +91,8 @@ class Verification:
         spooled = shard.spooled
         if spooled is None:
             return
+        # Out before the journal is told, so that nobody reads them meanwhile; fetched only after it has let
+        # go of them, or what arrives anew would count as in already.
         self._take_out(shard, stretches)
         wrong = [(start, stop) for start, stop in stretches if start < stop]
         self._journal.submit(
@@ -108,11 +119,11 @@ class Verification:
             self._blame_the_disk(shard, stretches)
 
     def _check_blocks(self, shard: OpenShard, segment: int, due: Sequence[DueBlock]) -> None:
+        # Counted, for the check reads the file on its own thread: until it ends the shard is not let go.
         shard.checks += 1
 
         def checked_blocks() -> tuple[list[DueBlock], list[DueBlock], list[Stretch]]:
-            """The blocks that have other bytes than the list states, those that could not be read as they
-            arrived, and where."""
+            """Blocks with other bytes than the list states; those that read otherwise than they came; where."""
             wrong: list[DueBlock] = []
             unread: list[DueBlock] = []
             rotten: list[Stretch] = []
@@ -134,6 +145,7 @@ class Verification:
                 shard.verified_blocks.undecided(unread)
                 self._wrong_blocks(shard, segment, shard.verified_blocks.settle(due, wrong))
                 self._rotten(shard, rotten)
+                # Nothing is fresh: only asks whether the segment is in by now.
                 self.look_at(shard, segment, (0, 0))
 
         def failed(error: BaseException) -> None:
@@ -153,6 +165,7 @@ class Verification:
             )
 
     def _check(self, shard: OpenShard, segment: int, checksum: str) -> None:
+        # A state of its own, so that a second look does not begin a second check.
         shard.set_state(segment, SegmentState.CHECKING)
         shard.checks += 1
 

@@ -46,7 +46,7 @@ class WriteBehind:
                 self._write(position, data)
                 return
             run = _Run(position)
-        run.parts.append(bytes(data))
+        run.parts.append(bytes(data))  # the channel writes over its buffer
         run.size += len(data)
         self._held += len(data)
         if run.size >= GATHER:
