@@ -179,7 +179,7 @@ class Journal:
             raise self._damaged(f"it has format {version} and tables {', '.join(sorted(tables)) or 'none'}")
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            # A read that fails for a moment looks like damage to SQLite; real damage is there at a second look.
+            # A read that fails for a moment looks like damage to SQLite; real damage is still there after.
             if not stays_malformed(self.path):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             raise self._damaged(" ".join(str(verdict).split()))

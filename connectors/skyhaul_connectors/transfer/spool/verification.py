@@ -123,7 +123,7 @@ class Verification:
         shard.checks += 1
 
         def checked_blocks() -> tuple[list[DueBlock], list[DueBlock], list[Stretch]]:
-            """Blocks with other bytes than the list states; those that read otherwise than they came; where."""
+            """Blocks with other bytes than the list states; blocks that read unlike they came; and where."""
             wrong: list[DueBlock] = []
             unread: list[DueBlock] = []
             rotten: list[Stretch] = []
