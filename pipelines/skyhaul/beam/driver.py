@@ -73,6 +73,7 @@ class BeamPipeline:
             if ours is not None:
                 ours.args = tuple(_BEAM_STAGE.sub("", a) if isinstance(a, str) else a for a in ours.args)
                 raise ours from error
+            # In this process only a bug comes out otherwise. Of another one the runner has but text.
             if self._local:
                 raise
             text = str(error).strip() or type(error).__name__

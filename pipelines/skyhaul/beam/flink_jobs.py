@@ -39,7 +39,8 @@ def cancel_flink_jobs(master: str, name: str) -> int:
 
 
 def name_on_flink(result: Any) -> str:
-    """What Flink calls the job of a portable runner's result: its id at the job server is that name and a
-    UUID. Beam has no public name for the id."""
+    """What Flink calls the job of a portable runner's result.
+
+    The job's id at the job server is that name and a UUID. Beam has no public name for the id."""
     job_id = str(getattr(result, "_job_id", ""))
     return job_id.rpartition("_")[0] or job_id

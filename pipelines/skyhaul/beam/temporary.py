@@ -14,8 +14,9 @@ from typing import Any
 
 
 def drop_pipeline_folder(pipeline: Any) -> None:
-    """Remove the pipeline's own folder at once, so that no way of ending leaves it: only cross-language
-    transforms use it, and a haul has none."""
+    """Remove the pipeline's own folder at once, so that no way of ending leaves it.
+
+    Only cross-language transforms use it, and a haul has none."""
     shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
 
 
@@ -39,6 +40,7 @@ def staging_folders(pipeline: Any) -> Iterator[Path]:
     from apache_beam.portability import common_urns
     from apache_beam.portability.api import beam_runner_api_pb2
 
+    # Only what `mkdtemp` has made directly there: a path of the user's must never be removed.
     temporary = Path(tempfile.gettempdir())
     for environment in pipeline.components.environments.values():
         for artifact in environment.dependencies:

@@ -19,9 +19,15 @@ _FILES = (layout.DATA, layout.REJECTS)
 
 
 def sync_inherited(store: DatasetStore, *, files: bool = False) -> None:
-    """Sync the folders of the job, the plan, the sealed groups, the records of commits, failures and runs,
-    and of what was set aside: a sync or two a group. Data and rejects (`files`) need it only where they may
-    have been replaced: the folder of a new file was synced before the record that speaks of it was written.
+    """Sync the folders that a haul, an amendment or an extension builds on: a sync or two a group.
+
+    They are those of the job, the plan, the sealed groups, the records of commits, failures and runs, and of
+    what was set aside.
+
+    Args:
+        store: The dataset.
+        files: Data and rejects, too. They need it only where they may have been replaced: the folder of a new
+            file was synced before the record that speaks of it was written.
 
     Raises:
         StorageError: The storage fails otherwise."""

@@ -10,8 +10,7 @@ from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EX
 from skyhaul_schemas.printable import printable
 
 FINDINGS_CAP = 1000
-"""Findings kept; more are only counted, so that their memory is bounded. Chosen, not
-measured."""
+"""Findings kept; more are only counted, so that their memory is bounded. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,9 @@ class VerifyReport:
         self.without_digest[kind] = self.without_digest.get(kind, 0) + 1
 
     def exit_code(self) -> int:
-        """4 for damage; of a sound dataset 75 while shards are left, then 3 for failed shards or damaged
+        """The exit code of `verify`.
+
+        4 for damage; of a sound dataset 75 while shards are left, then 3 for failed shards or damaged
         objects, else 0."""
         if self.findings_total:
             return EXIT_DAMAGE

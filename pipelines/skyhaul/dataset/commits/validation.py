@@ -148,6 +148,7 @@ class CommitValidator:
 
 
 _SPLIT = re.compile(r"data/\d{4,}/([a-z][a-z0-9_]*)-\d{7,}-\d{3,}\.parquet")
+"""The split of a data file's path; the path is made anew from it and the shard's number, and compared."""
 
 
 def own_faults(record: CommitRecord) -> Iterator[tuple[str, str]]:
