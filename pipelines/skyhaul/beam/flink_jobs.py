@@ -16,6 +16,7 @@ DEADLINE = 3.0
 (`skyhaul.hauling.signals`), and asks for the list and for each job."""
 
 _OVER = frozenset({"FINISHED", "FAILED", "CANCELED"})
+"""Flink's states of a job that will not run again (`JobStatus`, "globally terminal")."""
 
 
 def flink_master(options: Any) -> str | None:

@@ -13,6 +13,7 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError
 
+# "" is the dataset itself, where the names of the other folders, of the job and of the card lie.
 _FOLDERS = ("", layout.CONTROL, layout.PLAN, layout.SEALED, layout.RUNS)
 _RECORDS = (layout.COMMITS, layout.FAILURES)
 _FILES = (layout.DATA, layout.REJECTS)

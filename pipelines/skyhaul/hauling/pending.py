@@ -19,8 +19,10 @@ class Planned(Protocol):
 
 
 class Pending:
-    """Shards of a stretch that have no commit record and have not failed for good. A record that does not
-    stand for its shard keeps it from being committed, so that it is not taken up either.
+    """Shards of a stretch that have no commit record and have not failed for good.
+
+    A record that does not stand for its shard keeps it from being committed, so that it is not taken up
+    either.
 
     Args:
         store: The dataset.

@@ -11,6 +11,7 @@ from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 
 _REJECTS_FILE = re.compile(r"_skyhaul/rejects/(\d{4,})/(\d{7,})\.parquet")
+"""Group and shard of a rejects file's path."""
 
 
 class OrphanCheck:

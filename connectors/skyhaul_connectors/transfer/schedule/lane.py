@@ -14,6 +14,7 @@ from skyhaul_connectors.transfer.schedule.silence import PROBE_EVERY, SLOWEST_PR
 from skyhaul_schemas.job.link_terms import Role
 
 ALWAYS_UP = LinkState(Phase.UP, float("inf"))
+"""Of the plain network, of which nothing is known beforehand: its outages are seen as silence."""
 
 _REFUSALS = 6
 """Connections in a row that must be refused before a lane counts as refused: of the machines behind one name

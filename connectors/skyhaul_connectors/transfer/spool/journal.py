@@ -42,6 +42,7 @@ CREATE TABLE counts (shard INTEGER NOT NULL, link TEXT NOT NULL, payload INTEGER
 """
 
 _TABLES = ("shards", "extents", "blocks", "counts")
+"""Each with a column `shard`, by which a shard is forgotten; a journal with other tables is refused."""
 
 
 @dataclass(slots=True)

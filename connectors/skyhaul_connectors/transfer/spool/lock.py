@@ -13,6 +13,7 @@ from skyhaul_connectors.transfer.spool.disk import storage_error
 from skyhaul_schemas.errors import SpoolInUse
 
 LOCK = "lock"
+"""Spools are known by this name: `folders` lists and removes what has it, and nothing else."""
 
 _LET_GO = 1.0
 """Seconds after which a lock that outlives its holder is taken for held: a child that was forked just before

@@ -24,6 +24,7 @@ from skyhaul_schemas.commit import TransferCounts
 T = TypeVar("T")
 
 SUFFIX = ".counts"
+"""Beside the spool file and not in the journal, whose every commit is a sync."""
 
 NOTE_EVERY = 0.02
 """Seconds between two notes while bytes arrive: at most so long a stretch of arrivals is not known of after a

@@ -32,6 +32,7 @@ from skyhaul_schemas.errors import SkyhaulError, StorageError
 
 JOURNAL = "journal.sqlite"
 SUFFIX = ".bytes"
+"""Names that runs of other versions find again: they are part of the spool's form."""
 
 
 def folder_name(plan: str) -> str:

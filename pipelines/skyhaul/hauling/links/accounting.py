@@ -34,6 +34,8 @@ PERIOD = 0.25
 """Seconds between two looks. Chosen, not measured; `links --set` promises a second."""
 
 _SECOND = 1.0
+"""Seconds between two of what costs more than a look: marks beside the ledger, `links.json`, the forecast."""
+
 LEAST_LEASE = 2 * 1024 * 1024
 LEASE_SECONDS = 2.0
 """A lease covers what was asked for, and this long of what comes, or `LEAST_LEASE` bytes. Chosen, not

@@ -20,6 +20,7 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import storage_error
 
 STATE, RATES = "links.json", "rates.json"
+"""Two files, so that each has one writer."""
 
 
 def live_folders(spool: Path, plan: str) -> Iterator[Path]:

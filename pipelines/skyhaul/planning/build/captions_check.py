@@ -11,6 +11,7 @@ from skyhaul_schemas.printable import printable
 
 UNNAMED = "an image that no line of the captions list names"
 NO_IMAGE = "a line of the captions list that names no image"
+"""As the plan's header counts them, and `plan` shows them; a plan's digest is not over these words."""
 
 
 class CaptionsCheck:
