@@ -54,7 +54,7 @@ class InlineBackground:
             self._loop.call_later(self._delay, done, result)
 
     def close(self) -> None:
-        """Nothing is ever left over."""
+        """Do nothing: each job was run when it was submitted."""
 
 
 class ThreadBackground:

@@ -48,13 +48,19 @@ class DirectRead:
         self._done(bytes(self._buffer))
 
     def write(self, position: int, data: bytes | memoryview) -> None:
-        """A `ByteSink` of itself."""
+        """Take bytes into memory, as the `ByteSink` of its own task."""
         self._buffer[position : position + len(data)] = data
 
 
 class DirectFetch(Protocol):
     def __call__(self, obj: PinnedObject, offset: int, length: int, *, again: bool = False) -> bytes:
-        """Fetch bytes of an object, at least one. again: they were fetched before, and were wrong."""
+        """Fetch bytes of an object, at least one.
+
+        Args:
+            obj: The object.
+            offset: Of the first byte in the object.
+            length: Bytes.
+            again: They were fetched before, and were wrong."""
 
 
 class VerifiedReads:

@@ -91,7 +91,7 @@ class TransferEngine:
         return shard
 
     def begin(self, shard: OpenShard) -> None:
-        """`fetch` of a shard that was made elsewhere."""
+        """Begin to fetch a shard that the caller has made, as `fetch` does."""
         if any(other.number == shard.number for other in self._shards.values()):
             shard.end(ValueError(f"shard {shard.number} is being fetched already"))
             return
@@ -121,7 +121,7 @@ class TransferEngine:
         self._quota.drop(shard, segment)
 
     def reads_wrong(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """Bytes that are in do not match their digests: fetch them again. The segments are out until then."""
+        """Fetch stretches again that do not match their digests. Until then their segments are not in."""
         if self._stopped is not None:
             shard.end(self._stopped)
         elif shard.error is None:
@@ -165,7 +165,7 @@ class TransferEngine:
         self.drivers[shard.source].wake()
 
     def release(self, shard: OpenShard, *, keep: bool) -> None:
-        """The caller is through with the shard. Without `keep` nothing of it stays in the spool."""
+        """Let go of the shard: its caller is done. Without `keep` nothing of it stays in the spool."""
         if shard.released is None:
             shard.released = keep
             shard.forget_cache()
@@ -211,7 +211,7 @@ class TransferEngine:
 
     @property
     def resumed_bytes(self) -> int:
-        """Found in the spool, sound, from runs before; `resumed` says it by source."""
+        """Bytes of earlier runs that were found sound in the spool; `resumed` has them by source."""
         return sum(self.resumed.values())
 
     def backlog(self, source: str | None = None) -> int:
@@ -280,7 +280,7 @@ class TransferEngine:
             read.complete()
 
     def task_failed(self, key: int, error: SkyhaulError) -> None:
-        """The direct read, or the shard, ends with the error."""
+        """End the direct read, or the shard, with the error."""
         read = self._reads.pop(key, None)
         if read is not None:
             read.failed(error)
@@ -291,14 +291,14 @@ class TransferEngine:
             self.nothing_missing()
 
     def nothing_missing(self) -> None:
-        """What arrived need not wait for its commit."""
+        """Commit at once: nothing more is coming that could share the commit."""
         self._commits.now()
         self._quota.look()
 
     # -- SpoolEvents: what verification, commits and the quota tell
 
     def admitted(self, shard: OpenShard, segment: int) -> None:
-        """It has room: what of it is missing is asked for, and what is there already is looked at."""
+        """Ask for the bytes of the segment that are missing, and look at those that are there already."""
         shard.set_state(segment, SegmentState.WANTED)
         driver = self.drivers[shard.source]
         driver.scheduler.want(shard.key, segment, self._loop.time())
@@ -306,14 +306,14 @@ class TransferEngine:
         self._verification.look_at(shard, segment)
 
     def fetch_again(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """What had arrived is lost, and has to cross once more."""
+        """Fetch stretches again that had arrived and are lost."""
         if shard.error is None:
             driver = self.drivers[shard.source]
             driver.scheduler.again(shard.key, stretches, self._loop.time())
             driver.wake()
 
     def check_ended(self, shard: OpenShard) -> None:
-        """A shard that was released while it was checked may be let go."""
+        """Let go of a shard that was released while it was checked."""
         self._finish_release(shard)
 
     def shard_failed(self, shard: OpenShard, error: BaseException) -> None:
@@ -330,7 +330,7 @@ class TransferEngine:
         self._end_all(error)
 
     def nothing_moves(self) -> bool:
-        """Whether no source brings any of what was admitted."""
+        """Whether no source delivers any of the admitted segments."""
         now = self._loop.time()
         return not any(driver.scheduler.moves(now) for driver in self.drivers.values())
 
@@ -383,7 +383,7 @@ class TransferEngine:
         self._journal.submit(keep, lambda done: None, self.crash)
 
     def _end_all(self, error: BaseException) -> None:
-        """End what is not whole; what is stays readable."""
+        """End the fetches that are not complete; complete shards stay readable."""
         if self._stopped is None:
             self._stopped = error
         for shard in list(self._shards.values()):

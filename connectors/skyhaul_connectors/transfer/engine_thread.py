@@ -234,7 +234,7 @@ class ShardFetch:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is to be waited for: all segments are in, or the fetch ended."""
+        """Whether there is nothing to wait for: all segments are in, or the fetch ended."""
         return self._shard.error is not None or not self._shard.waiting_bytes
 
     def wait(self, segment: int, cancelled: Callable[[], bool] | None = None) -> None:
@@ -335,7 +335,7 @@ class ShardFetch:
                 self._waiters -= 1
 
     def _notify(self) -> None:
-        """A waiter counts itself before it looks, so none is missed."""
+        """Wake the waiters. A waiter counts itself before it looks, so that none is missed."""
         if self._waiters:
             with self._changed:
                 self._changed.notify_all()

@@ -13,7 +13,7 @@ from skyhaul_schemas.plan import PinnedObject
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes [offset, offset + length) of an object, to be here before a chunk is decoded."""
+    """Bytes [offset, offset + length) of an object, which must be here before a chunk is decoded."""
 
     object: PinnedObject
     offset: int

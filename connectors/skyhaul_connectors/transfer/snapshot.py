@@ -20,7 +20,7 @@ docs/transfer.md, where links stay full from shard to shard, are run with it."""
 
 
 def snapshot(engine: TransferEngine, now: float) -> EngineStats:
-    """`now` is the loop's time."""
+    """A snapshot of the engine; `now` is the loop's time (seconds)."""
     lanes: dict[str, list[LaneState]] = {}
     shared: dict[str, SharedLink | None] = {}
     for driver in engine.drivers.values():

@@ -81,7 +81,7 @@ class BeamPipeline:
             return DriverResult(state, failed=True, lasting=lasting_error(text))
 
     def _cancel(self, result: Any, observer: HaulObserver) -> None:
-        """Workers of this process obey the haul's control by themselves."""
+        """Cancel the runner's job. Workers of this process obey the haul's control by themselves."""
         if self._local:
             return
         from skyhaul.beam.flink_jobs import cancel_flink_jobs, flink_master, name_on_flink

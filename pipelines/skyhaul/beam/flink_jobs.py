@@ -28,7 +28,7 @@ def flink_master(options: Any) -> str | None:
 
 
 def cancel_flink_jobs(master: str, name: str) -> int:
-    """Cancel the jobs of that name which are not over; how many. Raises OSError, ValueError."""
+    """Cancel the jobs of that name that are not over. Returns how many. Raises OSError, ValueError."""
     with urllib.request.urlopen(f"{master}/jobs/overview", timeout=DEADLINE) as answer:
         jobs = json.load(answer)["jobs"]
     ours = [job["jid"] for job in jobs if job["name"] == name and job["state"] not in _OVER]

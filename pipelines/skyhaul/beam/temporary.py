@@ -21,7 +21,7 @@ def drop_pipeline_folder(pipeline: Any) -> None:
 
 
 def sweep_staging(runner: Any) -> Any:
-    """The runner, which now removes a job's staging folders once the job server has what is in them."""
+    """Have the runner remove a job's staging folders once the job server has their files. Returns it."""
     submit = runner.run_portable_pipeline
 
     def submit_and_sweep(pipeline: Any, options: Any) -> Any:

@@ -38,7 +38,7 @@ class DealLots(beam.PTransform):
 
 
 def _stretches(lot: Lot) -> Iterable[tuple[int, int]]:
-    """A named function travels by reference, so that a worker's installed code is what runs."""
+    """The lot's stretches. A named function is pickled by reference, so that the worker's own code runs."""
     return lot.stretches
 
 

@@ -50,7 +50,7 @@ def sync_inherited(store: DatasetStore, *, files: bool = False) -> None:
 
 
 def _sync_tree(store: DatasetStore, folder: str) -> None:
-    """What was moved here has no other name any more."""
+    """Sync a folder and all below it: what was moved here has no other name."""
     store.sync_folder(folder)
     for name in store.folders(folder):
         _sync_tree(store, f"{folder}/{name}")

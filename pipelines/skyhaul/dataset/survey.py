@@ -83,7 +83,7 @@ class Survey:
 
     @property
     def shards_to_haul(self) -> int:
-        """Those left that the next run can take up."""
+        """Shards that are left and that the next run can take up."""
         return max(0, self.shards_left - self.shards_blocked)
 
     def exit_code(self) -> int:
@@ -163,7 +163,7 @@ _SHOWN = 3
 
 
 def unfit_lines(seen: Survey) -> list[str]:
-    """What is unfit, for people: a line for each of the first, with the way out."""
+    """Lines for people about unfit files: one for each of the first, with the way out."""
     way_out = "`skyhaul replay --damaged` sets it aside"
     lines = [
         f"{unfit}; {way_out}" + (" and hauls what it stood in the way of" if unfit.planned else "")

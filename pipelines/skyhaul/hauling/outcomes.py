@@ -90,7 +90,7 @@ class Outcomes:
             self.disk_lost = True
 
     def committed(self, shard: Shard, record: CommitRecord) -> Receipt:
-        """The shard is committed by `record`."""
+        """The receipt of a shard that is committed by `record`."""
         self._garbage.pop(shard.source, None)
         self._storage_failed = 0
         total = TransferCounts()

@@ -13,7 +13,7 @@ from skyhaul_schemas.plan import Shard
 
 
 class Planned(Protocol):
-    """What is asked of a plan."""
+    """The part of a plan that this module needs."""
 
     def shards(self, first: int = 0, stop: int | None = None) -> Iterator[Shard]: ...
 

@@ -170,7 +170,7 @@ def plan_sources(
 
 
 def refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
-    """Values from the environment may be secret, and patterns are kept in the plan."""
+    """Raise UsageError for a pattern with a value from the environment: patterns are kept in the plan."""
     # A plan goes wherever its dataset goes, and is public with it.
     for name, selected in patterns.items():
         for secret in loaded.secrets:

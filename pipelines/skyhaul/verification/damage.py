@@ -81,7 +81,7 @@ def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = froz
 def _unseal_rotten(
     plan: Plan, validator: CommitValidator, store: DatasetStore, group: int
 ) -> list[BrokenFile]:
-    """A sealed group whose footer stands, and whose rows do not."""
+    """Unseal a group whose footer is right and whose rows are not."""
     try:
         with SealedGroup(store, group) as sealed:
             rows = sealed.records()
@@ -124,7 +124,7 @@ def _unseal(plan: Plan, validator: CommitValidator, store: DatasetStore, group: 
 
 
 def _orphans(plan: Plan, store: DatasetStore) -> list[BrokenFile]:
-    """Data files and rejects of no shard of the plan, or beside those of a shard that is committed."""
+    """Set aside data files and rejects that no commit record speaks of."""
     gone: list[BrokenFile] = []
 
     def found(path: str, shard: int | None, why: str) -> None:

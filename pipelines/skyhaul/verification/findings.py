@@ -15,7 +15,7 @@ FINDINGS_CAP = 1000
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One fault that was found."""
 
     code: str
     """Its kind, for scripts."""
@@ -57,7 +57,7 @@ class VerifyReport:
 
     @property
     def shards_left(self) -> int:
-        """Neither committed nor failed for good."""
+        """Shards that are neither committed nor failed for good."""
         return max(0, self.shards - self.shards_committed - self.shards_failed)
 
     def add(self, code: str, message: str, *, path: str | None = None, shard: int | None = None) -> None:
@@ -66,7 +66,7 @@ class VerifyReport:
             self.findings.append(Finding(code, printable(message), path, shard))
 
     def no_digest(self, kind: str) -> None:
-        """A record that proves nothing of itself."""
+        """Count a record that has no digest of its own."""
         self.without_digest[kind] = self.without_digest.get(kind, 0) + 1
 
     def exit_code(self) -> int:

@@ -111,7 +111,7 @@ class Partition:
 
 
 def _all_chunks(plan: Plan) -> Iterator[Chunk]:
-    """Of the shards, and what amendments took out of them."""
+    """The chunks of all shards, and those that amendments took out of them."""
     for shard in plan.shards():
         yield from shard.chunks
     for dropped in plan.dropped():

@@ -174,7 +174,7 @@ class RowsCheck:
 
 
 def _batches(file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
-    """Group by group, because a batch across row groups of large rows would not be bounded."""
+    """The file's batches, row group by row group: one across groups of large rows would not be bounded."""
     with passing_raised(f"cannot read {path}"):
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
         for group in range(parquet.num_row_groups):

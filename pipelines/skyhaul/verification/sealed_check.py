@@ -97,7 +97,7 @@ class GroupRecords:
         self._check_beside(group, self._sealed)
 
     def _check_beside(self, group: int, sealed: dict[int, bytes]) -> None:
-        """Records beside the sealed file were left by a crash or a late worker; they have to say the same."""
+        """Check records beside the sealed file, left by a crash or a late worker: they must say the same."""
         for shard in list(numbers_in(self._store, layout.COMMITS, group)):
             path = layout.commit_file(shard)
             with suppress(FileNotFoundError):

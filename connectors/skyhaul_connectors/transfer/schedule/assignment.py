@@ -52,7 +52,7 @@ class Assignment:
                 lane.full(channel)
 
     def _fill(self, lane: LaneState, channel: ChannelState, channels: int, now: float) -> bool:
-        """False where the lane should take no more."""
+        """Give the channel ranges until it is full. False where the whole lane should take no more."""
         queue = self._state.queue
         while queue.ready:
             if channel.in_flight and not _has_room(channel, lane):

@@ -23,7 +23,7 @@ time out. Chosen, not measured."""
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """The channels are to be closed, and then a probe opened, or not."""
+    """The channels to close, and whether to open a probe after that."""
 
     close: Sequence[ChannelState] = ()
     open: bool = False
@@ -46,7 +46,7 @@ class Connecting:
             lane.fall_silent(now)
 
     def connect(self, lane: LaneState, now: float) -> None:
-        """Open what the lane can use and has not."""
+        """Open the channels that the lane can use and does not have; probes where it is silent."""
         state = self._state
         if lane.standby or lane.phase(now) is Phase.CLOSED:
             return
@@ -89,7 +89,7 @@ class Connecting:
         return True
 
     def _useful(self, lane: LaneState, now: float) -> int:
-        """How many channels the lane can use and has not."""
+        """How many more channels the lane can use."""
         state = self._state
         queue = state.queue
         if now < lane.backoff.next_at or not queue.ready:
@@ -107,7 +107,7 @@ class Connecting:
         return min(wanted, max(queue.ready, queue.waiting // size) - has + lane.busy)
 
     def _probe(self, lane: LaneState, now: float) -> Probing:
-        """What is to be done for a silent lane."""
+        """Which probes of a silent lane have had their time, and whether another one goes out."""
         state = self._state
         limit = max(_PROBE_TIME, _PROBE_ROUND_TRIPS * lane.estimate.slow_rtt)
         probes = [channel for channel in lane.channels.values() if channel.probe]

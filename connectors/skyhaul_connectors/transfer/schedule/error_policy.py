@@ -109,7 +109,7 @@ class ErrorPolicy:
         return self._try_again(flight, error, flight.retries_used + price, now)
 
     def _complained(self, error: ServerBusy | ServerError, lane: LaneState, now: float) -> None:
-        """The server said something of itself: it is there, and asks for patience."""
+        """Note an error that the server reports about itself: it is reachable, and asks for patience."""
         lane.silence.heard(now)
         self._state.health.answered(now)
         self._state.health.complained(now, error)

@@ -26,7 +26,7 @@ _FRUITLESS = 2
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The channels are to be dropped, and then the tasks to fall behind."""
+    """The channels to drop, and the tasks that fall behind after that."""
 
     channels: Sequence[ChannelState] = ()
     tasks: Sequence[FetchTask] = ()
@@ -44,7 +44,7 @@ class GivingWay:
         self._next = 0.0
 
     def look(self, now: float) -> Turn:
-        """Whose turn is over, `now` (seconds). Call it about once a second while something is missing."""
+        """Who has to give way, `now` (seconds). Call it about once a second while something is missing."""
         # The source as a whole is asked first: where others bring enough, one object that drips holds up
         # nobody, and dropping its channels would only cost its bytes in flight.
         state = self._state

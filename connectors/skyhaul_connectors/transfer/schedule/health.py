@@ -134,7 +134,7 @@ class SourceHealth:
         self._connect_error = error
 
     def moves(self, now: float) -> bool:
-        """Whether what is wanted comes: not for ten seconds without a byte, nor where the source drips."""
+        """Whether wanted bytes arrive: false after ten seconds without one, and where the source drips."""
         return not self.least.drips and now - max(self._since, self.answered_at) < _STUCK
 
     def look(self, now: float, *, counts: bool) -> None:
@@ -150,7 +150,7 @@ class SourceHealth:
         self.least.look(now, counts=counts and not errs)
 
     def verdict(self, now: float, closed: bool) -> CarriageError | None:
-        """SourceFailing or SourceSilent once it has come to that."""
+        """The error with which the source's tasks end, SourceFailing or SourceSilent; None: it goes on."""
         # `self._closed`: at the first look after a contact opened, too, or the time that nobody looked in
         # would count as the source's silence.
         if closed or self._closed:

@@ -113,7 +113,7 @@ class Hedging:
         self._spare(SPARE * came, idle, now)
 
     def _hedge(self, flight: RangeInFlight, rule: CopyRule, idle: list[ChannelState], now: float) -> None:
-        """As many copies as the rule says; where all there may be are late, the oldest makes room."""
+        """Make as many copies as the rule says. Where it allows no more and all are late, drop one."""
         late = self._is_late(flight, now)
         lacking = (rule.late if late else rule.copies) - len(flight.copies)
         if lacking > 0:
@@ -124,7 +124,7 @@ class Hedging:
             self._state.close(self._state.channels[flight.channel])
 
     def _spare(self, spare: float, idle: list[ChannelState], now: float) -> None:
-        """Copy, up to `spare` bytes in all, what slower links than the idle ones were asked for last."""
+        """Copy what slower links than the idle ones were asked for last, up to `spare` bytes in all."""
         for flight in reversed(list(self._state.in_flight.values())):
             if not idle or self._spared + flight.remaining > spare:
                 return
@@ -145,7 +145,7 @@ class Hedging:
         ]
 
     def _copy(self, flight: RangeInFlight, idle: list[ChannelState], now: float) -> None:
-        """Ask the first idle channel for what is missing of the range, too."""
+        """Ask the first idle channel, too, for the missing bytes of the range."""
         gaps = flight.task.arrived.gaps(flight.cursor, flight.stop)
         if gaps:
             # What the range has used up goes along: copies must not multiply its retry budget.
@@ -190,7 +190,7 @@ class Hedging:
 
 
 def _has_room(lane: LaneState, now: float) -> bool:
-    """Copies are not for what is left of a cap."""
+    """Whether the lane's cap leaves room for copies."""
     return lane.policy.room is None or lane.policy.room(now) >= _ROOM
 
 

@@ -95,7 +95,7 @@ class ChannelState:
         self.pipelines = proved
 
     def promote(self) -> None:
-        """A probe that got through is a channel like any other."""
+        """Treat the probe, which got through, as a channel like any other."""
         self.probe = False
 
     def heard(self, now: float) -> None:
@@ -121,12 +121,12 @@ class ChannelState:
         self.last_task = flight.task
 
     def answered_whole(self) -> None:
-        """An answer came to its end as it should."""
+        """Note an answer that was complete."""
         self.answered = True
         self.reported = False
 
     def answered_error(self, *, by_server: bool) -> None:
-        """An error took a range's place. by_server: it is an answer, so that the connection works."""
+        """Note an error in a range's place. by_server: it is an answer, so the connection works."""
         self.reported = True
         if by_server:
             self.answered = True
@@ -155,7 +155,7 @@ class ConnectBackoff:
         self.next_at = min(self.next_at, now)
 
     def at_once(self, now: float) -> None:
-        """The first probe of a silent lane waits for nothing."""
+        """Allow a connection now: the first probe of a silent lane waits for nothing."""
         self.next_at = now
 
     def probed(self, now: float, interval: float) -> None:
@@ -301,11 +301,11 @@ class LaneState:
             self.accepting[channel.number] = channel
 
     def full(self, channel: ChannelState) -> None:
-        """The channel takes nothing more until something of what it has came in."""
+        """Give the channel no further range until some of its bytes have come."""
         del self.accepting[channel.number]
 
     def forget(self, channel: ChannelState) -> None:
-        """The channel is no more. Its ranges are still to be ended."""
+        """Forget the channel. The caller ends its ranges afterwards."""
         del self.channels[channel.number]
         self.accepting.pop(channel.number, None)
         if channel.open:
@@ -314,7 +314,7 @@ class LaneState:
     # -- ranges
 
     def allow(self, depth: int, limit: int) -> None:
-        """How many bytes a pipelining channel, and the whole lane, may have in flight."""
+        """Set how many bytes a pipelining channel, and the whole lane, may have in flight."""
         self.depth = depth
         self.limit = limit
 
@@ -370,5 +370,5 @@ class LaneState:
         self.estimate.forget_rate()
 
     def stand_by(self, standby: bool) -> None:
-        """Whether its role does not ask for it now."""
+        """Set whether the lane stands by: its role does not ask for it now."""
         self.standby = standby

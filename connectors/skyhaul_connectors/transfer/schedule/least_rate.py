@@ -37,7 +37,7 @@ class LeastRate:
         self._at = 0.0
 
     def begin(self, now: float) -> None:
-        """There is something to fetch again: what passed meanwhile does not count."""
+        """Begin counting time at `now` (seconds), because there is something to fetch again."""
         self._at = now
 
     def received(self, count: int) -> None:
@@ -61,7 +61,7 @@ class LeastRate:
             self._bytes -= count
 
     def forget(self) -> None:
-        """The window begins anew."""
+        """Empty the window."""
         self._bins = deque([[0.0, 0.0]])
         self._seconds = self._bytes = 0.0
 

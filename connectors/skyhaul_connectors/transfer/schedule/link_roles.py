@@ -22,7 +22,7 @@ shard waits for anyway."""
 
 
 class LinkRoles:
-    """Judges the lanes of a source, and says which channels are in the way of the judgement."""
+    """Decides which lanes of a source carry, and which channels have to go for that."""
 
     def __init__(self, state: SourceState) -> None:
         self._state = state
@@ -62,7 +62,7 @@ class LinkRoles:
         return all(lane.standby or lane.phase(now) is Phase.CLOSED for lane in self._state.lanes)
 
     def why_closed(self, now: float) -> LinkClosed:
-        """What to put tasks off with: the reasons of the lanes that should carry."""
+        """The error to put tasks off with, with the reasons of the lanes that should carry."""
         name, lanes = self._state.name, self._state.lanes
         closures = {lane.link: lane.look(now).closure for lane in lanes if not lane.standby}
         reasons = [f"link {link}: {closure.reason}" for link, closure in closures.items() if closure]

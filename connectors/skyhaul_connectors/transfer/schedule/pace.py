@@ -168,11 +168,11 @@ class Estimate:
         self._ordered = None
 
     def delivered(self, now: float, count: int) -> None:
-        """`count` bytes of ranges came."""
+        """Count `count` bytes of ranges that came."""
         self.meter.add(now, count)
 
     def sample(self, rate: float) -> None:
-        """The lane delivered `rate` while it had all the work it could take."""
+        """Add a sample: the lane delivered `rate` (bytes per second) with all the work it could take."""
         self._samples.append(rate)
 
     def forget_rate(self) -> None:
@@ -264,7 +264,7 @@ class Concurrency:
                 self._climbed = min(MAX_CONNECTIONS, round(channels * 1.5))
 
     def refused(self, now: float, channels: int) -> None:
-        """The server asked for less: halve, at most once a second."""
+        """Halve the ceiling, at most once a second: the server asked for less."""
         if now - self._raised_at < 1.0 and self._ceiling < self._max_connections:
             return
         self._ceiling = max(1.0, min(self._ceiling, channels) / 2)

@@ -49,7 +49,7 @@ class RangeQueue:
             self._push_ready(pending)
 
     def release(self, now: float) -> None:
-        """Ranges whose time has come are ready."""
+        """Make the ranges ready whose time has come."""
         while self._delayed and self._delayed[0][0] <= now:
             self._push_ready(heapq.heappop(self._delayed)[2])
 
@@ -87,7 +87,7 @@ class RangeQueue:
         return any(entry[-1].task not in tasks for entry in self._ready)
 
     def reorder(self) -> None:
-        """Tasks have fallen behind others, or caught up."""
+        """Sort the ready ranges anew, after tasks have fallen behind others."""
         ready = [entry[-1] for entry in self._ready]
         self._ready = []
         for pending in ready:

@@ -40,7 +40,7 @@ class SilenceAlarm:
         self._patience = FIRST_SILENCE
 
     def heard(self, now: float) -> None:
-        """A byte, an answer or a connection came."""
+        """Note a sign of life: a byte, an answer or a connection."""
         self.alive_at = now
 
     def waits(self, now: float) -> None:
@@ -67,7 +67,7 @@ class SilenceAlarm:
         return min(SLOWEST_PROBE, max(PROBE_EVERY, (now - since) / 120))
 
     def begin(self, now: float) -> None:
-        """The lane has fallen silent."""
+        """Begin the silence."""
         self.since = now
         if self.alive_at > float("-inf"):
             self.outages += 1

@@ -86,7 +86,7 @@ class SourceState:
         self.tasks[task.key] = task
 
     def want(self, task: FetchTask, start: int, stop: int, segment: int, now: float) -> None:
-        """Bytes [start, stop) of the segment are to be fetched."""
+        """Queue bytes [start, stop) of the segment."""
         if start >= stop:
             return
         if not self.missing:
@@ -108,12 +108,12 @@ class SourceState:
                 self.close(channel)
 
     def give_up(self, task: FetchTask, error: CarriageError) -> None:
-        """The task ends with the error."""
+        """End the task with the error."""
         self.remove(task)
         self._actions.append(GiveUp(task.key, error))
 
     def give_up_all(self, error: CarriageError) -> None:
-        """Every task that still misses something ends with the error."""
+        """End every task that still misses bytes with the error."""
         for task in [t for t in self.tasks.values() if t.missing]:
             self.give_up(task, error)
 
@@ -128,7 +128,7 @@ class SourceState:
                 self.close(channel)
 
     def fall_behind(self, tasks: Iterable[FetchTask]) -> None:
-        """The tasks give way to others that wait."""
+        """Let other tasks that wait go before these."""
         for task in tasks:
             task.fall_behind()
         self.queue.reorder()
@@ -141,7 +141,7 @@ class SourceState:
         return self._ignored >= _IGNORED
 
     def ignored_a_range(self) -> None:
-        """A whole object came for a part. A source that has sent parts does so by mistake."""
+        """Count an answer that was a whole object where a part was asked for."""
         # Once parts have come, an answer with all of the object is one machine's mistake, and is doubted.
         if not self._ranges_known:
             self._ignored += 1
@@ -168,7 +168,7 @@ class SourceState:
         self._actions.append(Open(lane.number, number))
 
     def forget(self, channel: ChannelState) -> LaneState:
-        """The channel is no more. Its ranges are the caller's to end."""
+        """Forget the channel, and return its lane. The caller ends its ranges."""
         del self.channels[channel.number]
         lane = self.lanes[channel.lane]
         lane.forget(channel)
@@ -226,7 +226,7 @@ class SourceState:
         self._actions.append(Send(channel.number, request))
 
     def arrived(self, flight: RangeInFlight, lane: LaneState, start: int, stop: int) -> list[Stretch]:
-        """Positions [start, stop) of the range came over the lane. Returns what of them is new and wanted."""
+        """Count positions [start, stop) as arrived. Returns the parts that are new and wanted."""
         task = flight.task
         if task.cancelled:
             return []
@@ -236,7 +236,7 @@ class SourceState:
         return fresh
 
     def end(self, flight: RangeInFlight, channel: ChannelState) -> None:
-        """The range is over, whole or not."""
+        """End the range, whether it is complete or not."""
         if flight.ended:
             return
         del self.in_flight[flight.request.tag]

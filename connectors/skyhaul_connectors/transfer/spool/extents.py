@@ -41,7 +41,7 @@ class Arrival(NamedTuple):
 
 
 def arrivals(position: int, data: bytes | memoryview) -> Iterator[Arrival]:
-    """What arrived for `position`, digested block by block."""
+    """The arrivals of `data` at `position`, one for each block, with their digests."""
     stop = position + len(data)
     if stop - position <= BLOCK - position % BLOCK:
         yield Arrival(position, stop, xxh3_64_digest(data))
@@ -117,7 +117,7 @@ class JournaledExtents:
         return self._in.total
 
     def stretches(self) -> list[Stretch]:
-        """What is in, in rising order."""
+        """The stretches that are in, in rising order."""
         return list(self._in)
 
     def covers(self, start: int, stop: int) -> bool:
@@ -141,7 +141,7 @@ class JournaledExtents:
         return found
 
     def take(self, arrived: Iterable[Arrival], read: Read) -> Step:
-        """Vouch for what arrived, was written and synced. Bytes that are in already stay as they are."""
+        """Take in what arrived, was written and synced. Bytes that are in already stay as they are."""
         step = Step()
         # By block, so that a block that becomes whole is read back once, however many arrivals it had.
         fresh: dict[int, dict[int, tuple[int, bytes]]] = {}
@@ -162,7 +162,7 @@ class JournaledExtents:
         return step
 
     def check(self, read: Read) -> Step:
-        """Hold everything against the bytes; what reads wrong is lost."""
+        """Compare every digest with the bytes in the file; what reads wrong is lost."""
         step = Step()
         for block in list(self._blocks):
             start, stop = self._bounds(block)
@@ -189,7 +189,7 @@ class JournaledExtents:
     def _beyond(
         self, arrival: Arrival, seen: IntervalSet, read: Read, step: Step
     ) -> dict[int, tuple[int, bytes]]:
-        """What of an arrival is not in yet: cut out of bytes that have the arrival's digest as a whole."""
+        """The parts of an arrival that are not in yet, cut out of bytes that have the arrival's digest."""
         start, stop, digest = arrival
         left = [gap for low, high in self._in.gaps(start, stop) for gap in seen.gaps(low, high)]
         data = read(start, stop - start) if left else b""

@@ -57,7 +57,7 @@ class GroupCommit:
             self._due = self._loop.call_at(due, self.now)
 
     def forget(self, shard: OpenShard) -> None:
-        """What the shard has pending is nobody's business any more."""
+        """Leave the shard out of further commits."""
         self._dirty.pop(shard, None)
 
     def now(self) -> None:
@@ -100,7 +100,7 @@ class GroupCommit:
         self.now()
 
     def cancel(self) -> None:
-        """No commit comes any more; the one that runs goes on."""
+        """Schedule no further commit; one that runs goes on."""
         if self._due is not None:
             self._due.cancel()
 
@@ -136,7 +136,7 @@ class SpoolSink:
         self._commits = commits
 
     def write(self, position: int, data: bytes | memoryview) -> None:
-        """Raises DiskFull or StorageError, and then nothing that was pending is journaled."""
+        """Take bytes of the shard. Raises DiskFull or StorageError; then nothing pending is journaled."""
         # Before the write: what was received is counted even where the disk does not take it.
         self._notes.mark(self._shard)
         self._file.write(position, data)

@@ -111,7 +111,7 @@ class Journal:
         return found
 
     def load(self, shard: int) -> Journaled | None:
-        """What is said of the shard, None where nothing is. Raises SpoolDamaged, StorageError."""
+        """The rows of the shard; None where there are none. Raises SpoolDamaged, StorageError."""
         with self._translated("reading"):
             row = self._db.execute(
                 "SELECT layout, length, seal FROM shards WHERE shard = ?", (shard,)

@@ -97,7 +97,7 @@ class OpenShard:
         self._cache: dict[Stretch, tuple[bytes, bytes]] = {}
 
     def set_state(self, segment: int, state: SegmentState) -> None:
-        """The segment goes on, or back: the only place where `waiting_bytes` and `queued_bytes` follow."""
+        """Set the segment's state: the only place where `waiting_bytes` and `queued_bytes` follow."""
         before, self.states[segment] = self.states[segment], state
         was_in, is_in = before >= SegmentState.IN, state >= SegmentState.IN
         if was_in != is_in and self.error is None:
@@ -112,14 +112,14 @@ class OpenShard:
         return self.states[segment] >= SegmentState.IN
 
     def end(self, error: BaseException) -> None:
-        """No further segment will come in. The first error stands."""
+        """End the fetch: no further segment will come in. The first error stands."""
         if self.error is None:
             self.error = error
             self.waiting_bytes = self.queued_bytes = 0
         self.changed()
 
     def forget_cache(self) -> None:
-        """Nothing is read any more: let go of the blocks that are remembered. Any thread."""
+        """Drop the remembered blocks, because nothing is read any more. Any thread."""
         with self._cache_lock:
             self._cache.clear()
 

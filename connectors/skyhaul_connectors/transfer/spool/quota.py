@@ -38,7 +38,7 @@ class AdmissionQueue:
     Args:
         limit: Bytes.
         remnants: Bytes that earlier runs left on the disk, by shard number; they count until the shard is
-        added.
+            added.
         sources: Names of the haul's sources; where none are named, all room is one source's.
 
     Attributes:
@@ -138,7 +138,7 @@ class AdmissionQueue:
             entry.demanded.clear()
 
     def leave(self, shard: int, *, keep_as: int | None) -> None:
-        """The shard is over. With its number its bytes stay on the disk and count on."""
+        """Forget the shard. keep_as: its number, under which bytes that stay on the disk count on."""
         entry = self._entries.pop(shard, None)
         if entry is None:
             return
@@ -242,17 +242,17 @@ class SpoolQuota:
             self.look()
 
     def cancel(self, shard: OpenShard) -> None:
-        """The shard ended: none of its segments enters any more."""
+        """Let no further segment of the shard in: it ended."""
         self._admission.cancel(shard.key)
         self.look()
 
     def leave(self, shard: OpenShard, *, kept: bool) -> None:
-        """The shard is gone; what was `kept` of it takes room on."""
+        """Forget the shard. kept: its bytes stay on the disk, and go on taking room."""
         self._admission.leave(shard.key, keep_as=shard.number if kept else None)
         self.look()
 
     def look(self) -> None:
-        """Where segments wait for room, see whether there is some now."""
+        """Let segments in that wait for room, if there is some now."""
         if self._admission.blocked:
             self.admit()
 

@@ -110,17 +110,17 @@ class ReceivedNotes(Generic[T]):
         self._due: asyncio.TimerHandle | None = None
 
     def mark(self, shard: T) -> None:
-        """Bytes of the shard came."""
+        """Have the shard's counts noted soon: bytes came."""
         self._dirty[shard] = None
         if self._due is None:
             self._due = self._loop.call_later(NOTE_EVERY, self._write)
 
     def forget(self, shard: T) -> None:
-        """The shard's file is no longer ours to note for."""
+        """Note nothing more of the shard."""
         self._dirty.pop(shard, None)
 
     def cancel(self) -> None:
-        """Nothing is noted any more."""
+        """Note nothing more at all."""
         if self._due is not None:
             self._due.cancel()
             self._due = None

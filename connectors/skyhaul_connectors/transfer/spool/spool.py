@@ -205,7 +205,7 @@ class Spool:
         return lost
 
     def remove(self, spooled: OpenSpoolFile) -> None:
-        """Committed or failed for good: the file and its rows go. Raises StorageError."""
+        """Remove rows and file of a shard that is committed or failed for good. Raises StorageError."""
         spooled.file.close()
         # The rows first: without a file they would claim bytes that are gone; a file alone claims nothing.
         self._journal.commit([ShardChange(spooled.shard, forget=True)])
@@ -250,7 +250,7 @@ class Spool:
         return self.folder / f"{shard:07d}{received_counts.SUFFIX}"
 
     def _remove_strays(self) -> None:
-        """Files that no journal row names: a crash came between the file and the row."""
+        """Remove files that no row of the journal names: a crash came between the removals of the two."""
         try:
             ours = (SUFFIX, received_counts.SUFFIX)
             paths = [path for path in self.folder.iterdir() if path.suffix in ours]

@@ -65,11 +65,14 @@ class SpoolFile:
 
     @property
     def inode(self) -> int:
-        """Counts the files that had the name since this was opened."""
+        """How many files had the name before the present one, since this was opened."""
         return self._file[1]
 
     def write(self, position: int, data: bytes | memoryview) -> None:
-        """It is in the file after the next `take`. Raises DiskFull or StorageError, now and ever after."""
+        """Take bytes, which are in the file after the next `take`.
+
+        Raises:
+            DiskFull, StorageError: A write failed, now or before; the file takes nothing any more."""
         if self.failed is not None:
             raise self.failed
         self._behind.add(position, data)
@@ -86,7 +89,7 @@ class SpoolFile:
         return taken
 
     def forget(self) -> None:
-        """What is pending is told to nobody."""
+        """Drop what is pending: it is never handed over."""
         self._behind.forget()
         self._pending = Pending(self.inode)
 
@@ -103,7 +106,7 @@ class SpoolFile:
         self._pending.arrived.extend(arrivals(position, data))
 
     def read(self, position: int, length: int) -> bytes:
-        """Fewer bytes where the file is too short, none where the disk cannot read them: the digests tell."""
+        """Read bytes: fewer where the file is too short, none where the disk fails. The digests tell."""
         try:
             return self._disk.read_at(self._file[0], length, position)
         except OSError:
@@ -148,7 +151,7 @@ class SpoolFile:
             raise storage_error(error, "punching a hole into the spool file", self.path) from error
 
     def close(self) -> None:
-        """Nobody may use the file afterwards."""
+        """Close all descriptors. Nobody may use the file afterwards."""
         for descriptor in [self._file[0], *self._old]:
             with suppress(OSError):
                 self._disk.close(descriptor)

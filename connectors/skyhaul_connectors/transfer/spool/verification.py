@@ -64,7 +64,7 @@ class Verification:
             self._check(shard, segment, wanted.object.checksum)
 
     def committed(self, shard: OpenShard, answer: Committed) -> None:
-        """A group commit ended."""
+        """Take in what a group commit made of the shard's bytes."""
         if answer.error is not None:
             self._events.shard_failed(shard, answer.error)
         elif answer.replaced:
@@ -81,13 +81,13 @@ class Verification:
                 self._blame_the_disk(shard, answer.lost)
 
     def lost(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """Stretches that the journal holds no more have to come again."""
+        """Fetch stretches again that the journal no longer holds."""
         if stretches:
             self._take_out(shard, stretches)
             self._events.fetch_again(shard, stretches)
 
     def reads_wrong(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """Stretches do not match their digests: out of the journal, and fetched again."""
+        """Take stretches that do not match their digests out of the journal, and fetch them again."""
         spooled = shard.spooled
         if spooled is None:
             return
@@ -102,7 +102,7 @@ class Verification:
         )
 
     def _blame_the_disk(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """The disk had other bytes than arrived: not often, or the shard fails."""
+        """Count stretches for which the disk had other bytes than arrived; too many fail the shard."""
         for block in {n for start, stop in stretches for n in range(start // BLOCK, -(-stop // BLOCK))}:
             shard.lost[block] = shard.lost.get(block, 0) + 1
             if shard.lost[block] > REFETCHES:
@@ -222,7 +222,7 @@ class Verification:
                     shard.set_state(segment, SegmentState.WANTED)
 
     def _replaced(self, shard: OpenShard) -> None:
-        """The file's sync failed: all of it is fetched again into a new one, once."""
+        """Fetch all of the shard again, into a new file, once: the old one's sync failed."""
         shard.replaced += 1
         if shard.spooled is not None:
             shard.spooled.file.forget()

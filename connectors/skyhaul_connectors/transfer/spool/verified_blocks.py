@@ -80,7 +80,7 @@ class VerifiedBlocks:
         return found
 
     def undecided(self, checked: Iterable[DueBlock]) -> None:
-        """The checks ended without an answer: they are due again once their bytes are in again."""
+        """End checks without an outcome: the blocks are due again once their bytes are in again."""
         for block in checked:
             if self._checking.get(block.start) is block:
                 del self._checking[block.start]
@@ -94,7 +94,7 @@ class VerifiedBlocks:
         return self._verified.covers(first[0], last[1])
 
     def lost(self, start: int, stop: int) -> None:
-        """Bytes [start, stop) are gone: the blocks that they were part of are verified no more."""
+        """Forget what is known of the blocks with a byte in [start, stop), whose bytes are gone."""
         if start >= stop:
             return
         for segment in self._map.touched(start, stop):

@@ -136,7 +136,7 @@ class SealedGroup:
         return sums
 
     def _check_pages(self) -> None:
-        """The digest is over the pages as they lie there, so that it costs no decoding."""
+        """Hold the pages against their digest, which is over them as they lie there: it costs no decoding."""
         # Versions before there was this digest wrote none.
         if self.sums.pages is None:
             return

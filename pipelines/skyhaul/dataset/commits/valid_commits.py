@@ -140,7 +140,7 @@ def _validate_beside(store: DatasetStore, group: Group) -> None:
 
 
 def _read(store: DatasetStore, shard: int) -> bytes | Fault | None:
-    """The bytes of what lies there; a Fault where that is no file."""
+    """The bytes in the shard's place; a Fault where they are in no file, None where nothing is there."""
     try:
         return store.read_bytes(layout.commit_file(shard))
     except FileNotFoundError:
@@ -185,7 +185,7 @@ def _validate_sealed(validator: CommitValidator, store: DatasetStore, group: Gro
 
 
 def _fault_of_rows(validator: CommitValidator, rows: Mapping[int, bytes]) -> Fault | None:
-    """By the records' first fields, for a group whose footer says nothing of plans."""
+    """What is wrong with a sealed group whose footer says nothing of plans, by its records' first fields."""
     for number, data in rows.items():
         begins = _BEGINNING.match(data)
         if begins is None:

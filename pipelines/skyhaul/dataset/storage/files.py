@@ -105,7 +105,7 @@ class LocalFiles:
         )
 
     def link(self, source: Path, target: Path) -> None:
-        """Raises FileExistsError where there is a `target`: a link never replaces."""
+        """Give the file a second name. Raises FileExistsError where there is one: a link never replaces."""
         with self.step("link", target):
             os.link(source, target)
 
@@ -114,7 +114,7 @@ class LocalFiles:
             os.replace(source, target)
 
     def unlink(self, path: Path) -> None:
-        """Remove a file; none there is fine."""
+        """Remove a file; no error where there is none."""
         with self.step("unlink", path):
             path.unlink(missing_ok=True)
 
@@ -127,7 +127,7 @@ class LocalFiles:
                 os.close(descriptor)
 
     def keep(self, root: Path) -> None:
-        """From now on `make_folders` knows `root` and what is below it as ours."""
+        """Have `make_folders` take `root` and all below it for ours."""
         self._root, self._lasting = root, frozenset()
 
     def make_folders(self, path: Path) -> None:
@@ -202,10 +202,10 @@ class NewFile:
         return self.bytes
 
     def flush(self) -> None:
-        """Nothing: the bytes go out when the buffer is full, and at `finish`."""
+        """Do nothing: the bytes go out when the buffer is full, and at `finish`."""
 
     def close(self) -> None:
-        """Nothing: see the class."""
+        """Do nothing; see the class."""
 
     def finish(self, *, sync: bool) -> None:
         """Write out what is buffered, sync it if asked, and close.

@@ -295,7 +295,7 @@ class LocalStore(DatasetStore):
 
 @contextmanager
 def _unremoved(temporary: Path) -> Iterator[None]:
-    """For steps on a file of ours that only somebody else can have removed."""
+    """Turn FileNotFoundError into StorageError: only somebody else can have removed the file."""
     try:
         yield
     except FileNotFoundError as error:

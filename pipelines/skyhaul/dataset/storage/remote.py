@@ -191,7 +191,7 @@ class RemoteStore(DatasetStore):
         return self._call("read", path, lambda: self._digest(path))
 
     def sync_folder(self, path: str) -> None:
-        """Nothing: an object store has no folders, and what it answered to lasts."""
+        """Do nothing: an object store has no folders, and what it has acknowledged lasts."""
 
     def _digest(self, path: str) -> str:
         digest = hashlib.sha256()
@@ -202,7 +202,7 @@ class RemoteStore(DatasetStore):
         return digest.hexdigest()
 
     def _call(self, doing: str, path: str, call: Callable[[], T]) -> T:
-        """`call`, tried again while the store's answers fail; the last failure as StorageError."""
+        """The result of `call`, tried again while answers fail; raises the last failure as StorageError."""
 
         def once() -> T:
             try:
@@ -384,7 +384,7 @@ def _creates_only(fs: Any) -> bool:
 
 @cache
 def _foreign_errors() -> tuple[type[BaseException], ...]:
-    """What the filesystems raise beside OSError, of the libraries that are installed."""
+    """Error classes of the installed filesystem libraries, OSError among them."""
     errors: list[type[BaseException]] = [OSError, TimeoutError]
     for module, names in (
         ("aiohttp", ("ClientError",)),

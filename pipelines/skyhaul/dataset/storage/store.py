@@ -59,11 +59,11 @@ class DatasetStore(ABC):
 
     @abstractmethod
     def size(self, path: str) -> int:
-        """Bytes. Raises FileNotFoundError."""
+        """The file's size in bytes. Raises FileNotFoundError."""
 
     @abstractmethod
     def read_bytes(self, path: str) -> bytes:
-        """Raises FileNotFoundError."""
+        """All bytes of a file. Raises FileNotFoundError."""
 
     @abstractmethod
     def open_input(self, path: str) -> BinaryIO:
@@ -81,11 +81,11 @@ class DatasetStore(ABC):
 
     @abstractmethod
     def replace_bytes(self, path: str, data: bytes) -> None:
-        """Create or replace, in one step."""
+        """Create or replace a file, in one step."""
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """None there is fine. After a power cut it may be back, unless its folder was synced."""
+        """Remove a file, if it is there. After a power cut it may be back, unless its folder was synced."""
 
     @abstractmethod
     def sync_folder(self, path: str) -> None:
@@ -200,7 +200,7 @@ class DatasetStore(ABC):
         return self.temp_dir() / f"{next(_counter):08d}{suffix}"
 
     def aside_of(self, path: str) -> str:
-        """A name for what is to be set aside of `path`, that nothing has."""
+        """An unused name below `set-aside` for what lies at `path`."""
         number = 0
         while self.exists(f"{layout.SET_ASIDE}/{path}.{number}"):
             number += 1

@@ -116,7 +116,7 @@ class LinkAccounting:
         folder: The spool folder, where what the links do is published and rates are set.
         run: The haul's id.
         groups: For sources that share links, those links, and the source bytes that were left when the haul
-                began.
+            began.
         due: When the haul should be done (Unix seconds); None without a deadline.
         stop: Stops the haul where bytes can no longer be counted.
 

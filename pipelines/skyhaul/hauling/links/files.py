@@ -32,7 +32,7 @@ def live_folders(spool: Path, plan: str) -> Iterator[Path]:
 
 
 def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
-    """In one step. Raises StorageError."""
+    """Write a file in one step. Raises StorageError."""
     temporary = folder / f"{name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         temporary.write_text(json.dumps(content))
@@ -44,7 +44,7 @@ def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
-    """Empty where there is none, or it is not whole."""
+    """The content of a file; empty where there is none, or it is not whole."""
     try:
         content = json.loads((folder / name).read_text())
     except (OSError, ValueError):

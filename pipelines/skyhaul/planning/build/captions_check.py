@@ -36,7 +36,7 @@ class CaptionsCheck:
         self._told.unchecked.add(obj.path, UNNAMED)
 
     def finish(self) -> None:
-        """Once all objects were looked at. Raises UsageError for a list that names none of them."""
+        """End the check, after all objects. Raises UsageError for a list that names none of them."""
         for key, captions in self._lists.items():
             if captions is None:
                 continue
