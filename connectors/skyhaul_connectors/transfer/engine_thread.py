@@ -29,22 +29,24 @@ from skyhaul_schemas.plan import PinnedObject
 T = TypeVar("T")
 
 DIRECT_READ = 16 * 1024 * 1024
-"""Bytes of one direct read; longer ones go in turn, so that memory stays bounded."""
+"""Bytes of one direct read; longer ones go in turn, so that memory stays bounded. Each is a round trip more:
+at 50 Mbit/s it takes 2.7 s beside geo's 0.6 s. Chosen, not measured."""
 
 _LOOK_EVERY = 0.1
-"""Seconds between two looks whether a wait was cancelled; a segment that comes in ends it at once."""
+"""Seconds between two looks whether a wait was cancelled; a segment that comes in ends it at once. Chosen: a
+hundredth of the ten seconds in which an interrupted haul has to end."""
 
 _DEMAND_EVERY = 1.0
 """Seconds between two demands for a segment that somebody waits for: whether others still move changes
 meanwhile, and only a look at it can tell. Chosen, not measured."""
 
 _FLUSH_WITHIN = 2.0
-"""Seconds that `stop` waits for the journal: what is promised to whoever interrupts. What a hung disk has not
-taken by then is fetched again."""
+"""Seconds that `stop` waits for the journal, out of the ten in which an interrupted haul has
+to end. What a hung disk has not taken by then is fetched again. Chosen, not measured."""
 
 _REREADS = 3
-"""How often a stretch that reads wrong is fetched again before the disk is blamed. As
-`checksum.REFETCHES`."""
+"""How often a stretch that reads wrong is fetched again before the disk is blamed: as often as what arrives
+wrong (`checksum.REFETCHES`). Chosen, not measured."""
 
 
 class EngineThread:

@@ -21,7 +21,7 @@ _LONGEST = 60.0
 """Seconds between two turns, where none brings more than the last: each takes twice as long. Chosen."""
 
 _FRUITLESS = 2
-"""Times that what is in flight for a task is dropped without a byte; once is every outage."""
+"""Times in a row that what is in flight for a task is dropped without a byte; once is an outage. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)

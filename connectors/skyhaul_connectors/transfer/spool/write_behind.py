@@ -15,7 +15,7 @@ until its block is whole. Chosen, not measured."""
 
 MOST_HELD = 4 * 1024 * 1024
 """Bytes that are held of one file before all of them are written. The ends of many short ranges would pile up
-while a slow disk keeps the next `flush` waiting."""
+while a slow disk keeps the next `flush` waiting. Chosen, not measured (docs/adr/0002)."""
 
 
 @dataclass(slots=True)
