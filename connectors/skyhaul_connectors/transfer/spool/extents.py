@@ -99,8 +99,8 @@ class JournaledExtents:
         blocks: Iterable[tuple[int, bytes]] = (),
     ) -> None:
         self.length = length
-        # Between `digests`, which readers of any thread ask, and the journal's thread; what else is here only
-        # that thread looks at.
+        # Between `digests`, which readers of any thread ask, and the journal's thread, which alone uses the
+        # rest once the file is open.
         self._lock = threading.Lock()
         self._blocks: dict[int, bytes] = dict(blocks)
         self._extents: dict[int, dict[int, tuple[int, bytes]]] = {}
