@@ -12,8 +12,9 @@ T = TypeVar("T")
 
 
 class Background(Protocol):
-    """Runs jobs in the order in which they come. `done` gets the result on the loop's thread; an
-    exception goes to `failed` there."""
+    """Runs jobs in the order in which they come.
+
+    `done` gets the result on the loop's thread; an exception goes to `failed` there."""
 
     def submit(
         self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
@@ -31,8 +32,11 @@ class Background(Protocol):
 
 
 class InlineBackground:
-    """Runs each job at once on the loop's thread, and tells a moment (`delay` seconds) later: what a
-    virtual clock needs."""
+    """Runs each job at once on the loop's thread, and tells a moment later: what a virtual clock needs.
+
+    Args:
+        loop: Real or virtual.
+        delay: Seconds after which the result is told."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, delay: float = 0.0) -> None:
         self._loop = loop
@@ -41,6 +45,7 @@ class InlineBackground:
     def submit(
         self, job: Callable[[], T], done: Callable[[T], None], failed: Callable[[BaseException], None]
     ) -> None:
+        # Told by the loop even without a delay: as from a thread, never before `submit` returns.
         try:
             result = job()
         except Exception as error:  # noqa: BLE001  # an executor hands over whatever the work raised
@@ -49,7 +54,7 @@ class InlineBackground:
             self._loop.call_later(self._delay, done, result)
 
     def close(self) -> None:
-        """Nothing is ever left over."""
+        """Do nothing: each job was run when it was submitted."""
 
 
 class ThreadBackground:
@@ -76,6 +81,7 @@ class ThreadBackground:
 
     def close(self) -> None:
         self._jobs.put(None)
+        # Bounded: a job that hangs in a sync of a dead disk must not keep the process.
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5.0)
 

@@ -14,6 +14,7 @@ from skyhaul_connectors.transfer.spool.checksum import REFETCHES, block_mismatch
 from skyhaul_schemas.plan import PinnedObject
 
 _FIRST = -1
+"""Order before that of any shard, whose keys count from 0."""
 
 
 class DirectRead:
@@ -43,28 +44,38 @@ class DirectRead:
 
     def complete(self) -> None:
         """All bytes are here: `done` gets them."""
+        # A copy that nobody can change: it crosses to the thread that waits.
         self._done(bytes(self._buffer))
 
     def write(self, position: int, data: bytes | memoryview) -> None:
-        """A `ByteSink` of itself."""
+        """Take bytes into memory, as the `ByteSink` of its own task."""
         self._buffer[position : position + len(data)] = data
 
 
 class DirectFetch(Protocol):
     def __call__(self, obj: PinnedObject, offset: int, length: int, *, again: bool = False) -> bytes:
-        """Fetch bytes of an object, at least one. again: they were fetched before, and were wrong."""
+        """Fetch bytes of an object, at least one.
+
+        Args:
+            obj: The object.
+            offset: Of the first byte in the object.
+            length: Bytes.
+            again: They were fetched before, and were wrong."""
 
 
 class VerifiedReads:
-    """Remembers the last block, since a reader goes on in small steps."""
+    """Reads of objects with digests by block: whole blocks, each held against its digest.
+
+    The last block is remembered, since a reader goes on in small steps."""
 
     def __init__(self, fetch: DirectFetch) -> None:
         self._fetch = fetch
         self._last: tuple[PinnedObject, int, bytes] | None = None
 
     def read(self, obj: PinnedObject, offset: int, stop: int) -> bytes:
-        """Bytes of `obj` from `offset` on, at least one, at most to `stop` and to the block's end; empty
-        where the block's digest is not known. Raises ChecksumMismatch, and what the fetch raises."""
+        """Bytes of `obj` from `offset` on, at least one, at most to `stop` and to the block's end.
+
+        Empty where the block's digest is not known. Raises ChecksumMismatch, and what the fetch raises."""
         if obj.blocks is None:
             return b""
         number = offset // obj.blocks.size

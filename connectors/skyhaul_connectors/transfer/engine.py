@@ -91,7 +91,7 @@ class TransferEngine:
         return shard
 
     def begin(self, shard: OpenShard) -> None:
-        """`fetch` of a shard that was made elsewhere."""
+        """Begin to fetch a shard that the caller has made, as `fetch` does."""
         if any(other.number == shard.number for other in self._shards.values()):
             shard.end(ValueError(f"shard {shard.number} is being fetched already"))
             return
@@ -121,7 +121,7 @@ class TransferEngine:
         self._quota.drop(shard, segment)
 
     def reads_wrong(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """Bytes that are in do not match their digests: fetch them again. The segments are out until then."""
+        """Fetch stretches again that do not match their digests. Until then their segments are not in."""
         if self._stopped is not None:
             shard.end(self._stopped)
         elif shard.error is None:
@@ -155,6 +155,7 @@ class TransferEngine:
         scheduler = self.drivers[shard.source].scheduler
         key = next(self._keys)
         read = self._reads[key] = DirectRead(key, shard.source, Segment(obj, offset, length), done, failed)
+        # One dictionary for both: the journal and the commit record count these bytes as the shard's.
         if shard.work is not None:
             read.work.counts = shard.work.counts
         if again:
@@ -164,7 +165,7 @@ class TransferEngine:
         self.drivers[shard.source].wake()
 
     def release(self, shard: OpenShard, *, keep: bool) -> None:
-        """The caller is through with the shard. Without `keep` nothing of it stays in the spool."""
+        """Let go of the shard: its caller is done. Without `keep` nothing of it stays in the spool."""
         if shard.released is None:
             shard.released = keep
             shard.forget_cache()
@@ -199,6 +200,7 @@ class TransferEngine:
             if spooled is not None:
                 self._close_kept(shard, spooled)
         self._checker.close()
+        # In order, behind the last commits: the lock goes when nothing is written any more.
         self._journal.submit(self._spool.close, lambda done: None, lambda error: None)
         self._journal.close()
 
@@ -209,14 +211,16 @@ class TransferEngine:
 
     @property
     def resumed_bytes(self) -> int:
-        """Found in the spool, sound, from runs before; `resumed` says it by source."""
+        """Bytes of earlier runs that were found sound in the spool; `resumed` has them by source."""
         return sum(self.resumed.values())
 
     def backlog(self, source: str | None = None) -> int:
-        """Bytes that were asked for (of the source) and have not arrived. Any thread. By bytes and not by
-        segments: what is left of a large segment must not look like a full link's work until its last byte
-        is in."""
+        """Bytes that were asked for (of the source) and have not arrived. Any thread.
+
+        By bytes and not by segments: what is left of a large segment must not look like a full link's work
+        until its last byte is in."""
         missing = self.missing if source is None else self.drivers[source].scheduler.missing
+        # Copied in one step, since the loop's thread adds and removes.
         shards = list(self._shards.values())
         return missing + sum(shard.queued_bytes for shard in shards if source in (None, shard.source))
 
@@ -249,6 +253,7 @@ class TransferEngine:
             },
         )
         inside = {segment for start, stop in held for segment in shard.map.touched(start, stop)}
+        # An empty segment has nothing to wait for.
         inside.update(i for i, segment in enumerate(shard.map.segments) if not segment.length)
         self._quota.add(shard, sorted(inside))
         if shard.released is not None:
@@ -268,14 +273,14 @@ class TransferEngine:
     # -- SourceEvents: what the drivers tell
 
     def task_complete(self, key: int) -> None:
-        """A direct read has all its bytes. (A shard's bytes are looked at once they are committed.)"""
+        """A direct read has all its bytes. A shard's bytes are looked at once they are committed."""
         read = self._reads.pop(key, None)
         if read is not None:
             self.drivers[read.source].scheduler.remove(key)
             read.complete()
 
     def task_failed(self, key: int, error: SkyhaulError) -> None:
-        """The direct read, or the shard, ends with the error."""
+        """End the direct read, or the shard, with the error."""
         read = self._reads.pop(key, None)
         if read is not None:
             read.failed(error)
@@ -286,14 +291,14 @@ class TransferEngine:
             self.nothing_missing()
 
     def nothing_missing(self) -> None:
-        """What arrived need not wait for its commit."""
+        """Commit at once: nothing more is coming that could share the commit."""
         self._commits.now()
         self._quota.look()
 
     # -- SpoolEvents: what verification, commits and the quota tell
 
     def admitted(self, shard: OpenShard, segment: int) -> None:
-        """It has room: what of it is missing is asked for, and what is there already is looked at."""
+        """Ask for the bytes of the segment that are missing, and look at those that are there already."""
         shard.set_state(segment, SegmentState.WANTED)
         driver = self.drivers[shard.source]
         driver.scheduler.want(shard.key, segment, self._loop.time())
@@ -301,14 +306,14 @@ class TransferEngine:
         self._verification.look_at(shard, segment)
 
     def fetch_again(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """What had arrived is lost, and has to cross once more."""
+        """Fetch stretches again that had arrived and are lost."""
         if shard.error is None:
             driver = self.drivers[shard.source]
             driver.scheduler.again(shard.key, stretches, self._loop.time())
             driver.wake()
 
     def check_ended(self, shard: OpenShard) -> None:
-        """A shard that was released while it was checked may be let go."""
+        """Let go of a shard that was released while it was checked."""
         self._finish_release(shard)
 
     def shard_failed(self, shard: OpenShard, error: BaseException) -> None:
@@ -325,7 +330,7 @@ class TransferEngine:
         self._end_all(error)
 
     def nothing_moves(self) -> bool:
-        """Whether no source brings any of what was admitted."""
+        """Whether no source delivers any of the admitted segments."""
         now = self._loop.time()
         return not any(driver.scheduler.moves(now) for driver in self.drivers.values())
 
@@ -356,6 +361,7 @@ class TransferEngine:
             self._quota.leave(shard, kept=False)
 
         def failed(error: BaseException) -> None:
+            # The file may still be there, and then takes room.
             self._quota.leave(shard, kept=True)
             if not isinstance(error, SkyhaulError):
                 self.crash(error)
@@ -363,6 +369,7 @@ class TransferEngine:
         self._journal.submit(lambda: self._spool.remove(spooled), removed, failed)
 
     def _close_kept(self, shard: OpenShard, spooled: OpenSpoolFile) -> None:
+        # What is held in memory belongs to the loop's thread: it is taken here, and synced over there.
         batch: Batch | None = None
         with suppress(SkyhaulError):  # what cannot be written is not journaled, and comes again
             batch = take_batch(shard, spooled)
@@ -376,7 +383,7 @@ class TransferEngine:
         self._journal.submit(keep, lambda done: None, self.crash)
 
     def _end_all(self, error: BaseException) -> None:
-        """End what is not whole; what is stays readable."""
+        """End the fetches that are not complete; complete shards stay readable."""
         if self._stopped is None:
             self._stopped = error
         for shard in list(self._shards.values()):

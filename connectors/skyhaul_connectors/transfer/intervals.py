@@ -49,11 +49,13 @@ class IntervalSet:
         return self._total
 
     def add(self, start: int, stop: int) -> list[Stretch]:
-        """Put [start, stop) in. Returns what of it was not in before, in rising order."""
+        """Add [start, stop). Returns the parts that were not in the set before, in rising order."""
         if start >= stop:
             return []
         starts, stops = self._starts, self._stops
         first = bisect_left(stops, start)  # the first stretch that ends at or after `start`
+        # The two usual cases, which need no search for gaps: nothing touches the new stretch, or it goes on
+        # where another one ends, as each packet of a range does.
         if first == len(stops) or starts[first] > stop:
             starts.insert(first, start)
             stops.insert(first, stop)
@@ -72,7 +74,7 @@ class IntervalSet:
         return fresh
 
     def remove(self, start: int, stop: int) -> list[Stretch]:
-        """Take [start, stop) out. Returns what of it was in, in rising order."""
+        """Remove [start, stop). Returns the parts that were in the set, in rising order."""
         taken = self.overlaps(start, stop)
         if not taken:
             return []
@@ -90,7 +92,7 @@ class IntervalSet:
         return taken
 
     def overlaps(self, start: int, stop: int) -> list[Stretch]:
-        """What of [start, stop) is in, in rising order."""
+        """The parts of [start, stop) that are in the set, in rising order."""
         found: list[Stretch] = []
         if start >= stop:
             return found
@@ -101,7 +103,7 @@ class IntervalSet:
         return found
 
     def gaps(self, start: int, stop: int) -> list[Stretch]:
-        """What of [start, stop) is not in, in rising order."""
+        """The parts of [start, stop) that are not in the set, in rising order."""
         missing: list[Stretch] = []
         at = start
         for low, high in self.overlaps(start, stop):
@@ -113,7 +115,7 @@ class IntervalSet:
         return missing
 
     def covers(self, start: int, stop: int) -> bool:
-        """Whether all of [start, stop) is in; true for an empty stretch."""
+        """Whether all of [start, stop) is in the set; true for an empty stretch."""
         if start >= stop:
             return True
         index = bisect_right(self._stops, start)

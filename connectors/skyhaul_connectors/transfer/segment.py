@@ -13,7 +13,7 @@ from skyhaul_schemas.plan import PinnedObject
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bytes [offset, offset + length) of an object, to be here before a chunk is decoded."""
+    """Bytes [offset, offset + length) of an object, which must be here before a chunk is decoded."""
 
     object: PinnedObject
     offset: int
@@ -37,6 +37,7 @@ class AddressMap:
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = tuple(segments)
+        # Eight bytes a segment: a shard may have 20,000.
         self._bases = array("q", [0])
         name = hashlib.blake2b(digest_size=16)
         at = 0
@@ -48,6 +49,7 @@ class AddressMap:
             at += segment.length
             self._bases.append(at)
             o = segment.object
+            # By `repr`, so that no two lists of fields give the same bytes.
             name.update(
                 repr((o.source, o.path, o.size, o.version, segment.offset, segment.length)).encode(
                     "utf-8", "surrogatepass"

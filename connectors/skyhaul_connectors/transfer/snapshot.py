@@ -20,7 +20,7 @@ docs/transfer.md, where links stay full from shard to shard, are run with it."""
 
 
 def snapshot(engine: TransferEngine, now: float) -> EngineStats:
-    """`now` is the loop's time."""
+    """A snapshot of the engine; `now` is the loop's time (seconds)."""
     lanes: dict[str, list[LaneState]] = {}
     shared: dict[str, SharedLink | None] = {}
     for driver in engine.drivers.values():
@@ -77,6 +77,7 @@ def _link(states: list[LaneState], shared: SharedLink | None, now: float) -> Lin
         channels=sum(lane.open_channels for lane in states),
         state=phase,
         changes_in=changes_in,
+        # An emulated link knows its outages, and lanes see the same ones as silence: never both counted.
         outages=max(
             sum(lane.silence.outages for lane in states), shared.times().outages if shared is not None else 0
         ),

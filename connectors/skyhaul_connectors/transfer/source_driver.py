@@ -77,6 +77,7 @@ class SourceDriver:
 
     def wake(self) -> None:
         """Let the scheduler decide soon: once a turn of the loop, however much happened in it."""
+        # A hundred channels may bring a packet each in one turn, and a decision costs more than they do.
         if not self._wake_due and not self._stopped:
             self._wake_due = True
             self._loop.call_soon(self._pump)
@@ -99,6 +100,7 @@ class SourceDriver:
                 case Open(lane, number):
                     self._open_channel(self.lanes.lanes[lane], number)
                 case Send(number, request):
+                    # None where it could not even begin to open: its `closed` is on its way.
                     channel = self._channels.get(number)
                     if channel is not None:
                         channel.request(request)
@@ -114,6 +116,7 @@ class SourceDriver:
         due = self.scheduler.wakeup(self._loop.time())
         if due is None:
             return
+        # A timer that fires too soon costs one decision; moving it after each packet would cost more.
         if self._timer is not None and self._timer_at <= due and not self._timer.cancelled():
             return
         if self._timer is not None:
@@ -134,6 +137,7 @@ class SourceDriver:
         try:
             self._channels[number] = lane.source.connect(owner, lane.route)
         except CarriageError as error:
+            # Not from inside: the scheduler's actions are still being carried out.
             self._loop.call_soon(owner.closed, error)
 
     # -- events of channels
@@ -144,16 +148,19 @@ class SourceDriver:
         self.wake()
 
     def _received(self, number: int, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
+        # None: the range was given up or its channel dropped, and its last bytes were already read.
         flight = self.scheduler.in_flight(request.tag)
         if flight is None:
             return
         size = len(data)
         position = flight.cursor
+        # Sources keep to this by contract (`ChannelEvents`); a plug-in that does not must not shift a byte.
         if offset != request.offset + position - flight.start or size > flight.remaining:
             self._drop(number, MalformedAnswer(f"{self.name}: bytes at {offset} were not the next ones"))
             return
         task = flight.task
         fresh = self.scheduler.received(flight, size, self._loop.time())
+        # `data` is the channel's buffer and is written over after this call: a sink copies what it keeps.
         try:
             for start, stop in fresh:
                 part = data if stop - start == size else data[start - position : stop - position]
@@ -189,6 +196,7 @@ class SourceDriver:
         self.wake()
 
     def _drop(self, number: int, error: CarriageError) -> None:
+        # The scheduler is told here, with the error; the channel's own `closed` comes later, to nobody.
         channel = self._channels.pop(number, None)
         if channel is not None:
             channel.close()

@@ -25,6 +25,7 @@ _LOG = logging.getLogger("skyhaul.haul")
 
 
 class DealLotsFn(beam.DoFn):
+    # Dealt in the pipeline: in a `Create` the lots would be part of the job's graph, which runners limit.
     def __init__(self, parallelism: int) -> None:
         self._parallelism = parallelism
 
@@ -33,16 +34,21 @@ class DealLotsFn(beam.DoFn):
 
 
 class _Hauling(beam.DoFn):
-    """What both adapters share: one worker context a process, metrics counted on the bundle's own thread
-    (Beam loses counters that are incremented elsewhere)."""
+    """What both adapters share: one worker context a process, and how receipts are counted.
+
+    Metrics are counted on the bundle's own thread: Beam loses counters that are incremented elsewhere
+    (docs/adr/0008)."""
 
     def __init__(self, config: HaulConfig) -> None:
         self._config = config
 
     def _context(self, share: int = 1) -> WorkerContext:
+        # Opened by the first bundle and kept for the others: a harness runs many, side by side, and the links
+        # of a process have one conductor.
         return CONTEXTS.open(self._config, share)
 
     def _conduct(self, context: WorkerContext, *claims: Claim) -> Iterator[Receipt]:
+        # A generator up to Beam: what follows in the pipeline runs between two receipts, on this thread.
         conductor = Conductor(context, self._config.workers, on_event=_LOG.warning)
         with Sealer(context.plan, context.store) as sealer:
             for receipt in conductor.haul(*claims):
@@ -95,6 +101,7 @@ class HaulStretchFn(_Hauling):
         )
         shards = pending.shards(context.plan)
 
+        # Asked by the conductor as the link needs work, so that claims run ahead of what is hauled.
         def claim() -> Shard | None:
             shard = next(shards, None)
             # Claiming the end says that what lies between is settled.
@@ -105,8 +112,9 @@ class HaulStretchFn(_Hauling):
 
 
 def _log(receipt: Receipt) -> None:
-    """A line a shard in the worker's log, where no driver shows what its process does. Failures have
-    theirs already."""
+    """A line a shard in the worker's log, where no driver shows what its process does.
+
+    Failures have theirs already."""
     what = f"shard {receipt.shard} of {receipt.source} {receipt.outcome} over {', '.join(receipt.links)}"
     if receipt.outcome == "deferred":
         _LOG.info("%s: %s: %s", what, receipt.kind, receipt.reason)

@@ -73,6 +73,7 @@ class BeamPipeline:
             if ours is not None:
                 ours.args = tuple(_BEAM_STAGE.sub("", a) if isinstance(a, str) else a for a in ours.args)
                 raise ours from error
+            # In this process only a bug comes out otherwise. Of another one the runner has but text.
             if self._local:
                 raise
             text = str(error).strip() or type(error).__name__
@@ -80,7 +81,7 @@ class BeamPipeline:
             return DriverResult(state, failed=True, lasting=lasting_error(text))
 
     def _cancel(self, result: Any, observer: HaulObserver) -> None:
-        """Workers of this process obey the haul's control by themselves."""
+        """Cancel the runner's job. Workers of this process obey the haul's control by themselves."""
         if self._local:
             return
         from skyhaul.beam.flink_jobs import cancel_flink_jobs, flink_master, name_on_flink

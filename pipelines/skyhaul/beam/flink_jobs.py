@@ -16,6 +16,7 @@ DEADLINE = 3.0
 (`skyhaul.hauling.signals`), and asks for the list and for each job."""
 
 _OVER = frozenset({"FINISHED", "FAILED", "CANCELED"})
+"""Flink's states of a job that will not run again (`JobStatus`, "globally terminal")."""
 
 
 def flink_master(options: Any) -> str | None:
@@ -27,7 +28,7 @@ def flink_master(options: Any) -> str | None:
 
 
 def cancel_flink_jobs(master: str, name: str) -> int:
-    """Cancel the jobs of that name which are not over; how many. Raises OSError, ValueError."""
+    """Cancel the jobs of that name that are not over. Returns how many. Raises OSError, ValueError."""
     with urllib.request.urlopen(f"{master}/jobs/overview", timeout=DEADLINE) as answer:
         jobs = json.load(answer)["jobs"]
     ours = [job["jid"] for job in jobs if job["name"] == name and job["state"] not in _OVER]
@@ -39,7 +40,8 @@ def cancel_flink_jobs(master: str, name: str) -> int:
 
 
 def name_on_flink(result: Any) -> str:
-    """What Flink calls the job of a portable runner's result: its id at the job server is that name and a
-    UUID. Beam has no public name for the id."""
+    """What Flink calls the job of a portable runner's result.
+
+    The job's id at the job server is that name and a UUID. Beam has no public name for the id."""
     job_id = str(getattr(result, "_job_id", ""))
     return job_id.rpartition("_")[0] or job_id

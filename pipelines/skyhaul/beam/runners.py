@@ -10,7 +10,10 @@ from skyhaul.hauling.config import IN_PROCESS
 from skyhaul_schemas.errors import UsageError
 
 _SPLITTING = {"DataflowRunner", "PrismRunner"}
+"""Runners that split an element in progress. The in-process runner and Flink do not: there a lot is one."""
+
 _REFUSED = {"DaskRunner": "it reports DONE with wrong results"}
+"""Runners that are known not to serve, and why (docs/adr/0008)."""
 
 
 def adapter_for(runner: str) -> Literal["lots", "splittable"]:
@@ -19,8 +22,10 @@ def adapter_for(runner: str) -> Literal["lots", "splittable"]:
 
 
 def open_runner(name: str) -> Any:
-    """The runner. `DirectRunner` is the in-process FnApiRunner at once: Beam's own DirectRunner first
-    tries to download another runner and can hang behind a proxy. Raises UsageError."""
+    """The runner of that name. Raises UsageError.
+
+    `DirectRunner` is the in-process FnApiRunner at once: Beam's own DirectRunner first tries to download
+    another runner and can hang behind a proxy."""
     if name in _REFUSED:
         raise UsageError(f"--runner {name}: not supported, {_REFUSED[name]}; use DirectRunner or FlinkRunner")
     if name == IN_PROCESS:
@@ -39,8 +44,9 @@ def open_runner(name: str) -> Any:
 
 
 def options_for(runner: str, arguments: Sequence[str]) -> tuple[Any, int]:
-    """Beam's options from what stands after `--`, and the parallelism they ask for (1 where they ask for
-    none). Raises UsageError."""
+    """Beam's options from what stands after `--`, and the parallelism they ask for.
+
+    That is 1 where they ask for none. Raises UsageError."""
     from skyhaul.beam.options import KeptViews
 
     if any(a.split("=", 1)[0] == "--runner" for a in arguments):

@@ -14,13 +14,14 @@ from typing import Any
 
 
 def drop_pipeline_folder(pipeline: Any) -> None:
-    """Remove the pipeline's own folder at once, so that no way of ending leaves it: only cross-language
-    transforms use it, and a haul has none."""
+    """Remove the pipeline's own folder at once, so that no way of ending leaves it.
+
+    Only cross-language transforms use it, and a haul has none."""
     shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
 
 
 def sweep_staging(runner: Any) -> Any:
-    """The runner, which now removes a job's staging folders once the job server has what is in them."""
+    """Have the runner remove a job's staging folders once the job server has their files. Returns it."""
     submit = runner.run_portable_pipeline
 
     def submit_and_sweep(pipeline: Any, options: Any) -> Any:
@@ -39,6 +40,7 @@ def staging_folders(pipeline: Any) -> Iterator[Path]:
     from apache_beam.portability import common_urns
     from apache_beam.portability.api import beam_runner_api_pb2
 
+    # Only what `mkdtemp` has made directly there: a path of the user's must never be removed.
     temporary = Path(tempfile.gettempdir())
     for environment in pipeline.components.environments.values():
         for artifact in environment.dependencies:

@@ -23,20 +23,22 @@ Adapter = Literal["lots", "splittable"]
 @with_input_types(HaulConfig)
 @with_output_types(Lot)
 class DealLots(beam.PTransform):
-    """Turn a haul into lots: sources that share a link stay in one lot, so that one process conducts
-    each link; what has no link is dealt into `parallelism` lots. A reshuffle follows, so that a runner
-    can hand lots to workers."""
+    """Turn a haul into lots.
+
+    Sources that share a link stay in one lot, so that one process conducts each link; what has no link is
+    dealt into `parallelism` lots. A reshuffle follows, so that a runner can hand lots to workers."""
 
     def __init__(self, parallelism: int = 1) -> None:
         super().__init__()
         self._parallelism = parallelism
 
     def expand(self, hauls: Any) -> Any:
+        # Without the reshuffle a runner fuses dealing and hauling, and one worker takes all lots.
         return hauls | "Deal" >> beam.ParDo(DealLotsFn(self._parallelism)) | beam.Reshuffle()
 
 
 def _stretches(lot: Lot) -> Iterable[tuple[int, int]]:
-    """A named function travels by reference, so that a worker's installed code is what runs."""
+    """The lot's stretches. A named function is pickled by reference, so that the worker's own code runs."""
     return lot.stretches
 
 
@@ -49,8 +51,10 @@ class _Divisible(beam.PartitionFn):
 
 @with_output_types(Receipt)
 class HaulLots(beam.PTransform):
-    """Haul each lot in the process that gets it. `splittable`: lots that are divisible over shard numbers
-    one by one, for runners that split an element in progress (Dataflow, Prism)."""
+    """Haul each lot in the process that gets it.
+
+    With `splittable`, lots that are divisible become elements over shard numbers, for runners that split an
+    element in progress (Dataflow, Prism)."""
 
     def __init__(self, config: HaulConfig, adapter: Adapter = "lots") -> None:
         super().__init__()
@@ -60,6 +64,7 @@ class HaulLots(beam.PTransform):
     def expand(self, lots: Any) -> Any:
         if self._adapter == "lots":
             return lots | "HaulLot" >> beam.ParDo(HaulLotFn(self._config))
+        # Lots of links stay whole: a split would put a second process on a link that one has to itself.
         whole, parts = lots | "Divisible" >> beam.Partition(_Divisible(), 2)
         return (
             whole | "HaulLot" >> beam.ParDo(HaulLotFn(self._config)),

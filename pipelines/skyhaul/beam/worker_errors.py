@@ -19,6 +19,7 @@ _RAISED = re.compile(
 )
 
 _BUG = "ShardBug"
+"""A bug in a shard's haul, by its class's name: it would come again, but is nobody's mistake of use."""
 
 
 def lasting_error(text: str) -> SkyhaulError | None:
@@ -27,6 +28,7 @@ def lasting_error(text: str) -> SkyhaulError | None:
         message = f"a worker stopped: {printable(found['message'])}"
         if found["kind"] == _BUG:
             return SkyhaulError(message)
+        # A lock that another process held a moment ago is no lasting matter, though it is one of usage.
         kind = getattr(errors, found["kind"], None)
         if not isinstance(kind, type) or issubclass(kind, SpoolInUse):
             continue

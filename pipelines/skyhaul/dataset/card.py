@@ -27,7 +27,7 @@ _CATEGORIES = (
     (10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"),
     (10**11, "10B<n<100B"), (10**12, "100B<n<1T"),
 )  # fmt: skip
-
+"""The Hub's `size_categories`: each with the number of rows that is too many for it."""
 
 _OPENING = """```python
 from datasets import load_dataset
@@ -91,6 +91,7 @@ def _about(job: Job) -> str:
 
 
 def _feature(field: pa.Field) -> dict[str, Any]:
+    # `datasets` names types as Arrow does, but for double.
     if pa.types.is_struct(field.type):
         return {"name": field.name, "struct": [_feature(inner) for inner in field.type]}
     return {"name": field.name, "dtype": str(field.type).replace("double", "float64")}

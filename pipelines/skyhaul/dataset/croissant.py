@@ -24,6 +24,7 @@ from skyhaul_schemas.records import shard_schema
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 PARQUET = "application/x-parquet"
+"""The media type of Parquet as mlcroissant reads it."""
 
 _CROISSANT_TERMS = (
     "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty",
@@ -63,6 +64,7 @@ def write_croissant(store: DatasetStore, plan: Planned, seen: Survey, job: Job) 
     """Write or replace croissant.json. Raises StorageError."""
     if seen.shards_left and sum(split.files for split in seen.splits.values()) > LISTED_EARLY:
         return
+    # One iterator for both ways: what was put together in memory is not made twice.
     pieces = _pieces(store, plan, seen, job)
     head = bytearray()
     for piece in pieces:
@@ -126,6 +128,7 @@ def _head(plan: Planned, seen: Survey, job: Job) -> dict[str, Any]:
         "name": about.title or job.name,
         "description": about.description
         or f"{rows:,} rows of schema {job.schema_}, hauled by skyhaul from {', '.join(sorted(job.sources))}.",
+        # The specification wants a semantic version. What tells two states apart is the identifier.
         "version": "1.0.0",
         "identifier": f"skyhaul-plan:{plan.header.digest}",
         "keywords": ["skyhaul"],

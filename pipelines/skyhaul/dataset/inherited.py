@@ -13,15 +13,22 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import StorageError
 
+# "" is the dataset itself, where the names of the other folders, of the job and of the card lie.
 _FOLDERS = ("", layout.CONTROL, layout.PLAN, layout.SEALED, layout.RUNS)
 _RECORDS = (layout.COMMITS, layout.FAILURES)
 _FILES = (layout.DATA, layout.REJECTS)
 
 
 def sync_inherited(store: DatasetStore, *, files: bool = False) -> None:
-    """Sync the folders of the job, the plan, the sealed groups, the records of commits, failures and runs,
-    and of what was set aside: a sync or two a group. Data and rejects (`files`) need it only where they may
-    have been replaced: the folder of a new file was synced before the record that speaks of it was written.
+    """Sync the folders that a haul, an amendment or an extension builds on: a sync or two a group.
+
+    They are those of the job, the plan, the sealed groups, the records of commits, failures and runs, and of
+    what was set aside.
+
+    Args:
+        store: The dataset.
+        files: Data and rejects, too. They need it only where they may have been replaced: the folder of a new
+            file was synced before the record that speaks of it was written.
 
     Raises:
         StorageError: The storage fails otherwise."""
@@ -43,7 +50,7 @@ def sync_inherited(store: DatasetStore, *, files: bool = False) -> None:
 
 
 def _sync_tree(store: DatasetStore, folder: str) -> None:
-    """What was moved here has no other name any more."""
+    """Sync a folder and all below it: what was moved here has no other name."""
     store.sync_folder(folder)
     for name in store.folders(folder):
         _sync_tree(store, f"{folder}/{name}")

@@ -17,7 +17,7 @@ _BLOCK = 4 * 1024 * 1024
 
 
 def _unwatched(count: int) -> None:
-    """What `read` does by default."""
+    """Do nothing: the default of `read`."""
 
 
 def fault_in_file(

@@ -14,7 +14,7 @@ from skyhaul_schemas.errors import RecordDamaged
 
 
 def write_run(store: DatasetStore, started: datetime, run: RunRecord) -> str:
-    """Put down one haul; the record's path. `started` names it, so that records sort by time."""
+    """Write the record of one haul. Returns its path, which begins with `started`: records sort by time."""
     utc = f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     path = layout.run_file(utc, run.id.removeprefix(f"{utc}-"))
     store.replace_bytes(path, run.to_line(indent=2))

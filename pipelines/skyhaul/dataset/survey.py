@@ -83,11 +83,13 @@ class Survey:
 
     @property
     def shards_to_haul(self) -> int:
-        """Those left that the next run can take up."""
+        """Shards that are left and that the next run can take up."""
         return max(0, self.shards_left - self.shards_blocked)
 
     def exit_code(self) -> int:
-        """75 while there are shards to haul, 4 for commit records that stand for none, 3 for failed shards,
+        """The exit code of `run` and `status`.
+
+        75 while there are shards to haul, 4 for commit records that stand for none, 3 for failed shards,
         damaged objects or a source that delivered nothing, else 0."""
         if self.shards_to_haul:
             return EXIT_INCOMPLETE
@@ -157,10 +159,11 @@ class Survey:
 
 
 _SHOWN = 3
+"""Unfit files that are named; `verify` names all. Chosen."""
 
 
 def unfit_lines(seen: Survey) -> list[str]:
-    """What is unfit, for people: a line for each of the first, with the way out."""
+    """Lines for people about unfit files: one for each of the first, with the way out."""
     way_out = "`skyhaul replay --damaged` sets it aside"
     lines = [
         f"{unfit}; {way_out}" + (" and hauls what it stood in the way of" if unfit.planned else "")
@@ -176,6 +179,7 @@ def survey(plan: Planned, store: DatasetStore) -> Survey:
     """Add up the commit records that stand; of sealed groups only the sums are read. Raises StorageError."""
     tally = CommitSums()
     unfit: list[Unfit] = []
+    # Group by group: of a million shards no more than one batch of groups is held.
     total = present = 0
     blocked: set[int] = set()
     for group in validated_groups(plan, store):

@@ -55,6 +55,7 @@ DIRECT_READ = "local"
 
 
 _ANY_BACKLOG = _MANY = 1 << 62
+"""No limit: more bytes of backlog, and more shards, than there can be."""
 
 _AHEAD = 64
 """Small shards that are claimed ahead, so that a link has enough to fetch at a time. Chosen, not
@@ -102,8 +103,8 @@ class ShardBug(SkyhaulError):
 
 
 def _step_back() -> None:
-    """Let this thread yield the CPU to the one that reads the link: encoding can wait, a link's time is gone.
-    On Linux a thread has a niceness of its own (sched(7))."""
+    """Let this thread yield the CPU to the one that reads the link: encoding can wait, a link cannot."""
+    # On Linux a thread has a niceness of its own (sched(7)).
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _ENCODER_NICENESS)
@@ -133,9 +134,15 @@ class Conductor:
         self._most_open = max(1, min(4 * workers + _AHEAD, files))
 
     def haul(self, *claims: Claim) -> Iterator[Receipt]:
-        """Claim until each of `claims` gives None or the haul is stopped; yield a receipt for each claimed
-        shard, in the order in which they end. Several claims are taken in turn, so that sources behind
-        different links are hauled side by side. Raises ShardBug and CommitConflict, which stop the run."""
+        """Claim until each of `claims` gives None or the haul is stopped.
+
+        Several claims are taken in turn, so that sources behind different links are hauled side by side.
+
+        Yields:
+            A receipt for each claimed shard, in the order in which they end.
+
+        Raises:
+            ShardBug, CommitConflict: They stop the run."""
         for number in range(self._workers):
             self._start_encoder(str(number))
         turns = [_Turn(claim) for claim in claims]
@@ -181,14 +188,16 @@ class Conductor:
         return self._context.control.stopped() or self._outcomes.disk_lost
 
     def _next_done(self, wait_for_more: bool) -> Receipt | BaseException | None:
+        # Twenty looks a second at the backlog while there is more to claim; then only ends matter. Chosen.
         with suppress(queue.Empty):
             return self._done.get(timeout=1.0 if wait_for_more else 0.05)
         return None
 
     def _hungry(self, turns: list[_Turn], taken: dict[int, _Turn]) -> _Turn | None:
-        """The claim from which the next shard should be taken now, if any: the first in need, by the number
-        of its open shards. What one source has claimed and does not get is no reason to claim less of
-        another."""
+        """The claim from which the next shard should be taken now, if any.
+
+        It is the first in need, by the number of its open shards. What one source has claimed and does not
+        get is no reason to claim less of another."""
         if not taken or self._stopping():
             return turns[0]
         engine = self._context.engine
@@ -216,8 +225,10 @@ class Conductor:
         return None if error is None else self._outcomes.failed(shard, error)
 
     def _is_committed(self, number: int) -> bool:
-        """As it is planned now. Raises CommitConflict for a record that stands for nothing, which a commit
-        would meet; one that an amendment has overtaken is none: the commit sets it aside."""
+        """Whether the shard is committed as it is planned now.
+
+        Raises CommitConflict for a record that stands for nothing, which a commit would meet. One that an
+        amendment has overtaken is no such record: the commit sets it aside."""
         context = self._context
         if not has_record(context.store, number):
             return False
@@ -245,6 +256,7 @@ class Conductor:
         return self._context.recipe.decoder(chunk.object.source, chunk.object.path)
 
     def _encode_all(self) -> None:
+        # Where all is read in place no link waits for this thread.
         if self._context.engine is not None:
             _step_back()
         while (claimed := self._todo.take()) is not None:
@@ -328,8 +340,10 @@ class Conductor:
         )
 
     def _done_with(self, claimed: _Claimed, chunk: Chunk) -> None:
-        """The chunk is decoded: an object read in place must still be the pinned one, a fetched one may
-        leave the spool if room is needed."""
+        """The chunk is decoded.
+
+        An object that was read in place must still be the pinned one; a fetched one may leave the spool if
+        room is needed."""
         file = claimed.files.pop(chunk.index, None)
         if file is not None:
             with file:

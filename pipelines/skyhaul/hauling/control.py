@@ -28,6 +28,7 @@ class HaulControl:
                 return
             self._reason = reason
             listeners = list(self._listeners)
+        # Outside the lock: a listener may take long, and may ask or stop by itself.
         for listener in listeners:
             listener(reason)
 

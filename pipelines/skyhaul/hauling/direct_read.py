@@ -42,8 +42,10 @@ class ProvedFile(FileChunkBytes):
 
 
 def open_proved(chunk: Chunk, path: str) -> FileChunkBytes:
-    """The chunk's file, proven by a checksum of the whole where there is one and the chunk is all of the
-    object, else block by block. Raises ChecksumMismatch."""
+    """The chunk's file, proved against what the source's list states. Raises ChecksumMismatch.
+
+    By the checksum of the whole, where there is one and the chunk is all of the object; else block by
+    block."""
     obj = chunk.object
     whole = chunk.length == obj.size and (obj.checksum or "").startswith("sha256:")
     if obj.blocks is not None and not whole:

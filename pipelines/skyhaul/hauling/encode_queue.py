@@ -88,6 +88,8 @@ class EncodeQueue(Generic[C]):
         finally:
             with self._changed:
                 self._waiting[source] -= 1
+                # Counted as soon as its bytes are here: `take` gives the next place to it, and not to a shard
+                # that has not begun.
                 self._resuming += 1
                 self._changed.wait_for(lambda: self._working < self._places or self._over)
                 self._resuming -= 1

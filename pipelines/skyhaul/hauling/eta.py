@@ -23,16 +23,17 @@ class SourcePace:
 
 
 def seconds_left(arrived: int, spent: float, sources: Sequence[SourcePace]) -> float | None:
-    """Seconds until all is fetched: what is left takes as long at the pace of late, and a source that lags
-    takes its own time.
+    """Seconds until all is fetched.
+
+    What is left goes on at the pace of late; a source that lags takes its own time.
 
     Args:
         arrived: Bytes over the last `spent` seconds, of all sources.
         spent: Seconds.
+        sources: What each has still to bring, and how it does.
 
     Returns:
-        None where it cannot be told: nothing came yet, or nothing comes of a source.
-    """
+        None where it cannot be told: nothing came yet, or nothing comes of a source."""
     open_ones = [source for source in sources if source.left > 0]
     known = [source.rate for source in open_ones if source.rate is not None]
     even = sum(known) / len(known) if known else 0.0

@@ -24,10 +24,12 @@ def deal_lots(config: HaulConfig, parallelism: int) -> Iterator[Lot]:
 
 
 def lots_of(job: Job, header: PlanHeader, parallelism: int) -> Iterator[Lot]:
-    """One lot for all sources that share links, directly or through one another: one process then
-    conducts those links. Sources without links, and those whose links are all `shared` among workers, are
-    cut into `parallelism` lots of about equal numbers of shards, which divide the source's connections. With
-    a parallelism of 1 there is a single lot."""
+    """Lots that cover the plan.
+
+    Sources that share links, directly or through one another, are one lot: one process then conducts those
+    links. Sources without links, and those whose links are all `shared` among workers, are cut into
+    `parallelism` lots of about equal numbers of shards, which divide the source's connections. With a
+    parallelism of 1 there is a single lot."""
     stretches: dict[str, list[tuple[int, int]]] = {}
     for name, first, stop in header.stretches():
         stretches.setdefault(name, []).append((first, stop))

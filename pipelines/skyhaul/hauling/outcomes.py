@@ -1,9 +1,7 @@
-"""What became of shards: receipts of those that were committed, put off or failed, and what follows from it
-for the shards that are still to come.
+"""What became of shards: committed, put off or failed, and what follows for those that are still to come.
 
 A source that gave nothing but garbage, silence or errors is given up for the rest of the haul, and so is all
-of it where a disk of ours takes nothing any more.
-"""
+of it where a disk of ours takes nothing any more."""
 
 from __future__ import annotations
 
@@ -79,8 +77,9 @@ class Outcomes:
             )
 
     def _note_storage(self, shard: Shard, error: StorageError) -> None:
-        """The shard is as good as before, so that it is put off and no failure of its own. Where a disk takes
-        nothing any more, further shards would cross the link for nothing."""
+        """A disk of ours lost the shard, which is as good as before: it is put off, and has not failed.
+
+        Where a disk takes nothing any more, further shards would cross the link for nothing."""
         if error.kind not in self._reported_kinds:
             # The others are counted in the summary.
             self._reported_kinds.add(error.kind)
@@ -91,7 +90,7 @@ class Outcomes:
             self.disk_lost = True
 
     def committed(self, shard: Shard, record: CommitRecord) -> Receipt:
-        """The shard is committed by `record`."""
+        """The receipt of a shard that is committed by `record`."""
         self._garbage.pop(shard.source, None)
         self._storage_failed = 0
         total = TransferCounts()

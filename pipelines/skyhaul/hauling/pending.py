@@ -13,14 +13,16 @@ from skyhaul_schemas.plan import Shard
 
 
 class Planned(Protocol):
-    """What is asked of a plan."""
+    """The part of a plan that this module needs."""
 
     def shards(self, first: int = 0, stop: int | None = None) -> Iterator[Shard]: ...
 
 
 class Pending:
-    """Shards of a stretch that have no commit record and have not failed for good. A record that does not
-    stand for its shard keeps it from being committed, so that it is not taken up either.
+    """Shards of a stretch that have no commit record and have not failed for good.
+
+    A record that does not stand for its shard keeps it from being committed, so that it is not taken up
+    either.
 
     Args:
         store: The dataset.

@@ -104,8 +104,10 @@ def haul(
 
 
 def _check_places(job: Job, store: DatasetStore, options: HaulOptions) -> None:
-    """The dataset and, where the workers are of this machine, the ledger and the spool can be written: known
-    before anything is listed. Raises UsageError, StorageError."""
+    """See before anything is listed whether the haul's places can be written.
+
+    They are the dataset and, where the workers are of this machine, the ledger and the spool. Raises
+    UsageError, StorageError."""
     here = options.runner == IN_PROCESS
     if here:
         check_ledger(job, os.environ)
@@ -169,8 +171,9 @@ def _as_it_is(plan: Plan, store: DatasetStore, watcher: HaulObserver) -> Plan:
 def _seal(
     plan: Plan, store: DatasetStore, control: HaulControl, watcher: HaulObserver
 ) -> StorageError | None:
-    """Full groups that no worker saw become full, or whose sealing was interrupted. No shard fails by it;
-    what prevented it is returned, since the next run has to make up for it."""
+    """Seal full groups that no worker saw become full, or whose sealing was interrupted.
+
+    No shard fails by it. What prevented it is returned, since the next run has to make up for it."""
     try:
         seal_full_groups(plan, store, control.stopped)
     except StorageError as error:
@@ -241,8 +244,9 @@ def _record(
     started: datetime,
     unsealed: StorageError | None,
 ) -> HaulOutcome:
-    """Write the card and the run record. Nothing rests on them, but a dataset whose card is of another day is
-    not done: the next run writes it."""
+    """Write the card and the run record.
+
+    Nothing rests on them, but a dataset whose card is of another day is not done: the next run writes it."""
     if unsealed is not None:
         outcome = _unfinished(outcome, unsealed, "full groups of commit records are not sealed")
     try:

@@ -22,10 +22,11 @@ measured."""
 
 
 class Sealer:
-    """A context that is told of each commit. A thread of its own looks at a group when its first commit is
-    told of, counts those that follow, and seals the group when it should be full. Where other workers have a
-    part in the group it may never seem so: the driver seals it in the end. Sealing is no condition of
-    anything, so a store that fails only ends it."""
+    """A context that is told of each commit, and seals groups on a thread of its own.
+
+    It looks at a group when it is told of its first commit, counts those that follow, and seals the group
+    when it should be full. Where other workers have a part in the group it may never seem so: the driver
+    seals it in the end. Sealing is no condition of anything, so a store that fails only ends it."""
 
     def __init__(self, plan: Planned, store: DatasetStore) -> None:
         self._validator = CommitValidator(plan)

@@ -27,9 +27,11 @@ class Caught:
 
 @contextmanager
 def stop_on_signals(control: HaulControl) -> Iterator[Caught]:
-    """Within, the first SIGINT, SIGTERM or SIGHUP stops `control`; a second one ends the process at once, as
-    does a stop that takes longer than 9 s. SIGHUP counts as SIGTERM, and stays ignored where it was
-    (`nohup`). Outside the main thread signals stay with the caller."""
+    """Within, the first SIGINT, SIGTERM or SIGHUP stops `control`.
+
+    A second one ends the process at once, as does a stop that takes longer than 9 s. SIGHUP counts as
+    SIGTERM, and stays ignored where it was (`nohup`). Outside the main thread signals stay with the
+    caller."""
     caught = Caught()
     last: list[threading.Timer] = []
     if threading.current_thread() is not threading.main_thread():

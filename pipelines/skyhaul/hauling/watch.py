@@ -94,6 +94,7 @@ class Watch:
             self._look()
 
     def _look(self, *, finishing: bool = False) -> None:
+        # Kept once it is found: the haul's end takes it from the list, and the last look wants its counts.
         context = self._context = self._context or CONTEXTS.find(self._config.run)
         if context is not None:
             self.tally = context.tally

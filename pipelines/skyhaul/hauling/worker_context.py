@@ -56,8 +56,9 @@ _PADDED = 16 * 1024 * 1024
 
 
 def use_one_heap() -> None:
-    """Let Arrow allocate from the system's heap, and let glibc keep what is freed for the next row group:
-    buffers of megabytes come and go all the time, and to give their pages back to the kernel and fault them
+    """Let Arrow allocate from the system's heap, and let glibc keep what is freed for the next row group.
+
+    Buffers of megabytes come and go all the time, and to give their pages back to the kernel and fault them
     in anew costs CPU. Elsewhere than on Linux only the first."""
     pa.set_memory_pool(pa.system_memory_pool())
     if not sys.platform.startswith("linux"):
@@ -253,3 +254,4 @@ class _WorkerContexts:
 
 
 CONTEXTS = _WorkerContexts()
+"""Of this process: a module's own, because Beam makes DoFns anew from pickles and hands them nothing live."""

@@ -179,7 +179,7 @@ class _Amendment:
             )
 
     def _pinned_anew(self, objects: NewTable) -> Iterator[Cut]:
-        """The chunks of the objects that are pinned anew; every change is told on the way."""
+        """The chunks of the objects that are pinned anew. Every change is added to the update on the way."""
         for now, planned, fate in self._changes.all():
             self._update.add(now, planned, _OUTCOMES[fate])
             if fate == PINNED_ANEW and now is not None:

@@ -102,7 +102,7 @@ _reads_ahead: dict[type, bool] = {}
 
 
 def may_select(decoder: Decoder) -> bool:
-    """False: it is not `Selective`."""
+    """Whether the decoder may be `Selective`; False is certain."""
     kind = type(decoder)
     if kind not in _selective:
         _selective[kind] = isinstance(decoder, Selective)
@@ -110,7 +110,7 @@ def may_select(decoder: Decoder) -> bool:
 
 
 def may_read_ahead(decoder: Decoder) -> bool:
-    """False: it does not `ReadsAhead`."""
+    """Whether the decoder may be one that `ReadsAhead`; False is certain."""
     kind = type(decoder)
     if kind not in _reads_ahead:
         _reads_ahead[kind] = isinstance(decoder, ReadsAhead)

@@ -83,8 +83,9 @@ def settled_plan(loaded: LoadedJob, store: DatasetStore) -> Plan:
 
 
 def _refuse_mixed(plan: Plan, store: DatasetStore) -> None:
-    """Raise PlanDamaged for a plan whose objects are another one's, and cannot be made anew from its rows,
-    where anything rests on it."""
+    """Raise PlanDamaged where anything rests on a plan whose objects are another one's.
+
+    They cannot be made anew from its rows."""
     if len(plan.generations) > 1:
         raise PlanDamaged(
             f"{layout.PLAN} in dataset {store.place}: objects of a generation are missing or belong to"
@@ -111,8 +112,11 @@ def open_sources(job: Job) -> Iterator[dict[str, Source]]:
 
 
 def check_plan(job: Job, header: PlanHeader, patterns: Mapping[str, list[str]] | None = None) -> None:
-    """Raise PlanMismatch where `job` no longer says what the plan with `header` was made from, PlugInMissing
-    where a package that it was made with is not here."""
+    """Hold the job against the plan with `header`.
+
+    Raises:
+        PlanMismatch: `job` no longer says what the plan was made from.
+        PlugInMissing: A package that it was made with is not here."""
     check_installed(header.fingerprint)
     differences = job_difference(header.job, digested_part(job, patterns or selections(job)))
     if differences:
@@ -166,7 +170,7 @@ def plan_sources(
 
 
 def refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
-    """Values from the environment may be secret, and patterns are kept in the plan."""
+    """Raise UsageError for a pattern with a value from the environment: patterns are kept in the plan."""
     # A plan goes wherever its dataset goes, and is public with it.
     for name, selected in patterns.items():
         for secret in loaded.secrets:

@@ -98,7 +98,7 @@ class Recipe:
         """The transforms of one shard of `source`, anew for each shard: some remember what they have seen.
 
         Raises:
-            UsageError"""
+            UsageError: A rule does not fit the schema."""
         # `deduplicate` remembers records: one that outlived a shard would make it depend on those before it.
         return _transforms(source, self.rules.get(source, ()), self.schema)
 

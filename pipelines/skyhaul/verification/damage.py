@@ -81,7 +81,7 @@ def clear_misplaced(plan: Plan, store: DatasetStore, only: frozenset[int] = froz
 def _unseal_rotten(
     plan: Plan, validator: CommitValidator, store: DatasetStore, group: int
 ) -> list[BrokenFile]:
-    """A sealed group whose footer stands, and whose rows do not."""
+    """Unseal a group whose footer is right and whose rows are not."""
     try:
         with SealedGroup(store, group) as sealed:
             rows = sealed.records()
@@ -111,6 +111,7 @@ def _why(validator: CommitValidator, shard: Shard, data: bytes) -> str | None:
 
 def _unseal(plan: Plan, validator: CommitValidator, store: DatasetStore, group: int) -> None:
     """Make files of the records in a sealed file that stand, then set it aside."""
+    # Records first, then the sealed file goes: a process that dies in between leaves both, saying the same.
     rows = salvaged(store, group)
     for shard in _span(plan, group):
         data = rows.get(shard.number)
@@ -123,18 +124,20 @@ def _unseal(plan: Plan, validator: CommitValidator, store: DatasetStore, group: 
 
 
 def _orphans(plan: Plan, store: DatasetStore) -> list[BrokenFile]:
-    """Data files and rejects of no shard of the plan, or beside those of a shard that is committed."""
+    """Set aside data files and rejects that no commit record speaks of."""
     gone: list[BrokenFile] = []
 
     def found(path: str, shard: int | None, why: str) -> None:
         gone.append(BrokenFile(shard, path, why, haul=False))
 
+    # Found first and moved at the end: that is when the plan is looked at once more.
     check = OrphanCheck(store, plan.header.shards, found)
     validator = CommitValidator(plan)
     groups = dict(committed_groups(store))
     for group in range(layout.group_of(plan.header.shards - 1) + 1):
         if group in groups:
             validated = validated_group(validator, store, group, sealed=groups[group])
+            # What a record that does not stand would speak of nobody knows: the files beside it stay.
             for shard in validated.blocked:
                 check.committed(shard, None)
             for record in records_of(validator, store, validated):
@@ -151,6 +154,7 @@ def _orphans(plan: Plan, store: DatasetStore) -> list[BrokenFile]:
 
 
 def _unreadable(store: DatasetStore) -> list[BrokenFile]:
+    # Nothing rests on these records: without them a shard is tried again, and a run is not told of.
     gone = []
     for path, shard, fault in unreadable_records(store):
         store.move_aside(path)
@@ -192,9 +196,10 @@ def broken_files(
     *,
     mended: bool = False,
 ) -> Iterator[BrokenFile]:
-    """Commit records in the place of shards of the plan for which they do not stand, or of other bytes than
-    are planned for these; and broken files of those that stand (`only` of these shards, if any); every file
-    is read.
+    """Files that are broken in the place of planned shards; every committed file is read.
+
+    They are commit records that do not stand for their shard, or are of other bytes than are planned for it,
+    and files of records that stand.
 
     Args:
         plan: The plan.

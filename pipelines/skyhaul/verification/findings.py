@@ -10,13 +10,12 @@ from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EX
 from skyhaul_schemas.printable import printable
 
 FINDINGS_CAP = 1000
-"""Findings kept; more are only counted, so that their memory is bounded. Chosen, not
-measured."""
+"""Findings kept; more are only counted, so that their memory is bounded. Chosen, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One fault that was found."""
 
     code: str
     """Its kind, for scripts."""
@@ -58,7 +57,7 @@ class VerifyReport:
 
     @property
     def shards_left(self) -> int:
-        """Neither committed nor failed for good."""
+        """Shards that are neither committed nor failed for good."""
         return max(0, self.shards - self.shards_committed - self.shards_failed)
 
     def add(self, code: str, message: str, *, path: str | None = None, shard: int | None = None) -> None:
@@ -67,11 +66,13 @@ class VerifyReport:
             self.findings.append(Finding(code, printable(message), path, shard))
 
     def no_digest(self, kind: str) -> None:
-        """A record that proves nothing of itself."""
+        """Count a record that has no digest of its own."""
         self.without_digest[kind] = self.without_digest.get(kind, 0) + 1
 
     def exit_code(self) -> int:
-        """4 for damage; of a sound dataset 75 while shards are left, then 3 for failed shards or damaged
+        """The exit code of `verify`.
+
+        4 for damage; of a sound dataset 75 while shards are left, then 3 for failed shards or damaged
         objects, else 0."""
         if self.findings_total:
             return EXIT_DAMAGE

@@ -11,6 +11,7 @@ from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 
 _REJECTS_FILE = re.compile(r"_skyhaul/rejects/(\d{4,})/(\d{7,})\.parquet")
+"""Group and shard of a rejects file's path."""
 
 
 class OrphanCheck:
@@ -33,7 +34,7 @@ class OrphanCheck:
         self._unreadable: set[int] = set()
 
     def committed(self, shard: int, record: CommitRecord | None) -> None:
-        """A commit record of the group at hand; None: there is one, but it cannot be read."""
+        """Take in a commit record of the present group; None: there is one, but it cannot be read."""
         self._committed.add(shard)
         if record is None:
             self._unreadable.add(shard)
@@ -43,7 +44,7 @@ class OrphanCheck:
             self._expected.add(record.rejects.path)
 
     def check_group(self, group: int) -> None:
-        """List the group's folders, and forget the group."""
+        """Report the orphans in the group's folders, and forget the group."""
         for path in self._store.list(f"{layout.DATA}/{group:04d}"):
             match = DATA_FILE.fullmatch(path)
             # A path that matches may still not be the one that a haul writes (`0000012` with a zero more).
@@ -74,7 +75,7 @@ class OrphanCheck:
             self._add(path, shard, f"the plan ends with shard {self._shards - 1}")
 
     def check_folders(self) -> None:
-        """Folders of no group of the plan, and files beside the folders."""
+        """Report files in folders of no group of the plan, and files beside the groups' folders."""
         last = layout.group_of(self._shards - 1)
         for root in (layout.DATA, layout.REJECTS):
             for path in self._store.list(root):

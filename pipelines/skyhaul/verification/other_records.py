@@ -19,8 +19,10 @@ from skyhaul_schemas.self_digest import check_digest
 
 
 def check_other_records(store: DatasetStore, validator: CommitValidator, report: VerifyReport) -> None:
-    """Add findings for commit records and sealed files beyond the plan or of no proper name, and for failure
-    records, run records and a certificate that are not as they were written.
+    """Add findings for records that are of no shard of the plan, or not as they were written.
+
+    Looked at are commit records and sealed files beyond the plan or of no proper name, failure records, run
+    records and the certificate.
 
     Raises:
         StorageError: The storage fails otherwise."""
@@ -42,6 +44,7 @@ def check_other_records(store: DatasetStore, validator: CommitValidator, report:
     for path, shard, why in unreadable_records(store):
         code = "run-unreadable" if path.startswith(f"{layout.RUNS}/") else "failure-unreadable"
         report.add(code, f"{path}: {why}; {WAY_OUT}", path=path, shard=shard)
+    # `runs` passes over what cannot be read: that was told of just above.
     for run in runs(store):
         if run.digest is None:
             report.no_digest("run records")
@@ -57,6 +60,7 @@ def _check_certificate(store: DatasetStore, report: VerifyReport) -> None:
             report.no_digest("certificates")
     except FileNotFoundError:
         return
+    # RecursionError: `json` of a file of nothing but brackets.
     except (ValueError, RecursionError) as error:
         message = (
             f"{layout.CERTIFICATE}: it is not as it was written ({error}); `skyhaul certify` makes it anew"

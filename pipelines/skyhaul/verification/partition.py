@@ -99,6 +99,8 @@ class Partition:
         objects = {name_of(obj): obj for obj in pinned if self._key(obj) % _BUCKETS in chosen}
         chunks: dict[tuple[str, ...], list[Chunk]] = {name: [] for name in objects}
         held = 0
+        # By name first: a chunk that pins another version of a suspect object has another key, and is what is
+        # looked for.
         for chunk in _all_chunks(plan):
             name = name_of(chunk.object)
             if held < _SUSPECT_CHUNKS and (name in objects or self._key(chunk.object) % _BUCKETS in chosen):
@@ -109,7 +111,7 @@ class Partition:
 
 
 def _all_chunks(plan: Plan) -> Iterator[Chunk]:
-    """Of the shards, and what amendments took out of them."""
+    """The chunks of all shards, and those that amendments took out of them."""
     for shard in plan.shards():
         yield from shard.chunks
     for dropped in plan.dropped():

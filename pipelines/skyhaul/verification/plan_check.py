@@ -12,9 +12,9 @@ from skyhaul_schemas.plan import Chunk
 
 
 def check_plan_rows(plan: Plan, partition: Partition, report: VerifyReport) -> None:
-    """Add findings for a plan whose objects do not make its digests, are not in order, or not as many as
-    its header says. Every object that was ever pinned, and every chunk that was dropped, goes into
-    `partition`."""
+    """Add findings for a plan whose objects do not make its digests, are out of order, or of another number.
+
+    Every object that was ever pinned, and every chunk that was dropped, goes into `partition`."""
     count = size = 0
     for generation in plan.generations:
         pinned, pinned_size = _check_objects(generation, partition, report)
@@ -40,6 +40,7 @@ def _check_objects(generation: Generation, partition: Partition, report: VerifyR
         digest.add(obj)
         partition.add_object(obj)
         place = place_of(obj)
+        # Strictly rising, so that one comparison with the last one finds doubles, too.
         disorder |= place <= last
         last = place
         count += 1
@@ -63,6 +64,7 @@ def _check_rows(generation: Generation, partition: Partition, report: VerifyRepo
     for dropped in generation.dropped():
         rows.drop(dropped)
         partition.add_chunk(Chunk(dropped.taken_from, 0, dropped.object, dropped.offset, dropped.length))
+        # An object is counted with its first chunk, here as where commits are counted.
         count += dropped.offset == 0
         size += dropped.length
     if rows.hexdigest() != generation.header.rows_digest:

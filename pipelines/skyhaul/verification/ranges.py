@@ -14,6 +14,7 @@ def differences(
     """(start, stop, times expected, times found) of each stretch that differs, in order.
 
     A range of length 0 counts as the stretch [offset, offset)."""
+    # A sweep over the borders: what starts adds one, what stops takes one away.
     steps: dict[int, list[int]] = {}
     empty: dict[int, list[int]] = {}
     for which, intervals in enumerate((expected, actual)):

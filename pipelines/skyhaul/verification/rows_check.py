@@ -66,10 +66,12 @@ class RowsCheck:
         self._report = report
         self._slack = slack
         self._truncated = truncated
+        # Of each split, across its files: (chunk, offset) of the last row that was right.
         self._last: dict[str, tuple[int, int]] = {}
         names = sorted({chunk.object.path for chunk in shard.chunks})
         self._names = pa.array(names, pa.string())
         self._keys = np.array([object_key(shard.source, name, seed) for name in names], dtype=np.uint64)
+        # By rank and offset a row's chunk is found by one binary search for a whole batch.
         ranks = {name: rank for rank, name in enumerate(names)}
         starts = np.array(
             [(ranks[c.object.path] << _RANK_SHIFT) + c.offset for c in shard.chunks], dtype=np.int64
@@ -172,7 +174,7 @@ class RowsCheck:
 
 
 def _batches(file: BinaryIO, path: str) -> Iterator[pa.RecordBatch]:
-    """Group by group, because a batch across row groups of large rows would not be bounded."""
+    """The file's batches, row group by row group: one across groups of large rows would not be bounded."""
     with passing_raised(f"cannot read {path}"):
         parquet = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
         for group in range(parquet.num_row_groups):

@@ -19,8 +19,10 @@ from skyhaul_schemas.errors import RecordDamaged
 
 
 class GroupRecords:
-    """Adds findings for a sealed group that is damaged or not of the plan, whose sums are not those of its
-    records, or beside which lie records that say otherwise."""
+    """Finds commit records, group by group, and proves a sealed group as it is opened.
+
+    It adds findings for one that is damaged or not of the plan, whose sums are not those of its records, or
+    beside which lie records that say otherwise."""
 
     def __init__(self, store: DatasetStore, validator: CommitValidator, report: VerifyReport) -> None:
         self._store = store
@@ -34,6 +36,7 @@ class GroupRecords:
         """(whether it is committed, its record's bytes).
 
         None where the file that holds it is damaged, which is told already."""
+        # Shards come in rising order, so that one group is held at a time.
         group = layout.group_of(shard)
         if group != self._group:
             self._group = group
@@ -71,6 +74,7 @@ class GroupRecords:
         except FileNotFoundError:
             return
         except RecordDamaged as error:
+            # Told once: its thousand shards count as committed, or each would be named as left.
             self._damaged = True
             self._report.add("sealed-damaged", f"{path}: {what_is_damaged(error)}; {WAY_OUT}", path=path)
             return
@@ -93,7 +97,7 @@ class GroupRecords:
         self._check_beside(group, self._sealed)
 
     def _check_beside(self, group: int, sealed: dict[int, bytes]) -> None:
-        """Records beside the sealed file were left by a crash or a late worker; they have to say the same."""
+        """Check records beside the sealed file, left by a crash or a late worker: they must say the same."""
         for shard in list(numbers_in(self._store, layout.COMMITS, group)):
             path = layout.commit_file(shard)
             with suppress(FileNotFoundError):

@@ -114,6 +114,7 @@ class _Verification:
             return
         record = None if data is None else validated_commit(data, shard.number, self._validator, self._report)
         self._orphans.committed(shard.number, record)
+        # What a record says that does not stand is not known, nor then what its source delivered.
         if record is None:
             self._open_sources.add(shard.source)
             return

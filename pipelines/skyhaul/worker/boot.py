@@ -25,7 +25,8 @@ from typing import Any, NoReturn
 from skyhaul_schemas.errors import EXIT_OK, SkyhaulError, UsageError
 
 PROVISION_DEADLINE = 60.0
-"""Seconds for the runner to answer with the pipeline options."""
+"""Seconds for the runner to answer with the pipeline options; one that does not is taken for gone. Chosen,
+not measured."""
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -26,8 +26,11 @@ from typing import Any
 from skyhaul_schemas.errors import EXIT_OK, SkyhaulError, UsageError
 
 LOOPBACK = "127.0.0.1"
+"""The only address that is listened on: whoever reaches the port has processes started."""
+
 STOP_DEADLINE = 10.0
-"""Seconds that a harness has to end after SIGTERM before it is killed."""
+"""Seconds that a harness has to end after SIGTERM before it is killed: as long as an interrupted haul may
+take to end. Chosen, not measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,7 @@ class WorkerPool:
 
     def start(self, harness: Harness) -> None:
         """Raises UsageError where the id already runs, OSError where the process cannot start."""
+        # Called on one of gRPC's threads, which may end: see the class.
         done: futures.Future[None] = futures.Future()
         self._wanted.put((harness, done))
         done.result(timeout=STOP_DEADLINE)
@@ -101,6 +105,7 @@ class WorkerPool:
                 self._processes.clear()
             for process in ending:
                 process.terminate()
+            # All are told before the first is waited for: they end side by side.
             for process in ending:
                 _end(process)
 
@@ -110,6 +115,7 @@ class WorkerPool:
 
     def _spawn(self, harness: Harness) -> None:
         with self._lock:
+            # A harness that died by itself is asked for again under its id; `poll` also reaps it.
             for key in [key for key, p in self._processes.items() if p.poll() is not None]:
                 del self._processes[key]
             if harness.id in self._processes:

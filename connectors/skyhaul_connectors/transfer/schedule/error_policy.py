@@ -72,6 +72,7 @@ class ErrorPolicy:
 
     def __init__(self, state: SourceState, seed: int) -> None:
         self._state = state
+        # A string seeds alike in every process: by its SHA-512 (`random.seed`, version 2), not its hash.
         self._draw = random.Random(f"scheduler/{seed}/{state.name}")
 
     def judge(
@@ -92,6 +93,7 @@ class ErrorPolicy:
             self._complained(error, lane, now)
         if flight.task.cancelled:
             return None
+        # Before progress is looked at: bytes before an odd answer do not make it less odd.
         if error.disposition is Disposition.PERMANENT:
             return self._doubt(flight, error, channel, now)
         if error.disposition is Disposition.DEFERRED:
@@ -107,7 +109,7 @@ class ErrorPolicy:
         return self._try_again(flight, error, flight.retries_used + price, now)
 
     def _complained(self, error: ServerBusy | ServerError, lane: LaneState, now: float) -> None:
-        """The server said something of itself: it is there, and asks for patience."""
+        """Note an error that the server reports about itself: it is reachable, and asks for patience."""
         lane.silence.heard(now)
         self._state.health.answered(now)
         self._state.health.complained(now, error)
@@ -117,9 +119,10 @@ class ErrorPolicy:
     def _doubt(
         self, flight: RangeInFlight, error: CarriageError, channel: ChannelState, now: float
     ) -> Retry | EndTask:
-        """An answer that would end the task: asked for again, as often as its class is doubted. What gives
-        nothing but odd answers from the start may sit behind this very connection, so that another one is
-        opened."""
+        """An answer that would end the task: asked for again, as often as its class is doubted.
+
+        A machine that gives nothing but odd answers may sit behind this very connection, so one that never
+        brought anything right is given up for another one."""
         state = self._state
         state.lanes[channel.lane].silence.heard(now)
         state.health.doubted(now)
@@ -131,6 +134,7 @@ class ErrorPolicy:
         if tries >= state.doubts.tries(error):
             state.doubts.true()
             return EndTask(error)
+        # Where objects are asked for whole from now on, the next try asks for something else: no pause.
         seconds = pause(tries)
         return Retry(
             flight.retries_used,
@@ -149,6 +153,7 @@ class ErrorPolicy:
             kind = SourceUnread if isinstance(error, ReadFailed) else RangeSpent
             return EndTask(kind(f"{self._state.name}: {place} failed {tries} times, the last time: {error}"))
         seconds = wait(tries, self._draw)
+        # Retry-After (RFC 9110, 10.2.3) is a lower bound: never sooner, even where the wait is shorter.
         if isinstance(error, TransientError) and error.retry_after is not None:
             seconds = max(seconds, error.retry_after)
         return Retry(used, tries, flight.doubted, now + seconds if seconds else 0.0)
@@ -165,22 +170,29 @@ def cost(error: CarriageError, *, first_of_channel: bool, source_alive: bool, li
     """
     if error.disposition is not Disposition.TRANSIENT or not link_up:
         return 0
+    # 429 and 503 are the source's word about itself: its own clock ends that (`SourceHealth`).
     if isinstance(error, ServerBusy):
         return 0
     if isinstance(error, ReadFailed):
         return BUDGET // 3  # no network is in between: it does not go better for waiting
     if isinstance(error, ServerError):
         return 1
+    # A stall takes its deadline where a 5xx comes at once, so it costs more. Where nothing came from the
+    # source meanwhile it is an outage, and silence has a clock of its own.
     if isinstance(error, StalledError):
         return 3 if source_alive else 0
+    # A connection that had answered may end at any time (keep-alive limits, a link that went). One that
+    # opens and dies at each first request is about the request.
     if isinstance(error, ConnectionLost):
         return 1 if first_of_channel else 0
     return 0
 
 
 def wait(tries: int, draw: random.Random) -> float:
-    """Seconds before try number `tries` + 1: doubling from 0.25 s to 5 s, up to a fifth less by chance,
-    so that ranges that failed together do not come back together. The first repeat is at once."""
+    """Seconds before try number `tries` + 1. The first repeat is at once.
+
+    They double from 0.25 s to 5 s, up to a fifth less by chance, so that ranges that failed together do not
+    come back together."""
     if tries <= 1:
         return 0.0
     full = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(16, tries - 2))

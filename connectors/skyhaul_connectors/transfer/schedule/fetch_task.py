@@ -41,7 +41,11 @@ class ByteSink(Protocol):
 
     def write(self, position: int, data: bytes | memoryview) -> None:
         """Take the bytes from `position` of the task's address map on; each byte comes once, in any order.
-        `data` may be changed by its owner afterwards. Raises SkyhaulError: the task then ends with it."""
+
+        `data` may be changed by its owner afterwards: what is kept has to be copied.
+
+        Raises:
+            SkyhaulError: The task then ends with it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +79,7 @@ class FetchTask:
     fruitless: int = 0
 
     def want(self, count: int) -> None:
-        """`count` bytes more are to be fetched."""
+        """Add `count` bytes to those that are to be fetched."""
         self.missing += count
 
     def arrive(self, link: str, start: int, stop: int) -> tuple[list[Stretch], int, int]:
@@ -85,12 +89,15 @@ class FetchTask:
             What of them is new, in rising order; how many bytes that is; and how many of all that came had
             crossed before.
         """
+        # Called for every packet, mostly with one fresh stretch: hence loops and no generators.
         fresh = self.arrived.add(start, stop)
         new = 0
         for low, high in fresh:
             new += high - low
         received = stop - start
         repeated = received - new
+        # What read wrong had been counted as payload when it first came: its second coming is re-sent, or
+        # payload would be more than the object has.
         if self.again:
             for low, high in fresh:
                 repeated += sum(b - a for a, b in self.again.remove(low, high))
@@ -100,23 +107,23 @@ class FetchTask:
         return fresh, new, repeated
 
     def lose(self, start: int, stop: int) -> list[Stretch]:
-        """Positions [start, stop) read wrong and have to cross once more. Returns those that had arrived."""
+        """Note that [start, stop) read wrong and must cross again. Returns the parts that had arrived."""
         lost = self.arrived.remove(start, stop)
         for low, high in lost:
             self.again.add(low, high)
         return lost
 
     def cancel(self) -> None:
-        """Nobody wants it any more."""
+        """Mark the task as unwanted: what still comes for it is thrown away."""
         self.cancelled = True
 
     def drop_fruitless(self) -> int:
-        """What was in flight for it was dropped. Returns how often in a row that was so without a byte."""
+        """Count a drop of its ranges in flight. Returns how many came in a row without a byte in between."""
         self.fruitless += 1
         return self.fruitless
 
     def fall_behind(self) -> None:
-        """It gives way to tasks that fell behind less often. The queue has to be put in order after it."""
+        """Give way to tasks that fell behind less often. The caller must reorder the queue afterwards."""
         self.behind += 1
         self.fruitless = 0
 
@@ -158,7 +165,7 @@ class PendingRange:
         )
 
     def join(self, following: PendingRange) -> None:
-        """Take in the range that begins where this one stops. What either has used up counts for both."""
+        """Append the range that begins where this one stops. The higher counts of the two hold for both."""
         self.stop = following.stop
         self.retries_used = max(self.retries_used, following.retries_used)
         self.tries = max(self.tries, following.tries)
@@ -202,6 +209,7 @@ class RangeInFlight:
     copies: list[RangeInFlight] = field(default_factory=list)
     ended: bool = False
 
+    # `eq=False` above: ranges are told apart by identity, so that `remove` finds this one and no equal copy.
     def __post_init__(self) -> None:
         self.copies.append(self)
 
@@ -211,7 +219,7 @@ class RangeInFlight:
         return self.stop - self.cursor
 
     def restart_clock(self, now: float) -> None:
-        """Its channel has only now opened: it is not late for what came before."""
+        """Count its age from `now` (seconds), when its channel opened."""
         self.sent_at = now
 
     def received(self, count: int, now: float) -> bool:

@@ -21,12 +21,12 @@ _LONGEST = 60.0
 """Seconds between two turns, where none brings more than the last: each takes twice as long. Chosen."""
 
 _FRUITLESS = 2
-"""Times that what is in flight for a task is dropped without a byte; once is every outage."""
+"""Times in a row that what is in flight for a task is dropped without a byte; once is an outage. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The channels are to be dropped, and then the tasks to fall behind."""
+    """The channels to drop, and the tasks that fall behind after that."""
 
     channels: Sequence[ChannelState] = ()
     tasks: Sequence[FetchTask] = ()
@@ -44,7 +44,9 @@ class GivingWay:
         self._next = 0.0
 
     def look(self, now: float) -> Turn:
-        """Whose turn is over, `now` (seconds). Call it about once a second while something is missing."""
+        """Who has to give way, `now` (seconds). Call it about once a second while something is missing."""
+        # The source as a whole is asked first: where others bring enough, one object that drips holds up
+        # nobody, and dropping its channels would only cost its bytes in flight.
         state = self._state
         if not state.health.least.below(_AFTER):
             self._pause = 0.0
@@ -61,15 +63,19 @@ class GivingWay:
         return Turn(slow, tasks)
 
     def dropped(self, keys: Iterable[int]) -> Sequence[FetchTask]:
-        """What was in flight for these tasks (by key) was dropped, though the source can be reached. Returns
-        those that are to fall behind."""
+        """What was in flight for these tasks (by key) was dropped, though the source can be reached.
+
+        Returns:
+            Those that are to fall behind; none where no other task waits."""
         tasks = self._state.tasks
         fruitless = [tasks[key] for key in keys if key in tasks and tasks[key].drop_fruitless() >= _FRUITLESS]
         return fruitless if fruitless and self._state.queue.has_others(fruitless) else ()
 
     def _is_slow(self, channel: ChannelState, now: float) -> bool:
         lane = self._state.lanes[channel.lane]
+        # Silence of a whole lane says nothing of a task: probes see to it (`connecting`).
         if not channel.in_flight or lane.silent:
             return False
         patience = max(_AFTER, _ROUND_TRIPS * lane.estimate.slow_rtt)
+        # Only the first range can drip; those behind it wait for it.
         return now - channel.in_flight[0].sent_at >= patience

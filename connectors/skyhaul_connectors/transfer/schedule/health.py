@@ -37,9 +37,11 @@ _DOUBTED = 4.0
 
 
 class SourceHealth:
-    """Two clocks. *Silence* runs while no byte and no answer comes; after `patience` it defers (the
-    source may be there tomorrow). *Failing* runs from the first 429, 503 or other 5xx until a range comes
-    through whole; after `give_up_after` it fails. Time in which no link has a contact stops the first.
+    """Two clocks, of silence and of failing, and a mean rate.
+
+    *Silence* runs while no byte and no answer comes; after `patience` it defers (the source may be there
+    tomorrow). *Failing* runs from the first 429, 503 or other 5xx until a range comes through whole; after
+    `give_up_after` it fails. Time in which no link has a contact stops the first.
 
     A source that brings less than `min_rate` (bytes a second, all its connections together) as a mean over
     `patience` is as good as silent. Time in which it could not deliver more does not count (`look`).
@@ -55,8 +57,7 @@ class SourceHealth:
     Attributes:
         answered_at: When a byte or an answer came last (seconds); -inf before.
         paused_until: Until when the server asked for no requests (seconds); -inf where it did not.
-        least: The mean that `min_rate` is held against.
-    """
+        least: The mean that `min_rate` is held against."""
 
     def __init__(self, name: str, *, patience: float, give_up_after: float, min_rate: float = 0.0) -> None:
         self.name = name
@@ -86,13 +87,15 @@ class SourceHealth:
     def answered(self, now: float) -> None:
         """Bytes or an answer came."""
         self.answered_at = now
+        # A source that drips answers too, and goes on being what it was found to be.
         if self._found_silent and not self.least.drips:
             self._found_silent = False
         self._connect_error = None
 
     def received(self, now: float, count: int) -> None:
-        """`count` bytes of an answer came. Enough of them are as good as a whole range, which may take
-        minutes on a thin link."""
+        """`count` bytes of an answer came.
+
+        Enough of them are as good as a whole range, which may take minutes on a thin link."""
         self.answered(now)
         self.least.received(count)
         if self._failing_since is not None:
@@ -117,6 +120,7 @@ class SourceHealth:
             asked = error.retry_after
             if asked is None:
                 asked = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(8, self._busy_in_a_row))
+            # A hundred connections may be told so at once: only a pause that ends later is one more in a row.
             if now + asked > self.paused_until:
                 self._busy_in_a_row += 1
                 self.paused_until = now + asked
@@ -130,18 +134,25 @@ class SourceHealth:
         self._connect_error = error
 
     def moves(self, now: float) -> bool:
-        """Whether what is wanted comes: not for ten seconds without a byte, nor where the source drips."""
+        """Whether wanted bytes arrive: false after ten seconds without one, and where the source drips."""
         return not self.least.drips and now - max(self._since, self.answered_at) < _STUCK
 
     def look(self, now: float, *, counts: bool) -> None:
-        """counts: whether since the last look the source could have delivered what was asked for: a link was
-        up, and neither a pace nor a cap of ours, nor a pause that the server asked for, held us back. Where
-        it answers with errors, or oddly, other clocks and budgets run."""
+        """Time has passed since the last look. It counts for the mean, or not.
+
+        Where the source answers with errors, or oddly, other clocks and budgets run.
+
+        Args:
+            now: Seconds.
+            counts: Whether the source could have delivered what was asked for: a link was up, and neither a
+                pace nor a cap of ours, nor a pause that the server asked for, held us back."""
         errs = self._failing_clock() is not None or now - self._doubted_at < _DOUBTED
         self.least.look(now, counts=counts and not errs)
 
     def verdict(self, now: float, closed: bool) -> CarriageError | None:
-        """SourceFailing or SourceSilent once it has come to that."""
+        """The error with which the source's tasks end, SourceFailing or SourceSilent; None: it goes on."""
+        # `self._closed`: at the first look after a contact opened, too, or the time that nobody looked in
+        # would count as the source's silence.
         if closed or self._closed:
             self._since = now
         self._closed = closed
@@ -162,6 +173,7 @@ class SourceHealth:
         if self.least.below(over):
             brought = self.least.mean(over) or 0.0
             self._found_silent = True
+            # Work that is added later is judged by what comes then, not by the mean that was just told.
             self.least.forget()
             return SourceSilent(
                 f"{self.name}: {format_size(brought)}/s over {format_duration(over)}, less than its min_rate"
@@ -178,7 +190,7 @@ class SourceHealth:
         return min(due, self.least.due(now, self._allowed_silence()))
 
     def _failing_clock(self) -> float | None:
-        """Since when nothing but errors came, if one came to the present work."""
+        """Since when nothing but errors came; None where none came to the present work."""
         return self._failing_since if self._complained_at >= self._since else None
 
     def _allowed_silence(self) -> float:

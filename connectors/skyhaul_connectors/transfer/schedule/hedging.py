@@ -91,17 +91,20 @@ class Hedging:
         self._spared = 0
 
     def look(self, now: float) -> None:
-        """Idle channels fetch the missing rest of ranges in flight once nothing waits: of late ones, oldest
-        first, and none of a range that may still come in time (else small objects cost thrice). A quick
-        link that has nothing to do copies what a slow one has asked for last: it would be found late last.
-        """
+        """Idle channels fetch the missing rest of ranges in flight, once nothing waits; `now` in seconds.
+
+        Late ranges are copied oldest first, and none that may still come in time (else small objects cost
+        thrice). A quick link that has nothing to do copies what a slow one has asked for last: it would be
+        found late last."""
         state = self._state
+        # Of a source that ignores ranges (`whole`) a copy would be the whole object once more.
         if state.queue.ready or not state.in_flight or now < self._next or state.whole:
             return
         self._next = now + _EVERY
         idle = self._idle(now)
         came = sum(lane.estimate.meter.total for lane in state.lanes)
         rule = rule_for(state.missing, came, max(lane.estimate.holds for lane in state.lanes))
+        # Oldest first: a dictionary keeps the order of its entries. Copying adds some, hence the list.
         for flight in list(state.in_flight.values()):
             if not idle:
                 return
@@ -110,7 +113,7 @@ class Hedging:
         self._spare(SPARE * came, idle, now)
 
     def _hedge(self, flight: RangeInFlight, rule: CopyRule, idle: list[ChannelState], now: float) -> None:
-        """As many copies as the rule says; where all there may be are late, the oldest makes room."""
+        """Make as many copies as the rule says. Where it allows no more and all are late, drop one."""
         late = self._is_late(flight, now)
         lacking = (rule.late if late else rule.copies) - len(flight.copies)
         if lacking > 0:
@@ -121,7 +124,7 @@ class Hedging:
             self._state.close(self._state.channels[flight.channel])
 
     def _spare(self, spare: float, idle: list[ChannelState], now: float) -> None:
-        """Copy, up to `spare` bytes in all, what slower links than the idle ones were asked for last."""
+        """Copy what slower links than the idle ones were asked for last, up to `spare` bytes in all."""
         for flight in reversed(list(self._state.in_flight.values())):
             if not idle or self._spared + flight.remaining > spare:
                 return
@@ -142,9 +145,10 @@ class Hedging:
         ]
 
     def _copy(self, flight: RangeInFlight, idle: list[ChannelState], now: float) -> None:
-        """Ask the first idle channel for what is missing of the range, too."""
+        """Ask the first idle channel, too, for the missing bytes of the range."""
         gaps = flight.task.arrived.gaps(flight.cursor, flight.stop)
         if gaps:
+            # What the range has used up goes along: copies must not multiply its retry budget.
             pending = PendingRange(
                 flight.task,
                 flight.segment,
@@ -173,6 +177,8 @@ class Hedging:
         usual = max(estimate.usual_rtt, max(flight.ahead, lane.outstanding) / rate)
         if flight.remaining / rate > estimate.usual_rtt / 4:
             usual *= THIN  # the link itself takes longer than any repair; a copy would only delay it
+        # The channel's last byte counts too: a range that is pipelined behind others is not late while they
+        # come.
         silent = now - max(flight.sent_at, flight.last_at, self._state.channels[flight.channel].last_at)
         return silent > LATE * usual or now - flight.sent_at > OLD * usual
 
@@ -184,7 +190,7 @@ class Hedging:
 
 
 def _has_room(lane: LaneState, now: float) -> bool:
-    """Copies are not for what is left of a cap."""
+    """Whether the lane's cap leaves room for copies."""
     return lane.policy.room is None or lane.policy.room(now) >= _ROOM
 
 

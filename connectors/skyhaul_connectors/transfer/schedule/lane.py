@@ -14,6 +14,7 @@ from skyhaul_connectors.transfer.schedule.silence import PROBE_EVERY, SLOWEST_PR
 from skyhaul_schemas.job.link_terms import Role
 
 ALWAYS_UP = LinkState(Phase.UP, float("inf"))
+"""Of the plain network, of which nothing is known beforehand: its outages are seen as silence."""
 
 _REFUSALS = 6
 """Connections in a row that must be refused before a lane counts as refused: of the machines behind one name
@@ -94,7 +95,7 @@ class ChannelState:
         self.pipelines = proved
 
     def promote(self) -> None:
-        """A probe that got through is a channel like any other."""
+        """Treat the probe, which got through, as a channel like any other."""
         self.probe = False
 
     def heard(self, now: float) -> None:
@@ -120,12 +121,12 @@ class ChannelState:
         self.last_task = flight.task
 
     def answered_whole(self) -> None:
-        """An answer came to its end as it should."""
+        """Note an answer that was complete."""
         self.answered = True
         self.reported = False
 
     def answered_error(self, *, by_server: bool) -> None:
-        """An error took a range's place. by_server: it is an answer, so that the connection works."""
+        """Note an error in a range's place. by_server: it is an answer, so the connection works."""
         self.reported = True
         if by_server:
             self.answered = True
@@ -154,7 +155,7 @@ class ConnectBackoff:
         self.next_at = min(self.next_at, now)
 
     def at_once(self, now: float) -> None:
-        """The first probe of a silent lane waits for nothing."""
+        """Allow a connection now: the first probe of a silent lane waits for nothing."""
         self.next_at = now
 
     def probed(self, now: float, interval: float) -> None:
@@ -162,8 +163,10 @@ class ConnectBackoff:
         self.next_at = now + interval
 
     def connect_failed(self, now: float) -> None:
-        """Connections that fail together count once: else a dozen of them would make the longest pause at
-        once, and a link that comes back soon would be missed."""
+        """Connections that fail together count once.
+
+        Else a dozen of them would make the longest pause at once, and a link that comes back soon would be
+        missed."""
         if self.failed and now < self.next_at:
             return
         self.failed += 1
@@ -214,6 +217,7 @@ class LaneState:
         self.number = number
         self.link = link
         self.policy = policy
+        # A link's state is asked for several times in each decision and holds until a known moment.
         self._seen = ALWAYS_UP
         self._seen_until = float("inf") if policy.look is None else float("-inf")
         self.estimate = Estimate()
@@ -221,6 +225,8 @@ class LaneState:
         self.silence = SilenceAlarm()
         self.backoff = ConnectBackoff()
         self.channels: dict[int, ChannelState] = {}
+        # Kept up to date by each event: a decision follows each turn of the loop, and most of up to 256
+        # channels have nothing to gain from it.
         self.accepting: dict[int, ChannelState] = {}
         self.depth = 0
         self.limit = 0
@@ -244,8 +250,7 @@ class LaneState:
         return self.look(now).phase
 
     def throttled(self, now: float) -> bool:
-        """Whether our own pace, a cap or the link itself (an emulated one) keeps back what the source has or
-        would send."""
+        """Whether our own pace, a cap or an emulated link keeps back what the source has or would send."""
         policy = self.policy
         return policy.paced() or (policy.room is not None and policy.room(now) < SMALLEST_RANGE)
 
@@ -290,16 +295,17 @@ class LaneState:
 
     def pipelines(self, channel: ChannelState, proved: bool) -> None:
         """Whether the channel takes several requests at once."""
+        # Asked after each answer; a channel that has just proved it has room at once.
         if channel.pipelines != proved:
             channel.proved_pipelining(proved)
             self.accepting[channel.number] = channel
 
     def full(self, channel: ChannelState) -> None:
-        """The channel takes nothing more until something of what it has came in."""
+        """Give the channel no further range until some of its bytes have come."""
         del self.accepting[channel.number]
 
     def forget(self, channel: ChannelState) -> None:
-        """The channel is no more. Its ranges are still to be ended."""
+        """Forget the channel. The caller ends its ranges afterwards."""
         del self.channels[channel.number]
         self.accepting.pop(channel.number, None)
         if channel.open:
@@ -308,7 +314,7 @@ class LaneState:
     # -- ranges
 
     def allow(self, depth: int, limit: int) -> None:
-        """How many bytes a pipelining channel, and the whole lane, may have in flight."""
+        """Set how many bytes a pipelining channel, and the whole lane, may have in flight."""
         self.depth = depth
         self.limit = limit
 
@@ -328,6 +334,7 @@ class LaneState:
 
     def received(self, channel: ChannelState, flight: RangeInFlight, count: int, now: float) -> None:
         """`count` bytes of the channel's first range came."""
+        # Behind another range the wait for the first byte is the other's bytes, and no round trip.
         if flight.received(count, now) and flight.alone:
             self.estimate.saw_first_byte(now, now - flight.sent_at)
         channel.received(count, now)
@@ -342,6 +349,7 @@ class LaneState:
         channel.ended(flight)
         self.outstanding -= flight.remaining
         self.in_flight_count -= 1
+        # The ranges of a channel that is gone are ended after it (`forget`).
         if channel.number in self.channels:
             self.accepting[channel.number] = channel
 
@@ -362,5 +370,5 @@ class LaneState:
         self.estimate.forget_rate()
 
     def stand_by(self, standby: bool) -> None:
-        """Whether its role does not ask for it now."""
+        """Set whether the lane stands by: its role does not ask for it now."""
         self.standby = standby

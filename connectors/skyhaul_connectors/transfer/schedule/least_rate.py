@@ -11,10 +11,12 @@ _LONGEST_STEP = 2.0
 """Seconds between two looks that count: a process that stood still longer was held up itself."""
 
 _BINS, _WIDEST = 20, 5.0
-"""Bins of a window, and the most seconds of one."""
+"""Bins of a window, and the most seconds of one: a mean reaches back by up to a bin more than was asked for,
+and `giving_way` asks for three seconds. Chosen, not measured."""
 
 RECENT = 30.0
-"""Seconds that tell what the source does now."""
+"""Seconds that tell what the source does now: long beside an outage that passes, short beside a patience of
+minutes. Chosen, not measured."""
 
 
 class LeastRate:
@@ -35,10 +37,11 @@ class LeastRate:
         self._at = 0.0
 
     def begin(self, now: float) -> None:
-        """There is something to fetch again: what passed meanwhile does not count."""
+        """Begin counting time at `now` (seconds), because there is something to fetch again."""
         self._at = now
 
     def received(self, count: int) -> None:
+        # Bytes always count, time not always (`look`): the mean errs in the source's favour.
         self._bins[-1][1] += count
         self._bytes += count
 
@@ -58,13 +61,14 @@ class LeastRate:
             self._bytes -= count
 
     def forget(self) -> None:
-        """The window begins anew."""
+        """Empty the window."""
         self._bins = deque([[0.0, 0.0]])
         self._seconds = self._bytes = 0.0
 
     def mean(self, over: float) -> float | None:
-        """Bytes a second over the last `over` seconds that counted, or a bin more; None before there are so
-        many."""
+        """Bytes a second over the last `over` seconds that counted, or a bin more.
+
+        None before so many have counted."""
         seconds = count = 0.0
         for bin_seconds, bin_count in reversed(self._bins):
             seconds += bin_seconds
@@ -90,4 +94,5 @@ class LeastRate:
 
     def due(self, now: float, over: float) -> float:
         """When `below` may first be true."""
+        # Once the window is full, any look may bring it.
         return now + max(0.05, over - self._seconds) if self.rate > 0 else float("inf")

@@ -22,19 +22,21 @@ shard waits for anyway."""
 
 
 class LinkRoles:
-    """Judges the lanes of a source, and says which channels are in the way of the judgement."""
+    """Decides which lanes of a source carry, and which channels have to go for that."""
 
     def __init__(self, state: SourceState) -> None:
         self._state = state
         self._resort_after = min(RESORT_AFTER, state.health.patience / 2)
+        # Nothing to judge, as in most hauls: this is asked at every decision.
         self._plain = all(lane.policy.role == "primary" and not lane.policy.policed for lane in state.lanes)
         self._wanted_since = float("-inf")
         self._had_work = False
         self._active: set[int] | None = None
 
     def surplus(self, now: float) -> Iterable[ChannelState]:
-        """The channels to drop before lanes are connected or given ranges. Each is to be dropped before the
-        next one is asked for: the choice counts those that are left."""
+        """The channels to drop before lanes are connected or given ranges.
+
+        Each is to be dropped before the next one is asked for: the choice counts those that are left."""
         return () if self._plain else self._surplus(now)
 
     def _surplus(self, now: float) -> Iterator[ChannelState]:
@@ -42,12 +44,14 @@ class LinkRoles:
         for lane in self._state.lanes:
             closure = lane.look(now).closure
             if lane.standby or closure is not None:
-                # Of a lane that was switched off all channels go, whatever is in flight on them.
+                # Of a lane that was switched off all channels go, whatever is in flight on them. What is in
+                # flight when a cap is spent was leased before it was asked for, and comes in.
                 at_once = closure is not None and not closure.spent
                 for channel in list(lane.channels.values()):
                     if at_once or not channel.in_flight:
                         yield channel
         active = {lane.number for lane in self._state.lanes if not lane.standby}
+        # Not at the first look: nobody holds connections yet.
         if self._active is not None and active - self._active:
             yield from self._in_the_way()
         self._active = active
@@ -58,7 +62,7 @@ class LinkRoles:
         return all(lane.standby or lane.phase(now) is Phase.CLOSED for lane in self._state.lanes)
 
     def why_closed(self, now: float) -> LinkClosed:
-        """What to put tasks off with: the reasons of the lanes that should carry."""
+        """The error to put tasks off with, with the reasons of the lanes that should carry."""
         name, lanes = self._state.name, self._state.lanes
         closures = {lane.link: lane.look(now).closure for lane in lanes if not lane.standby}
         reasons = [f"link {link}: {closure.reason}" for link, closure in closures.items() if closure]
@@ -80,6 +84,7 @@ class LinkRoles:
         """Tell each lane whether it stands by."""
         if self._plain:
             return
+        # A lane that had nothing to do for an hour has been quiet for an hour, and is not down for that.
         if self._state.missing and not self._had_work:
             self._wanted_since = now
         self._had_work = self._state.missing > 0
@@ -96,14 +101,17 @@ class LinkRoles:
         return troubled and now - max(lane.silence.alive_at, self._wanted_since) >= self._resort_after
 
     def _in_the_way(self) -> Iterator[ChannelState]:
-        """A lane was called in: the others may hold all connections that the source allows. They give up
-        its share, what is idle or silent first."""
+        """The channels that make room for a lane that was called in, what is idle or silent first.
+
+        The other lanes may hold all connections that the source allows."""
         state = self._state
         active = [lane for lane in state.lanes if not lane.standby]
         share = max(1, state.max_connections // len(active))
         needed = share - (state.max_connections - len(state.channels))
         for _ in range(max(0, needed)):
             giver = max(active, key=lambda lane: (not lane.usable, len(lane.channels)))
+            # A lane that works keeps its last channel, so that with `max_connections` of 1 the newcomer gets
+            # none: the two would take it from each other.
             if not giver.channels or (giver.usable and len(giver.channels) == 1):
                 return
             yield min(giver.channels.values(), key=lambda c: (bool(c.in_flight), c.outstanding, c.number))

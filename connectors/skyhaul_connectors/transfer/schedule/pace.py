@@ -18,17 +18,20 @@ WINDOW = 10 * SEGMENT
 """Bytes that a loss-limited connection is assumed to keep in flight."""
 
 FIRST_GUESS = 50e6 / 8
-"""Bytes per second assumed of a link before anything was measured."""
+"""Bytes per second assumed of a link before anything was measured: the rate of geo in `benchmarks/links`. Too
+much would overflow a thin link's queue, too little hold a long one back."""
 
 BEST_GUESS = 200e6 / 8
-"""The same where too little costs more: connections take round trips to open, and rest for nothing."""
+"""The same where too little costs more: connections take round trips to open, and rest for nothing. The rate
+of leo in `benchmarks/links`."""
 
 MIN_CONNECTIONS, MAX_CONNECTIONS = 8, 256
-"""Bounds of the connections to one source, whatever the formula says."""
+"""Bounds of the connections to one source, whatever the formula says: at 50 Mbit/s and 0.6 s (geo in
+`benchmarks/links`) that is 259, at 200 Mbit/s and 45 ms (leo) 78. Chosen, not measured."""
 
 GAIN, MANY = 1.35, 128
 """What many connections have under way, as a multiple of the bandwidth-delay product (measured on geo: 1.25
-leaves gaps, 1.6 brings no more), and how many are many."""
+leaves gaps, 1.6 brings no more), and how many are many: geo's are, leo's 78 are not."""
 
 RANGES_A_SECOND = 400.0
 """Each costs some 0.2 ms of CPU here, and its answer a head of 300 bytes (docs/transfer.md, "What a byte
@@ -112,6 +115,7 @@ class Estimate:
     def rtt_or(self, default: float) -> float:
         return default if self._rtt is None else self._rtt
 
+    # Sorted once after each new time, not at each question: hedging asks for every range in flight.
     @property
     def usual_rtt(self) -> float:
         """Median of the last 64 times to a first byte (seconds); 1 before there is one."""
@@ -145,8 +149,10 @@ class Estimate:
         return len(self._samples) >= _SETTLED
 
     def loss(self, channels: int) -> float | None:
-        """The loss that would hold `channels` connections to the measured rate, by Mathis et al. (1997):
-        rate = 1.22 MSS / (RTT sqrt p) a connection. An upper bound: the link may be full instead."""
+        """The loss (0 to 1) that would hold `channels` connections to the measured rate.
+
+        By Mathis et al. (1997) a connection's rate is 1.22 MSS / (RTT sqrt p). An upper bound: the link may
+        be full instead. None before there is a rate and a round trip."""
         if self.rate is None or self.rtt is None or not channels or self.rate <= 0:
             return None
         segments = self.rate / channels * self.rtt / SEGMENT
@@ -165,25 +171,26 @@ class Estimate:
         self._ordered = None
 
     def delivered(self, now: float, count: int) -> None:
-        """`count` bytes of ranges came."""
+        """Count `count` bytes of ranges that came."""
         self.meter.add(now, count)
 
     def sample(self, rate: float) -> None:
-        """The lane delivered `rate` while it had all the work it could take."""
+        """Add a sample: the lane delivered `rate` (bytes per second) with all the work it could take."""
         self._samples.append(rate)
 
     def forget_rate(self) -> None:
         """The link came back from an outage: it may be another one now."""
+        # The last sample stays, or a thin link would be taken for FIRST_GUESS; alone it is not `settled`,
+        # so that the lane ramps up again and is not judged by it (`assignment`).
         while len(self._samples) > 1:
             self._samples.popleft()
 
 
 class Concurrency:
-    """How many connections a lane keeps: the formula's number, climbing on while goodput follows. It does
-    not fall with the rate: a lane that ramps up, or loses much, would talk itself into fewer and fewer.
+    """How many connections a lane keeps: the formula's number, climbing on while goodput follows.
 
-    Under 429, 503 or refused connections the ceiling halves and rises again by one each few seconds.
-    """
+    It does not fall with the rate: a lane that ramps up, or loses much, would talk itself into fewer and
+    fewer. Under 429 or 503 the ceiling halves, and rises again by one each few seconds."""
 
     _RECOVERY = 5.0
     """Seconds until the ceiling rises by one. Chosen, not measured."""
@@ -204,14 +211,22 @@ class Concurrency:
         self._judged = 0
 
     def target(self, now: float, estimate: Estimate, waited: float = 0.0) -> int:
-        """Connections to keep while there is work for them; at least 1. waited: seconds since the first one
-        was asked to open. While none has opened the round trip is at least that long, and the more
-        connections will be needed: so they open one after the other, at the pace at which their first
-        windows will come over a link of FIRST_GUESS, and a long path is not left idle for a round trip."""
+        """Connections to keep while there is work for them; at least 1.
+
+        While none has opened, the round trip is at least as long as the wait so far, and the longer it is the
+        more connections will be needed. So they open one after the other, at the pace at which their first
+        windows will come over a link of FIRST_GUESS, and a long path is not left idle for a round trip.
+
+        Args:
+            now: Seconds.
+            estimate: What was measured of the lane.
+            waited: Seconds since a connection was first asked to open; unused once a round trip is known."""
         self._recover(now)
         if estimate.rtt is None:
             wanted = max(2 * MIN_CONNECTIONS, round(FIRST_GUESS * waited / WINDOW))
         else:
+            # Once, when the round trip is first known: a link of up to BEST_GUESS then has its connections
+            # before its rate tells.
             if not self._kept and estimate.rate is None:
                 self._kept = max(MIN_CONNECTIONS, round(BEST_GUESS * estimate.rtt / WINDOW))
             by_formula = max(MIN_CONNECTIONS, round((estimate.rate or FIRST_GUESS) * estimate.rtt / WINDOW))
@@ -220,13 +235,23 @@ class Concurrency:
         return max(1, min(wanted, MAX_CONNECTIONS, self._max_connections, int(self._ceiling)))
 
     def observe(self, now: float, estimate: Estimate, channels: int, busy: bool) -> None:
-        """Look at the goodput of the last round trips; call it often, it keeps its own periods: a sample of
-        the rate each round trip, and every third one says whether more connections brought more."""
+        """Look at the goodput of the last round trips. Call it often: it keeps its own periods.
+
+        A sample of the rate is taken each round trip; every third one says whether more connections brought
+        more.
+
+        Args:
+            now: Seconds.
+            estimate: Gets the samples.
+            channels: Connections that are open.
+            busy: Whether the lane has all the work it can take; other stretches tell nothing."""
         total = estimate.meter.total
         if self._sampled_at is None or not busy:
             self._sampled_at, self._counted = now, total
             self._judged_at, self._judged = now, total
             return
+        # A little more than a round trip, so that a sample holds a window of every connection; 0.3 s where
+        # that is shorter, lest few packets make a rate. Chosen, not measured.
         period = max(0.3, 1.1 * estimate.rtt_or(0.1))
         if now - self._sampled_at >= period:
             if total > self._counted:
@@ -235,12 +260,14 @@ class Concurrency:
         if now - self._judged_at >= max(1.0, 3 * period):
             rate = (total - self._judged) / (now - self._judged_at)
             self._judged_at, self._judged = now, total
+            # 8 % more, for half as many connections again: a smaller step would take noise for a gain, and
+            # what was climbed to is never given up (`_kept`). Chosen, not measured.
             if rate > 1.08 * self._best:
                 self._best = rate
                 self._climbed = min(MAX_CONNECTIONS, round(channels * 1.5))
 
     def refused(self, now: float, channels: int) -> None:
-        """The server asked for less: halve, at most once a second."""
+        """Halve the ceiling, at most once a second: the server asked for less."""
         if now - self._raised_at < 1.0 and self._ceiling < self._max_connections:
             return
         self._ceiling = max(1.0, min(self._ceiling, channels) / 2)
@@ -249,6 +276,7 @@ class Concurrency:
     def capped(self, now: float, channels: int) -> None:
         """A further connection was refused while `channels` work: the server has a cap."""
         self._ceiling = max(1.0, min(self._ceiling, float(channels)))
+        # In the future: a cap does not go away by waiting, and each trial costs a connection that is refused.
         self._raised_at = now + 6 * self._RECOVERY
 
     def _recover(self, now: float) -> None:
@@ -259,11 +287,13 @@ class Concurrency:
 
 
 def window(estimate: Estimate, channels: int) -> float:
-    """Bytes that a channel should have under way: four times its share of the bandwidth-delay product, so
-    that what is asked for does not hold back a rate that still grows. Where many share the link, and so
-    double what they send together, no more than the link holds and a third for those that repair a loss:
-    what overflows the queue in front of it is sent twice, and repaired at leisure. Those are taken to share
-    FIRST_GUESS at least, or a low first estimate would make itself true."""
+    """Bytes that a channel should have under way.
+
+    Few channels get four times their share of the bandwidth-delay product, so that what is asked for does not
+    hold back a rate that still grows. Many double what they send together in slow start: they get no more
+    than the link holds and a third for those that repair a loss (GAIN), since what overflows the queue in
+    front of the link is sent twice. Many are taken to share FIRST_GUESS at least, or a low first estimate
+    would make itself true."""
     rtt = estimate.rtt_or(0.1)
     if channels >= MANY:
         return GAIN * max(WINDOW, max(estimate.rate or 0.0, FIRST_GUESS) * rtt / channels)
@@ -271,9 +301,11 @@ def window(estimate: Estimate, channels: int) -> float:
 
 
 def range_size(estimate: Estimate, channels: int, remaining: int) -> int:
-    """Bytes of the next range: about a channel's window, small against what is `remaining` (an eighth of
-    each channel's share), and large enough that a fast link is not asked more than RANGES_A_SECOND; a power
-    of two within 16 KiB and 1 MiB, or STEADY_RANGE."""
+    """Bytes of the next range.
+
+    About a channel's window, small against the `remaining` bytes (an eighth of each channel's share), and
+    large enough that a fast link is not asked more than RANGES_A_SECOND; a power of two within 16 KiB and
+    1 MiB, or STEADY_RANGE."""
     channels = max(1, channels)
     by_asks = (estimate.rate or FIRST_GUESS) / RANGES_A_SECOND
     pace = min(float(LARGEST_RANGE), max(float(SMALLEST_RANGE), by_asks, window(estimate, channels)))
@@ -284,15 +316,19 @@ def range_size(estimate: Estimate, channels: int, remaining: int) -> int:
 
 
 def outstanding_limit(estimate: Estimate, channels: int) -> int:
-    """Bytes that a lane may have out at once. What is out on a full link queues in front of it: four
-    seconds' worth and two round trips keep it full and its ranges clear of idle deadlines. Before the
-    rate is known it is a small range a channel, and grows as TCP's own slow start does."""
+    """Bytes that a lane may have in flight at once.
+
+    What is in flight on a full link queues in front of it: four seconds' worth and two round trips keep it
+    full and its ranges clear of idle deadlines. Before the rate is known it is a small range a channel, and
+    grows with what has come, as TCP's own slow start does."""
     if not estimate.settled or estimate.rate is None:
         return channels * SMALLEST_RANGE + 2 * estimate.meter.total
     return int(max(SMALLEST_RANGE, estimate.rate * (4.0 + 2 * estimate.rtt_or(0.1))))
 
 
 def pipeline_depth(estimate: Estimate, channels: int, size: int) -> int:
-    """Bytes that a pipelining channel may have outstanding before it is given a further range of `size`:
-    so much that its window is full on average, and at least half a range, so that it never waits."""
+    """Bytes that a pipelining channel may have outstanding before it is given a further range of `size`.
+
+    Its window is then full on average: it has half a range more just after a request, and half a range less
+    just before one. At least half a range, so that it never waits."""
     return int(max(size / 2, window(estimate, channels) - size / 2))

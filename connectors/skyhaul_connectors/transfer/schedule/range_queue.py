@@ -13,15 +13,17 @@ _ALL = 1 << 62
 
 
 class RangeQueue:
-    """Ranges in the order in which they are served: tasks that are less behind first, then by the task's
-    order, then by position.
+    """Ranges in the order in which they are served.
+
+    Tasks that are less behind come first, then the task's order counts, then the position.
 
     Attributes:
-        waiting: Bytes in it, ready or not.
-    """
+        waiting: Bytes in it, ready or not."""
 
     def __init__(self) -> None:
         self.waiting = 0
+        # (behind, order, start, sequence, range): the sequence decides between equals, for ranges have no
+        # order. The key is a copy: who changes a task's `behind` calls `reorder`.
         self._ready: list[tuple[int, int, int, int, PendingRange]] = []
         self._delayed: list[tuple[float, int, PendingRange]] = []
         self._sequence = itertools.count()
@@ -47,7 +49,7 @@ class RangeQueue:
             self._push_ready(pending)
 
     def release(self, now: float) -> None:
-        """Ranges whose time has come are ready."""
+        """Make the ranges ready whose time has come."""
         while self._delayed and self._delayed[0][0] <= now:
             self._push_ready(heapq.heappop(self._delayed)[2])
 
@@ -58,6 +60,7 @@ class RangeQueue:
     def cut(self, size: int) -> PendingRange:
         """Take the first `size` bytes or so of the first ready range. A rest below a quarter goes along."""
         pending = self._ready[0][-1]
+        # A small rest would cost a request and a head of its own.
         if pending.stop - pending.start <= size + size // 4:
             heapq.heappop(self._ready)
             self.waiting -= pending.stop - pending.start
@@ -67,7 +70,7 @@ class RangeQueue:
         return pending.split(size)
 
     def take(self) -> PendingRange:
-        """Take the first ready range, with those that follow it in its segment."""
+        """Take the first ready range, with those that follow it without a gap in its segment."""
         first = self.cut(_ALL)
         while self._ready:
             following = self._ready[0][-1]
@@ -84,7 +87,7 @@ class RangeQueue:
         return any(entry[-1].task not in tasks for entry in self._ready)
 
     def reorder(self) -> None:
-        """Tasks have fallen behind others, or caught up."""
+        """Sort the ready ranges anew, after tasks have fallen behind others."""
         ready = [entry[-1] for entry in self._ready]
         self._ready = []
         for pending in ready:

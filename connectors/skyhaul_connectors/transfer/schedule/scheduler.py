@@ -105,7 +105,7 @@ class SourceScheduler:
         return self._state.missing
 
     def moves(self, now: float) -> bool:
-        """Whether something is wanted, and comes."""
+        """Whether bytes are wanted, and arrive."""
         return self._state.missing > 0 and self._state.health.moves(now)
 
     @property
@@ -134,7 +134,7 @@ class SourceScheduler:
 
     @step
     def again(self, key: int, stretches: Iterable[Stretch], now: float) -> None:
-        """Fetch stretches once more that had arrived: they read wrong. Others are left as they are."""
+        """Fetch stretches again that had arrived and read wrong. What had not arrived stays as it is."""
         task = self._state.tasks.get(key)
         if task is None:
             return
@@ -185,8 +185,9 @@ class SourceScheduler:
 
     @step
     def wire(self, number: int, count: int, now: float) -> None:
-        """`count` bytes were read off the channel's connection: a sign of life, whatever they are (what a
-        channel keeps or passes over is not told of otherwise)."""
+        """`count` bytes were read off the channel's connection: a sign of life, whatever they are.
+
+        What a channel keeps or passes over is not told of otherwise."""
         channel = self._state.channels.get(number)
         if channel is None:
             return
@@ -268,7 +269,7 @@ class SourceScheduler:
 
     @step
     def decide(self, now: float) -> list[Action]:
-        """What to do now: to be carried out in order, each action once."""
+        """The actions to take now, in order, each once."""
         state = self._state
         for channel in self._roles.surplus(now):
             state.close(channel)
@@ -310,7 +311,7 @@ class SourceScheduler:
     # -- inside
 
     def _bear(self, flight: RangeInFlight, error: CarriageError, channel: ChannelState, now: float) -> None:
-        """The range, which has ended, bears the error."""
+        """Let the range, which has ended, bear the error."""
         state = self._state
         verdict = self._errors.judge(flight, error, channel, now)
         if verdict is None:
@@ -339,8 +340,9 @@ class SourceScheduler:
         self._defer_when_closed(now)
 
     def _defer_when_closed(self, now: float, told: CarriageError | None = None) -> None:
-        """Where no lane has a contact (or the only one was `told` so), tasks are put off at once, unless
-        the haul waits for the next contact."""
+        """Where no lane has a contact (or the only one was `told` so), tasks are put off at once.
+
+        Not where the haul waits for the next contact."""
         if self._wait_for_contact:
             return
         told_so = isinstance(told, LinkClosed) and len(self._state.lanes) == 1
@@ -356,7 +358,7 @@ class SourceScheduler:
             lane.end_silence(false_alarm=True)
 
     def _end_outage(self, lane: LaneState) -> None:
-        """The lane is back: what stayed silent is dropped, and opens anew at the next decision."""
+        """End the silence: channels that stayed silent are dropped, and opened anew at the next decision."""
         dropped: set[int] = set()
         for channel in stale(lane):
             dropped.update(flight.task.key for flight in channel.in_flight)

@@ -86,7 +86,7 @@ class SourceState:
         self.tasks[task.key] = task
 
     def want(self, task: FetchTask, start: int, stop: int, segment: int, now: float) -> None:
-        """Bytes [start, stop) of the segment are to be fetched."""
+        """Queue bytes [start, stop) of the segment."""
         if start >= stop:
             return
         if not self.missing:
@@ -96,9 +96,11 @@ class SourceState:
         self.queue.push(PendingRange(task, segment, start, stop))
 
     def remove(self, task: FetchTask) -> None:
-        """What is in flight for the task is thrown away when it comes; where it is much, it ends at once."""
+        """Nobody wants the task any more.
+
+        What is in flight for it is thrown away when it comes; channels with much of it are closed at once."""
         del self.tasks[task.key]
-        task.cancel()
+        task.cancel()  # first: `close` must not put the task's ranges back
         self.missing -= task.missing
         self.queue.purge()
         for channel in list(self.channels.values()):
@@ -106,18 +108,19 @@ class SourceState:
                 self.close(channel)
 
     def give_up(self, task: FetchTask, error: CarriageError) -> None:
-        """The task ends with the error."""
+        """End the task with the error."""
         self.remove(task)
         self._actions.append(GiveUp(task.key, error))
 
     def give_up_all(self, error: CarriageError) -> None:
-        """Every task that still misses something ends with the error."""
+        """End every task that still misses bytes with the error."""
         for task in [t for t in self.tasks.values() if t.missing]:
             self.give_up(task, error)
 
     def give_up_source(self, error: CarriageError) -> None:
-        """Every task that is not whole ends with the error, also where its rest waits for room: it would not
-        come either. Nobody waits for what is in flight."""
+        """Every task that is not whole ends with the error, also where its rest waits for room in the spool.
+
+        The rest would not come either. Nobody waits for what is in flight."""
         for task in [t for t in self.tasks.values() if not t.arrived.covers(0, t.map.length)]:
             self.give_up(task, error)
         for channel in list(self.channels.values()):
@@ -125,7 +128,7 @@ class SourceState:
                 self.close(channel)
 
     def fall_behind(self, tasks: Iterable[FetchTask]) -> None:
-        """The tasks give way to others that wait."""
+        """Let other tasks that wait go before these."""
         for task in tasks:
             task.fall_behind()
         self.queue.reorder()
@@ -138,7 +141,8 @@ class SourceState:
         return self._ignored >= _IGNORED
 
     def ignored_a_range(self) -> None:
-        """A whole object came for a part. A source that has sent parts does so by mistake."""
+        """Count an answer that was a whole object where a part was asked for."""
+        # Once parts have come, an answer with all of the object is one machine's mistake, and is doubted.
         if not self._ranges_known:
             self._ignored += 1
         if self.whole:
@@ -156,13 +160,15 @@ class SourceState:
 
     def open(self, lane: LaneState, now: float, *, probe: bool = False) -> None:
         """Open a channel over the lane."""
+        # Channels and requests are numbered by one counter, and no number is used again: an event that comes
+        # late finds nothing under its number.
         number = next(self._numbers)
         channel = self.channels[number] = ChannelState(number, lane.number, now, probe)
         lane.add(channel)
         self._actions.append(Open(lane.number, number))
 
     def forget(self, channel: ChannelState) -> LaneState:
-        """The channel is no more. Its ranges are the caller's to end."""
+        """Forget the channel, and return its lane. The caller ends its ranges."""
         del self.channels[channel.number]
         lane = self.lanes[channel.lane]
         lane.forget(channel)
@@ -220,7 +226,7 @@ class SourceState:
         self._actions.append(Send(channel.number, request))
 
     def arrived(self, flight: RangeInFlight, lane: LaneState, start: int, stop: int) -> list[Stretch]:
-        """Positions [start, stop) of the range came over the lane. Returns what of them is new and wanted."""
+        """Count positions [start, stop) as arrived. Returns the parts that are new and wanted."""
         task = flight.task
         if task.cancelled:
             return []
@@ -230,7 +236,7 @@ class SourceState:
         return fresh
 
     def end(self, flight: RangeInFlight, channel: ChannelState) -> None:
-        """The range is over, whole or not."""
+        """End the range, whether it is complete or not."""
         if flight.ended:
             return
         del self.in_flight[flight.request.tag]
@@ -246,11 +252,19 @@ class SourceState:
         *,
         doubted: int | None = None,
     ) -> None:
-        """Put back what the range leaves undone, less what its copies are in flight for. doubted: as it was,
-        where nothing else is said."""
+        """Put back what the range leaves undone, less what its copies are in flight for.
+
+        Args:
+            flight: Has ended.
+            retries_used: Of the budget, from now on.
+            tries: In vain, from now on.
+            not_before: When it may be asked for (seconds); 0 is at once.
+            doubted: Odd answers in a row; None: as it was."""
         task = flight.task
         if task.cancelled:
             return
+        # A copy that goes on brings its part, or puts it back itself when it ends: asked for by both it would
+        # cross once more.
         left = IntervalSet(task.arrived.gaps(flight.cursor, flight.stop))
         for other in flight.copies:
             if other is not flight:

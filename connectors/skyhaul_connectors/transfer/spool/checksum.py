@@ -27,7 +27,7 @@ def has_sha256(digest: bytes, pieces: Iterable[bytes]) -> bool:
 
 
 def block_mismatch(obj: PinnedObject, block: int, tries: int) -> ChecksumMismatch:
-    """The error for a block that came wrong each time."""
+    """The error for a block that never had its digest, in `tries` tries."""
     assert obj.blocks is not None
     start, stop = obj.blocks.bounds(block, obj.size)
     return ChecksumMismatch(

@@ -24,22 +24,22 @@ class Disk(Protocol):
     """What the spool asks of a disk. Offsets and lengths in bytes."""
 
     def open(self, path: Path) -> int:
-        """A descriptor for reading and writing; the file is created where it is missing."""
+        """Open the file for reading and writing, and create it where it is missing."""
 
     def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
-        """All of `data`."""
+        """Write all of `data` at `offset`."""
 
     def read_at(self, fd: int, length: int, offset: int) -> bytes:
-        """Up to `length` bytes; fewer at the end of the file."""
+        """Read up to `length` bytes; fewer at the end of the file."""
 
     def sync(self, fd: int) -> None:
-        """The file's data is on the disk when this returns."""
+        """Sync the file's data: it is on the disk when this returns."""
 
     def punch(self, fd: int, offset: int, length: int) -> None:
         """Give the stretch back to the disk where it can; it may read as zeros afterwards."""
 
     def close(self, fd: int) -> None:
-        """The descriptor is not used again."""
+        """Close the descriptor."""
 
     def unlink(self, path: Path) -> None:
         """Remove the file; no error where it is gone."""
@@ -48,7 +48,7 @@ class Disk(Protocol):
         """Put `data` at the beginning of a small file, made where it is missing. Nothing syncs it."""
 
     def sync_folder(self, path: Path) -> None:
-        """The folder's entries are on the disk when this returns."""
+        """Sync the folder: its entries are on the disk when this returns."""
 
 
 class PosixDisk:
@@ -58,6 +58,8 @@ class PosixDisk:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def write_at(self, fd: int, data: bytes | memoryview, offset: int) -> None:
+        # pwrite(2) may take less than all without an error (2 GiB at once, a disk that runs full): its next
+        # call says why.
         written = os.pwrite(fd, data, offset)
         if written < len(data):
             rest = memoryview(data)
@@ -91,6 +93,8 @@ class PosixDisk:
         path.unlink(missing_ok=True)
 
     def note(self, path: Path, data: bytes) -> None:
+        # Without O_TRUNC: a process that is killed in between would leave an empty note. What stays of a
+        # longer one lies behind the new one's end of line.
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.pwrite(fd, data, 0)
@@ -115,6 +119,7 @@ def _punch(fd: int, offset: int, length: int) -> None:
 
 
 def _find_fallocate() -> ctypes._NamedFuncPointer | None:
+    # By ctypes, since `os.posix_fallocate` cannot punch holes.
     try:
         function = ctypes.CDLL(None, use_errno=True).fallocate
     except (OSError, AttributeError):

@@ -41,7 +41,7 @@ class Arrival(NamedTuple):
 
 
 def arrivals(position: int, data: bytes | memoryview) -> Iterator[Arrival]:
-    """What arrived for `position`, digested block by block."""
+    """The arrivals of `data` at `position`, one for each block, with their digests."""
     stop = position + len(data)
     if stop - position <= BLOCK - position % BLOCK:
         yield Arrival(position, stop, xxh3_64_digest(data))
@@ -99,6 +99,8 @@ class JournaledExtents:
         blocks: Iterable[tuple[int, bytes]] = (),
     ) -> None:
         self.length = length
+        # Between `digests`, which readers of any thread ask, and the journal's thread, which alone uses the
+        # rest once the file is open.
         self._lock = threading.Lock()
         self._blocks: dict[int, bytes] = dict(blocks)
         self._extents: dict[int, dict[int, tuple[int, bytes]]] = {}
@@ -115,7 +117,7 @@ class JournaledExtents:
         return self._in.total
 
     def stretches(self) -> list[Stretch]:
-        """What is in, in rising order."""
+        """The stretches that are in, in rising order."""
         return list(self._in)
 
     def covers(self, start: int, stop: int) -> bool:
@@ -123,8 +125,9 @@ class JournaledExtents:
         return self._in.covers(start, stop)
 
     def digests(self, start: int, stop: int) -> list[tuple[int, int, bytes]]:
-        """Stretches with digests (16 bytes for a block, 8 for an extent) that hold what is in of
-        [start, stop), in rising order."""
+        """Stretches with digests that hold the bytes of [start, stop) that are in, in rising order.
+
+        The first and the last may reach beyond; a digest of a block has 16 bytes, of an extent 8."""
         found: list[tuple[int, int, bytes]] = []
         with self._lock:
             for block in range(start // BLOCK, -(-stop // BLOCK)):
@@ -138,8 +141,9 @@ class JournaledExtents:
         return found
 
     def take(self, arrived: Iterable[Arrival], read: Read) -> Step:
-        """Vouch for what arrived, was written and synced. Bytes that are in already stay as they are."""
+        """Take in what arrived, was written and synced. Bytes that are in already stay as they are."""
         step = Step()
+        # By block, so that a block that becomes whole is read back once, however many arrivals it had.
         fresh: dict[int, dict[int, tuple[int, bytes]]] = {}
         seen = IntervalSet()
         for arrival in arrived:
@@ -158,7 +162,7 @@ class JournaledExtents:
         return step
 
     def check(self, read: Read) -> Step:
-        """Hold everything against the bytes; what reads wrong is lost."""
+        """Compare every digest with the bytes in the file; what reads wrong is lost."""
         step = Step()
         for block in list(self._blocks):
             start, stop = self._bounds(block)
@@ -173,8 +177,10 @@ class JournaledExtents:
         return step
 
     def drop(self, start: int, stop: int, read: Read) -> Step:
-        """Let go of [start, stop). Neighbours in a block that is cut are verified and digested anew; where
-        they read wrong they are lost too."""
+        """Let go of [start, stop).
+
+        Neighbours in a block that is cut are verified and digested anew; where they read wrong they are lost
+        too."""
         step = Step()
         for low, high in _by_block(start, stop):
             self._drop_in_block(low // BLOCK, low, high, read, step)
@@ -183,7 +189,7 @@ class JournaledExtents:
     def _beyond(
         self, arrival: Arrival, seen: IntervalSet, read: Read, step: Step
     ) -> dict[int, tuple[int, bytes]]:
-        """What of an arrival is not in yet: cut out of bytes that have the arrival's digest as a whole."""
+        """The parts of an arrival that are not in yet, cut out of bytes that have the arrival's digest."""
         start, stop, digest = arrival
         left = [gap for low, high in self._in.gaps(start, stop) for gap in seen.gaps(low, high)]
         data = read(start, stop - start) if left else b""
@@ -212,6 +218,7 @@ class JournaledExtents:
                     else:
                         self._lose(low, high, step)
             whole = whole and not rotten
+            # `data` proves what is left of `after`, so that joining costs no further reading.
             if not whole:
                 after = _joined(after, data, start)
         gained = [(low, high) for low, (high, _) in parts.items() if low not in rotten]
@@ -224,6 +231,7 @@ class JournaledExtents:
             step.gained.append((low, high))
 
     def _set_block(self, block: int, digest: bytes, step: Step) -> None:
+        # Under one lock: a reader in between would find neither the extents nor the block.
         with self._lock:
             gone = self._extents.pop(block, {})
             self._blocks[block] = digest
@@ -244,6 +252,7 @@ class JournaledExtents:
         start, stop = self._bounds(block)
         digest = self._blocks.get(block)
         if digest is not None:
+            # What is kept of the block gets digests only from bytes that were held against its own.
             data = b"" if (low, high) == (start, stop) else read(start, stop - start)
             self._forget_block(block, step)
             self._in.remove(low, high)
@@ -320,4 +329,5 @@ def has_digest(digest: bytes, data: bytes | memoryview, length: int) -> bool:
     """Whether `data` is all of `length` bytes and has the digest of a block or an extent."""
     if len(data) != length:
         return False
+    # Kinds are told apart by their length alone, here and in the journal.
     return (xxh3_128_digest(data) if len(digest) == 16 else xxh3_64_digest(data)) == digest

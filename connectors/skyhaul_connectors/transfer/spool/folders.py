@@ -54,8 +54,9 @@ class SpoolFolder:
 
 
 def spools(root: Path) -> list[SpoolFolder]:
-    """The spools below `root` and those of its workers, oldest first. Other folders are left alone. Raises
-    StorageError."""
+    """The spools below `root` and those of its workers, oldest first. Other folders are left alone.
+
+    Raises StorageError."""
     now = time.time()
     found: list[SpoolFolder] = []
     try:
@@ -68,6 +69,7 @@ def spools(root: Path) -> list[SpoolFolder]:
                 SpoolFolder(
                     path=folder,
                     plan=folder.name,
+                    # In units of 512 bytes (stat(2)); `st_size` would count the holes.
                     bytes=sum(file.st_blocks * 512 for file in files.values()),
                     idle=max(0.0, now - newest),
                     newest=newest,
@@ -83,8 +85,12 @@ def spools(root: Path) -> list[SpoolFolder]:
 
 
 def stale_spools(root: Path, keep: str | None = None, older_than: float = 0.0) -> list[SpoolFolder]:
-    """The user's own spools below `root` that are not in use and have not changed for `older_than` seconds,
-    except those of plan digest `keep`; oldest first. Raises StorageError."""
+    """The user's own spools below `root` that are not in use, oldest first. Raises StorageError.
+
+    Args:
+        root: Folder of all spools.
+        keep: The digest of a plan whose spools are not among them.
+        older_than: Seconds for which they have not changed."""
     kept = None if keep is None else folder_name(keep)
     return [
         spool
@@ -94,8 +100,18 @@ def stale_spools(root: Path, keep: str | None = None, older_than: float = 0.0) -
 
 
 def remove_spool(spool: SpoolFolder, *, unless_used: bool = False) -> bool:
-    """Remove the folder, under its lock; False where somebody holds it now or, with `unless_used`, has used
-    it since it was looked at. Raises UsageError for a folder that is no spool, StorageError."""
+    """Remove the folder, under its lock.
+
+    Args:
+        spool: As it was looked at.
+        unless_used: Leave it where it has been used since.
+
+    Returns:
+        False where it was left: somebody holds it, or has used it.
+
+    Raises:
+        UsageError: The folder is no spool.
+        StorageError: It cannot be removed."""
     if not (spool.path / LOCK).is_file():
         raise UsageError(f"{str(spool.path)!r} is no spool")
     # Before we write our own name into it.
@@ -143,8 +159,9 @@ def _spools(root: Path) -> Iterator[Path]:
 
 @contextmanager
 def held_spools(root: Path, plan: str) -> Iterator[None]:
-    """Hold the plan's spool in `root` and those of its workers that there are. Raises SpoolInUse that names
-    the holder, StorageError."""
+    """Hold the plan's spool in `root` and those of its workers that there are.
+
+    Raises SpoolInUse that names the holder, and StorageError."""
     with ExitStack() as stack:
         # Workers of a runner that share a machine have a spool each, below the job's.
         for place in (root, *sorted(root.glob("worker-*"))):
@@ -170,10 +187,14 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def probe_spool(root: Path) -> None:
-    """Can the spool folder be written to? Makes it, and a file in it that is gone afterwards. Asked before
-    anything else is done, so that a disk that is read-only from the start can be told from one that was
-    remounted while a haul ran. Raises StorageRefused where it cannot be
-    written to, and StorageError where it may be next time."""
+    """Can the spool folder be written to? Makes it, and a file in it that is gone afterwards.
+
+    Asked before anything else is done, so that a disk that is read-only from the start can be told from one
+    that was remounted while a haul ran.
+
+    Raises:
+        StorageRefused: It cannot be written to.
+        StorageError: It cannot now; it may be next time."""
     path = root / f".probe-{secrets.token_hex(6)}"
     done = "made"
     try:
@@ -184,6 +205,7 @@ def probe_spool(root: Path) -> None:
         path.unlink()
     except OSError as error:
         what = f"spool {printable(str(root))} cannot be {done}"
+        # In the midst of a haul EROFS is put off, as after a remount; at the start it is the user's mistake.
         if storage_errors.is_passing(error) and error.errno != errno.EROFS:
             raise storage_errors.storage_error(error, what) from error
         raise StorageRefused(f"{what}: {error.strerror}; choose another `spool`") from error

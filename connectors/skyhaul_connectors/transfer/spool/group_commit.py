@@ -38,6 +38,7 @@ class GroupCommit:
         self._spool = spool
         self._verification = verification
         self._events = events
+        # A dictionary as a set whose order hangs on no addresses, so that virtual time repeats itself.
         self._dirty: dict[OpenShard, None] = {}
         self._running = False
         self._due: asyncio.TimerHandle | None = None
@@ -46,15 +47,17 @@ class GroupCommit:
         self._flushed: list[Callable[[], None]] = []
 
     def mark(self, shard: OpenShard) -> None:
-        """Bytes of the shard were written: a commit with them is due `COMMIT_EVERY` seconds after the last
-        one began, or at once where that is over."""
+        """Bytes of the shard were written: a commit with them is due.
+
+        That is `COMMIT_EVERY` seconds after the last one began, or at once where that is over."""
         self._dirty[shard] = None
+        # One at a time: on a slow disk more gathers meanwhile, and commits grow instead of queueing up.
         if self._due is None and not self._running:
             due = max(self._loop.time(), self._began + COMMIT_EVERY)
             self._due = self._loop.call_at(due, self.now)
 
     def forget(self, shard: OpenShard) -> None:
-        """What the shard has pending is nobody's business any more."""
+        """Leave the shard out of further commits."""
         self._dirty.pop(shard, None)
 
     def now(self) -> None:
@@ -74,6 +77,7 @@ class GroupCommit:
                 except SkyhaulError as error:
                     unwritten.append((shard, error))
         self._dirty.clear()
+        # After the set is cleared: what is told may mark or forget shards.
         for shard, failure in unwritten:
             self._verification.committed(shard, Committed([], [], error=failure))
         if not batches:
@@ -96,7 +100,7 @@ class GroupCommit:
         self.now()
 
     def cancel(self) -> None:
-        """No commit comes any more; the one that runs goes on."""
+        """Schedule no further commit; one that runs goes on."""
         if self._due is not None:
             self._due.cancel()
 
@@ -111,8 +115,10 @@ class GroupCommit:
 
 
 def take_batch(shard: OpenShard, spooled: OpenSpoolFile) -> Batch:
-    """What of the shard waits for a commit, in its file; it is pending no longer. Raises DiskFull or
-    StorageError where a write failed: nothing that was pending is known to be in the file then."""
+    """What of the shard waits for a commit, in its file; it is pending no longer.
+
+    Raises:
+        DiskFull, StorageError: A write failed: nothing that was pending is known to be in the file then."""
     return Batch(spooled, spooled.file.take(), shard.counts())
 
 
@@ -130,7 +136,8 @@ class SpoolSink:
         self._commits = commits
 
     def write(self, position: int, data: bytes | memoryview) -> None:
-        """Raises DiskFull or StorageError, and then nothing that was pending is journaled."""
+        """Take bytes of the shard. Raises DiskFull or StorageError; then nothing pending is journaled."""
+        # Before the write: what was received is counted even where the disk does not take it.
         self._notes.mark(self._shard)
         self._file.write(position, data)
         self._commits.mark(self._shard)

@@ -42,6 +42,7 @@ CREATE TABLE counts (shard INTEGER NOT NULL, link TEXT NOT NULL, payload INTEGER
 """
 
 _TABLES = ("shards", "extents", "blocks", "counts")
+"""Each with a column `shard`, by which a shard is forgotten; a journal with other tables is refused."""
 
 
 @dataclass(slots=True)
@@ -87,6 +88,8 @@ class Journal:
         """Open or create. Raises SpoolDamaged, DiskFull or StorageError."""
         self.path = path
         with self._translated("opening"):
+            # Opened on the loop's thread and used on the journal's, one after the other. `isolation_level`
+            # None: the module begins no transactions of its own.
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
             try:
                 self._open()
@@ -103,11 +106,12 @@ class Journal:
                 extents = self._db.execute(
                     "SELECT total(stop - start) FROM extents WHERE shard = ?", (shard,)
                 )
+                # The last block of a file may be shorter than BLOCK.
                 found[shard] = min(length, blocks.fetchone()[0] * BLOCK + int(extents.fetchone()[0]))
         return found
 
     def load(self, shard: int) -> Journaled | None:
-        """What is said of the shard, None where nothing is. Raises SpoolDamaged, StorageError."""
+        """The rows of the shard; None where there are none. Raises SpoolDamaged, StorageError."""
         with self._translated("reading"):
             row = self._db.execute(
                 "SELECT layout, length, seal FROM shards WHERE shard = ?", (shard,)
@@ -135,8 +139,10 @@ class Journal:
         return Journaled(layout, length, JournaledExtents(length, extents, blocks), totals)
 
     def commit(self, changes: Sequence[ShardChange]) -> None:
-        """All changes in one transaction, on the disk when this returns. Raises DiskFull, SpoolDamaged or
-        StorageError, and then nothing of it holds."""
+        """All changes in one transaction, on the disk when this returns.
+
+        Raises:
+            DiskFull, SpoolDamaged, StorageError: Nothing of it holds."""
         if not changes:
             return
         with self._translated("writing"):
@@ -157,9 +163,12 @@ class Journal:
     def _open(self) -> None:
         db = self._db
         db.execute("PRAGMA journal_mode = WAL")
+        # In WAL mode NORMAL syncs the log only at checkpoints: a power cut would take the last commits
+        # (SQLite, "PRAGMA synchronous").
         db.execute("PRAGMA synchronous = FULL")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        # An empty database is a start that was interrupted: all below is one transaction.
         if version == 0 and not tables:
             db.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA.split(";"):
@@ -171,6 +180,7 @@ class Journal:
             raise self._damaged(f"it has format {version} and tables {', '.join(sorted(tables)) or 'none'}")
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
+            # A read that fails for a moment looks like damage to SQLite; real damage is still there after.
             if not stays_malformed(self.path):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             raise self._damaged(" ".join(str(verdict).split()))
@@ -192,6 +202,7 @@ class Journal:
                 "INSERT INTO shards VALUES (?, ?, ?, ?)",
                 (shard, layout, length, _seal(shard, layout, length)),
             )
+        # What goes before what comes: an extent that grew leaves and comes under the same start.
         for part in change.changes:
             db.executemany(
                 "DELETE FROM extents WHERE shard = ? AND start = ?", [(shard, s) for s in part.extents_out]
@@ -217,6 +228,7 @@ class Journal:
     def _check_rows(
         self, shard: int, length: int, extents: list[tuple[Any, ...]], blocks: list[tuple[Any, ...]]
     ) -> None:
+        # Types are looked at too: SQLite types values, not columns, so a flipped byte can make a number text.
         whole = set()
         for block, digest in blocks:
             if not (isinstance(block, int) and 0 <= block * BLOCK < length and _is_digest(digest, 16)):

@@ -13,6 +13,7 @@ from skyhaul_connectors.transfer.spool.disk import storage_error
 from skyhaul_schemas.errors import SpoolInUse
 
 LOCK = "lock"
+"""Spools are known by this name: `folders` lists and removes what has it, and nothing else."""
 
 _LET_GO = 1.0
 """Seconds after which a lock that outlives its holder is taken for held: a child that was forked just before
@@ -48,11 +49,13 @@ class SpoolLock:
         end = time.monotonic() + _LET_GO
         while True:
             try:
+                # flock(2), not fcntl(2): the latter's locks go when any descriptor of the file is closed, as
+                # `is_locked` and `holder_of` do in the same process.
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
                 if not _is_alive(holder) and time.monotonic() < end:
-                    time.sleep(0.02)
+                    time.sleep(0.02)  # chosen: fifty looks in _LET_GO
                     continue
                 os.close(descriptor)
                 raise SpoolInUse(
@@ -101,6 +104,7 @@ def is_locked(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
+        # Shared, so that two who look do not take each other for a holder.
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -110,6 +114,8 @@ def is_locked(folder: Path) -> bool:
 
 
 def _forget_in_child() -> None:
+    # An flock belongs to the open file, which a fork shares: closing the child's descriptor leaves the
+    # parent's lock as it is.
     for lock in list(_held):
         lock.release()
 

@@ -20,6 +20,7 @@ is in, and the next. Chosen, not measured."""
 
 
 class SegmentState(IntEnum):
+    # The order counts: whatever is at least IN has arrived.
     QUEUED = 0  # not admitted to the spool yet
     WANTED = 1  # being fetched
     CHECKING = 2  # all bytes are journaled; the object's checksum is being computed
@@ -96,7 +97,7 @@ class OpenShard:
         self._cache: dict[Stretch, tuple[bytes, bytes]] = {}
 
     def set_state(self, segment: int, state: SegmentState) -> None:
-        """The segment goes on, or back: the only place where `waiting_bytes` and `queued_bytes` follow."""
+        """Set the segment's state: the only place where `waiting_bytes` and `queued_bytes` follow."""
         before, self.states[segment] = self.states[segment], state
         was_in, is_in = before >= SegmentState.IN, state >= SegmentState.IN
         if was_in != is_in and self.error is None:
@@ -111,14 +112,14 @@ class OpenShard:
         return self.states[segment] >= SegmentState.IN
 
     def end(self, error: BaseException) -> None:
-        """No further segment will come in. The first error stands."""
+        """End the fetch: no further segment will come in. The first error stands."""
         if self.error is None:
             self.error = error
             self.waiting_bytes = self.queued_bytes = 0
         self.changed()
 
     def forget_cache(self) -> None:
-        """Nothing is read any more: let go of the blocks that are remembered. Any thread."""
+        """Drop the remembered blocks, because nothing is read any more. Any thread."""
         with self._cache_lock:
             self._cache.clear()
 
@@ -132,8 +133,12 @@ class OpenShard:
         return {} if self.work is None else self.work.frozen_counts()
 
     def read(self, segment: int, offset: int, length: int) -> tuple[bytes, list[Stretch]]:
-        """(bytes [offset, offset + length) of the object, []), each held against its digest; or
-        (b"", what reads wrong). Any thread; the segment must be in."""
+        """Bytes [offset, offset + length) of the object, each held against its digest, and [].
+
+        Or b"" and what reads wrong. Any thread; the segment must be in.
+
+        Raises:
+            ValueError: The bytes are not within the segment, or the shard holds nothing."""
         if self.spooled is None:
             raise ValueError(f"shard {self.number} holds nothing yet")
         start = self.map.position(segment, offset)
@@ -148,8 +153,9 @@ class OpenShard:
         return (parts[0] if len(parts) == 1 else b"".join(parts)), []
 
     def verified(self, start: int, stop: int, read: ReadVerified | None = None) -> Iterator[bytes]:
-        """The bytes at [start, stop), in pieces of at most a block, each held against the digest of what
-        arrived. Raises ReadsWrong. Any thread."""
+        """The bytes at [start, stop), in pieces of at most a block. Any thread.
+
+        Each piece is held against the digest of what arrived. Raises ReadsWrong."""
         at = start
         spooled = self.spooled  # None once the engine has let go of it
         for low, high, digest in spooled.extents.digests(start, stop) if spooled is not None else ():
@@ -165,6 +171,7 @@ class OpenShard:
         """Stretches of whole blocks, all of whose segments were dropped, that still take room."""
         found: list[Stretch] = []
         for start, stop in self.dropped:
+            # Only whole blocks: a cut one would have to be read back for its neighbours' digests.
             low = -(-start // BLOCK) * BLOCK
             high = stop if stop == self.map.length else stop // BLOCK * BLOCK
             if low < high:
@@ -179,6 +186,7 @@ class OpenShard:
         return data
 
     def _cached(self, low: int, high: int, digest: bytes) -> bytes:
+        # With the digest: bytes that were fetched again may have another one in the same place.
         cached = self._cache.get((low, high))
         if cached is not None and cached[0] == digest:
             return cached[1]

@@ -1,12 +1,12 @@
-"""The spool's limit as back-pressure: who may enter (`AdmissionQueue`, sans-I/O), and what leaves
-(`SpoolQuota`).
+"""The spool's limit as back-pressure.
+
+`AdmissionQueue` (sans-I/O) says who may enter, `SpoolQuota` lets in and makes room.
 
 Segments of one source enter in the order of claims, then of their index, while what has entered fits. Half
 of the room is divided evenly among the sources of the haul, so that one whose bytes do not come (it drips, or
 its link is closed) cannot fill the spool and hold up the others; the other half is anybody's. What is dropped
 leaves once room is needed. A segment that somebody waits for enters regardless when its shard is the oldest,
-or when nothing else moves: whoever drops segments must be able to go on to do so.
-"""
+or when nothing else moves: whoever drops segments must be able to go on to do so."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AdmissionQueue:
     Args:
         limit: Bytes.
         remnants: Bytes that earlier runs left on the disk, by shard number; they count until the shard is
-        added.
+            added.
         sources: Names of the haul's sources; where none are named, all room is one source's.
 
     Attributes:
@@ -49,6 +49,7 @@ class AdmissionQueue:
         self, limit: int, remnants: Mapping[int, int] | None = None, sources: Sequence[str] = ("",)
     ) -> None:
         self._limit = limit
+        # Half, so that a source alone at work still fills half of the spool and more.
         self._own = limit // (2 * len(sources)) if len(sources) > 1 else 0
         self._taken_by = dict.fromkeys(sources, 0)
         self._entries: dict[int, _Entry] = {}
@@ -70,9 +71,14 @@ class AdmissionQueue:
     def add(
         self, shard: int, lengths: Iterable[int], inside: Iterable[int], *, number: int, source: str = ""
     ) -> None:
-        """A shard claimed after all before it. `inside`: segments with bytes in the spool already.
-        `shard` is whatever the caller calls this fetch; `number` the plan's, for what an earlier fetch
-        of the same shard had left."""
+        """A shard claimed after all before it.
+
+        Args:
+            shard: Whatever the caller calls this fetch.
+            lengths: Of its segments, bytes.
+            inside: Segments with bytes in the spool already.
+            number: The plan's, for what an earlier fetch of the same shard had left.
+            source: Its name."""
         self.taken -= self._remnants.pop(number, 0)
         entry = _Entry(source, array("q", lengths), bytearray())
         entry.entered = bytearray(len(entry.lengths))
@@ -87,8 +93,11 @@ class AdmissionQueue:
             entry.demanded.add(segment)
 
     def admit(self, *, idle: bool, reclaiming: bool) -> list[tuple[int, int]]:
-        """(shard, segment) of all that enter now. idle: nothing that has entered comes in any more.
-        reclaiming: room is being made, so that nothing enters beyond the limit yet."""
+        """(shard, segment) of all that enter now.
+
+        Args:
+            idle: Nothing that has entered comes in any more.
+            reclaiming: Room is being made, so that nothing enters beyond the limit yet."""
         admitted: list[tuple[int, int]] = []
         blocked: set[str] = set()
         oldest = True
@@ -96,8 +105,11 @@ class AdmissionQueue:
             if entry.source in blocked:
                 continue
             while entry.next < len(entry.lengths):
+                # Those that were inside, or demanded and let in out of turn, have entered before.
                 if not entry.entered[entry.next]:
                     fits = self._fits(entry.source, entry.lengths[entry.next])
+                    # Who waits for the oldest shard drops its segments only after it got them: without this a
+                    # reader that needs two at once, and a limit below the two, wait for each other.
                     if not fits and not (oldest and entry.demanded and not reclaiming):
                         blocked.add(entry.source)
                         break
@@ -126,7 +138,7 @@ class AdmissionQueue:
             entry.demanded.clear()
 
     def leave(self, shard: int, *, keep_as: int | None) -> None:
-        """The shard is over. With its number its bytes stay on the disk and count on."""
+        """Forget the shard. keep_as: its number, under which bytes that stay on the disk count on."""
         entry = self._entries.pop(shard, None)
         if entry is None:
             return
@@ -157,8 +169,10 @@ class AdmissionQueue:
         self._taken_by[entry.source] += count
 
     def _fits(self, source: str, length: int) -> bool:
-        """Whether there is room for so much more of the source, less what others have a right to. The first
-        segment of a source need not spare them, or those that are large against the limit would all wait."""
+        """Whether there is room for so much more of the source, less what others have a right to.
+
+        The first segment of a source need not spare them, or those that are large against the limit would
+        all wait."""
         if not self._taken_by[source]:
             return self.taken + length <= self._limit
         kept = sum(max(0, self._own - taken) for other, taken in self._taken_by.items() if other != source)
@@ -166,8 +180,9 @@ class AdmissionQueue:
 
 
 class SpoolQuota:
-    """The spool's limit, applied to the shards that are open: admits segments, and makes room by giving what
-    was dropped back to the disk. On the loop's thread, except where said otherwise.
+    """The spool's limit, applied to the shards that are open. On the loop's thread, except where said.
+
+    It admits segments, and makes room by giving what was dropped back to the disk.
 
     Args:
         limit: Bytes.
@@ -176,8 +191,7 @@ class SpoolQuota:
         shards: The open shards by key; the engine adds and removes.
         verification: Told of stretches that read wrong while room was made.
         events: Told of each segment that is admitted, and of errors.
-        sources: Names of the haul's sources, which share half of the room evenly.
-    """
+        sources: Names of the haul's sources, which share half of the room evenly."""
 
     def __init__(
         self,
@@ -210,6 +224,7 @@ class SpoolQuota:
         """The shard's segments queue up; those `inside` have bytes in the spool already."""
         lengths = [segment.length for segment in shard.map.segments]
         self._admission.add(shard.key, lengths, inside, number=shard.number, source=shard.source)
+        # A reader may have asked before the spool file was open.
         for segment in sorted(shard.demanded):
             self._admission.demand(shard.key, segment)
 
@@ -227,17 +242,17 @@ class SpoolQuota:
             self.look()
 
     def cancel(self, shard: OpenShard) -> None:
-        """The shard ended: none of its segments enters any more."""
+        """Let no further segment of the shard in: it ended."""
         self._admission.cancel(shard.key)
         self.look()
 
     def leave(self, shard: OpenShard, *, kept: bool) -> None:
-        """The shard is gone; what was `kept` of it takes room on."""
+        """Forget the shard. kept: its bytes stay on the disk, and go on taking room."""
         self._admission.leave(shard.key, keep_as=shard.number if kept else None)
         self.look()
 
     def look(self) -> None:
-        """Where segments wait for room, see whether there is some now."""
+        """Let segments in that wait for room, if there is some now."""
         if self._admission.blocked:
             self.admit()
 
@@ -250,6 +265,7 @@ class SpoolQuota:
             shard = self._shards.get(key)
             if shard is not None and shard.error is None:
                 self._events.admitted(shard, segment)
+        # Holes are punched only when somebody waits for room: until then a dropped segment costs nothing.
         if self._admission.blocked and not self._punching:
             for shard in list(self._shards.values()):
                 stretches = shard.whole_blocks_dropped() if shard.error is None else []
@@ -259,6 +275,7 @@ class SpoolQuota:
     def _punch(self, shard: OpenShard, spooled: OpenSpoolFile, stretches: list[Stretch]) -> None:
         self._punching += 1
         freed = sum(stop - start for start, stop in stretches)
+        # At once, on the loop's thread: from here on nothing may count on these bytes.
         for start, stop in stretches:
             shard.punched.add(start, stop)
             shard.durable.remove(start, stop)

@@ -24,6 +24,7 @@ from skyhaul_schemas.commit import TransferCounts
 T = TypeVar("T")
 
 SUFFIX = ".counts"
+"""Beside the spool file and not in the journal, whose every commit is a sync."""
 
 NOTE_EVERY = 0.02
 """Seconds between two notes while bytes arrive: at most so long a stretch of arrivals is not known of after a
@@ -60,12 +61,16 @@ def noted_counts(path: Path, layout: str) -> dict[str, TransferCounts]:
 
 
 def resumed_counts(journaled: Counts, noted: Counts, held: int) -> dict[str, TransferCounts]:
-    """The counts to go on with where `held` bytes are in: payload is what is held, and whatever else had been
-    received crosses again, so it was re-sent.
+    """The counts to go on with where `held` bytes are in.
 
-    journaled: as of the last commit. noted: as of the last note. What was received after the commit is taken
-    off the link that brought it. What else is not held (it read wrong, or had left the spool) is not known by
-    link, and comes off the links that brought most."""
+    Payload is what is held; whatever else had been received crosses again, so it was re-sent. What was
+    received after the commit is taken off the link that brought it. What else is not held (it read wrong, or
+    had left the spool) is not known by link, and comes off the links that brought most.
+
+    Args:
+        journaled: As of the last commit.
+        noted: As of the last note.
+        held: Bytes."""
     totals = {
         link: _later(journaled.get(link, _NOTHING), noted.get(link, _NOTHING))
         for link in sorted({*journaled, *noted})
@@ -105,17 +110,17 @@ class ReceivedNotes(Generic[T]):
         self._due: asyncio.TimerHandle | None = None
 
     def mark(self, shard: T) -> None:
-        """Bytes of the shard came."""
+        """Have the shard's counts noted soon: bytes came."""
         self._dirty[shard] = None
         if self._due is None:
             self._due = self._loop.call_later(NOTE_EVERY, self._write)
 
     def forget(self, shard: T) -> None:
-        """The shard's file is no longer ours to note for."""
+        """Note nothing more of the shard."""
         self._dirty.pop(shard, None)
 
     def cancel(self) -> None:
-        """Nothing is noted any more."""
+        """Note nothing more at all."""
         if self._due is not None:
             self._due.cancel()
             self._due = None

@@ -1,5 +1,6 @@
-"""The spool of one plan: a folder with a lock, a journal, one file a shard, and a note of
-what it has received.
+"""The spool of one plan: a folder with a lock, a journal, and for each shard a file and a note.
+
+The note says what the shard has received.
 
     <spool>/<plan digest, 32 characters>/lock
     <spool>/<plan digest, 32 characters>/journal.sqlite
@@ -7,8 +8,7 @@ what it has received.
     <spool>/<plan digest, 32 characters>/<shard>.counts
 
 Everything here that touches the journal runs on one thread. A spool file whose sync failed is never
-synced again: what the kernel then says of its pages cannot be trusted, so a new file takes its place.
-"""
+synced again: what the kernel then says of its pages cannot be trusted, so a new file takes its place."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from skyhaul_schemas.errors import SkyhaulError, StorageError
 
 JOURNAL = "journal.sqlite"
 SUFFIX = ".bytes"
+"""Names that runs of other versions find again: they are part of the spool's form."""
 
 
 def folder_name(plan: str) -> str:
@@ -124,8 +125,15 @@ class Spool:
             raise
 
     def open(self, shard: int, address: AddressMap) -> OpenSpoolFile:
-        """The shard's file and what of it survived: everything that the journal claims is held against
-        the bytes. Raises SpoolDamaged, DiskFull or StorageError."""
+        """The shard's file and what of it survived.
+
+        Everything that the journal claims is held against the bytes: a shard that is taken up again is read
+        once, and none of it is fetched.
+
+        Raises:
+            SpoolDamaged: The journal does not add up.
+            DiskFull: No room for a new file or row.
+            StorageError: File or journal cannot be opened."""
         self.remnants.pop(shard, None)
         path = self.folder / f"{shard:07d}{SUFFIX}"
         note = self._note(shard)
@@ -134,6 +142,7 @@ class Spool:
             for stale in (path, note):
                 with suppress(OSError):
                     self._disk.unlink(stale)
+            # The row before the file: a file that no row names is a stray, and is removed at the next start.
             self._journal.commit([ShardChange(shard, fresh=(address.digest, address.length))])
             file = SpoolFile(self._disk, path)
             return OpenSpoolFile(shard, address, file, JournaledExtents(address.length), {}, [])
@@ -154,8 +163,9 @@ class Spool:
         received_counts.note_counts(self._disk, self._note(spooled.shard), spooled.map.digest, counts)
 
     def commit(self, batches: Sequence[Batch]) -> list[Committed]:
-        """Sync the files, and journal what arrived in one transaction. Raises nothing: what went wrong is in
-        the answer, one for each batch."""
+        """Sync the files, and journal what arrived in one transaction.
+
+        Raises nothing: what went wrong is in the answer, one for each batch."""
         answers: list[Committed] = []
         changes: list[ShardChange] = []
         for batch in batches:
@@ -175,8 +185,13 @@ class Spool:
         return answers
 
     def drop(self, spooled: OpenSpoolFile, stretches: Sequence[Stretch], *, punch: bool) -> list[Stretch]:
-        """Let go of stretches: the journal first, then (with `punch`) the disk. Returns neighbours that
-        read wrong meanwhile and are lost too. Raises SpoolDamaged, DiskFull or StorageError."""
+        """Let go of stretches: the journal first, then (with `punch`) the disk.
+
+        Returns:
+            Neighbours that read wrong meanwhile and are lost too.
+
+        Raises:
+            SpoolDamaged, DiskFull, StorageError: As of the journal and the disk."""
         changes: list[Change] = []
         lost: list[Stretch] = []
         for start, stop in stretches:
@@ -190,8 +205,9 @@ class Spool:
         return lost
 
     def remove(self, spooled: OpenSpoolFile) -> None:
-        """Committed or failed for good: the file and its rows go. Raises StorageError."""
+        """Remove rows and file of a shard that is committed or failed for good. Raises StorageError."""
         spooled.file.close()
+        # The rows first: without a file they would claim bytes that are gone; a file alone claims nothing.
         self._journal.commit([ShardChange(spooled.shard, forget=True)])
         try:
             self._disk.unlink(spooled.file.path)
@@ -221,6 +237,7 @@ class Spool:
                 spooled.file.replace()
             except StorageError as worse:
                 return Committed([], [], error=worse), change
+            # A full or refused disk fails the shard now; any other fault of a sync gets one new file.
             full = storage_error(error, "syncing the spool file", spooled.file.path)
             if type(full) is not StorageError:
                 return Committed([], [], error=full), change
@@ -233,7 +250,7 @@ class Spool:
         return self.folder / f"{shard:07d}{received_counts.SUFFIX}"
 
     def _remove_strays(self) -> None:
-        """Files that no journal row names: a crash came between the file and the row."""
+        """Remove files that no row of the journal names: a crash came between the removals of the two."""
         try:
             ours = (SUFFIX, received_counts.SUFFIX)
             paths = [path for path in self.folder.iterdir() if path.suffix in ours]

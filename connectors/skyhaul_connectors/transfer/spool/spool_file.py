@@ -65,18 +65,23 @@ class SpoolFile:
 
     @property
     def inode(self) -> int:
-        """Counts the files that had the name since this was opened."""
+        """How many files had the name before the present one, since this was opened."""
         return self._file[1]
 
     def write(self, position: int, data: bytes | memoryview) -> None:
-        """It is in the file after the next `take`. Raises DiskFull or StorageError, now and ever after."""
+        """Take bytes, which are in the file after the next `take`.
+
+        Raises:
+            DiskFull, StorageError: A write failed, now or before; the file takes nothing any more."""
         if self.failed is not None:
             raise self.failed
         self._behind.add(position, data)
 
     def take(self) -> Pending:
-        """Write what is held, and hand over what arrived. Raises DiskFull or StorageError where a write
-        failed: then nobody knows what of it is in the file."""
+        """Write what is held, and hand over what arrived.
+
+        Raises:
+            DiskFull, StorageError: A write failed: nobody knows what of it is in the file."""
         if self.failed is not None:
             raise self.failed
         self._behind.flush()
@@ -84,7 +89,7 @@ class SpoolFile:
         return taken
 
     def forget(self) -> None:
-        """What is pending is told to nobody."""
+        """Drop what is pending: it is never handed over."""
         self._behind.forget()
         self._pending = Pending(self.inode)
 
@@ -101,29 +106,32 @@ class SpoolFile:
         self._pending.arrived.extend(arrivals(position, data))
 
     def read(self, position: int, length: int) -> bytes:
-        """Fewer bytes where the file is too short, none where the disk cannot read them: the digests tell."""
+        """Read bytes: fewer where the file is too short, none where the disk fails. The digests tell."""
         try:
             return self._disk.read_at(self._file[0], length, position)
         except OSError:
             return b""
 
     def sync(self) -> None:
-        """Make what was written durable: the file's name (once) and its data, by `Disk.sync`. What is
-        gathered and not flushed is not part of it. Blocks; the journal's thread.
+        """Make what was written durable: the file's name (once) and its data, by `Disk.sync`.
+
+        What is gathered and not flushed is not part of it. Blocks; the journal's thread.
 
         Raises:
             OSError: The data may be lost though a later sync succeeds (the kernel marks pages clean after a
-                failed write-back), so the file must be replaced, never synced again.
-        """
+                failed write-back), so the file must be replaced, never synced again."""
         if not self.entered:
             self._disk.sync_folder(self.path.parent)
             self.entered = True
         self._disk.sync(self._file[0])
 
     def replace(self) -> None:
-        """A new, empty file under the name. The old descriptor stays open until `close()`, since another
-        thread may be using it at this moment. Raises DiskFull or StorageError, and the file takes nothing
-        any more."""
+        """A new, empty file under the name.
+
+        The old descriptor stays open until `close()`, since another thread may be using it at this moment.
+
+        Raises:
+            DiskFull, StorageError: The file takes nothing any more."""
         descriptor, inode = self._file
         try:
             self._disk.unlink(self.path)
@@ -143,7 +151,7 @@ class SpoolFile:
             raise storage_error(error, "punching a hole into the spool file", self.path) from error
 
     def close(self) -> None:
-        """Nobody may use the file afterwards."""
+        """Close all descriptors. Nobody may use the file afterwards."""
         for descriptor in [self._file[0], *self._old]:
             with suppress(OSError):
                 self._disk.close(descriptor)

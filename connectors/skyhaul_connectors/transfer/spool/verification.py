@@ -1,5 +1,6 @@
-"""How a segment gets in: its bytes are journaled, and have the digests that its list states; else they come
-again."""
+"""How a segment gets in: its bytes are journaled, and have the digests that its list states.
+
+Else they come again."""
 
 from __future__ import annotations
 
@@ -39,8 +40,15 @@ class Verification:
         self._events = events
 
     def look_at(self, shard: OpenShard, segment: int, fresh: Stretch | None = None) -> None:
-        """Is the segment in? All its bytes must be journaled, each of its blocks must have its digest, and
-        its object's checksum must hold. fresh: what was journaled since the last look; None: all of it."""
+        """Is the segment in? If so it may be read from now on.
+
+        All its bytes must be journaled, each of its blocks must have its digest, and its object's checksum
+        must hold.
+
+        Args:
+            shard: Whose segment.
+            segment: By its index.
+            fresh: Positions that were journaled since the last look; None: all of it."""
         if shard.states[segment] != SegmentState.WANTED:
             return
         stretch = shard.map.stretch(segment)
@@ -56,7 +64,7 @@ class Verification:
             self._check(shard, segment, wanted.object.checksum)
 
     def committed(self, shard: OpenShard, answer: Committed) -> None:
-        """A group commit ended."""
+        """Take in what a group commit made of the shard's bytes."""
         if answer.error is not None:
             self._events.shard_failed(shard, answer.error)
         elif answer.replaced:
@@ -68,20 +76,23 @@ class Verification:
                 for start, stop in answer.gained:
                     for segment in shard.map.touched(start, stop):
                         self.look_at(shard, segment, (start, stop))
+                # What arrived well and reads wrong is the disk's fault: fetched again, but not for ever.
                 self.lost(shard, answer.lost)
                 self._blame_the_disk(shard, answer.lost)
 
     def lost(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """Stretches that the journal holds no more have to come again."""
+        """Fetch stretches again that the journal no longer holds."""
         if stretches:
             self._take_out(shard, stretches)
             self._events.fetch_again(shard, stretches)
 
     def reads_wrong(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """Stretches do not match their digests: out of the journal, and fetched again."""
+        """Take stretches that do not match their digests out of the journal, and fetch them again."""
         spooled = shard.spooled
         if spooled is None:
             return
+        # Out before the journal is told, so that nobody reads them meanwhile; fetched only after it has let
+        # go of them, or what arrives anew would count as in already.
         self._take_out(shard, stretches)
         wrong = [(start, stop) for start, stop in stretches if start < stop]
         self._journal.submit(
@@ -91,7 +102,7 @@ class Verification:
         )
 
     def _blame_the_disk(self, shard: OpenShard, stretches: Sequence[Stretch]) -> None:
-        """The disk had other bytes than arrived: not often, or the shard fails."""
+        """Count stretches for which the disk had other bytes than arrived; too many fail the shard."""
         for block in {n for start, stop in stretches for n in range(start // BLOCK, -(-stop // BLOCK))}:
             shard.lost[block] = shard.lost.get(block, 0) + 1
             if shard.lost[block] > REFETCHES:
@@ -108,11 +119,11 @@ class Verification:
             self._blame_the_disk(shard, stretches)
 
     def _check_blocks(self, shard: OpenShard, segment: int, due: Sequence[DueBlock]) -> None:
+        # Counted, for the check reads the file on its own thread: until it ends the shard is not let go.
         shard.checks += 1
 
         def checked_blocks() -> tuple[list[DueBlock], list[DueBlock], list[Stretch]]:
-            """The blocks that have other bytes than the list states, those that could not be read as they
-            arrived, and where."""
+            """Blocks with other bytes than the list states; blocks that read unlike they came; and where."""
             wrong: list[DueBlock] = []
             unread: list[DueBlock] = []
             rotten: list[Stretch] = []
@@ -134,6 +145,7 @@ class Verification:
                 shard.verified_blocks.undecided(unread)
                 self._wrong_blocks(shard, segment, shard.verified_blocks.settle(due, wrong))
                 self._rotten(shard, rotten)
+                # Nothing is fresh: only asks whether the segment is in by now.
                 self.look_at(shard, segment, (0, 0))
 
         def failed(error: BaseException) -> None:
@@ -153,6 +165,7 @@ class Verification:
             )
 
     def _check(self, shard: OpenShard, segment: int, checksum: str) -> None:
+        # A state of its own, so that a second look does not begin a second check.
         shard.set_state(segment, SegmentState.CHECKING)
         shard.checks += 1
 
@@ -209,7 +222,7 @@ class Verification:
                     shard.set_state(segment, SegmentState.WANTED)
 
     def _replaced(self, shard: OpenShard) -> None:
-        """The file's sync failed: all of it is fetched again into a new one, once."""
+        """Fetch all of the shard again, into a new file, once: the old one's sync failed."""
         shard.replaced += 1
         if shard.spooled is not None:
             shard.spooled.file.forget()

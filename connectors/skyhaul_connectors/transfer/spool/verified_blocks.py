@@ -24,8 +24,10 @@ class DueBlock:
 
 
 class VerifiedBlocks:
-    """Of one shard, in positions of its address map. Blocks that reach beyond their segment are not checked:
-    segments of objects with digests are whole blocks."""
+    """The verified blocks of one shard, in positions of its address map.
+
+    Blocks that reach beyond their segment are not checked: segments of objects with digests are whole
+    blocks."""
 
     def __init__(self, address: AddressMap) -> None:
         self._map = address
@@ -34,8 +36,10 @@ class VerifiedBlocks:
         self._tries: dict[int, int] = {}
 
     def due(self, segment: int, stretch: Stretch, durable: IntervalSet) -> list[DueBlock]:
-        """The segment's blocks with a byte in `stretch` that are whole in `durable`, and neither verified nor
-        being checked. They count as being checked from now on."""
+        """The segment's blocks that are due for a check. They count as being checked from now on.
+
+        Due are those with a byte in `stretch` that are whole in `durable`, and neither verified nor being
+        checked."""
         found: list[DueBlock] = []
         blocks = self._map.segments[segment].object.blocks
         if blocks is None:
@@ -57,10 +61,14 @@ class VerifiedBlocks:
         return found
 
     def settle(self, checked: Sequence[DueBlock], wrong: Collection[DueBlock]) -> list[tuple[DueBlock, int]]:
-        """The checks ended. Returns the wrong blocks, with how often each has been; none of those whose bytes
-        were lost meanwhile."""
+        """The checks ended.
+
+        Returns:
+            The wrong blocks, with how often each has been wrong; none of those whose bytes were lost
+            meanwhile."""
         found: list[tuple[DueBlock, int]] = []
         for block in checked:
+            # By identity: bytes that were lost while they were checked may be in again, under a new check.
             if self._checking.get(block.start) is not block:
                 continue
             del self._checking[block.start]
@@ -72,7 +80,7 @@ class VerifiedBlocks:
         return found
 
     def undecided(self, checked: Iterable[DueBlock]) -> None:
-        """The checks ended without an answer: they are due again once their bytes are in again."""
+        """End checks without an outcome: the blocks are due again once their bytes are in again."""
         for block in checked:
             if self._checking.get(block.start) is block:
                 del self._checking[block.start]
@@ -86,7 +94,7 @@ class VerifiedBlocks:
         return self._verified.covers(first[0], last[1])
 
     def lost(self, start: int, stop: int) -> None:
-        """Bytes [start, stop) are gone: the blocks that they were part of are verified no more."""
+        """Forget what is known of the blocks with a byte in [start, stop), whose bytes are gone."""
         if start >= stop:
             return
         for segment in self._map.touched(start, stop):
@@ -107,6 +115,7 @@ class VerifiedBlocks:
         if blocks is None or low >= high:
             return range(0)
         end = wanted.offset + wanted.length
+        # The object's last block may be shorter, and is whole where the segment reaches the object's end.
         whole = -(-end // blocks.size) if end == wanted.object.size else end // blocks.size
         return range(
             max(low // blocks.size, -(-wanted.offset // blocks.size)), min(-(-high // blocks.size), whole)

@@ -15,7 +15,7 @@ until its block is whole. Chosen, not measured."""
 
 MOST_HELD = 4 * 1024 * 1024
 """Bytes that are held of one file before all of them are written. The ends of many short ranges would pile up
-while a slow disk keeps the next `flush` waiting."""
+while a slow disk keeps the next `flush` waiting. Chosen, not measured (docs/adr/0002)."""
 
 
 @dataclass(slots=True)
@@ -29,8 +29,8 @@ class WriteBehind:
     """Gathers adjacent writes of one file.
 
     Args:
-        write: Takes (position, data). What it raises `add` and `flush` raise, and what that write held is
-        gone.
+        write: Takes (position, data). `add` and `flush` raise what it raises, and the bytes of that write
+            are gone.
     """
 
     def __init__(self, write: Callable[[int, bytes | memoryview], None]) -> None:
@@ -39,14 +39,14 @@ class WriteBehind:
         self._held = 0
 
     def add(self, position: int, data: bytes | memoryview) -> None:
-        """`data` may be changed by its owner afterwards."""
+        """Hold or write `data`, which its owner may change afterwards."""
         run = self._runs.pop(position, None)
         if run is None:
             if len(data) >= GATHER:
                 self._write(position, data)
                 return
             run = _Run(position)
-        run.parts.append(bytes(data))
+        run.parts.append(bytes(data))  # the channel writes over its buffer
         run.size += len(data)
         self._held += len(data)
         if run.size >= GATHER:
@@ -78,7 +78,7 @@ class WriteBehind:
             self._put(joined)
 
     def forget(self) -> None:
-        """What is held is never written."""
+        """Drop what is held without writing it."""
         self._runs.clear()
         self._held = 0
 

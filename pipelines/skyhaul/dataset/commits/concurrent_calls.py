@@ -17,7 +17,7 @@ Chosen, not measured."""
 
 
 def each(store: DatasetStore, items: Iterable[T], call: Callable[[T], R]) -> Iterator[R]:
-    """`call` of each item, in their order. A local store is asked one by one, as the results are taken."""
+    """The results of `call` for each item, in order. A local store is asked one by one, as they are taken."""
     if store.local_root is not None:
         return map(call, items)
     # All of them before the pool closes: an iterator over calls that are still to be made would hang on it.

@@ -71,7 +71,7 @@ def write_commit(store: DatasetStore, record: CommitRecord) -> CommitRecord:
 
 
 def _sealed_record(store: DatasetStore, shard: int) -> bytes | None:
-    """The record as it is kept in its group's sealed file; None where the group is not sealed."""
+    """The bytes of the record in its group's sealed file; None where the group is not sealed."""
     if not is_sealed(store, layout.group_of(shard)):
         return None
     with SealedGroup(store, layout.group_of(shard)) as sealed:
@@ -79,14 +79,14 @@ def _sealed_record(store: DatasetStore, shard: int) -> bytes | None:
 
 
 def _equal(store: DatasetStore, shard: int, kept: bytes, ours: bytes) -> CommitRecord:
-    """The record that is kept. Raises CommitConflict where ours says otherwise."""
+    """The sealed record, parsed. Raises CommitConflict where ours says otherwise."""
     if not same_commit(kept, ours):
         raise store.conflict(layout.commit_file(shard))
     return _parsed(store, shard, kept)
 
 
 def read_commit(store: DatasetStore, shard: int) -> CommitRecord | None:
-    """None: there is no record. Raises RecordDamaged for one that is none, StorageError."""
+    """The shard's commit record; None: there is none. Raises RecordDamaged and StorageError."""
     with closing(CommitReader(store)) as reader:
         return reader.read(shard)
 
@@ -128,7 +128,7 @@ class CommitReader:
         return self._kept[shard]
 
     def read(self, shard: int) -> CommitRecord | None:
-        """None: there is no record. Raises RecordDamaged for one that is none, StorageError."""
+        """The shard's commit record; None: there is none. Raises RecordDamaged and StorageError."""
         data = self.data(shard)
         return None if data is None else _parsed(self._store, shard, data)
 
@@ -144,7 +144,7 @@ def _parsed(store: DatasetStore, shard: int, data: bytes) -> CommitRecord:
 
 
 def what_is_wrong(error: ValidationError) -> str:
-    """The first thing that a record's JSON has against it, in one line."""
+    """The first fault of a record's JSON, in one line."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"]))
     said = first["msg"].removeprefix("Value error, ")
@@ -203,7 +203,7 @@ def commits(store: DatasetStore) -> Iterator[CommitRecord]:
 
 
 def write_failure(store: DatasetStore, failure: FailureRecord) -> None:
-    """Put down the last failure of a shard."""
+    """Write the last failure of a shard."""
     # Replaced, unlike commit records: the last failure is what counts, and nothing rests on it.
     store.replace_bytes(layout.failure_file(failure.shard), failure.to_line(indent=2))
 
@@ -215,7 +215,7 @@ def clear_failure(store: DatasetStore, shard: int) -> None:
 
 
 def read_failure(store: DatasetStore, shard: int) -> FailureRecord | None:
-    """None: no failure, or none of this shard that can be read; the shard is then simply tried again."""
+    """The shard's last failure. None: none that can be read, so that the shard is simply tried again."""
     try:
         failure = FailureRecord.model_validate_json(store.read_bytes(layout.failure_file(shard)))
     except (FileNotFoundError, ValidationError, RecordDamaged):

@@ -42,13 +42,14 @@ _FOOTER_CAP = 64 * 1024 * 1024
 what claims to be longer is none of ours. Chosen, not measured."""
 
 _PIECE = 1024 * 1024
-"""Bytes that are digested at once."""
+"""Bytes that are digested at once. Chosen, not measured."""
 
 _PAGE_CAP = 64 * 1024 * 1024
 """Bytes that a page is unpacked to when records are looked for without a footer: zstd packs gigabytes of
 zeros into a few kB, and what lies there may be anything."""
 
 _RECORD = re.compile(rb'\{"shard":[^\n]{1,16777216}\}\n')
+"""A record as it stands in a page: one line, which begins with its number, of 16 MiB at most. Chosen."""
 
 
 class SealedGroup:
@@ -135,7 +136,7 @@ class SealedGroup:
         return sums
 
     def _check_pages(self) -> None:
-        """The digest is over the pages as they lie there, so that it costs no decoding."""
+        """Hold the pages against their digest, which is over them as they lie there: it costs no decoding."""
         # Versions before there was this digest wrote none.
         if self.sums.pages is None:
             return
@@ -189,8 +190,9 @@ def salvaged(store: DatasetStore, group: int) -> dict[int, bytes]:
 
 
 def _scanned(raw: bytes) -> dict[int, bytes]:
-    """Records that prove themselves, by shard, found in the pages without the footer that says where they
-    are: each page is a zstd frame of its own, in which a record is a line."""
+    """Records that prove themselves, by shard, found in the pages without a footer that says where they are.
+
+    Each page is a zstd frame of its own, in which a record is a line."""
     found: dict[int, bytes] = {}
     at = raw.find(zstandard.FRAME_HEADER)
     while at >= 0:

@@ -129,14 +129,22 @@ def _remove(store: DatasetStore, numbers: Iterable[int]) -> None:
 
 
 def unseal_group(store: DatasetStore, group: int, without: Collection[int]) -> str | None:
-    """Give the shards of a sealed group records of their own again, but for those `without`, and set the
-    sealed file aside. Its name there; None: another process was first.
+    """Give the shards of a sealed group records of their own again, and set the sealed file aside.
+
+    Args:
+        store: The dataset.
+        group: The group's number.
+        without: Shards that get no record.
+
+    Returns:
+        The sealed file's name where it was set aside; None: another process was first.
 
     Raises:
         CommitConflict: What stands there already says otherwise.
         StorageError: The storage fails otherwise."""
     path = layout.sealed_file(group)
     try:
+        # What is set aside below is what was read here, or nothing: another process may seal the group anew.
         digest = store.digest(path)
         with SealedGroup(store, group) as sealed:
             records = sealed.records()

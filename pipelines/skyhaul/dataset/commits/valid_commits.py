@@ -89,6 +89,7 @@ def validated_group(validator: CommitValidator, store: DatasetStore, number: int
         return group
     paths = list(store.list(f"{layout.COMMITS}/{number:04d}"))
     found: dict[int, bytes | Fault | None] = {}
+    # What bears no proper name is named and never read: it cannot stand for anything.
     for path in paths:
         shard = number_of(path)
         if shard is not None and path == layout.commit_file(shard):
@@ -139,7 +140,7 @@ def _validate_beside(store: DatasetStore, group: Group) -> None:
 
 
 def _read(store: DatasetStore, shard: int) -> bytes | Fault | None:
-    """The bytes of what lies there; a Fault where that is no file."""
+    """The bytes in the shard's place; a Fault where they are in no file, None where nothing is there."""
     try:
         return store.read_bytes(layout.commit_file(shard))
     except FileNotFoundError:
@@ -162,6 +163,7 @@ def _validate_sealed(validator: CommitValidator, store: DatasetStore, group: Gro
                 fault = _fault_of_rows(validator, rows)
             else:
                 fault = validator.fault_of_sealed(group.number, sealed.sums)
+            # Without its records by source a group of several sources cannot be added up unread.
             if fault is None and (sealed.sums.by_source is not None or len(sealed.sums.committed) == 1):
                 group.sums = sealed.sums
                 group.present = len(span)
@@ -183,7 +185,7 @@ def _validate_sealed(validator: CommitValidator, store: DatasetStore, group: Gro
 
 
 def _fault_of_rows(validator: CommitValidator, rows: Mapping[int, bytes]) -> Fault | None:
-    """By the records' first fields, for a group whose footer says nothing of plans."""
+    """What is wrong with a sealed group whose footer says nothing of plans, by its records' first fields."""
     for number, data in rows.items():
         begins = _BEGINNING.match(data)
         if begins is None:
@@ -217,7 +219,7 @@ def valid_commits(plan: Planned, store: DatasetStore) -> Iterator[CommitRecord]:
 
 
 def records_of(validator: CommitValidator, store: DatasetStore, group: Group) -> Iterator[CommitRecord]:
-    """The commit records of a judged group that stand, by shard. Raises as `standing_commits`."""
+    """The commit records of a validated group that stand, by shard. Raises as `valid_commits`."""
     if group.sums is None:
         yield from (group.records[shard] for shard in sorted(group.records))
         return

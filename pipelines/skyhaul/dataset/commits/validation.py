@@ -22,7 +22,7 @@ from skyhaul_schemas.plan import PlanHeader, Shard
 
 
 class Planned(Protocol):
-    """What is asked of a plan."""
+    """The part of a plan that validation needs."""
 
     @property
     def header(self) -> PlanHeader: ...
@@ -70,7 +70,7 @@ class Unfit:
 
 
 class CommitValidator:
-    """Holds commit records against one plan. It stays that of the plan as it was opened."""
+    """Holds commit records against one plan, as the plan was when it was opened."""
 
     def __init__(self, plan: Planned) -> None:
         self.plan = plan
@@ -126,7 +126,7 @@ class CommitValidator:
         return verdict if fault is None else Verdict(None, fault)
 
     def fault_of_sealed(self, group: int, sums: GroupSums) -> Fault | None:
-        """What is wrong with a sealed group, by its footer; whose `plans` are there."""
+        """What is wrong with a sealed group, by its footer, which must state `plans`."""
         span = layout.shards_of(group)
         if span.stop > self.shards:
             return Fault("commit-unplanned", f"the plan ends with shard {self.shards - 1}")
@@ -148,6 +148,7 @@ class CommitValidator:
 
 
 _SPLIT = re.compile(r"data/\d{4,}/([a-z][a-z0-9_]*)-\d{7,}-\d{3,}\.parquet")
+"""The split of a data file's path; the path is made anew from it and the shard's number, and compared."""
 
 
 def own_faults(record: CommitRecord) -> Iterator[tuple[str, str]]:
@@ -175,7 +176,7 @@ def own_faults(record: CommitRecord) -> Iterator[tuple[str, str]]:
 
 
 def _misnamed(record: CommitRecord) -> Iterator[str]:
-    """A shard's files are named by its number, its splits, and parts counted from 0."""
+    """Messages for files not named by the shard's number, their split, and a part counted from 0."""
     parts: dict[str, int] = {}
     for file in record.files:
         match = _SPLIT.fullmatch(file.path)

@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 Step = Literal["create", "write", "fsync", "link", "replace", "unlink", "make-folder", "fsync-folder"]
 
 _BUFFER = 1 << 20
+"""Bytes that are written at once: Arrow writes pages and heads of a few bytes. Chosen, not measured."""
 
 
 class LocalFiles:
-    """Named file operations. Raise DiskFull or StorageError; FileExistsError and FileNotFoundError pass
-    through, for they are answers rather than failures."""
+    """Named file operations. They raise DiskFull or StorageError.
+
+    FileExistsError and FileNotFoundError pass through, for they are answers rather than failures."""
 
     _root: Path | None = None
     _lasting: frozenset[Path] = frozenset()
@@ -61,8 +63,10 @@ class LocalFiles:
         return NewFile(self, path, descriptor)
 
     def write_new(self, path: Path, data: bytes) -> None:
-        """Create `path` with `data` and sync it. A file whose sync failed is gone afterwards, for its
-        pages may count as clean although they never reached the disk."""
+        """Create `path` with `data` and sync it.
+
+        A file whose sync failed is gone afterwards, for its pages may count as clean although they never
+        reached the disk."""
         file = self.create(path)
         try:
             file.write(data)
@@ -73,6 +77,7 @@ class LocalFiles:
 
     def fsync(self, path: Path) -> None:
         with self.step("fsync", path):
+            # Opened anew for reading: fsync(2) is about the file, not about who wrote it.
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
@@ -80,8 +85,9 @@ class LocalFiles:
                 os.close(descriptor)
 
     def hold(self, path: Path, sha256: str) -> None:
-        """Read a finished file back, and hold it against the digest of what was written. Raises StorageError
-        where it has other bytes."""
+        """Read a finished file back, and hold it against the digest of what was written.
+
+        Raises StorageError where it has other bytes."""
         try:
             with open(path, "rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -99,7 +105,7 @@ class LocalFiles:
         )
 
     def link(self, source: Path, target: Path) -> None:
-        """Raises FileExistsError where there is a `target`: a link never replaces."""
+        """Give the file a second name. Raises FileExistsError where there is one: a link never replaces."""
         with self.step("link", target):
             os.link(source, target)
 
@@ -108,7 +114,7 @@ class LocalFiles:
             os.replace(source, target)
 
     def unlink(self, path: Path) -> None:
-        """Remove a file; none there is fine."""
+        """Remove a file; no error where there is none."""
         with self.step("unlink", path):
             path.unlink(missing_ok=True)
 
@@ -121,12 +127,14 @@ class LocalFiles:
                 os.close(descriptor)
 
     def keep(self, root: Path) -> None:
-        """From now on `make_folders` knows `root` and what is below it as ours."""
+        """Have `make_folders` take `root` and all below it for ours."""
         self._root, self._lasting = root, frozenset()
 
     def make_folders(self, path: Path) -> None:
-        """`path` and its parents; each new one is synced into its parent. So is each of ours, once, where it
-        is there already: who made it may have been killed before it came to that."""
+        """Make `path` and its parents; the name of each new one is synced into its parent.
+
+        So is the name of each of ours, once, where it is there already: who made it may have been killed
+        before it came to that."""
         ours = self._root is not None and (path == self._root or self._root in path.parents)
         if path.is_dir() and (not ours or path in self._lasting):
             return
@@ -141,6 +149,8 @@ class LocalFiles:
                     # A file, or a link to nothing, has the folder's name.
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
             self.fsync_folder(path.parent)
+        # A new set, never a change of the old one: several threads read it without a lock. At worst a folder
+        # is synced twice.
         self._lasting = self._lasting | {path}
 
     def _sync_name(self, root: Path) -> None:
@@ -192,14 +202,17 @@ class NewFile:
         return self.bytes
 
     def flush(self) -> None:
-        """Nothing: the bytes go out when the buffer is full, and at `finish`."""
+        """Do nothing: the bytes go out when the buffer is full, and at `finish`."""
 
     def close(self) -> None:
-        """Nothing: see the class."""
+        """Do nothing; see the class."""
 
     def finish(self, *, sync: bool) -> None:
-        """Write out what is buffered, sync it if asked, and close. Raises DiskFull or StorageError, also
-        where an earlier write failed and its error was caught on the way."""
+        """Write out what is buffered, sync it if asked, and close.
+
+        Raises:
+            DiskFull, StorageError: It failed now, or an earlier write did whose error was caught on the
+                way."""
         if self._failed is not None:
             raise self._failed
         with self._remembered():
@@ -207,6 +220,7 @@ class NewFile:
             if sync:
                 with self._files.step("fsync", self.path):
                     os.fsync(self._raw.descriptor)
+            # What the system says it has, once more: a write that was cut short without an error would show.
             size = self._size()
             if size != self.bytes:
                 raise StorageError(
@@ -232,6 +246,7 @@ class NewFile:
     def discard(self) -> None:
         """Drop what was written, and the file; later writes go nowhere. Fine after `finish` too."""
         self._discarded = True
+        # Closing flushes what is buffered, onto a disk that may be full: it has to go nowhere.
         self._raw.dropped = True
         self._buffered.close()
         self._files.unlink(self.path)

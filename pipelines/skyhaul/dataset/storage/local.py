@@ -24,8 +24,10 @@ from skyhaul_schemas.errors import RecordDamaged, StorageError, UsageError
 from skyhaul_schemas.printable import printable
 
 _NAMES_OF_FILES = (".json/", ".parquet/")
+"""Ends of names that only our files have: a folder under such a name stands in a file's way."""
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+"""What link(2) says where a filesystem has no hard links, or (EMLINK) allows no second name."""
 
 
 class LocalStore(DatasetStore):
@@ -110,6 +112,7 @@ class LocalStore(DatasetStore):
             self.files.replace(target, self.local_root / aside)
         except FileNotFoundError:
             return None
+        # What was moved may be another process's, put there since the first look: it gets its name back.
         ours = self.digest(aside) == sha256
         if not ours:
             with suppress(FileExistsError):
@@ -121,8 +124,9 @@ class LocalStore(DatasetStore):
         return aside if ours else None
 
     def _reserved(self, path: str) -> str:
-        """A name for what is set aside of `path`, with an empty file that the move replaces: another process
-        may set something aside at the same time."""
+        """A name for what is set aside of `path`, with an empty file that the move replaces.
+
+        Another process may set something aside at the same time."""
         while True:
             aside = self.aside_of(path)
             self.files.make_folders((self.local_root / aside).parent)
@@ -135,6 +139,7 @@ class LocalStore(DatasetStore):
         self.files.hold(local_path, sha256)
         target, kept = self.local_root / path, self.local_root / aside
         self.files.make_folders(target.parent)
+        # A second name for what stands there, and then a rename over the first: in no moment is it gone.
         if target.is_file() and not target.is_symlink():
             self.files.make_folders(kept.parent)
             self.files.link(target, kept)
@@ -185,8 +190,9 @@ class LocalStore(DatasetStore):
         return True
 
     def _link(self, temporary: Path, target: Path) -> bool:
-        """Give a synced file its name; False where the name is taken. The folder is synced in both cases:
-        who took the name may have died before it got that far."""
+        """Give a synced file its name; False where the name is taken.
+
+        The folder is synced in both cases: who took the name may have died before it got that far."""
         self.files.make_folders(target.parent)
         with _unremoved(temporary):
             try:
@@ -205,6 +211,7 @@ class LocalStore(DatasetStore):
         if not self.writable:
             raise StorageError(f"dataset {self.place} was opened for reading")
         with self._lock:
+            # A forked child needs a folder of its own: the parent's goes when the parent closes the store.
             if self._temporary is None or self._temporary.owner != os.getpid():
                 control = self.local_root / layout.CONTROL
                 self.files.make_folders(control)
@@ -216,6 +223,7 @@ class LocalStore(DatasetStore):
 
     def list(self, prefix: str) -> Iterator[str]:
         try:
+            # With the slash, so that folders and files sort as their whole paths do.
             entries = sorted(
                 (entry.name + "/" * entry.is_dir(follow_symlinks=False))
                 for entry in os.scandir(self.local_root / prefix)
@@ -252,6 +260,7 @@ class LocalStore(DatasetStore):
             raise
         except OSError as error:
             raise probe_error(error, self.place) from error
+        # Tried, not asked: what a filesystem says of itself is not what a network mount then does.
         try:
             first, second = folder.path / "first", folder.path / "second"
             first.write_bytes(b"1")
@@ -286,7 +295,7 @@ class LocalStore(DatasetStore):
 
 @contextmanager
 def _unremoved(temporary: Path) -> Iterator[None]:
-    """For steps on a file of ours that only somebody else can have removed."""
+    """Turn FileNotFoundError into StorageError: only somebody else can have removed the file."""
     try:
         yield
     except FileNotFoundError as error:

@@ -19,12 +19,21 @@ _KINDS = {
 
 
 def check_regular(file: Path, path: str) -> os.stat_result:
-    """The status of what is at `file`, links followed. path: its name in the dataset. Raises RecordDamaged
-    for what is no regular file: opening it might fail, or wait for ever. Raises FileNotFoundError where the
-    name is free, OSError."""
+    """The status of what is at `file`, links followed.
+
+    Args:
+        file: Where it lies.
+        path: Its name in the dataset, for messages.
+
+    Raises:
+        RecordDamaged: It is no regular file: opening it might fail, or wait for ever.
+        FileNotFoundError: The name is free.
+        OSError: It cannot be looked at."""
     try:
         found = os.stat(file)
     except FileNotFoundError:
+        # The name is taken (`LocalStore.exists`) though nothing is found: as "not there", a create would try
+        # for ever.
         if os.path.islink(file):
             raise RecordDamaged(_said(path, "a link to nothing")) from None
         raise

@@ -47,7 +47,9 @@ T = TypeVar("T")
 
 _ATTEMPTS = 5
 _SECONDS = 15.0
+"""Tries of a call, and seconds after which none begins; the filesystem's own come on top. Chosen."""
 _READ_BLOCK = 8 * 1024 * 1024
+"""Bytes of one request while a file is read through: a round trip each. Chosen, not measured."""
 _REPLACING = frozenset(("sftp", "ssh", "ftp"))
 """Refused before anything connects: fsspec trusts whichever key an SSH server shows."""
 
@@ -168,6 +170,7 @@ class RemoteStore(DatasetStore):
                 raise _AnswerLost from lost
             if not equal:
                 raise self.conflict(path)
+            # Equal bytes after an answer that was lost are taken for ours: created.
             return lost is not None
 
         return self._call("create", path, attempt)
@@ -188,7 +191,7 @@ class RemoteStore(DatasetStore):
         return self._call("read", path, lambda: self._digest(path))
 
     def sync_folder(self, path: str) -> None:
-        """Nothing: an object store has no folders, and what it answered to lasts."""
+        """Do nothing: an object store has no folders, and what it has acknowledged lasts."""
 
     def _digest(self, path: str) -> str:
         digest = hashlib.sha256()
@@ -199,7 +202,7 @@ class RemoteStore(DatasetStore):
         return digest.hexdigest()
 
     def _call(self, doing: str, path: str, call: Callable[[], T]) -> T:
-        """`call`, tried again while the store's answers fail; the last failure as StorageError."""
+        """The result of `call`, tried again while answers fail; raises the last failure as StorageError."""
 
         def once() -> T:
             try:
@@ -308,8 +311,7 @@ def _replaces(url: str) -> UsageError:
 
 
 def _own_folder() -> Path:
-    """This user's folder for temporary folders, where leftovers can be found again. Raises OSError, also
-    where somebody else has made a folder of that name."""
+    """This user's folder for temporary folders. Raises OSError, also where somebody else has made it."""
     folder = Path(tempfile.gettempdir()) / f"skyhaul-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
@@ -358,8 +360,8 @@ def _translated(error: BaseException | None, doing: str, name: str) -> StorageEr
 
 
 def _stands_already(error: BaseException | None) -> bool:
-    """Whether a create was refused because the key exists. A 412 without a `Condition` in its body (MinIO's)
-    reaches us as OSError(EINVAL), with the client's own error as its cause."""
+    """Whether a create was refused because the key exists."""
+    # MinIO's 412 has no `Condition` in its body: it comes as OSError(EINVAL), caused by the client's error.
     while error is not None:
         if isinstance(error, FileExistsError):
             return True
@@ -371,8 +373,8 @@ def _stands_already(error: BaseException | None) -> bool:
 
 
 def _creates_only(fs: Any) -> bool:
-    """Whether `pipe_file(mode="create")` is the filesystem's own: fsspec's default looks first and then
-    writes, which two workers can both pass."""
+    """Whether `pipe_file(mode="create")` is the filesystem's own."""
+    # fsspec's default looks first and then writes, which two workers can both pass.
     if fs.async_impl:
         ours, default = type(fs)._pipe_file, AsyncFileSystem._pipe_file
     else:
@@ -382,7 +384,7 @@ def _creates_only(fs: Any) -> bool:
 
 @cache
 def _foreign_errors() -> tuple[type[BaseException], ...]:
-    """What the filesystems raise beside OSError, of the libraries that are installed."""
+    """Error classes of the installed filesystem libraries, OSError among them."""
     errors: list[type[BaseException]] = [OSError, TimeoutError]
     for module, names in (
         ("aiohttp", ("ClientError",)),

@@ -23,8 +23,10 @@ Same = Callable[[bytes, bytes], bool]
 """(standing, ours) -> whether the standing file says the same as ours."""
 
 _BLOCK = 4 * 1024 * 1024
+"""Bytes that are read at once. Chosen, not measured."""
 
 _counter = itertools.count()
+"""Numbers temporary names; `next` on it is one step under the interpreter's lock."""
 
 
 class DatasetStore(ABC):
@@ -44,6 +46,7 @@ class DatasetStore(ABC):
         self.writable = writable
 
     def __reduce__(self) -> tuple[type[DatasetStore], tuple[str, bool, LocalFiles]]:
+        # Connections, locks and temporary folders stay behind: they are of one process.
         return (type(self), (self.url, self.writable, LocalFiles()))
 
     @property
@@ -56,11 +59,11 @@ class DatasetStore(ABC):
 
     @abstractmethod
     def size(self, path: str) -> int:
-        """Bytes. Raises FileNotFoundError."""
+        """The file's size in bytes. Raises FileNotFoundError."""
 
     @abstractmethod
     def read_bytes(self, path: str) -> bytes:
-        """Raises FileNotFoundError."""
+        """All bytes of a file. Raises FileNotFoundError."""
 
     @abstractmethod
     def open_input(self, path: str) -> BinaryIO:
@@ -68,39 +71,60 @@ class DatasetStore(ABC):
 
     @abstractmethod
     def create_bytes(self, path: str, data: bytes, *, same: Same = operator.eq) -> bool:
-        """True: created. False: it stands already and says the `same`. Raises CommitConflict otherwise.
-        Durable once this returns."""
+        """Create a file, never replacing one. Durable once this returns.
+
+        Returns:
+            True: created. False: it stands already and says the `same`.
+
+        Raises:
+            CommitConflict: What stands there says otherwise."""
 
     @abstractmethod
     def replace_bytes(self, path: str, data: bytes) -> None:
-        """Create or replace, in one step."""
+        """Create or replace a file, in one step."""
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """None there is fine. After a power cut it may be back, unless its folder was synced."""
+        """Remove a file, if it is there. After a power cut it may be back, unless its folder was synced."""
 
     @abstractmethod
     def sync_folder(self, path: str) -> None:
-        """What was put directly into the folder `path` or taken from it, by whomever, lasts once this
-        returns. Where there is no such folder, nothing is done."""
+        """What was put directly into the folder `path` or taken from it lasts once this returns.
+
+        By whomever it was done. Where there is no such folder, nothing happens."""
 
     @abstractmethod
     def publish(self, local_path: Path, path: str, sha256: str, *, keep: bool = False) -> bool:
-        """Move a finished file of `temp_dir()` to `path`. `sha256` is of the bytes as they were produced, and
-        what is put there is known to have it. True: it is there now. False: a file with equal bytes stood
-        there already. The temporary name is gone either way, unless it is to be kept. Raises CommitConflict
-        for other bytes; then it stays. Durable once this returns."""
+        """Move a finished file of `temp_dir()` to `path`, never replacing one. Durable once this returns.
+
+        Args:
+            local_path: The finished file.
+            path: Its place.
+            sha256: Of the bytes as they were produced; what is put there is known to have it.
+            keep: The temporary name stays.
+
+        Returns:
+            True: it is there now. False: a file with equal bytes stood there already.
+
+        Raises:
+            CommitConflict: A file with other bytes stands there; the temporary one stays."""
 
     @abstractmethod
     def replace_file(self, local_path: Path, path: str, sha256: str, aside: str) -> None:
-        """Move a finished file of `temp_dir()`, held against `sha256`, to `path`, in one step; what stood
-        there is kept as `aside`. There is no moment without a file at `path`, if there was one. Durable once
-        this returns."""
+        """Move a finished file of `temp_dir()`, held against `sha256`, to `path`, in one step.
+
+        What stood there is kept as `aside`. There is no moment without a file at `path`, if there was one.
+        Durable once this returns."""
 
     def set_aside(self, path: str, sha256: str) -> str | None:
-        """Move the file at `path`, if it has digest `sha256`, to a name of its own below `set-aside`; that
-        name. None: it is gone, or has other bytes, and stays. Durable once this returns. An object store
-        cannot move: there, what is put at `path` between the last look and the removal is lost."""
+        """Move the file at `path`, if it has digest `sha256`, to a name of its own below `set-aside`.
+
+        Durable once this returns. An object store cannot move: there, what is put at `path` between the last
+        look and the removal is lost.
+
+        Returns:
+            The name. None: the file is gone, or has other bytes, and stays."""
+        # Looked at before the copy and after it: what has changed in between is not what was copied.
         try:
             if self.digest(path) != sha256:
                 return None
@@ -115,8 +139,9 @@ class DatasetStore(ABC):
         return None
 
     def move_aside(self, path: str) -> str:
-        """Move whatever is at `path` to a name below `set-aside` that nothing has, a file's copy first; that
-        name. Raises FileNotFoundError. Durable once this returns."""
+        """Move whatever is at `path` to a name below `set-aside` that nothing has, and return that name.
+
+        A file is copied first, then removed. Durable once this returns. Raises FileNotFoundError."""
         copy = self.files.create(self.temp_path())
         try:
             with self.open_input(path) as file:
@@ -141,8 +166,9 @@ class DatasetStore(ABC):
 
     @abstractmethod
     def copy(self, path: str, target: str) -> None:
-        """Create or replace `target` by what is at `path`, in one step. Raises FileNotFoundError. Durable
-        once this returns."""
+        """Create or replace `target` by what is at `path`, in one step. Durable once this returns.
+
+        Raises FileNotFoundError."""
 
     @abstractmethod
     def temp_dir(self) -> Path:
@@ -151,6 +177,7 @@ class DatasetStore(ABC):
     @abstractmethod
     def list(self, prefix: str) -> Iterator[str]:
         """Paths of the files below the folder `prefix`, sorted, however deep; none where there is none.
+
         Temporary folders are left out."""
 
     @abstractmethod
@@ -159,8 +186,10 @@ class DatasetStore(ABC):
 
     @abstractmethod
     def probe(self) -> None:
-        """Create one key twice, and refuse a store that lets the second through. Raises UsageError for a
-        store that cannot be written or does not keep that promise."""
+        """Create one key twice, and refuse a store that lets the second through.
+
+        Raises:
+            UsageError: The store cannot be written, or does not keep that promise."""
 
     @abstractmethod
     def close(self) -> None:
@@ -171,7 +200,7 @@ class DatasetStore(ABC):
         return self.temp_dir() / f"{next(_counter):08d}{suffix}"
 
     def aside_of(self, path: str) -> str:
-        """A name for what is to be set aside of `path`, that nothing has."""
+        """An unused name below `set-aside` for what lies at `path`."""
         number = 0
         while self.exists(f"{layout.SET_ASIDE}/{path}.{number}"):
             number += 1

@@ -15,6 +15,8 @@ from pathlib import Path
 from skyhaul_connectors.durable import sync_folder
 
 PREFIX = "tmp-"
+"""Listings of the dataset leave out what begins so (`LocalStore.list`)."""
+
 _LOCK = "lock"
 
 
@@ -32,8 +34,9 @@ class TemporaryFolder:
                 return
 
     def remove(self) -> None:
-        """Remove the folder, unless it came from a parent by fork. What the system does not let go of stays,
-        with the lock, for the next process."""
+        """Remove the folder, unless it came from a parent by fork.
+
+        What the system does not let go of stays, with the lock, for the next process."""
         try:
             if os.getpid() == self.owner:
                 _empty(self.path)
@@ -57,6 +60,7 @@ def _locked(folder: Path) -> int | None:
     except OSError:
         # No locks on this filesystem: then no cleaner can take one either, and leftovers stay.
         return descriptor
+    # A cleaner may have had the lock between our opening and our locking, and removed the file.
     if os.fstat(descriptor).st_nlink == 0:
         os.close(descriptor)
         return None
@@ -101,8 +105,9 @@ def _clear(folder: Path) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    """Remove the folder and what is in it; the lock file last: should this process die or fail on its way,
-    or the power, the next one clears the rest. Raises OSError."""
+    """Remove the folder and what is in it, the lock file last. Raises OSError.
+
+    Should this process die or fail on its way, or the power, the next one clears the rest."""
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             shutil.rmtree(entry.path)

@@ -15,20 +15,26 @@ from skyhaul.dataset.storage.errors import storage_error
 from skyhaul.dataset.storage.files import LocalFiles
 
 PUT_AT_ONCE = 32 * 1024 * 1024
-"""Bytes up to which a file goes up in one request, out of memory."""
+"""Bytes up to which a file goes up in one request, out of memory: as many may be held for each shard that is
+committed at the same time. Chosen, not measured."""
 
 PARTS = {"chunksize": 16 * 1024 * 1024, "max_concurrency": 4}
-"""How a large file goes up where the filesystem lets us say so: s3fs holds ten parts of 50 MiB otherwise."""
+"""How a large file goes up where the filesystem lets us say so: s3fs holds ten parts of 50 MiB otherwise.
+Chosen, not measured."""
 
 
 class Upload:
-    """One file to be sent, once or again. fs: the fsspec filesystem. sha256: of the bytes as they were
-    produced.
+    """One file to be sent, once or again.
 
     A small file is sent out of the memory that was held against the digest. A large one the filesystem reads
     by itself, once more: it is synced first, so that a page that the disk did not take is told, and then read
     and held. Raises StorageError, also for a file that has other bytes.
-    """
+
+    Args:
+        fs: The fsspec filesystem.
+        files: How local files are synced and read.
+        local_path: The finished file.
+        sha256: Of the bytes as they were produced."""
 
     def __init__(self, fs: Any, files: LocalFiles, local_path: Path, sha256: str) -> None:
         self._fs = fs

@@ -34,6 +34,8 @@ PERIOD = 0.25
 """Seconds between two looks. Chosen, not measured; `links --set` promises a second."""
 
 _SECOND = 1.0
+"""Seconds between two of what costs more than a look: marks beside the ledger, `links.json`, the forecast."""
+
 LEAST_LEASE = 2 * 1024 * 1024
 LEASE_SECONDS = 2.0
 """A lease covers what was asked for, and this long of what comes, or `LEAST_LEASE` bytes. Chosen, not
@@ -114,7 +116,7 @@ class LinkAccounting:
         folder: The spool folder, where what the links do is published and rates are set.
         run: The haul's id.
         groups: For sources that share links, those links, and the source bytes that were left when the haul
-                began.
+            began.
         due: When the haul should be done (Unix seconds); None without a deadline.
         stop: Stops the haul where bytes can no longer be counted.
 

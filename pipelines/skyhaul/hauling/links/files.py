@@ -20,6 +20,7 @@ from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import storage_error
 
 STATE, RATES = "links.json", "rates.json"
+"""Two files, so that each has one writer."""
 
 
 def live_folders(spool: Path, plan: str) -> Iterator[Path]:
@@ -31,7 +32,7 @@ def live_folders(spool: Path, plan: str) -> Iterator[Path]:
 
 
 def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
-    """In one step. Raises StorageError."""
+    """Write a file in one step. Raises StorageError."""
     temporary = folder / f"{name}.{uuid.uuid4().hex[:8]}.tmp"
     try:
         temporary.write_text(json.dumps(content))
@@ -43,7 +44,7 @@ def write(folder: Path, name: str, content: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
-    """Empty where there is none, or it is not whole."""
+    """The content of a file; empty where there is none, or it is not whole."""
     try:
         content = json.loads((folder / name).read_text())
     except (OSError, ValueError):

@@ -32,8 +32,15 @@ _LOG = logging.getLogger("skyhaul.haul")
 
 
 def open_links(job: Job, epoch: float, store: DatasetStore) -> dict[str, SharedLink]:
-    """By name, those that a source goes over; `epoch` is Unix seconds. store: the dataset's, where workers
-    divide links. Raises UsageError where a preset, contact plan or trace is wrong or missing."""
+    """The links that a source goes over, by name.
+
+    Args:
+        job: The job.
+        epoch: From when on emulated links and relative contacts count (Unix seconds).
+        store: The dataset's, where workers divide links.
+
+    Raises:
+        UsageError: A preset, contact plan or trace is wrong or missing."""
     used = {via for spec in job.sources.values() for via in spec.via}
     clock = MonotonicClock(epoch)
     return {
@@ -53,8 +60,9 @@ def _sharing(name: str, spec: SharingSpec, clock: Clock, store: DatasetStore) ->
 
 
 def check_links(job: Job) -> None:
-    """Raise UsageError where any link of the job, used or not, cannot be opened: before anything is
-    listed or hauled, and not on a worker."""
+    """Raise UsageError where any link of the job, used or not, cannot be opened.
+
+    Asked before anything is listed or hauled, so that it is not a worker that finds out."""
     clock = MonotonicClock(0.0)
     for name, spec in job.links.items():
         SharedLink.from_spec(name, spec, clock)
@@ -86,8 +94,11 @@ def metered_links(job: Job) -> dict[str, LinkTerms]:
 
 
 def check_ledger(job: Job, env: Mapping[str, str]) -> None:
-    """Open the ledger where the job needs one, and book again what it has lost, with a word. Raises
-    UsageError where its file cannot be one, StorageError where it may be next time."""
+    """Open the ledger where the job needs one, and book again what it has lost, with a word.
+
+    Raises:
+        UsageError: Its file cannot be one.
+        StorageError: It cannot now; it may be next time."""
     metered = metered_links(job)
     if not metered:
         return
@@ -102,13 +113,16 @@ def check_ledger(job: Job, env: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LostCount:
-    """What a ledger has lost of a link's cycle. known: what it once said; marks: the files that say so."""
+    """What a ledger has lost of a link's cycle."""
 
     link: str
     ledger: Path
     known: Used
+    """What it once said."""
     bytes: int
+    """How many of them it no longer knows."""
     marks: tuple[Path, ...]
+    """The files that say so."""
 
     def __str__(self) -> str:
         files = " and ".join(printable(str(path)) for path in self.marks)
@@ -120,8 +134,9 @@ class LostCount:
 
 
 def lost_by_ledger(job: Job, metered: Mapping[str, LinkTerms], ledger: Ledger) -> dict[str, LostCount]:
-    """By link, once an account: what the ledger once said of the present cycle, and says no longer. Raises
-    StorageError."""
+    """By link, once an account: what the ledger once said of the present cycle, and says no longer.
+
+    Raises StorageError."""
     marks = LedgerMarks(ledger.path, Path(job.spool))
     lost: dict[str, LostCount] = {}
     seen: set[str] = set()

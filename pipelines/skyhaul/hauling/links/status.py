@@ -29,6 +29,7 @@ from skyhaul_schemas.units import NotAllowed
 _LOG = logging.getLogger("skyhaul.haul")
 
 AS_THE_JOB_SAYS = "job"
+"""What `--set` takes in a rate's place to undo an earlier one."""
 
 
 def live_folders(job: Job, plan: str | None) -> list[Path]:
@@ -58,8 +59,16 @@ def link_views(job: Job, folders: Iterable[Path]) -> list[LinkView]:
 
 
 def set_rates(job: Job, folders: list[Path], wishes: Iterable[str]) -> None:
-    """`leo.down=20Mbit/s`, `leo.down=off`, or `leo.down=job` for what the job says: takes effect in the haul
-    that runs, within a second, and ends with it. Raises UsageError, StorageError."""
+    """Set rates of links in the haul that runs: within a second, and until it ends.
+
+    Args:
+        job: The job.
+        folders: Spool folders in which it is hauled.
+        wishes: Such as `leo.down=20Mbit/s`, `leo.down=off`, or `leo.down=job` for what the job says.
+
+    Raises:
+        UsageError: A wish is none, or no haul runs.
+        StorageError: It cannot be written down."""
     links = {name for spec in job.sources.values() for name in spec.via}
     changes: dict[str, str | None] = {}
     for wish in wishes:

@@ -11,8 +11,9 @@ from skyhaul_schemas.units import instant
 
 @dataclass(frozen=True, slots=True)
 class LinkView:
-    """One link now. Rates are in bit/s, moments in Unix seconds. What concerns the billing cycle is None
-    where the ledger does not count the link."""
+    """One link now. Rates are in bit/s, moments in Unix seconds.
+
+    What concerns the billing cycle is None where the ledger does not count the link."""
 
     name: str
     sources: tuple[str, ...]

@@ -11,6 +11,7 @@ from skyhaul_schemas.printable import printable
 
 UNNAMED = "an image that no line of the captions list names"
 NO_IMAGE = "a line of the captions list that names no image"
+"""As the plan's header counts them, and `plan` shows them; a plan's digest is not over these words."""
 
 
 class CaptionsCheck:
@@ -35,7 +36,7 @@ class CaptionsCheck:
         self._told.unchecked.add(obj.path, UNNAMED)
 
     def finish(self) -> None:
-        """Once all objects were looked at. Raises UsageError for a list that names none of them."""
+        """End the check, after all objects. Raises UsageError for a list that names none of them."""
         for key, captions in self._lists.items():
             if captions is None:
                 continue

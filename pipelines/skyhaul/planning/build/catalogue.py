@@ -75,7 +75,7 @@ def pinned(
     locator: str | None,
     blocks: bytes | None,
 ) -> PinnedObject:
-    """An object as SQLite has kept it."""
+    """The object in a row that SQLite kept."""
     digests = None if blocks is None else unpacked_blocks(blocks, size)
     return PinnedObject(source, path, size, version, checksum, locator, digests)
 
@@ -152,7 +152,7 @@ class Catalogue:
         self._hold(found, self._objects_in)
 
     def add_chunks(self, chunks: Iterable[tuple[bytes, Cut]]) -> None:
-        """Chunks with the keys by which they are dealt."""
+        """Add chunks, with the keys by which they are dealt."""
         rows = (
             (
                 self._rank[o.source], o.path, o.size, o.version, o.checksum, o.locator,
@@ -213,7 +213,7 @@ def scratch_database(spool: Path, tables: str) -> sqlite3.Connection:
 
 @contextmanager
 def stored(spool: Path) -> Iterator[None]:
-    """SQLite's errors as DiskFull and StorageError."""
+    """Raise SQLite's errors as DiskFull and StorageError."""
     try:
         yield
     except sqlite3.Error as error:

@@ -45,7 +45,7 @@ class Changes:
         self._database.close()
 
     def add(self, now: PinnedObject | None, planned: PinnedObject) -> None:
-        """An object as it is planned, and as it is now (None: gone)."""
+        """Add an object as it is planned, and as it is now (None: gone)."""
         with stored(self._spool):
             self._database.execute(
                 "INSERT INTO planned (source, path, size, version, checksum, locator) VALUES (?,?,?,?,?,?)",
@@ -57,7 +57,7 @@ class Changes:
                 )
 
     def saw(self, chunk: Chunk, *, committed: bool) -> None:
-        """A chunk of the plan, of whatever object."""
+        """Take note of a chunk of the plan, of whatever object."""
         column = "begun" if committed else "open"
         with stored(self._spool):
             self._database.execute(
@@ -89,7 +89,7 @@ class Changes:
         return None if row is None else _fate(bool(row[2]), bool(row[0]), bool(row[1]))
 
     def offer(self, cuts: Iterable[Cut]) -> None:
-        """Chunks of objects that are pinned anew."""
+        """Add the chunks of objects that are pinned anew."""
         with stored(self._spool):
             self._database.executemany(
                 "INSERT INTO cuts VALUES (?,?,?,?,?,?)",
@@ -133,7 +133,7 @@ class Changes:
             )
 
     def dropped(self) -> Iterator[DroppedChunk]:
-        """By source, path and offset."""
+        """The chunks that were dropped, by source, path and offset."""
         query = (
             "SELECT p.source, p.path, p.size, p.version, p.checksum, p.locator, d.shard, d.start, d.length,"
             " p.begun, EXISTS (SELECT 1 FROM now n WHERE n.source = p.source AND n.path = p.path)"

@@ -35,7 +35,7 @@ def checked(objects: Iterable[PinnedObject], source: str) -> Iterator[PinnedObje
     refused.
 
     Raises:
-        UsageError"""
+        UsageError: An object cannot be planned, such as one whose name leads out of the root."""
     for obj in objects:
         reason = _unfit(obj, source)
         if reason is not None:

@@ -203,7 +203,7 @@ class Planner:
         return joins is not None and joins.adds(obj.path)
 
     def check_captions(self) -> None:
-        """After all objects of all sources. Raises UsageError for a list of captions that names none."""
+        """End the checks of captions. Raises UsageError for a list that names none of the objects."""
         for check in self._captions.values():
             check.finish()
 
@@ -339,7 +339,7 @@ class Planner:
             self._samples[source].setdefault(fingerprint, (path, decoder))
 
     def _limit_of(self, source: str) -> int | None:
-        """Bytes, or None for a source that is read in place."""
+        """The spool's limit in bytes; None for a source that is read in place."""
         # What is read in place never enters the spool.
         in_place = isinstance(self._sources[source], LocalSource) and not self._job.sources[source].via
         return None if in_place else self._job.spool_limit

@@ -32,8 +32,9 @@ def write_drafts(
     dropped: NewFile | None = None,
     job: bytes | None = None,
 ) -> None:
-    """Put down what belongs to a generation, and its tables also under their own names where nothing is there
-    yet, for readers that know of no drafts.
+    """Put down what belongs to a generation.
+
+    Its tables get their own names, too, where nothing is there yet, for readers that know of no drafts.
 
     Raises:
         StorageError: The storage fails otherwise."""

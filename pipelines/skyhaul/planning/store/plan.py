@@ -114,8 +114,7 @@ class Plan:
         return self._holder(number).header.digest
 
     def digests(self, first: int, stop: int) -> list[tuple[int, str]]:
-        """(shard, `digest_of` it) of each of first <= number < stop whose digest is not that of the shard
-        before it. Reads nothing."""
+        """(shard, `digest_of` it) wherever the digest changes among first <= number < stop. Reads nothing."""
         if len(self.generations) == 1:
             return [(first, self.header.digest)] if first < stop else []
         found: list[tuple[int, str]] = []

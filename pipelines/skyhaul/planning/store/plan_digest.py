@@ -61,7 +61,7 @@ class RowsDigest:
         )
 
     def hexdigest(self) -> str:
-        """sha256 of the two."""
+        """Hex sha256 of the two digests."""
         return hashlib.sha256(self._chunks.digest() + self._dropped.digest()).hexdigest()
 
 

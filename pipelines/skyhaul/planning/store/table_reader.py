@@ -92,7 +92,9 @@ class PlanTable:
         self._parquet.close(force=True)
 
     def _check_footer(self, file: BinaryIO) -> None:
-        """Parquet ends in the footer's length (4 bytes, little-endian) and a magic number
+        """Hold the footer's length against a cap before Arrow gives memory to it.
+
+        A Parquet file ends in that length (4 bytes, little-endian) and a magic number
         (https://parquet.apache.org/docs/file-format/)."""
         try:
             size = file.seek(0, 2)
