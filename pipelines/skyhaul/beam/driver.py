@@ -27,6 +27,11 @@ def haul_on_beam(
     loaded: LoadedJob, store: DatasetStore, options: HaulOptions, observer: HaulObserver | None = None
 ) -> HaulOutcome:
     """`skyhaul.hauling.run.haul` on the Beam runner that the options name; raises what that raises."""
+    if options.runner != IN_PROCESS or options.beam_args:
+        # Before anything is planned.
+        from skyhaul.beam.runners import check_runner
+
+        check_runner(options.runner, options.beam_args)
     return haul(loaded, store, options, BeamDriver(), observer)
 
 
