@@ -47,7 +47,7 @@ FOLDERS = {
     ),
     "skyhaul.dataset": ("storage", "commits"),
     "skyhaul.planning": ("store", "build"),
-    "skyhaul.hauling": ("links",),
+    "skyhaul.hauling": ("links", "finish"),
     "skyhaul": (
         "dataset", "worker", "shards", "transforms", "planning", "verification", "certify", "hauling", "beam",
     ),

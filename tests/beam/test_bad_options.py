@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from cli.jobs import write_job
 from cli.program import call
@@ -71,9 +72,10 @@ CASES = [
 def _libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if Google's were installed: what else is wrong is then told."""
     monkeypatch.setattr(bad_options, "_missing_libraries", lambda: iter(()))
-    # Without a zone of its own Beam asks gcloud for the region.
+    # Beam asks gcloud for the region, and Google, if its clients are there, for a bucket.
     monkeypatch.setenv("CLOUDSDK_COMPUTE_REGION", "")
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(GoogleCloudOptions, "_create_default_gcs_bucket", lambda self: None)
 
 
 @pytest.mark.parametrize(("runner", "bad", "told"), CASES, ids=[f"{r} {' '.join(b)}" for r, b, _ in CASES])

@@ -50,15 +50,16 @@ def read_options(arguments: Sequence[str]) -> KeptViews:
     return options
 
 
-def check_options(name: str, runner: Any, options: KeptViews) -> None:
+def check_options(name: str, runner: Any, options: KeptViews, *, unknown: bool = False) -> None:
     """Raise UsageError for options with which no pipeline of the runner can start.
 
     Args:
         name: The runner's.
         runner: Beam's runner.
         options: The options, `--runner` among them.
+        unknown: Options that Beam does not know may be among them.
     """
-    problems = [*_unknown(name, options), *_ends_workers(options)]
+    problems = [*([] if unknown else _unknown(name, options)), *_ends_workers(options)]
     if name != IN_PROCESS:
         problems += [*_missing_files(options), *_bad_workers(name, options)]
     if name == "DataflowRunner":

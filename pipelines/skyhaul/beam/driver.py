@@ -13,8 +13,9 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import IN_PROCESS, HaulConfig, HaulOptions
 from skyhaul.hauling.control import HaulControl
 from skyhaul.hauling.driver import DriverResult
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.hauling.progress import HaulObserver
-from skyhaul.hauling.run import HaulOutcome, haul
+from skyhaul.hauling.run import haul
 from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.printable import printable

@@ -53,10 +53,11 @@ def check_runner(name: str, arguments: Sequence[str]) -> None:
     options_for(name, arguments)
 
 
-def options_for(name: str, arguments: Sequence[str]) -> tuple[Any, int]:
+def options_for(name: str, arguments: Sequence[str], *, unknown: bool = False) -> tuple[Any, int]:
     """Beam's options of a runner from what stands after `--`, and the parallelism they ask for.
 
-    That is 1 where they ask for none. Raises UsageError."""
+    That is 1 where they ask for none. With `unknown`, options that Beam does not know may be among them.
+    Raises UsageError."""
     if any(a.split("=", 1)[0] == "--runner" for a in arguments):
         raise UsageError("give --runner before the --, as an option of skyhaul")
     # Before Beam: a name that is not offered is told at once.
@@ -68,7 +69,7 @@ def options_for(name: str, arguments: Sequence[str]) -> tuple[Any, int]:
         # Reading options back builds Beam's whole parser anew, a sixth of a second.
         return KeptViews(more), 1
     options = read_options([*arguments, *more])
-    check_options(name, runner, options)
+    check_options(name, runner, options, unknown=unknown)
     known = options.get_all_options(drop_default=False, retain_unknown_options=False)
     parallelism = known.get("parallelism")
     if name == "FlinkRunner" and (parallelism is None or parallelism < 1):

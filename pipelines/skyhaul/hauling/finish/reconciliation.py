@@ -46,6 +46,11 @@ class HaulSpan:
         """`started` and `begun` are the same moment, by the wall clock and by the monotonic clock."""
         return cls(_stamp(started), _stamp(datetime.now(UTC)), time.monotonic() - begun)
 
+    @classmethod
+    def of(cls, started: datetime, finished: datetime) -> HaulSpan:
+        """For a haul that began in another process, whose monotonic clock says nothing here."""
+        return cls(_stamp(started), _stamp(finished), max(0.0, (finished - started).total_seconds()))
+
 
 def _stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
