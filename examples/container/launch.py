@@ -86,6 +86,9 @@ def _defaults(beam: list[str], loaded: LoadedJob, ours: argparse.Namespace) -> I
     if not said & {"--autoscaling_algorithm"}:
         # A worker that is scaled away takes its spool along.
         yield "--autoscaling_algorithm=NONE"
+    if not any("use_multiple_sdk_containers" in argument for argument in beam):
+        # Else a process a core, each with a spool on the same disk.
+        yield "--experiments=no_use_multiple_sdk_containers"
     if ours.parallelism and not said & {"--num_workers", "--max_num_workers"}:
         yield f"--num_workers={ours.parallelism}"
     if not said & {"--disk_size_gb", "--worker_disk_size_gb"}:

@@ -182,11 +182,16 @@ def test_no_secret_is_in_what_is_sent_or_kept(launch: Launch, uploads: Path, dai
 def test_a_hauls_disk_and_workers_are_asked_for_where_nobody_says_otherwise(launch: Launch) -> None:
     options = said(launch("--parallelism=7"))
     assert options["autoscaling_algorithm"] == "NONE"
+    assert "no_use_multiple_sdk_containers" in options["experiments"]
     assert options["num_workers"] == 7
     assert options["disk_size_gb"] == 40 + 18, "room for the spool's 16 GiB"
     options = said(
-        launch("--autoscaling_algorithm=THROUGHPUT_BASED", "--max_num_workers=3", "--disk_size_gb=99")
+        launch(
+            *("--autoscaling_algorithm=THROUGHPUT_BASED", "--max_num_workers=3", "--disk_size_gb=99"),
+            "--experiments=use_multiple_sdk_containers",
+        )
     )
+    assert "no_use_multiple_sdk_containers" not in options["experiments"]
     assert (options["autoscaling_algorithm"], options["disk_size_gb"]) == ("THROUGHPUT_BASED", 99)
     assert (options.get("num_workers"), options["max_num_workers"]) == (None, 3)
 
