@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions
 
 from cli.jobs import write_job
 from cli.program import call
-from skyhaul.beam import bad_options
+from skyhaul.beam import bad_options, runners
 from skyhaul.beam.runners import OFFERED, adapter_for, check_runner
 from skyhaul_schemas.errors import EXIT_USAGE, UsageError
 
@@ -135,6 +135,17 @@ def test_nothing_is_planned_for_a_runner_that_cannot_start(tmp_path: Path) -> No
     answer = call("run", job, "--runner", "PortableRunner", "--", "--environment_type=PROCESS")
     assert answer.code == EXIT_USAGE
     assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_a_relative_spool_is_refused_where_the_workers_are_machines_of_dataflows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "check_runner", lambda name, arguments: None)
+    job = write_job(tmp_path, spool="here")
+    answer = call("run", job, "--runner", "DataflowRunner")
+    assert answer.code == EXIT_USAGE
+    assert "spool: found here, allowed: an absolute path" in answer.err
     assert not (tmp_path / "dataset").exists()
 
 

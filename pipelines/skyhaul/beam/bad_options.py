@@ -71,6 +71,15 @@ def check_options(name: str, runner: Any, options: KeptViews, *, unknown: bool =
         raise UsageError(f"--runner {name}: {'; '.join(printable(problem) for problem in problems)}")
 
 
+def check_spool(spool: str) -> None:
+    """Refuse a spool whose place depends on where a worker was started. Raises UsageError."""
+    if not os.path.isabs(spool):
+        raise UsageError(
+            f"spool: found {printable(spool)}, allowed: an absolute path, as it is a folder of the workers'"
+            " own disks"
+        )
+
+
 def _check_form(arguments: Sequence[str]) -> None:
     takes_value = False
     for argument in arguments:

@@ -30,9 +30,12 @@ def haul_on_beam(
     """`skyhaul.hauling.run.haul` on the Beam runner that the options name; raises what that raises."""
     if options.runner != IN_PROCESS or options.beam_args:
         # Before anything is planned.
+        from skyhaul.beam.bad_options import check_spool
         from skyhaul.beam.runners import check_runner
 
         check_runner(options.runner, options.beam_args)
+        if options.runner == "DataflowRunner":
+            check_spool(options.spool or loaded.job.spool)
     return haul(loaded, store, options, BeamDriver(), observer)
 
 

@@ -5,11 +5,9 @@ For launchers that must end once a job is submitted, such as that of a Dataflow 
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Any
 
 from skyhaul.hauling.config import HaulOptions
-from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.file import LoadedJob
 
 
@@ -33,6 +31,7 @@ def submit_haul(loaded: LoadedJob, options: HaulOptions, *, parallelism: int | N
     """
     import apache_beam as beam
 
+    from skyhaul.beam.bad_options import check_spool
     from skyhaul.beam.finishing import FinishHaul
     from skyhaul.beam.runners import adapter_for, open_runner, options_for
     from skyhaul.beam.temporary import drop_pipeline_folder
@@ -40,7 +39,7 @@ def submit_haul(loaded: LoadedJob, options: HaulOptions, *, parallelism: int | N
     from skyhaul.hauling.run import prepare_haul
 
     beam_options, asked = options_for(options.runner, options.beam_args, unknown=True)
-    check_spool(loaded, options)
+    check_spool(options.spool or loaded.job.spool)
     config = prepare_haul(loaded, options)
     pipeline = beam.Pipeline(runner=open_runner(options.runner), options=beam_options)
     drop_pipeline_folder(pipeline)
@@ -49,15 +48,6 @@ def submit_haul(loaded: LoadedJob, options: HaulOptions, *, parallelism: int | N
     receipts | FinishHaul(config, runner=options.runner, require_complete=True)
     pipeline.run()
     return config.run
-
-
-def check_spool(loaded: LoadedJob, options: HaulOptions) -> None:
-    """Refuse a spool whose place depends on where a worker was started. Raises UsageError."""
-    spool = options.spool or loaded.job.spool
-    if not PurePath(spool).is_absolute():
-        raise UsageError(
-            f"spool: found {spool}, allowed: an absolute path, since it is a folder of the workers' own disks"
-        )
 
 
 def _most_workers(options: Any) -> int:
