@@ -56,7 +56,7 @@ def strict(schema: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def deployment_faults() -> Any:
+def deployment_faults(offline: None) -> Any:
     try:
         crd = yaml.load(operator_schema().read_text(), yaml.CSafeLoader)
     except Unavailable as reason:
