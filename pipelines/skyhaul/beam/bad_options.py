@@ -93,8 +93,10 @@ def _check_form(arguments: Sequence[str]) -> None:
 def _unknown(name: str, options: KeptViews) -> Iterator[str]:
     if name in _ALL_KNOWN:
         known = options.get_all_options(retain_unknown_options=False).keys()
-        for option in sorted(options.get_all_options(retain_unknown_options=True).keys() - known):
-            yield f"Beam knows no option --{option}; see what stands after the --"
+        unknown = options.get_all_options(retain_unknown_options=True).keys() - known
+        if unknown:
+            named = ", ".join(f"--{option}" for option in sorted(unknown))
+            yield f"Beam knows no option {named}; see what stands after the --"
 
 
 def _ends_workers(options: KeptViews) -> Iterator[str]:
