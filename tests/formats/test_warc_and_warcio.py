@@ -26,7 +26,7 @@ KINDS = ("response", "conversion", "resource")
 
 
 def by_warcio(raw: bytes, **options: Any) -> Iterator[tuple[Any, bytes, int]]:
-    """Each document: record, payload and offset. (What asks for the offset reads on to the record's end.)"""
+    """Each document: record, payload and offset. (What asks for the offset reads on to the record's end.)."""
     archive = ArchiveIterator(io.BytesIO(raw), arc2warc=True, **options)
     for one in archive:
         http = one.http_headers if one.rec_type == "response" else None
