@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
+from skyhaul_connectors.sources.http.places import HttpPlaces
 from skyhaul_connectors.sources.http.range_connection import RangeConnection
 from skyhaul_connectors.sources.http.redirects import KnownRedirects, follow
 from skyhaul_connectors.sources.http.request import RangeExchange
@@ -17,35 +17,32 @@ from skyhaul_connectors.sources.http.response.validation import WantedRange
 from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest, Route
 from skyhaul_connectors.sources.url import HttpUrl, Origin
 from skyhaul_schemas.errors import CarriageError
-from skyhaul_schemas.plan import PinnedObject
-
-
-class HttpPlaces(Protocol):
-    """Where objects lie, and what their servers are told."""
-
-    options: HttpOptions
-    redirects: KnownRedirects
-
-    def first_origin(self, route: Route) -> Origin | None:
-        """The one origin of all objects, or None where there are several."""
-
-    def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
-        """Raises CarriageError where the object's URL is not known."""
-
-    def unread_list(self, obj: PinnedObject, route: Route) -> Callable[[], None] | None:
-        """What must be called, in a thread, before `url_of`; None where it may be called at once."""
-
-    def is_own(self, origin: Origin, route: Route) -> bool:
-        """Whether the job itself names the origin, so that headers and private addresses are its wish."""
-
-    @property
-    def listed_from_afar(self) -> bool:
-        """Whether object URLs come from a list that somebody else serves."""
 
 
 class HttpChannel:
-    def __init__(self, places: HttpPlaces, network: Network, events: ChannelEvents, route: Route) -> None:
+    """Implements Channel.
+
+    Args:
+        places: Where objects lie for those who come by `route`.
+        options: What servers are told.
+        redirects: Those known, of all channels to the source.
+        network: What opens connections.
+        events: What is told of the answers.
+        route: How connections leave this machine.
+    """
+
+    def __init__(
+        self,
+        places: HttpPlaces,
+        options: HttpOptions,
+        redirects: KnownRedirects,
+        network: Network,
+        events: ChannelEvents,
+        route: Route,
+    ) -> None:
         self._places = places
+        self._options = options
+        self._redirects = redirects
         self._network = network
         self._events = events
         self._route = route
@@ -53,7 +50,7 @@ class HttpChannel:
         self._connections: dict[Origin, RangeConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: list[RangeRequest] = []
-        self._first = places.first_origin(route)
+        self._first = places.first_origin
         self._starts: set[Origin] = set() if self._first is None else {self._first}
         self._opened = False
         self._closed = False
@@ -72,17 +69,17 @@ class HttpChannel:
     def request(self, request: RangeRequest) -> None:
         if self._closed:
             return
-        read_list = self._places.unread_list(request.object, self._route)
+        read_list = self._places.unread_list(request.object)
         if self._held or read_list is not None:
             self._hold(request, read_list)
             return
         try:
-            start = self._places.url_of(request.object, self._route)
+            start = self._places.url_of(request.object)
         except CarriageError as error:
             self._loop.call_soon(self._refuse, request, error)
             return
-        known = self._places.redirects.get(start, self._loop.time())
-        stored = self._places.options.stored
+        known = self._redirects.get(start, self._loop.time())
+        stored = self._options.stored
         asked = WantedRange(request.object, request.offset, request.length, request.whole, stored)
         url = known or start
         self._ask(RangeExchange(request, asked, url, self._headers(url), learned=known is not None))
@@ -121,17 +118,17 @@ class HttpChannel:
         self._say_opened(connection.origin.scheme == "http" and self._route.proxy is None)
 
     def redirected(self, ask: RangeExchange, head: AnswerHead) -> None:
-        target = follow(ask.asked.place, ask.url, head, ask.hops, self._places.options)
-        start = self._places.url_of(ask.request.object, self._route)
+        target = follow(ask.asked.place, ask.url, head, ask.hops, self._options)
+        start = self._places.url_of(ask.request.object)
         if target != start:
-            self._places.redirects.learn(start, target, self._loop.time())
+            self._redirects.learn(start, target, self._loop.time())
         self._ask(ask.again(target, self._headers(target), hops=ask.hops + 1, learned=ask.learned))
 
     def retry_fresh(self, ask: RangeExchange) -> bool:
         if not ask.learned:
             return False
-        start = self._places.url_of(ask.request.object, self._route)
-        self._places.redirects.forget(start)
+        start = self._places.url_of(ask.request.object)
+        self._redirects.forget(start)
         self._ask(ask.again(start, self._headers(start), hops=0, learned=False))
         return True
 
@@ -152,8 +149,7 @@ class HttpChannel:
     # Inside
 
     def _headers(self, url: HttpUrl) -> dict[str, str]:
-        own = self._places.is_own(url.origin, self._route)
-        return dict(self._places.options.headers_of(url, own))
+        return dict(self._options.headers_of(url, url.origin in self._places.own_origins))
 
     def _ask(self, ask: RangeExchange) -> None:
         redirected = ask.hops > 0 or ask.learned
@@ -196,7 +192,7 @@ class HttpChannel:
 
     def _may_be_private(self, origin: Origin) -> bool:
         """Where the job says so, or its own origins are private themselves."""
-        if self._places.options.private_redirects or self._places.is_own(origin, self._route):
+        if self._options.private_redirects or origin in self._places.own_origins:
             return True
         return not self._places.listed_from_afar and any(
             origin.host == start.host or self._network.is_private(start) for start in self._starts

@@ -20,7 +20,7 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import ListedUrls
 
 if TYPE_CHECKING:
-    from skyhaul_connectors.sources.http.source import HttpCatalogue
+    from skyhaul_connectors.sources.http.places import HttpCatalogue
 
 
 def _open(opening: Opening) -> Source:
