@@ -43,7 +43,8 @@ FOLDERS = {
     ),
     "skyhaul_connectors.transfer": ("schedule", "spool"),
     "skyhaul_connectors.formats": (
-        "charsets", "bytes", "records", "media", "web", "text", "json", "delimited", "columnar", "archive",
+        "charsets", "bytes", "isolated", "records", "media", "web", "text", "json", "delimited", "columnar",
+        "archive",
     ),
     "skyhaul.dataset": ("storage", "commits"),
     "skyhaul.planning": ("store", "build"),

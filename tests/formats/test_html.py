@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import decode
+from skyhaul_connectors.formats.isolated import reader
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
-from skyhaul_connectors.formats.web import html_child, html_text
-from skyhaul_schemas.errors import UsageError
+from skyhaul_connectors.formats.web import html_extraction, html_text
+from skyhaul_schemas.errors import StorageError, UsageError
 
 PAGE = (
     "<html lang='pt-BR'><head><title> A\n page </title></head>"
     "<body><h1>Olá</h1><p>Ação é {}.</p></body></html>"
 )
+
+COSTLY = b"<p>" + b"".join(b"<a href=%d>word</a> " % n for n in range(3000))
+"""Read in the child, and no more than that."""
 
 
 def test_a_page_is_a_record_with_its_title_and_language() -> None:
@@ -114,16 +119,14 @@ def test_a_page_that_spends_its_cpu_time_ends_its_child_and_costs_itself(
 ) -> None:
     costly = b"<a><div>" * 100_000
     assert not html_text.is_cheap(costly)
-    monkeypatch.setattr(html_child, "CPU_SECONDS", 1)
-    monkeypatch.setattr(html_child._local, "child", None, raising=False)
+    monkeypatch.setattr(html_extraction, "READER", replace(html_extraction.READER, cpu_seconds=1))
     found = decode(costly, "x.html")
     assert found.reasons == ["takes more than 1 s of CPU time to read"]
     second = decode(costly, "x.html")
     assert second.reasons == found.reasons
-    links = b"<p>" + b"".join(b"<a href=%d>word</a> " % n for n in range(3000))
-    assert not html_text.is_cheap(links)
-    assert decode(links, "x.html", extract="all").texts[0].count("word") == 3000
-    child = html_child._local.child
+    assert not html_text.is_cheap(COSTLY)
+    assert decode(COSTLY, "x.html", extract="all").texts[0].count("word") == 3000
+    child = reader._local.children[html_extraction.READER]
     assert not child.ended
     child._process.communicate(timeout=10)
     assert child._process.returncode == 0
@@ -136,18 +139,41 @@ def test_a_page_that_needs_more_memory_than_it_may_have_costs_itself() -> None:
     assert time.process_time() - began < 2
 
 
+@pytest.mark.parametrize(
+    ("number", "wanted", "said"),
+    [
+        (signal.SIGSEGV, html_text.BadPage, r"^crashes the HTML parser \(SIGSEGV\)$"),
+        (signal.SIGKILL, StorageError, "ended with -9 .*; run the same command again"),
+    ],
+)
 def test_a_page_that_crashes_the_parser_costs_itself_and_one_that_is_killed_does_not(
-    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals, wanted: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number, wanted in ((signal.SIGSEGV, html_text.BadPage), (signal.SIGKILL, html_child.StorageError)):
-        child = html_child._Child()
-        child._process.send_signal(number)
-        child._process.wait(10)
-        with pytest.raises(wanted):
-            child.extract(b"<p>x", {})
-        child._process.stdout.close()
-        with contextlib.suppress(BrokenPipeError):
-            child._process.stdin.close()
+    ended = Ended(number)
+    monkeypatch.setattr(reader._local, "children", {html_extraction.READER: ended}, raising=False)
+    with pytest.raises(wanted, match=said):
+        html_extraction.extract(COSTLY)
+    ended._process.stdout.close()
+    with contextlib.suppress(BrokenPipeError):
+        ended._process.stdin.close()
+    # The next page has a child that lives.
+    assert html_extraction.extract(COSTLY, main_content=False).text.count("word") == 3000
+
+
+class Ended(reader._Child):
+    """A child that ended by a signal just after it was found alive."""
+
+    asked = 0
+
+    @property
+    def ended(self) -> bool:
+        self.asked += 1
+        return self.asked > 1
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(html_extraction.READER)
+        self._process.send_signal(number)
+        self._process.wait(10)
 
 
 @settings(max_examples=80, deadline=None)

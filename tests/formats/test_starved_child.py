@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from formats.decoding import decode
-from skyhaul_connectors.formats import isolated
+from skyhaul_connectors.formats.isolated import reader
 from skyhaul_schemas.errors import StorageError
 
 LIMIT = 800 * 1024**2
@@ -29,8 +29,8 @@ def test_a_limit_of_the_machine_is_no_damage(monkeypatch: pytest.MonkeyPatch) ->
 
         return start(*arguments, preexec_fn=limit, **more)
 
-    monkeypatch.setattr(isolated.subprocess, "Popen", starved)
-    monkeypatch.setattr(isolated._local, "children", {}, raising=False)
+    monkeypatch.setattr(reader.subprocess, "Popen", starved)
+    monkeypatch.setattr(reader._local, "children", {}, raising=False)
     with pytest.raises(StorageError, match="run the same command again") as caught:
         decode(out.getvalue(), "x.parquet")
     assert caught.value.exit_code == 75

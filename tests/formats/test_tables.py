@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,8 +20,9 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from formats.decoding import decode, settings
-from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.columnar import reading
+from skyhaul_connectors.formats.isolated import reader as isolated
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.errors import DecodeError, DriftError, StorageError
 from skyhaul_schemas.plan import Chunk, PinnedObject
@@ -235,13 +237,12 @@ def test_rows_far_larger_than_they_lie_there_come_in_small_batches() -> None:
 
 
 def test_what_needs_more_memory_than_the_child_may_have_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolated, "MEMORY", 800 * 1024**2)
-    monkeypatch.setattr(isolated._local, "children", {}, raising=False)
+    monkeypatch.setattr(reading, "READER", replace(reading.READER, memory=800 * 1024**2))
     table = pa.table({"text": pa.array(["x" * 120_000_000]).dictionary_encode()})
     found = decode(parquet(table), "x.parquet")
     assert found.counts == (0, 1, True)
     assert "memory" in found.reasons[0] or "malloc" in found.reasons[0]
-    isolated._local.children.popitem()[1].kill()
+    isolated._local.children.pop(reading.READER).kill()
 
 
 def test_a_child_that_is_killed_from_outside_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +251,7 @@ def test_a_child_that_is_killed_from_outside_is_no_damage(monkeypatch: pytest.Mo
     table = pa.table({"text": [f"{n:09}" * 200 for n in range(10_000)]})
     steps = decoder_for("parquet", settings(), "x").decode(BytesChunk(parquet(table)))
     next(steps)
-    next(iter(isolated._local.children.values()))._process.kill()
+    isolated._local.children[reading.READER]._process.kill()
     with pytest.raises(StorageError, match="ended with -9"):
         list(steps)
     assert decode(parquet(DOCUMENTS), "x.parquet").counts == (1000, 0, False)

@@ -12,8 +12,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.bytes.stream import Broken
+from skyhaul_connectors.formats.columnar import reading
 from skyhaul_connectors.formats.columnar.values import converted
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.records.fields import FieldMap
@@ -29,10 +29,7 @@ def read(raw: bytes) -> Iterator[pa.RecordBatch]:
     """The batches of a file as the decoder gets them. Raises Broken."""
     groups = list(range(pq.ParquetFile(pa.BufferReader(raw)).num_row_groups))
     task = {"do": "parquet rows", "size": len(raw), "columns": None, "groups": groups}
-    child = "skyhaul_connectors.formats.columnar.child"
-    for found in isolated.run(child, task, lambda offset, length: raw[offset : offset + length]):
-        if isinstance(found, pa.RecordBatch):
-            yield found
+    return reading.rows(task, lambda offset, length: raw[offset : offset + length])
 
 
 def ours(column: pa.ChunkedArray, kind: pa.DataType) -> list[Any]:

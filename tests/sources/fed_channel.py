@@ -10,10 +10,9 @@ import pytest
 
 from skyhaul_connectors.sources.http.channel import HttpChannel
 from skyhaul_connectors.sources.http.network import Network
-from skyhaul_connectors.sources.http.pipelining import PipelineTrust
 from skyhaul_connectors.sources.protocol import RangeRequest, Route
 from skyhaul_schemas.plan import PinnedObject
-from sources.http_rig import source_for
+from sources.http_rig import source_for, trust_of
 from sources.recording import Recorder
 
 
@@ -38,15 +37,12 @@ class FedChannel:
         self.transport = FakeTransport()
         self.protocol: Any = None
         source = source_for("http://test.invalid/")
-        trust = PipelineTrust()
+        trust = trust_of(source)
         trust.begin_trial()
         if proven:
             trust.passed()
         else:
             trust.broken()
-        origin = source.first_origin(Route())
-        assert origin is not None
-        source._trust[origin] = trust
 
         async def dial(network: Network, factory: Callable[[], Any], *args: Any, **kwargs: Any) -> None:
             self.protocol = factory()

@@ -7,6 +7,8 @@ from typing import Any
 
 from faults.hostile_http import HostileServer
 from skyhaul_connectors.sources.http.options import http_options
+from skyhaul_connectors.sources.http.pipelining import PipelineTrust
+from skyhaul_connectors.sources.http.places import UrlsBelow
 from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -20,12 +22,15 @@ class Fixed:
     """A catalogue of one root."""
 
     def __init__(self, url: str) -> None:
-        self.root: HttpUrl | None = parse_url(url)
+        self._urls = UrlsBelow(parse_url(url))
+
+    @property
+    def first_origin(self) -> Origin:
+        return self._urls.root.origin
 
     @property
     def own_origins(self) -> frozenset[Origin]:
-        assert self.root is not None
-        return frozenset([self.root.origin])
+        return frozenset([self.first_origin])
 
     @property
     def listed_from_afar(self) -> bool:
@@ -38,7 +43,7 @@ class Fixed:
         return iter(())
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
-        raise AssertionError
+        return self._urls.of(obj)
 
 
 def source_for(
@@ -54,3 +59,10 @@ def pinned(server: HostileServer, path: str, version: str | None = None) -> Pinn
     assert size is not None
     etag = f"etag:{server.objects.etag(path)}"
     return PinnedObject("remote", path, size, etag if version is None else version)
+
+
+def trust_of(source: HttpSource) -> PipelineTrust:
+    """What is known of the one server of a source, to be looked at and set."""
+    origin = source._catalogue.first_origin
+    assert origin is not None
+    return source._trust.setdefault(origin, PipelineTrust())

@@ -30,7 +30,7 @@ from skyhaul_schemas.errors import (
     SourceChanged,
     StalledError,
 )
-from sources.http_rig import QUICK, pinned, source_for
+from sources.http_rig import QUICK, pinned, source_for, trust_of
 from sources.recording import Outcome, Recorder, fetch
 
 DATA = random.Random(20261122).randbytes(300_000)
@@ -135,19 +135,11 @@ def test_200_for_a_range_is_refused_and_the_body_is_not_read_to_its_end(server: 
 def test_200_counts_where_the_range_is_the_whole_object_of_that_length(server: HostileServer) -> None:
     server.faults.always(PATH, HttpFault("ignore-range"))
     # Pipelining is tried with two halves first, which are parts and refused; without it, 200 is the whole.
-    trust = source_for(server)
-    trust._trust.setdefault(trust.first_origin(Route()), _denied())  # type: ignore[arg-type]  # there is one
+    source = source_for(server)
+    trust_of(source).broken()
     with asyncio.Runner() as runner:
-        outcomes, _ = runner.run(fetch(trust, [(pinned(server, PATH), 0, len(DATA))]))
+        outcomes, _ = runner.run(fetch(source, [(pinned(server, PATH), 0, len(DATA))]))
     assert outcomes[0].whole == DATA
-
-
-def _denied() -> object:
-    from skyhaul_connectors.sources.http.pipelining import PipelineTrust
-
-    trust = PipelineTrust()
-    trust.broken()
-    return trust
 
 
 @pytest.mark.parametrize("kind", ["wrong-range", "unknown-total", "no-content-range", "multipart"])

@@ -10,11 +10,11 @@ import pytest
 
 from faults.hostile_http import HostileServer
 from faults.http_faults import HttpFault
-from skyhaul_connectors.sources.http.pipelining import PipelineTrust, Trust
+from skyhaul_connectors.sources.http.pipelining import Trust
 from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_connectors.sources.protocol import RangeRequest, Route
 from skyhaul_schemas.errors import ConnectionLost, ServerError
-from sources.http_rig import pinned, source_for
+from sources.http_rig import pinned, source_for, trust_of
 from sources.recording import Outcome, Recorder, fetch
 
 NAMES = ("a.bin", "b.bin", "c.bin")
@@ -35,12 +35,6 @@ def run_fetch(
     source: HttpSource, wanted: list[tuple[object, int, int]], *, at_once: bool
 ) -> tuple[list[Outcome], Recorder]:
     return asyncio.run(fetch(source, wanted, at_once=at_once))  # type: ignore[arg-type]  # pinned objects
-
-
-def trust_of(source: HttpSource) -> PipelineTrust:
-    origin = source.first_origin(Route())
-    assert origin is not None
-    return source._trust[origin]
 
 
 def test_the_first_range_is_asked_for_in_two_halves_and_proves_the_server(server: HostileServer) -> None:
@@ -80,7 +74,7 @@ def test_many_ranges_at_once_come_back_each_with_its_own_bytes(server: HostileSe
 
 def test_before_the_proof_queued_requests_wait_for_the_answer(server: HostileServer) -> None:
     source = source_for(server)
-    trust_of_unproven = source._trust.setdefault(source.first_origin(Route()), PipelineTrust())  # type: ignore[arg-type]  # there is one
+    trust_of_unproven = trust_of(source)
     trust_of_unproven.broken()
     outcomes, _ = run_fetch(source, ranges(server, 20), at_once=True)
     assert all(outcome.done for outcome in outcomes)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyhaul_connectors.formats.bytes.range_file import RangeFile
+from skyhaul_connectors.formats.bytes.stream import Broken
 from skyhaul_connectors.formats.columnar.ipc_layout import (
     MAGIC,
     buffer_counts,
@@ -25,13 +26,14 @@ from skyhaul_connectors.formats.columnar.ipc_layout import (
     parse_footer,
 )
 from skyhaul_connectors.formats.columnar.plain_columns import plain
-from skyhaul_connectors.formats.isolated import Read
+from skyhaul_connectors.formats.isolated.protocol import Done, Read, Service, Task
 from skyhaul_connectors.formats.records.same_names import (
     batch_told_apart,
     has_repeated,
     repeated_inside,
     told_apart,
 )
+from skyhaul_schemas.storage_errors import is_passing
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of a batch that is handed over: the parent holds one, and copies it into its row groups."""
@@ -48,6 +50,7 @@ _THRIFT_LIMIT = 100 * 1024 * 1024
 _OLD_PADDING = 100
 """Bytes beyond a column chunk that Arrow reads of old parquet-mr files, which state it too short
 (PARQUET-816)."""
+_REFUSALS = (pa.ArrowException, Broken, OSError, ValueError, ArithmeticError, LookupError, TypeError)
 
 
 def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]:
@@ -163,12 +166,52 @@ def arrow_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | di
     yield {}
 
 
-TASKS = {
-    "parquet layout": parquet_layout,
-    "parquet rows": parquet_rows,
-    "arrow layout": arrow_layout,
-    "arrow rows": arrow_rows,
-}
+_Told = dict[str, Any]
+
+
+def _served(work: Callable[[_Told, Read], Iterator[pa.RecordBatch | _Told]]) -> Task:
+    """What `work` yields as bytes, a batch as an Arrow IPC stream of its own."""
+
+    def serve(task: _Told, given: bytes, read: Read) -> Iterator[memoryview | Done]:
+        for item in work(task, read):
+            if isinstance(item, dict):
+                yield Done(item)
+                continue
+            out = pa.BufferOutputStream()
+            with pa.ipc.new_stream(out, item.schema) as writer:
+                writer.write_batch(item)
+            yield memoryview(out.getvalue())
+
+    return serve
+
+
+def _refusal(error: Exception, memory: int) -> str | None:
+    """The library's own words for what is wrong with the file; nothing of ours raises these here."""
+    if isinstance(error, MemoryError):
+        return f"needs more memory than {memory} bytes to read"
+    if not isinstance(error, _REFUSALS) or (isinstance(error, OSError) and is_passing(error)):
+        return None
+    said = " ".join(str(error).split())[:300]
+    if isinstance(error, LookupError) or not said:
+        said = f"unsupported: {type(error).__name__} {said}"
+    return said
+
+
+def _one_thread() -> None:
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+SERVICE = Service(
+    {
+        "parquet layout": _served(parquet_layout),
+        "parquet rows": _served(parquet_rows),
+        "arrow layout": _served(arrow_layout),
+        "arrow rows": _served(arrow_rows),
+    },
+    _refusal,
+    _one_thread,
+)
 
 
 class _ParquetBytes(RangeFile):

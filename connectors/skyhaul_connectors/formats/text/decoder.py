@@ -26,10 +26,8 @@ The encoding is stated in `metadata` where it is not UTF-8.
 from __future__ import annotations
 
 import codecs
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -41,7 +39,7 @@ from skyhaul_connectors.formats.bytes.lines import Rest
 from skyhaul_connectors.formats.bytes.stream import PlainStream, Stream
 from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.bytes.whole_body import read_whole
-from skyhaul_connectors.formats.charsets import whatwg
+from skyhaul_connectors.formats.charsets import guessing, whatwg
 from skyhaul_connectors.formats.charsets.encodings import (
     UTF_8,
     BadText,
@@ -50,7 +48,7 @@ from skyhaul_connectors.formats.charsets.encodings import (
     encoding_of,
     marked_or,
 )
-from skyhaul_connectors.formats.charsets.guessing import LEAST, VERSION, guess, usual
+from skyhaul_connectors.formats.charsets.guessing import LEAST, guess, usual
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, even_cuts, with_surroundings
 from skyhaul_connectors.formats.options import FormatOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
@@ -144,11 +142,7 @@ class TextDecoder(WholeObject):
     def fingerprint(self) -> Mapping[str, str]:
         versions = {"pyarrow": pa.__version__, **whatwg.fingerprint()}
         if self._detect is not None:
-            versions |= {
-                "charset-normalizer": version("charset-normalizer"),
-                "skyhaul.guessing": str(VERSION),
-            }
-            versions["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"  # its Unicode
+            versions.update(guessing.fingerprint())
         return versions
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:

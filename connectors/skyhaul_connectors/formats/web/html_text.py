@@ -8,7 +8,7 @@ nested deeper than `MAX_DEPTH` (extraction costs nodes and text times depth; bro
 and tags with more than `MAX_ATTRIBUTES` (each is compared with all), unless the page `is_small`. Open
 formatting elements are opened again in every block, so a page may cost their number times that of its tags:
 where that bound is beyond `CHEAP`, the page is read in a child process with a limit on its CPU time
-(`html_child`).
+(`html_extraction`).
 """
 
 from __future__ import annotations

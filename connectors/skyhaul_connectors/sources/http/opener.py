@@ -14,7 +14,8 @@ from skyhaul_connectors.sources.http.listing.patterns import select
 from skyhaul_connectors.sources.http.listing.tree_source import HttpTree
 from skyhaul_connectors.sources.http.listing.url_list_source import HttpListed, ListFile, NamedUrls
 from skyhaul_connectors.sources.http.options import HttpOptions, http_options
-from skyhaul_connectors.sources.http.source import HttpCatalogue, HttpSource
+from skyhaul_connectors.sources.http.places import HttpCatalogue
+from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_connectors.sources.local.open_files import affordable
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.sources.url import HttpUrl, parse_url

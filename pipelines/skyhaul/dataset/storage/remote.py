@@ -15,7 +15,6 @@ import os
 import secrets
 import stat
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -36,7 +35,7 @@ from tenacity import (
 from skyhaul.dataset.storage.errors import probe_error, storage_error
 from skyhaul.dataset.storage.files import LocalFiles
 from skyhaul.dataset.storage.store import DatasetStore, Same, shown
-from skyhaul.dataset.storage.temporary import TemporaryFolder, clear_leftovers
+from skyhaul.dataset.storage.temporary import OwnTemporary, clear_leftovers
 from skyhaul.dataset.storage.upload import Upload, takes_mode
 from skyhaul_connectors.sources.fsspec.errors import is_not_set_up, store_words
 from skyhaul_schemas import layout
@@ -76,8 +75,7 @@ class RemoteStore(DatasetStore):
         except (ImportError, ValueError, OSError) as error:
             raise UsageError(f"dataset {shown(url)} cannot be opened: {printable(str(error))}") from error
         self._root = root.rstrip("/")
-        self._lock = threading.Lock()
-        self._temporary: TemporaryFolder | None = None
+        self._temporary = OwnTemporary(_own_folder)
         if writable and not _creates_only(self._fs):
             raise _replaces(url)
         if writable:
@@ -236,13 +234,10 @@ class RemoteStore(DatasetStore):
         return f"{path} in dataset {self.place}"
 
     def temp_dir(self) -> Path:
-        with self._lock:
-            if self._temporary is None or self._temporary.owner != os.getpid():
-                try:
-                    self._temporary = TemporaryFolder(_own_folder())
-                except OSError as error:
-                    raise storage_error(error, "make a folder in", tempfile.gettempdir()) from error
-            return self._temporary.path
+        try:
+            return self._temporary.path()
+        except OSError as error:
+            raise storage_error(error, "make a folder in", tempfile.gettempdir()) from error
 
     def _entries(self, prefix: str) -> list[tuple[str, bool]]:
         """(name, is a folder) of what is directly in `prefix`, sorted as whole paths sort."""
@@ -297,10 +292,7 @@ class RemoteStore(DatasetStore):
             )
 
     def close(self) -> None:
-        with self._lock:
-            if self._temporary is not None and self._temporary.owner == os.getpid():
-                self._temporary.remove()
-            self._temporary = None
+        self._temporary.remove()
 
 
 def _replaces(url: str) -> UsageError:
