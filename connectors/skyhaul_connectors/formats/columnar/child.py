@@ -9,7 +9,6 @@ before they are handed over, since a file may state offsets and texts that are n
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 
 from skyhaul_connectors.formats.bytes.range_file import RangeFile
 from skyhaul_connectors.formats.bytes.stream import Broken
+from skyhaul_connectors.formats.columnar.column_names import ColumnNames
 from skyhaul_connectors.formats.columnar.ipc_layout import (
     MAGIC,
     buffer_counts,
@@ -27,12 +27,6 @@ from skyhaul_connectors.formats.columnar.ipc_layout import (
 )
 from skyhaul_connectors.formats.columnar.plain_columns import plain
 from skyhaul_connectors.formats.isolated.protocol import Done, Read, Service, Task
-from skyhaul_connectors.formats.records.same_names import (
-    batch_told_apart,
-    has_repeated,
-    repeated_inside,
-    told_apart,
-)
 from skyhaul_schemas.storage_errors import is_passing
 
 BATCH_BYTES = 4 * 1024 * 1024
@@ -75,7 +69,7 @@ def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]
 def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | dict[str, Any]]:
     """The rows of `task["groups"]`, one group after the other, and an empty closing word."""
     file = _parquet(task, read)
-    names = _Names(file.schema_arrow, task)
+    names = ColumnNames(file.schema_arrow, task)
     # Only files with INT96 pay for being read twice.
     wide: list[str] | None = _int96(file.metadata, task["columns"])
     coarse = _parquet(task, read, int96="ms") if wide else file
@@ -158,7 +152,7 @@ def arrow_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | di
         options = pa.ipc.IpcReadOptions(included_fields=chosen, use_threads=False)
         file = pa.ipc.open_file(source, options=options)
         batches = (file.get_batch(n) for n in task["groups"])
-    names = _Names(schema, task)
+    names = ColumnNames(schema, task)
     for batch in batches:
         if columns is not None:
             batch = batch.select([n for n, name in enumerate(batch.schema.names) if name in columns])
@@ -317,48 +311,6 @@ def _span(column: Any) -> tuple[int, int]:
     return start, start + column.total_compressed_size
 
 
-class _Names:
-    """What the columns of one table are called.
-
-    Attributes:
-        repeat: Whether some name, also of a struct's field, is there twice.
-
-    Raises:
-        ValueError: The job takes what such a name alone does not tell."""
-
-    def __init__(self, schema: pa.Schema, task: dict[str, Any]) -> None:
-        self.repeat = has_repeated(schema)
-        self._apart: dict[str, list[str]] = {}
-        if not self.repeat:
-            return
-        for name, own in zip(schema.names, told_apart(schema.names), strict=True):
-            self._apart.setdefault(name, []).append(own)
-        columns = task["columns"]
-        parts = {column.partition(".")[0] for column in columns or () if column not in self._apart}
-        inside = next((name for name in parts if len(self._apart.get(name, ())) > 1), None)
-        if inside is not None:
-            raise ValueError(f"columns: {inside!r} is there twice; name all of it, not what is inside")
-        read = [field for field in schema if columns is None or field.name in {*columns, *parts}]
-        twice = repeated_inside(read, task["mapped"])
-        if twice is not None:
-            raise ValueError(
-                f"{twice!r} is there twice, and a field of the schema takes it; take the second as"
-                f" {f'{twice}_1'!r}, or another column"
-            )
-
-    def told_apart(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A valid batch of some of the table's columns, under their own names."""
-        if not self.repeat:
-            return batch
-        seen: Counter[str] = Counter()
-        found = []
-        for name in batch.schema.names:
-            # All columns of a name are read or none, and in the table's order, so that the k-th is the k-th.
-            found.append(self._apart[name][seen[name]])
-            seen[name] += 1
-        return batch_told_apart(batch, found)
-
-
 def _paired(
     coarse: Any, columns: list[pa.Array], fine: Any, among: list[pa.Array]
 ) -> Iterator[tuple[str, pa.Array, pa.Array]]:
@@ -371,7 +323,7 @@ def _paired(
     yield from ((name, column, inner[name]) for name, column in zip(names, columns, strict=True))
 
 
-def _handed_over(batch: pa.RecordBatch, names: _Names) -> Iterator[pa.RecordBatch]:
+def _handed_over(batch: pa.RecordBatch, names: ColumnNames) -> Iterator[pa.RecordBatch]:
     # Before anything looks inside: kernels trust offsets, dictionary indices and texts, and a file may state
     # any.
     for column in batch.schema.types:
