@@ -36,7 +36,7 @@ def test_names_are_taken_from_the_environment_and_numbers_are_read_from_text() -
 def test_a_name_that_is_not_set_is_named_with_key_and_line() -> None:
     text = changed(LEAST, "url: data/*.txt", "url: a\n    options: {key: '${KEY_ID}'}")
     assert refused(text) == (
-        "job.yaml:7: sources.here.options.key: found ${KEY_ID}, allowed: a name from the environment;"
+        "job.yaml:7:20: sources.here.options.key: found ${KEY_ID}, allowed: a name from the environment;"
         " KEY_ID is not set (export KEY_ID=...)"
     )
 
@@ -48,7 +48,7 @@ def test_two_dollars_stand_for_one() -> None:
 @pytest.mark.parametrize("text", ["${X", "${}", "${a b}", "${X:-y}"])
 def test_other_forms_of_it_are_refused(text: str) -> None:
     line = refused(changed(LEAST, "data/*.txt", f"'data/{text}'"), X="1")
-    assert line.startswith("job.yaml:6: sources.here.url: found '${")
+    assert line.startswith("job.yaml:6:10: sources.here.url: found '${")
     assert "allowed: ${NAME}, or $${ for a plain ${" in line
 
 

@@ -89,88 +89,92 @@ ONE_LINERS = [
     (
         "    format: text",
         "    formt: text",
-        "10: sources.stdlib.formt: found an unknown key, allowed: format",
+        "10:5: sources.stdlib.formt: found an unknown key, allowed: format",
     ),
-    ("shards:\n", "shard:\n", "24: shard: found an unknown key, allowed: shards"),
+    ("shards:\n", "shard:\n", "24:1: shard: found an unknown key, allowed: shards"),
     (
         "target_size: 256MiB",
         "taget_size: 256MiB",
-        "25: shards.taget_size: found an unknown key, allowed: target_size, file_size",
+        "25:3: shards.taget_size: found an unknown key, allowed: target_size, file_size",
     ),
     (
         "down: 130Mbit/s",
         "down: 13Mb",
-        "20: links.leo-west.down: found '13Mb', allowed: a number above zero with bit/s, kbit/s,"
+        "20:11: links.leo-west.down: found '13Mb', allowed: a number above zero with bit/s, kbit/s,"
         " Mbit/s, Gbit/s, kB/s or MB/s",
     ),
     (
         "rtt: 45ms",
         "rtt: 45",
-        "21: links.leo-west.rtt: found 45, allowed: a number with ms, s, m, h or d, such as 45ms, 30s,"
+        "21:10: links.leo-west.rtt: found 45, allowed: a number with ms, s, m, h or d, such as 45ms, 30s,"
         " 10m, 1h30m or 2d",
     ),
-    ("seed: 7", "seed: -3", "5: seed: found -3, allowed: a whole number from 0"),
-    ("seed: 7", "seed: 1.5", "5: seed: found 1.5, allowed: a whole number from 0"),
-    ("seed: 7", "seed: true", "5: seed: found true, allowed: a whole number from 0"),
-    ("version: 1", "version: 2", "1: version: found 2, allowed: 1"),
-    ("name: stdlib-over-leo", "name: 2024", "2: name: found 2024, allowed: text; put it in quotes"),
+    ("seed: 7", "seed: -3", "5:7: seed: found -3, allowed: a whole number from 0"),
+    ("seed: 7", "seed: 1.5", "5:7: seed: found 1.5, allowed: a whole number from 0"),
+    ("seed: 7", "seed: true", "5:7: seed: found true, allowed: a whole number from 0"),
+    ("version: 1", "version: 2", "1:10: version: found 2, allowed: 1"),
+    ("name: stdlib-over-leo", "name: 2024", "2:7: name: found 2024, allowed: text; put it in quotes"),
     (
         "schema: document",
         "schema: doc",
-        "6: schema: found 'doc', allowed: 'document', 'reading', 'image' or 'blob'",
+        "6:9: schema: found 'doc', allowed: 'document', 'reading', 'image' or 'blob'",
     ),
-    ("emulate: true", "emulate: maybe", "19: links.leo-west.emulate: found 'maybe', allowed: true or false"),
+    (
+        "emulate: true",
+        "emulate: maybe",
+        "19:14: links.leo-west.emulate: found 'maybe', allowed: true or false",
+    ),
     (
         "via: [leo-west]",
         "via: leo-wst",
-        "15: sources.stdlib.via: found 'leo-wst', allowed: the name of a link: leo-west",
+        "15:10: sources.stdlib.via: found 'leo-wst', allowed: the name of a link: leo-west",
     ),
     (
         "via: [leo-west]",
         "via:\n      - leo-west\n      - geo",
-        "17: sources.stdlib.via.1: found 'geo', allowed: the name of a link: leo-west",
+        "17:9: sources.stdlib.via.1: found 'geo', allowed: the name of a link: leo-west",
     ),
     (
         "options: {}",
         "options: []",
-        "14: sources.stdlib.options: found an empty list, allowed: a mapping of keys",
+        "14:14: sources.stdlib.options: found an empty list, allowed: a mapping of keys",
     ),
     (
         "max_connections: 16",
         "max_connections: 0",
-        "13: sources.stdlib.max_connections: found 0, allowed: a whole number from 1 to 1024",
+        "13:22: sources.stdlib.max_connections: found 0, allowed: a whole number from 1 to 1024",
     ),
     (
         "seed: 7",
         "seed: 7\nseed: 8",
-        "6: seed: found the key again, allowed: each key once; it stands in line 5 already",
+        "6:1: seed: found the key again, allowed: each key once; it stands in line 5 already",
     ),
     (
         "splits: {train: 0.99, validation: 0.01}",
         "splits: {train: 0.9}",
-        "28: shards.splits: found a mapping, allowed: shares above 0 that add up to 1",
+        "28:11: shards.splits: found a mapping, allowed: shares above 0 that add up to 1",
     ),
     (
         "compression: zstd:3",
         "compression: zstd:23",
-        "27: shards.compression: found 'zstd:23', allowed: zstd, zstd:1 to zstd:22, snappy or none",
+        "27:16: shards.compression: found 'zstd:23', allowed: zstd, zstd:1 to zstd:22, snappy or none",
     ),
     (
         "row_group_size: 64MiB",
         "row_group_size: 101MB",
-        "26: shards.row_group_size: found 101000000, allowed: at most 100MB (uncompressed)",
+        "26:19: shards.row_group_size: found 101000000, allowed: at most 100MB (uncompressed)",
     ),
     (
         "  leo-west:\n",
         "  leo west:\n",
-        "17: links.leo west: found 'leo west', allowed: 1 to 64 letters, digits, '.', '_' and '-',"
+        "17:3: links.leo west: found 'leo west', allowed: 1 to 64 letters, digits, '.', '_' and '-',"
         " with a letter or digit first",
     ),
 ]
 
 
 @pytest.mark.parametrize(("old", "new", "line"), ONE_LINERS, ids=[new.strip() for _, new, _ in ONE_LINERS])
-def test_an_error_names_key_and_line_and_what_was_found_and_what_is_allowed(
+def test_an_error_names_key_line_and_column_and_what_was_found_and_what_is_allowed(
     old: str, new: str, line: str
 ) -> None:
     assert f"job.yaml:{line}" in refused(changed(FULL, old, new))
@@ -178,18 +182,18 @@ def test_an_error_names_key_and_line_and_what_was_found_and_what_is_allowed(
 
 def test_a_missing_key_is_named_with_its_meaning() -> None:
     (line,) = refused(changed(LEAST, "dataset: out\n", ""))
-    assert line.startswith("job.yaml:1: dataset: found nothing, allowed: (required) The output folder")
+    assert line.startswith("job.yaml:1:1: dataset: found nothing, allowed: (required) The output folder")
 
 
 def test_a_source_without_its_url_is_found_at_the_source_s_line() -> None:
     (line,) = refused(changed(LEAST, "    url: data/*.txt", "    format: text"))
-    assert line.startswith("job.yaml:5: sources.here.url: found nothing, allowed: (required) Path or URL")
+    assert line.startswith("job.yaml:5:3: sources.here.url: found nothing, allowed: (required) Path or URL")
 
 
 def test_an_unknown_key_like_no_other_lists_all_keys() -> None:
     (line,) = refused(LEAST + "zzz: 1\n")
     assert line.startswith(
-        "job.yaml:7: zzz: found an unknown key, allowed: about, dataset, deadline, ledger, links,"
+        "job.yaml:7:1: zzz: found an unknown key, allowed: about, dataset, deadline, ledger, links,"
     )
 
 
@@ -202,19 +206,19 @@ def test_all_problems_are_listed_in_the_order_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "start"),
     [
-        ("version: 1\nname: [a\ndataset: b\n", "job.yaml:3: not YAML: "),
-        ("version: 1\nname: a: b\n", "job.yaml:2: not YAML: mapping values are not allowed here"),
-        ("version: 1\n\tname: a\n", "job.yaml:2: not YAML: "),
-        ("version: 1\nname: *nobody\n", "job.yaml:2: not YAML: found undefined alias"),
-        ("version: 1\nname: a\x07\n", "job.yaml:2: not YAML: special characters are not allowed"),
-        ("a: 1\n---\nb: 2\n", "job.yaml:2: not YAML: but found another document"),
-        ("", "job.yaml:1: found an empty file, allowed: a job file; it starts with `version: 1`"),
-        ("- a\n", "job.yaml:1: found a list, allowed: a mapping of keys, such as `version: 1`"),
+        ("version: 1\nname: [a\ndataset: b\n", "job.yaml:3:8: not YAML: "),
+        ("version: 1\nname: a: b\n", "job.yaml:2:8: not YAML: mapping values are not allowed here"),
+        ("version: 1\n\tname: a\n", "job.yaml:2:1: not YAML: "),
+        ("version: 1\nname: *nobody\n", "job.yaml:2:7: not YAML: found undefined alias"),
+        ("version: 1\nname: a\x07\n", "job.yaml:2:8: not YAML: special characters are not allowed"),
+        ("a: 1\n---\nb: 2\n", "job.yaml:2:1: not YAML: but found another document"),
+        ("", "job.yaml:1:1: found an empty file, allowed: a job file; it starts with `version: 1`"),
+        ("- a\n", "job.yaml:1:1: found a list, allowed: a mapping of keys, such as `version: 1`"),
         (
             "a: !!python/object/apply:os.system [id]\n",
-            "job.yaml:1: found the tag 'tag:yaml.org,2002:python",
+            "job.yaml:1:4: found the tag 'tag:yaml.org,2002:python",
         ),
-        ("? [a]\n: 1\n", "job.yaml:1: found a key that is no text, allowed: text as keys"),
+        ("? [a]\n: 1\n", "job.yaml:1:3: found a key that is no text, allowed: text as keys"),
     ],
 )
 def test_what_is_no_plain_yaml_is_refused_with_its_line(text: str, start: str) -> None:
@@ -239,12 +243,12 @@ def test_an_alias_of_itself_ends() -> None:
 
 def test_deep_nesting_is_refused_before_it_is_descended() -> None:
     (line,) = refused("a: " + "[" * 100_000)
-    assert line == "job.yaml:1: found nesting without end, allowed: a depth of 32"
+    assert line == "job.yaml:1:35: found nesting without end, allowed: a depth of 32"
 
 
 def test_a_number_without_end_is_refused() -> None:
     (line,) = refused(changed(FULL, "seed: 7", f"seed: {'9' * 5000}"))
-    assert line.startswith("job.yaml:5: seed: found '9999")
+    assert line.startswith("job.yaml:5:7: seed: found '9999")
     assert len(line) < 250
 
 
@@ -257,7 +261,7 @@ def test_a_missing_file_a_folder_and_bytes_that_are_no_text_are_one_line(tmp_pat
     for path, said in [
         (tmp_path / "none.yaml", "no such file"),
         (tmp_path, "is a folder"),
-        (tmp_path / "latin.yaml", ":2: found bytes that are no UTF-8, allowed: UTF-8"),
+        (tmp_path / "latin.yaml", ":2:10: found bytes that are no UTF-8, allowed: UTF-8"),
         (tmp_path / "big.yaml", "found more than"),
     ]:
         (tmp_path / "latin.yaml").write_bytes(b"version: 1\nname: caf\xe9\n")

@@ -40,7 +40,7 @@ def test_what_it_may_say(value: str, ceiling: Ceiling) -> None:
 
 @pytest.mark.parametrize("value", ["-1", "101%", "1.5", "many", "{}", "{shares: 5%}", "[5%]", "true"])
 def test_what_it_may_not_say(value: str) -> None:
-    with pytest.raises(UsageError, match=r"job.yaml:\d+: max_rejects: found .* allowed: "):
+    with pytest.raises(UsageError, match=r"job.yaml:\d+:\d+: max_rejects: found .* allowed: "):
         parsed(f"max_rejects: {value}")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from skyhaul_connectors.formats.charsets import whatwg
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.printable import brief, printable
 
 _MARKS = (
@@ -120,16 +120,17 @@ def encoding_named(name: str) -> Encoding:
         return _encoding(found)
     shown = f"decode option 'encoding': {brief(name)!r}"
     if found is not None:
-        raise UsageError(
-            f"{shown} is not read (the Encoding Standard replaces it); convert the objects to UTF-8"
-        )
+        why = "(the Encoding Standard replaces it); convert the objects to UTF-8"
+        said = f"{shown} is not read {why}"
+        raise ValueRefused(said, ("decode", "encoding"), name, f"an encoding that is read {why}")
     try:
         info = codecs.lookup(name)
         known = info._is_text_encoding
     except (LookupError, ValueError):
         known = False
     if not known:
-        raise UsageError(f"{shown} is no text encoding (utf-8, windows-1252, …)")
+        said = "text encoding (utf-8, windows-1252, …)"
+        raise ValueRefused(f"{shown} is no {said}", ("decode", "encoding"), name, f"a {said}")
     return _encoding(info.name)
 
 

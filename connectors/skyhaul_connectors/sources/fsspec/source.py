@@ -38,7 +38,7 @@ from skyhaul_connectors.sources.left_out import (
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import ConnectionLost, ObjectMissing, SourceChanged, UsageError
+from skyhaul_schemas.errors import ConnectionLost, ObjectMissing, SourceChanged, UsageError, ValueRefused
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
@@ -135,9 +135,12 @@ class FsspecFiles:
                 f" see fsspec's page on {self._protocol}"
             ) from None
         except (TypeError, ValueError) as error:
-            raise UsageError(
+            raise ValueRefused(
                 f"source {self._name}: {self._protocol}:// does not take these options"
-                f" ({type(error).__name__})"
+                f" ({type(error).__name__})",
+                ("sources", self._name, "options"),
+                self._options,
+                f"what fsspec's {self._protocol}:// takes ({type(error).__name__})",
             ) from None
 
     def place(self, path: str) -> str:

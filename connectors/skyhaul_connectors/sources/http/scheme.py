@@ -77,8 +77,7 @@ def _by_list(opening: Opening, options: HttpOptions, listed: ListedUrls) -> Http
 
     name, timeouts = opening.name, opening.timeouts
     root = None if listed.root is None else _parsed(name, listed.root)
-    what = f"source {name}: the list"
-    afar = document_url(what, listed.list)
+    afar = document_url(name, "list", listed.list)
     if options.headers and afar is None and root is None and not options.headers_for:
         raise UsageError(
             f"source {name}: options.headers with a list needs options.headers_for, the servers that get them"
@@ -86,7 +85,7 @@ def _by_list(opening: Opening, options: HttpOptions, listed: ListedUrls) -> Http
     own = frozenset(url.origin for url in (afar, root) if url is not None)
     return HttpListed(
         name,
-        ListFile(document(name, what, listed.list, options, timeouts, FILE_CAP), root=root),
+        ListFile(document(name, "list", listed.list, options, timeouts, FILE_CAP), root=root),
         options,
         own=own or options.headers_for,
         from_afar=afar is not None and root is None,

@@ -40,7 +40,7 @@ from skyhaul.dataset.storage.temporary import TemporaryFolder, clear_leftovers
 from skyhaul.dataset.storage.upload import Upload, takes_mode
 from skyhaul_connectors.sources.fsspec.errors import is_not_set_up, store_words
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import StorageError, StorageRefused, UsageError
+from skyhaul_schemas.errors import StorageError, StorageRefused, UsageError, ValueRefused
 from skyhaul_schemas.printable import printable
 
 T = TypeVar("T")
@@ -69,6 +69,16 @@ class RemoteStore(DatasetStore):
             raise UsageError(f"dataset {shown(url)}: chained URLs cannot hold a dataset")
         if writable and url.partition("://")[0].lower() in _REPLACING:
             raise _replaces(url)
+        scheme = url.partition("://")[0].lower()
+        known = tuple(sorted({*fsspec.available_protocols(), *fsspec.registry} - _REPLACING))
+        if scheme not in known and scheme not in _REPLACING:
+            raise ValueRefused(
+                f"dataset {shown(url)} cannot be opened: nobody knows the scheme {printable(scheme)!r}",
+                ("dataset",),
+                scheme,
+                "a path, or a URL of a filesystem that fsspec knows, such as s3, gs or abfs",
+                known,
+            )
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
