@@ -90,8 +90,6 @@ def site(tmp_path: Path) -> Iterator[Path]:
     put(folder, "bomb", "1", {"bomb": "bomb_module:X"}, group=plugins.TRANSFORMS, modules=bomb)
     with on_path(folder):
         yield folder
-    for name in modules:
-        sys.modules.pop(name, None)
 
 
 def rows(*texts: str) -> pa.RecordBatch:

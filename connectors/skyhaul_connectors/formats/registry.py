@@ -8,7 +8,6 @@ and never chosen by suffix: what is installed must not change what a job means.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +18,7 @@ from skyhaul_connectors.formats.options import FormatOptions, parse_options
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
 from skyhaul_schemas import plugins
 from skyhaul_schemas.errors import PlugInRefused, UsageError, ValueRefused
-from skyhaul_schemas.plugins import PlugIn
+from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import BODIES
 
@@ -168,35 +167,9 @@ def plug_in_fingerprint(format: str | None) -> dict[str, str]:
     return {} if plug_in is None else plug_in.fingerprint
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A format that a job may name here.
-
-    Attributes:
-        plug_in: Whence it comes; None: it is built in.
-        format: The declaration; None where the plug-in is refused.
-        problem: Why it is refused.
-    """
-
-    name: str
-    plug_in: PlugIn | None = None
-    format: Format | None = None
-    problem: str | None = None
-
-
-def listed() -> Iterator[Listed]:
+def listed() -> Iterator[Listed[Format]]:
     """All formats, the built-in ones first. Loads the declarations of every installed package's."""
-    for entry in FORMATS.values():
-        yield Listed(entry.name, format=entry)
-    refused = plugins.clashes(plugins.FORMATS, FORMATS)
-    for plug_in in plugins.installed(plugins.FORMATS):
-        if plug_in in refused:
-            yield Listed(plug_in.name, plug_in, problem=refused[plug_in])
-            continue
-        try:
-            yield Listed(plug_in.name, plug_in, _declared(plug_in))
-        except PlugInRefused as error:
-            yield Listed(plug_in.name, plug_in, problem=str(error))
+    return plugins.listed(plugins.FORMATS, FORMATS, _declared)
 
 
 def implementation(entry: Format) -> Implementation:

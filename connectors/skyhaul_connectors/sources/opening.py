@@ -6,7 +6,7 @@ by its entry point, whose name is the scheme (`skyhaul_schemas.plugins`), and lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from skyhaul_connectors.sources.catalogue.documents import Document
@@ -26,7 +26,7 @@ from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas import plugins
 from skyhaul_schemas.errors import PlugInRefused, UsageError, ValueRefused
 from skyhaul_schemas.job.model import ListedUrls, SourceSpec
-from skyhaul_schemas.plugins import PlugIn
+from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import printable
 
 KINDS = (LOCAL, HTTP, S3, FSSPEC, SYNTHETIC)
@@ -88,6 +88,12 @@ def selection(spec: SourceSpec, name: str = "url") -> list[str]:
         return ["{list}"]
     scheme, urls = _urls_of(name, spec)
     return _kind(name, scheme).selection(name, urls)
+
+
+def listed() -> Iterator[Listed[SourceKind]]:
+    """The kinds of sources by scheme, the built-in ones first; `file` is that of paths. Loads what every
+    installed package declares."""
+    return plugins.listed(plugins.SOURCES, _BUILT_IN, _loaded)
 
 
 def opener_fingerprint(name: str, spec: SourceSpec) -> dict[str, str]:

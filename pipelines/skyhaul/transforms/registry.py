@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -21,7 +20,7 @@ from skyhaul_schemas import plugins
 from skyhaul_schemas.errors import PlugInRefused, SkyhaulError, ValueRefused
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.job.transforms import PlugInTransform, TransformSpec
-from skyhaul_schemas.plugins import PlugIn
+from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import shard_schema
 from skyhaul_schemas.units import NotAllowed
@@ -109,36 +108,9 @@ def check_transforms(job: Job) -> None:
             build_transforms([rule], job.schema_)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A transform that a job may name here.
-
-    Attributes:
-        name: Its key in a job file.
-        plug_in: Whence it comes; None: it is built in.
-        declaration: None where the plug-in is refused.
-        problem: Why it is refused.
-    """
-
-    name: str
-    plug_in: PlugIn | None = None
-    declaration: AnyTransform | None = None
-    problem: str | None = None
-
-
-def listed() -> Iterator[Listed]:
+def listed() -> Iterator[Listed[AnyTransform]]:
     """All transforms, the built-in ones first. Loads the declarations of every installed package's."""
-    for entry in TRANSFORMS.values():
-        yield Listed(entry.name, declaration=entry)
-    refused = plugins.clashes(plugins.TRANSFORMS, TRANSFORMS)
-    for plug_in in plugins.installed(plugins.TRANSFORMS):
-        if plug_in in refused:
-            yield Listed(plug_in.name, plug_in, problem=refused[plug_in])
-            continue
-        try:
-            yield Listed(plug_in.name, plug_in, _load(plug_in))
-        except PlugInRefused as error:
-            yield Listed(plug_in.name, plug_in, problem=str(error))
+    return plugins.listed(plugins.TRANSFORMS, TRANSFORMS, _load)
 
 
 def _build(spec: TransformSpec, target: Target) -> Transform:
