@@ -40,7 +40,7 @@ from skyhaul.dataset.storage.temporary import TemporaryFolder, clear_leftovers
 from skyhaul.dataset.storage.upload import Upload, takes_mode
 from skyhaul_connectors.sources.fsspec.errors import is_not_set_up, store_words
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import StorageError, StorageRefused, UsageError, ValueRefused
+from skyhaul_schemas.errors import StorageError, StorageRefused, UsageError
 from skyhaul_schemas.printable import printable
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ T = TypeVar("T")
 _ATTEMPTS = 5
 _SECONDS = 15.0
 _READ_BLOCK = 8 * 1024 * 1024
-_REPLACING = frozenset(("sftp", "ssh", "ftp"))
+REPLACING = frozenset(("sftp", "ssh", "ftp"))
 """Refused before anything connects: fsspec trusts whichever key an SSH server shows."""
 
 
@@ -67,18 +67,8 @@ class RemoteStore(DatasetStore):
         self.files = files
         if "::" in url:
             raise UsageError(f"dataset {shown(url)}: chained URLs cannot hold a dataset")
-        if writable and url.partition("://")[0].lower() in _REPLACING:
+        if writable and url.partition("://")[0].lower() in REPLACING:
             raise _replaces(url)
-        scheme = url.partition("://")[0].lower()
-        known = tuple(sorted({*fsspec.available_protocols(), *fsspec.registry} - _REPLACING))
-        if scheme not in known and scheme not in _REPLACING:
-            raise ValueRefused(
-                f"dataset {shown(url)} cannot be opened: nobody knows the scheme {printable(scheme)!r}",
-                ("dataset",),
-                scheme,
-                "a path, or a URL of a filesystem that fsspec knows, such as s3, gs or abfs",
-                known,
-            )
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
