@@ -167,7 +167,13 @@ CASES = {
         URL,
         URL + "    options: {{anon: true}}\n",
         "anon",
-        "sources.texts.options.anon: found an unknown key, allowed: none: local files take no options",
+        "sources.texts.options.anon: found an unknown key, allowed: none",
+    ),
+    "option of made-up objects": (
+        URL,
+        "    url: synthetic://any?count=3\n    options: {{anon: true}}\n",
+        "anon",
+        "sources.texts.options.anon: found an unknown key, allowed: none",
     ),
     "option of a filesystem": (
         URL,

@@ -29,7 +29,13 @@ from skyhaul_schemas.job.model import ListedUrls, SourceSpec
 from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import printable
 
-KINDS = (LOCAL, HTTP, S3, FSSPEC, SYNTHETIC)
+KINDS = (
+    LOCAL,
+    HTTP,
+    S3,
+    FSSPEC,
+    SYNTHETIC,
+)
 """The built-in ones, as lists show them."""
 
 PLAIN = Route()
@@ -63,8 +69,7 @@ def open_source(
     listed = None
     if isinstance(spec.url, ListedUrls) and kind is not HTTP:
         listed = _list_of(name, kind, scheme, spec.url, timeouts)
-    elif scheme not in _BUILT_IN:
-        _check_options(name, scheme, kind, spec)
+    _check_options(name, scheme, kind, spec)
     opening = Opening(
         name=name,
         spec=spec,
@@ -186,7 +191,7 @@ def _list_of(name: str, kind: SourceKind, scheme: str, listed: ListedUrls, timeo
 
 
 def _check_options(name: str, scheme: str, kind: SourceKind, spec: SourceSpec) -> None:
-    """A plug-in gets the options that it declares; what is built in checks its own."""
+    """A kind gets the options that it declares, and no others. Raises ValueRefused."""
     for key in spec.options:
         if kind.options is not None and key not in kind.options:
             known = ", ".join(map(printable, kind.options)) or "none"
