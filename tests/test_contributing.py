@@ -65,7 +65,8 @@ def follow(step: re.Match[str], tree: Path) -> None:
         line = step["line"] + "\n"
         there = path.read_text()
         assert there.count(line) == 1, f"{line!r} in {path}"
-        path.write_text(there.replace(line, line + text if step["where"] == "after" else text + line))
+        # Before a definition with two empty lines between them.
+        path.write_text(there.replace(line, line + text if step["where"] == "after" else f"{text}\n\n{line}"))
 
 
 @pytest.mark.timeout(600)

@@ -15,7 +15,7 @@ from faults.http_faults import HttpFault, parse_fault
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import RangeRequest, Route
 from skyhaul_schemas.job.model import SourceSpec
-from sources.http_rig import pinned, source_for
+from sources.http.http_rig import pinned, source_for
 from sources.recording import Recorder, fetch
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from skyhaul_connectors.sources.http.response.head import FIELDS_CAP, HEAD_CAP, NotHttp, parse_head
 from skyhaul_connectors.sources.http.response.reader import AnswerReader
 from skyhaul_connectors.sources.http.response.validation import RETRY_AFTER_CAP, retry_after
-from sources.fed_channel import FedChannel, requests_for
-from sources.test_http_splits import LENGTH, OBJECT, answer
+from sources.http.fed_channel import FedChannel, requests_for
+from sources.http.test_http_splits import LENGTH, OBJECT, answer
 
 
 class Sink:

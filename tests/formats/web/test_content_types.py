@@ -8,8 +8,8 @@ import io
 import pytest
 from PIL import Image
 
-from formats.archives import WORDS, http_record, record
 from formats.decoding import decode
+from formats.web.archives import WORDS, http_record, record
 from skyhaul_connectors.formats.web.content_type import ContentType, content_type
 
 # Cases of the web platform tests (fetch/content-type/resources/content-types.json, mimesniff/mime-types) and

@@ -13,7 +13,7 @@ from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.pipelining import PipelineTrust
 from skyhaul_connectors.sources.protocol import RangeRequest, Route
 from skyhaul_schemas.plan import PinnedObject
-from sources.http_rig import source_for
+from sources.http.http_rig import source_for
 from sources.recording import Recorder
 
 

@@ -15,7 +15,7 @@ from faults.http_faults import HttpFault
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_schemas.errors import ConnectFailed, ConnectionLost, TlsFailed
 from skyhaul_schemas.job.model import SourceSpec
-from sources.http_rig import pinned, source_for
+from sources.http.http_rig import pinned, source_for
 from sources.recording import fetch, first_opening
 
 DATA = bytes(range(256)) * 2000

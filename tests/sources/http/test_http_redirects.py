@@ -17,7 +17,7 @@ from skyhaul_connectors.sources.http import network as http_network
 from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_schemas.errors import CarriageError, RedirectRefused
 from skyhaul_schemas.plan import PinnedObject
-from sources.http_rig import pinned, source_for
+from sources.http.http_rig import pinned, source_for
 from sources.recording import Outcome, Recorder, fetch
 
 DATA = random.Random(3).randbytes(50_000)

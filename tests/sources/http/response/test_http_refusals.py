@@ -10,7 +10,7 @@ from skyhaul_connectors.sources.http.response.head import parse_head
 from skyhaul_connectors.sources.http.response.refusal import BODY_CAP, RefusalBody
 from skyhaul_schemas.errors import AccessRefused, ServerBusy, SourceChanged
 from skyhaul_schemas.plan import PinnedObject
-from sources.fed_channel import FedChannel, requests_for
+from sources.http.fed_channel import FedChannel, requests_for
 
 XML = b'<?xml version="1.0"?>\n<Error><Code>%b</Code><Message>AWS4-HMAC-SHA256 secret</Message></Error>'
 OBJECT = PinnedObject("s", "a.bin", 10, 'etag:"x"')

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats.archives import http_record
 from formats.decoding import decode
+from formats.web.archives import http_record
 from skyhaul_connectors.formats.charsets import whatwg
 from skyhaul_connectors.formats.web.html_encoding import prescan
 from skyhaul_schemas.errors import UsageError

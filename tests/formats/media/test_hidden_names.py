@@ -7,9 +7,9 @@ import tarfile
 
 import pytest
 
+from formats.archive.test_tar import packed
 from formats.decoding import decode
-from formats.test_beside import GIF, together
-from formats.test_tar import packed
+from formats.media.test_beside import GIF, together
 from skyhaul_connectors.formats.media.hidden_names import APPLE_DOUBLE, DOT_NAME, why_hidden
 
 DOUBLE = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(40)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from formats.archives import DRAFTS, PAGES, WORDS, by_record, numbers, record
 from formats.decoding import decode
+from formats.web.archives import DRAFTS, PAGES, WORDS, by_record, numbers, record
 
 INFO = record("warcinfo", b"software: test\r\n", Content_Type="application/warc-fields")
 

@@ -30,7 +30,7 @@ from skyhaul_schemas.errors import (
     SourceChanged,
     StalledError,
 )
-from sources.http_rig import QUICK, pinned, source_for
+from sources.http.http_rig import QUICK, pinned, source_for
 from sources.recording import Outcome, Recorder, fetch
 
 DATA = random.Random(20261122).randbytes(300_000)

@@ -19,8 +19,8 @@ import lz4.frame
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from formats.archives import DRAFTS, by_record, http_record, numbers, record
 from formats.decoding import decode
+from formats.web.archives import DRAFTS, by_record, http_record, numbers, record
 
 KINDS = ("response", "conversion", "resource")
 

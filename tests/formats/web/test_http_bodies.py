@@ -9,8 +9,8 @@ import brotli
 import pytest
 import zstandard
 
-from formats.archives import PAGES, WORDS, http_record, numbers
 from formats.decoding import decode
+from formats.web.archives import PAGES, WORDS, http_record, numbers
 
 BODY = f"<html><body><p>{WORDS}.</p></body></html>".encode()
 GZIP = gzip.compress(BODY, mtime=0)

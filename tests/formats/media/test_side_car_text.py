@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from formats.archive.test_tar import packed
 from formats.decoding import decode
-from formats.test_beside import GIF, together
-from formats.test_tar import packed
+from formats.media.test_beside import GIF, together
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.errors import UsageError

@@ -24,7 +24,7 @@ from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Route
 from skyhaul_schemas.errors import CarriageError, ConnectFailed, ProxyRefused, RedirectRefused, UsageError
 from skyhaul_schemas.job.model import SourceSpec
-from sources.http_rig import pinned, source_for
+from sources.http.http_rig import pinned, source_for
 from sources.recording import Outcome, Recorder, fetch
 
 PATH = "a.bin"

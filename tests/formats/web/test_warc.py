@@ -10,8 +10,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formats.archives import PAGES, WORDS, by_record, http_record, numbers, record, response, sha1
 from formats.decoding import decode
+from formats.web.archives import PAGES, WORDS, by_record, http_record, numbers, record, response, sha1
 from skyhaul_connectors.formats.web import warc_records
 from skyhaul_schemas.errors import DecodeError
 

@@ -14,7 +14,7 @@ from skyhaul_connectors.sources.http.pipelining import PipelineTrust, Trust
 from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_connectors.sources.protocol import RangeRequest, Route
 from skyhaul_schemas.errors import ConnectionLost, ServerError
-from sources.http_rig import pinned, source_for
+from sources.http.http_rig import pinned, source_for
 from sources.recording import Outcome, Recorder, fetch
 
 NAMES = ("a.bin", "b.bin", "c.bin")

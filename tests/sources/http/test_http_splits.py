@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyhaul_schemas.plan import PinnedObject
-from sources.fed_channel import FedChannel, requests_for
+from sources.http.fed_channel import FedChannel, requests_for
 
 DATA = bytes(range(256)) * 8
 OBJECT = PinnedObject("remote", "a.bin", len(DATA), 'etag:"v1"')
