@@ -337,6 +337,15 @@ def test_an_inner_name_that_is_no_utf8_is_damage() -> None:
     assert "utf-8" in reject.reason
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_zone_of_times_that_is_no_utf8_is_damage(nested: bool) -> None:
+    times = pa.array([0], pa.timestamp("us", tz="Xtc"))
+    created = pa.StructArray.from_arrays([times], ["at"]) if nested else times
+    raw = arrow(pa.table({"text": ["a"], "created": created})).replace(b"Xtc", b"\x80tc")
+    (reject,) = decode(raw, "x", format="arrow").rejects
+    assert "utf-8" in reject.reason
+
+
 @hypothesis(max_examples=60, deadline=None)
 @given(st.data())
 def test_any_damage_is_rows_and_rejects(data: st.DataObject) -> None:

@@ -302,11 +302,14 @@ def _handed_over(batch: pa.RecordBatch, names: _Names) -> Iterator[pa.RecordBatc
 
 
 def _check_names(kind: pa.DataType) -> None:
-    """Raises UnicodeDecodeError where an inner field's name is no UTF-8, which Arrow takes as it is."""
+    """Raises UnicodeDecodeError where an inner field's name or a zone of times is no UTF-8, which Arrow takes
+    as it is."""
     if isinstance(kind, pa.BaseExtensionType):
         _check_names(kind.storage_type)
     elif pa.types.is_dictionary(kind):
         _check_names(kind.value_type)
+    elif pa.types.is_timestamp(kind):
+        kind.tz  # noqa: B018  # decodes it
     else:
         for place in range(kind.num_fields):
             field = kind.field(place)
