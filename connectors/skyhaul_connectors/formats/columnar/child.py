@@ -340,11 +340,17 @@ def _handed_over(batch: pa.RecordBatch, names: ColumnNames) -> Iterator[pa.Recor
 
 
 def _check_names(kind: pa.DataType) -> None:
-    """Raises UnicodeDecodeError where an inner field's name is no UTF-8, which Arrow takes as it is."""
+    """Refuse inner fields' names and zones of times that are no UTF-8, which Arrow takes as they are.
+
+    Raises:
+        UnicodeDecodeError: One is none.
+    """
     if isinstance(kind, pa.BaseExtensionType):
         _check_names(kind.storage_type)
     elif pa.types.is_dictionary(kind):
         _check_names(kind.value_type)
+    elif pa.types.is_timestamp(kind):
+        kind.tz  # noqa: B018  # decodes it
     else:
         for place in range(kind.num_fields):
             field = kind.field(place)

@@ -55,7 +55,7 @@ from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSetti
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
 from skyhaul_connectors.formats.text.paragraphs import Paragraph, paragraphs_of_chunk, paragraphs_of_stream
 from skyhaul_connectors.formats.web.content_type import binary_type
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import EMPTY_OBJECT
@@ -116,16 +116,18 @@ class TextDecoder(WholeObject):
         # Offsets of paragraphs are counted by encoding the text again (`_decoded_paragraphs`), which an
         # encoding with a state, such as ISO-2022-JP, does not answer with the bytes that were there.
         if options.unit == "paragraph" and self._declared is not None and not self._declared.stateless:
-            raise UsageError(
-                f"decode option 'unit': paragraphs of {self._declared.name} have no byte offsets;"
-                " use unit: object"
-            )
+            raise _no_paragraphs(self._declared.name)
         columns = {"text": "body", **settings.fields}
         self.fields = FieldMap(DecodeSettings(settings.schema, columns, on_drift=settings.on_drift))
         for field, column in settings.fields.items():
             if column not in COLUMNS:
-                raise UsageError(
-                    f"fields: {field}: text has no column {column!r} (it has: {', '.join(COLUMNS)})"
+                allowed = ", ".join(COLUMNS)
+                raise ValueRefused(
+                    f"fields: {field}: text has no column {column!r} (it has: {allowed})",
+                    ("fields", field),
+                    column,
+                    allowed,
+                    tuple(COLUMNS),
                 )
 
     def _check_candidates(self) -> None:
@@ -133,9 +135,7 @@ class TextDecoder(WholeObject):
             # One that the job names is refused; of `any`, those with a state are left out.
             states = [one.name for one in self._candidates if not one.stateless]
             if states and self._detect is not None and self._detect.detect != "any":
-                raise UsageError(
-                    f"decode option 'unit': paragraphs of {states[0]} have no byte offsets; use unit: object"
-                )
+                raise _no_paragraphs(states[0])
             self._candidates = tuple(one for one in self._candidates if one.stateless)
 
     @property
@@ -331,3 +331,12 @@ class _Rows:
 
 def _too_long(length: int, cap: int) -> str:
     return f"a record of {length} bytes, more than max_record of {cap}"
+
+
+def _no_paragraphs(encoding: str) -> ValueRefused:
+    return ValueRefused(
+        f"decode option 'unit': paragraphs of {encoding} have no byte offsets; use unit: object",
+        ("decode", "unit"),
+        "paragraph",
+        f"unit: object, since paragraphs of {encoding} have no byte offsets",
+    )

@@ -48,8 +48,7 @@ _ATTEMPTS = 5
 _SECONDS = 15.0
 """Tries of a call, and seconds after which none begins; the filesystem's own come on top. Chosen."""
 _READ_BLOCK = 8 * 1024 * 1024
-"""Bytes of one request while a file is read through: a round trip each. Chosen, not measured."""
-_REPLACING = frozenset(("sftp", "ssh", "ftp"))
+REPLACING = frozenset(("sftp", "ssh", "ftp"))
 """Refused before anything connects: fsspec trusts whichever key an SSH server shows."""
 
 
@@ -68,7 +67,7 @@ class RemoteStore(DatasetStore):
         self.files = files
         if "::" in url:
             raise UsageError(f"dataset {shown(url)}: chained URLs cannot hold a dataset")
-        if writable and url.partition("://")[0].lower() in _REPLACING:
+        if writable and url.partition("://")[0].lower() in REPLACING:
             raise _replaces(url)
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
