@@ -130,7 +130,7 @@ class FsspecFiles:
         return self._made() if self._protocol in _SSH else None
 
     def _made(self) -> Any:
-        # A cached listing would hide what changed since; a cached instance (fsspec's, by its options) would be
+        # A cached listing hides what changed since; a cached instance (of fsspec, by its options) would be
         # shared by sources and threads, and keep the options' secrets in memory.
         options: dict[str, Any] = {"use_listings_cache": False, **self._options}
         try:
