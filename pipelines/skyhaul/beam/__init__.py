@@ -6,17 +6,35 @@ by itself when Beam is needed.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skyhaul.beam.rows.derive import CompactShards, ReshardRows, WriteShards
+    from skyhaul.beam.rows.read_shards import ReadShards
     from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
 
-__all__ = ["DealLots", "HaulLots", "HaulShards", "SummarizeReceipts"]
+__all__ = [
+    "CompactShards",
+    "DealLots",
+    "HaulLots",
+    "HaulShards",
+    "ReadShards",
+    "ReshardRows",
+    "SummarizeReceipts",
+    "WriteShards",
+]
+
+_ROWS = {
+    "CompactShards": "rows.derive",
+    "ReadShards": "rows.read_shards",
+    "ReshardRows": "rows.derive",
+    "WriteShards": "rows.derive",
+}
+"""Where those lie that work on rows; the others are in `transforms`."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from skyhaul.beam import transforms
-
-    return getattr(transforms, name)
+    return getattr(import_module(f"{__name__}.{_ROWS.get(name, 'transforms')}"), name)

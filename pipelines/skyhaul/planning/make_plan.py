@@ -24,7 +24,7 @@ from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
 from skyhaul_schemas.job.digest import digested_part, job_difference
 from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.job.model import Job
-from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
+from skyhaul_schemas.plan import DERIVED, OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
 from skyhaul_schemas.plugins import check_installed
 
 SECRET_LENGTH = 8
@@ -112,7 +112,12 @@ def open_sources(job: Job) -> Iterator[dict[str, Source]]:
 
 def check_plan(job: Job, header: PlanHeader, patterns: Mapping[str, list[str]] | None = None) -> None:
     """Raise PlanMismatch where `job` no longer says what the plan with `header` was made from, PlugInMissing
-    where a package that it was made with is not here."""
+    where a package that it was made with is not here, UsageError where it is of a derived dataset."""
+    if DERIVED in header.job:
+        raise UsageError(
+            "the dataset is derived from others, so that nothing is hauled into it; `skyhaul reshard`, or the"
+            " pipeline that wrote it, makes it anew in another folder"
+        )
     check_installed(header.fingerprint)
     differences = job_difference(header.job, digested_part(job, patterns or selections(job)))
     if differences:
