@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skyhaul.beam.rows.derive import CompactShards, ReshardRows, WriteShards
-    from skyhaul.beam.rows.read_shards import ReadShards
+    from skyhaul.beam.datasets.derive import CompactShards, ReshardRows, WriteShards
+    from skyhaul.beam.datasets.read_shards import ReadShards
     from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
 
 __all__ = [
@@ -26,10 +26,10 @@ __all__ = [
 ]
 
 _ROWS = {
-    "CompactShards": "rows.derive",
-    "ReadShards": "rows.read_shards",
-    "ReshardRows": "rows.derive",
-    "WriteShards": "rows.derive",
+    "CompactShards": "datasets.derive",
+    "ReadShards": "datasets.read_shards",
+    "ReshardRows": "datasets.derive",
+    "WriteShards": "datasets.derive",
 }
 """Where those lie that work on rows; the others are in `transforms`."""
 

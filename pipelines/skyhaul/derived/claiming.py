@@ -116,8 +116,9 @@ def _check_inputs(store: DatasetStore, opened: Sequence[CommittedRows]) -> None:
     plans: dict[str, str] = {}
     for rows in opened:
         place = rows.store.place
-        other = plans.setdefault(rows.plan.header.digest, place)
-        if other is not place:
+        other = plans.get(rows.plan.header.digest)
+        plans[rows.plan.header.digest] = place
+        if other is not None:
             raise UsageError(
                 f"datasets {other} and {place} have the same plan: each row would be there twice"
             )

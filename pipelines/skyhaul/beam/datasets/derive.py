@@ -11,7 +11,7 @@ import pyarrow as pa
 from apache_beam.pvalue import AsIter, AsSingleton, PCollection
 from apache_beam.transforms.window import GlobalWindows
 
-from skyhaul.beam.rows.derive_dofns import (
+from skyhaul.beam.datasets.derive_dofns import (
     ClaimFn,
     CommitFn,
     CompactShardFn,
@@ -24,8 +24,8 @@ from skyhaul.beam.rows.derive_dofns import (
     SpillShardFn,
     shard_numbers,
 )
-from skyhaul.beam.rows.elements import mapping_of, shard_batch, shard_batches
-from skyhaul.beam.rows.listing import ListShardsFn
+from skyhaul.beam.datasets.elements import mapping_of, shard_batch, shard_batches
+from skyhaul.beam.datasets.listing import ListShardsFn
 from skyhaul.derived.lots import Members
 from skyhaul.derived.runs import RunStretch
 from skyhaul.derived.spec import TARGET_SIZE, Claim, DeriveSpec, Written

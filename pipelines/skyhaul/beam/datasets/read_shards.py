@@ -11,7 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.pvalue import PBegin
 
-from skyhaul.beam.rows.elements import (
+from skyhaul.beam.datasets.elements import (
     Provenance,
     given_batch,
     given_schema,
@@ -19,7 +19,7 @@ from skyhaul.beam.rows.elements import (
     row_type,
     rows_of,
 )
-from skyhaul.beam.rows.listing import KeptDatasets, ListShardsFn
+from skyhaul.beam.datasets.listing import KeptDatasets, ListShardsFn
 from skyhaul.rows.committed_rows import CommittedRows
 from skyhaul.rows.shard_ref import ShardRef
 from skyhaul_schemas.errors import UsageError

@@ -13,7 +13,7 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 
-from skyhaul.beam.rows.listing import KeptDatasets
+from skyhaul.beam.datasets.listing import KeptDatasets
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.derived.claiming import InputDataset, claim, members_of
