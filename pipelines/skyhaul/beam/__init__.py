@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skyhaul.beam.datasets.derive import CompactShards, ReshardRows, WriteShards
+    from skyhaul.beam.datasets.describe import DescribeRows
     from skyhaul.beam.datasets.read_shards import ReadShards
     from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
 
 __all__ = [
     "CompactShards",
     "DealLots",
+    "DescribeRows",
     "HaulLots",
     "HaulShards",
     "ReadShards",
@@ -25,8 +27,9 @@ __all__ = [
     "WriteShards",
 ]
 
-_ROWS = {
+_DATASETS = {
     "CompactShards": "datasets.derive",
+    "DescribeRows": "datasets.describe",
     "ReadShards": "datasets.read_shards",
     "ReshardRows": "datasets.derive",
     "WriteShards": "datasets.derive",
@@ -37,4 +40,4 @@ _ROWS = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROWS.get(name, 'transforms')}"), name)
+    return getattr(import_module(f"{__name__}.{_DATASETS.get(name, 'transforms')}"), name)

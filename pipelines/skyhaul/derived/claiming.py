@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from skyhaul.dataset.commits.valid_commits import failures
 from skyhaul.dataset.inherited import sync_inherited
@@ -18,8 +21,10 @@ from skyhaul.derived.spec import Claim, DeriveSpec
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import refuse_foreign
 from skyhaul.rows.committed_rows import CommittedRows
+from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import InputIncomplete, UsageError
+from skyhaul_schemas.job.about import AboutSpec
 from skyhaul_schemas.job.shards import ShardsSpec
 from skyhaul_schemas.records import BODIES
 
@@ -69,7 +74,9 @@ def claim(
         # The derivation decides whose the folder is, and holds the digest of the table: so that comes second.
         write_derivation(store, derivation)
         table.publish()
-    return Claim(derivation.shards, derivation.rows, derivation.schema, _is_done(store))
+        about = _about(opened)
+    done = _is_done(store)
+    return Claim(derivation.shards, derivation.rows, derivation.schema, done, json.dumps(about))
 
 
 class Pin:
@@ -167,6 +174,23 @@ def _shards(spec: DeriveSpec, table: InputsTable, raw_bytes: int) -> int:
 def _encoding(pins: Sequence[Pin]) -> dict[str, Any]:
     shards = pins[0].header.job["shards"] if pins else ShardsSpec().model_dump()
     return {name: shards[name] for name in ("row_group_size", "file_size", "compression")}
+
+
+def _about(opened: Sequence[CommittedRows]) -> dict[str, str]:
+    """What the inputs' jobs say about them, where all say the same: a licence stays on its rows."""
+    told: list[dict[str, str]] = []
+    for rows in opened:
+        try:
+            # Text alone, as the job file's own reader takes it: a bare day is no date.
+            job = yaml.load(rows.store.read_bytes(layout.JOB), Loader=yaml.BaseLoader)
+            about = job.get("about") or {}
+            AboutSpec.model_validate(about)
+        except (FileNotFoundError, yaml.YAMLError, AttributeError, ValueError):
+            about = {}
+        # As it is written: what comes from the environment is not known here, and is no part of a dataset.
+        told.append({key: value for key, value in about.items() if "${" not in str(value)})
+    first = told[0] if told else {}
+    return {key: value for key, value in first.items() if all(each.get(key) == value for each in told)}
 
 
 def _is_done(store: DatasetStore) -> bool:

@@ -55,13 +55,16 @@ def object_of(written: Written) -> PinnedObject:
     return PinnedObject(SOURCE, f"{written.shard:07d}", written.size, digest, digest)
 
 
-def publish_plan(store: DatasetStore, spec: DeriveSpec, everything: Iterable[Written]) -> str:
+def publish_plan(
+    store: DatasetStore, spec: DeriveSpec, everything: Iterable[Written], about: str = "{}"
+) -> str:
     """Make the plan of what was written; its digest.
 
     Args:
         store: The derived dataset.
         spec: How it is made.
         everything: All shards, in any order.
+        about: JSON for the card.
 
     Raises:
         UsageError: More rows came out than went in.
@@ -69,7 +72,7 @@ def publish_plan(store: DatasetStore, spec: DeriveSpec, everything: Iterable[Wri
         StorageError: Shards or rows were lost on the way, or the storage fails otherwise."""
     shards = sorted(everything)
     derivation = _account(store, claimed(store), shards)
-    loaded = _job(spec, derivation, shards)
+    loaded = _job(spec, derivation, shards, json.loads(about))
     part = digested_part(loaded.job, {SOURCE: [_SELECTION]})
     part[DERIVED] = derivation.to_json()
     digest = ObjectsDigest()
@@ -140,7 +143,7 @@ def _fingerprint() -> dict[str, str]:
 _SELECTION = "data/*/*.parquet"
 
 
-def _job(spec: DeriveSpec, derivation: Derivation, shards: list[Written]) -> LoadedJob:
+def _job(spec: DeriveSpec, derivation: Derivation, shards: list[Written], about: dict[str, str]) -> LoadedJob:
     """The job that the dataset keeps: for its name, schema, sizes and card. Nothing is hauled by it."""
     names = [each.name for each in derivation.inputs]
     name = spec.name or "-".join([*(names[:1] or ["rows"]), derivation.kind])[:64]
@@ -156,6 +159,7 @@ def _job(spec: DeriveSpec, derivation: Derivation, shards: list[Written]) -> Loa
             **derivation.encoding,
             "splits": _shares(shards),
         },
+        **({"about": about} if about else {}),
     }
     head = f"# Derived ({derivation.kind}); {layout.DERIVATION} says from what. Nothing is hauled by it.\n"
     text = head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

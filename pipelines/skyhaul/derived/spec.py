@@ -47,6 +47,8 @@ class Claim(NamedTuple):
     schema: str
     done: bool
     """The dataset is whole already."""
+    about: str = "{}"
+    """JSON: what the inputs' jobs say about them (licence, opt-out), for the card."""
 
 
 class Written(NamedTuple):

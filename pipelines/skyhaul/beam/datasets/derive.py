@@ -11,6 +11,7 @@ import pyarrow as pa
 from apache_beam.pvalue import AsIter, AsSingleton, PCollection
 from apache_beam.transforms.window import GlobalWindows
 
+from skyhaul.beam.datasets import coders  # noqa: F401  # registers them
 from skyhaul.beam.datasets.derive_dofns import (
     ClaimFn,
     CommitFn,

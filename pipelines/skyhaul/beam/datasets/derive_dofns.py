@@ -27,9 +27,6 @@ from skyhaul.derived.spec import Claim, DeriveSpec, Written
 from skyhaul.rows.committed_rows import splits_of
 from skyhaul.rows.shard_ref import ShardRef
 
-for _kind in (Claim, RunStretch, Written):
-    beam.coders.registry.register_coder(_kind, beam.coders.RowCoder)
-
 NOTHING = RunStretch("", 0, 0, "")
 """Stands for the shard itself, so that one without rows is written too."""
 
@@ -197,7 +194,10 @@ class PublishPlanFn(_OnDataset):
     """All shards in, the plan's digest out."""
 
     def process(self, claimed_: Claim, everything: Iterable[Written]) -> Iterator[str]:
-        yield "" if claimed_.done else publish_plan(self._store, self._spec, everything)
+        if claimed_.done:
+            yield ""
+        else:
+            yield publish_plan(self._store, self._spec, everything, claimed_.about)
 
 
 class CommitFn(_OnDataset):

@@ -8,7 +8,7 @@ that a row was read from.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Optional, get_args
 
 import apache_beam as beam
 import pyarrow as pa
@@ -90,6 +90,25 @@ def given_batch(stretch: Stretch, dataset: str, given: pa.Schema) -> pa.RecordBa
 def row_type(given: pa.Schema) -> RowTypeConstraint:
     """Beam's schema of the rows."""
     return RowTypeConstraint.from_fields([(field.name, _python_type(field)) for field in given])
+
+
+def arrow_types(element: Any) -> dict[str, pa.DataType]:
+    """The Arrow types of the columns that Beam's schema of rows tells."""
+    found = {}
+    for name, kind in getattr(element, "_fields", ()):
+        plain = next((inner for inner in get_args(kind) if inner is not type(None)), kind)
+        if plain in _ARROW:
+            found[name] = _ARROW[plain]
+    return found
+
+
+_ARROW = {
+    str: pa.large_string(),
+    bytes: pa.large_binary(),
+    float: pa.float64(),
+    int: pa.int64(),
+    Timestamp: pa.timestamp("us", tz="UTC"),
+}
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[beam.Row]:

@@ -9,10 +9,9 @@ from typing import Any
 
 import apache_beam as beam
 
+from skyhaul.beam.datasets import coders  # noqa: F401  # registers them
 from skyhaul.rows.committed_rows import CommittedRows
 from skyhaul.rows.shard_ref import ShardRef, ref_of
-
-beam.coders.registry.register_coder(ShardRef, beam.coders.RowCoder)
 
 
 class ListShardsFn(beam.DoFn):
