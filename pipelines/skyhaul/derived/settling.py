@@ -39,6 +39,7 @@ from skyhaul.planning.store.table_writer import (
     objects_header,
     shards_header,
 )
+from skyhaul.planning.versions import DERIVED_FORMAT
 from skyhaul.shards import ENCODER_VERSION
 from skyhaul.shards.row_content import CONTENT_VERSION
 from skyhaul_schemas import layout
@@ -97,6 +98,7 @@ def publish_plan(
             source_bytes=size,
             by_source={SOURCE: {**counts, "bytes": size, "needed": size, "first_shard": 0}},
             empty=sum(not written.size for written in shards),
+            format=DERIVED_FORMAT,
         )
         header = replace(header, digest=generation_digest(header))
         chunks.finish(shards_header(header))
