@@ -147,7 +147,7 @@ class WriteShards(beam.PTransform):
     Args:
         dataset: Path or URL of the new dataset.
         derived_from: Path or URL of the dataset that the rows come from, or several, whose shards all have to
-            be hauled; or a PCollection of receipts; or None for rows of no dataset.
+            be hauled; or what `Haul` gives, or a PCollection of receipts; or None for rows of no dataset.
         made_by: Name and version of the pipeline, such as `clean 3`; part of the plan's digest.
         target_size: Uncompressed bytes of a shard, as a number or `256MiB`. A worker holds one shard.
         shards: Their number instead; 0: by `target_size`.
@@ -182,7 +182,9 @@ class WriteShards(beam.PTransform):
         )
 
     def expand(self, rows: Any) -> Any:
-        spec, source = self._spec, self._derived_from
+        spec = self._spec
+        # The result of a haul in the same pipeline stands for its receipts.
+        source = getattr(self._derived_from, "shards", self._derived_from)
         start = rows.pipeline | "Start" >> beam.Create([None])
         batches = (
             rows
