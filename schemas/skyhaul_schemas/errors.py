@@ -98,6 +98,12 @@ class PlanMismatch(UsageError):
     """The job file no longer says what the dataset's plan was made from."""
 
 
+class InputIncomplete(SkyhaulError):
+    """A dataset that another one is to be made of is not hauled yet."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
 class SpoolInUse(UsageError):
     """Another process of this machine hauls or amends the same plan with this spool now."""
 

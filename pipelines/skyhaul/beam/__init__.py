@@ -6,17 +6,38 @@ by itself when Beam is needed.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skyhaul.beam.datasets.derive import CompactShards, ReshardRows, WriteShards
+    from skyhaul.beam.datasets.describe import DescribeRows
+    from skyhaul.beam.datasets.read_shards import ReadShards
     from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
 
-__all__ = ["DealLots", "HaulLots", "HaulShards", "SummarizeReceipts"]
+__all__ = [
+    "CompactShards",
+    "DealLots",
+    "DescribeRows",
+    "HaulLots",
+    "HaulShards",
+    "ReadShards",
+    "ReshardRows",
+    "SummarizeReceipts",
+    "WriteShards",
+]
+
+_DATASETS = {
+    "CompactShards": "datasets.derive",
+    "DescribeRows": "datasets.describe",
+    "ReadShards": "datasets.read_shards",
+    "ReshardRows": "datasets.derive",
+    "WriteShards": "datasets.derive",
+}
+"""Where those lie that work on rows; the others are in `transforms`."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from skyhaul.beam import transforms
-
-    return getattr(transforms, name)
+    return getattr(import_module(f"{__name__}.{_DATASETS.get(name, 'transforms')}"), name)

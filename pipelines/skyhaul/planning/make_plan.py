@@ -25,7 +25,7 @@ from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
 from skyhaul_schemas.job.digest import digested_part, job_difference
 from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.job.model import Job
-from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
+from skyhaul_schemas.plan import DERIVED, OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
 from skyhaul_schemas.plugins import check_installed
 
 SECRET_LENGTH = 8
@@ -122,7 +122,12 @@ def check_plan(job: Job, header: PlanHeader, patterns: Mapping[str, list[str]] |
     Raises:
         PlanMismatch: `job` no longer says what the plan was made from.
         PlugInMissing: A package that it was made with is not here.
-        UsageError: The job has a name that nobody has."""
+        UsageError: The job has a name that nobody has, or the dataset is derived from others."""
+    if DERIVED in header.job:
+        raise UsageError(
+            "the dataset is derived from others, so that nothing is hauled into it; `skyhaul reshard`, or the"
+            " pipeline that wrote it, makes it anew in another folder"
+        )
     check_installed(header.fingerprint)
     differences = job_difference(header.job, digested_part(job, patterns or selections(job)))
     if differences:
