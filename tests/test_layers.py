@@ -49,7 +49,7 @@ FOLDERS = {
     ),
     "skyhaul.dataset": ("storage", "commits"),
     "skyhaul.planning": ("store", "build"),
-    "skyhaul.hauling": ("links",),
+    "skyhaul.hauling": ("links", "finish"),
     "skyhaul": (
         "dataset", "worker", "shards", "transforms", "planning", "rows", "derived", "verification", "certify",
         "hauling", "beam",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -90,6 +91,43 @@ def test_a_haul_through_a_job_service_and_a_pool_gives_the_local_bytes(
     with worker_pool(children) as pool:
         assert cluster.run(pooled(children, pool)) == 0
     assert cluster.digest() == local.digest()
+    assert cluster.is_sound()
+
+
+SUBMITTING = """
+import os, sys
+from skyhaul.beam.submission import submit_haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul_schemas.job.file import load_job
+_, job, runner, *arguments = sys.argv
+options = HaulOptions(runner=runner, beam_args=tuple(arguments))
+print(submit_haul(load_job(job, os.environ), options, parallelism=2))
+"""
+
+
+@pytest.mark.slow
+def test_a_submitted_haul_records_itself_after_its_client_has_ended(
+    tmp_path: Path, corpus: Path, children: Processes
+) -> None:
+    local, cluster = Haul(tmp_path / "local", corpus), Haul(tmp_path / "cluster", corpus, rate="4Mbit/s")
+    assert local.run() == 0
+    with worker_pool(children) as pool:
+        _, runner, _, *arguments = pooled(children, pool)
+        client = subprocess.run(
+            [sys.executable, "-c", SUBMITTING, str(cluster.job), runner, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert client.returncode == 0, client.stderr
+        run = client.stdout.split()[-1]
+        assert cluster.files("_skyhaul/runs") == {}, "nobody has waited for the haul"
+        until(lambda: cluster.files("_skyhaul/runs") != {}, 60)
+    ((name, record),) = cluster.files("_skyhaul/runs").items()
+    assert run in name
+    assert json.loads(record)["outcome"] == "done"
+    assert cluster.digest() == local.digest()
+    assert (Path(cluster.dataset) / "README.md").exists()
     assert cluster.is_sound()
 
 

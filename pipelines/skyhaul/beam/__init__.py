@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from skyhaul.beam.datasets.derive import CompactShards, ReshardRows, WriteShards
     from skyhaul.beam.datasets.describe import DescribeRows
     from skyhaul.beam.datasets.read_shards import ReadShards
+    from skyhaul.beam.finishing import FinishHaul
     from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
 
 __all__ = [
     "CompactShards",
     "DealLots",
     "DescribeRows",
+    "FinishHaul",
     "HaulLots",
     "HaulShards",
     "ReadShards",
@@ -27,17 +29,18 @@ __all__ = [
     "WriteShards",
 ]
 
-_DATASETS = {
+_ELSEWHERE = {
     "CompactShards": "datasets.derive",
     "DescribeRows": "datasets.describe",
+    "FinishHaul": "finishing",
     "ReadShards": "datasets.read_shards",
     "ReshardRows": "datasets.derive",
     "WriteShards": "datasets.derive",
 }
-"""Where those lie that work on rows; the others are in `transforms`."""
+"""Where those lie that are not in `transforms`."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_DATASETS.get(name, 'transforms')}"), name)
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'transforms')}"), name)

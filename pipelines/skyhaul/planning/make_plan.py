@@ -189,12 +189,12 @@ def plan_sources(
 
 
 def refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
-    """Raise UsageError for a pattern with a value from the environment: patterns are kept in the plan."""
+    """Raise UsageError for a pattern with a value from outside: patterns are kept in the plan."""
     # A plan goes wherever its dataset goes, and is public with it.
     for name, selected in patterns.items():
         for secret in loaded.secrets:
             if len(secret) >= SECRET_LENGTH and any(secret in pattern for pattern in selected):
                 raise UsageError(
-                    f"sources.{name}.url: what selects objects below the root comes from the environment,"
-                    " and would be kept in the plan; write it out, and keep ${NAME} to the root"
+                    f"sources.{name}.url: what selects objects below the root comes from the environment or"
+                    " a file, and would be kept in the plan; write it out, and keep ${...} to the root"
                 )

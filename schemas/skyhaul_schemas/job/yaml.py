@@ -1,4 +1,4 @@
-"""YAML of a job file into plain values, each with its place; `${NAME}` is taken from the environment.
+"""YAML of a job file into plain values, each with its place; `${NAME}` and `${file:/path}` are put in.
 
 The subset: one document, the scalars of YAML 1.2's core schema (so `no` and `2024-01-01` are text and
 `12:30` is no number), keys as text, anchors and `<<` merges, no tags. Size, depth and the number of
@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job.outside import FORMS, Outside
 from skyhaul_schemas.printable import describe, printable
+from skyhaul_schemas.units import NotAllowed
 
 TEXT_CAP = 1024 * 1024
 """Bytes of a job file: people write kilobytes, and a wrong path may name anything. Chosen, not measured."""
@@ -29,8 +31,7 @@ VALUE_CAP = 50_000
 Where = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
-_ENVIRONMENT = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OUTSIDE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _DIGITS_CAP = 40
 """Characters of a number, more than one of 64 bits or a float needs. int() takes the square of its length,
 and refuses more than 4,300 digits with an error of its own."""
@@ -79,7 +80,10 @@ class Tree:
     written: dict[Where, str] = field(default_factory=dict)
     """Scalars as they stand in the file, `${NAME}` in place: here secrets that are written out are found."""
     secret: dict[Where, tuple[str, ...]] = field(default_factory=dict)
-    """Places whose value came, in whole or part, from the environment, with the names of the variables."""
+    """Places whose value came, in whole or part, from outside of the file, with what names it between `${`
+    and `}`, fit to print."""
+    taken: set[str] = field(default_factory=set)
+    """The values that came from outside."""
 
     def known(self, where: Where) -> Where:
         """The longest part of `where` that is in the file: pydantic numbers the one item of `via: leo`."""
@@ -127,11 +131,12 @@ def read_tree(text: str, origin: str, env: Mapping[str, str]) -> Tree:
         root = loader.get_single_node()
     if root is None:
         raise refuse(origin, [Problem(START, (), "an empty file", "a job file; it starts with `version: 1`")])
-    builder = _Builder(env)
+    builder = _Builder(Outside(env))
     builder.tree.value = builder.value(root, (), 0)
     builder.tree.places[()] = START  # what is missing in the file is missing from its start on
     if builder.problems:
         raise refuse(origin, builder.problems)
+    builder.tree.taken = builder.outside.taken
     return builder.tree
 
 
@@ -199,10 +204,10 @@ def _encodable(text: str) -> bool:
 
 
 class _Builder:
-    """Nodes into plain values. PyYAML's own constructor forgets lines, and knows no environment."""
+    """Nodes into plain values. PyYAML's own constructor forgets lines, and takes nothing from outside."""
 
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = env
+    def __init__(self, outside: Outside) -> None:
+        self.outside = outside
         self.tree = Tree()
         self.problems: list[Problem] = []
         self.count = 0
@@ -284,25 +289,25 @@ class _Builder:
         return self._resolve(node, text, where)
 
     def _resolve(self, node: yaml.Node, text: str, where: Where) -> str:
-        """Put the environment's values for `${NAME}`; `$${` stands for `${`."""
+        """Put in what `${NAME}` and `${file:/path}` stand for; `$${` stands for `${`."""
         names: list[str] = []
 
         def replace(match: re.Match[str]) -> str:
             name = match[1]
             if name is None:
                 return "${"
-            if not match[0].endswith("}") or not _VARIABLE.fullmatch(name):
-                self._problem(node, where, describe(match[0]), "${NAME}, or $${ for a plain ${")
-            elif name not in self.env:
-                allowed = f"a name from the environment; {name} is not set (export {name}=...)"
-                self._problem(node, where, f"${{{name}}}", allowed)
-            else:
-                # Not looked at again: a `${` in a value of the environment is plain text.
-                names.append(name)
-                return self.env[name]
-            return ""
+            try:
+                if not match[0].endswith("}"):
+                    raise NotAllowed(describe(match[0]), FORMS)
+                value = self.outside.value(name)
+            except NotAllowed as error:
+                self._problem(node, where, str(error.found), error.allowed)
+                return ""
+            names.append(printable(name))
+            # Not looked at again: a `${` in a value from outside is plain text.
+            return value
 
-        resolved = _ENVIRONMENT.sub(replace, text)
+        resolved = _OUTSIDE.sub(replace, text)
         if names:
             self.tree.secret[where] = tuple(names)
         return resolved
