@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from schemas.job_texts import FULL, LEAST, changed
+from schemas.job.job_texts import FULL, LEAST, changed
 
 from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.job import outside
@@ -15,7 +15,7 @@ from skyhaul_schemas.job.file import LoadedJob, parse_job
 from skyhaul_schemas.job.outside import FILE_CAP
 
 CANARY = "canary-5up3r-53cr37"
-LINE = "job.yaml:8: sources.here.options.token: "
+LINE = "job.yaml:8:14: sources.here.options.token: "
 
 
 def naming(path: str | Path) -> str:
