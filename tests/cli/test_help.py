@@ -125,7 +125,7 @@ def test_bash_takes_the_completion_script_and_completes_commands() -> None:
         text=True,
         timeout=60,
     )
-    assert done.stdout.split() == ["replay"], done.stderr
+    assert done.stdout.split() == ["replay", "reshard"], done.stderr
 
 
 def test_the_schema_is_json_and_knows_the_job_file() -> None:

@@ -69,7 +69,7 @@ class HttpFault:
 
 
 def parse_fault(text: str) -> HttpFault:
-    """`kind[,after=N][,seconds=S][,status=N][,location=URL]`"""
+    """`kind[,after=N][,seconds=S][,status=N][,location=URL]`."""
     kind, *settings = text.split(",")
     fault = HttpFault(kind)
     for setting in settings:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from formats.archives import by_record, response
 from formats.seeds import GIF, HTML, JPEG, png
+from formats.web.archives import by_record, response
 from skyhaul.testing.formats import FormatSuite, Repeated
 from skyhaul_connectors.formats.registry import FORMATS
 

@@ -53,6 +53,8 @@ class DirectRead:
 
 
 class DirectFetch(Protocol):
+    """A read of an object past the spool. Blocks."""
+
     def __call__(self, obj: PinnedObject, offset: int, length: int, *, again: bool = False) -> bytes:
         """Fetch bytes of an object, at least one.
 

@@ -73,8 +73,9 @@ class _TallyFn(beam.CombineFn):
 
 
 class _FinishFn(beam.DoFn):
-    """Done twice, by a bundle that is repeated or a worker that came back, it comes to the same:
-    the run has one record, under its id."""
+    """Done twice, by a bundle that is repeated or a worker that came back, it comes to the same.
+
+    The run has one record, under its id."""
 
     def __init__(self, start: HaulStart, require_complete: bool) -> None:
         self._start = start

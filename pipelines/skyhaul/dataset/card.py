@@ -14,6 +14,7 @@ import yaml
 
 from skyhaul.dataset.commits.validation import Planned
 from skyhaul.dataset.croissant import write_croissant
+from skyhaul.dataset.description import read_description, with_section
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
@@ -40,7 +41,9 @@ dataset = load_dataset("path/to/this/folder", split="{split}", streaming=True)
 
 def write_card(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> None:
     """Write or replace README.md, and croissant.json beside it. Raises StorageError."""
-    store.replace_bytes(layout.CARD, card(plan, seen, job).encode())
+    rows = sum(split.rows for split in seen.splits.values())
+    described = read_description(store, plan.header.digest, rows)
+    store.replace_bytes(layout.CARD, with_section(card(plan, seen, job), described).encode())
     # Both are made anew from plan and commit records by every run, and prove nothing.
     write_croissant(store, plan, seen, job)
 

@@ -35,13 +35,14 @@ from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job
 from skyhaul_connectors.transfer.spool.folders import probe_spool
-from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.job.link_terms import due_at
 from skyhaul_schemas.job.model import Job, ListedUrls
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.units import format_size
 
 
+@placing
 def haul(
     loaded: LoadedJob,
     store: DatasetStore,

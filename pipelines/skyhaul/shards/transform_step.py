@@ -24,6 +24,8 @@ class Transformed:
 
 
 class Transform(Protocol):
+    """A step between decoding and writing. Called batch by batch, in the shard's order."""
+
     def __call__(self, batch: pa.RecordBatch) -> Transformed:
         """The batch of the same schema without the rows that a rule took; the counts must add up."""
 

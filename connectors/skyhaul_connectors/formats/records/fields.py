@@ -34,7 +34,7 @@ from skyhaul_connectors.formats.records.json_quick import canonical
 from skyhaul_connectors.formats.records.melt import Measured
 from skyhaul_connectors.formats.records.missing import Missing, Sentinel
 from skyhaul_connectors.formats.records.times import TimeOptions, Times
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.printable import brief, printable
 from skyhaul_schemas.records import BODIES
 
@@ -255,20 +255,26 @@ class FieldMap:
     def _check(self, settings: DecodeSettings, names: set[str]) -> None:
         for name, column in settings.fields.items():
             if name not in names:
-                raise UsageError(
-                    f"fields: {brief(name)!r} is no field of schema {settings.schema}"
-                    f" (allowed: {', '.join(sorted(names))})"
+                allowed = ", ".join(sorted(names))
+                raise ValueRefused(
+                    f"fields: {brief(name)!r} is no field of schema {settings.schema} (allowed: {allowed})",
+                    ("fields", name),
+                    allowed=allowed,
+                    known=tuple(sorted(names)),
+                    of_key=True,
                 )
             if column.startswith("@") and column not in _OF_OBJECT:
-                raise UsageError(f"fields: {brief(column)!r} is none of {', '.join(_OF_OBJECT)}")
+                allowed = ", ".join(_OF_OBJECT)
+                said = f"fields: {brief(column)!r} is none of {allowed}"
+                raise ValueRefused(said, ("fields", name), column, allowed, _OF_OBJECT)
         if self.melt and settings.schema != "reading":
-            raise UsageError(f"decode option 'melt' is for schema reading, not {settings.schema}")
+            raise _no_such("melt", f" is for schema reading, not {settings.schema}")
 
     def _time_field(self, settings: DecodeSettings) -> str:
         for name in ("time", "created"):
             if name in self.columns:
                 return name
-        raise UsageError(f"decode option 'time_columns': schema {settings.schema} has no time")
+        raise _no_such("time_columns", f": schema {settings.schema} has no time")
 
     def _elsewhere(self, record: Mapping[str, Any], column: str) -> Any:
         if column == _JOINED:
@@ -295,6 +301,12 @@ class FieldMap:
         if type(value) is int or type(value) is float:
             return self.times.number(value)
         raise Drift(f"{_kind(value)}, not a time as a string")
+
+
+def _no_such(option: str, why: str) -> ValueRefused:
+    """The error for an option that is not for the dataset's schema."""
+    said = f"decode option '{option}'{why}"
+    return ValueRefused(said, ("decode", option), allowed="an option of the dataset's schema", of_key=True)
 
 
 def _text(value: Any) -> str | bytes:

@@ -16,6 +16,8 @@ from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
 
 
 class Phase(enum.Enum):
+    """What a link is at a moment."""
+
     UP = "up"
     DOWN = "down"  # an outage or a handover: nobody knew, it will pass
     CLOSED = "closed"  # no contact: known ahead

@@ -20,6 +20,8 @@ is in, and the next. Chosen, not measured."""
 
 
 class SegmentState(IntEnum):
+    """How far a segment has come."""
+
     # The order counts: whatever is at least IN has arrived.
     QUEUED = 0  # not admitted to the spool yet
     WANTED = 1  # being fetched

@@ -1,0 +1,112 @@
+"""`_skyhaul/plan/derivation.json`: what a dataset is derived from, and how. Created, never replaced.
+
+It is the first thing in the folder of a derived dataset, and decides whose the folder is: whoever comes with
+another derivation is refused before a row is written. The plan's header holds the same (`job.derived`), and
+so the plan's digest covers it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from skyhaul.dataset.storage.store import DatasetStore
+from skyhaul.derived.spec import DERIVING_VERSION, Kind
+from skyhaul_schemas import layout
+from skyhaul_schemas.canonical_json import canonical_json
+from skyhaul_schemas.errors import CommitConflict, PlanDamaged, PlanMismatch
+from skyhaul_schemas.plan import DERIVED, PlanHeader
+
+SOURCE = "rows"
+"""The one source of a derived dataset: its objects are the rows of its shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A dataset that rows come from."""
+
+    name: str
+    """Of its job."""
+    plan: str
+    """Digest of its plan."""
+    shards: int
+    """Committed, of which rows were taken."""
+    missing: int
+    """Shards of its plan that were not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a dataset is derived. JSON's values only."""
+
+    kind: Kind
+    schema: str
+    seed: int
+    target_size: int
+    shards: int
+    made_by: str
+    encoding: dict[str, Any]
+    """row_group_size, file_size, compression."""
+    inputs: list[Input]
+    files: int
+    rows: int
+    """Of the inputs' files."""
+    files_digest: str
+    """sha256 over the inputs' files (`skyhaul.derived.inputs`)."""
+    version: int = DERIVING_VERSION
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Rows of the inputs that are not in the dataset, by reason. Known when the plan is made: empty in
+    derivation.json."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def digest(self) -> str:
+        """Hex sha256 of what it says."""
+        return hashlib.sha256(canonical_json(self.to_json())).hexdigest()
+
+
+_DERIVATION = TypeAdapter(Derivation)
+
+
+def derivation_of(header: PlanHeader) -> Derivation | None:
+    """The derivation that a plan's header holds; None: the plan is of a haul. Raises PlanDamaged."""
+    stated = header.job.get(DERIVED)
+    return None if stated is None else _parsed(json.dumps(stated).encode(), layout.SHARDS)
+
+
+def read_derivation(store: DatasetStore) -> Derivation | None:
+    """That of the folder; None where there is none. Raises PlanDamaged, StorageError."""
+    try:
+        return _parsed(store.read_bytes(layout.DERIVATION), layout.DERIVATION)
+    except FileNotFoundError:
+        return None
+
+
+def write_derivation(store: DatasetStore, derivation: Derivation) -> None:
+    """Claim the folder. Raises PlanMismatch where another derivation has, StorageError."""
+    data = json.dumps(derivation.to_json(), indent=1, sort_keys=True).encode() + b"\n"
+    try:
+        store.create_bytes(layout.DERIVATION, data)
+    except CommitConflict:
+        standing = read_derivation(store)
+        theirs = standing.to_json() if standing is not None else {}
+        ours = derivation.to_json()
+        differs = ", ".join(sorted(name for name in ours if ours[name] != theirs.get(name)))
+        raise PlanMismatch(
+            f"dataset {store.place} was derived otherwise (its {differs} differ: {layout.DERIVATION}); choose"
+            " another folder"
+        ) from None
+
+
+def _parsed(data: bytes, name: str) -> Derivation:
+    try:
+        return _DERIVATION.validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PlanDamaged(f"{name}: its derivation is wrong at {where!r}: {first['msg']}") from None
