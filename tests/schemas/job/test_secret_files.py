@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from schemas.job.job_texts import FULL, LEAST, changed
 
+from schemas.job.job_texts import FULL, LEAST, changed
 from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.job import outside
 from skyhaul_schemas.job.file import LoadedJob, parse_job
