@@ -70,6 +70,22 @@ def test_a_shuffle_has_the_same_bytes_for_every_parallelism_and_after_repeated_b
         assert (tmp_path / "again" / path).read_bytes() == (resharded / path).read_bytes()
 
 
+@pytest.mark.timeout(120)  # two processes import Beam
+def test_workers_in_processes_of_their_own_write_the_same_bytes(
+    hauled: Hauled, resharded: Path, tmp_path: Path
+) -> None:
+    with pipeline(workers=2, mode="multi_processing") as p:
+        shards = p | ReshardRows(str(hauled.root), str(tmp_path / "again"), seed=7, target_size=TARGET)
+        (
+            shards
+            | ReadShards(provenance=True)
+            | WriteShards(str(tmp_path / "written"), made_by="none 1", target_size=TARGET, seed=7, shards=3)
+        )
+    assert digests(tmp_path / "again", "data") == digests(resharded, "data")
+    verified(tmp_path / "written")
+    assert rows(tmp_path / "written", "train") == rows(resharded, "train")
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_shuffle_keeps_each_row_and_its_split_and_mixes_them_over_the_whole(
     hauled: Hauled, resharded: Path, split: str
