@@ -108,8 +108,9 @@ def test_a_derived_dataset_is_proved_by_verify_and_pins_its_inputs(hauled: Haule
     pinned = pq.read_table(resharded / layout.INPUTS).to_pylist()
     assert {row["path"]: row["sha256"] for row in pinned} == digests(hauled.root, "data")
     assert not (resharded / layout.SHUFFLE).exists()
-    assert (resharded / "README.md").exists()
-    assert (resharded / "croissant.json").exists()
+    came = f"shuffled by seed 7 by skyhaul from small (plan {hauled.plan.header.digest[:16]})"
+    assert came in (resharded / "README.md").read_text()
+    assert came in json.loads((resharded / "croissant.json").read_text())["description"]
     assert len(list((resharded / layout.RUNS).glob("*.json"))) == 1
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.derived.spec import DERIVING_VERSION, Kind
+from skyhaul.derived.spec import DERIVING_VERSION, MOST_SHARDS, Kind
 from skyhaul_schemas import layout
 from skyhaul_schemas.canonical_json import canonical_json
 from skyhaul_schemas.errors import CommitConflict, PlanDamaged, PlanMismatch
@@ -47,7 +47,8 @@ class Derivation:
     schema: str
     seed: int
     target_size: int
-    shards: int
+    # Checked where it is read: a plan may come from anyone, and NumPy's integers end.
+    shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)]
     made_by: str
     encoding: dict[str, Any]
     """row_group_size, file_size, compression."""

@@ -7,9 +7,9 @@ proves it by the same means.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -221,7 +221,8 @@ def finish(store: DatasetStore, started: str, runner: str) -> RunRecord:
 
 def _run(header: PlanHeader, seen: Survey, begun: datetime, runner: str) -> RunRecord:
     return RunRecord(
-        id=f"{begun:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
+        # By what it is of, so that a bundle that is done again writes the same record.
+        id=f"{begun:%Y%m%dT%H%M%SZ}-{_name_of(header, begun)}",
         plan=header.digest,
         runner=runner,
         started=begun.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -240,6 +241,10 @@ def _run(header: PlanHeader, seen: Survey, begun: datetime, runner: str) -> RunR
         damaged_objects=seen.damaged_objects,
         transfer={},
     )
+
+
+def _name_of(header: PlanHeader, begun: datetime) -> str:
+    return hashlib.sha256(f"{header.digest} {begun.isoformat()}".encode()).hexdigest()[:8]
 
 
 def _clear_runs(store: DatasetStore) -> None:
