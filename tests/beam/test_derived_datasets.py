@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,17 @@ from tests.beam.pipelines import Receipt, pipeline, take
 from dataset.hauled import Hauled, digests, plan_small
 from skyhaul.beam import CompactShards, ReadShards, ReshardRows, WriteShards
 from skyhaul.dataset.storage.opening import open_store
+from skyhaul.derived.derivation import claimed
 from skyhaul.verification import VerifyReport, verify_dataset
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import CommitConflict, InputIncomplete, PlanMismatch, SkyhaulError, UsageError
+from skyhaul_schemas.errors import (
+    CommitConflict,
+    FingerprintMismatch,
+    InputIncomplete,
+    PlanMismatch,
+    SkyhaulError,
+    UsageError,
+)
 
 TARGET = "40kB"
 
@@ -155,6 +164,19 @@ def test_what_is_done_is_not_done_again_and_another_derivation_is_refused(
         p | ReshardRows(str(hauled.root), str(resharded), seed=9, target_size=TARGET)
     assert isinstance(caught.value, PlanMismatch)
     assert "its seed differ" in str(caught.value)
+
+
+def test_a_worker_that_would_write_other_bytes_is_refused(
+    hauled: Hauled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into = tmp_path / "set"
+    with pipeline() as p:
+        p | ReshardRows(str(hauled.root), str(into), seed=7, target_size=TARGET)
+    with closing(open_store(str(into), writable=False)) as store:
+        assert claimed(store).fingerprint["pyarrow"] == pa.__version__
+        monkeypatch.setattr(pa, "__version__", "0.1")
+        with pytest.raises(FingerprintMismatch, match=r"pyarrow: it has .*, here is 0\.1"):
+            claimed(store)
 
 
 def test_a_crash_after_the_files_costs_nothing(hauled: Hauled, resharded: Path, tmp_path: Path) -> None:

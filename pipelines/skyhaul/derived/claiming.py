@@ -14,7 +14,13 @@ from skyhaul.dataset.commits.valid_commits import failures
 from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.derived.derivation import Derivation, Input, read_derivation, write_derivation
+from skyhaul.derived.derivation import (
+    Derivation,
+    Input,
+    fingerprint_here,
+    read_derivation,
+    write_derivation,
+)
 from skyhaul.derived.inputs import InputFile, InputsTable, files_of, read_inputs
 from skyhaul.derived.lots import compacted
 from skyhaul.derived.spec import MOST_SHARDS, Claim, DeriveSpec
@@ -155,6 +161,7 @@ def _derivation(
         files=digest.files,
         rows=digest.rows,
         files_digest=digest.hexdigest(),
+        fingerprint=fingerprint_here(),
     )
 
 
