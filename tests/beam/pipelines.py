@@ -18,10 +18,10 @@ class Receipt(NamedTuple):
     plan: str = ""
 
 
-def pipeline(*, workers: int = 1, repeat: int = 0) -> beam.Pipeline:
+def pipeline(*, workers: int = 1, repeat: int = 0, mode: str = "multi_threading") -> beam.Pipeline:
     """A pipeline whose bundles are done `repeat` times more, and whose first results are thrown away."""
     options = PipelineOptions(
-        [f"--direct_num_workers={workers}", "--direct_running_mode=multi_threading"] if workers > 1 else []
+        [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}"] if workers > 1 else []
     )
     return beam.Pipeline(runner=FnApiRunner(bundle_repeat=repeat), options=options)
 

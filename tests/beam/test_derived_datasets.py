@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,17 @@ from tests.beam.pipelines import Receipt, pipeline, take
 from dataset.hauled import Hauled, digests, plan_small
 from skyhaul.beam import CompactShards, ReadShards, ReshardRows, WriteShards
 from skyhaul.dataset.storage.opening import open_store
+from skyhaul.derived.derivation import claimed
 from skyhaul.verification import VerifyReport, verify_dataset
 from skyhaul_schemas import layout
-from skyhaul_schemas.errors import CommitConflict, InputIncomplete, PlanMismatch, SkyhaulError, UsageError
+from skyhaul_schemas.errors import (
+    CommitConflict,
+    FingerprintMismatch,
+    InputIncomplete,
+    PlanMismatch,
+    SkyhaulError,
+    UsageError,
+)
 
 TARGET = "40kB"
 
@@ -70,6 +79,22 @@ def test_a_shuffle_has_the_same_bytes_for_every_parallelism_and_after_repeated_b
         assert (tmp_path / "again" / path).read_bytes() == (resharded / path).read_bytes()
 
 
+@pytest.mark.timeout(120)  # two processes import Beam
+def test_workers_in_processes_of_their_own_write_the_same_bytes(
+    hauled: Hauled, resharded: Path, tmp_path: Path
+) -> None:
+    with pipeline(workers=2, mode="multi_processing") as p:
+        shards = p | ReshardRows(str(hauled.root), str(tmp_path / "again"), seed=7, target_size=TARGET)
+        (
+            shards
+            | ReadShards(provenance=True)
+            | WriteShards(str(tmp_path / "written"), made_by="none 1", target_size=TARGET, seed=7, shards=3)
+        )
+    assert digests(tmp_path / "again", "data") == digests(resharded, "data")
+    verified(tmp_path / "written")
+    assert rows(tmp_path / "written", "train") == rows(resharded, "train")
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_shuffle_keeps_each_row_and_its_split_and_mixes_them_over_the_whole(
     hauled: Hauled, resharded: Path, split: str
@@ -92,8 +117,9 @@ def test_a_derived_dataset_is_proved_by_verify_and_pins_its_inputs(hauled: Haule
     pinned = pq.read_table(resharded / layout.INPUTS).to_pylist()
     assert {row["path"]: row["sha256"] for row in pinned} == digests(hauled.root, "data")
     assert not (resharded / layout.SHUFFLE).exists()
-    assert (resharded / "README.md").exists()
-    assert (resharded / "croissant.json").exists()
+    came = f"shuffled by seed 7 by skyhaul from small (plan {hauled.plan.header.digest[:16]})"
+    assert came in (resharded / "README.md").read_text()
+    assert came in json.loads((resharded / "croissant.json").read_text())["description"]
     assert len(list((resharded / layout.RUNS).glob("*.json"))) == 1
 
 
@@ -138,6 +164,19 @@ def test_what_is_done_is_not_done_again_and_another_derivation_is_refused(
         p | ReshardRows(str(hauled.root), str(resharded), seed=9, target_size=TARGET)
     assert isinstance(caught.value, PlanMismatch)
     assert "its seed differ" in str(caught.value)
+
+
+def test_a_worker_that_would_write_other_bytes_is_refused(
+    hauled: Hauled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into = tmp_path / "set"
+    with pipeline() as p:
+        p | ReshardRows(str(hauled.root), str(into), seed=7, target_size=TARGET)
+    with closing(open_store(str(into), writable=False)) as store:
+        assert claimed(store).fingerprint["pyarrow"] == pa.__version__
+        monkeypatch.setattr(pa, "__version__", "0.1")
+        with pytest.raises(FingerprintMismatch, match=r"pyarrow: it has .*, here is 0\.1"):
+            claimed(store)
 
 
 def test_a_crash_after_the_files_costs_nothing(hauled: Hauled, resharded: Path, tmp_path: Path) -> None:

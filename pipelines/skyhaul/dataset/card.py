@@ -13,7 +13,7 @@ import pyarrow as pa
 import yaml
 
 from skyhaul.dataset.commits.validation import Planned
-from skyhaul.dataset.croissant import write_croissant
+from skyhaul.dataset.croissant import came_by, write_croissant
 from skyhaul.dataset.description import read_description, with_section
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
@@ -117,7 +117,7 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
     truncated = ", ".join(f"{printable(kind)} {count:,}" for kind, count in seen.truncated_by.items())
     return (
         f"# {printable(job.about.title or job.name)}\n\n{_about(job)}"
-        f"{rows:,} rows of schema `{job.schema_}` in Parquet, hauled by skyhaul.\n\n"
+        f"{rows:,} rows of schema `{job.schema_}` in Parquet, {came_by(header.job)}.\n\n"
         f"| split | rows | files | size | uncompressed |\n| --- | ---: | ---: | ---: | ---: |\n{splits}\n"
         f"| source | objects | source bytes | shards committed |\n| --- | ---: | ---: | ---: |\n{sources}\n"
         f"{opening}"

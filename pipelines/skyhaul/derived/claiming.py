@@ -14,10 +14,16 @@ from skyhaul.dataset.commits.valid_commits import failures
 from skyhaul.dataset.inherited import sync_inherited
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.derived.derivation import Derivation, Input, read_derivation, write_derivation
+from skyhaul.derived.derivation import (
+    Derivation,
+    Input,
+    fingerprint_here,
+    read_derivation,
+    write_derivation,
+)
 from skyhaul.derived.inputs import InputFile, InputsTable, files_of, read_inputs
 from skyhaul.derived.lots import compacted
-from skyhaul.derived.spec import Claim, DeriveSpec
+from skyhaul.derived.spec import MOST_SHARDS, Claim, DeriveSpec
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import refuse_foreign
 from skyhaul.rows.committed_rows import CommittedRows
@@ -27,9 +33,6 @@ from skyhaul_schemas.errors import InputIncomplete, UsageError
 from skyhaul_schemas.job.about import AboutSpec
 from skyhaul_schemas.job.shards import ShardsSpec
 from skyhaul_schemas.records import BODIES
-
-_MOST_SHARDS = 1 << 24
-"""Of a shuffled dataset: each worker may hold an entry for each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,7 @@ def _derivation(
         files=digest.files,
         rows=digest.rows,
         files_digest=digest.hexdigest(),
+        fingerprint=fingerprint_here(),
     )
 
 
@@ -166,8 +170,8 @@ def _shards(spec: DeriveSpec, table: InputsTable, raw_bytes: int) -> int:
         count = sum(1 for _ in compacted(table.files(), spec.target_size))
     else:
         count = spec.shards or -(-raw_bytes // spec.target_size)
-    if count > _MOST_SHARDS:
-        raise UsageError(f"{count:,} shards are more than {_MOST_SHARDS:,}; raise the target size")
+    if count > MOST_SHARDS:
+        raise UsageError(f"{count:,} shards are more than {MOST_SHARDS:,}; raise the target size")
     return max(1, count)
 
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from skyhaul.dataset.storage.store import DatasetStore
-from skyhaul.derived.spec import DERIVING_VERSION, Kind
+from skyhaul.derived.spec import DERIVING_VERSION, MOST_SHARDS, Kind
+from skyhaul.planning.fingerprint import encoder_fingerprint
+from skyhaul.shards.row_content import CONTENT_VERSION
 from skyhaul_schemas import layout
 from skyhaul_schemas.canonical_json import canonical_json
-from skyhaul_schemas.errors import CommitConflict, PlanDamaged, PlanMismatch
+from skyhaul_schemas.errors import CommitConflict, FingerprintMismatch, PlanDamaged, PlanMismatch
 from skyhaul_schemas.plan import DERIVED, PlanHeader
+from skyhaul_schemas.printable import printable
 
 SOURCE = "rows"
 """The one source of a derived dataset: its objects are the rows of its shards."""
@@ -47,7 +50,8 @@ class Derivation:
     schema: str
     seed: int
     target_size: int
-    shards: int
+    # Checked where it is read: a plan may come from anyone, and NumPy's integers end.
+    shards: Annotated[int, Field(ge=1, le=MOST_SHARDS)]
     made_by: str
     encoding: dict[str, Any]
     """row_group_size, file_size, compression."""
@@ -57,7 +61,8 @@ class Derivation:
     """Of the inputs' files."""
     files_digest: str
     """sha256 over the inputs' files (`skyhaul.derived.inputs`)."""
-    version: int = DERIVING_VERSION
+    fingerprint: dict[str, str]
+    """Versions of all that the bytes of a shard depend on besides its rows."""
     dropped: dict[str, int] = field(default_factory=dict)
     """Rows of the inputs that are not in the dataset, by reason. Known when the plan is made: empty in
     derivation.json."""
@@ -85,6 +90,38 @@ def read_derivation(store: DatasetStore) -> Derivation | None:
         return _parsed(store.read_bytes(layout.DERIVATION), layout.DERIVATION)
     except FileNotFoundError:
         return None
+
+
+def fingerprint_here() -> dict[str, str]:
+    """What this installation would write by."""
+    own = {"skyhaul.deriving": str(DERIVING_VERSION), "skyhaul.row_content": str(CONTENT_VERSION)}
+    return dict(sorted({**encoder_fingerprint(()), **own}.items()))
+
+
+def claimed(store: DatasetStore) -> Derivation:
+    """The derivation that the folder is claimed by, for a step that goes on with it.
+
+    Raises:
+        PlanDamaged: There is none.
+        FingerprintMismatch: This installation would write other bytes than the one that claimed it.
+        StorageError: The storage fails otherwise."""
+    derivation = read_derivation(store)
+    if derivation is None:
+        raise PlanDamaged(f"{layout.DERIVATION} in dataset {store.place} is missing")
+    here = fingerprint_here()
+    if derivation.fingerprint != here:
+        names = sorted(derivation.fingerprint.keys() | here.keys())
+        differs = "; ".join(
+            f"{printable(name)}: it has {printable(derivation.fingerprint.get(name, 'none'))}, here is"
+            f" {here.get(name, 'none')}"
+            for name in names
+            if derivation.fingerprint.get(name) != here.get(name)
+        )
+        raise FingerprintMismatch(
+            f"this installation writes otherwise than dataset {store.place} was begun with ({differs});"
+            " install those versions on all workers, or choose another folder"
+        )
+    return derivation
 
 
 def write_derivation(store: DatasetStore, derivation: Derivation) -> None:

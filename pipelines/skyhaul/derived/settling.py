@@ -7,9 +7,9 @@ proves it by the same means.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -26,9 +26,8 @@ from skyhaul.dataset.runs import write_run
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
 from skyhaul.dataset.survey import Survey, survey
-from skyhaul.derived.derivation import SOURCE, Derivation, read_derivation
-from skyhaul.derived.spec import DERIVING_VERSION, DeriveSpec, Written
-from skyhaul.planning.fingerprint import encoder_fingerprint
+from skyhaul.derived.derivation import SOURCE, Derivation, claimed
+from skyhaul.derived.spec import DeriveSpec, Written
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.plan_digest import ObjectsDigest, generation_digest
 from skyhaul.planning.store.publishing import publish
@@ -41,10 +40,9 @@ from skyhaul.planning.store.table_writer import (
 )
 from skyhaul.planning.versions import DERIVED_FORMAT
 from skyhaul.shards import ENCODER_VERSION
-from skyhaul.shards.row_content import CONTENT_VERSION
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord, CommittedFile, CommittedSource, RecordCounts, RunRecord
-from skyhaul_schemas.errors import PlanDamaged, StorageError, UsageError
+from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.job.digest import digested_part
 from skyhaul_schemas.job.file import LoadedJob, parse_job
 from skyhaul_schemas.plan import DERIVED, OBJECTS_SCHEMA, SHARDS_SCHEMA, Chunk, PinnedObject, PlanHeader
@@ -90,7 +88,7 @@ def publish_plan(
             digest="",
             name=loaded.job.name,
             job=part,
-            fingerprint=_fingerprint(),
+            fingerprint=derivation.fingerprint,
             objects_digest=digest.hexdigest(),
             objects=len(shards),
             chunks=len(shards),
@@ -103,14 +101,6 @@ def publish_plan(
         header = replace(header, digest=generation_digest(header))
         chunks.finish(shards_header(header))
     return publish(store, objects.file, chunks.file, loaded.text, header).digest
-
-
-def claimed(store: DatasetStore) -> Derivation:
-    """The derivation that the folder is claimed by. Raises PlanDamaged where there is none."""
-    derivation = read_derivation(store)
-    if derivation is None:
-        raise PlanDamaged(f"{layout.DERIVATION} in dataset {store.place} is missing")
-    return derivation
 
 
 def _account(store: DatasetStore, derivation: Derivation, shards: list[Written]) -> Derivation:
@@ -135,11 +125,6 @@ def _account(store: DatasetStore, derivation: Derivation, shards: list[Written])
             " row may be left out or changed, none may be added"
         )
     return replace(derivation, dropped={f"left out by {derivation.made_by}": missing})
-
-
-def _fingerprint() -> dict[str, str]:
-    own = {"skyhaul.deriving": str(DERIVING_VERSION), "skyhaul.row_content": str(CONTENT_VERSION)}
-    return dict(sorted({**encoder_fingerprint(()), **own}.items()))
 
 
 _SELECTION = "data/*/*.parquet"
@@ -221,7 +206,8 @@ def finish(store: DatasetStore, started: str, runner: str) -> RunRecord:
 
 def _run(header: PlanHeader, seen: Survey, begun: datetime, runner: str) -> RunRecord:
     return RunRecord(
-        id=f"{begun:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
+        # By what it is of, so that a bundle that is done again writes the same record.
+        id=f"{begun:%Y%m%dT%H%M%SZ}-{_name_of(header, begun)}",
         plan=header.digest,
         runner=runner,
         started=begun.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -240,6 +226,10 @@ def _run(header: PlanHeader, seen: Survey, begun: datetime, runner: str) -> RunR
         damaged_objects=seen.damaged_objects,
         transfer={},
     )
+
+
+def _name_of(header: PlanHeader, begun: datetime) -> str:
+    return hashlib.sha256(f"{header.digest} {begun.isoformat()}".encode()).hexdigest()[:8]
 
 
 def _clear_runs(store: DatasetStore) -> None:

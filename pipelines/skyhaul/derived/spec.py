@@ -11,6 +11,9 @@ DERIVING_VERSION = 1
 """Raised whenever equal rows would come into other shards, or in another order. It is part of the plan's
 fingerprint."""
 
+MOST_SHARDS = 1 << 24
+"""Of a derived dataset: the step that makes its plan holds an entry for each."""
+
 TARGET_SIZE = 256 * 1024 * 1024
 """Uncompressed bytes of a shard, where nothing else is said: as in a job file."""
 

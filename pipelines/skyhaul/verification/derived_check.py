@@ -106,6 +106,8 @@ class DerivedRowsCheck:
 
     def finish(self) -> None:
         """After the last file."""
+        if not self._shard.chunks:
+            return
         pinned = self._shard.chunks[0].object
         # Where a file cannot be read or a row is wrong, that is told; what follows from it is not.
         if self._sound and (self._content.length, f"sha256:{self._content.sha256}") != (

@@ -3,6 +3,7 @@
 Each class with a fixed name for its schema, and a coder that gives equal bytes for equal values.
 
 Beam names the schema of a class by chance, so that a process would not know another one's: hence the names.
+They are identifiers, for a process that has not imported this makes a class of that name.
 """
 
 from __future__ import annotations
@@ -16,5 +17,5 @@ from skyhaul.rows.shard_ref import ShardRef
 ROWS: tuple[type, ...] = (Claim, RunStretch, ShardRef, Written)
 
 for row in ROWS:
-    setattr(row, "_beam_schema_id", f"skyhaul.{row.__name__}")  # noqa: B010  # Beam's name
+    setattr(row, "_beam_schema_id", f"skyhaul_{row.__name__}")  # noqa: B010  # Beam's name
     coders.registry.register_row(row)

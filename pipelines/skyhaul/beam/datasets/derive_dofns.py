@@ -17,11 +17,11 @@ from skyhaul.beam.datasets.listing import KeptDatasets
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.derived.claiming import InputDataset, claim, members_of
-from skyhaul.derived.derivation import Derivation
+from skyhaul.derived.derivation import Derivation, claimed
 from skyhaul.derived.inputs import read_inputs
 from skyhaul.derived.lots import Members
 from skyhaul.derived.runs import RunStretch, RunWriter, folder_of, merged
-from skyhaul.derived.settling import claimed, commit_written, finish, publish_plan
+from skyhaul.derived.settling import commit_written, finish, publish_plan
 from skyhaul.derived.shard_writer import write_shard
 from skyhaul.derived.spec import Claim, DeriveSpec, Written
 from skyhaul.rows.committed_rows import splits_of
