@@ -349,7 +349,7 @@ class _Reader:
         own, self._own = self._own, None
         if own is not None:
             self._open.clear()
-            with contextlib.suppress(OSError, EOFError):
+            with contextlib.suppress(*foreign_errors()):
                 own.client.close()
 
     def _file(self, obj: PinnedObject) -> Any:
