@@ -16,10 +16,11 @@ from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
 from skyhaul_connectors.links.profile.presets import PRESETS
 from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.sources.memory.channel import MemoryChannel
 from skyhaul_connectors.sources.memory.faults import Fault, FaultKind, in_turn
 from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
-from skyhaul_connectors.sources.protocol import Channel, RangeRequest, Route
+from skyhaul_connectors.sources.protocol import Channel, ChannelEvents, RangeRequest, Route
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas.errors import (
     CarriageError,
@@ -90,6 +91,8 @@ class Owner:
         self.said: list[tuple[float, str]] = []
         self.bytes: list[tuple[float, int]] = []
         self.wired = 0
+        self.wanted = PinnedObject("", "", 0, "")
+        self.timed: bool | None = None
         self.error: CarriageError | None = None
         self.channel: Channel = source.connect(self, Route())
         assert not self.said, "nothing is said before connect() returned"
@@ -106,6 +109,7 @@ class Owner:
         return next(at for at, said in self.said if said == what)
 
     def opened(self, timed: bool = True) -> None:
+        self.timed = timed
         self.say("opened")
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
@@ -163,6 +167,51 @@ def test_a_secure_source_takes_one_round_trip_more() -> None:
     owner = on_link(LinkProfile(down=1e9, up=1e9, rtt=0.6), one_range, secure=True)
     assert owner.when("opened") == pytest.approx(1.2, abs=0.002)
     assert owner.bytes[0][0] == pytest.approx(1.8, abs=0.002)
+
+
+class Untimed(MemorySource):
+    """Its openings tell no round trip, as those of a list of URLs on several servers."""
+
+    def connect(self, events: ChannelEvents, route: Route) -> MemoryChannel:
+        opened = events.opened
+        events.opened = lambda timed=True: opened(False)  # type: ignore[method-assign]
+        return super().connect(events, route)
+
+
+@pytest.mark.parametrize(
+    ("secure", "inner", "timed"),
+    [
+        (False, MemorySource, True),
+        (True, MemorySource, False),
+        (False, Untimed, False),
+        (True, Untimed, False),
+    ],
+)
+def test_an_opening_is_a_round_trip_only_where_it_took_just_one(
+    secure: bool, inner: type[MemorySource], timed: bool
+) -> None:
+    owner = on_link(CLEAN, one_range, inner=inner("memory", {"a": CONTENT}), secure=secure)
+    assert owner.when("finished") > 0
+    assert owner.timed is timed
+
+
+def test_what_is_asked_as_the_channel_opens_stands_behind_what_was_asked_before() -> None:
+    class Eager(Owner):
+        def opened(self, timed: bool = True) -> None:
+            super().opened(timed)
+            self.ask(self.wanted, 3 * 1448, 1448)
+
+    async def script(source: EmulatedSource, _link: SharedLink) -> Owner:
+        owner = Eager(source)
+        owner.wanted = the_object(source)
+        for index in range(3):
+            owner.ask(owner.wanted, index * 1448, 1448)
+        await asyncio.sleep(5)
+        return owner
+
+    inner = MemorySource("memory", {"a": CONTENT})
+    on_link(CLEAN, script, inner=inner)
+    assert [served.offset for served in inner.served] == [0, 1448, 2 * 1448, 3 * 1448]
 
 
 def test_a_thin_uplink_delays_requests() -> None:

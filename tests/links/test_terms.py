@@ -256,6 +256,51 @@ def test_a_cap_closes_until_the_cycle_ends_or_free_hours_begin() -> None:
     assert late.until == at("2026-12-01")
 
 
+def test_a_rate_that_is_taken_back_while_it_is_looked_at_still_gives_a_rate() -> None:
+    class Raced(LinkRules):
+        """Another thread sets a rate and takes it back between any two looks."""
+
+        looks = 0
+
+        @property
+        def override(self) -> float | None:
+            self.looks += 1
+            return 5e6 if self.looks % 2 else None
+
+        @override.setter
+        def override(self, rate: float | None) -> None:
+            pass
+
+    rules = Raced(LinkTerms.of("west", LinkSpec.model_validate({})))
+    assert [rules.rate(at("2026-11-20")) for _ in range(3)] == [5e6, math.inf, 5e6]
+
+
+@pytest.mark.parametrize(
+    "text", ["02:30-04:00", "01:00-02:30", "02:10-02:50", "02:45-02:15", "Sun 02:30-03:30", "00:30-01:45"]
+)
+@pytest.mark.parametrize(
+    ("zone", "days"),
+    [
+        ("Europe/Berlin", ("2026-10-24", "2027-03-27")),
+        ("Australia/Lord_Howe", ("2026-04-04", "2026-10-03")),
+        ("America/Havana", ("2026-10-31", "2027-03-13")),
+        ("UTC", ("2026-10-24",)),
+    ],
+)
+def test_the_next_change_is_the_first_one_also_where_the_clock_is_set(
+    text: str, zone: str, days: tuple[str, ...]
+) -> None:
+    table = Timetable([parse_hours(text)], zone)
+    for day in days:
+        first = at(day) - 12 * 3600
+        held = [table.which(first + 60 * minute) for minute in range(3 * 1440)]
+        changes = [minute for minute in range(1, len(held)) if held[minute] != held[minute - 1]]
+        for minute in range(0, changes[-1], 15):
+            following = next(change for change in changes if change > minute)
+            found = table.next_change(first + 60 * minute)
+            assert found == first + 60 * following, (day, minute)
+
+
 def test_a_rate_that_is_set_outranks_the_timetable() -> None:
     rules = LinkRules(terms(hours="03:00-08:00"), base=50e6)
     noon = at("2026-11-22T12:00")

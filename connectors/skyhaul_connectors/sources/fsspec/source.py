@@ -148,7 +148,8 @@ class FsspecFiles:
                 f"source {self._name}: {self._protocol}:// needs a package that is not installed;"
                 f" see fsspec's page on {self._protocol}"
             ) from None
-        except (TypeError, ValueError) as error:
+        # KeyError: s3fs's, of two options that say the same.
+        except (TypeError, ValueError, KeyError) as error:
             raise UsageError(
                 f"source {self._name}: {self._protocol}:// does not take these options"
                 f" ({type(error).__name__})"
