@@ -74,10 +74,23 @@ def test_what_is_no_cap_is_refused(text: object) -> None:
         ("0.25/GB", Price(0.25)),
         (2, Price(2.0)),
         ("100 eur/TB", Price(0.1, "EUR")),
+        (0.0000001, Price(0.0000001)),
+        (1e-9, Price(1e-9)),
+        (0.12345678, Price(0.12345678)),
+        (0, Price(0.0)),
+        (0.0, Price(0.0)),
     ],
 )
 def test_prices_are_read(text: object, expected: Price) -> None:
     assert parse_price(text) == expected
+
+
+@pytest.mark.parametrize(
+    "value", [1e-10, 1.0000000001, 1e300, -0.5, float("nan"), float("inf"), True, "free", ""]
+)
+def test_a_price_that_cannot_be_kept_as_it_is_written_is_refused(value: object) -> None:
+    with pytest.raises(NotAllowed):
+        parse_price(value)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ Where = tuple[str | int, ...]
 _TAG = "tag:yaml.org,2002:"
 _ENVIRONMENT = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NOTHING = re.compile(r"[-+]?[0.]*(?:[eE]|$)")
+"""A number all of whose digits are 0, whatever its exponent."""
 _DIGITS_CAP = 40
 """Characters of a number, more than one of 64 bits or a float needs. int() takes the square of its length,
 and refuses more than 4,300 digits with an error of its own."""
@@ -156,6 +158,12 @@ def _encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def _holds(text: str) -> bool:
+    """Whether a float has the number: 1e999 is beyond it, and of 1e-999 it would make 0."""
+    number = float(text)
+    return math.isfinite(number) and (number != 0 or _NOTHING.match(text) is not None)
+
+
 class _Builder:
     """Nodes into plain values. PyYAML's own constructor forgets lines, and knows no environment."""
 
@@ -186,41 +194,51 @@ class _Builder:
         merged: list[yaml.Node] = []
         first: dict[str, int] = {}
         for key, child in node.value:
-            line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
-                self._problem(key, where, "a key that is no text", "text as keys")
-                continue
             if key.tag == f"{_TAG}merge":
                 merged.extend(child.value if isinstance(child, yaml.SequenceNode) else [child])
                 continue
-            name = key.value
-            if not _encodable(name):
-                self._problem(key, where, f"the key {describe(name)}", "characters that UTF-8 has")
-                continue
-            if name in first:
-                allowed = f"each key once; it stands in line {first[name]} already"
-                self.problems.append(Problem(line, (*where, name), "the key again", allowed))
-                continue
-            first[name] = line
-            self.tree.lines[(*where, name)] = line
-            found[name] = self.value(child, (*where, name), depth + 1)
+            name = self._key(key, where, first)
+            if name is not None:
+                self.tree.lines[(*where, name)] = first[name]
+                found[name] = self.value(child, (*where, name), depth + 1)
         # Last, wherever `<<` stands: keys of the mapping itself win, then those of earlier bases.
         for base in merged:
             self._merge(base, where, depth, found)
         return found
+
+    def _key(self, key: yaml.Node, where: Where, first: dict[str, int]) -> str | None:
+        """The text of a mapping's key; None where it cannot be one, or was in `first`, by line, before."""
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            self.problems.append(Problem(line, where, "a key that is no text", "text as keys"))
+            return None
+        name: str = key.value
+        if not _encodable(name):
+            found = f"the key {describe(name)}"
+            self.problems.append(Problem(line, where, found, "characters that UTF-8 has"))
+            return None
+        if name in first:
+            allowed = f"each key once; it stands in line {first[name]} already"
+            self.problems.append(Problem(line, (*where, name), "the key again", allowed))
+            return None
+        first[name] = line
+        return name
 
     def _merge(self, base: yaml.Node, where: Where, depth: int, found: dict[str, Any]) -> None:
         if not isinstance(base, yaml.MappingNode):
             self._problem(base, where, "`<<` of something else", "`<<: *name` of a mapping")
             return
         present = set(found)
+        first: dict[str, int] = {}
         for key, child in base.value:
-            if isinstance(key, yaml.ScalarNode) and key.value not in present:
-                if key.tag == f"{_TAG}merge":
-                    self._problem(key, where, "`<<` within `<<`", "one level of merging")
-                    continue
-                self.tree.lines[(*where, key.value)] = key.start_mark.line + 1
-                found[key.value] = self.value(child, (*where, key.value), depth + 1)
+            if key.tag == f"{_TAG}merge":
+                line = key.start_mark.line + 1
+                self.problems.append(Problem(line, where, "`<<` within `<<`", "one level of merging"))
+                continue
+            name = self._key(key, where, first)
+            if name is not None and name not in present:
+                self.tree.lines[(*where, name)] = first[name]
+                found[name] = self.value(child, (*where, name), depth + 1)
 
     def _scalar(self, node: yaml.Node, where: Where) -> Any:
         text: str = node.value
@@ -232,10 +250,11 @@ class _Builder:
             return text.lower() == "true"
         if kind == "int" and len(text) <= _DIGITS_CAP:
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-        if kind == "float" and len(text) <= _DIGITS_CAP and math.isfinite(float(text)):
+        if kind == "float" and len(text) <= _DIGITS_CAP and _holds(text):
             return float(text)
         if kind in ("int", "float"):
-            self._problem(node, where, describe(text), f"a number of at most {_DIGITS_CAP} characters")
+            allowed = f"a number of at most {_DIGITS_CAP} characters, from 1e-307 to 1e308"
+            self._problem(node, where, describe(text), allowed)
             return None
         if not _encodable(text):
             self._problem(node, where, describe(text), "characters that UTF-8 has")
