@@ -34,6 +34,9 @@ class Fixed:
     def unread_list(self, obj: PinnedObject) -> None:
         return None
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return iter(())
 

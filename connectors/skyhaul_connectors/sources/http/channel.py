@@ -4,8 +4,8 @@ origins. Redirects are followed here, and remembered, so that a range costs one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
@@ -91,9 +91,7 @@ class HttpChannel:
         """Keep requests, in their order, until the list is read."""
         self._held.append(request)
         if len(self._held) == 1 and read_list is not None:
-            work = self._loop.create_task(self._read_list(read_list))
-            self._tasks.add(work)
-            work.add_done_callback(self._tasks.discard)
+            self._begin(self._read_list(read_list))
 
     async def _read_list(self, read_list: Callable[[], None]) -> None:
         error: CarriageError | None = None
@@ -167,10 +165,22 @@ class HttpChannel:
         if connection is None:
             connection = RangeConnection(self._network, origin, self, self._events)
             self._connections[origin] = connection
-            dial = self._loop.create_task(self._dial(connection, guarded))
-            self._tasks.add(dial)
-            dial.add_done_callback(self._tasks.discard)
+            self._begin(self._dial(connection, guarded))
         return connection
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # None of the owner's (a full TMPDIR, a bug): the loop's exception handler ends the haul with it.
+            # Nobody may be left to wait for this channel.
+            self.close()
+            raise error
 
     async def _dial(self, connection: RangeConnection, guarded: bool) -> None:
         origin = connection.origin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -14,6 +15,7 @@ from skyhaul_connectors.sources.http.options import HttpOptions
 from skyhaul_connectors.sources.http.pipelining import PipelineTrust
 from skyhaul_connectors.sources.http.proxy import parse_proxy
 from skyhaul_connectors.sources.http.redirects import KnownRedirects
+from skyhaul_connectors.sources.http.response.validation import validator_of
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.timeouts import Timeouts
@@ -23,6 +25,8 @@ from skyhaul_schemas.errors import ObjectMissing, UsageError
 from skyhaul_schemas.plan import KEY, PinnedObject
 from skyhaul_schemas.printable import printable
 
+_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header's value may hold (RFC 9110, section 5.5); a tab may stand there."""
 _URLS_CAP = 4096
 """Object URLs that are kept, since an object is asked for in many ranges."""
 
@@ -51,6 +55,9 @@ class HttpCatalogue(Protocol):
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
         """With whatever is secret in it. Raises CarriageError."""
+
+    def close(self) -> None:
+        """Let go of what is open; nothing is asked for any more."""
 
 
 class HttpSource:
@@ -114,6 +121,7 @@ class HttpSource:
 
     def close(self) -> None:
         self._reader.close()
+        self._catalogue.close()
 
     # HttpPlaces
 
@@ -126,6 +134,10 @@ class HttpSource:
             raise ObjectMissing(
                 f"{self._name}: {printable(obj.path)!r} is a key of a store, and no path here"
             )
+        pinned = validator_of(obj)
+        if pinned is not None and _CONTROLS.search(pinned[1]) is not None:
+            # It would end its header line and begin others: a plan may come from anyone.
+            raise ObjectMissing(f"{self._name}: {printable(obj.path)!r}: the plan's version cannot be used")
         root = self._base(route.base_url) if route.base_url is not None else self._catalogue.root
         if root is None or (route.base_url is None and obj.locator is not None):
             return self._catalogue.url_of(obj)

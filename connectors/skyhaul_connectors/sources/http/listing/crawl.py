@@ -219,7 +219,7 @@ class Crawl(Finder):
 
 def _check_whole(answer: Answer, page: bytearray, place: str) -> None:
     """An answer that only the end of the connection ends may have been cut short."""
-    states_end = answer.head.length is not None or answer.head.chunked
+    states_end = answer.head.states_end
     if not page and states_end:
         raise MalformedAnswer(f"{place}: an index page without a byte; list the objects instead")
     lower = bytes(page).lower() if not states_end else b"<html></html>"
