@@ -165,7 +165,7 @@ class RowBuffer:
 
     def add(self, row: Sequence[Any], offset: int, length: int, size: int | None = None) -> None:
         """The body's values in the schema's order, and the position. `size`: bytes of body, by default
-        `length`."""
+        `length`; of a text in UTF-8, which may be three times what it is in another encoding."""
         self._rows.append((*row, offset, length))
         if len(self._rows) >= _TURNED:
             self._turn()
@@ -188,6 +188,12 @@ class RowBuffer:
         """The last step, where there is anything to say."""
         if self._rows or self._columns[-1] or self._account.pending:
             yield self.step()
+
+
+def utf8_length(text: str | bytes) -> int:
+    """Bytes of a text in UTF-8."""
+    # What is ASCII is known to Python without a look.
+    return len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode("utf-8"))
 
 
 def rows(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:

@@ -10,14 +10,15 @@ from skyhaul_schemas.records import RAW_CAP
 def read_whole(stream: Stream, cap: int, cap_name: str, account: Account) -> bytes | None:
     """The bytes of `stream`; None after it was rejected: broken, or longer than `cap`."""
     parts: list[bytes] = []
-    length = 0
+    length, start = 0, stream.position
     try:
         while piece := stream.read(PIECE):
             length += len(piece)
             if length - len(piece) <= cap:
                 parts.append(piece)
     except Broken as broken:
-        account.damage(0, length, broken.reason, b"".join(parts)[:RAW_CAP])
+        # By the stream's own word: it may have seen more than it could give.
+        account.damage(0, stream.position - start, broken.reason, b"".join(parts)[:RAW_CAP])
         return None
     if length > cap:
         reason = f"a record of {length} bytes, more than {cap_name} of {cap}"

@@ -20,7 +20,10 @@ from skyhaul_schemas.records import RAW_CAP
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TO_STRUCTURE = re.compile(rb"(?:[^\"\[\]{},]++|" + _STRING + rb")*+", re.DOTALL)
 _TO_BRACKET = re.compile(rb"(?:[^\"\[\]{}]++|" + _STRING + rb")*+", re.DOTALL)
-_MEMBER = re.compile(rb"[ \t\r\n]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*", re.DOTALL)
+_PLAIN_TO_STRUCTURE = re.compile(rb"[^\"\[\]{},]*+")
+_PLAIN_TO_BRACKET = re.compile(rb"[^\"\[\]{}]*+")
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_MEMBER = re.compile(rb"[ \t\r\n]*(" + _STRING + rb")[ \t\r\n]*:", re.DOTALL)
 _SPACE = b" \t\r\n"
 
 
@@ -55,11 +58,31 @@ class _Scanner:
         self.buffer = b""
         self.start = 0
         self.at = 0
+        # Of what is passed over: where it begins, and its first bytes.
+        self._passed: tuple[int, bytes] | None = None
 
     @property
     def offset(self) -> int:
-        """Of the first byte that is kept."""
-        return self._base + self.start
+        """Of the first byte that is kept, or was passed over since the last bracket."""
+        return self._base + self.start if self._passed is None else self._passed[0]
+
+    @property
+    def kept(self) -> tuple[int, bytes]:
+        """(length, the first bytes) of what lies between `offset` and the end of the window."""
+        head = b"" if self._passed is None else self._passed[1]
+        length = self._base + len(self.buffer) - self.offset
+        return length, (head + self.buffer[self.start : self.start + RAW_CAP])[:RAW_CAP]
+
+    def begin(self) -> None:
+        """Keep what follows, and nothing before."""
+        self.start, self._passed = self.at, None
+
+    def pass_over(self) -> None:
+        """Let go of what was looked at, but for what a message would show of it."""
+        head = b"" if self._passed is None else self._passed[1]
+        gone = self.buffer[self.start : min(self.at, self.start + RAW_CAP)]
+        self._passed = self.offset, (head + gone)[:RAW_CAP]
+        self.start = self.at
 
     @property
     def truncated(self) -> str:
@@ -68,7 +91,7 @@ class _Scanner:
     def rest(self, reason: str, *, of_all: bool = False) -> Element:
         """What is kept and all that follows, up to where the stream ends or breaks; or all of the stream."""
         offset = self._first if of_all else self.offset
-        raw = self.head if of_all else self.buffer[self.start :][:RAW_CAP]
+        raw = self.head if of_all else self.kept[1]
         with suppress(Broken):
             while piece := self._stream.read(PIECE):
                 raw += piece[: RAW_CAP - len(raw)]
@@ -101,12 +124,31 @@ class _Scanner:
             if not self.more():
                 raise _Unsound(self.truncated)
 
+    def pass_to_token(self, inside: bool) -> bytes:
+        """As `next_token`, of what nobody wants: none of it is kept, however long it is."""
+        skip = _PLAIN_TO_BRACKET if inside else _PLAIN_TO_STRUCTURE
+        in_string = False
+        while True:
+            found = (_IN_STRING if in_string else skip).match(self.buffer, self.at)
+            self.at = found.end() if found else self.at
+            token = self.buffer[self.at : self.at + 1]
+            if token == b'"':
+                in_string = not in_string
+                self.at += 1
+            elif token and not in_string:
+                return token
+            else:
+                # The window ends, perhaps behind the backslash of an escape.
+                self.pass_over()
+                if not self.more():
+                    raise _Unsound(self.truncated)
+
     def skip_space(self) -> bytes:
         """The next byte that is no white space, or b"" at the end."""
         while True:
             rest = self.buffer[self.at :].lstrip(_SPACE)
             self.at = len(self.buffer) - len(rest)
-            self.start = self.at
+            self.begin()
             if rest:
                 return rest[:1]
             if not self.more():
@@ -133,8 +175,7 @@ def elements_of(stream: Stream, cap: int, member: str | None = None) -> Iterator
     except _Unsound as unsound:
         yield scanner.rest(unsound.reason)
     except Broken as broken:
-        kept = scanner.buffer[scanner.start :]
-        yield Element(scanner.offset, len(kept), kept[:RAW_CAP], broken.reason)
+        yield Element(scanner.offset, *scanner.kept, broken.reason)
 
 
 def _elements(scanner: _Scanner) -> Iterator[Element]:
@@ -199,8 +240,10 @@ def _next_key(scanner: _Scanner, *, may_end: bool) -> str | None:
     """Go to the value of the next member; its key, or None where the object ends (and `may_end` here)."""
     while True:
         found = _MEMBER.match(scanner.buffer, scanner.at)
-        if found is not None and found.end() < len(scanner.buffer):
-            scanner.at = scanner.start = found.end()
+        if found is not None:
+            scanner.at = found.end()
+            if not scanner.skip_space():
+                raise _Unsound(scanner.truncated)
             try:
                 return str(loads(found[1]))
             except BadJson as bad:
@@ -219,11 +262,11 @@ def _skip_value(scanner: _Scanner) -> bool:
     """Pass over a value and its comma; False where the object ends."""
     depth = 0
     while True:
-        token = scanner.next_token(depth > 0)
+        token = scanner.pass_to_token(depth > 0)
         if not depth and token in (b",", b"}"):
             return _goes_on(scanner)
         scanner.at += 1
-        scanner.start = scanner.at
+        scanner.begin()
         depth += 1 if token in (b"[", b"{") else -1
         if depth < 0:
             raise _Unsound("brackets that do not match")

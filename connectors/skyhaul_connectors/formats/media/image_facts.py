@@ -15,7 +15,7 @@ Truncated = Literal["keep", "reject"]
 MAX_PIXELS = 250_000_000
 """Pixels that an image may state, by default."""
 
-IMAGE_VERSION = "3"
+IMAGE_VERSION = "4"
 """Raised whenever the same image is told otherwise; part of the encoder fingerprint."""
 
 

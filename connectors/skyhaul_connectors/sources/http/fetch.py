@@ -18,6 +18,8 @@ from skyhaul_connectors.sources.url import HttpUrl
 from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer
 from skyhaul_schemas.storage_errors import of_environment, storage_error
 
+_BLOCK = 1 << 20
+"""Bytes that are read back at once. Chosen, not measured."""
 _START = 1024
 """Bytes in which a page of HTML begins."""
 _BLANK = b"\xef\xbb\xbf\t\n\r "
@@ -85,10 +87,11 @@ async def _prove(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, 
     Raises:
         ConnectionLost: The second one is another."""
     file.seek(0)
-    found = hashlib.file_digest(file, "sha256").digest()
-    again = hashlib.sha256()
+    first, again = hashlib.sha256(), hashlib.sha256()
+    while block := file.read(_BLOCK):
+        first.update(block)
     answer = await documents.get(url, cap=cap, take=again.update)
-    if answer.head.status != 200 or again.digest() != found:
+    if answer.head.status != 200 or again.digest() != first.digest():
         raise ConnectionLost(
             f"{source}: {url}: the server does not state how long it is, and two answers differ"
         )
