@@ -140,3 +140,10 @@ def test_presets_show_their_basis_as_text_and_as_json() -> None:
     assert all(name in text for name in presets)
     assert "ssumed" in text, "an assumption is called one"
     assert all(preset["note"] for preset in presets.values())
+
+
+def test_the_engines_that_help_names_are_those_that_certify_has() -> None:
+    from skyhaul.certify import engines
+    from skyhaul.cli.commands import certify
+
+    assert tuple(engines.ENGINES) == certify.ENGINES

@@ -206,6 +206,8 @@ def _problem(tree: Tree, details: ErrorDetails) -> Problem:
         value, allowed = cause.found, cause.allowed
     elif kind == "literal_error":
         allowed = str(details.get("ctx", {}).get("expected", details["msg"]))
+    elif kind == "string_too_long":
+        allowed = f"at most {details['ctx']['max_length']} characters"
     else:
         allowed = _KINDS.get(kind, "another kind of value")
     names = _environment(tree, known)

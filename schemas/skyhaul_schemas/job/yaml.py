@@ -32,6 +32,8 @@ Where = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
 _OUTSIDE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
+_NOTHING = re.compile(r"[-+]?[0.]*(?:[eE]|$)")
+"""A number all of whose digits are 0, whatever its exponent."""
 _DIGITS_CAP = 40
 """Characters of a number, more than one of 64 bits or a float needs. int() takes the square of its length,
 and refuses more than 4,300 digits with an error of its own."""
@@ -203,6 +205,12 @@ def _encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def _holds(text: str) -> bool:
+    """Whether a float has the number: 1e999 is beyond it, and of 1e-999 it would make 0."""
+    number = float(text)
+    return math.isfinite(number) and (number != 0 or _NOTHING.match(text) is not None)
+
+
 class _Builder:
     """Nodes into plain values. PyYAML's own constructor forgets lines, and takes nothing from outside."""
 
@@ -230,43 +238,50 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, where: Where, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         merged: list[yaml.Node] = []
-        first: dict[str, int] = {}
+        first: dict[str, Place] = {}
         for key, child in node.value:
-            place = _place(key.start_mark)
-            if not isinstance(key, yaml.ScalarNode):
-                self._problem(key, where, "a key that is no text", "text as keys")
-                continue
             if key.tag == f"{_TAG}merge":
                 merged.extend(child.value if isinstance(child, yaml.SequenceNode) else [child])
                 continue
-            name = key.value
-            if not _encodable(name):
-                self._problem(key, where, f"the key {describe(name)}", "characters that UTF-8 has")
-                continue
-            if name in first:
-                allowed = f"each key once; it stands in line {first[name]} already"
-                self.problems.append(Problem(place, (*where, name), "the key again", allowed))
-                continue
-            first[name] = place.line
-            self.tree.keys[(*where, name)] = place
-            found[name] = self.value(child, (*where, name), depth + 1)
+            name = self._key(key, where, first)
+            if name is not None:
+                self.tree.keys[(*where, name)] = first[name]
+                found[name] = self.value(child, (*where, name), depth + 1)
         # Last, wherever `<<` stands: keys of the mapping itself win, then those of earlier bases.
         for base in merged:
             self._merge(base, where, depth, found)
         return found
+
+    def _key(self, key: yaml.Node, where: Where, first: dict[str, Place]) -> str | None:
+        """The text of a mapping's key; None where it cannot be one, or was in `first`, by place, before."""
+        if not isinstance(key, yaml.ScalarNode):
+            self._problem(key, where, "a key that is no text", "text as keys")
+            return None
+        name: str = key.value
+        if not _encodable(name):
+            self._problem(key, where, f"the key {describe(name)}", "characters that UTF-8 has")
+            return None
+        if name in first:
+            allowed = f"each key once; it stands in line {first[name].line} already"
+            self._problem(key, (*where, name), "the key again", allowed)
+            return None
+        first[name] = _place(key.start_mark)
+        return name
 
     def _merge(self, base: yaml.Node, where: Where, depth: int, found: dict[str, Any]) -> None:
         if not isinstance(base, yaml.MappingNode):
             self._problem(base, where, "`<<` of something else", "`<<: *name` of a mapping")
             return
         present = set(found)
+        first: dict[str, Place] = {}
         for key, child in base.value:
-            if isinstance(key, yaml.ScalarNode) and key.value not in present:
-                if key.tag == f"{_TAG}merge":
-                    self._problem(key, where, "`<<` within `<<`", "one level of merging")
-                    continue
-                self.tree.keys[(*where, key.value)] = _place(key.start_mark)
-                found[key.value] = self.value(child, (*where, key.value), depth + 1)
+            if key.tag == f"{_TAG}merge":
+                self._problem(key, where, "`<<` within `<<`", "one level of merging")
+                continue
+            name = self._key(key, where, first)
+            if name is not None and name not in present:
+                self.tree.keys[(*where, name)] = first[name]
+                found[name] = self.value(child, (*where, name), depth + 1)
 
     def _scalar(self, node: yaml.Node, where: Where) -> Any:
         text: str = node.value
@@ -278,10 +293,11 @@ class _Builder:
             return text.lower() == "true"
         if kind == "int" and len(text) <= _DIGITS_CAP:
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-        if kind == "float" and len(text) <= _DIGITS_CAP and math.isfinite(float(text)):
+        if kind == "float" and len(text) <= _DIGITS_CAP and _holds(text):
             return float(text)
         if kind in ("int", "float"):
-            self._problem(node, where, describe(text), f"a number of at most {_DIGITS_CAP} characters")
+            allowed = f"a number of at most {_DIGITS_CAP} characters, from 1e-307 to 1e308"
+            self._problem(node, where, describe(text), allowed)
             return None
         if not _encodable(text):
             self._problem(node, where, describe(text), "characters that UTF-8 has")
