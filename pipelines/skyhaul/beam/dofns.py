@@ -16,7 +16,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from skyhaul.beam.piece import Heard, Piece, Pieces, Settled
 from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.hauling.conductor import Claim, Conductor, claims_of
-from skyhaul.hauling.config import HaulConfig, Lot
+from skyhaul.hauling.config import HaulConfig, Lot, restored
 from skyhaul.hauling.contexts import CONTEXTS
 from skyhaul.hauling.lots.dealing import deal_lots
 from skyhaul.hauling.lots.pending import Pending
@@ -36,7 +36,7 @@ class DealLotsFn(beam.DoFn):
         self._parallelism = parallelism
 
     def process(self, config: HaulConfig) -> Iterator[Lot]:
-        yield from deal_lots(config, self._parallelism)
+        yield from deal_lots(restored(HaulConfig, config), self._parallelism)
 
 
 class _Hauling(beam.DoFn):
@@ -103,7 +103,7 @@ class HaulLotFn(_Hauling):
         timestamp: Any = beam.DoFn.TimestampParam,
         window: Any = beam.DoFn.WindowParam,
     ) -> None:
-        self._given.append(_Given(lot, timestamp, window))
+        self._given.append(_Given(restored(Lot, lot), timestamp, window))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         left, self._given = self._given, []
@@ -162,6 +162,7 @@ class HaulStretchFn(_Hauling):
         lot: Lot,
         tracker: Any = beam.DoFn.RestrictionParam(Pieces()),  # noqa: B008  # Beam's protocol
     ) -> Iterator[Receipt]:
+        lot = restored(Lot, lot)
         context = self._context(lot)
         piece: Piece = tracker.current_restriction()
         stretches = Stretches(lot.stretches)

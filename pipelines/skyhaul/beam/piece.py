@@ -9,14 +9,14 @@ Annotations are evaluated here (no `from __future__ import annotations`), as in 
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from apache_beam import coders
 from apache_beam.io.iobase import RestrictionProgress, RestrictionTracker
 from apache_beam.transforms.core import RestrictionProvider
 
-from skyhaul.hauling.config import Lot
+from skyhaul.hauling.config import Lot, restored
 
 _PIECES = 32
 """Pieces that a lot begins as, where they do not divide connections. Chosen, not measured: enough for a
@@ -106,7 +106,7 @@ class Pieces(RestrictionProvider):
     """Of divisible lots."""
 
     def initial_restriction(self, element: Lot) -> Piece:
-        return Piece(0, element.shards, element.connections)
+        return Piece(0, restored(Lot, element).shards, element.connections)
 
     def create_tracker(self, restriction: Piece) -> PieceTracker:
         return PieceTracker(restriction)
@@ -118,11 +118,12 @@ class Pieces(RestrictionProvider):
         count = 1 if restriction.connections else min(_PIECES, whole)
         borders = [restriction.start + whole * place // max(1, count) for place in range(count + 1)]
         for start, stop in itertools.pairwise(borders):
-            yield replace(restriction, start=start, stop=stop)
+            yield Piece(start, stop, restriction.connections)
 
     def restriction_size(self, element: Lot, restriction: Piece) -> int:
         """About how many source bytes."""
-        return element.bytes * (restriction.stop - restriction.start) // max(1, element.shards)
+        shards = restored(Lot, element).shards
+        return element.bytes * (restriction.stop - restriction.start) // max(1, shards)
 
     def restriction_coder(self) -> Any:
         return coders.registry.get_coder(Piece)

@@ -4,14 +4,14 @@ Annotations are evaluated here (no `from __future__ import annotations`), as in 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 from apache_beam import coders
 from apache_beam.typehints import with_input_types, with_output_types
 
-from skyhaul.hauling.config import Lot
+from skyhaul.hauling.config import Lot, restored
 from skyhaul.hauling.receipts import COMMITTED, DEFERRED, FAILED, Receipt
 from skyhaul_schemas.errors import HaulFailed, HaulIncomplete
 
@@ -53,6 +53,7 @@ _Key = tuple[str, str]
 
 
 def _due(lot: Lot) -> tuple[_Key, HaulSummary]:
+    lot = restored(Lot, lot)
     empty = HaulSummary(lot.haul.dataset, lot.haul.run, shards=lot.shards)
     return (empty.dataset, empty.run), empty
 
@@ -85,7 +86,7 @@ class _AddUp(beam.CombineFn):
     def add_input(self, accumulator: HaulSummary, summary: HaulSummary) -> HaulSummary:
         sums = {name: getattr(accumulator, name) + getattr(summary, name) for name in _SUMS}
         names = summary if summary.run else accumulator
-        return replace(accumulator, dataset=names.dataset, run=names.run, **sums)
+        return HaulSummary(names.dataset, names.run, **sums)
 
     def merge_accumulators(self, accumulators: Iterable[HaulSummary]) -> HaulSummary:
         whole = self.create_accumulator()
@@ -115,6 +116,7 @@ class SummarizeHauls(beam.PTransform):
 
 
 def _demand(summary: HaulSummary) -> HaulSummary:
+    summary = restored(HaulSummary, summary)
     if summary.complete:
         return summary
     lost = summary.shards - summary.committed - summary.failed - summary.deferred

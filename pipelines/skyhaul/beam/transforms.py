@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 import apache_beam as beam
 from apache_beam.typehints import with_input_types, with_output_types
 
-from skyhaul.beam import rows as _rows  # noqa: F401  # registers the coders
 from skyhaul.beam.dofns import DealLotsFn, HaulLotFn, HaulStretchFn
+from skyhaul.beam.rows import have_workers_know
 from skyhaul.beam.runners import adapter_for, parallelism_of
 from skyhaul.beam.summary import SummarizeHauls
 from skyhaul.hauling.config import HaulConfig, HaulOptions, Lot
@@ -40,6 +40,7 @@ class DealLots(beam.PTransform):
         self._parallelism = parallelism
 
     def expand(self, hauls: Any) -> Any:
+        have_workers_know(hauls.pipeline)
         parallelism = self._parallelism or parallelism_of(hauls.pipeline)
         return hauls | "Deal" >> beam.ParDo(DealLotsFn(parallelism)) | "Lots" >> beam.Reshuffle()
 

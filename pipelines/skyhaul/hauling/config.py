@@ -6,8 +6,10 @@ Annotations are evaluated here (no `from __future__ import annotations`): `skyha
 of what crosses from them, which knows `Optional` and no `|`.
 """
 
-from dataclasses import dataclass
-from typing import Optional
+from dataclasses import dataclass, fields
+from typing import Any, Optional, TypeVar
+
+T = TypeVar("T")
 
 IN_PROCESS = "DirectRunner"
 """The runner whose workers are threads of this process."""
@@ -76,7 +78,7 @@ class HaulConfig:
         # A row is read back with lists.
         if self.only is not None:
             object.__setattr__(self, "only", tuple(self.only))
-        object.__setattr__(self, "left", tuple(self.left))
+        object.__setattr__(self, "left", tuple(restored(BytesLeft, part) for part in self.left))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,17 @@ class Lot:
     has to itself. It is of one source then."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "haul", restored(HaulConfig, self.haul))
         object.__setattr__(self, "stretches", tuple(tuple(stretch) for stretch in self.stretches))
 
     @property
     def shards(self) -> int:
         """How many shards it covers: a receipt is due for each."""
         return sum(stop - first for first, stop in self.stretches)
+
+
+def restored(cls: type[T], row: Any) -> T:
+    """The object that a row is of: a process that did not know its class has read it as another one."""
+    if isinstance(row, cls):
+        return row
+    return cls(**{field.name: getattr(row, field.name) for field in fields(cls)})  # type: ignore[arg-type]
