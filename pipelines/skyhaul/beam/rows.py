@@ -26,7 +26,7 @@ for row in ROWS:
 
 class Rows(BeamPlugin):
     """Has Beam's workers import this module as they start: a worker that has read a row before has it as a
-    class of Beam's own (`skyhaul.hauling.config.restored`). Dataflow's runner looks for plug-ins by itself."""
+    class of Beam's own (`skyhaul.hauling.config.restored`). Dataflow's runner looks for plug-ins itself."""
 
 
 def have_workers_know(pipeline: Any) -> None:

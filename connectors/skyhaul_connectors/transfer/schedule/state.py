@@ -190,7 +190,7 @@ class SourceState:
     def allow(self, connections: int, min_rate: float) -> None:
         """So many connections over all lanes; the least useful of those that are too many are dropped."""
         self.max_connections = connections
-        self.health.least.rate = min_rate
+        self.health.least.demand(min_rate)
         for lane in self.lanes:
             lane.concurrency.allow(connections)
         by_use = sorted(self.channels.values(), key=lambda c: (len(c.in_flight), c.last_at, c.number))
