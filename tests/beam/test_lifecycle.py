@@ -90,15 +90,6 @@ def test_two_pipelines_at_once_over_one_plan_and_two_over_two(server: HostileSer
     assert len(committed(first)) == len(committed(second)) == SHARDS
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-def test_worker_processes_of_one_machine_take_a_spool_each(
-    adapter: str, server: HostileServer, tmp_path: Path
-) -> None:
-    job = over_http(tmp_path / "haul", server)
-    haul(job, adapter, "--direct_num_workers=3", "--direct_running_mode=multi_processing")
-    assert len(committed(job)) == SHARDS
-
-
 def test_a_plan_that_grew_between_is_hauled_whole_under_the_same_id(tmp_path: Path) -> None:
     folder = write_texts(tmp_path / "texts", SHARDS)
     with HostileServer(folder) as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ from skyhaul.hauling.config import IN_PROCESS
 from skyhaul_schemas.errors import UsageError
 
 _SPLITTING = {"DataflowRunner", "PrismRunner"}
+_WORKERS = ("max_num_workers", "num_workers", "parallelism", "direct_num_workers")
+"""Beam's options that say how many workers there may be, each of other runners."""
 _REFUSED = {"DaskRunner": "it reports DONE with wrong results"}
 
 
@@ -77,7 +80,10 @@ def parallelism_of(pipeline: Any) -> int:
 
 
 def _parallelism(options: dict[str, Any]) -> int:
-    return max(_asked(options, name) for name in ("max_num_workers", "num_workers", "parallelism")) or 1
+    local = options.get("direct_num_workers")
+    # Of the local runner 0 means all processors.
+    here = (os.cpu_count() or 1) if local == 0 else 1
+    return max(here, *(_asked(options, name) for name in _WORKERS))
 
 
 def _asked(options: dict[str, Any], name: str) -> int:
