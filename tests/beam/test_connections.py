@@ -68,7 +68,7 @@ def test_a_runner_that_splits_gets_half_of_what_it_asks_for_and_the_same_bytes(t
     shards, most = 300, 8
     asked: list[bool] = []
     after_the_first: list[int] = []
-    with served(tmp_path, shards, 2_000, 20_000) as server:
+    with served(tmp_path, shards, 2_000, 60_000) as server:
         whole, parted = over(server, tmp_path / "whole", most), over(server, tmp_path / "parted", most)
         with pipeline() as made:
             made | Haul(str(whole))
