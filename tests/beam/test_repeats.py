@@ -14,6 +14,7 @@ from skyhaul.beam import Haul, Receipt
 from skyhaul.dataset.commits.record_files import commits
 from skyhaul.dataset.commits.sealing import seal_full_groups
 from skyhaul.dataset.storage.opening import open_store
+from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulOptions
 from skyhaul.hauling.preparation import prepare_haul
 from skyhaul.planning.store.plan import Plan
@@ -110,28 +111,43 @@ def test_a_record_that_stands_for_no_shard_is_told_as_a_failure(job: Path) -> No
         assert_that(failed, equal_to([(3, "RecordDamaged", False, True)]))
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
-def test_of_a_sealed_group_one_file_is_read(
-    adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full = 1_000
-    texts = tmp_path / "lines.jsonl"
-    texts.write_text("".join(f'{{"text": "{n:06d}"}}\n' for n in range(full + 5)))
-    rows = {"format": "jsonl", "fields": {"text": "text"}, "url": str(texts)}
-    shards = {"target_size": "19B", "chunk_size": "19B"}
-    job = job_of(tmp_path / "haul", {"rows": rows}, shards=shards)
-    count = planned(job)
-    assert count > full
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, int]]:
+    """A job whose first thousand shards are hauled and sealed, and what was written of each shard."""
+    folder = tmp_path_factory.mktemp("sealed")
+    lines = folder / "lines.jsonl"
+    lines.write_text("".join(f'{{"text": "{n:06d}"}}\n' for n in range(1_005)))
+    rows = {"format": "jsonl", "fields": {"text": "text"}, "url": str(lines)}
+    job = job_of(folder / "haul", {"rows": rows}, shards={"target_size": "19B", "chunk_size": "19B"})
     with pipeline() as made:
         made | Haul(str(job))
-    with closing(open_store(str(job.parent / "out"), writable=True)) as store:
-        with closing(Plan.open(store)) as plan:
-            seal_full_groups(plan, store, lambda: False)
-        records = {record.shard: record.records.written for record in commits(store)}
+    store = open_store(str(job.parent / "out"), writable=True)
+    with closing(store), closing(Plan.open(store)) as plan:
+        seal_full_groups(plan, store, lambda: False)
+        written = {record.shard: record.records.written for record in commits(store)}
+    assert len(written) > len(layout.shards_of(0))
     assert not (job.parent / "out" / layout.commit_file(7)).exists()
+    return job, written
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_of_a_sealed_group_one_file_is_read(
+    adapter: str, sealed: tuple[Path, dict[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, written = sealed
+    opened: list[str] = []
+    store = type(open_store(str(job.parent / "out"), writable=False))
+    read_bytes = store.read_bytes
+
+    def noted(self: DatasetStore, path: str) -> bytes:
+        opened.append(path)
+        return read_bytes(self, path)
+
+    config = prepare_haul(job, HaulOptions())
+    monkeypatch.setattr(store, "read_bytes", noted)
     with pipeline() as made:
-        haul = made | Haul(str(job), adapter=adapter)  # type: ignore[arg-type]
-        assert_that(
-            haul.shards | beam.Map(lambda r: (r.shard, r.written, r.fresh)),
-            equal_to([(shard, written, False) for shard, written in records.items()]),
-        )
+        haul = made | Haul(config, adapter=adapter)  # type: ignore[arg-type]
+        seen = haul.shards | beam.Map(lambda r: (r.shard, r.written, r.fresh))
+        assert_that(seen, equal_to([(shard, count, False) for shard, count in written.items()]))
+    records = [path for path in opened if path.startswith(layout.COMMITS)]
+    assert len(records) == len(written) - len(layout.shards_of(0))
