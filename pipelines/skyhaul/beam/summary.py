@@ -79,6 +79,8 @@ def _came(receipt: Receipt) -> tuple[_Key, HaulSummary]:
     return (one.dataset, one.run), one
 
 
+@with_input_types(HaulSummary)
+@with_output_types(HaulSummary)
 class _AddUp(beam.CombineFn):
     def create_accumulator(self) -> HaulSummary:
         return HaulSummary("", "")

@@ -72,13 +72,15 @@ class ConductLots(beam.PTransform):
 
     def expand(self, lots: Any) -> Any:
         adapter = self._adapter or adapter_for(type(lots.pipeline.runner).__name__)
+        haul_lot = beam.ParDo(HaulLotFn(self._only_fresh)).with_output_types(Receipt)
         if adapter == "lots":
-            return lots | "HaulLot" >> beam.ParDo(HaulLotFn(self._only_fresh))
+            return lots | "HaulLot" >> haul_lot
         whole = lots | "Whole" >> beam.Filter(_is_whole)
         divisible = lots | "Divisible" >> beam.Filter(_is_divisible)
         return (
-            whole | "HaulLot" >> beam.ParDo(HaulLotFn(self._only_fresh)),
-            divisible | "HaulStretch" >> beam.ParDo(HaulStretchFn(self._only_fresh)),
+            whole | "HaulLot" >> haul_lot,
+            divisible
+            | "HaulStretch" >> beam.ParDo(HaulStretchFn(self._only_fresh)).with_output_types(Receipt),
         ) | "Both" >> beam.Flatten()
 
 
@@ -145,7 +147,7 @@ class Haul(beam.PTransform):
     Args:
         job: A job file's path, a loaded job, or the configuration of a haul whose plan is there.
         workers: Shards that are encoded side by side in a process.
-        max_duration: Seconds after which the rest is put off.
+        max_duration: Seconds from now after which the rest is put off.
         wait: Sleep through closed contacts instead of putting shards off.
         parallelism: Lots for each source that has no link of its own; by default what the pipeline's options
             ask for (`--max_num_workers`, `--parallelism`).
@@ -182,9 +184,9 @@ def haul_all(hauls: Any, parallelism: int | None, adapter: Adapter | None) -> Ha
     lots = hauls | "Deal" >> DealLots(parallelism)
     receipts = lots | "Lots" >> HaulLots(adapter)
     return HaulResult(
-        shards=receipts | "Committed" >> beam.Filter(_has, COMMITTED),
-        failed=receipts | "Failed" >> beam.Filter(_has, FAILED),
-        deferred=receipts | "Deferred" >> beam.Filter(_has, DEFERRED),
+        shards=receipts | "Committed" >> beam.Filter(_has, COMMITTED).with_output_types(Receipt),
+        failed=receipts | "Failed" >> beam.Filter(_has, FAILED).with_output_types(Receipt),
+        deferred=receipts | "Deferred" >> beam.Filter(_has, DEFERRED).with_output_types(Receipt),
         summary=(lots, receipts) | "Summary" >> SummarizeHauls(),
     )
 
