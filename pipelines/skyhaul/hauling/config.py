@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skyhaul.shards.map_records import MapRecords
+
 IN_PROCESS = "DirectRunner"
 """The runner whose workers are threads of this process."""
 
@@ -31,6 +33,8 @@ class HaulOptions:
     """The shards of a replay; None for all that are pending."""
     mend: bool = False
     """The shards of `only` are committed, with broken files."""
+    map_records: MapRecords | None = None
+    """A program's own code between decoding and writing, where the plan was made with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,9 @@ class HaulConfig:
     """Wall clock (Unix seconds) at which the haul should be done; None without a deadline."""
     left: tuple[tuple[str, int], ...] = ()
     """(source, its bytes that were not committed when the haul began)."""
+    map_records: MapRecords | None = None
+    """A program's own code between decoding and writing. It is pickled with the rest: a function of a module
+    as a reference to it, so that workers need that module (`MapRecords` says more)."""
 
 
 @dataclass(frozen=True, slots=True)

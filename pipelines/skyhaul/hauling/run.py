@@ -35,6 +35,7 @@ from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job
+from skyhaul.shards.map_records import MapRecords
 from skyhaul_connectors.transfer.spool.folders import probe_spool
 from skyhaul_schemas.commit import RunRecord
 from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK, StorageError
@@ -80,7 +81,7 @@ def haul(
     with stop_on_signals(control) as caught:
         _check_places(loaded.job, store, options)
         sync_inherited(store)
-        header = _plan(loaded, store, watcher, control, begun)
+        header = _plan(loaded, store, options.map_records, watcher, control, begun)
         plan = Plan.open(store)
         unsealed = _seal(plan, store, control, watcher)
         before = survey(plan, store)
@@ -124,7 +125,12 @@ def _fetches(job: Job) -> bool:
 
 
 def _plan(
-    loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver, control: HaulControl, begun: float
+    loaded: LoadedJob,
+    store: DatasetStore,
+    map_records: MapRecords | None,
+    watcher: HaulObserver,
+    control: HaulControl,
+    begun: float,
 ) -> PlanHeader:
     """The plan there is, if it is this job's; else a new one."""
 
@@ -134,19 +140,21 @@ def _plan(
         watcher.progress(Planning(time.monotonic() - begun, objects, size))
 
     if Plan.exists(store):
-        return _plan_there_is(loaded, store, watcher)
-    header = make_plan(loaded, store, progress=listed)
+        return _plan_there_is(loaded, store, map_records, watcher)
+    header = make_plan(loaded, store, progress=listed, map_records=map_records)
     watcher.event(
         f"planned {header.objects} objects, {format_size(header.source_bytes)}, {header.shards} shards"
     )
     return header
 
 
-def _plan_there_is(loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver) -> PlanHeader:
+def _plan_there_is(
+    loaded: LoadedJob, store: DatasetStore, map_records: MapRecords | None, watcher: HaulObserver
+) -> PlanHeader:
     plan = settled_plan(loaded, store)
     try:
         check_plan(loaded.job, plan.header)
-        check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header))
+        check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header, map_records))
         clear_outdated(plan, store)
         for line in set_outdated_aside(plan, store):
             watcher.event(line)
@@ -197,6 +205,7 @@ def _config(
         mend=options.mend,
         remote=options.runner != IN_PROCESS,
         due=_due(loaded, options, epoch),
+        map_records=options.map_records,
         left=tuple(
             (name, part.source_bytes - part.source_bytes_committed) for name, part in before.by_source.items()
         ),

@@ -92,7 +92,7 @@ class WorkerContext:
         self.job: Job = parse_job(config.job_text, config.job_origin, os.environ).job
         self.store = open_store(config.dataset, writable=True)
         self.plan = Plan.open(self.store)
-        self.recipe = Recipe.of(self.job, self.plan.header)
+        self.recipe = Recipe.of(self.job, self.plan.header, config.map_records)
         check_fingerprint(self.plan.header, self.recipe)
         self.sources: dict[str, Source] = {
             name: open_source(name, spec, route=planning_route(self.job, name))
