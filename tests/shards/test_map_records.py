@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +22,16 @@ from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import TransformFailed, UsageError
 
 Edit = Callable[[pa.RecordBatch], pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class Called:
+    """Any function as something that can be called: one that no module has by a name is refused."""
+
+    edit: Edit
+
+    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return self.edit(batch)
 
 
 def replaced(batch: pa.RecordBatch, column: str, values: pa.Array) -> pa.RecordBatch:
@@ -41,7 +52,7 @@ def lengths_given(texts: Sequence[str], borders: Sequence[int]) -> list[int]:
         given.append(batch.num_rows)
         return batch
 
-    batches = CanonicalBatches(MapRecords(note, "note", 1), lambda batch: None, {})
+    batches = CanonicalBatches(MapRecords(Called(note), "note", 1), lambda batch: None, {})
     whole = rows(text=texts)
     for start, stop in pairwise([0, *borders, len(texts)]):
         batches.add(whole.slice(start, stop - start))
@@ -84,7 +95,7 @@ def test_the_files_are_the_same_however_rows_are_decoded_and_staged(
 def test_the_split_of_a_row_does_not_depend_on_the_function(tmp_path: Path) -> None:
     decoded = documents([f"text {n}" for n in range(300)])
     ids = []
-    for name, mapping in (("plain", None), ("mapped", MapRecords(lambda batch: batch, "same", 1))):
+    for name, mapping in (("plain", None), ("mapped", MapRecords(Called(lambda batch: batch), "same", 1))):
         recipe = MadeRecipe(Script({"a": steps([decoded])}), splits={"a": 0.3, "b": 0.7}, map_records=mapping)
         record = encode(tmp_path / name, recipe, {"a": b"1"})
         ids.append([pq.read_table(tmp_path / name / file.path)["id"].to_pylist() for file in record.files])
@@ -97,8 +108,8 @@ BATCH = rows(text=["a", "b", "c"], language=["en", None, "de"])
 
 def test_it_may_change_columns_and_leave_rows_out() -> None:
     shout: Edit = lambda batch: replaced(batch, "text", pc.utf8_upper(batch["text"])).take([0, 2])  # noqa: E731
-    assert MapRecords(shout, "shout", 1)(BATCH)["text"].to_pylist() == ["A", "C"]
-    assert MapRecords(lambda batch: batch.slice(0, 0), "none", 1)(BATCH).num_rows == 0
+    assert MapRecords(Called(shout), "shout", 1)(BATCH)["text"].to_pylist() == ["A", "C"]
+    assert MapRecords(Called(lambda batch: batch.slice(0, 0)), "none", 1)(BATCH).num_rows == 0
 
 
 BROKEN: list[tuple[Edit, str]] = [
@@ -137,7 +148,7 @@ def bad_text() -> list[pa.Buffer | None]:
 @pytest.mark.parametrize(("fn", "said"), BROKEN)
 def test_what_it_must_not_do_is_told_in_one_line_with_its_name(fn: Edit, said: str) -> None:
     with pytest.raises(TransformFailed, match=said) as caught:
-        MapRecords(fn, "mine", 1)(BATCH)
+        MapRecords(Called(fn), "mine", 1)(BATCH)
     assert str(caught.value).startswith("map_records 'mine': ")
     assert str(caught.value).isprintable()
     assert caught.value.exit_code == 3
@@ -147,6 +158,12 @@ def test_what_it_must_not_do_is_told_in_one_line_with_its_name(fn: Edit, said: s
     ("fn", "name", "version", "said"),
     [
         ("no function", "a", 1, "map_records: found a str, allowed: a function"),
+        (
+            lambda batch: batch,
+            "a",
+            1,
+            "found <lambda>, allowed: a function that is defined at the top of a module",
+        ),
         (str, "", 1, "map_records: name: found '', allowed: 1 to 64 letters"),
         (str, "a/b", 1, "map_records: name: found 'a/b'"),
         (str, "a", "", "map_records: version: found '', allowed: 1 to 64 characters"),

@@ -35,6 +35,8 @@ class HaulOptions:
     """The shards of `only` are committed, with broken files."""
     map_records: MapRecords | None = None
     """A program's own code between decoding and writing, where the plan was made with it."""
+    guest: bool = False
+    """The process is somebody else's: signals stop the haul, and never end the process by its hand."""
 
 
 @dataclass(frozen=True, slots=True)

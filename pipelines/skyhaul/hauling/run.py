@@ -56,6 +56,8 @@ class HaulOutcome:
     exit_code: int
     messages: tuple[str, ...]
     """Lines for people: what is left, and why."""
+    signum: int | None = None
+    """The signal that stopped it, if one did."""
 
 
 def haul(
@@ -78,7 +80,7 @@ def haul(
     watcher = observer or NullObserver()
     control = HaulControl()
     check_links(loaded.job)
-    with stop_on_signals(control) as caught:
+    with stop_on_signals(control, guest=options.guest) as caught:
         _check_places(loaded.job, store, options)
         sync_inherited(store)
         header = _plan(loaded, store, options.map_records, watcher, control, begun)
@@ -99,7 +101,7 @@ def haul(
     result = Reconciliation(before, after, tally, ended.state, caught.exit_code)
     span = HaulSpan.until_now(started, begun)
     run = result.record(config.run, runner=options.runner, header=plan.header, span=span)
-    outcome = HaulOutcome(run, after, result.exit_code, tuple(result.messages()))
+    outcome = HaulOutcome(run, after, result.exit_code, tuple(result.messages()), caught.signum)
     plan.close()
     return _record(outcome, store, plan, loaded, started, unsealed)
 

@@ -7,8 +7,10 @@ looks at all of its batch (a model, say) gives the same bytes everywhere.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 
 import numpy as np
 import pyarrow as pa
@@ -54,9 +56,10 @@ class MapRecords:
     raise the version whenever the function would give other rows. The command line has no such function, so
     that it refuses to haul or replay a dataset that was planned with one; `status` and `verify` need none.
 
-    To a pipeline's workers (`HaulConfig.map_records`) it travels by pickle. A function at the top of a module
-    goes as a reference, so that the workers need that module; one of a notebook or a `__main__` goes as a
-    copy of its code. What is heavy, such as a model, is loaded by the function when it is first called.
+    To a pipeline's workers (`HaulConfig.map_records`) it goes by pickle, as a reference: the names of the
+    module and of the function. So it stands at the top of a module, and workers on other machines have that
+    module installed; a `__main__` or a notebook is enough where they are threads of its own process. What is
+    heavy, such as a model, is loaded by the function when it is first called.
 
     Attributes:
         fn: The function.
@@ -74,6 +77,11 @@ class MapRecords:
     def __post_init__(self) -> None:
         if not callable(self.fn):
             raise UsageError(f"map_records: found a {type(self.fn).__name__}, allowed: a function")
+        if isinstance(self.fn, FunctionType) and not _is_found_by_name(self.fn):
+            raise UsageError(
+                f"map_records: found {brief(self.fn.__qualname__)}, allowed: a function that is defined at"
+                " the top of a module, so that workers find it by its name"
+            )
         if not isinstance(self.name, str) or not is_name(self.name):
             raise UsageError(f"map_records: name: found {brief(repr(self.name))}, allowed: {NAMES}")
         version = str(self.version)
@@ -161,3 +169,10 @@ class CanonicalBatches:
             self._filtered_by[name] = self._filtered_by.get(name, 0) + gone
         if left.num_rows:
             self._emit(left)
+
+
+def _is_found_by_name(fn: FunctionType) -> bool:
+    found: object = sys.modules.get(fn.__module__)
+    for part in fn.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is fn
