@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from skyhaul.api.haul import haul
     from skyhaul.api.plan import plan
     from skyhaul.api.results import (
-        HaulResult,
-        PlanResult,
+        Hauled,
+        Planned,
         PlanSummary,
-        PlanUpdateResult,
-        VerifyResult,
+        PlanUpdated,
+        Verified,
     )
     from skyhaul.api.target import load_job
     from skyhaul.api.verify import verify
@@ -50,11 +50,11 @@ _MODULES = {
     f"{_API}haul": ("haul",),
     f"{_API}plan": ("plan",),
     f"{_API}results": (
-        "HaulResult",
-        "PlanResult",
+        "Hauled",
+        "Planned",
         "PlanSummary",
-        "PlanUpdateResult",
-        "VerifyResult",
+        "PlanUpdated",
+        "Verified",
     ),
     f"{_API}target": ("load_job",),
     f"{_API}verify": ("verify",),
@@ -75,16 +75,16 @@ __all__ = [
     "Dataset",
     "DealLots",
     "HaulLots",
-    "HaulResult",
     "HaulShards",
+    "Hauled",
     "LoadedJob",
     "MapRecords",
-    "PlanResult",
     "PlanSummary",
-    "PlanUpdateResult",
+    "PlanUpdated",
+    "Planned",
     "SkyhaulError",
     "SummarizeReceipts",
-    "VerifyResult",
+    "Verified",
     "__version__",
     "haul",
     "load_job",

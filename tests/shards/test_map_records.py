@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,14 +24,12 @@ from skyhaul_schemas.errors import TransformFailed, UsageError
 Edit = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 
-@dataclass(frozen=True)
-class Called:
-    """Any function as something that can be called: one that no module has by a name is refused."""
-
-    edit: Edit
-
-    def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        return self.edit(batch)
+def named(edit: Edit) -> Edit:
+    """The function, found in this module by a name: others are refused."""
+    edit.__qualname__ = f"edit_{id(edit)}"
+    edit.__module__ = __name__
+    globals()[edit.__qualname__] = edit
+    return edit
 
 
 def replaced(batch: pa.RecordBatch, column: str, values: pa.Array) -> pa.RecordBatch:
@@ -52,7 +50,7 @@ def lengths_given(texts: Sequence[str], borders: Sequence[int]) -> list[int]:
         given.append(batch.num_rows)
         return batch
 
-    batches = CanonicalBatches(MapRecords(Called(note), "note", 1), lambda batch: None, {})
+    batches = CanonicalBatches(MapRecords(named(note), "note", 1), lambda batch: None, {})
     whole = rows(text=texts)
     for start, stop in pairwise([0, *borders, len(texts)]):
         batches.add(whole.slice(start, stop - start))
@@ -95,7 +93,7 @@ def test_the_files_are_the_same_however_rows_are_decoded_and_staged(
 def test_the_split_of_a_row_does_not_depend_on_the_function(tmp_path: Path) -> None:
     decoded = documents([f"text {n}" for n in range(300)])
     ids = []
-    for name, mapping in (("plain", None), ("mapped", MapRecords(Called(lambda batch: batch), "same", 1))):
+    for name, mapping in (("plain", None), ("mapped", MapRecords(named(lambda batch: batch), "same", 1))):
         recipe = MadeRecipe(Script({"a": steps([decoded])}), splits={"a": 0.3, "b": 0.7}, map_records=mapping)
         record = encode(tmp_path / name, recipe, {"a": b"1"})
         ids.append([pq.read_table(tmp_path / name / file.path)["id"].to_pylist() for file in record.files])
@@ -108,8 +106,8 @@ BATCH = rows(text=["a", "b", "c"], language=["en", None, "de"])
 
 def test_it_may_change_columns_and_leave_rows_out() -> None:
     shout: Edit = lambda batch: replaced(batch, "text", pc.utf8_upper(batch["text"])).take([0, 2])  # noqa: E731
-    assert MapRecords(Called(shout), "shout", 1)(BATCH)["text"].to_pylist() == ["A", "C"]
-    assert MapRecords(Called(lambda batch: batch.slice(0, 0)), "none", 1)(BATCH).num_rows == 0
+    assert MapRecords(named(shout), "shout", 1)(BATCH)["text"].to_pylist() == ["A", "C"]
+    assert MapRecords(named(lambda batch: batch.slice(0, 0)), "none", 1)(BATCH).num_rows == 0
 
 
 BROKEN: list[tuple[Edit, str]] = [
@@ -148,7 +146,7 @@ def bad_text() -> list[pa.Buffer | None]:
 @pytest.mark.parametrize(("fn", "said"), BROKEN)
 def test_what_it_must_not_do_is_told_in_one_line_with_its_name(fn: Edit, said: str) -> None:
     with pytest.raises(TransformFailed, match=said) as caught:
-        MapRecords(Called(fn), "mine", 1)(BATCH)
+        MapRecords(named(fn), "mine", 1)(BATCH)
     assert str(caught.value).startswith("map_records 'mine': ")
     assert str(caught.value).isprintable()
     assert caught.value.exit_code == 3
@@ -158,6 +156,7 @@ def test_what_it_must_not_do_is_told_in_one_line_with_its_name(fn: Edit, said: s
     ("fn", "name", "version", "said"),
     [
         ("no function", "a", 1, "map_records: found a str, allowed: a function"),
+        (partial(tell_batch), "a", 1, "map_records: found a partial, allowed: a function that is defined"),
         (
             lambda batch: batch,
             "a",
@@ -176,7 +175,29 @@ def test_a_name_that_cannot_be_one_is_refused(fn: object, name: str, version: st
     assert str(caught.value).isprintable()
 
 
-def test_a_function_of_a_module_is_pickled_as_a_reference() -> None:
-    data = pickle.dumps(MapRecords(pc.invert, "inverts", 2))
-    assert b"pyarrow.compute" in data
-    assert pickle.loads(data) == MapRecords(pc.invert, "inverts", "2")
+def test_it_travels_as_a_reference_and_never_as_code() -> None:
+    mapping = MapRecords(tell_batch, "tells", "2 of 3")
+    assert mapping.reference == f"{__name__}:tell_batch tells 2 of 3"
+    assert MapRecords.of_reference(mapping.reference) == mapping
+    data = pickle.dumps(mapping)
+    assert pickle.loads(data) == mapping
+    assert mapping.reference.encode() in data
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("no_such_module_here:fn", "ModuleNotFoundError: No module named 'no_such_module_here'"),
+        ("json:no_such", "AttributeError: module 'json' has no attribute 'no_such'"),
+        ("broken_on_import:fn", "RuntimeError: no model"),
+    ],
+)
+def test_a_worker_without_its_module_says_what_to_install(
+    place: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_on_import.py").write_text("raise RuntimeError('no model')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=rf"map_records 'mine': {place} is not here \({why}\)") as caught:
+        MapRecords.of_reference(f"{place} mine 1")
+    assert caught.value.exit_code == 2
+    assert "install its module wherever shards are encoded" in str(caught.value)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 from skyhaul.api.errors import as_ours, require_utf8
-from skyhaul.api.results import HaulResult
+from skyhaul.api.results import Hauled
 from skyhaul.api.target import JobLike, named, open_job
 from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.commits.valid_commits import failures
@@ -34,7 +34,7 @@ def haul(
     wait: bool = False,
     replay: bool | Iterable[int] = False,
     map_records: MapRecords | None = None,
-) -> HaulResult:
+) -> Hauled:
     """Haul what is not committed yet; plan first if there is no plan.
 
     Call it again after anything: it goes on where it was. Work that is left undone is no exception; the
@@ -85,9 +85,9 @@ def haul(
     return result
 
 
-def _result(outcome: HaulOutcome, target: str, store: DatasetStore, watcher: ProgressReport) -> HaulResult:
+def _result(outcome: HaulOutcome, target: str, store: DatasetStore, watcher: ProgressReport) -> Hauled:
     report = RunReport.of(outcome, target=target, dataset=store.place, uses=watcher.meter.uses())
-    return HaulResult.of(report.to_json())
+    return Hauled.of(report.to_json())
 
 
 def _pass_on(signum: int | None) -> None:

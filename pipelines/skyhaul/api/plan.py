@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, overload
 
 from skyhaul.api.errors import as_ours, require_utf8
-from skyhaul.api.results import PlanResult, PlanUpdateResult
+from skyhaul.api.results import Planned, PlanUpdated
 from skyhaul.api.target import JobLike, named, open_job
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.links.opening import check_links
@@ -29,7 +29,7 @@ def plan(
     extend: Literal[False] = False,
     amend: Literal[False] = False,
     map_records: MapRecords | None = None,
-) -> PlanResult: ...
+) -> Planned: ...
 
 
 @overload
@@ -39,7 +39,7 @@ def plan(
     extend: Literal[True],
     amend: Literal[False] = False,
     map_records: MapRecords | None = None,
-) -> PlanUpdateResult: ...
+) -> PlanUpdated: ...
 
 
 @overload
@@ -49,7 +49,7 @@ def plan(
     extend: Literal[False] = False,
     amend: Literal[True],
     map_records: MapRecords | None = None,
-) -> PlanUpdateResult: ...
+) -> PlanUpdated: ...
 
 
 def plan(
@@ -58,12 +58,12 @@ def plan(
     extend: bool = False,
     amend: bool = False,
     map_records: MapRecords | None = None,
-) -> PlanResult | PlanUpdateResult:
+) -> Planned | PlanUpdated:
     """List the sources, pin their objects, assign shards; where there is a plan, check the job against it.
 
     Args:
         job: As of `haul`.
-        extend: Plan what is new at the sources as further shards; gives a `PlanUpdateResult`, as `amend`
+        extend: Plan what is new at the sources as further shards; gives a `PlanUpdated`, as `amend`
             does.
         amend: Pin anew what changed, drop what is gone, in shards that are not committed.
         map_records: Code of your own between decoding and writing, as of `haul`: part of the plan.
@@ -79,10 +79,10 @@ def plan(
         with open_job(job) as (loaded, store):
             if not extend and not amend:
                 report = planned(loaded, store, target=named(job), map_records=map_records)
-                return PlanResult.of(report.to_json())
+                return Planned.of(report.to_json())
             change = amend_plan if amend else extend_plan
             update = change(loaded, store, map_records=map_records)
-            return PlanUpdateResult.of(PlanUpdateReport(update, named(job)).to_json())
+            return PlanUpdated.of(PlanUpdateReport(update, named(job)).to_json())
 
 
 def planned(

@@ -33,7 +33,7 @@ class _Result(BaseModel):
         return self.model_dump(mode="json")
 
 
-class HaulResult(_Result):
+class Hauled(_Result):
     """What a haul came to. One that left work undone is a result, too: `exit_code` says so.
 
     Attributes:
@@ -176,7 +176,7 @@ class PlanSummary(_Result):
     sources: Mapping[str, SourceSummary]
 
 
-class PlanResult(PlanSummary):
+class Planned(PlanSummary):
     """A plan, as `plan` returns it.
 
     Attributes:
@@ -202,7 +202,7 @@ class PlanUpdateShards(_Result):
     amended: list[int]
 
 
-class PlanUpdateResult(_Result):
+class PlanUpdated(_Result):
     """What an extension or an amendment did to a plan.
 
     Attributes:
@@ -262,7 +262,7 @@ class VerifiedObjects(_Result):
     damaged: int
 
 
-class VerifyResult(_Result):
+class Verified(_Result):
     """What a verification proved, and what it found. Damage is a result, too: `exit_code` says so.
 
     Attributes:

@@ -70,9 +70,9 @@ class HaulConfig:
     """Wall clock (Unix seconds) at which the haul should be done; None without a deadline."""
     left: tuple[tuple[str, int], ...] = ()
     """(source, its bytes that were not committed when the haul began)."""
-    map_records: MapRecords | None = None
-    """A program's own code between decoding and writing. It is pickled with the rest: a function of a module
-    as a reference to it, so that workers need that module (`MapRecords` says more)."""
+    map_records: str | None = None
+    """A program's own code between decoding and writing, by its `MapRecords.reference`: text, which a worker
+    imports (`MapRecords.of_reference`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,7 @@ def _config(
         mend=options.mend,
         remote=options.runner != IN_PROCESS,
         due=_due(loaded, options, epoch),
-        map_records=options.map_records,
+        map_records=None if options.map_records is None else options.map_records.reference,
         left=tuple(
             (name, part.source_bytes - part.source_bytes_committed) for name, part in before.by_source.items()
         ),

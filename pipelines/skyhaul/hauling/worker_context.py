@@ -23,6 +23,7 @@ from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.routes import planning_route, route_over
 from skyhaul.planning.store.plan import Plan
+from skyhaul.shards.map_records import MapRecords
 from skyhaul_connectors.sources.local.open_files import FileBudget, file_budget
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
@@ -92,7 +93,7 @@ class WorkerContext:
         self.job: Job = parse_job(config.job_text, config.job_origin, os.environ).job
         self.store = open_store(config.dataset, writable=True)
         self.plan = Plan.open(self.store)
-        self.recipe = Recipe.of(self.job, self.plan.header, config.map_records)
+        self.recipe = Recipe.of(self.job, self.plan.header, _own_code(config))
         check_fingerprint(self.plan.header, self.recipe)
         self.sources: dict[str, Source] = {
             name: open_source(name, spec, route=planning_route(self.job, name))
@@ -210,6 +211,10 @@ class WorkerContext:
             lanes.append(Lane(link=PLAIN, source=source))
         # What the source has to bring is brought by all workers together.
         return SourceLanes(tuple(lanes), max(1, spec.max_connections // share), spec.min_rate / 8 / share)
+
+
+def _own_code(config: HaulConfig) -> MapRecords | None:
+    return None if config.map_records is None else MapRecords.of_reference(config.map_records)
 
 
 def _by_tls(spec: SourceSpec) -> bool:

@@ -7,10 +7,11 @@ looks at all of its batch (a model, say) gives the same bytes everywhere.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,10 +57,10 @@ class MapRecords:
     raise the version whenever the function would give other rows. The command line has no such function, so
     that it refuses to haul or replay a dataset that was planned with one; `status` and `verify` need none.
 
-    To a pipeline's workers (`HaulConfig.map_records`) it goes by pickle, as a reference: the names of the
-    module and of the function. So it stands at the top of a module, and workers on other machines have that
-    module installed; a `__main__` or a notebook is enough where they are threads of its own process. What is
-    heavy, such as a model, is loaded by the function when it is first called.
+    Workers get it by reference (`reference`, which `HaulConfig.map_records` carries): the names of module and
+    function, never code. So it stands at the top of a module, and workers on other machines have that module
+    installed; a `__main__` or a notebook is enough where they are threads of its own process. What is heavy,
+    such as a model, is loaded by the function when it is first called.
 
     Attributes:
         fn: The function.
@@ -77,10 +78,15 @@ class MapRecords:
     def __post_init__(self) -> None:
         if not callable(self.fn):
             raise UsageError(f"map_records: found a {type(self.fn).__name__}, allowed: a function")
-        if isinstance(self.fn, FunctionType) and not _is_found_by_name(self.fn):
+        try:
+            found = _named(*_place(self.fn))
+        except (ImportError, AttributeError):
+            found = None
+        if found is not self.fn:
+            what = getattr(self.fn, "__qualname__", None) or f"a {type(self.fn).__name__}"
             raise UsageError(
-                f"map_records: found {brief(self.fn.__qualname__)}, allowed: a function that is defined at"
-                " the top of a module, so that workers find it by its name"
+                f"map_records: found {brief(str(what))}, allowed: a function that is defined at the top of a"
+                " module, so that workers find it by its name"
             )
         if not isinstance(self.name, str) or not is_name(self.name):
             raise UsageError(f"map_records: name: found {brief(repr(self.name))}, allowed: {NAMES}")
@@ -95,6 +101,32 @@ class MapRecords:
     def fingerprint(self) -> dict[str, str]:
         """What a plan that is hauled with it states among the versions that its bytes depend on."""
         return {"skyhaul.map_records": str(BORDERS_VERSION), f"{MAP_RECORDS}:{self.name}": str(self.version)}
+
+    @property
+    def reference(self) -> str:
+        """Function, name and version as text, from which `of_reference` makes it again in another process."""
+        return f"{':'.join(_place(self.fn))} {self.name} {self.version}"
+
+    @classmethod
+    def of_reference(cls, reference: str) -> MapRecords:
+        """What `reference` says.
+
+        Raises:
+            UsageError: There is no such module or function in this process.
+        """
+        place, name, version = reference.split(" ", 2)
+        try:
+            return cls(_named(*place.split(":", 1)), name, version)
+        # Of a module of somebody else's, whose import may raise anything.
+        except Exception as error:
+            why = brief(" ".join(f"{type(error).__name__}: {error}".split()))
+            raise UsageError(
+                f"map_records {brief(name)!r}: {brief(place)} is not here ({why}); install its module"
+                " wherever shards are encoded"
+            ) from error
+
+    def __reduce__(self) -> tuple[Callable[[str], MapRecords], tuple[str]]:
+        return MapRecords.of_reference, (self.reference,)
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """What the function makes of `batch`, held to what it must not do.
@@ -171,8 +203,15 @@ class CanonicalBatches:
             self._emit(left)
 
 
-def _is_found_by_name(fn: FunctionType) -> bool:
-    found: object = sys.modules.get(fn.__module__)
-    for part in fn.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is fn
+def _place(fn: object) -> tuple[str, str]:
+    """The names of the module and, in it, of the function; empty where it has none."""
+    return getattr(fn, "__module__", None) or "", getattr(fn, "__qualname__", None) or ""
+
+
+def _named(module: str, name: str) -> Any:
+    """What a module has under a name. Raises ImportError and AttributeError."""
+    # Its `__main__` a process has without importing it.
+    found = sys.modules.get(module) or importlib.import_module(module or "__main__")
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
