@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     )
     from skyhaul.api.target import load_job
     from skyhaul.api.verify import verify
-    from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
+    from skyhaul.beam.summary import RequireComplete
+    from skyhaul.beam.transforms import DealLots, Haul, HaulLots, HaulShards, SummarizeReceipts
     from skyhaul.shards.map_records import MapRecords
     from skyhaul_schemas.errors import SkyhaulError
     from skyhaul_schemas.job.file import LoadedJob
@@ -58,7 +59,7 @@ _MODULES = {
     ),
     f"{_API}target": ("load_job",),
     f"{_API}verify": ("verify",),
-    "skyhaul.beam": ("DealLots", "HaulLots", "HaulShards", "SummarizeReceipts"),
+    "skyhaul.beam": ("DealLots", "Haul", "HaulLots", "HaulShards", "RequireComplete", "SummarizeReceipts"),
     "skyhaul.shards.map_records": ("MapRecords",),
     "skyhaul_schemas.errors": ("SkyhaulError",),
     "skyhaul_schemas.job.file": ("LoadedJob",),
@@ -74,6 +75,7 @@ __all__ = [
     "DataFile",
     "Dataset",
     "DealLots",
+    "Haul",
     "HaulLots",
     "HaulShards",
     "Hauled",
@@ -82,6 +84,7 @@ __all__ = [
     "PlanSummary",
     "PlanUpdated",
     "Planned",
+    "RequireComplete",
     "SkyhaulError",
     "SummarizeReceipts",
     "Verified",

@@ -295,6 +295,18 @@ class ReplayDiffers(SkyhaulError):
     exit_code = EXIT_FAILED
 
 
+class HaulIncomplete(SkyhaulError):
+    """Shards of a haul were put off or lost, and its pipeline asked for all of them."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
+class HaulFailed(SkyhaulError):
+    """Shards of a haul failed for good, and its pipeline asked for all of them."""
+
+    exit_code = EXIT_FAILED
+
+
 class DecodeError(SkyhaulError):
     """Bytes of an object that cannot be decoded, where the job says `on_damage: fail`."""
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -15,6 +16,7 @@ import skyhaul
 import skyhaul.shards.shard_rows as shard_rows
 from cli.program import call
 from dataset.hauled import JOB, digests, write_region
+from skyhaul.beam.runners import open_runner
 from skyhaul.shards import map_records
 from skyhaul_schemas.errors import FingerprintMismatch
 
@@ -146,6 +148,18 @@ def test_a_plan_with_it_is_extended_by_the_program(region: Path, tmp_path: Path)
     done = skyhaul.haul(job, map_records=THIRDS)
     assert (done.complete, done.shards_committed) == (True, 1)
     assert skyhaul.verify(job, deep=True).exit_code == 0
+
+
+def test_a_haul_inside_another_pipeline_takes_it_too(region: Path, tmp_path: Path) -> None:
+    expected = job_in(tmp_path / "called", region)
+    assert skyhaul.haul(expected, map_records=THIRDS).complete
+    job = job_in(tmp_path / "in-pipeline", region)
+    with beam.Pipeline(runner=open_runner("DirectRunner")) as pipeline:
+        (pipeline | skyhaul.Haul(str(job), map_records=THIRDS)).summary | skyhaul.RequireComplete()
+    assert digests(tmp_path / "in-pipeline" / "out") == digests(tmp_path / "called" / "out")
+    assert skyhaul.verify(job, deep=True).exit_code == 0
+    with pytest.raises(FingerprintMismatch, match="which is not here"):
+        skyhaul.Haul(str(job))
 
 
 def twice(batch: pa.RecordBatch) -> pa.RecordBatch:

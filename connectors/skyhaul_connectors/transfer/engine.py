@@ -181,6 +181,11 @@ class TransferEngine:
                         driver.scheduler.reconnect(link)
                     driver.wake()
 
+    def allow(self, source: str, connections: int, min_rate: float) -> None:
+        """So many connections to the source from now on, which should bring so many bytes a second."""
+        self.drivers[source].scheduler.allow(connections, min_rate)
+        self.drivers[source].wake()
+
     def stop(self, reason: DeferredError, flushed: Callable[[], None]) -> None:
         """All fetches end with the reason; `flushed` is called once the journal says what arrived."""
         self._end_all(reason)

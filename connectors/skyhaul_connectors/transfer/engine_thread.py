@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -122,6 +122,12 @@ class EngineThread:
         """Ask for at most `rate` bit/s over `link` from now on. redial: at the cost of what is out on it, so
         that a lower rate holds at once."""
         self.post(lambda engine: engine.set_pace(link, rate, redial=redial))
+
+    def allow(self, source: str, connections: int, min_rate: float) -> None:
+        """So many connections to the source from now on, which should bring so many bytes a second; what is
+        too many is dropped at once."""
+        with suppress(StorageError):  # closed: it has none
+            self.call(lambda engine: engine.allow(source, connections, min_rate))
 
     def close(self) -> None:
         """Journal what arrived, let go of the spool, end the threads. Open fetches end as interrupted."""

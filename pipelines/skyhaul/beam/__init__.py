@@ -9,14 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
+    from skyhaul.beam.summary import HaulSummary, RequireComplete
+    from skyhaul.beam.transforms import DealLots, Haul, HaulLots, HaulResult, HaulShards, SummarizeReceipts
+    from skyhaul.hauling.receipts import Receipt
 
-__all__ = ["DealLots", "HaulLots", "HaulShards", "SummarizeReceipts"]
+__all__ = [
+    "DealLots", "Haul", "HaulLots", "HaulResult", "HaulShards", "HaulSummary", "Receipt", "RequireComplete",
+    "SummarizeReceipts",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from skyhaul.beam import transforms
+    from skyhaul.beam import summary, transforms
 
-    return getattr(transforms, name)
+    return getattr(transforms if hasattr(transforms, name) else summary, name)

@@ -66,7 +66,19 @@ def options_for(runner: str, arguments: Sequence[str]) -> tuple[Any, int]:
             "--element_processing_timeout_minutes ends workers: a lot of shards is one element, and takes as"
             " long as its links do; leave it out (--max-duration, before the --, bounds a haul)"
         )
-    parallelism = known.get("parallelism")
-    if runner == "FlinkRunner" and (parallelism is None or parallelism < 1):
+    if runner == "FlinkRunner" and not _asked(known, "parallelism"):
         raise UsageError("--runner FlinkRunner: say --parallelism after the --; unset it can mean 1")
-    return options, max(1, int(parallelism or 1))
+    return options, _parallelism(known)
+
+
+def parallelism_of(pipeline: Any) -> int:
+    """The workers that a pipeline's options ask for; 1 where they ask for none."""
+    return _parallelism(pipeline.options.get_all_options(retain_unknown_options=False))
+
+
+def _parallelism(options: dict[str, Any]) -> int:
+    return max(_asked(options, name) for name in ("max_num_workers", "num_workers", "parallelism")) or 1
+
+
+def _asked(options: dict[str, Any], name: str) -> int:
+    return max(0, int(options.get(name) or 0))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,30 +19,24 @@ from skyhaul.dataset.runs import write_run
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.hauling.config import IN_PROCESS, HaulConfig, HaulOptions
+from skyhaul.hauling.contexts import CONTEXTS
 from skyhaul.hauling.control import HaulControl
 from skyhaul.hauling.driver import Driver, DriverResult
+from skyhaul.hauling.links.linked import is_fetched
 from skyhaul.hauling.links.opening import check_ledger, check_links
-from skyhaul.hauling.progress import HaulObserver, NullObserver, Planning
+from skyhaul.hauling.preparation import config_of, planned
+from skyhaul.hauling.progress import HaulObserver, NullObserver
 from skyhaul.hauling.receipts import Tally
 from skyhaul.hauling.reconciliation import HaulSpan, Reconciliation
 from skyhaul.hauling.signals import stop_on_signals
 from skyhaul.hauling.watch import Watch
-from skyhaul.hauling.worker_context import CONTEXTS
-from skyhaul.planning.fingerprint import check_fingerprint
-from skyhaul.planning.make_plan import check_plan, make_plan, settled_plan
-from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
-from skyhaul.planning.recipe import Recipe
+from skyhaul.planning.outdated import set_outdated_aside
 from skyhaul.planning.store.plan import Plan
-from skyhaul.planning.store.publishing import keep_job
-from skyhaul.shards.map_records import MapRecords
 from skyhaul_connectors.transfer.spool.folders import probe_spool
 from skyhaul_schemas.commit import RunRecord
 from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK, StorageError
 from skyhaul_schemas.job.file import LoadedJob
-from skyhaul_schemas.job.link_terms import due_at
-from skyhaul_schemas.job.model import Job, ListedUrls
-from skyhaul_schemas.plan import PlanHeader
-from skyhaul_schemas.units import format_size
+from skyhaul_schemas.job.model import Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +76,14 @@ def haul(
     with stop_on_signals(control, guest=options.guest) as caught:
         _check_places(loaded.job, store, options)
         sync_inherited(store)
-        header = _plan(loaded, store, options.map_records, watcher, control, begun)
+        header = planned(loaded, store, options.map_records, watcher, control, begun)
         plan = Plan.open(store)
         unsealed = _seal(plan, store, control, watcher)
         before = survey(plan, store)
-        config = _config(loaded, store, options, before, started)
+        config = config_of(loaded, store, options, before, started)
         ended, tally = DriverResult("DONE"), Tally()
         if _pending(before, options.only):
-            watch = Watch(config, header, before, watcher, begun, remote=config.remote)
+            watch = Watch(config, header, before, watcher, begun, remote=_elsewhere(options))
             ended, tally = _run(driver, config, options, control, watch, watcher)
             unsealed = _seal(plan, store, control, watcher)
         plan = _as_it_is(plan, store, watcher)
@@ -113,57 +106,8 @@ def _check_places(job: Job, store: DatasetStore, options: HaulOptions) -> None:
     if here:
         check_ledger(job, os.environ)
     store.probe()
-    if here and _fetches(job):
+    if here and any(map(is_fetched, job.sources.values())):
         probe_spool(Path(job.spool))
-
-
-def _fetches(job: Job) -> bool:
-    """Whether any source comes over a network or a link, and so through the spool."""
-    for spec in job.sources.values():
-        urls = [spec.url.root or spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
-        if spec.via or any("://" in url and not url.startswith("file://") for url in urls):
-            return True
-    return False
-
-
-def _plan(
-    loaded: LoadedJob,
-    store: DatasetStore,
-    map_records: MapRecords | None,
-    watcher: HaulObserver,
-    control: HaulControl,
-    begun: float,
-) -> PlanHeader:
-    """The plan there is, if it is this job's; else a new one."""
-
-    def listed(objects: int, size: int) -> None:
-        if control.reason is not None:
-            raise control.reason
-        watcher.progress(Planning(time.monotonic() - begun, objects, size))
-
-    if Plan.exists(store):
-        return _plan_there_is(loaded, store, map_records, watcher)
-    header = make_plan(loaded, store, progress=listed, map_records=map_records)
-    watcher.event(
-        f"planned {header.objects} objects, {format_size(header.source_bytes)}, {header.shards} shards"
-    )
-    return header
-
-
-def _plan_there_is(
-    loaded: LoadedJob, store: DatasetStore, map_records: MapRecords | None, watcher: HaulObserver
-) -> PlanHeader:
-    plan = settled_plan(loaded, store)
-    try:
-        check_plan(loaded.job, plan.header)
-        check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header, map_records))
-        clear_outdated(plan, store)
-        for line in set_outdated_aside(plan, store):
-            watcher.event(line)
-    finally:
-        plan.close()
-    keep_job(store, loaded.text)
-    return plan.header
 
 
 def _as_it_is(plan: Plan, store: DatasetStore, watcher: HaulObserver) -> Plan:
@@ -189,34 +133,9 @@ def _seal(
     return None
 
 
-def _config(
-    loaded: LoadedJob, store: DatasetStore, options: HaulOptions, before: Survey, started: datetime
-) -> HaulConfig:
-    """What the workers get to know of the haul."""
-    epoch = started.timestamp()
-    return HaulConfig(
-        run=f"{started:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
-        dataset=store.url,
-        job_text=loaded.text,
-        job_origin=str(loaded.path),
-        workers=options.workers,
-        only=options.only,
-        epoch=epoch,
-        deadline=None if options.max_duration is None else epoch + options.max_duration,
-        wait=options.wait,
-        mend=options.mend,
-        remote=options.runner != IN_PROCESS,
-        due=_due(loaded, options, epoch),
-        map_records=None if options.map_records is None else options.map_records.reference,
-        left=tuple(
-            (name, part.source_bytes - part.source_bytes_committed) for name, part in before.by_source.items()
-        ),
-    )
-
-
-def _due(loaded: LoadedJob, options: HaulOptions, started: float) -> float | None:
-    deadline = loaded.job.deadline if options.deadline is None else options.deadline
-    return None if deadline is None else due_at(deadline, started)
+def _elsewhere(options: HaulOptions) -> bool:
+    """Whether workers may be other processes: what runs in this one says otherwise once it is there."""
+    return options.runner != IN_PROCESS or bool(options.beam_args)
 
 
 def _pending(before: Survey, only: frozenset[int] | None) -> bool:

@@ -34,6 +34,10 @@ class LeastRate:
         self._bytes = 0.0
         self._at = 0.0
 
+    def demand(self, rate: float) -> None:
+        """So much is asked for from now on."""
+        self.rate = rate
+
     def begin(self, now: float) -> None:
         """There is something to fetch again: what passed meanwhile does not count."""
         self._at = now
