@@ -23,6 +23,7 @@ from skyhaul.beam.summary import SummarizeHauls
 from skyhaul.hauling.config import HaulConfig, HaulOptions, Lot
 from skyhaul.hauling.preparation import prepare_haul
 from skyhaul.hauling.receipts import COMMITTED, DEFERRED, FAILED, Receipt, Tally
+from skyhaul.shards.map_records import MapRecords
 from skyhaul_schemas.job.file import LoadedJob
 
 Adapter = Literal["lots", "splittable"]
@@ -154,6 +155,7 @@ class Haul(beam.PTransform):
         workers: Shards that are encoded side by side in a process.
         max_duration: Seconds from now after which the rest is put off.
         wait: Sleep through closed contacts instead of putting shards off.
+        map_records: Code of your own between decoding and writing, where the plan is made with it.
         parallelism: Lots for each source that has no link of its own; by default what the pipeline's options
             ask for (`--max_num_workers`, `--parallelism`).
         adapter: As for `HaulLots`.
@@ -170,11 +172,12 @@ class Haul(beam.PTransform):
         workers: int = 1,
         max_duration: float | None = None,
         wait: bool = False,
+        map_records: MapRecords | None = None,
         parallelism: int | None = None,
         adapter: Adapter | None = None,
     ) -> None:
         super().__init__()
-        options = HaulOptions(workers=workers, max_duration=max_duration, wait=wait)
+        options = HaulOptions(workers=workers, max_duration=max_duration, wait=wait, map_records=map_records)
         self._config = job if isinstance(job, HaulConfig) else prepare_haul(job, options)
         self._parallelism = parallelism
         self._adapter: Adapter | None = adapter

@@ -9,6 +9,8 @@ of what crosses from them, which knows `Optional` and no `|`.
 from dataclasses import dataclass, fields
 from typing import Any, Optional, TypeVar
 
+from skyhaul.shards.map_records import MapRecords
+
 T = TypeVar("T")
 
 IN_PROCESS = "DirectRunner"
@@ -37,6 +39,10 @@ class HaulOptions:
     """The shards of `only` are committed, with broken files."""
     spool: str | None = None
     """A folder of the workers' own disks, in the place of the job's."""
+    map_records: MapRecords | None = None
+    """A program's own code between decoding and writing, where the plan was made with it."""
+    guest: bool = False
+    """The process is somebody else's: signals stop the haul, and never end the process by its hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,9 @@ class HaulConfig:
     """A folder of the workers' own disks, in the place of the job's."""
     left: tuple[BytesLeft, ...] = ()
     """Of each source, when the haul began."""
+    map_records: Optional[str] = None  # noqa: UP045
+    """A program's own code between decoding and writing, by its `MapRecords.reference`: text, which a worker
+    imports (`MapRecords.of_reference`)."""
 
     def __post_init__(self) -> None:
         # A row is read back with lists.

@@ -23,6 +23,7 @@ from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job
+from skyhaul.shards.map_records import MapRecords
 from skyhaul_schemas.job.file import LoadedJob, load_job
 from skyhaul_schemas.job.link_terms import due_at
 from skyhaul_schemas.plan import PlanHeader
@@ -42,13 +43,18 @@ def prepare_haul(job: str | Path | LoadedJob, options: HaulOptions) -> HaulConfi
         check_links(loaded.job)
         store.probe()
         sync_inherited(store)
-        planned(loaded, store, NullObserver(), HaulControl(), begun)
+        planned(loaded, store, options.map_records, NullObserver(), HaulControl(), begun)
         with closing(Plan.open(store)) as plan:
             return config_of(loaded, store, options, survey(plan, store), started)
 
 
 def planned(
-    loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver, control: HaulControl, begun: float
+    loaded: LoadedJob,
+    store: DatasetStore,
+    map_records: MapRecords | None,
+    watcher: HaulObserver,
+    control: HaulControl,
+    begun: float,
 ) -> PlanHeader:
     """The plan there is, if it is this job's; else a new one.
 
@@ -63,19 +69,21 @@ def planned(
         watcher.progress(Planning(time.monotonic() - begun, objects, size))
 
     if Plan.exists(store):
-        return _plan_there_is(loaded, store, watcher)
-    header = make_plan(loaded, store, progress=listed)
+        return _plan_there_is(loaded, store, map_records, watcher)
+    header = make_plan(loaded, store, progress=listed, map_records=map_records)
     watcher.event(
         f"planned {header.objects} objects, {format_size(header.source_bytes)}, {header.shards} shards"
     )
     return header
 
 
-def _plan_there_is(loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver) -> PlanHeader:
+def _plan_there_is(
+    loaded: LoadedJob, store: DatasetStore, map_records: MapRecords | None, watcher: HaulObserver
+) -> PlanHeader:
     plan = settled_plan(loaded, store)
     try:
         check_plan(loaded.job, plan.header)
-        check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header))
+        check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header, map_records))
         clear_outdated(plan, store)
         for line in set_outdated_aside(plan, store):
             watcher.event(line)
@@ -103,6 +111,7 @@ def config_of(
         mend=options.mend,
         due=_due(loaded, options, epoch),
         spool=options.spool,
+        map_records=None if options.map_records is None else options.map_records.reference,
         left=tuple(
             BytesLeft(name, part.source_bytes - part.source_bytes_committed)
             for name, part in before.by_source.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,10 +55,10 @@ def haul(
     watcher = observer or NullObserver()
     control = HaulControl()
     check_links(loaded.job)
-    with stop_on_signals(control) as caught:
+    with stop_on_signals(control, guest=options.guest) as caught:
         _check_places(loaded.job, store, options)
         sync_inherited(store)
-        header = planned(loaded, store, watcher, control, begun)
+        header = planned(loaded, store, options.map_records, watcher, control, begun)
         plan = Plan.open(store)
         unsealed = seal(plan, store, control.stopped, watcher)
         before = survey(plan, store)
@@ -75,6 +76,7 @@ def haul(
     result = Reconciliation(before, after, tally, ended.state, caught.exit_code)
     start = HaulStart(config.run, options.runner, started, before)
     outcome = conclude(loaded, store, plan, start, result, HaulSpan.until_now(started, begun), unsealed)
+    outcome = replace(outcome, signum=caught.signum)
     plan.close()
     return outcome
 

@@ -25,6 +25,7 @@ from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.routes import planning_route, route_over
 from skyhaul.planning.store.plan import Plan
+from skyhaul.shards.map_records import MapRecords
 from skyhaul_connectors.sources.local.open_files import FileBudget, file_budget
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
@@ -109,7 +110,7 @@ class WorkerContext:
         opened.callback(self.store.close)
         self.plan = Plan.open(self.store)
         opened.callback(self.plan.close)
-        self.recipe = Recipe.of(self.job, self.plan.header)
+        self.recipe = Recipe.of(self.job, self.plan.header, _own_code(config))
         check_fingerprint(self.plan.header, self.recipe)
         self.sources: dict[str, Source] = {}
         for name, spec in self.job.sources.items():
@@ -238,6 +239,10 @@ class WorkerContext:
         if not lanes:
             lanes.append(Lane(link=PLAIN, source=source))
         return SourceLanes(tuple(lanes), spec.max_connections, spec.min_rate / 8)
+
+
+def _own_code(config: HaulConfig) -> MapRecords | None:
+    return None if config.map_records is None else MapRecords.of_reference(config.map_records)
 
 
 def _by_tls(spec: SourceSpec) -> bool:

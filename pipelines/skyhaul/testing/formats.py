@@ -24,6 +24,8 @@ from skyhaul_schemas.plan import Chunk
 
 __all__ = ["FormatSuite", "Repeated"]
 
+__all__ = ["FormatSuite", "Repeated"]
+
 _MIB = 1024 * 1024
 
 
