@@ -76,7 +76,7 @@ def test_a_runner_that_splits_gets_half_of_what_it_asks_for_and_the_same_bytes(t
 
         def ask(elements: int) -> Iterator[float]:
             while len(asked) < 4:
-                have, until = commits(parted), time.monotonic() + 30
+                have, until = commits(parted), time.monotonic() + 3
                 while commits(parted) <= have and time.monotonic() < until:
                     time.sleep(0.02)
                 split: Any = yield 0.5

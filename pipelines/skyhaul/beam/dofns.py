@@ -185,6 +185,8 @@ class HaulStretchFn(_Hauling):
         source = CommitValidator(context.plan).source_of(lot.stretches[0][0])
         with context.connections.held([source], piece.connections) as grant:
             tracker.try_claim(Heard(grant.change))
+            # It may have been split before anybody heard of that.
+            grant.change(tracker.current_restriction().connections)
             for settled, receipt in enumerate(self._conduct(context, [claim]), 1):
                 yield receipt
                 tracker.try_claim(Settled(settled))
