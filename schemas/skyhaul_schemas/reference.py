@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from skyhaul_schemas.arrow_types import NAMES
 from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, REJECTS_SCHEMA, shard_schema
 from skyhaul_schemas.units import format_size
 
@@ -63,6 +64,29 @@ MEANINGS = {
 """Column, or schema.column where one name means several things: what it holds."""
 
 
+_OWN = f"""
+## A schema of the job's own
+
+```yaml
+schema:
+  name: preference
+  columns: {{prompt: string, chosen: string, rejected: string, score: float32, tags: list<string>,
+            turns: "list<struct<role: string, content: string>>", taken: "timestamp[ms, UTC]"}}
+  required: [prompt, chosen]
+  rest: metadata            # the default; or drop, or reject
+```
+
+Formats that name columns fill it: all but `image` and `binary`. A column takes the source's column of the
+same name, or the one that the source's `fields` says. Beside the columns stand `id` and `provenance` as
+above, and `metadata` where `rest` says so; these three names are taken. Names are those of an expression:
+letters, digits and `_`. Types are Arrow's: {NAMES}.
+
+Values are taken as [formats.md](formats.md) says ("Values of a schema of the job's own"): nothing is cast
+that would change what is said. A record with a value that does not fit is drift (`on_drift`), and its
+reason says which column, what was found, and where in a nested value (`turns: column 'turns' holds an
+integer, not a string; at /0/content`)."""
+
+
 def reference() -> str:
     """The whole page, Markdown."""
     return "\n".join(_page()) + "\n"
@@ -76,6 +100,7 @@ def _page() -> Iterator[str]:
     yield "The keys of a job file are in [job.md](job.md)."
     for name, meaning in SCHEMAS.items():
         yield from _section(name, meaning, shard_schema(name), name)
+    yield from _OWN.splitlines()
     yield from _section(
         "rejects",
         "`_skyhaul/rejects/`: what could not be taken, with the reason.",

@@ -117,7 +117,8 @@ ONE_LINERS = [
     (
         "schema: document",
         "schema: doc",
-        "6: schema: found 'doc', allowed: 'document', 'reading', 'image' or 'blob'",
+        "6: schema: found 'doc', allowed: 'document', 'reading', 'image' or 'blob',"
+        " or a mapping of name and columns",
     ),
     ("emulate: true", "emulate: maybe", "19: links.leo-west.emulate: found 'maybe', allowed: true or false"),
     (

@@ -21,7 +21,7 @@ from skyhaul_schemas import plugins
 from skyhaul_schemas.errors import PlugInRefused, UsageError
 from skyhaul_schemas.plugins import PlugIn
 from skyhaul_schemas.printable import brief
-from skyhaul_schemas.records import BODIES
+from skyhaul_schemas.records import BODIES, OWN, RecordSchema, schema_kind
 
 FORMATS: Mapping[str, Format] = {
     entry.name: entry
@@ -44,7 +44,7 @@ FORMATS: Mapping[str, Format] = {
 that have a suffix and a schema in common the first one counts."""
 
 
-def format_of(path: str, schema: str = "document") -> str | None:
+def format_of(path: str, schema: RecordSchema = "document") -> str | None:
     """The built-in format that an object's name and the dataset's schema state; None if they state none."""
     # Whatever its name says: a blob is an object as it is.
     if schema == "blob":
@@ -53,7 +53,7 @@ def format_of(path: str, schema: str = "document") -> str | None:
 
     stem = stem_of(path).lower()
     for entry in FORMATS.values():
-        if stem.endswith(entry.suffixes) and schema in entry.schemas:
+        if stem.endswith(entry.suffixes) and _gives(entry, schema):
             return entry.name
     return None
 
@@ -118,7 +118,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
         return  # else each start would import every format
     known: dict[str, list[str]] = {}
     for entry in FORMATS.values():
-        if settings.schema in entry.schemas:
+        if _gives(entry, settings.schema):
             for key in options_of(entry).names(settings.schema):
                 known.setdefault(key, []).append(entry.name)
     for key in settings.options:
@@ -150,7 +150,7 @@ def check_name(format: str | None) -> None:
 def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, str]:
     """Versions behind `format`, or behind all built-in formats of the schema."""
     names = (
-        [format] if format is not None else [e.name for e in FORMATS.values() if settings.schema in e.schemas]
+        [format] if format is not None else [e.name for e in FORMATS.values() if _gives(e, settings.schema)]
     )
     found: dict[str, str] = {}
     for name in names:
@@ -227,9 +227,9 @@ def takes(entry: Format, key: str, value: object) -> bool:
     return True
 
 
-def _entry(name: str, schema: str) -> Format:
+def _entry(name: str, schema: RecordSchema) -> Format:
     # First, or a misspelt schema would be reported as one that the format does not give.
-    if schema not in BODIES:
+    if isinstance(schema, str) and schema not in BODIES:
         raise UsageError(f"schema {brief(schema)!r} is none of {', '.join(BODIES)}")
     entry = FORMATS.get(name)
     if entry is None:
@@ -239,10 +239,10 @@ def _entry(name: str, schema: str) -> Format:
             allowed = ", ".join([_names(schema), *more])
             raise UsageError(f"format {brief(name)!r} is unknown (allowed: {allowed})")
         entry = _declared(plug_in)
-    if schema not in entry.schemas:
+    if not _gives(entry, schema):
+        given = [kind for kind in entry.schemas if kind != OWN]
         raise UsageError(
-            f"format {name} gives {' or '.join(entry.schemas)}, not schema {schema}"
-            f" (for that: {_names(schema)})"
+            f"format {name} gives {' or '.join(given)}, not schema {schema} (for that: {_names(schema)})"
         )
     return entry
 
@@ -261,8 +261,12 @@ def _declared(plug_in: PlugIn) -> Format:
     return entry
 
 
-def _names(schema: str) -> str:
-    return ", ".join(entry.name for entry in FORMATS.values() if schema in entry.schemas)
+def _gives(entry: Format, schema: RecordSchema) -> bool:
+    return schema_kind(schema) in entry.schemas
+
+
+def _names(schema: RecordSchema) -> str:
+    return ", ".join(entry.name for entry in FORMATS.values() if _gives(entry, schema))
 
 
 _MEMBERS = MemberFormats(format_of, decoder_for, check_options, fingerprint_of)

@@ -94,7 +94,20 @@ def _feature(field: pa.Field) -> dict[str, Any]:
     # `datasets` names types as Arrow does, but for double.
     if pa.types.is_struct(field.type):
         return {"name": field.name, "struct": [_feature(inner) for inner in field.type]}
-    return {"name": field.name, "dtype": str(field.type).replace("double", "float64")}
+    return {"name": field.name, **_feature_of(field.type)}
+
+
+def _feature_of(kind: pa.DataType) -> dict[str, Any]:
+    """A type without a name, as the items of a list have none."""
+    if pa.types.is_list(kind):
+        item = kind.value_type
+        if pa.types.is_struct(item):
+            return {"list": [_feature(inner) for inner in item]}
+        found = _feature_of(item)
+        return {"list": found.get("dtype", found)}
+    if pa.types.is_floating(kind):
+        return {"dtype": f"float{kind.bit_width}"}
+    return {"dtype": "date32" if pa.types.is_date32(kind) else str(kind)}
 
 
 def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:

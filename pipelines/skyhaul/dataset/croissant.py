@@ -20,7 +20,7 @@ from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import json_printable
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import RecordSchema, shard_schema
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
 PARQUET = "application/x-parquet"
@@ -165,7 +165,7 @@ def _file_object(path: str, size: int, sha256: str) -> dict[str, Any]:
     }
 
 
-def _record_set(split: str, schema: str) -> dict[str, Any]:
+def _record_set(split: str, schema: RecordSchema) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": split,
@@ -176,38 +176,55 @@ def _record_set(split: str, schema: str) -> dict[str, Any]:
         "field": [
             _field(split, field)
             for field in shard_schema(schema)
-            if schema == "image" or not pa.types.is_large_binary(field.type)
+            if schema == "image" or not _is_bytes(field.type)
         ],
     }
 
 
 def _field(split: str, field: pa.Field) -> dict[str, Any]:
-    name = f"{split}/{field.name}"
     source = {"fileSet": {"@id": f"files-{split}"}, "extract": {"column": field.name}}
-    own = {"@type": "cr:Field", "@id": name, "name": name}
-    if not pa.types.is_struct(field.type):
-        return {**own, "dataType": _data_type(field), "source": source}
+    return _described(f"{split}/{field.name}", field.type, source, "$")
+
+
+def _described(name: str, kind: pa.DataType, source: dict[str, Any], path: str) -> dict[str, Any]:
+    """The field called `name`; what lies below it is reached by JSON paths that go on from `path`."""
+    own: dict[str, Any] = {"@type": "cr:Field", "@id": name, "name": name}
+    if pa.types.is_list(kind):
+        own |= {"isArray": True, "arrayShape": "-1"}
+        kind, path = kind.value_type, f"{path}[*]"
+        # The format has arrays of numbers and of structs, and none of arrays: those are JSON to it.
+        if pa.types.is_list(kind):
+            return {**own, "dataType": "sc:Text", "source": source}
+    if not pa.types.is_struct(kind):
+        return {**own, "dataType": _data_type(kind), "source": source}
     return {
         **own,
         "subField": [
-            {
-                "@type": "cr:Field",
-                "@id": f"{name}/{inner.name}",
-                "name": f"{name}/{inner.name}",
-                "dataType": _data_type(inner),
-                "source": {**source, "transform": {"jsonPath": f"$.{inner.name}"}},
-            }
-            for inner in field.type
+            _described(
+                f"{name}/{inner.name}",
+                inner.type,
+                {**source, "transform": {"jsonPath": f"{path}.{inner.name}"}},
+                f"{path}.{inner.name}",
+            )
+            for inner in kind
+            if not _is_bytes(inner.type)
         ],
     }
 
 
-def _data_type(field: pa.Field) -> str:
-    kind = field.type
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _data_type(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         return "sc:DateTime"
+    if pa.types.is_date(kind):
+        return "sc:Date"
+    if pa.types.is_boolean(kind):
+        return "sc:Boolean"
     if pa.types.is_floating(kind):
-        return "cr:Float64"
+        return f"cr:Float{kind.bit_width}"
     if pa.types.is_integer(kind):
-        return f"cr:Int{kind.bit_width}"
-    return "sc:ImageObject" if pa.types.is_large_binary(kind) else "sc:Text"
+        return f"cr:{'U' if pa.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}"
+    return "sc:ImageObject" if _is_bytes(kind) else "sc:Text"

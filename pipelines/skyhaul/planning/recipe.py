@@ -16,6 +16,7 @@ from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.plugins import check_installed
+from skyhaul_schemas.records import RecordSchema
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Recipe:
 
     plan: str
     """Its digest."""
-    schema: str
+    schema: RecordSchema
     seed: int
     formats: Mapping[str, SourceFormat]
     splits: Mapping[str, float]
@@ -117,7 +118,7 @@ def check_rules(job: Job) -> None:
         _transforms(source, rules, job.schema_)
 
 
-def _transforms(source: str, rules: Sequence[TransformSpec], schema: str) -> list[Transform]:
+def _transforms(source: str, rules: Sequence[TransformSpec], schema: RecordSchema) -> list[Transform]:
     try:
         return build_transforms(rules, schema)
     except UsageError as error:

@@ -22,7 +22,7 @@ from skyhaul.shards.truncated_images import TruncatedImages
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import PinnedObject
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import RecordSchema, shard_schema
 
 
 class EncodeRecipe(Protocol):
@@ -32,7 +32,7 @@ class EncodeRecipe(Protocol):
     """
 
     @property
-    def schema(self) -> str: ...
+    def schema(self) -> RecordSchema: ...
     @property
     def plan(self) -> str: ...
     @property

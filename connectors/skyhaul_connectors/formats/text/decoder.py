@@ -60,7 +60,7 @@ from skyhaul_connectors.formats.web.content_type import binary_type
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
-from skyhaul_schemas.records import EMPTY_OBJECT
+from skyhaul_schemas.records import EMPTY_OBJECT, body_of
 
 # ASCII's white space alone, so that bytes and the text that they decode to are blank by one rule.
 _BLANK = " \t\r\n\x0b\x0c"
@@ -122,7 +122,8 @@ class TextDecoder(WholeObject):
                 f"decode option 'unit': paragraphs of {self._declared.name} have no byte offsets;"
                 " use unit: object"
             )
-        columns = {"text": "body", **settings.fields}
+        has_text = any(field.name == "text" for field in body_of(settings.schema))
+        columns = {**({"text": "body"} if has_text else {}), **settings.fields}
         self.fields = FieldMap(DecodeSettings(settings.schema, columns, on_drift=settings.on_drift))
         for field, column in settings.fields.items():
             if column not in COLUMNS:
