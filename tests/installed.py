@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,3 +91,7 @@ def on_path(*folders: Path) -> Iterator[None]:
             yield
         finally:
             plugins.installed.cache_clear()
+            # Another test may install another package whose modules have the same names.
+            for name, module in list(sys.modules.items()):
+                if Path(getattr(module, "__file__", None) or "/").parent in folders:
+                    del sys.modules[name]

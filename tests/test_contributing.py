@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("schemas", "connectors", "pipelines")
 
 _STEP = re.compile(
-    r"^(?:(?P<how>New file|At the end of|In) `(?P<path>[^`]+)`(?:, after `(?P<after>[^`]+)`)?:\n\n)?"
+    r"^(?:(?P<how>New file|At the end of|In) `(?P<path>[^`]+)`"
+    r"(?:, (?P<where>after|before) `(?P<line>[^`]+)`)?:\n\n)?"
     r"```(?P<kind>python|text|sh)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -56,27 +57,45 @@ def follow(step: re.Match[str], tree: Path) -> None:
     path = tree / step["path"]
     if how == "New file":
         assert not path.exists(), path
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     elif how == "At the end of":
         path.write_text(f"{path.read_text()}\n\n{text}")  # two empty lines, as between any two definitions
     else:
-        line = step["after"] + "\n"
-        before = path.read_text()
-        assert before.count(line) == 1, f"{line!r} in {path}"
-        path.write_text(before.replace(line, line + text))
+        line = step["line"] + "\n"
+        there = path.read_text()
+        assert there.count(line) == 1, f"{line!r} in {path}"
+        # Before a definition with two empty lines between them.
+        path.write_text(there.replace(line, line + text if step["where"] == "after" else f"{text}\n\n{line}"))
 
 
 @pytest.mark.timeout(600)
-def test_a_format_is_added_in_five_steps_as_they_are_written(copy: Path) -> None:
-    text = section("Add a format")
+@pytest.mark.parametrize(
+    ("title", "page", "says"),
+    [
+        ("Add a format", "formats.md", "| lines | each line of a text |"),
+        ("Add a transform", "job.md", "Characters of the column that stay."),
+        ("Add a source", None, ""),
+        ("Add a command", "cli.md", "## skyhaul columns"),
+    ],
+)
+def test_what_is_added_in_five_steps_is_added_as_they_are_written(
+    copy: Path, title: str, page: str | None, says: str
+) -> None:
+    text = section(title)
     assert re.findall(r"^\*\*(\d)\.", text, re.MULTILINE) == list("12345")
     steps = list(_STEP.finditer(text))
     assert len(steps) == text.count("\n```") / 2, "a block that this test does not understand"
     for step in steps:
         follow(step, copy)
-    assert "| lines | each line of a text |" in (copy / "docs" / "formats.md").read_text()
-    assert (copy / "docs" / "formats.md").read_text() != (ROOT / "docs" / "formats.md").read_text()
+    if page is not None:
+        assert says in (copy / "docs" / page).read_text()
+        assert says not in (ROOT / "docs" / page).read_text()
     for check in ("check", "format --check"):
         subprocess.run(
             [sys.executable, "-m", "ruff", *check.split(), "--no-cache", "."], cwd=copy, check=True
         )
+    fresh = [str(copy / step["path"]) for step in steps if step["how"] == "New file"]
+    typed = [path for path in fresh if "/tests/" not in path]
+    env = {**os.environ, "MYPYPATH": os.pathsep.join(str(copy / name) for name in SOURCES)}
+    subprocess.run([sys.executable, "-m", "mypy", *typed], cwd=copy, env=env, check=True)

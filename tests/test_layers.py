@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -43,7 +44,8 @@ FOLDERS = {
     ),
     "skyhaul_connectors.transfer": ("schedule", "spool"),
     "skyhaul_connectors.formats": (
-        "charsets", "bytes", "records", "media", "web", "text", "json", "delimited", "columnar", "archive",
+        "charsets", "bytes", "isolated", "records", "media", "web", "text", "json", "delimited", "columnar",
+        "archive",
     ),
     "skyhaul.dataset": ("storage", "commits"),
     "skyhaul.planning": ("store", "build"),
@@ -206,8 +208,21 @@ def test_a_folder_can_be_looked_over(package: str) -> None:
     assert package in COMMANDS_AND_REPORTS or len(files) <= MOST_FILES, f"{package} has {len(files)} files"
 
 
+def all_tests() -> list[Path]:
+    """The tests, and what helps them."""
+    found = sorted((ROOT / "tests").rglob("*.py"))
+    assert len(found) > 100, "the tests were not found"
+    return found
+
+
+def test_a_folder_of_tests_can_be_looked_over() -> None:
+    counts = Counter(path.parent.relative_to(ROOT).as_posix() for path in all_tests())
+    assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
+
+
 def test_a_module_can_be_read_at_one_sitting() -> None:
-    lines = {name: path.read_text().count("\n") for name, path in modules().items()}
+    files = {**modules(), **{path.relative_to(ROOT).as_posix(): path for path in all_tests()}}
+    lines = {name: path.read_text().count("\n") for name, path in files.items()}
     assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 

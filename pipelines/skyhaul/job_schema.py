@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from skyhaul.transforms import registry as transforms
 from skyhaul_connectors.formats import registry as formats
+from skyhaul_connectors.formats.declaration import Format
 from skyhaul_connectors.formats.options import FormatOptions
 from skyhaul_connectors.formats.reference import meanings
 from skyhaul_connectors.links.profile.presets import PRESETS
@@ -48,13 +49,13 @@ def schemes() -> list[str]:
     return sorted(built_in | set(plugins.names(plugins.SOURCES)))
 
 
-def format_options() -> Iterator[tuple[formats.Listed, type[FormatOptions]]]:
+def format_options() -> Iterator[tuple[plugins.Listed[Format], type[FormatOptions]]]:
     """Every format that can be used here, with the model of its options."""
     for entry in formats.listed():
-        if entry.format is not None:
+        if entry.declaration is not None:
             try:
-                yield entry, formats.options_of(entry.format)
-            except PlugInRefused:  # `skyhaul formats` tells of it; an editor has the others
+                yield entry, formats.options_of(entry.declaration)
+            except PlugInRefused:
                 continue
 
 
@@ -64,8 +65,8 @@ def _add_formats(parts: Json) -> None:
     cases: list[Json] = []
     keys: set[str] = set()
     for entry, model in format_options():
-        assert entry.format is not None
-        names[entry.name] = entry.format.about
+        assert entry.declaration is not None
+        names[entry.name] = entry.declaration.about
         keys.update(model.model_fields)
         # A point in the name keeps it apart from the definitions that pydantic names by classes.
         place = f"decode.{entry.name}"

@@ -50,6 +50,50 @@ class UsageError(SkyhaulError):
     exit_code = EXIT_USAGE
 
 
+class ValueRefused(UsageError):
+    """A value of a job file that those who know its kind do not take.
+
+    A name that nobody has, an option of something else. The job file's model keeps such values as they are
+    written.
+
+    Args:
+        message: One line for whom the file is not at hand; `LoadedJob.placed` makes another of what follows.
+        where: The keys that lead to the value, as far as is known.
+        found: The value.
+        allowed: What is allowed, with nothing of what was found.
+        known: The names of which it should be one; the nearest of them stand in the place of `allowed`.
+        of_key: It is the last key of `where` that is refused, whatever stands there.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        where: tuple[str | int, ...] = (),
+        found: object = None,
+        allowed: str = "",
+        known: tuple[str, ...] = (),
+        *,
+        of_key: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.where = where
+        self.found = found
+        self.allowed = allowed
+        self.known = known
+        self.of_key = of_key
+
+    def below(self, *where: str | int, said: str = "") -> ValueRefused:
+        """The same with keys before its own, and words before its message."""
+        return ValueRefused(
+            f"{said}{self}",
+            (*where, *self.where),
+            self.found,
+            self.allowed,
+            self.known,
+            of_key=self.of_key,
+        )
+
+
 class PlanMismatch(UsageError):
     """The job file no longer says what the dataset's plan was made from."""
 

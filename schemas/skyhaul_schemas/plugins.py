@@ -15,10 +15,10 @@ Entry points: https://packaging.python.org/en/latest/specifications/entry-points
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from skyhaul_schemas.errors import PlugInMissing, PlugInRefused
 from skyhaul_schemas.printable import printable
@@ -132,6 +132,46 @@ def clashes(group: str, built_in: Collection[str]) -> dict[PlugIn, str]:
         except PlugInRefused as error:
             found[plug_in] = str(error)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[Declaration]):
+    """What a job may name here.
+
+    Attributes:
+        name: What a job file calls it.
+        plug_in: Whence it comes; None: it is built in.
+        declaration: What it says of itself; None where the plug-in is refused.
+        problem: Why it is refused.
+    """
+
+    name: str
+    plug_in: PlugIn | None = None
+    declaration: Declaration | None = None
+    problem: str | None = None
+
+
+def listed(
+    group: str, built_in: Mapping[str, Declaration], load: Callable[[PlugIn], Declaration]
+) -> Iterator[Listed[Declaration]]:
+    """All of a group, those built in first. Loads the declarations of every installed package's.
+
+    Args:
+        group: FORMATS, SOURCES or TRANSFORMS.
+        built_in: Name -> declaration.
+        load: Gives a plug-in's declaration. Raises PlugInRefused.
+    """
+    for name, declaration in built_in.items():
+        yield Listed(name, declaration=declaration)
+    refused = clashes(group, built_in)
+    for plug_in in installed(group):
+        if plug_in in refused:
+            yield Listed(plug_in.name, plug_in, problem=refused[plug_in])
+            continue
+        try:
+            yield Listed(plug_in.name, plug_in, load(plug_in))
+        except PlugInRefused as error:
+            yield Listed(plug_in.name, plug_in, problem=str(error))
 
 
 def check_installed(fingerprint: Mapping[str, str]) -> None:

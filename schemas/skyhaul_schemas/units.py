@@ -162,6 +162,11 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
+def moment_text(moment: datetime, timespec: str = "milliseconds") -> str:
+    """A moment in UTC as RFC 3339, as records have it: `2026-12-01T00:00:00.000Z`."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def instant(at: float) -> str:
     """A Unix time as RFC 3339 in UTC, to the second: `2026-12-01T00:00:00Z`."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -13,7 +13,7 @@ import pytest
 
 from certify.test_certify import certify, result
 from dataset.hauled import Hauled, digests, plan_small
-from formats.test_own_schemas import cells, lines, table
+from formats.records.test_own_schemas import cells, lines, table
 from skyhaul.certify import Certificate
 from skyhaul.certify.engine_process import missing
 from skyhaul.certify.engines import ENGINES

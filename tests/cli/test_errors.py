@@ -56,13 +56,13 @@ def test_a_folder_that_is_no_dataset_is_named_and_left_alone(command: str, tmp_p
         ({"version": 2}, ("version", "2")),
     ],
 )
-def test_a_bad_job_file_is_told_key_found_and_allowed_with_its_line(
+def test_a_bad_job_file_is_told_key_found_and_allowed_with_line_and_column(
     changes: dict[str, object], parts: tuple[str, ...], tmp_path: Path
 ) -> None:
     job = write_job(tmp_path, **changes)
     answer = call("run", job)
     refused(answer, *parts, "allowed")
-    assert re.search(r"job\.yaml:\d+: ", answer.err)
+    assert re.search(r"job\.yaml:\d+:\d+: ", answer.err)
     assert not (tmp_path / "dataset").exists()
 
 
@@ -176,7 +176,7 @@ def test_a_dataset_where_no_folder_can_be_made(command: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("link", "parts"),
     [
-        ({"preset": "lao"}, ("west", "'lao'", "leo-remote")),
+        ({"preset": "lao"}, ("west", "'lao'", "allowed: leo")),
         ({"preset": "leo", "contacts": "nowhere.csv"}, ("nowhere.csv", "cannot be read")),
         ({"preset": "leo", "trace": __file__}, ("test_errors.py, line 1",)),
     ],

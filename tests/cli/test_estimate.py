@@ -72,7 +72,7 @@ def test_a_haul_that_no_contact_suffices_for_exits_75(tmp_path: Path) -> None:
         (("--start", "tomorrow"), LINKS, ("--start", "2026-12-01T03:00Z")),
         (("--start", "9999999-01-01"), LINKS, ("--start",)),
         ((), {"sky": {"rtt": "50ms"}}, ("link sky", "nothing says how fast it is", "`preset`")),
-        ((), {"sky": {"preset": "warp"}}, ("link sky", "'warp'", "leo")),
+        ((), {"sky": {"preset": "warp"}}, ("links.sky.preset", "'warp'", "leo")),
         ((), {"sky": {"contacts": "none.csv"}}, ("none.csv",)),
     ],
 )

@@ -93,8 +93,12 @@ class PowerLoss:
         return None, tried
 
     def kills(self) -> list[int]:
-        """Instants for `judge_kill`: after each op that gave or took a name that is not of the moment."""
-        return [number + 1 for number, op in enumerate(self.history.ops) if _is_lasting(op)]
+        """Instants for `judge_kill`: after each op that gave or took a name that is not of the moment.
+
+        What the scenario itself puts between two commands is no op of theirs, and nothing they answer for."""
+        return [
+            number + 1 for number, op in enumerate(self.history.ops) if _is_lasting(op) and not op.external
+        ]
 
     def judge_kill(self, prefix: int) -> str | None:
         """The process is killed after `prefix` ops, the next run ends well, and then the power fails: what

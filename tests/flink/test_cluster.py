@@ -15,7 +15,7 @@ from processes import Unavailable
 
 from flink.engine import CLIENT_ENDS, Engine
 from flink.rig import NewHaul, until
-from links.redis_server import sharing
+from links.sharing.redis_server import sharing
 from skyhaul_schemas.errors import EXIT_OK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from formats.archives import by_record, http_record, response
+from formats.web.archives import by_record, http_record, response
 
 TOOK = pa.list_(pa.struct([("for", pa.duration("ns"))]))
 TABLE = pa.table(

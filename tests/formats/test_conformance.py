@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from formats.archives import by_record, response
-from formats.own_schemas import CHAT
+from formats.records.own_schemas import CHAT
 from formats.seeds import GIF, HTML, JPEG, png
+from formats.web.archives import by_record, response
 from skyhaul.testing.formats import FormatSuite, Repeated
 from skyhaul_connectors.formats.registry import FORMATS
 

@@ -8,8 +8,8 @@ import tarfile
 
 import pytest
 
-from formats.archives import PAGES, record, response
 from formats.decoding import Result, decode
+from formats.web.archives import PAGES, record, response
 
 NO_TYPE = record("response", b"HTTP/1.1 200 OK\r\n\r\nplain words")
 PNG = record("resource", b"\x89PNG", Content_Type="image/png")

@@ -16,7 +16,6 @@ from cli.program import spawn
 from formats.decoding import decode, settings
 from installed import WORDS, on_path, put
 from skyhaul_connectors.formats.registry import (
-    FORMATS,
     check_name,
     decoder_for,
     fingerprint_of,
@@ -164,19 +163,3 @@ def test_a_declaration_imports_no_arrow() -> None:
         "assert 'pyarrow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
-
-
-def test_formats_are_listed_with_their_packages_and_what_is_refused(tmp_path: Path, site: Path) -> None:
-    put(tmp_path / "2", "rival", "2", {"csv": "x:Y"})
-    env = {"PYTHONPATH": f"{site}:{tmp_path / '2'}"}
-    done = spawn("formats", "--json", env=env)
-    assert done.code == 0, done.err
-    found = {(entry["name"], entry["package"]): entry for entry in json.loads(done.out)}
-    assert [name for name, package in found if package is None] == list(FORMATS)
-    words = found["words", "acme-words"]
-    assert (words["version"], words["suffixes"], words["problem"]) == ("0.3.1", [".words"], None)
-    assert "imported, though nobody asked" in found["bomb", "bomb"]["problem"]
-    assert "claimed by skyhaul itself and rival 2" in found["csv", "rival"]["problem"]
-    text = spawn("formats", env=env).out
-    assert "acme-words 0.3.1" in text
-    assert "refused: format 'bomb' of package bomb 1 cannot be loaded: RuntimeError" in text

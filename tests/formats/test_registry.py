@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from formats.decoding import settings
-from formats.own_schemas import CHAT
+from formats.records.own_schemas import CHAT
 from skyhaul_connectors.formats.reference import meanings, page
 from skyhaul_connectors.formats.registry import (
     FORMATS,

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from cli.test_secrets import CANARY, guarded
-from links.redis_server import RedisServer
+from links.sharing.redis_server import RedisServer
 from skyhaul.beam.temporary import drop_pipeline_folder
 from skyhaul.beam.transforms import HaulShards, SummarizeReceipts
 from skyhaul.hauling.config import HaulConfig

@@ -24,7 +24,7 @@ def refused(folder: Path, loaded: Any, sources: dict[str, Any], patterns: Any = 
     store = open_store(str(folder / "dataset"), writable=False)
     assert not Plan.exists(store)
     assert list(store.list("")) == []
-    assert list((folder / "spool").iterdir()) == []
+    assert not list((folder / "spool").glob("*"))
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -126,13 +126,13 @@ def test_bad_decode_options_are_refused_before_anything_is_listed(tmp_path: Path
 
     for source, said in [("decode: {maxline: 3}", "maxline"), ("fields: {txt: body}", "txt")]:
         message = refused(tmp_path, job_for(tmp_path, source=source), {"s": Listing("s", never)})
-        assert message.startswith("source 's': ")
+        assert ": sources.s." in message
         assert said in message
 
 
 def test_an_unknown_format_is_refused_with_its_source(tmp_path: Path) -> None:
     message = refused(tmp_path, job_for(tmp_path, format="jsonlx"), {"s": Listing("s", [])})
-    assert message.startswith("source 's': format 'jsonlx' is unknown")
+    assert ": sources.s.format: found 'jsonlx', allowed: jsonl, json" in message
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

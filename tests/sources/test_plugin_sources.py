@@ -98,7 +98,7 @@ def test_it_is_loaded_where_a_job_names_it_and_nothing_else_is(site: Path) -> No
         ({"options": {"token": "CANARY"}}, "no option 'token'; station:// has hello"),
         ({"url": ["station://a", "https://h.example/x"]}, "URLs of several schemes"),
         ({"url": {"list": "l.jsonl", "root": "station://a"}}, "no list can name objects of station://"),
-        ({"url": "stations://a"}, "is not taken; write a path or one of abfs.*station"),
+        ({"url": "stations://a"}, "is not taken; write a path, or a URL with one of abfs.*station"),
     ],
 )
 def test_what_it_does_not_take_is_a_usage_error(site: Path, spec: dict[str, object], said: str) -> None:

@@ -17,7 +17,7 @@ from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.job.model import SourceSpec
-from sources.test_s3_keys import client_of, options
+from sources.s3.test_s3_keys import client_of, options
 from stores.moto_server import key_store as key_store
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from object_store import ObjectStore
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.testing.stores import StoreSuite
-from stores.s3_server import s3 as s3
+from stores.moto_server import key_store as key_store
+from stores.s3_suite import S3Suite
 
 
 class TestLocalStore(StoreSuite):
@@ -54,3 +56,11 @@ class TestRemoteStore(StoreSuite):
             patch.setattr(MemoryFileSystem, "pipe_file", losing)
             yield
         assert lost, "no answer was lost"
+
+
+class TestS3Store(S3Suite):
+    """moto's S3; tests/stores has the same over real servers."""
+
+    @pytest.fixture
+    def server(self, key_store: ObjectStore) -> ObjectStore:
+        return key_store

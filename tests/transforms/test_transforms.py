@@ -309,7 +309,7 @@ def test_a_bad_rule_is_refused_with_its_line(rules: str, said: str) -> None:
 
 
 def test_a_rule_that_does_not_fit_the_schema_is_refused_at_planning(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"source 'lines'.*there is no column txt"):
+    with pytest.raises(UsageError, match=r":21:11: transforms\.0\.keep: .*there is no column txt"):
         plan_small(tmp_path, job=JOB + "transforms:\n  - keep: txt == 'a'\n")
 
 

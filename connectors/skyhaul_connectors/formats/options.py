@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.printable import brief
 
 if TYPE_CHECKING:
@@ -46,9 +46,30 @@ def parse_options(model: type[Options], name: str, options: Mapping[str, Any]) -
         )
         key = ".".join(brief(str(part)) for part in first["loc"]) or "decode"
         if first["type"] == "extra_forbidden":
-            allowed = ", ".join(sorted(model.model_fields)) or "none"
-            raise UsageError(
-                f"decode option {key!r} is not one of format {name} (allowed: {allowed})"
-            ) from None
-        found = brief(repr(first["input"]))
-        raise UsageError(f"decode option {key!r} of format {name}: {first['msg']}; found {found}") from None
+            raise unknown_option(name, key, first["loc"], sorted(model.model_fields)) from None
+        found, said = brief(repr(first["input"])), brief(first["msg"])
+        raise ValueRefused(
+            f"decode option {key!r} of format {name}: {said}; found {found}",
+            ("decode", *first["loc"]),
+            first["input"],
+            first.get("ctx", {}).get("expected") or said.removeprefix("Value error, "),
+        ) from None
+
+
+def unknown_option(format: str, key: str, where: tuple[str | int, ...], known: Sequence[str]) -> ValueRefused:
+    """The error for an option that the format, or a mapping below one of its options, does not have.
+
+    Args:
+        format: The format's name.
+        key: The option, fit to print.
+        where: It below `decode`.
+        known: The options that the format has.
+    """
+    allowed = ", ".join(known) or "none"
+    return ValueRefused(
+        f"decode option {key!r} is not one of format {format} (allowed: {allowed})",
+        ("decode", *where),
+        allowed=allowed if len(where) == 1 else "none such",
+        known=tuple(known) if len(where) == 1 else (),
+        of_key=True,
+    )

@@ -8,7 +8,6 @@ and never chosen by suffix: what is installed must not change what a job means.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,8 +17,8 @@ from skyhaul_connectors.formats.declaration import Format, Implementation, Membe
 from skyhaul_connectors.formats.options import FormatOptions, parse_options
 from skyhaul_connectors.formats.protocol import Decoder, DecodeSettings
 from skyhaul_schemas import plugins
-from skyhaul_schemas.errors import PlugInRefused, UsageError
-from skyhaul_schemas.plugins import PlugIn
+from skyhaul_schemas.errors import PlugInRefused, UsageError, ValueRefused
+from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import BODIES, OWN, RecordSchema, schema_kind
 
@@ -87,7 +86,7 @@ def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Deco
     if name is None:
         raise UsageError(
             f"{brief(path)}: its suffix states no format for schema {settings.schema};"
-            f" say `format:` for its source ({_names(settings.schema)})"
+            f" say `format:` for its source ({', '.join(_names(settings.schema))})"
         )
     entry = _entry(name, settings.schema)
     options, decoder = implementation(entry)
@@ -97,9 +96,12 @@ def decoder_for(format: str | None, settings: DecodeSettings, path: str) -> Deco
         given = {key: value for key, value in given.items() if key in options.names(settings.schema)}
     for key in given:
         if options.of_schema.get(key, settings.schema) != settings.schema:
-            raise UsageError(
-                f"decode option {brief(key)!r} of format {name} is for schema {options.of_schema[key]},"
-                f" not {settings.schema}"
+            whose = f"for schema {options.of_schema[key]}, not {settings.schema}"
+            raise ValueRefused(
+                f"decode option {brief(key)!r} of format {name} is {whose}",
+                ("decode", key),
+                allowed=", ".join(sorted(options.names(settings.schema))) or "none",
+                of_key=True,
             )
     members = [_MEMBERS] if entry.archive else []
     return decoder(settings, parse_options(options, name, given), *members)
@@ -123,9 +125,14 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
                 known.setdefault(key, []).append(entry.name)
     for key in settings.options:
         if key not in known:
-            raise UsageError(
+            allowed = ", ".join(sorted(known)) or "none"
+            raise ValueRefused(
                 f"decode option {brief(key)!r} is of no format for schema {settings.schema}"
-                f" (allowed: {', '.join(sorted(known)) or 'none'})"
+                f" (allowed: {allowed})",
+                ("decode", key),
+                allowed=allowed,
+                known=tuple(sorted(known)),
+                of_key=True,
             )
     # Together, since some options only fit each other.
     for name in sorted({name for key in settings.options for name in known[key]}):
@@ -169,35 +176,9 @@ def plug_in_fingerprint(format: str | None) -> dict[str, str]:
     return {} if plug_in is None else plug_in.fingerprint
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A format that a job may name here.
-
-    Attributes:
-        plug_in: Where it comes from; None: it is built in.
-        format: The declaration; None where the plug-in is refused.
-        problem: Why it is refused.
-    """
-
-    name: str
-    plug_in: PlugIn | None = None
-    format: Format | None = None
-    problem: str | None = None
-
-
-def listed() -> Iterator[Listed]:
-    """Yield all formats, the built-in ones first; loads the declaration of every plug-in."""
-    for entry in FORMATS.values():
-        yield Listed(entry.name, format=entry)
-    refused = plugins.clashes(plugins.FORMATS, FORMATS)
-    for plug_in in plugins.installed(plugins.FORMATS):
-        if plug_in in refused:
-            yield Listed(plug_in.name, plug_in, problem=refused[plug_in])
-            continue
-        try:
-            yield Listed(plug_in.name, plug_in, _declared(plug_in))
-        except PlugInRefused as error:
-            yield Listed(plug_in.name, plug_in, problem=str(error))
+def listed() -> Iterator[Listed[Format]]:
+    """All formats, the built-in ones first. Loads the declarations of every installed package's."""
+    return plugins.listed(plugins.FORMATS, FORMATS, _declared)
 
 
 def implementation(entry: Format) -> Implementation:
@@ -236,14 +217,17 @@ def _entry(name: str, schema: RecordSchema) -> Format:
         plug_in = _plug_in(name)
         if plug_in is None:
             more = [brief(name) for name in plugins.names(plugins.FORMATS) if name not in FORMATS]
-            allowed = ", ".join([_names(schema), *more])
-            raise UsageError(f"format {brief(name)!r} is unknown (allowed: {allowed})")
+            known = (*_names(schema), *more)
+            allowed = ", ".join(known)
+            raise ValueRefused(
+                f"format {brief(name)!r} is unknown (allowed: {allowed})", ("format",), name, allowed, known
+            )
         entry = _declared(plug_in)
     if not _gives(entry, schema):
-        given = [kind for kind in entry.schemas if kind != OWN]
-        raise UsageError(
-            f"format {name} gives {' or '.join(given)}, not schema {schema} (for that: {_names(schema)})"
-        )
+        fitting = ", ".join(_names(schema))
+        given = " or ".join(kind for kind in entry.schemas if kind != OWN)
+        said = f"format {name} gives {given}, not schema {schema} (for that: {fitting})"
+        raise ValueRefused(said, ("format",), name, f"a format of schema {schema}: {fitting}")
     return entry
 
 
@@ -265,8 +249,8 @@ def _gives(entry: Format, schema: RecordSchema) -> bool:
     return schema_kind(schema) in entry.schemas
 
 
-def _names(schema: RecordSchema) -> str:
-    return ", ".join(entry.name for entry in FORMATS.values() if _gives(entry, schema))
+def _names(schema: RecordSchema) -> list[str]:
+    return [entry.name for entry in FORMATS.values() if _gives(entry, schema)]
 
 
 _MEMBERS = MemberFormats(format_of, decoder_for, check_options, fingerprint_of)

@@ -58,7 +58,7 @@ class SourceKind:
             what of the URLs belongs to a plan, so that another root with the same objects is no difference.
             Raises UsageError.
         options: What `options:` of such a source may say -> what it means; None: what the library behind it
-            takes, which alone can check it. Where it is not None a plug-in gets no other key.
+            takes, which alone can check it. Where it is not None another key is refused.
         mixes: Whether URLs of several of its schemes may stand in one source.
         takes_lists: Whether a list may name its objects (`url: {list: …, root: …}`).
         shown: Whether messages offer its schemes to somebody who wrote another one.

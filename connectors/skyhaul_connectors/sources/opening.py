@@ -6,7 +6,7 @@ by its entry point, whose name is the scheme (`skyhaul_schemas.plugins`), and lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from skyhaul_connectors.sources.catalogue.documents import Document
@@ -24,12 +24,18 @@ from skyhaul_connectors.sources.protocol import Route, Source
 from skyhaul_connectors.sources.s3.scheme import S3
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_schemas import plugins
-from skyhaul_schemas.errors import PlugInRefused, UsageError
+from skyhaul_schemas.errors import PlugInRefused, UsageError, ValueRefused
 from skyhaul_schemas.job.model import ListedUrls, SourceSpec
-from skyhaul_schemas.plugins import PlugIn
+from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import printable
 
-KINDS = (LOCAL, HTTP, S3, FSSPEC, SYNTHETIC)
+KINDS = (
+    LOCAL,
+    HTTP,
+    S3,
+    FSSPEC,
+    SYNTHETIC,
+)
 """The built-in ones, as lists show them."""
 
 PLAIN = Route()
@@ -64,8 +70,7 @@ def open_source(
     listed = None
     if isinstance(spec.url, ListedUrls) and kind is not HTTP:
         listed = _list_of(name, kind, scheme, spec.url, timeouts)
-    elif scheme not in _BUILT_IN:
-        _check_options(name, scheme, kind, spec)
+    _check_options(name, scheme, kind, spec)
     opening = Opening(
         name=name,
         spec=spec,
@@ -81,18 +86,23 @@ def open_source(
     return kind.open(opening)
 
 
-def selection(spec: SourceSpec) -> list[str]:
-    """The glob patterns below the root, without the root: what of the URL belongs to the plan's digest.
+def selection(spec: SourceSpec, name: str = "url") -> list[str]:
+    """The glob patterns below the root, without the root.
 
-    So another base URL with the same objects is no difference.
-
-    Raises:
-        UsageError: A URL or a glob cannot be meant."""
+    What of the URL belongs to the plan's digest, so that another base URL of the same region is no
+    difference. `name` is the source's, for messages. Raises UsageError."""
     if isinstance(spec.url, ListedUrls):
         # Not the list's path, nor what is in it: the plan has its objects, and a list may be signed anew.
         return ["{list}"]
-    scheme, urls = _urls_of("url", spec)
-    return _kind("url", scheme).selection("url", urls)
+    scheme, urls = _urls_of(name, spec)
+    return _kind(name, scheme).selection(name, urls)
+
+
+def listed() -> Iterator[Listed[SourceKind]]:
+    """The kinds of sources by scheme, the built-in ones first; `file` is that of paths.
+
+    Loads what every installed package declares."""
+    return plugins.listed(plugins.SOURCES, _BUILT_IN, _loaded)
 
 
 def opener_fingerprint(name: str, spec: SourceSpec) -> dict[str, str]:
@@ -118,11 +128,16 @@ def _urls_of(name: str, spec: SourceSpec) -> tuple[str, Sequence[str]]:
     root = spec.url.root
     if root is None:
         return HTTP.schemes[0], ()  # each line has its own
-    return _scheme_of(name, root), [f"{root}**" if root.endswith("/") else f"{root}/**"]
+    return _scheme_of(name, root, "root"), [f"{root}**" if root.endswith("/") else f"{root}/**"]
 
 
-def _scheme_of(name: str, url: str) -> str:
-    """In lower case; `file` for a path."""
+def _scheme_of(name: str, url: str, *where: str | int) -> str:
+    """In lower case; `file` for a path. where: Which of the source's URLs it is.
+
+    Raises:
+        ValueRefused: Nobody takes it.
+        UsageError: It is no URL to be opened, or a package claims a scheme that is built in.
+    """
     match = SCHEME.match(url)
     if match is None:
         return LOCAL.schemes[0]
@@ -136,15 +151,20 @@ def _scheme_of(name: str, url: str) -> str:
         plugins.refuse_clash(plugins.SOURCES, scheme)
     elif plugins.find(plugins.SOURCES, scheme) is None:
         shown = [offered for kind in KINDS if kind.shown for offered in kind.schemes]
-        allowed = ", ".join(sorted({*shown, *plugins.names(plugins.SOURCES)}))
-        raise UsageError(
-            f"source {name}: the scheme {printable(scheme)!r} is not taken; write a path or one of {allowed}"
+        known = sorted({*shown, *map(printable, plugins.names(plugins.SOURCES))})
+        allowed = f"a path, or a URL with one of {', '.join(known)}"
+        raise ValueRefused(
+            f"source {name}: the scheme {printable(scheme)!r} is not taken; write {allowed}",
+            ("sources", name, "url", *where),
+            scheme,
+            allowed,
+            tuple(known),
         )
     return scheme
 
 
 def _common_scheme(name: str, urls: Sequence[str]) -> str:
-    schemes = sorted({_scheme_of(name, url) for url in urls})
+    schemes = sorted({_scheme_of(name, url, index) for index, url in enumerate(urls)})
     kind = _kind(name, schemes[0])
     if len(schemes) > 1 and not (kind.mixes and set(schemes) <= set(kind.schemes)):
         raise UsageError(f"source {name}: URLs of several schemes; make them several sources")
@@ -179,14 +199,18 @@ def _list_of(name: str, kind: SourceKind, scheme: str, listed: ListedUrls, timeo
         raise UsageError(f"source {name}: no list can name objects of {printable(scheme)}://")
     if has_glob(listed.root):
         raise UsageError(f"source {name}: the list's root is one folder; it takes no globs")
-    return document(name, f"source {name}: the list", listed.list, HttpOptions(), timeouts, FILE_CAP)
+    return document(name, "list", listed.list, HttpOptions(), timeouts, FILE_CAP)
 
 
 def _check_options(name: str, scheme: str, kind: SourceKind, spec: SourceSpec) -> None:
-    """A plug-in gets the options that it declares; what is built in checks its own."""
+    """A kind gets the options that it declares, and no others. Raises ValueRefused."""
     for key in spec.options:
         if kind.options is not None and key not in kind.options:
             known = ", ".join(map(printable, kind.options)) or "none"
-            raise UsageError(
-                f"source {name}: no option {printable(str(key))!r}; {printable(scheme)}:// has {known}"
+            raise ValueRefused(
+                f"source {name}: no option {printable(str(key))!r}; {printable(scheme)}:// has {known}",
+                ("sources", name, "options", key),
+                allowed=known,
+                known=tuple(map(printable, kind.options)),
+                of_key=True,
             )

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from skyhaul_connectors.sources.url import HttpUrl, parse_url, spelling_of
 from skyhaul_schemas.errors import ObjectMissing
-from skyhaul_schemas.plan import PinnedObject
+from skyhaul_schemas.plan import KEY, PinnedObject
 from skyhaul_schemas.printable import printable
 
 _SLASH = re.compile("%2f", re.IGNORECASE)
@@ -54,7 +54,8 @@ def url_below(root: HttpUrl, obj: PinnedObject) -> HttpUrl:
     """Where `obj` is asked for below `root`, which may be another than the one it was listed below.
 
     Raises:
-        ObjectMissing: The locator cannot stand in a request: a plan may come from anyone."""
+        ObjectMissing: A key, or a locator that cannot stand in a request: a plan may come from anyone."""
+    refuse_key(obj)
     locator = obj.locator or ""
     if not locator.startswith(_HERE):
         return root.spelled_below(_spelling_in(locator, obj.path) or spelling_of(obj.path))
@@ -62,6 +63,12 @@ def url_below(root: HttpUrl, obj: PinnedObject) -> HttpUrl:
     if not _is_below(spelling):
         raise ObjectMissing(f"{obj.source}: {printable(obj.path)!r}: the plan's locator cannot be used")
     return root.spelled_below(spelling)
+
+
+def refuse_key(obj: PinnedObject) -> None:
+    """Raises ObjectMissing for an object that only a store of keys has."""
+    if obj.locator == KEY:
+        raise ObjectMissing(f"{obj.source}: {printable(obj.path)!r} is a key of a store, and no path here")
 
 
 def _is_below(spelling: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from skyhaul.certify.engine_reading import Reading
-from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
+from skyhaul.verification.findings import exit_code_of
 
 Result = Literal["held", "missed", "not made"]
 
@@ -67,12 +67,9 @@ class Certificate:
 
     def exit_code(self) -> int:
         """4 on any miss, then 75 while shards are left, then 3 for failed shards or damaged objects."""
-        # The worst first: a dataset that is not what it says is not made good by being hauled on.
-        if self.missed:
-            return EXIT_DAMAGE
-        if self.shards_left:
-            return EXIT_INCOMPLETE
-        return EXIT_FAILED if self.shards_failed or self.damaged_objects else EXIT_OK
+        return exit_code_of(
+            self.missed, left=self.shards_left, failed=self.shards_failed + self.damaged_objects
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -32,7 +32,7 @@ from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import planned_schema, shard_schema
 from skyhaul_schemas.storage_errors import passing_raised
-from skyhaul_schemas.units import format_size
+from skyhaul_schemas.units import format_size, moment_text
 
 SAMPLED = 3
 """Shards that are encoded again: the first, the last and one between. All would be the encoding of
@@ -69,7 +69,7 @@ def certify_dataset(
     certificate = Certificate(
         plan=report.plan,
         skyhaul=version("skyhaul"),
-        at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        at=moment_text(datetime.now(UTC), "seconds"),
         shards=report.shards,
         shards_left=report.shards_left,
         shards_failed=report.shards_failed,

@@ -29,7 +29,9 @@ def open_dataset(target: str, *, writable: bool = False) -> Iterator[DatasetStor
     if _is_dataset(target):
         store = _existing(target, writable=writable)
     else:
-        store = _store(_load(target).job.dataset, writable=writable)
+        loaded = _load(target)
+        with loaded.placed():
+            store = _store(loaded.job.dataset, writable=writable)
     with closing(store):
         yield store
 
@@ -39,14 +41,11 @@ def open_job(target: str, *, writable: bool = True) -> Iterator[tuple[LoadedJob,
     """The job and its dataset, to write unless told otherwise.
 
     For a dataset folder the job is the one it was made by, and the dataset is that folder, also where it has
-    been moved since.
-
-    Raises:
-        UsageError: There is none, or the job is refused.
-    """
+    been moved since. What is refused of the job's values inside is told with its place in the file. Raises
+    UsageError."""
     if not _is_dataset(target):
         loaded = _load(target)
-        with closing(_store(loaded.job.dataset, writable=writable)) as store:
+        with loaded.placed(), closing(_store(loaded.job.dataset, writable=writable)) as store:
             yield loaded, store
         return
     from skyhaul_schemas import layout
@@ -55,7 +54,9 @@ def open_job(target: str, *, writable: bool = True) -> Iterator[tuple[LoadedJob,
     with closing(_existing(target, writable=writable)) as store:
         # Replaced: a rotten byte is then told with its line, as any fault of a job file.
         text = store.read_bytes(layout.JOB).decode("utf-8", errors="replace")
-        yield parse_job(text, f"{store.place.rstrip('/')}/{layout.JOB}", os.environ), store
+        loaded = parse_job(text, f"{store.place.rstrip('/')}/{layout.JOB}", os.environ)
+        with loaded.placed():
+            yield loaded, store
 
 
 def named(target: str) -> str:

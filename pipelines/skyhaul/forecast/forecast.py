@@ -36,7 +36,7 @@ from skyhaul.planning.store.plan import Plan
 from skyhaul_connectors.links.contract.terms import LinkTerms
 from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.job.link_terms import Role, due_at
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.units import format_duration
@@ -59,6 +59,7 @@ _WORTH_A_HINT = 0.9
 """What more connections have to bring a source's time down to, of what it is, to be named as its limit."""
 
 
+@placing
 def forecast(
     loaded: LoadedJob,
     store: DatasetStore,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, EXIT_OK
+from skyhaul_schemas.units import moment_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +157,4 @@ def _finite(value: float) -> float | None:
 
 
 def _iso(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return None if at is None else moment_text(at, "seconds")

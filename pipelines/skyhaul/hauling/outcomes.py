@@ -25,6 +25,7 @@ from skyhaul_schemas.errors import (
     TooManyRejects,
 )
 from skyhaul_schemas.plan import Shard
+from skyhaul_schemas.units import moment_text
 
 _GARBAGE = 3
 """Shards of a source, one after the other, above its ceiling on rejects: chunks are dealt to shards by a
@@ -39,7 +40,7 @@ not measured."""
 
 def now() -> str:
     """The wall clock, as records have it: UTC, RFC 3339, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment_text(datetime.now(UTC))
 
 
 class Outcomes:

@@ -17,6 +17,7 @@ from skyhaul_schemas import layout
 from skyhaul_schemas.commit import RunRecord, TransferCounts
 from skyhaul_schemas.errors import EXIT_DAMAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_OK
 from skyhaul_schemas.plan import PlanHeader
+from skyhaul_schemas.units import moment_text
 
 SET_ASIDE_LISTED = 1_000
 """Files that a run record names one by one. Chosen, not measured: a record stays below some 100 kB."""
@@ -44,11 +45,7 @@ class HaulSpan:
     @classmethod
     def until_now(cls, started: datetime, begun: float) -> HaulSpan:
         """`started` and `begun` are the same moment, by the wall clock and by the monotonic clock."""
-        return cls(_stamp(started), _stamp(datetime.now(UTC)), time.monotonic() - begun)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return cls(moment_text(started), moment_text(datetime.now(UTC)), time.monotonic() - begun)
 
 
 @dataclass(frozen=True, slots=True)

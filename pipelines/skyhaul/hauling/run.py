@@ -38,7 +38,7 @@ from skyhaul.planning.store.publishing import keep_job
 from skyhaul_connectors.transfer.spool.folders import probe_spool
 from skyhaul_schemas.commit import RunRecord
 from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK, StorageError
-from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.job.link_terms import due_at
 from skyhaul_schemas.job.model import Job, ListedUrls
 from skyhaul_schemas.plan import PlanHeader
@@ -57,6 +57,7 @@ class HaulOutcome:
     """Lines for people: what is left, and why."""
 
 
+@placing
 def haul(
     loaded: LoadedJob,
     store: DatasetStore,

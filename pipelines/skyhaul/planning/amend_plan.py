@@ -33,7 +33,7 @@ from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.spool.folders import held_spools
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanMismatch, SpoolInUse, UsageError
-from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.plan import (
     DROPPED_SCHEMA,
     EMPTIED,
@@ -54,6 +54,7 @@ _OUTCOMES: Mapping[str | None, Outcome] = {
 }
 
 
+@placing
 def amend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
     """Amend the plan, and clear the failures of the shards that were amended.
 
@@ -61,7 +62,7 @@ def amend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | N
     is held all the while. Raises what `extend_plan` does, UsageError while a haul of this dataset runs with
     the job's spool, and PlanMismatch where a haul elsewhere commits a shard that is being amended."""
     sync_inherited(store)
-    with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
+    with closing(settled_plan(loaded, store)) as plan, open_sources(loaded.job) as sources:
         return amend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
 
 

@@ -15,7 +15,7 @@ from skyhaul_connectors.formats.registry import (
     plug_in_fingerprint,
 )
 from skyhaul_connectors.sources.opening import opener_fingerprint
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import UsageError, ValueRefused
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import printable
 
@@ -90,6 +90,8 @@ class Decoders:
 def _named(source: str) -> Iterator[None]:
     try:
         yield
+    except ValueRefused as error:
+        raise error.below("sources", source, said=f"source {source!r}: ") from error
     except UsageError as error:
         raise UsageError(f"source {source!r}: {error}") from error
 

@@ -19,10 +19,11 @@ from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import publish_generation
 from skyhaul.planning.store.table_writer import new_table
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
 
 
+@placing
 def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
     """Plan what is new as a further generation.
 
@@ -36,7 +37,7 @@ def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | 
         StorageError: The storage fails otherwise."""
     # The new generation names the one before, which must not be lost while the new one lasts (docs/adr/0005).
     sync_inherited(store)
-    with open_sources(loaded.job) as sources, closing(settled_plan(loaded, store)) as plan:
+    with closing(settled_plan(loaded, store)) as plan, open_sources(loaded.job) as sources:
         return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
 
 

@@ -11,6 +11,7 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.planning.build.catalogue import Catalogue
 from skyhaul.planning.build.planner import Planner, Progress
 from skyhaul.planning.build.settling import settle_plan
+from skyhaul.planning.decoders import Decoders, source_formats
 from skyhaul.planning.routes import planning_route
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job, publish, refuse_foreign
@@ -22,7 +23,7 @@ from skyhaul_connectors.transfer.spool.folders import probe_spool
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
 from skyhaul_schemas.job.digest import digested_part, job_difference
-from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
 from skyhaul_schemas.plugins import check_installed
@@ -32,6 +33,7 @@ SECRET_LENGTH = 8
 ("eu", "2024") stands in patterns by chance. Chosen, not measured."""
 
 
+@placing
 def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanHeader:
     """Plan `loaded` into `store` and return the plan's header.
 
@@ -64,10 +66,13 @@ def settled_plan(loaded: LoadedJob, store: DatasetStore) -> Plan:
 
     Raises:
         UsageError: Where there is none.
+        PlugInMissing: A package that it was made with is not here.
         PlanDamaged: The plan is not what was written.
         StorageError: The storage fails otherwise."""
     plan = Plan.open(store)
     try:
+        # Before anything is asked of sources: one of a package that is gone would be none that anybody knows.
+        check_installed(plan.header.fingerprint)
         # A generation that is added names what earlier ones pin, so theirs have to be right first.
         mixed = settle_plan(plan, store, Path(loaded.job.spool))
         if mixed:
@@ -116,21 +121,30 @@ def check_plan(job: Job, header: PlanHeader, patterns: Mapping[str, list[str]] |
 
     Raises:
         PlanMismatch: `job` no longer says what the plan was made from.
-        PlugInMissing: A package that it was made with is not here."""
+        PlugInMissing: A package that it was made with is not here.
+        UsageError: The job has a name that nobody has."""
     check_installed(header.fingerprint)
     differences = job_difference(header.job, digested_part(job, patterns or selections(job)))
     if differences:
+        check_names(job)  # a name that nobody has is told as that, not as a difference
         raise PlanMismatch(
             f"the job differs from the dataset's plan ({'; '.join(differences)}); undo that in the job file,"
             " or choose another `dataset` for a new plan"
         )
 
 
+def check_names(job: Job) -> None:
+    """Check what a job names of formats and transforms, and their options. Raises UsageError."""
+    Decoders(source_formats(job)).check()
+    check_transforms(job)
+
+
 def selections(job: Job) -> dict[str, list[str]]:
     """Source -> the patterns below its root. Raises UsageError."""
-    return {name: selection(spec) for name, spec in job.sources.items()}
+    return {name: selection(spec, name) for name, spec in job.sources.items()}
 
 
+@placing
 def plan_sources(
     loaded: LoadedJob,
     patterns: Mapping[str, list[str]],
@@ -147,7 +161,7 @@ def plan_sources(
         sources: Source -> the open source.
         store: Where the plan goes.
         progress: Called now and then."""
-    check_transforms(loaded)
+    check_names(loaded.job)
     refuse_foreign(store)
     # Before sources are listed, which may take hours over a link: whether the dataset's store creates a key
     # once only (docs/adr/0003 rests on it), and whether the spool can be written to.

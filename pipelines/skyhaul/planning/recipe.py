@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from skyhaul.planning.decoders import Decoders, SourceFormat, source_formats
 from skyhaul.shards.transform_step import Transform
-from skyhaul.transforms import build_transforms
+from skyhaul.transforms import build_transforms, check_transforms
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.fieldtypes import Ceiling
@@ -79,7 +79,7 @@ class Recipe:
             },
             rules=rules_of(job),
         )
-        check_rules(job)
+        check_transforms(job)
         # The header has one path for each kind of decoder that its objects need, so that a worker builds
         # them all without reading the plan's objects.
         for source, paths in header.samples.items():
@@ -101,7 +101,10 @@ class Recipe:
         Raises:
             UsageError: A rule does not fit the schema."""
         # `deduplicate` remembers records: one that outlived a shard would make it depend on those before it.
-        return _transforms(source, self.rules.get(source, ()), self.schema)
+        try:
+            return build_transforms(self.rules.get(source, ()), self.schema)
+        except UsageError as error:
+            raise UsageError(f"source {source!r}: {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
         # Decoders may hold what cannot be pickled; the copy builds its own.
@@ -110,19 +113,6 @@ class Recipe:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         object.__setattr__(self, "_decoders", Decoders(self.formats))
-
-
-def check_rules(job: Job) -> None:
-    """Raise UsageError for a transform that does not fit the job's schema."""
-    for source, rules in rules_of(job).items():
-        _transforms(source, rules, job.schema_)
-
-
-def _transforms(source: str, rules: Sequence[TransformSpec], schema: RecordSchema) -> list[Transform]:
-    try:
-        return build_transforms(rules, schema)
-    except UsageError as error:
-        raise UsageError(f"source {source!r}: {error}") from error
 
 
 def rules_of(job: Job) -> dict[str, tuple[TransformSpec, ...]]:

@@ -28,6 +28,7 @@ from skyhaul_schemas.job.fieldtypes import Ceiling
 from skyhaul_schemas.plan import Chunk, Shard
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.records import decoded_schema
+from skyhaul_schemas.units import moment_text
 
 
 @cache
@@ -159,7 +160,7 @@ def encode_shard(
             truncated_by=rows.truncated_by,
             transfer=transfer(),
             started=started,
-            finished=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            finished=moment_text(datetime.now(UTC)),
             versions=versions,
         )
         return settle(store, record, [*files, *rejects.files.finished])

@@ -21,7 +21,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from skyhaul.shards.transform_step import Transform
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.fieldtypes import JobPart
 from skyhaul_schemas.printable import printable
 
@@ -67,8 +67,12 @@ class Target:
         fitting = [f.name for f in self.schema if f.name != "id" and any(kind(f.type) for kind in kinds)]
         if column is None or column not in fitting:
             said = "no column" if column is None else printable(column)
-            raise UsageError(
-                f"transform `{printable(self.transform)}`: found {said}, allowed: {', '.join(fitting)}"
+            allowed = ", ".join(fitting)
+            raise ValueRefused(
+                f"transform `{printable(self.transform)}`: found {said}, allowed: {allowed}",
+                found=column,
+                allowed=allowed,
+                known=tuple(fitting) if named else (),
             )
         return column
 

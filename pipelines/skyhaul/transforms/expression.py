@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyhaul_connectors.formats.records.times import TimeOptions, Times
-from skyhaul_schemas.errors import TransformFailed, UsageError
+from skyhaul_schemas.errors import TransformFailed, ValueRefused
 from skyhaul_schemas.printable import printable
 
 Value = Any
@@ -125,8 +125,9 @@ class Expression:
                 f"expression `{printable(self._text)}`: {_first(error)}; keep its integers within 64 bits"
             ) from None
 
-    def _refused(self, why: str) -> UsageError:
-        return UsageError(f"expression `{printable(self._text)}`: {why}; allowed: {KNOWN}")
+    def _refused(self, why: str) -> ValueRefused:
+        said = f"expression `{printable(self._text)}`: {why}; allowed: {KNOWN}"
+        return ValueRefused(said, found=self._text, allowed=f"{KNOWN}; of this {why}")
 
     def _compile(self, node: ast.expr) -> Node:
         match node:

@@ -7,7 +7,7 @@ alone; its package stands in the plan's fingerprint where a rule uses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,10 +17,10 @@ from skyhaul.transforms import duplicates, languages, length, normalisation, sel
 from skyhaul.transforms.declaration import AnyTransform, Target, TransformDeclaration
 from skyhaul.transforms.guard import Guarded
 from skyhaul_schemas import plugins
-from skyhaul_schemas.errors import PlugInRefused, SkyhaulError, UsageError
-from skyhaul_schemas.job.file import LoadedJob
+from skyhaul_schemas.errors import PlugInRefused, SkyhaulError, ValueRefused
+from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.job.transforms import PlugInTransform, TransformSpec
-from skyhaul_schemas.plugins import PlugIn
+from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import RecordSchema, schema_kind, shard_schema
 from skyhaul_schemas.units import NotAllowed
@@ -45,12 +45,6 @@ TRANSFORMS: Mapping[str, AnyTransform] = {
 
 _USUAL = {"document": "text", "image": "caption"}
 """Schema -> the column of a rule that names none."""
-
-_ALLOWED = {
-    "extra_forbidden": "none such",
-    "missing": "(required) a value",
-}
-"""What is allowed, by pydantic's type of error; of others its own message says it."""
 
 Given = TypeVar("Given")
 
@@ -99,67 +93,41 @@ def declared(name: str) -> AnyTransform:
         return TRANSFORMS[name]
     plug_in = _plug_in(name)
     if plug_in is None:
-        allowed = dict.fromkeys((*TRANSFORMS, *map(brief, plugins.names(plugins.TRANSFORMS))))
-        raise UsageError(
-            f"transform {brief(name)!r} is unknown, and no installed package adds it"
-            f" (allowed: {', '.join(allowed)})"
-        )
+        known = tuple(dict.fromkeys((*TRANSFORMS, *map(brief, plugins.names(plugins.TRANSFORMS)))))
+        allowed = ", ".join(known)
+        said = f"transform {brief(name)!r} is unknown, and no installed package adds it (allowed: {allowed})"
+        raise ValueRefused(said, (name,), allowed=allowed, known=known, of_key=True)
     return _load(plug_in)
 
 
-def check_transforms(loaded: LoadedJob) -> None:
-    """Check what a job says of transforms of packages, and that no package claims a built-in rule's name.
+def check_transforms(job: Job) -> None:
+    """Check the rules of a job, and that no package claims a built-in one's name.
 
     Raises:
-        UsageError: With file, line and key: an unknown transform, or an option that it does not take.
+        ValueRefused: An unknown transform, or an option, a column or an expression that it does not take.
+        UsageError: A rule that does not fit the schema otherwise.
         PlugInRefused: Several packages add the same transform, or one cannot be loaded.
     """
-    for where, rule in _places(loaded):
+    for where, rule in _places(job):
         if rule.transform in TRANSFORMS:
             plugins.refuse_clash(plugins.TRANSFORMS, rule.transform)
-        elif isinstance(rule, PlugInTransform):
-            _check_options(loaded, (*where, rule.plug_in), rule)
+        with _below(where):
+            build_transforms([rule], job.schema_)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A transform that a job may name here.
-
-    Attributes:
-        name: Its key in a job file.
-        plug_in: Where it comes from; None: it is built in.
-        declaration: None where the plug-in is refused.
-        problem: Why it is refused.
-    """
-
-    name: str
-    plug_in: PlugIn | None = None
-    declaration: AnyTransform | None = None
-    problem: str | None = None
-
-
-def listed() -> Iterator[Listed]:
-    """Yield all transforms, the built-in ones first; loads the declaration of every plug-in."""
-    for entry in TRANSFORMS.values():
-        yield Listed(entry.name, declaration=entry)
-    refused = plugins.clashes(plugins.TRANSFORMS, TRANSFORMS)
-    for plug_in in plugins.installed(plugins.TRANSFORMS):
-        if plug_in in refused:
-            yield Listed(plug_in.name, plug_in, problem=refused[plug_in])
-            continue
-        try:
-            yield Listed(plug_in.name, plug_in, _load(plug_in))
-        except PlugInRefused as error:
-            yield Listed(plug_in.name, plug_in, problem=str(error))
+def listed() -> Iterator[Listed[AnyTransform]]:
+    """All transforms, the built-in ones first. Loads the declarations of every installed package's."""
+    return plugins.listed(plugins.TRANSFORMS, TRANSFORMS, _load)
 
 
 def _build(spec: TransformSpec, target: Target) -> Transform:
     entry = declared(spec.transform)
     if not isinstance(spec, PlugInTransform):
-        return entry.build(spec, target)
-    # Code of somebody else's: guarded while it is built, and at each batch.
+        with _below(("column",) if getattr(spec, "column", None) else (spec.kind,)):
+            return entry.build(spec, target)
     options = _options(entry, spec)
-    return Guarded(spec.plug_in, _theirs(spec.plug_in, lambda: entry.build(options, target)))
+    with _below((spec.plug_in, "column") if "column" in spec.options else (spec.plug_in,)):
+        return Guarded(spec.plug_in, _theirs(spec.plug_in, lambda: entry.build(options, target)))
 
 
 def _options(entry: AnyTransform, rule: PlugInTransform) -> BaseModel:
@@ -167,42 +135,45 @@ def _options(entry: AnyTransform, rule: PlugInTransform) -> BaseModel:
     try:
         return model.model_validate(rule.options)
     except ValidationError as error:
-        # Without lines of a job file, which a worker has not; planning has `_check_options` before.
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(brief(str(part)) for part in (rule.plug_in, *first["loc"]))
-        raise UsageError(f"transform option {key!r}: {brief(first['msg'])}") from None
+        raise _option_refused(model, rule.plug_in, error) from None
 
 
-def _check_options(loaded: LoadedJob, where: tuple[str | int, ...], rule: PlugInTransform) -> None:
+def _option_refused(model: type[BaseModel], transform: str, error: ValidationError) -> ValueRefused:
+    """The first of what is wrong with a rule's options."""
+    first = error.errors(include_url=False)[0]
+    where = (transform, *first["loc"])
+    key = ".".join(brief(str(part)) for part in where)
+    said, found = brief(first["msg"]).removeprefix("Value error, "), first["input"]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, NotAllowed):
+        said, found = cause.allowed, cause.found
+    elif first["type"] == "missing":
+        said, found = "(required) a value", None
+    elif first["type"] == "extra_forbidden":
+        known = tuple(info.alias or name for name, info in model.model_fields.items())
+        allowed = ", ".join(known) or "none"
+        if len(first["loc"]) > 1:
+            known, allowed = (), "none such"
+        whole = f"transform option {key!r} is unknown (allowed: {allowed})"
+        return ValueRefused(whole, where, allowed=allowed, known=known, of_key=True)
+    return ValueRefused(f"transform option {key!r}: {said}", where, found, said)
+
+
+@contextmanager
+def _below(where: tuple[str | int, ...]) -> Iterator[None]:
+    """What is refused inside stands below `where`."""
     try:
-        declared(rule.plug_in).options.model_validate(rule.options)
-    except PlugInRefused:
-        raise
-    except UsageError as error:
-        raise loaded.refused([(where, f"{brief(rule.plug_in)!r}", str(error))]) from None
-    except ValidationError as error:
-        raise loaded.refused(_problems(where, error)) from None
+        yield
+    except ValueRefused as error:
+        raise error.below(*where) from error
 
 
-def _problems(
-    where: tuple[str | int, ...], error: ValidationError
-) -> Iterator[tuple[tuple[str | int, ...], object, str]]:
-    for details in error.errors(include_url=False):
-        cause = details.get("ctx", {}).get("error")
-        # What is missing has no input of its own: pydantic gives the mapping around it.
-        value: object = details["input"] if details["type"] != "missing" else None
-        allowed = _ALLOWED.get(details["type"], details["msg"])
-        if isinstance(cause, NotAllowed):
-            value, allowed = cause.found, cause.allowed
-        yield (*where, *details["loc"]), value, brief(allowed)
-
-
-def _places(loaded: LoadedJob) -> Iterator[tuple[tuple[str | int, ...], TransformSpec]]:
+def _places(job: Job) -> Iterator[tuple[tuple[str | int, ...], TransformSpec]]:
     """Each rule of a job with its place in the file."""
-    for name, source in loaded.job.sources.items():
+    for name, source in job.sources.items():
         for index, rule in enumerate(source.transforms):
             yield ("sources", name, "transforms", index), rule
-    for index, rule in enumerate(loaded.job.transforms):
+    for index, rule in enumerate(job.transforms):
         yield ("transforms", index), rule
 
 

@@ -13,6 +13,19 @@ FINDINGS_CAP = 1000
 """Findings kept; more are only counted, so that their memory is bounded. Chosen, not measured."""
 
 
+def exit_code_of(damage: int, *, left: int, failed: int) -> int:
+    """The exit code of a dataset that was looked at.
+
+    It is 4 for `damage`, then 75 while shards are `left`, then 3 for what `failed`, else 0.
+    """
+    # The worst first: a dataset that is not what it says is not made good by being hauled on.
+    if damage:
+        return EXIT_DAMAGE
+    if left:
+        return EXIT_INCOMPLETE
+    return EXIT_FAILED if failed else EXIT_OK
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One fault that was found."""
@@ -74,11 +87,9 @@ class VerifyReport:
 
         4 for damage; of a sound dataset 75 while shards are left, then 3 for failed shards or damaged
         objects, else 0."""
-        if self.findings_total:
-            return EXIT_DAMAGE
-        if self.shards_left:
-            return EXIT_INCOMPLETE
-        return EXIT_FAILED if self.shards_failed or self.damaged_objects else EXIT_OK
+        return exit_code_of(
+            self.findings_total, left=self.shards_left, failed=self.shards_failed + self.damaged_objects
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Read a job file: YAML into the typed model, with errors that name key, found, allowed and line.
+"""Read a job file: YAML into the typed model, with errors that name key, found, allowed, line and column.
 
 Values that come from the environment are secret: they reach the model and nothing else, no message and
 no plan. `LoadedJob.text` is the file as written, with `${NAME}` in place.
@@ -7,19 +7,21 @@ no plan. `LoadedJob.text` is the file as written, with `${NAME}` in place.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import UsageError, ValueRefused
 from skyhaul_schemas.job.literal_secrets import literal_secret
 from skyhaul_schemas.job.model import AboutSpec, Job, LinkSpec, OwnSchemaSpec, ShardsSpec, SourceSpec
 from skyhaul_schemas.job.transforms import KEYS
-from skyhaul_schemas.job.yaml import TEXT_CAP, Problem, Tree, Where, read_tree, refuse
+from skyhaul_schemas.job.yaml import START, TEXT_CAP, Problem, Tree, Where, place_at, read_tree, refuse
 from skyhaul_schemas.printable import describe, printable
 from skyhaul_schemas.reading import read_start
 from skyhaul_schemas.storage_errors import unusable
@@ -39,6 +41,9 @@ _KINDS = {
 _PARTS: dict[str, type[BaseModel]] = {"sources": SourceSpec, "links": LinkSpec}
 _MAPPINGS: dict[str, type[BaseModel]] = {"shards": ShardsSpec, "about": AboutSpec, "schema": OwnSchemaSpec}
 
+Parameters = ParamSpec("Parameters")
+Given = TypeVar("Given")
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedJob:
@@ -49,32 +54,54 @@ class LoadedJob:
         text: As written, secrets unresolved.
         path: Where it came from, for messages.
         secrets: The values that came from the environment, so that they can be kept out of artefacts.
-        lines: Place of a value (its keys, from the top) -> its line, from 1.
+        tree: Where each value stands in the file, and which came from the environment.
     """
 
     job: Job = field(repr=False)
     text: str = field(repr=False)
     path: Path
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
-    lines: Mapping[Where, int] = field(default_factory=dict, repr=False, compare=False)
+    tree: Tree = field(default_factory=lambda: Tree(places={(): START}), repr=False, compare=False)
 
-    def refused(self, problems: Iterable[tuple[Where, object, str]]) -> UsageError:
-        """The error that says of each problem its line and place, what was found and what is allowed.
+    @contextmanager
+    def placed(self) -> Iterator[None]:
+        """Say of a value that is refused inside where it stands in the file. Raises UsageError."""
+        try:
+            yield
+        except ValueRefused as error:
+            raise self.refused([error]) from None
 
-        For the registries of formats, transforms and schemes, whose names the model keeps as they are
-        written.
+    def refused(self, errors: Iterable[ValueRefused]) -> UsageError:
+        """The error that says where each value stands, what was found and what is allowed, one a line."""
+        return refuse(str(self.path), [self._problem(error) for error in errors])
 
-        Args:
-            problems: Place (keys from the top), found value and what is allowed. A place that is not in the
-                file gets the line of what it would stand in.
-        """
-        told = []
-        for where, found, allowed in problems:
-            known = where
-            while known and known not in self.lines:
-                known = known[:-1]
-            told.append(Problem(self.lines.get(known, 1), where, describe(found), allowed))
-        return refuse(str(self.path), told)
+    def _problem(self, error: ValueRefused) -> Problem:
+        where, known = error.where, self.tree.known(error.where)
+        while where != known and isinstance(where[-1], int):
+            where = where[:-1]  # the one item of what may be a list
+        if error.of_key:
+            names: list[str] = []
+            place, found = self.tree.key(where), "an unknown key"
+        else:
+            names = _environment(self.tree, known)
+            place = self.tree.place(where)
+            found = f"the value of ${{{names[0]}}}" if names else describe(error.found)
+        # What is near to a secret says something of it.
+        near = "" if names else nearest(str(where[-1] if error.of_key else error.found), error.known)
+        return Problem(place, where, found, near or error.allowed)
+
+
+def placing(
+    function: Callable[Concatenate[LoadedJob, Parameters], Given],
+) -> Callable[Concatenate[LoadedJob, Parameters], Given]:
+    """`function`, which takes a job, so that what it refuses of that is told as `LoadedJob.placed` does."""
+
+    @wraps(function)
+    def placed(loaded: LoadedJob, /, *args: Parameters.args, **others: Parameters.kwargs) -> Given:
+        with loaded.placed():
+            return function(loaded, *args, **others)
+
+    return placed
 
 
 def load_job(path: str | Path, env: Mapping[str, str]) -> LoadedJob:
@@ -98,8 +125,8 @@ def load_job(path: str | Path, env: Mapping[str, str]) -> LoadedJob:
         # Editors on Windows begin a file with a byte order mark.
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{shown}:{line}: found bytes that are no UTF-8, allowed: UTF-8") from None
+        line, column = place_at(raw.decode("utf-8", "replace"), len(raw[: error.start].decode("utf-8-sig")))
+        raise UsageError(f"{shown}:{line}:{column}: found bytes that are no UTF-8, allowed: UTF-8") from None
     return parse_job(text, str(path), env)
 
 
@@ -108,7 +135,7 @@ def parse_job(text: str, origin: str, env: Mapping[str, str]) -> LoadedJob:
     tree = read_tree(text, origin, env)
     if not isinstance(tree.value, dict):
         allowed = "a mapping of keys, such as `version: 1`"
-        raise refuse(origin, [Problem(1, (), describe(tree.value), allowed)])
+        raise refuse(origin, [Problem(START, (), describe(tree.value), allowed)])
     _take_as_written(tree)
     problems = list(_exposed(tree))
     job: Job | None = None
@@ -120,7 +147,7 @@ def parse_job(text: str, origin: str, env: Mapping[str, str]) -> LoadedJob:
         problems.extend(_problem(tree, details) for details in error.errors(include_url=False))
     if problems or job is None:
         raise refuse(origin, problems)
-    return LoadedJob(job, text, Path(origin), frozenset(_secrets(tree, env)), tree.lines)
+    return LoadedJob(job, text, Path(origin), frozenset(_secrets(tree, env)), tree)
 
 
 def json_schema() -> dict[str, Any]:
@@ -157,12 +184,12 @@ def _exposed(tree: Tree) -> Iterator[Problem]:
     for where, text in tree.written.items():
         if (found := literal_secret(where, text)) is not None:
             allowed = "${NAME}, taken from the environment; the job file is kept in the dataset"
-            yield Problem(tree.lines[where], where, found, allowed)
+            yield Problem(tree.places[where], where, found, allowed)
     for where, names in tree.secret.items():
         kept = len(where) > 3 and where[0] == "sources" and where[2] in ("fields", "decode", "transforms")
         if kept or where[0] == "transforms" or (where[0] == "schema" and len(where) > 1):
             allowed = "a value written out, because it is kept in the plan"
-            yield Problem(tree.lines[where], where, f"${{{names[0]}}}", allowed)
+            yield Problem(tree.places[where], where, f"${{{names[0]}}}", allowed)
 
 
 def _problem(tree: Tree, details: ErrorDetails) -> Problem:
@@ -171,10 +198,10 @@ def _problem(tree: Tree, details: ErrorDetails) -> Problem:
     # `[key]` is pydantic's mark for a mapping's key itself, such as a source's name.
     where = tuple(part for part in details["loc"] if part != "[key]")
     if kind == "extra_forbidden":
-        return Problem(_line(tree, where), where, "an unknown key", _nearest(where))
+        return Problem(tree.key(where), where, "an unknown key", _nearest(where))
     if kind == "missing":
-        return Problem(_line(tree, where[:-1]), where, "nothing", f"(required) {_meaning(where)}")
-    known = _known(tree, where)
+        return Problem(tree.key(where[:-1]), where, "nothing", f"(required) {_meaning(where)}")
+    known = tree.known(where)
     cause = details.get("ctx", {}).get("error")
     if isinstance(cause, NotAllowed):
         value, allowed = cause.found, cause.allowed
@@ -182,23 +209,17 @@ def _problem(tree: Tree, details: ErrorDetails) -> Problem:
         allowed = str(details.get("ctx", {}).get("expected", details["msg"]))
     else:
         allowed = _KINDS.get(kind, "another kind of value")
-    # Of all that lies below the place: where a list is refused as a whole, one of its items may be secret.
-    names = [name for place, names in tree.secret.items() if place[: len(known)] == known for name in names]
+    names = _environment(tree, known)
     found = f"the value of ${{{names[0]}}}" if names else describe(value)
     if not names and isinstance(value, dict | list | tuple) and not value:
         found = f"an empty {'mapping' if isinstance(value, dict) else 'list'}"
-    return Problem(_line(tree, known), known, found, allowed)
+    place = tree.key(known) if "[key]" in details["loc"] else tree.places[known]
+    return Problem(place, known, found, allowed)
 
 
-def _known(tree: Tree, where: Where) -> Where:
-    """The longest part of `where` that stands in the file: pydantic numbers the one item of `via: leo`."""
-    while where not in tree.lines:
-        where = where[:-1]
-    return where
-
-
-def _line(tree: Tree, where: Where) -> int:
-    return tree.lines[_known(tree, where)]
+def _environment(tree: Tree, where: Where) -> list[str]:
+    """The names of the environment that the value at `where` holds something of."""
+    return [name for place, names in tree.secret.items() if place[: len(where)] == where for name in names]
 
 
 def _model(where: Where) -> type[BaseModel]:
@@ -222,7 +243,12 @@ def _keys(where: Where) -> dict[str, str]:
 def _nearest(where: Where) -> str:
     """The keys nearest to the unknown one, or all where none is near."""
     keys = list(_keys(where))
-    return ", ".join(difflib.get_close_matches(str(where[-1]), keys, n=3, cutoff=0.6) or sorted(keys))
+    return nearest(str(where[-1]), keys) or ", ".join(sorted(keys))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Those of the `known` names that are most like `name`, for a message; empty where none is like it."""
+    return ", ".join(difflib.get_close_matches(name, list(known), n=3, cutoff=0.6))
 
 
 def _meaning(where: Where) -> str:

@@ -172,7 +172,15 @@ class PlugInTransform(TransformSpec):
 
 RULES: dict[str, type[TransformSpec]] = {
     model.kind: model
-    for model in (Keep, Drop, MinLength, MaxLength, Normalise, IdentifyLanguage, Deduplicate)
+    for model in (
+        Keep,
+        Drop,
+        MinLength,
+        MaxLength,
+        Normalise,
+        IdentifyLanguage,
+        Deduplicate,
+    )
 }
 """Key -> the model of the built-in rule. Of these keys each rule has exactly one, or one of a package."""
 

@@ -1,4 +1,4 @@
-"""YAML of a job file into plain values, each with its line; `${NAME}` is taken from the environment.
+"""YAML of a job file into plain values, each with its place; `${NAME}` is taken from the environment.
 
 The subset: one document, the scalars of YAML 1.2's core schema (so `no` and `2024-01-01` are text and
 `12:30` is no number), keys as text, anchors and `<<` merges, no tags. Size, depth and the number of
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -55,24 +55,53 @@ for _tag, _pattern, _first in (
     )
 
 
+class Place(NamedTuple):
+    """A place in the file, both from 1; columns are counted in characters."""
+
+    line: int
+    column: int
+
+
+START = Place(1, 1)
+
+
 @dataclass(slots=True)
 class Tree:
-    """A job file as plain values, with what messages and checks need to know of each."""
+    """The file's `value`.
+
+    places: where each value begins. keys: where the key of each begins that has one. written: scalars as they
+    stand in the file. secret: those whose value came, in whole or part, from the environment, with the names
+    that it came from."""
 
     value: Any = None
-    lines: dict[Where, int] = field(default_factory=dict)
-    """The line of each value (of its key, in a mapping), from 1."""
+    places: dict[Where, Place] = field(default_factory=dict)
+    keys: dict[Where, Place] = field(default_factory=dict)
     written: dict[Where, str] = field(default_factory=dict)
     """Scalars as they stand in the file, `${NAME}` in place: here secrets that are written out are found."""
     secret: dict[Where, tuple[str, ...]] = field(default_factory=dict)
     """Places whose value came, in whole or part, from the environment, with the names of the variables."""
+
+    def known(self, where: Where) -> Where:
+        """The longest part of `where` that is in the file: pydantic numbers the one item of `via: leo`."""
+        while where not in self.places:
+            where = where[:-1]
+        return where
+
+    def place(self, where: Where) -> Place:
+        """Where the value begins that `where` leads to, or what of it is there."""
+        return self.places[self.known(where)]
+
+    def key(self, where: Where) -> Place:
+        """Where its key begins; of what has none, the value."""
+        known = self.known(where)
+        return self.keys.get(known, self.places[known])
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a job file; `found` is fit to print."""
 
-    line: int
+    place: Place
     where: Where
     found: str
     allowed: str
@@ -80,26 +109,27 @@ class Problem:
     def text(self, origin: str) -> str:
         dotted = printable(".".join(map(str, self.where)))
         subject = f"{dotted}: " if dotted else ""
-        return f"{printable(origin)}:{self.line}: {subject}found {self.found}, allowed: {self.allowed}"
+        line, column = self.place
+        return f"{printable(origin)}:{line}:{column}: {subject}found {self.found}, allowed: {self.allowed}"
 
 
 def refuse(origin: str, problems: list[Problem]) -> UsageError:
     """The error that lists `problems`, one a line, in the order of the file."""
-    return UsageError("\n".join(p.text(origin) for p in sorted(problems, key=lambda p: p.line)))
+    return UsageError("\n".join(p.text(origin) for p in sorted(problems, key=lambda p: p.place)))
 
 
 def read_tree(text: str, origin: str, env: Mapping[str, str]) -> Tree:
-    """Parse `text`. Raises UsageError with the lines of what is wrong."""
+    """Parse `text`. Raises UsageError with the places of what is wrong."""
     if len(text) > TEXT_CAP:
         raise UsageError(f"{printable(origin)}: found more than {TEXT_CAP} characters, allowed: at most that")
     _check_events(text, origin)
     with _parsing(text, origin) as loader:
         root = loader.get_single_node()
     if root is None:
-        raise refuse(origin, [Problem(1, (), "an empty file", "a job file; it starts with `version: 1`")])
+        raise refuse(origin, [Problem(START, (), "an empty file", "a job file; it starts with `version: 1`")])
     builder = _Builder(env)
-    builder.tree.lines[()] = 1
     builder.tree.value = builder.value(root, (), 0)
+    builder.tree.places[()] = START  # what is missing in the file is missing from its start on
     if builder.problems:
         raise refuse(origin, builder.problems)
     return builder.tree
@@ -107,7 +137,7 @@ def read_tree(text: str, origin: str, env: Mapping[str, str]) -> Tree:
 
 @contextmanager
 def _parsing(text: str, origin: str) -> Iterator[_Loader]:
-    """A loader over `text`; what it raises becomes a UsageError with a line."""
+    """A loader over `text`; what it raises becomes a UsageError with a place."""
     shown = printable(origin)
     loader: _Loader | None = None
     try:
@@ -115,18 +145,21 @@ def _parsing(text: str, origin: str) -> Iterator[_Loader]:
         yield loader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        place = _place(mark)
         problem = printable(error.problem or "cannot be parsed")
-        if error.context and error.context_mark and error.context_mark.line + 1 != line:
+        if error.context and error.context_mark and error.context_mark.line + 1 != place.line:
             problem += f" ({printable(error.context)} that starts in line {error.context_mark.line + 1})"
-        raise UsageError(f"{shown}:{line}: not YAML: {problem}") from None
+        raise UsageError(f"{shown}:{place.line}:{place.column}: not YAML: {problem}") from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise UsageError(f"{shown}:{line}: not YAML: {printable(str(error.reason))}") from None
+        place = place_at(text, error.position)
+        reason = printable(str(error.reason))
+        raise UsageError(f"{shown}:{place.line}:{place.column}: not YAML: {reason}") from None
     except (ValueError, OverflowError):
         # The scanner converts escapes and the %YAML directive without looking at their range.
-        line = loader.line + 1 if loader else 1
-        raise UsageError(f"{shown}:{line}: not YAML: a number or escape out of range") from None
+        place = Place(loader.line + 1, loader.column + 1) if loader else START
+        raise UsageError(
+            f"{shown}:{place.line}:{place.column}: not YAML: a number or escape out of range"
+        ) from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -138,17 +171,26 @@ def _check_events(text: str, origin: str) -> None:
     with _parsing(text, origin) as loader:
         while loader.check_event():
             event = loader.get_event()  # type: ignore[no-untyped-call]  # types-PyYAML left it out
-            line = event.start_mark.line + 1 if event.start_mark else 1
+            place = _place(event.start_mark)
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
             if depth > DEPTH_CAP:
-                raise refuse(origin, [Problem(line, (), "nesting without end", f"a depth of {DEPTH_CAP}")])
+                raise refuse(origin, [Problem(place, (), "nesting without end", f"a depth of {DEPTH_CAP}")])
             tag = getattr(event, "tag", None)
             if tag is not None:
                 found = f"the tag {describe(tag)}"
-                raise refuse(origin, [Problem(line, (), found, "plain YAML without tags")])
+                raise refuse(origin, [Problem(place, (), found, "plain YAML without tags")])
+
+
+def place_at(text: str, position: int) -> Place:
+    """The place of the character at `position` of `text`."""
+    return Place(text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position))
+
+
+def _place(mark: yaml.Mark | None) -> Place:
+    return START if mark is None else Place(mark.line + 1, mark.column + 1)
 
 
 def _encodable(text: str) -> bool:
@@ -173,8 +215,7 @@ class _Builder:
                 self._problem(node, where, "too many values", f"{VALUE_CAP}, with all aliases expanded")
             self.overflowed = True
             return None
-        # A mapping has put the key's line there already; an alias would give the line of its anchor.
-        self.tree.lines.setdefault(where, node.start_mark.line + 1)
+        self.tree.places[where] = _place(node.start_mark)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, where, depth)
         if isinstance(node, yaml.SequenceNode):
@@ -186,7 +227,7 @@ class _Builder:
         merged: list[yaml.Node] = []
         first: dict[str, int] = {}
         for key, child in node.value:
-            line = key.start_mark.line + 1
+            place = _place(key.start_mark)
             if not isinstance(key, yaml.ScalarNode):
                 self._problem(key, where, "a key that is no text", "text as keys")
                 continue
@@ -199,10 +240,10 @@ class _Builder:
                 continue
             if name in first:
                 allowed = f"each key once; it stands in line {first[name]} already"
-                self.problems.append(Problem(line, (*where, name), "the key again", allowed))
+                self.problems.append(Problem(place, (*where, name), "the key again", allowed))
                 continue
-            first[name] = line
-            self.tree.lines[(*where, name)] = line
+            first[name] = place.line
+            self.tree.keys[(*where, name)] = place
             found[name] = self.value(child, (*where, name), depth + 1)
         # Last, wherever `<<` stands: keys of the mapping itself win, then those of earlier bases.
         for base in merged:
@@ -219,7 +260,7 @@ class _Builder:
                 if key.tag == f"{_TAG}merge":
                     self._problem(key, where, "`<<` within `<<`", "one level of merging")
                     continue
-                self.tree.lines[(*where, key.value)] = key.start_mark.line + 1
+                self.tree.keys[(*where, key.value)] = _place(key.start_mark)
                 found[key.value] = self.value(child, (*where, key.value), depth + 1)
 
     def _scalar(self, node: yaml.Node, where: Where) -> Any:
@@ -267,5 +308,4 @@ class _Builder:
         return resolved
 
     def _problem(self, node: yaml.Node, where: Where, found: str, allowed: str) -> None:
-        line = self.tree.lines.get(where, node.start_mark.line + 1)
-        self.problems.append(Problem(line, where, found, allowed))
+        self.problems.append(Problem(_place(node.start_mark), where, found, allowed))

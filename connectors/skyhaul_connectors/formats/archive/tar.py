@@ -19,6 +19,7 @@ begin with a dot: they are in no group and end none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -40,7 +41,7 @@ from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION, MAX_PIXE
 from skyhaul_connectors.formats.media.media_type import HEAD, fingerprint, media_type
 from skyhaul_connectors.formats.media.sidecar_text import SideCarText
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import BLOB_PART_SIZE, schema_kind
@@ -87,10 +88,21 @@ class TarDecoder(WholeObject):
         self._in_members = settings.schema not in ("blob", "image")
         if self._in_members:
             if self._format == "tar":
-                raise UsageError("decode option 'members': a tar inside a tar is not opened")
-            formats.check_options(self._format, self._inner)
+                raise ValueRefused(
+                    "decode option 'members': a tar inside a tar is not opened",
+                    ("decode", "members", "format"),
+                    "tar",
+                    "another format: a tar inside a tar is not opened",
+                )
+            with _of_members():
+                formats.check_options(self._format, self._inner)
         elif options.members:
-            raise UsageError(f"decode option 'members' is not for schema {settings.schema}")
+            raise ValueRefused(
+                f"decode option 'members' is not for schema {settings.schema}",
+                ("decode", "members"),
+                allowed="an option of the dataset's schema",
+                of_key=True,
+            )
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
@@ -238,3 +250,16 @@ class TarDecoder(WholeObject):
             raise
         yield from images.rest()
         yield from buffer.rest()
+
+
+@contextmanager
+def _of_members() -> Iterator[None]:
+    """What is refused inside stands below `members`, without a `decode` of its own."""
+    try:
+        yield
+    except ValueRefused as error:
+        if error.where[:1] == ("decode",):
+            error.where = error.where[1:]
+        if error.where[:1] != ("fields",):
+            error.where = ("decode", "members", *error.where)
+        raise

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from skyhaul_connectors.formats.charsets import whatwg
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.printable import brief, printable
 
 # UTF-32's marks stand before UTF-16's: the little-endian one of UTF-32 begins with that of UTF-16.
@@ -138,9 +138,9 @@ def encoding_named(name: str) -> Encoding:
         return _encoding(found)
     shown = f"decode option 'encoding': {brief(name)!r}"
     if found is not None:
-        raise UsageError(
-            f"{shown} is not read (the Encoding Standard replaces it); convert the objects to UTF-8"
-        )
+        why = "(the Encoding Standard replaces it); convert the objects to UTF-8"
+        said = f"{shown} is not read {why}"
+        raise ValueRefused(said, ("decode", "encoding"), name, f"an encoding that is read {why}")
     try:
         info = codecs.lookup(name)
         # Python's registry also has codecs from text to text or bytes to bytes (rot13, zlib). This attribute
@@ -149,7 +149,8 @@ def encoding_named(name: str) -> Encoding:
     except (LookupError, ValueError):
         known = False
     if not known:
-        raise UsageError(f"{shown} is no text encoding (utf-8, windows-1252, …)")
+        said = "text encoding (utf-8, windows-1252, …)"
+        raise ValueRefused(f"{shown} is no {said}", ("decode", "encoding"), name, f"a {said}")
     return _encoding(info.name)
 
 

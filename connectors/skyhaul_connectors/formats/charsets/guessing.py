@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from skyhaul_connectors.formats.charsets.encodings import UTF_8, BadText, Encoding, encoding_named, is_utf8
 
-VERSION = 1
+_VERSION = 1
 """Raised whenever a guess would be another one."""
 
 LEAST = 0.4
@@ -110,6 +112,14 @@ class Guess:
 
 
 @functools.cache
+def fingerprint() -> Mapping[str, str]:
+    return {
+        "charset-normalizer": version("charset-normalizer"),
+        "skyhaul.guessing": str(_VERSION),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",  # its Unicode
+    }
+
+
 def usual() -> tuple[Encoding, ...]:
     """The candidates where a job names none: the encodings of the web, of which the first wins a tie."""
     return tuple(encoding_named(name) for name in _USUAL)

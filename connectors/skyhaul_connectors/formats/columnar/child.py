@@ -9,14 +9,15 @@ before they are handed over, since a file may state offsets and texts that are n
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from skyhaul_connectors.formats.bytes.range_file import RangeFile
+from skyhaul_connectors.formats.bytes.stream import Broken
+from skyhaul_connectors.formats.columnar.column_names import ColumnNames
 from skyhaul_connectors.formats.columnar.ipc_layout import (
     MAGIC,
     buffer_counts,
@@ -25,13 +26,8 @@ from skyhaul_connectors.formats.columnar.ipc_layout import (
     parse_footer,
 )
 from skyhaul_connectors.formats.columnar.plain_columns import plain
-from skyhaul_connectors.formats.isolated import Read
-from skyhaul_connectors.formats.records.same_names import (
-    batch_told_apart,
-    has_repeated,
-    repeated_inside,
-    told_apart,
-)
+from skyhaul_connectors.formats.isolated.protocol import Done, Read, Service, Task
+from skyhaul_schemas.storage_errors import is_passing
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes of a batch that is handed over: the parent holds one, and copies it into its row groups."""
@@ -48,6 +44,7 @@ _THRIFT_LIMIT = 100 * 1024 * 1024
 _OLD_PADDING = 100
 """Bytes beyond a column chunk that Arrow reads of old parquet-mr files, which state it too short
 (PARQUET-816)."""
+_REFUSALS = (pa.ArrowException, Broken, OSError, ValueError, ArithmeticError, LookupError, TypeError)
 
 
 def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]:
@@ -72,7 +69,7 @@ def parquet_layout(task: dict[str, Any], read: Read) -> Iterator[dict[str, Any]]
 def parquet_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | dict[str, Any]]:
     """The rows of `task["groups"]`, one group after the other, and an empty closing word."""
     file = _parquet(task, read)
-    names = _Names(file.schema_arrow, task)
+    names = ColumnNames(file.schema_arrow, task)
     # Only files with INT96 pay for being read twice.
     wide: list[str] | None = _int96(file.metadata, task["columns"])
     coarse = _parquet(task, read, int96="ms") if wide else file
@@ -155,7 +152,7 @@ def arrow_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | di
         options = pa.ipc.IpcReadOptions(included_fields=chosen, use_threads=False)
         file = pa.ipc.open_file(source, options=options)
         batches = (file.get_batch(n) for n in task["groups"])
-    names = _Names(schema, task)
+    names = ColumnNames(schema, task)
     for batch in batches:
         if columns is not None:
             batch = batch.select([n for n, name in enumerate(batch.schema.names) if name in columns])
@@ -163,12 +160,52 @@ def arrow_rows(task: dict[str, Any], read: Read) -> Iterator[pa.RecordBatch | di
     yield {}
 
 
-TASKS = {
-    "parquet layout": parquet_layout,
-    "parquet rows": parquet_rows,
-    "arrow layout": arrow_layout,
-    "arrow rows": arrow_rows,
-}
+_Told = dict[str, Any]
+
+
+def _served(work: Callable[[_Told, Read], Iterator[pa.RecordBatch | _Told]]) -> Task:
+    """What `work` yields as bytes, a batch as an Arrow IPC stream of its own."""
+
+    def serve(task: _Told, given: bytes, read: Read) -> Iterator[memoryview | Done]:
+        for item in work(task, read):
+            if isinstance(item, dict):
+                yield Done(item)
+                continue
+            out = pa.BufferOutputStream()
+            with pa.ipc.new_stream(out, item.schema) as writer:
+                writer.write_batch(item)
+            yield memoryview(out.getvalue())
+
+    return serve
+
+
+def _refusal(error: Exception, memory: int) -> str | None:
+    """The library's own words for what is wrong with the file; nothing of ours raises these here."""
+    if isinstance(error, MemoryError):
+        return f"needs more memory than {memory} bytes to read"
+    if not isinstance(error, _REFUSALS) or (isinstance(error, OSError) and is_passing(error)):
+        return None
+    said = " ".join(str(error).split())[:300]
+    if isinstance(error, LookupError) or not said:
+        said = f"unsupported: {type(error).__name__} {said}"
+    return said
+
+
+def _one_thread() -> None:
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+SERVICE = Service(
+    {
+        "parquet layout": _served(parquet_layout),
+        "parquet rows": _served(parquet_rows),
+        "arrow layout": _served(arrow_layout),
+        "arrow rows": _served(arrow_rows),
+    },
+    _refusal,
+    _one_thread,
+)
 
 
 class _ParquetBytes(RangeFile):
@@ -274,48 +311,6 @@ def _span(column: Any) -> tuple[int, int]:
     return start, start + column.total_compressed_size
 
 
-class _Names:
-    """What the columns of one table are called.
-
-    Attributes:
-        repeat: Whether some name, also of a struct's field, is there twice.
-
-    Raises:
-        ValueError: The job takes what such a name alone does not tell."""
-
-    def __init__(self, schema: pa.Schema, task: dict[str, Any]) -> None:
-        self.repeat = has_repeated(schema)
-        self._apart: dict[str, list[str]] = {}
-        if not self.repeat:
-            return
-        for name, own in zip(schema.names, told_apart(schema.names), strict=True):
-            self._apart.setdefault(name, []).append(own)
-        columns = task["columns"]
-        parts = {column.partition(".")[0] for column in columns or () if column not in self._apart}
-        inside = next((name for name in parts if len(self._apart.get(name, ())) > 1), None)
-        if inside is not None:
-            raise ValueError(f"columns: {inside!r} is there twice; name all of it, not what is inside")
-        read = [field for field in schema if columns is None or field.name in {*columns, *parts}]
-        twice = repeated_inside(read, task["mapped"])
-        if twice is not None:
-            raise ValueError(
-                f"{twice!r} is there twice, and a field of the schema takes it; take the second as"
-                f" {f'{twice}_1'!r}, or another column"
-            )
-
-    def told_apart(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A valid batch of some of the table's columns, under their own names."""
-        if not self.repeat:
-            return batch
-        seen: Counter[str] = Counter()
-        found = []
-        for name in batch.schema.names:
-            # All columns of a name are read or none, and in the table's order, so that the k-th is the k-th.
-            found.append(self._apart[name][seen[name]])
-            seen[name] += 1
-        return batch_told_apart(batch, found)
-
-
 def _paired(
     coarse: Any, columns: list[pa.Array], fine: Any, among: list[pa.Array]
 ) -> Iterator[tuple[str, pa.Array, pa.Array]]:
@@ -328,7 +323,7 @@ def _paired(
     yield from ((name, column, inner[name]) for name, column in zip(names, columns, strict=True))
 
 
-def _handed_over(batch: pa.RecordBatch, names: _Names) -> Iterator[pa.RecordBatch]:
+def _handed_over(batch: pa.RecordBatch, names: ColumnNames) -> Iterator[pa.RecordBatch]:
     # Before anything looks inside: kernels trust offsets, dictionary indices and texts, and a file may state
     # any.
     for column in batch.schema.types:
@@ -345,11 +340,17 @@ def _handed_over(batch: pa.RecordBatch, names: _Names) -> Iterator[pa.RecordBatc
 
 
 def _check_names(kind: pa.DataType) -> None:
-    """Raises UnicodeDecodeError where an inner field's name is no UTF-8, which Arrow takes as it is."""
+    """Refuse inner fields' names and zones of times that are no UTF-8, which Arrow takes as they are.
+
+    Raises:
+        UnicodeDecodeError: One is none.
+    """
     if isinstance(kind, pa.BaseExtensionType):
         _check_names(kind.storage_type)
     elif pa.types.is_dictionary(kind):
         _check_names(kind.value_type)
+    elif pa.types.is_timestamp(kind):
+        kind.tz  # noqa: B018  # decodes it
     else:
         for place in range(kind.num_fields):
             field = kind.field(place)

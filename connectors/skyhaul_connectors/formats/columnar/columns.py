@@ -29,7 +29,8 @@ from skyhaul_connectors.formats.columnar.plain_columns import plain
 from skyhaul_connectors.formats.columnar.text_columns import json_value, writable
 from skyhaul_connectors.formats.columnar.values import converted, is_binary
 from skyhaul_connectors.formats.decoder import Account
-from skyhaul_connectors.formats.records.fields import FieldMap, kind_of, left_over, parts_of
+from skyhaul_connectors.formats.records.casts import left_over
+from skyhaul_connectors.formats.records.fields import FieldMap, kind_of, parts_of
 from skyhaul_connectors.formats.records.json_columns import Mask, Unwritable, member
 from skyhaul_connectors.formats.records.json_exact import canonical
 from skyhaul_schemas.printable import brief

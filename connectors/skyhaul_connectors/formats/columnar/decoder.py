@@ -29,14 +29,14 @@ import orjson
 import pyarrow as pa
 from pydantic import Field
 
-from skyhaul_connectors.formats import isolated
 from skyhaul_connectors.formats.bytes.parts import merged
 from skyhaul_connectors.formats.bytes.stream import Broken
+from skyhaul_connectors.formats.columnar import reading
 from skyhaul_connectors.formats.columnar.columns import TableColumns
 from skyhaul_connectors.formats.columnar.image_columns import TableImages, places_of
 from skyhaul_connectors.formats.columnar.parquet_layout import FOOTER, TableLayout, end_of, with_tail
 from skyhaul_connectors.formats.decoder import Account, WholeObject, rows
-from skyhaul_connectors.formats.isolated import Read
+from skyhaul_connectors.formats.isolated.protocol import Read
 from skyhaul_connectors.formats.media.image_facts import IMAGE_VERSION, MAX_PIXELS, ImageRules, Truncated
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import VERSION, FieldMap
@@ -45,8 +45,6 @@ from skyhaul_connectors.formats.records.missing import MissingOptions
 from skyhaul_connectors.formats.records.same_names import NAMES_VERSION, Place
 from skyhaul_connectors.formats.records.times import TimeOptions
 from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
-
-_CHILD = "skyhaul_connectors.formats.columnar.child"
 
 
 class ParquetOptions(TimeOptions, MeltOptions, MissingOptions):
@@ -179,9 +177,7 @@ class _Tables(WholeObject):
     def _rows(self, size: int, read: Read, group: int | None) -> Iterator[pa.RecordBatch]:
         """The rows of a group, or of the whole object where it has none (a stream)."""
         groups = None if group is None else [group]
-        for found in isolated.run(_CHILD, self._task("rows", size, groups=groups, mapped=self._mapped), read):
-            if isinstance(found, pa.RecordBatch):
-                yield found
+        return reading.rows(self._task("rows", size, groups=groups, mapped=self._mapped), read)
 
     def _layout(self, size: int, read: Read, within: tuple[int, int] | None = None) -> TableLayout | None:
         """Where the groups lie; None for a stream, which has none. Raises Broken.
@@ -190,10 +186,8 @@ class _Tables(WholeObject):
             size: Bytes of the object.
             read: Gives (offset, length) of it.
             within: Bytes [start, stop) whose groups are wanted; all of the object without it."""
-        for found in isolated.run(_CHILD, self._task("layout", size, within=within or (0, size)), read):
-            if isinstance(found, dict):
-                return TableLayout.of(found) if found else None
-        raise Broken("no footer")
+        found = reading.layout(self._task("layout", size, within=within or (0, size)), read)
+        return TableLayout.of(found) if found else None
 
     def _task(self, do: str, size: int, **more: Any) -> dict[str, Any]:
         columns = self._options.columns

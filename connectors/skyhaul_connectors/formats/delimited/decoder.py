@@ -54,7 +54,7 @@ from skyhaul_connectors.formats.records.melt import MeltOptions
 from skyhaul_connectors.formats.records.missing import Missing, MissingOptions, Sentinel
 from skyhaul_connectors.formats.records.same_names import NAMES_VERSION
 from skyhaul_connectors.formats.records.times import TimeOptions
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import RAW_CAP
@@ -144,12 +144,9 @@ class CsvDecoder(WholeObject):
         self._options = options
         self._declared = encoding_named(options.encoding) if options.encoding else None
         if self._declared is not None and not self._declared.stateless:
-            raise UsageError(
-                f"decode option 'encoding': lines of {self._declared.name} have no byte offsets;"
-                " convert the objects to UTF-8"
-            )
-        # Cells are compared as they are written; only in columns of numbers also as numbers
-        # (`FieldMap.number`).
+            why = f"lines of {self._declared.name} have no byte offsets; convert the objects to UTF-8"
+            said = f"decode option 'encoding': {why}"
+            raise ValueRefused(said, ("decode", "encoding"), options.encoding, f"another one: {why}")
         self._missing = Missing(options.missing).texts
         self._fields = FieldMap(
             settings, options, options.melt, options.missing, text_table=True, decimal=options.decimal

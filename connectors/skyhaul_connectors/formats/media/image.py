@@ -51,7 +51,7 @@ from skyhaul_connectors.formats.media.sidecars import (
 )
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.json_exact import BadJson, canonical
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.records import EMPTY_OBJECT
 
@@ -82,7 +82,12 @@ class ImageDecoder(WholeObject):
         super().__init__(settings, options)
         self._options = options
         if settings.fields:
-            raise UsageError("fields: an image file has no columns to map")
+            raise ValueRefused(
+                "fields: an image file has no columns to map",
+                ("fields",),
+                settings.fields,
+                "none: an image file has no columns to map",
+            )
         self._beside = options.captions == BESIDE
         listed = None if self._beside else options.captions
         self.captions = Captions(listed) if listed is not None else None

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import codecs
 import re
-import sys
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
-from skyhaul_connectors.formats.charsets import whatwg
+from skyhaul_connectors.formats.charsets import guessing, whatwg
 from skyhaul_connectors.formats.charsets.encodings import (
     UTF_8,
     BadText,
@@ -18,7 +16,7 @@ from skyhaul_connectors.formats.charsets.encodings import (
     encoding_of,
     marked_or,
 )
-from skyhaul_connectors.formats.charsets.guessing import LEAST, VERSION, guess, usual
+from skyhaul_connectors.formats.charsets.guessing import LEAST, guess, usual
 from skyhaul_connectors.formats.records.json_exact import loads
 
 DETECT = "detect"
@@ -49,12 +47,7 @@ class SideCarText:
             return whatwg.fingerprint()
         if not self._detects:
             return {}
-        return {
-            **whatwg.fingerprint(),
-            "charset-normalizer": version("charset-normalizer"),
-            "skyhaul.guessing": str(VERSION),
-            "python": f"{sys.version_info.major}.{sys.version_info.minor}",  # its Unicode
-        }
+        return {**whatwg.fingerprint(), **guessing.fingerprint()}
 
     def text(self, raw: bytes) -> str:
         """Decode a text, without its byte order mark. Raises BadText."""

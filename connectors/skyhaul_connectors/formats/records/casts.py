@@ -22,7 +22,7 @@ import pyarrow as pa
 from skyhaul_connectors.formats.records import json_quick
 from skyhaul_connectors.formats.records.json_exact import BadJson
 from skyhaul_connectors.formats.records.times import Times
-from skyhaul_schemas.printable import printable
+from skyhaul_schemas.printable import brief, printable
 
 VERSION: Final = {"skyhaul.own_schema": "1"}
 """For the fingerprint: it rises when equal bytes give other rows of a schema of the job's own."""
@@ -108,6 +108,11 @@ def leaves_out(value: Any, kind: pa.DataType) -> bool:
     if isinstance(value, list) and pa.types.is_list(kind) and pa.types.is_nested(kind.value_type):
         return any(leaves_out(held, kind.value_type) for held in value)
     return False
+
+
+def left_over(column: str) -> str:
+    """Why a record is drift that has a column which the schema has no place for."""
+    return f"column {brief(column)!r} is, or holds, more than the schema takes (rest: reject)"
 
 
 def in_range(value: Any, kind: pa.DataType) -> int:

@@ -27,14 +27,21 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from skyhaul_connectors.formats.protocol import DecodeSettings
-from skyhaul_connectors.formats.records.casts import cell_cast, json_cast, json_of, leaves_out, name_of
+from skyhaul_connectors.formats.records.casts import (
+    cell_cast,
+    json_cast,
+    json_of,
+    leaves_out,
+    left_over,
+    name_of,
+)
 from skyhaul_connectors.formats.records.json_exact import integer_text
 from skyhaul_connectors.formats.records.json_quick import canonical
 from skyhaul_connectors.formats.records.melt import Measured
 from skyhaul_connectors.formats.records.missing import Missing, Sentinel
 from skyhaul_connectors.formats.records.numbers import cell_number, comma_number, json_number, unless
 from skyhaul_connectors.formats.records.times import TimeOptions, Times
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.own_schema import OwnSchema
 from skyhaul_schemas.printable import brief
 from skyhaul_schemas.records import body_of, schema_kind
@@ -281,16 +288,23 @@ class FieldMap:
     def _check(self, settings: DecodeSettings) -> None:
         for name, column in settings.fields.items():
             if name not in self.types:
-                raise UsageError(
-                    f"fields: {brief(name)!r} is no field of schema {settings.schema}"
-                    f" (allowed: {', '.join(sorted(self.types))})"
+                allowed = ", ".join(sorted(self.types))
+                raise ValueRefused(
+                    f"fields: {brief(name)!r} is no field of schema {settings.schema} (allowed: {allowed})",
+                    ("fields", name),
+                    allowed=allowed,
+                    known=tuple(sorted(self.types)),
+                    of_key=True,
                 )
             if column.startswith("@") and column not in _OF_OBJECT:
-                raise UsageError(f"fields: {brief(column)!r} is none of {', '.join(_OF_OBJECT)}")
+                allowed = ", ".join(_OF_OBJECT)
+                said = f"fields: {brief(column)!r} is none of {allowed}"
+                raise ValueRefused(said, ("fields", name), column, allowed, _OF_OBJECT)
             if column.startswith("@") and self.own and not _is_text(self.types[name]):
-                raise UsageError(f"fields: {brief(column)!r} is text, and field {name} takes none")
+                said = f"fields: {brief(column)!r} is text, and field {name} takes none"
+                raise ValueRefused(said, ("fields", name), column, "a column of the source")
         if self.melt and settings.schema != "reading":
-            raise UsageError(f"decode option 'melt' is for schema reading, not {settings.schema}")
+            raise _no_such("melt", f" is for schema reading, not {settings.schema}")
 
     def _time_field(self, settings: DecodeSettings) -> str:
         for name in ("time", "created"):
@@ -299,7 +313,7 @@ class FieldMap:
         times = [name for name, kind in self.types.items() if pa.types.is_timestamp(kind)]
         if len(times) == 1:
             return times[0]
-        raise UsageError(f"decode option 'time_columns': schema {settings.schema} has no time")
+        raise _no_such("time_columns", f": schema {settings.schema} has no time")
 
     def _elsewhere(self, record: Mapping[str, Any], column: str) -> Any:
         if column == _JOINED:
@@ -337,13 +351,14 @@ class FieldMap:
         raise Drift(f"{name_of(value)}, not a time as a string")
 
 
-def left_over(column: str) -> str:
-    """Why a record is drift that has a column which the schema has no place for."""
-    return f"column {brief(column)!r} is, or holds, more than the schema takes (rest: reject)"
-
-
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _no_such(option: str, why: str) -> ValueRefused:
+    """The error for an option that is not for the dataset's schema."""
+    said = f"decode option '{option}'{why}"
+    return ValueRefused(said, ("decode", option), allowed="an option of the dataset's schema", of_key=True)
 
 
 def _text(value: Any) -> str | bytes:

@@ -26,10 +26,8 @@ The encoding is stated in `metadata` where it is not UTF-8.
 from __future__ import annotations
 
 import codecs
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
@@ -41,7 +39,7 @@ from skyhaul_connectors.formats.bytes.lines import Rest
 from skyhaul_connectors.formats.bytes.stream import PlainStream, Stream
 from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.bytes.whole_body import read_whole
-from skyhaul_connectors.formats.charsets import whatwg
+from skyhaul_connectors.formats.charsets import guessing, whatwg
 from skyhaul_connectors.formats.charsets.encodings import (
     UTF_8,
     BadText,
@@ -50,14 +48,14 @@ from skyhaul_connectors.formats.charsets.encodings import (
     encoding_of,
     marked_or,
 )
-from skyhaul_connectors.formats.charsets.guessing import LEAST, VERSION, guess, usual
+from skyhaul_connectors.formats.charsets.guessing import LEAST, guess, usual
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, even_cuts, with_surroundings
 from skyhaul_connectors.formats.options import FormatOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
 from skyhaul_connectors.formats.text.paragraphs import Paragraph, paragraphs_of_chunk, paragraphs_of_stream
 from skyhaul_connectors.formats.web.content_type import binary_type
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
 from skyhaul_schemas.records import EMPTY_OBJECT, body_of
@@ -118,17 +116,19 @@ class TextDecoder(WholeObject):
         # Offsets of paragraphs are counted by encoding the text again (`_decoded_paragraphs`), which an
         # encoding with a state, such as ISO-2022-JP, does not answer with the bytes that were there.
         if options.unit == "paragraph" and self._declared is not None and not self._declared.stateless:
-            raise UsageError(
-                f"decode option 'unit': paragraphs of {self._declared.name} have no byte offsets;"
-                " use unit: object"
-            )
+            raise _no_paragraphs(self._declared.name)
         has_text = any(field.name == "text" for field in body_of(settings.schema))
         columns = {**({"text": "body"} if has_text else {}), **settings.fields}
         self.fields = FieldMap(DecodeSettings(settings.schema, columns, on_drift=settings.on_drift))
         for field, column in settings.fields.items():
             if column not in COLUMNS:
-                raise UsageError(
-                    f"fields: {field}: text has no column {column!r} (it has: {', '.join(COLUMNS)})"
+                allowed = ", ".join(COLUMNS)
+                raise ValueRefused(
+                    f"fields: {field}: text has no column {column!r} (it has: {allowed})",
+                    ("fields", field),
+                    column,
+                    allowed,
+                    tuple(COLUMNS),
                 )
 
     def _check_candidates(self) -> None:
@@ -136,20 +136,14 @@ class TextDecoder(WholeObject):
             # One that the job names is refused; of `any`, those with a state are left out.
             states = [one.name for one in self._candidates if not one.stateless]
             if states and self._detect is not None and self._detect.detect != "any":
-                raise UsageError(
-                    f"decode option 'unit': paragraphs of {states[0]} have no byte offsets; use unit: object"
-                )
+                raise _no_paragraphs(states[0])
             self._candidates = tuple(one for one in self._candidates if one.stateless)
 
     @property
     def fingerprint(self) -> Mapping[str, str]:
         versions = {"pyarrow": pa.__version__, **whatwg.fingerprint()}
         if self._detect is not None:
-            versions |= {
-                "charset-normalizer": version("charset-normalizer"),
-                "skyhaul.guessing": str(VERSION),
-            }
-            versions["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"  # its Unicode
+            versions.update(guessing.fingerprint())
         return versions
 
     def cut(self, obj: PinnedObject, chunk_size: int, read: Any = None) -> Iterator[tuple[int, int]]:
@@ -338,3 +332,12 @@ class _Rows:
 
 def _too_long(length: int, cap: int) -> str:
     return f"a record of {length} bytes, more than max_record of {cap}"
+
+
+def _no_paragraphs(encoding: str) -> ValueRefused:
+    return ValueRefused(
+        f"decode option 'unit': paragraphs of {encoding} have no byte offsets; use unit: object",
+        ("decode", "unit"),
+        "paragraph",
+        f"unit: object, since paragraphs of {encoding} have no byte offsets",
+    )

@@ -23,7 +23,7 @@ from skyhaul_connectors.formats.bytes.whole_body import read_whole
 from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
-from skyhaul_connectors.formats.web import html_child, html_text
+from skyhaul_connectors.formats.web import html_extraction, html_text
 from skyhaul_connectors.formats.web.content_type import binary_type
 from skyhaul_connectors.formats.web.html_text import BadPage
 from skyhaul_schemas.job.model import Size
@@ -79,7 +79,9 @@ class HtmlDecoder(WholeObject):
         yield from buffer.rest()
 
     def _page(self, raw: bytes) -> dict[str, Any]:
-        page = html_child.extract(raw, charset=self._charset, main_content=self._options.extract == "main")
+        page = html_extraction.extract(
+            raw, charset=self._charset, main_content=self._options.extract == "main"
+        )
         record = {"body": page.text, "language": page.language, "title": page.title}
         # Not said of UTF-8, or nearly every row's metadata would have it.
         record["encoding"] = None if page.encoding == "utf-8" else page.encoding

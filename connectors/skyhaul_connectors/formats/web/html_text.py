@@ -8,7 +8,7 @@ nested deeper than `MAX_DEPTH` (extraction costs nodes and text times depth; bro
 and tags with more than `MAX_ATTRIBUTES` (each is compared with all), unless the page `is_small`. Open
 formatting elements are opened again in every block, so a page may cost their number times that of its tags:
 where that bound is beyond `CHEAP`, the page is read in a child process with a limit on its CPU time
-(`html_child`).
+(`html_extraction`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from resiliparse.parse.html import HTMLParserException, HTMLTree
 from skyhaul_connectors.formats.charsets import whatwg
 from skyhaul_connectors.formats.charsets.encodings import labelled
 from skyhaul_connectors.formats.web.html_encoding import encoding_of_page
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.printable import brief
 
 _VERSION = 3
@@ -89,8 +89,11 @@ def charset_named(name: str) -> str:
     """
     known = labelled(name)
     if known is None or known == whatwg.UNREADABLE:
-        raise UsageError(
-            f"decode option 'encoding': {brief(name)!r} is no encoding of HTML (utf-8, windows-1252, …)"
+        raise ValueRefused(
+            f"decode option 'encoding': {brief(name)!r} is no encoding of HTML (utf-8, windows-1252, …)",
+            ("decode", "encoding"),
+            name,
+            "an encoding of HTML (utf-8, windows-1252, …)",
         )
     return known
 

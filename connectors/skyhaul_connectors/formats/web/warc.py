@@ -44,7 +44,7 @@ from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
 from skyhaul_connectors.formats.records.times import TimeOptions, Times
-from skyhaul_connectors.formats.web import html_child, html_text
+from skyhaul_connectors.formats.web import html_extraction, html_text
 from skyhaul_connectors.formats.web.arc_records import ARC_LINE, arc_records, begins_arc
 from skyhaul_connectors.formats.web.content_type import begins_html, binary_type, content_type, no_document
 from skyhaul_connectors.formats.web.digests import matches
@@ -210,7 +210,9 @@ class WarcDecoder(WholeObject):
         if media_type in _HTML:
             if len(body) > self._options.max_page:
                 raise BadPage(f"a page of {len(body)} bytes, more than max_page of {self._options.max_page}")
-            page = html_child.extract(body, charset=charset, main_content=self._options.extract == "main")
+            page = html_extraction.extract(
+                body, charset=charset, main_content=self._options.extract == "main"
+            )
             document["text"] = page.text
             document["language"] = document["language"] or page.language
             if page.title is not None:

@@ -17,10 +17,9 @@ from datetime import datetime
 from typing import Any
 
 from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
+from skyhaul_connectors.links.profile.profile_file import read_profile_file
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.reading import read_start
-from skyhaul_schemas.storage_errors import unusable
 from skyhaul_schemas.units import parse_duration, parse_rate
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -58,16 +57,8 @@ def load_contacts(spec: str) -> ContactTable:
 
 def _read(path: str) -> str:
     try:
-        data = read_start(path, MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise unusable(error, f"contact plan {printable(path)} cannot be read") from error
-    except ValueError as error:
-        raise UsageError(f"contact plan {printable(path)} cannot be read: {error}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise UsageError(f"contact plan {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
-    try:
         # Spreadsheets save CSV with a byte order mark, which would else be part of the first cell.
-        return data.decode("utf-8-sig")
+        return read_profile_file("contact plan", path, MAX_FILE_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"contact plan {printable(path)} is not UTF-8 (byte {error.start})") from error
 

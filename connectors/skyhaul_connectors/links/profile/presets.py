@@ -14,7 +14,7 @@ from skyhaul_connectors.links.profile.contact_files import load_contacts
 from skyhaul_connectors.links.profile.profile import Episodes, LinkProfile
 from skyhaul_connectors.links.profile.quantiles import Quantiles
 from skyhaul_connectors.links.profile.trace import load_delay_trace, load_rate_trace
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import UsageError, ValueRefused
 from skyhaul_schemas.job.model import EmulationSpec
 
 MBIT = 1e6
@@ -137,7 +137,14 @@ def profile_from(spec: EmulationSpec, name: str = "") -> LinkProfile:
     """
     where = f"link {name}" if name else "the link"
     if spec.preset is not None and spec.preset not in PRESETS:
-        raise UsageError(f"{where}: no preset {spec.preset!r}; there are {', '.join(PRESETS)}")
+        there = ", ".join(PRESETS)
+        raise ValueRefused(
+            f"{where}: no preset {spec.preset!r}; there are {there}",
+            ("links", name, "preset"),
+            spec.preset,
+            there,
+            tuple(PRESETS),
+        )
     contacts = load_contacts(spec.contacts) if spec.contacts is not None else None
     if spec.preset is not None:
         base = PRESETS[spec.preset]

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skyhaul_connectors.links.profile.profile_file import read_profile_file
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.reading import read_start
-from skyhaul_schemas.storage_errors import unusable
 
 PACKET_BYTES = 1500
 """Bytes at the IP layer that one line of a rate trace lets pass (mahimahi's mm-link(1))."""
@@ -142,15 +141,7 @@ def load_delay_trace(path: str) -> DelayTrace:
 
 
 def _integers(path: str) -> NDArray[np.int64]:
-    try:
-        data = read_start(path, MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise unusable(error, f"trace {printable(path)} cannot be read") from error
-    except ValueError as error:
-        raise UsageError(f"trace {printable(path)} cannot be read: {error}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise UsageError(f"trace {printable(path)} is larger than {MAX_FILE_BYTES // 1024**2} MiB")
-    lines = data.splitlines()
+    lines = read_profile_file("trace", path, MAX_FILE_BYTES).splitlines()
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 HEADROOM = 0.97
 """What of a shared link's rate is granted. A request is counted when it goes out, as one lump: the lumps of
 several workers that fall together would else stand out of the rate in a second's window
-(`tests/links/test_shared_link.py` holds it against one; docs/adr/0007)."""
+(`tests/links/sharing/test_shared_link.py` holds it against one; docs/adr/0007)."""
 
 
 @dataclass(frozen=True, slots=True)

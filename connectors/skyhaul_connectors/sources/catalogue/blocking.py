@@ -66,15 +66,9 @@ async def tried(doubts: Doubts, ask: Callable[P, Awaitable[T]], *args: P.args, *
     while True:
         try:
             found: T = await _retrying()(ask, *args, **kwargs)
-        except TransientError:
-            # Has had its tries within. Tried again out here too, each would count five times.
-            raise
         except CarriageError as error:
             odd += 1
-            if odd >= doubts.tries(error):
-                doubts.true()
-                raise
-            await asyncio.sleep(_DOUBTED_AT_ONCE * doubted_pause(odd))
+            await asyncio.sleep(_pause_of_doubt(doubts, error, odd))
         else:
             doubts.right(after_doubt=odd > 0)
             return found
@@ -86,17 +80,23 @@ def tried_here(doubts: Doubts, ask: Callable[[], T]) -> T:
     while True:
         try:
             found = ask()
-        except TransientError:
-            raise
         except CarriageError as error:
             odd += 1
-            if odd >= doubts.tries(error):
-                doubts.true()
-                raise
-            time.sleep(_DOUBTED_AT_ONCE * doubted_pause(odd))
+            time.sleep(_pause_of_doubt(doubts, error, odd))
         else:
             doubts.right(after_doubt=odd > 0)
             return found
+
+
+def _pause_of_doubt(doubts: Doubts, error: CarriageError, odd: int) -> float:
+    """Seconds before it is asked again after the `odd`th odd answer. Raises the error where it counts."""
+    if isinstance(error, TransientError):
+        # Has had its tries within. Tried again out here too, each would count five times.
+        raise error
+    if odd >= doubts.tries(error):
+        doubts.true()
+        raise error
+    return _DOUBTED_AT_ONCE * doubted_pause(odd)
 
 
 class BlockingReader:

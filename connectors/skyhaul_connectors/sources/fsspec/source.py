@@ -38,7 +38,7 @@ from skyhaul_connectors.sources.left_out import (
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import ConnectionLost, ObjectMissing, SourceChanged, UsageError
+from skyhaul_schemas.errors import ConnectionLost, ObjectMissing, SourceChanged, UsageError, ValueRefused
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
@@ -130,8 +130,8 @@ class FsspecFiles:
         return self._made() if self._protocol in _SSH else None
 
     def _made(self) -> Any:
-        # A listing that is cached would hide what changed since; an instance that is cached (fsspec's, by its
-        # options) would be shared by sources and threads, and keep the options' secrets in memory.
+        # A cached listing hides what changed since; a cached instance (of fsspec, by its options) would be
+        # shared by sources and threads, and keep the options' secrets in memory.
         options: dict[str, Any] = {"use_listings_cache": False, **self._options}
         try:
             if self._protocol in _SSH:
@@ -149,9 +149,12 @@ class FsspecFiles:
                 f" see fsspec's page on {self._protocol}"
             ) from None
         except (TypeError, ValueError) as error:
-            raise UsageError(
+            raise ValueRefused(
                 f"source {self._name}: {self._protocol}:// does not take these options"
-                f" ({type(error).__name__})"
+                f" ({type(error).__name__})",
+                ("sources", self._name, "options"),
+                self._options,
+                f"what fsspec's {self._protocol}:// takes ({type(error).__name__})",
             ) from None
 
     def place(self, path: str) -> str:
@@ -365,8 +368,7 @@ class _Reader:
             wanted = (
                 {"version_id": version} if version and getattr(filesystem, "version_aware", False) else {}
             )
-            # In this order: what is opened after the look may be newer, and `read` looks again behind the
-            # bytes.
+            # In this order: what is opened after the look may be newer; `read` looks again behind the bytes.
             self._check(obj, filesystem.info(path, **wanted))
             file = filesystem.open(path, "rb", cache_type="none", **wanted)
             self._open[obj.path] = file

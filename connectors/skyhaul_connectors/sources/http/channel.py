@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
+from skyhaul_connectors.sources.http.places import HttpPlaces
 from skyhaul_connectors.sources.http.range_connection import RangeConnection
 from skyhaul_connectors.sources.http.redirects import KnownRedirects, follow
 from skyhaul_connectors.sources.http.request import RangeExchange
@@ -20,37 +20,32 @@ from skyhaul_connectors.sources.http.response.validation import WantedRange
 from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest, Route
 from skyhaul_connectors.sources.url import HttpUrl, Origin
 from skyhaul_schemas.errors import CarriageError
-from skyhaul_schemas.plan import PinnedObject
-
-
-class HttpPlaces(Protocol):
-    """Where objects lie, and what their servers are told."""
-
-    options: HttpOptions
-    redirects: KnownRedirects
-
-    def first_origin(self, route: Route) -> Origin | None:
-        """The one origin of all objects, or None where there are several."""
-
-    def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
-        """Raises CarriageError where the object's URL is not known."""
-
-    def unread_list(self, obj: PinnedObject, route: Route) -> Callable[[], None] | None:
-        """What must be called, in a thread, before `url_of`; None where it may be called at once."""
-
-    def is_own(self, origin: Origin, route: Route) -> bool:
-        """Whether the job itself names the origin, so that headers and private addresses are its wish."""
-
-    @property
-    def listed_from_afar(self) -> bool:
-        """Whether object URLs come from a list that somebody else serves."""
 
 
 class HttpChannel:
-    """Implements Channel, and ConnectionOwner towards its connections. For the loop that it is made in."""
+    """Implements Channel, and ConnectionOwner towards its connections. For the loop that it is made in.
 
-    def __init__(self, places: HttpPlaces, network: Network, events: ChannelEvents, route: Route) -> None:
+    Args:
+        places: Where objects lie for those who come by `route`.
+        options: What servers are told.
+        redirects: Those known, of all channels to the source.
+        network: What opens connections.
+        events: What is told of the answers.
+        route: How connections leave this machine.
+    """
+
+    def __init__(
+        self,
+        places: HttpPlaces,
+        options: HttpOptions,
+        redirects: KnownRedirects,
+        network: Network,
+        events: ChannelEvents,
+        route: Route,
+    ) -> None:
         self._places = places
+        self._options = options
+        self._redirects = redirects
         self._network = network
         self._events = events
         self._route = route
@@ -58,7 +53,7 @@ class HttpChannel:
         self._connections: dict[Origin, RangeConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: list[RangeRequest] = []
-        self._first = places.first_origin(route)
+        self._first = places.first_origin
         # Where URLs of the job or its lists lead, redirects aside: a private server may lead inwards.
         self._starts: set[Origin] = set() if self._first is None else {self._first}
         self._opened = False
@@ -80,18 +75,18 @@ class HttpChannel:
     def request(self, request: RangeRequest) -> None:
         if self._closed:
             return
-        read_list = self._places.unread_list(request.object, self._route)
+        read_list = self._places.unread_list(request.object)
         # While some are held all are, also those whose URL is known: their order is the asker's.
         if self._held or read_list is not None:
             self._hold(request, read_list)
             return
         try:
-            start = self._places.url_of(request.object, self._route)
+            start = self._places.url_of(request.object)
         except CarriageError as error:
             self._loop.call_soon(self._refuse, request, error)
             return
-        known = self._places.redirects.get(start, self._loop.time())
-        stored = self._places.options.stored
+        known = self._redirects.get(start, self._loop.time())
+        stored = self._options.stored
         asked = WantedRange(request.object, request.offset, request.length, request.whole, stored)
         url = known or start
         self._ask(RangeExchange(request, asked, url, self._headers(url), learned=known is not None))
@@ -133,10 +128,10 @@ class HttpChannel:
 
     def redirected(self, ask: RangeExchange, head: AnswerHead) -> None:
         # `start` and not `ask.url`: what is remembered leads from the object to the end of the chain.
-        target = follow(ask.asked.place, ask.url, head, ask.hops, self._places.options)
-        start = self._places.url_of(ask.request.object, self._route)
+        target = follow(ask.asked.place, ask.url, head, ask.hops, self._options)
+        start = self._places.url_of(ask.request.object)
         if target != start:
-            self._places.redirects.learn(start, target, self._loop.time())
+            self._redirects.learn(start, target, self._loop.time())
         self._ask(ask.again(target, self._headers(target), hops=ask.hops + 1, learned=ask.learned))
 
     def retry_fresh(self, ask: RangeExchange) -> bool:
@@ -144,8 +139,8 @@ class HttpChannel:
         # fault of our memory: the object is asked for from its start, once.
         if not ask.learned:
             return False
-        start = self._places.url_of(ask.request.object, self._route)
-        self._places.redirects.forget(start)
+        start = self._places.url_of(ask.request.object)
+        self._redirects.forget(start)
         self._ask(ask.again(start, self._headers(start), hops=0, learned=False))
         return True
 
@@ -166,8 +161,7 @@ class HttpChannel:
     # Inside
 
     def _headers(self, url: HttpUrl) -> dict[str, str]:
-        own = self._places.is_own(url.origin, self._route)
-        return dict(self._places.options.headers_of(url, own))
+        return dict(self._options.headers_of(url, url.origin in self._places.own_origins))
 
     def _ask(self, ask: RangeExchange) -> None:
         # Only what is asked for at its start counts as one: a redirect must not vouch for the next.
@@ -212,7 +206,7 @@ class HttpChannel:
     def _may_be_private(self, origin: Origin) -> bool:
         """Where the job says so, or its own origins are private themselves."""
         # Decided by names and by what dialling the starts has found: nothing is resolved for it here.
-        if self._places.options.private_redirects or self._places.is_own(origin, self._route):
+        if self._options.private_redirects or origin in self._places.own_origins:
             return True
         # Whoever serves a list of URLs chose these starts, which then prove nothing.
         return not self._places.listed_from_afar and any(

@@ -14,7 +14,8 @@ from skyhaul_connectors.sources.http.listing.patterns import select
 from skyhaul_connectors.sources.http.listing.tree_source import HttpTree
 from skyhaul_connectors.sources.http.listing.url_list_source import HttpListed, ListFile, NamedUrls
 from skyhaul_connectors.sources.http.options import HttpOptions, http_options
-from skyhaul_connectors.sources.http.source import HttpCatalogue, HttpSource
+from skyhaul_connectors.sources.http.places import HttpCatalogue
+from skyhaul_connectors.sources.http.source import HttpSource
 from skyhaul_connectors.sources.local.open_files import affordable
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.sources.url import HttpUrl, parse_url
@@ -73,8 +74,7 @@ def _by_list(opening: Opening, options: HttpOptions, listed: ListedUrls) -> Http
     """
     name, timeouts = opening.name, opening.timeouts
     root = None if listed.root is None else _parsed(name, listed.root)
-    what = f"source {name}: the list"
-    afar = document_url(what, listed.list)
+    afar = document_url(name, "list", listed.list)
     # A list on this machine names no server of the job's own: the headers, often secrets, would go nowhere,
     # or wherever a line says.
     if options.headers and afar is None and root is None and not options.headers_for:
@@ -84,7 +84,7 @@ def _by_list(opening: Opening, options: HttpOptions, listed: ListedUrls) -> Http
     own = frozenset(url.origin for url in (afar, root) if url is not None)
     return HttpListed(
         name,
-        ListFile(document(name, what, listed.list, options, timeouts, FILE_CAP), root=root),
+        ListFile(document(name, "list", listed.list, options, timeouts, FILE_CAP), root=root),
         options,
         own=own or options.headers_for,
         # With a root no line decides where anything is asked for.

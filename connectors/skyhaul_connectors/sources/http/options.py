@@ -9,7 +9,7 @@ from typing import Any
 
 from skyhaul_connectors.sources.protocol import Route
 from skyhaul_connectors.sources.url import HttpUrl, Origin, parse_url
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import UsageError, ValueRefused
 from skyhaul_schemas.printable import printable
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
@@ -96,8 +96,13 @@ def http_options(source: str, options: Mapping[str, Any]) -> HttpOptions:
     """
     for key in options:
         if key not in OPTIONS:
-            raise UsageError(
-                f"source {source}: no option {printable(str(key))!r}; HTTP sources have {', '.join(OPTIONS)}"
+            there = ", ".join(OPTIONS)
+            raise ValueRefused(
+                f"source {source}: no option {printable(str(key))!r}; HTTP sources have {there}",
+                ("sources", source, "options", key),
+                allowed=there,
+                known=tuple(OPTIONS),
+                of_key=True,
             )
     headers = options.get("headers") or {}
     if not isinstance(headers, Mapping):

@@ -4,69 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
 
 from skyhaul_connectors.sources.catalogue.blocking import BlockingReader
 from skyhaul_connectors.sources.http.channel import HttpChannel
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
 from skyhaul_connectors.sources.http.pipelining import PipelineTrust
+from skyhaul_connectors.sources.http.places import HttpCatalogue, HttpPlaces, MirroredPlaces
 from skyhaul_connectors.sources.http.proxy import parse_proxy
 from skyhaul_connectors.sources.http.redirects import KnownRedirects
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_connectors.sources.url import HttpUrl, Origin, parse_url
-from skyhaul_connectors.sources.url_spelling import url_below
-from skyhaul_schemas.errors import ObjectMissing, UsageError
-from skyhaul_schemas.plan import KEY, PinnedObject
-from skyhaul_schemas.printable import printable
-
-_URLS_CAP = 4096
-"""Object URLs that are kept, since an object is asked for in many ranges. More than are hauled at a time; all
-are dropped when they are too many, which costs less than to note which was used last."""
-
-
-class HttpCatalogue(Protocol):
-    """Which objects there are, and where each of them lies."""
-
-    @property
-    def root(self) -> HttpUrl | None:
-        """The folder that object paths are relative to, or None where objects lie at several origins."""
-
-    @property
-    def own_origins(self) -> frozenset[Origin]:
-        """The origins that the job itself names."""
-
-    @property
-    def listed_from_afar(self) -> bool:
-        """Whether object URLs come from a list that somebody else serves."""
-
-    def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
-        """What must be called, in a thread, before `url_of(obj)`; None where the URL is known without.
-
-        The call reads the list that the object's URL is in, and raises CarriageError.
-        """
-
-    def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
-        """All objects, as `Source.listing`. Raises CarriageError or UsageError."""
-
-    def url_of(self, obj: PinnedObject) -> HttpUrl:
-        """Where the object is asked for, with whatever is secret in the URL. Raises CarriageError."""
+from skyhaul_connectors.sources.url import Origin, parse_url
+from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.plan import PinnedObject
 
 
 class HttpSource:
-    """Implements Source and RoutedSource, and HttpPlaces towards its channels.
+    """Implements Source and RoutedSource.
 
     Attributes:
         options: The job's, for this source.
-        redirects: Where objects' URLs led lately.
         receive_buffer: SO_RCVBUF in bytes, None for the system's own; it counts for channels opened later.
     """
-
-    has_keys = False
-    """Whether objects are named by keys; each has a URL of its own, whatever characters are in it."""
 
     def __init__(
         self,
@@ -80,7 +42,7 @@ class HttpSource:
         self._name = name
         self._catalogue = catalogue
         self.options = options
-        self.redirects = KnownRedirects()
+        self._redirects = KnownRedirects()
         self.receive_buffer = receive_buffer
         self._timeouts = timeouts or Timeouts()
         # Not by loop: what one connection has proved of a server holds for all.
@@ -90,8 +52,7 @@ class HttpSource:
         self._networks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Network] = (
             weakref.WeakKeyDictionary()
         )
-        self._urls: dict[tuple[str | None, str, str | None], HttpUrl] = {}
-        self._bases: dict[str, HttpUrl] = {}
+        self._mirrors: dict[str, MirroredPlaces] = {}
         self._reader = BlockingReader(lambda events: self.connect(events, self.options.route))
 
     @property
@@ -108,12 +69,11 @@ class HttpSource:
             network = Network(self._name, self._timeouts, self.receive_buffer, self._trust)
             self._networks[loop] = network
         network.receive_buffer = self.receive_buffer
-        return HttpChannel(self, network, events, route)
+        return HttpChannel(self._places(route), self.options, self._redirects, network, events, route)
 
     def check_route(self, route: Route) -> None:
         """Raises UsageError for a proxy or a base URL that is none: before anything is dialled."""
-        if route.base_url is not None:
-            self._base(route.base_url)
+        self._places(route)
         if route.proxy is not None:
             try:
                 parse_proxy(route.proxy)
@@ -126,52 +86,16 @@ class HttpSource:
     def close(self) -> None:
         self._reader.close()
 
-    # HttpPlaces
-
-    def first_origin(self, route: Route) -> Origin | None:
-        root = self._root(route)
-        return root.origin if root is not None else None
-
-    def url_of(self, obj: PinnedObject, route: Route) -> HttpUrl:
-        # `a//b` and `../b` as keys are not what a server makes of them as paths (RFC 3986, section 5.2.4).
-        if obj.locator == KEY and not self.has_keys:
-            raise ObjectMissing(
-                f"{self._name}: {printable(obj.path)!r} is a key of a store, and no path here"
-            )
-        root = self._base(route.base_url) if route.base_url is not None else self._catalogue.root
-        # A link's base URL takes the place of the server: a listed URL is not asked for at its own one then.
-        if root is None or (route.base_url is None and obj.locator is not None):
-            return self._catalogue.url_of(obj)
-        key = (route.base_url, obj.path, obj.locator)
-        url = self._urls.get(key)
-        if url is None:
-            if len(self._urls) >= _URLS_CAP:
-                self._urls.clear()
-            url = self._urls[key] = url_below(root, obj)
-        return url
-
-    @property
-    def listed_from_afar(self) -> bool:
-        return self._catalogue.listed_from_afar
-
-    def unread_list(self, obj: PinnedObject, route: Route) -> Callable[[], None] | None:
-        return None if route.base_url is not None else self._catalogue.unread_list(obj)
-
-    def is_own(self, origin: Origin, route: Route) -> bool:
-        # The job names it in the link: the source's headers go there too.
-        if route.base_url is not None and origin == self._base(route.base_url).origin:
-            return True
-        return origin in self._catalogue.own_origins
-
-    def _root(self, route: Route) -> HttpUrl | None:
-        return self._base(route.base_url) if route.base_url is not None else self._catalogue.root
-
-    def _base(self, text: str) -> HttpUrl:
-        known = self._bases.get(text)
+    def _places(self, route: Route) -> HttpPlaces:
+        """Raises UsageError for a base URL that is none."""
+        text = route.base_url
+        if text is None:
+            return self._catalogue
+        known = self._mirrors.get(text)
         if known is not None:
             return known
         try:
-            base = self._bases[text] = parse_url(text)
+            mirror = self._mirrors[text] = MirroredPlaces(self._catalogue, parse_url(text))
         except ValueError as error:
             raise UsageError(f"source {self._name}: a link's base_url: {error}") from None
-        return base
+        return mirror

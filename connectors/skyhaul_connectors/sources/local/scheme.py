@@ -10,7 +10,6 @@ from skyhaul_connectors.sources.declaration import Opening, SourceKind
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.local.source import LocalFiles
 from skyhaul_connectors.sources.protocol import Source
-from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject
 
 SCHEME = "file"
@@ -29,8 +28,6 @@ class ListedLocalFiles(LocalFiles):
 def _open(opening: Opening) -> Source:
     name = opening.name
     files = rooted(name, SCHEME, opening.urls)
-    if opening.spec.options:
-        raise UsageError(f"source {name}: local files take no options")
     kind = LocalFiles if opening.listed is None else ListedLocalFiles
     source = kind(name, files.root, files.patterns, checksums=opening.checksums, timeouts=opening.timeouts)
     if isinstance(source, ListedLocalFiles):

@@ -29,5 +29,6 @@ SYNTHETIC = SourceKind(
     about="made-up objects of a stated number and size, for rehearsals",
     open=_open,
     selection=_selection,
+    options={},
     shown=False,
 )

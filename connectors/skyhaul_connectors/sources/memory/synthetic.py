@@ -19,7 +19,7 @@ from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route
 from skyhaul_connectors.sources.reading_channel import ReadingChannel
 from skyhaul_connectors.sources.timeouts import Timeouts
-from skyhaul_schemas.errors import ObjectMissing, SourceChanged, UsageError
+from skyhaul_schemas.errors import ObjectMissing, SourceChanged, ValueRefused
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.units import SIZE_LIMIT, NotAllowed, parse_size
@@ -61,10 +61,9 @@ class Rule:
             if not (1 <= count <= MOST and 0 <= seed < 1 << 63 and 1 <= size < SIZE_LIMIT // 2):
                 raise NotAllowed(url, "a count from 1 to 10**9, a size, a seed")
         except ValueError:
-            raise UsageError(
-                f"source {name}: {printable(url)!r} is not taken; write synthetic://NAME?count=1000&size=4kB,"
-                " and &seed=7 if you like"
-            ) from None
+            allowed = "synthetic://NAME?count=1000&size=4kB, and &seed=7 if you like"
+            said = f"source {name}: {printable(url)!r} is not taken; write {allowed}"
+            raise ValueRefused(said, ("sources", name, "url"), url, allowed) from None
         return cls(count, size, seed)
 
     @property

@@ -35,14 +35,18 @@ _EXPRESS = "--x-s3"
 class S3Catalogue:
     """Implements HttpCatalogue. `root` is "bucket" or "bucket/prefix", to which `/` and a path are put."""
 
-    # Not its objects' root to HttpSource: keys are joined to the prefix as they are, by `S3Access.url_of`.
-    root = None
     listed_from_afar = False
 
     def __init__(self, files: FsspecFiles, root: str, access: S3Access) -> None:
         self._files = files
         self._prefix = f"{root}/".partition("/")[2]
         self._access = access
+
+    @property
+    def first_origin(self) -> Origin | None:
+        # Known before anything is asked, so that channels are dialled ahead and tell a round trip; where they
+        # did not, a haul over geo lost 0.22 of the limit.
+        return self._access.origin
 
     @property
     def own_origins(self) -> frozenset[Origin]:
@@ -69,8 +73,6 @@ class S3Catalogue:
 class S3Source(HttpSource):
     """Implements Source. A link's `base_url` does not apply: a signature is for the store's own address."""
 
-    has_keys = True
-
     def __init__(
         self,
         name: str,
@@ -86,12 +88,6 @@ class S3Source(HttpSource):
         options = SignedOptions(access=access, stored=stored)
         super().__init__(name, catalogue, options, timeouts=timeouts, receive_buffer=receive_buffer)
         self._files = files
-        self._access = access
-
-    def first_origin(self, route: Route) -> Origin | None:
-        # Known before anything is asked, so that channels are dialled ahead and tell a round trip; where they
-        # did not, a haul over geo lost 0.22 of the limit.
-        return self._access.origin
 
     def connect(self, events: ChannelEvents, route: Route) -> HttpChannel:
         return super().connect(events, replace(route, base_url=None))

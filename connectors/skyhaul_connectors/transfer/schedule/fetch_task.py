@@ -1,6 +1,7 @@
 """What the scheduler moves about: fetch tasks, the ranges of them that wait, and the ranges in flight.
 
-Each class writes its own fields; everybody else calls its methods (`tests/transfer/test_ownership.py`).
+Each class writes its own fields; everybody else calls its methods
+(`tests/transfer/schedule/test_ownership.py`).
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ a fault, and costs nothing otherwise: without development mode `step` hands a me
 8. No byte is lost: what is missing of a task waits or is in flight, and nothing else does but what has
    arrived since by another copy.
 
-That nothing waits that has arrived is left to `tests/transfer/test_scheduler.py`: bytes that read wrong are
-asked for anew while a copy may still bring them.
+That nothing waits that has arrived is left to `tests/transfer/schedule/test_scheduler.py`: bytes that read
+wrong are asked for anew while a copy may still bring them.
 """
 
 from __future__ import annotations

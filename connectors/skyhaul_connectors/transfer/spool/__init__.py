@@ -1,7 +1,7 @@
 """What has arrived, on disk: verified, journaled, lasting.
 
-The folder can be tested as one room: `Spool` on a `Disk` that fails (`tests/transfer/faulty_disk.py`), an
-engine over it (`tests/transfer/test_crash_points.py`, `test_failed_writes.py`), and the whole program with
+The folder can be tested as one room: `Spool` on a `Disk` that fails (`tests/transfer/spool/faulty_disk.py`),
+an engine over it (`test_crash_points.py` and `test_failed_writes.py` beside it), and the whole program with
 each call failing or power lost at each instant (`tests/durability`).
 
 Which invariant each file upholds:

@@ -6,7 +6,6 @@ import errno
 import operator
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from skyhaul.dataset.storage.errors import probe_error, storage_error
 from skyhaul.dataset.storage.files import LocalFiles
 from skyhaul.dataset.storage.regular import check_regular
 from skyhaul.dataset.storage.store import DatasetStore, Same
-from skyhaul.dataset.storage.temporary import PREFIX, TemporaryFolder, clear_leftovers
+from skyhaul.dataset.storage.temporary import PREFIX, OwnTemporary, TemporaryFolder, clear_leftovers
 from skyhaul_connectors.sources.local.file_names import check_reachable
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import RecordDamaged, StorageError, UsageError
@@ -44,8 +43,7 @@ class LocalStore(DatasetStore):
         self.local_root = Path(os.path.abspath(path))
         check_reachable(str(self.local_root), "dataset")
         files.keep(self.local_root)
-        self._lock = threading.Lock()
-        self._temporary: TemporaryFolder | None = None
+        self._temporary = OwnTemporary(self._control)
         if writable:
             clear_leftovers(self.local_root / layout.CONTROL)
 
@@ -210,16 +208,15 @@ class LocalStore(DatasetStore):
     def temp_dir(self) -> Path:
         if not self.writable:
             raise StorageError(f"dataset {self.place} was opened for reading")
-        with self._lock:
-            # A forked child needs a folder of its own: the parent's goes when the parent closes the store.
-            if self._temporary is None or self._temporary.owner != os.getpid():
-                control = self.local_root / layout.CONTROL
-                self.files.make_folders(control)
-                try:
-                    self._temporary = TemporaryFolder(control)
-                except OSError as error:
-                    raise storage_error(error, "make a folder in", control) from error
-            return self._temporary.path
+        try:
+            return self._temporary.path()
+        except OSError as error:
+            raise storage_error(error, "make a folder in", self.local_root / layout.CONTROL) from error
+
+    def _control(self) -> Path:
+        control = self.local_root / layout.CONTROL
+        self.files.make_folders(control)
+        return control
 
     def list(self, prefix: str) -> Iterator[str]:
         try:
@@ -287,10 +284,7 @@ class LocalStore(DatasetStore):
         )
 
     def close(self) -> None:
-        with self._lock:
-            if self._temporary is not None and self._temporary.owner == os.getpid():
-                self._temporary.remove()
-            self._temporary = None
+        self._temporary.remove()
 
 
 @contextmanager

@@ -15,7 +15,6 @@ import os
 import secrets
 import stat
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -36,7 +35,7 @@ from tenacity import (
 from skyhaul.dataset.storage.errors import probe_error, storage_error
 from skyhaul.dataset.storage.files import LocalFiles
 from skyhaul.dataset.storage.store import DatasetStore, Same, shown
-from skyhaul.dataset.storage.temporary import TemporaryFolder, clear_leftovers
+from skyhaul.dataset.storage.temporary import OwnTemporary, clear_leftovers
 from skyhaul.dataset.storage.upload import Upload, takes_mode
 from skyhaul_connectors.sources.fsspec.errors import is_not_set_up, store_words
 from skyhaul_schemas import layout
@@ -49,8 +48,7 @@ _ATTEMPTS = 5
 _SECONDS = 15.0
 """Tries of a call, and seconds after which none begins; the filesystem's own come on top. Chosen."""
 _READ_BLOCK = 8 * 1024 * 1024
-"""Bytes of one request while a file is read through: a round trip each. Chosen, not measured."""
-_REPLACING = frozenset(("sftp", "ssh", "ftp"))
+REPLACING = frozenset(("sftp", "ssh", "ftp"))
 """Refused before anything connects: fsspec trusts whichever key an SSH server shows."""
 
 
@@ -69,15 +67,14 @@ class RemoteStore(DatasetStore):
         self.files = files
         if "::" in url:
             raise UsageError(f"dataset {shown(url)}: chained URLs cannot hold a dataset")
-        if writable and url.partition("://")[0].lower() in _REPLACING:
+        if writable and url.partition("://")[0].lower() in REPLACING:
             raise _replaces(url)
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
             raise UsageError(f"dataset {shown(url)} cannot be opened: {printable(str(error))}") from error
         self._root = root.rstrip("/")
-        self._lock = threading.Lock()
-        self._temporary: TemporaryFolder | None = None
+        self._temporary = OwnTemporary(_own_folder)
         if writable and not _creates_only(self._fs):
             raise _replaces(url)
         if writable:
@@ -236,13 +233,10 @@ class RemoteStore(DatasetStore):
         return f"{path} in dataset {self.place}"
 
     def temp_dir(self) -> Path:
-        with self._lock:
-            if self._temporary is None or self._temporary.owner != os.getpid():
-                try:
-                    self._temporary = TemporaryFolder(_own_folder())
-                except OSError as error:
-                    raise storage_error(error, "make a folder in", tempfile.gettempdir()) from error
-            return self._temporary.path
+        try:
+            return self._temporary.path()
+        except OSError as error:
+            raise storage_error(error, "make a folder in", tempfile.gettempdir()) from error
 
     def _entries(self, prefix: str) -> list[tuple[str, bool]]:
         """(name, is a folder) of what is directly in `prefix`, sorted as whole paths sort."""
@@ -297,10 +291,7 @@ class RemoteStore(DatasetStore):
             )
 
     def close(self) -> None:
-        with self._lock:
-            if self._temporary is not None and self._temporary.owner == os.getpid():
-                self._temporary.remove()
-            self._temporary = None
+        self._temporary.remove()
 
 
 def _replaces(url: str) -> UsageError:

@@ -10,6 +10,8 @@ import fcntl
 import os
 import secrets
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from skyhaul_connectors.durable import sync_folder
@@ -44,6 +46,32 @@ class TemporaryFolder:
             return
         finally:
             os.close(self._descriptor)
+
+
+class OwnTemporary:
+    """The temporary folder of this process, in `parent()`.
+
+    It is made when it is first asked for, and anew after a fork: the parent's goes when the parent closes the
+    store.
+    """
+
+    def __init__(self, parent: Callable[[], Path]) -> None:
+        self._parent = parent
+        self._lock = threading.Lock()
+        self._folder: TemporaryFolder | None = None
+
+    def path(self) -> Path:
+        """Raises OSError, and what `parent` raises."""
+        with self._lock:
+            if self._folder is None or self._folder.owner != os.getpid():
+                self._folder = TemporaryFolder(self._parent())
+            return self._folder.path
+
+    def remove(self) -> None:
+        with self._lock:
+            if self._folder is not None and self._folder.owner == os.getpid():
+                self._folder.remove()
+            self._folder = None
 
 
 def _locked(folder: Path) -> int | None:

@@ -15,7 +15,7 @@ from skyhaul.planning.build.reading_ahead import Known, reading_ahead
 from skyhaul.planning.build.sharding import deal, deal_key
 from skyhaul.planning.decoders import Decoders, may_read_ahead, source_formats
 from skyhaul.planning.fingerprint import encoder_fingerprint
-from skyhaul.planning.recipe import check_rules, rules_of
+from skyhaul.planning.recipe import rules_of
 from skyhaul.planning.store.plan_digest import ObjectsDigest, RowsDigest, generation_digest
 from skyhaul.planning.store.table_writer import (
     NewTable,
@@ -74,7 +74,6 @@ class Planner:
         self._joined = {name for name, spec in formats.items() if may_join(spec.settings)}
         self._decoders = Decoders(formats)
         self._decoders.check()
-        check_rules(job)
         self._digest = ObjectsDigest()
         self._rows = RowsDigest()
         self._written = 0

@@ -13,10 +13,11 @@ from skyhaul_connectors.sources.http.listing.patterns import HttpSelection
 from skyhaul_connectors.sources.http.listing.pinning import Finder, Found, Pinning, streamed
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
+from skyhaul_connectors.sources.http.places import UrlsBelow
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_connectors.sources.url import HttpUrl, Origin
-from skyhaul_connectors.sources.url_spelling import locator_of, url_below
+from skyhaul_connectors.sources.url_spelling import locator_of
 from skyhaul_schemas.plan import PinnedObject
 
 
@@ -37,8 +38,8 @@ class HttpTree:
         checksums: LoadChecksums | None = None,
     ) -> None:
         self._name = name
-        self.root: HttpUrl | None = selected.root
         self._folder = selected.root
+        self._urls = UrlsBelow(selected.root)
         self._selected = selected
         self._options = options
         self._connections = connections
@@ -46,11 +47,15 @@ class HttpTree:
         self._checksums = checksums
 
     @property
+    def first_origin(self) -> Origin | None:
+        return self._folder.origin
+
+    @property
     def own_origins(self) -> frozenset[Origin]:
         return frozenset([self._folder.origin])
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
-        return url_below(self._folder, obj)
+        return self._urls.of(obj)
 
     def unread_list(self, obj: PinnedObject) -> None:
         return None

@@ -25,9 +25,11 @@ from skyhaul_connectors.sources.http.documents import HttpDocuments
 from skyhaul_connectors.sources.http.listing.pinning import Finder, Found, Pinning, streamed
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
+from skyhaul_connectors.sources.http.places import UrlsBelow
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_connectors.sources.url import HttpUrl, Origin, parse_url
+from skyhaul_connectors.sources.url_spelling import refuse_key
 from skyhaul_schemas.errors import ObjectMissing, UsageError
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
@@ -89,7 +91,7 @@ class HttpListed:
             root: See the attribute.
         """
         self._name = name
-        self.root: HttpUrl | None = root
+        self._below = None if root is None else UrlsBelow(root)
         self._listed = listed
         self._options = options
         self._own = own
@@ -100,6 +102,10 @@ class HttpListed:
         # Channels of one source call `unread_list`'s result on threads; the list is read once for all.
         self._lock = threading.Lock()
         self._find: Callable[[str], HttpUrl | None] | None = None
+
+    @property
+    def first_origin(self) -> Origin | None:
+        return None if self._below is None else self._below.root.origin
 
     @property
     def own_origins(self) -> frozenset[Origin]:
@@ -121,8 +127,9 @@ class HttpListed:
         return self._read_index
 
     def url_of(self, obj: PinnedObject) -> HttpUrl:
-        if self.root is not None:
-            return self.root.below(obj.path)
+        refuse_key(obj)
+        if self._below is not None:
+            return self._below.of(obj) if obj.locator is None else self._below.root.below(obj.path)
         locator = obj.locator or ""
         place = f"{self._name}: {printable(obj.path)!r}"
         try:
@@ -157,7 +164,7 @@ class HttpListed:
             pinning = Pinning(
                 self._name,
                 documents,
-                _Listed(self._listed, self.root is not None, left_out),
+                _Listed(self._listed, self._below is not None, left_out),
                 self._connections,
             )
             async for batch in pinning.batches():
