@@ -27,14 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from skyhaul_connectors.formats.protocol import DecodeSettings
-from skyhaul_connectors.formats.records.casts import (
-    cell_cast,
-    json_cast,
-    json_of,
-    leaves_out,
-    left_over,
-    name_of,
-)
+from skyhaul_connectors.formats.records import casts
 from skyhaul_connectors.formats.records.json_exact import integer_text
 from skyhaul_connectors.formats.records.json_quick import canonical
 from skyhaul_connectors.formats.records.melt import Measured
@@ -225,12 +218,12 @@ class FieldMap:
         for column, kind in self.nested.items():
             value = record.get(column)
             try:
-                if leaves_out(json_of(value) if self._text_table else value, kind):
+                if casts.leaves_out(casts.json_of(value) if self._text_table else value, kind):
                     rest[column] = value
             except ValueError:  # a cell that is no JSON is null by now (`on_drift: null`)
                 continue
         if rest and self.rest == "reject":
-            raise Drift(left_over(min(rest)))
+            raise Drift(casts.left_over(min(rest)))
 
     def rows(
         self,
@@ -333,8 +326,8 @@ class FieldMap:
             if _is_text(kind):
                 return _text
             if self._text_table:
-                return cell_cast(kind, self.times, self.days, self.number)
-            return json_cast(kind, self.times, self.days)
+                return casts.cell_cast(kind, self.times, self.days, self.number)
+            return casts.json_cast(kind, self.times, self.days)
         if name in _IDENTIFIERS:
             return _identifier
         if pa.types.is_timestamp(kind):
@@ -348,7 +341,7 @@ class FieldMap:
             return self.times.parse(value)
         if type(value) is int or type(value) is float:
             return self.times.number(value)
-        raise Drift(f"{name_of(value)}, not a time as a string")
+        raise Drift(f"{casts.name_of(value)}, not a time as a string")
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -364,7 +357,7 @@ def _no_such(option: str, why: str) -> ValueRefused:
 def _text(value: Any) -> str | bytes:
     if type(value) is str or type(value) is bytes:  # bytes: UTF-8 that was checked where it was read
         return value
-    raise Drift(f"{name_of(value)}, not a string")
+    raise Drift(f"{casts.name_of(value)}, not a string")
 
 
 def _identifier(value: Any) -> str:
@@ -372,7 +365,7 @@ def _identifier(value: Any) -> str:
         return value
     if type(value) is int:
         return integer_text(value)
-    raise Drift(f"{name_of(value)}, not a string or an integer")
+    raise Drift(f"{casts.name_of(value)}, not a string or an integer")
 
 
 def kind_of(problem: str) -> str:
