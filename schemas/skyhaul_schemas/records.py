@@ -63,6 +63,15 @@ BODIES: dict[str, tuple[pa.Field, ...]] = {
         pa.field("caption", pa.string()),
         pa.field("metadata", pa.string()),
     ),
+    "audio": (
+        pa.field("bytes", pa.large_binary(), nullable=False),
+        pa.field("format", pa.string()),
+        pa.field("channels", pa.int32()),
+        pa.field("sample_rate", pa.int32()),
+        pa.field("duration", pa.float64()),
+        pa.field("transcript", pa.string()),
+        pa.field("metadata", pa.string()),
+    ),
     "blob": (
         pa.field("name", pa.string(), nullable=False),
         pa.field("bytes", pa.large_binary(), nullable=False),

@@ -18,6 +18,7 @@ SCHEMAS = {
     "document": "Text for training: a line of JSONL or CSV, a row of Parquet, a file, a page of an archive.",
     "reading": "One value of one quantity at one place and time; wide tables are melted as the job says.",
     "image": "Images as bytes, with their caption.",
+    "audio": "Audio files as bytes, with their transcript.",
     "blob": f"Objects as they are. One of more than {format_size(BLOB_PART_SIZE)} becomes several rows.",
 }
 """Schema: what a row of it is."""
@@ -39,7 +40,12 @@ MEANINGS = {
     "latitude": "Degrees north.",
     "longitude": "Degrees east.",
     "image.bytes": "The image file, byte for byte.",
-    "format": "png, jpeg, …, as the source states it.",
+    "audio.bytes": "The audio file, byte for byte.",
+    "channels": "How many, as the header states it.",
+    "sample_rate": "Samples a second of each channel, likewise.",
+    "duration": "Seconds, likewise; the file is not decoded.",
+    "transcript": "From a list, or from a side-car; null where there is none.",
+    "format": "png, jpeg, wav, …, as the source states it.",
     "width": "Pixels, as the source states it; images are not decoded.",
     "height": "Pixels, likewise.",
     "caption": "From the source's column or list, or from a side-car; null where there is none.",
@@ -76,10 +82,10 @@ schema:
   rest: metadata            # the default; or drop, or reject
 ```
 
-Formats that name columns fill it: all but `image` and `binary`. A column takes the source's column of the
-same name, or the one that the source's `fields` says. Beside the columns stand `id` and `provenance` as
-above, and `metadata` where `rest` says so; these three names are taken. Names are those of an expression:
-letters, digits and `_`. Types are Arrow's: {NAMES}.
+Formats that name columns fill it: all but `image`, `audio` and `binary`. A column takes the source's column
+of the same name, or the one that the source's `fields` says. Beside the columns stand `id` and `provenance`
+as above, and `metadata` where `rest` says so; these three names are taken. Names are those of an
+expression: letters, digits and `_`. Types are Arrow's: {NAMES}.
 
 Values are taken as [formats.md](formats.md) says ("Values of a schema of the job's own"): nothing is cast
 that would change what is said. A record with a value that does not fit is drift (`on_drift`), and its

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from formats.records.own_schemas import CHAT
-from formats.seeds import GIF, HTML, JPEG, png
+from formats.seeds import GIF, HTML, JPEG, flac, png, wav
 from formats.web.archives import by_record, response
 from skyhaul.testing.formats import FormatSuite, Repeated
 from skyhaul_connectors.formats.registry import FORMATS
@@ -139,6 +139,15 @@ class TestImage(FormatSuite):
     schema = "image"
     options: ClassVar = {"max_image": "8MiB"}
     samples = (png(), GIF, JPEG)
+    too_large = Repeated.of_size(_SIZE, bytes(1000))
+
+
+class TestAudio(FormatSuite):
+    format = "audio"
+    path = "a.wav"
+    schema = "audio"
+    options: ClassVar = {"max_audio": "8MiB"}
+    samples = (wav(0.01), flac())
     too_large = Repeated.of_size(_SIZE, bytes(1000))
 
 

@@ -38,8 +38,8 @@ class Format:
     Attributes:
         name: As `format:` of a source writes it: lower case, one word.
         about: What it reads, in a few words, for lists.
-        schemas: The record schemas that it can give: some of `document`, `reading`, `image`, `blob`, and
-            `own`: one that the job declares, filled by a FieldMap.
+        schemas: The record schemas that it can give: some of `document`, `reading`, `image`, `audio`,
+            `blob`, and `own`: one that the job declares, filled by a FieldMap.
         suffixes: Of the names of objects of this format, in lower case and with their dot, compression
             suffixes (`.gz`) taken off. Those of built-in formats choose the format where a job names none;
             a plug-in is used where a job names it.

@@ -35,6 +35,7 @@ FORMATS: Mapping[str, Format] = {
         delimited.CSV,
         delimited.TSV,
         media.IMAGE,
+        media.AUDIO,
         archive.TAR,
         media.BINARY,
     )
@@ -62,7 +63,7 @@ def may_join(settings: DecodeSettings) -> bool:
 
     Told without a decoder, so that planning asks those sources alone for the groups of their objects.
     """
-    return settings.schema == "image" and settings.options.get("captions") == "beside"
+    return settings.schema in ("image", "audio") and settings.options.get("captions") == "beside"
 
 
 def format_under(settings: DecodeSettings, path: str) -> str | None:
@@ -71,7 +72,7 @@ def format_under(settings: DecodeSettings, path: str) -> str | None:
     if name is None and may_join(settings):
         from skyhaul_connectors.formats.media.sidecars import is_side_car
 
-        return "image" if is_side_car(path) else None
+        return str(settings.schema) if is_side_car(path) else None
     return name
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from skyhaul_schemas.records import RecordSchema, body_of, shard_schema
 
-BODY_OF = {"document": "text", "reading": "quantity", "image": "bytes", "blob": "bytes"}
+BODY_OF = {"document": "text", "reading": "quantity", "image": "bytes", "audio": "bytes", "blob": "bytes"}
 """The column of each schema whose bytes are counted."""
 
 

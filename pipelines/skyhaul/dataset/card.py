@@ -7,6 +7,7 @@ differ from those in the header, and a haul that goes on after a card was writte
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import RecordSchema, shard_schema
 from skyhaul_schemas.units import format_size
 
 _CATEGORIES = (
@@ -63,7 +64,7 @@ def card(plan: Planned, seen: Survey, job: Job) -> str:
                 ],
             }
         ]
-        header["dataset_info"] = {"features": [_feature(field) for field in shard_schema(job.schema_)]}
+        header["dataset_info"] = {"features": list(_features(job.schema_))}
     text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{text}---\n\n{_body(plan, seen, job, rows)}"
 
@@ -88,6 +89,13 @@ def _about(job: Job) -> str:
     told = "\n".join(map(printable, about.description.strip().splitlines())) if about.description else ""
     description = f"{told}\n\n" if told else ""
     return description + (f"{lines}\n" if lines else "")
+
+
+def _features(schema: RecordSchema) -> Iterator[dict[str, Any]]:
+    for field in shard_schema(schema):
+        # So that `datasets` gives decoded samples; to other readers the column is bytes all the same.
+        decoded = schema in ("image", "audio") and field.name == "bytes"
+        yield {"name": field.name, "dtype": str(schema)} if decoded else _feature(field)
 
 
 def _feature(field: pa.Field) -> dict[str, Any]:

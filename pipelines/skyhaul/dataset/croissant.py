@@ -23,6 +23,9 @@ from skyhaul_schemas.printable import json_printable
 from skyhaul_schemas.records import RecordSchema, shard_schema
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
+_MEDIA = {"image": "sc:ImageObject", "audio": "sc:AudioObject"}
+"""Schema -> what Croissant calls its bytes; it has no type for bytes of any kind."""
+
 PARQUET = "application/x-parquet"
 """The media type of Parquet as mlcroissant reads it."""
 
@@ -172,18 +175,18 @@ def _record_set(split: str, schema: RecordSchema) -> dict[str, Any]:
         "name": split,
         "description": f"The rows of split {split}.",
         "key": {"@id": f"{split}/id"},
-        # Croissant has a type for the bytes of images, and none for bytes of any kind.
         "field": [
-            _field(split, field)
+            _field(split, field, schema)
             for field in shard_schema(schema)
-            if schema == "image" or not _is_bytes(field.type)
+            if schema in _MEDIA or not _is_bytes(field.type)
         ],
     }
 
 
-def _field(split: str, field: pa.Field) -> dict[str, Any]:
+def _field(split: str, field: pa.Field, schema: RecordSchema) -> dict[str, Any]:
     source = {"fileSet": {"@id": f"files-{split}"}, "extract": {"column": field.name}}
-    return _described(f"{split}/{field.name}", field.type, source, "$")
+    found = _described(f"{split}/{field.name}", field.type, source, "$")
+    return {**found, "dataType": _MEDIA[str(schema)]} if _is_bytes(field.type) else found
 
 
 def _described(name: str, kind: pa.DataType, source: dict[str, Any], path: str) -> dict[str, Any]:
@@ -227,4 +230,4 @@ def _data_type(kind: pa.DataType) -> str:
         return f"cr:Float{kind.bit_width}"
     if pa.types.is_integer(kind):
         return f"cr:{'U' if pa.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}"
-    return "sc:ImageObject" if _is_bytes(kind) else "sc:Text"
+    return "sc:Text"

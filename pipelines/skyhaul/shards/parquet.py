@@ -31,8 +31,8 @@ and the rest of the column is plain."""
 
 PLAIN = frozenset(
     {
-        "id", "text", "source_id", "url", "created", "time", "value", "bytes", "caption", "name", "raw",
-        "offset", "length", "provenance.offset", "provenance.length",
+        "id", "text", "source_id", "url", "created", "time", "value", "bytes", "caption", "duration",
+        "transcript", "name", "raw", "offset", "length", "provenance.offset", "provenance.length",
     }
 )  # fmt: skip
 """Column paths whose values do not repeat. A path that is in neither set is of a schema of the job's own:

@@ -43,7 +43,7 @@ TRANSFORMS: Mapping[str, AnyTransform] = {
 }
 """The built-in transforms by name."""
 
-_USUAL = {"document": "text", "image": "caption"}
+_USUAL = {"document": "text", "image": "caption", "audio": "transcript"}
 """Schema -> the column of a rule that names none."""
 
 Given = TypeVar("Given")

@@ -14,7 +14,7 @@ from skyhaul_schemas.own_schema import TAKEN, OwnSchema, Rest
 from skyhaul_schemas.records import BODIES
 from skyhaul_schemas.units import NotAllowed
 
-SchemaName = Literal["document", "reading", "image", "blob"]
+SchemaName = Literal["document", "reading", "image", "audio", "blob"]
 
 _MOST_COLUMNS = 1000
 """Chosen, not measured: the footer of a file holds each of them once for each row group."""
