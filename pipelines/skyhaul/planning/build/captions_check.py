@@ -46,9 +46,10 @@ class CaptionsCheck:
             if key in self._strangers and key not in self._used:
                 stranger = printable(self._strangers[key])
                 first = next(unused, None)
+                files = _FILES[captions.what]
                 has = "it is empty" if first is None else f"it has {printable(first)!r}"
                 raise UsageError(
-                    f"captions {captions.where}: names none of the source's {_FILES[captions.what]}: {has}, the source has"
+                    f"captions {captions.where}: names none of the source's {files}: {has}, the source has"
                     f" {stranger!r}; its paths are to be relative to the source's root"
                 )
             for path in unused:
