@@ -28,8 +28,9 @@ MEANINGS = {
     "document.text": "The text. Its encoding at the source was converted to UTF-8.",
     "source_id": "The source's own id of the record.",
     "url": "Where the source says that the record comes from.",
-    "language": "As the source states it, or as `identify_language` found it (ISO 639; `und`: not sure; "
-    "`language_score` in `metadata` says how sure).",
+    "language": "The primary subtag of what the source states (`en` of `en-US`, which then stands in "
+    "`metadata`), or as `identify_language` found it (`und`: not sure; `language_score` in `metadata` says "
+    "how sure).",
     "created": "When the source says that the record was made.",
     "metadata": "What was not mapped to a column: a JSON object with its keys sorted.",
     "station": "What measured: a station, a buoy, a sensor.",

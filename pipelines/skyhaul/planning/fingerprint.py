@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.versions import DEALING_VERSION
-from skyhaul.shards import ENCODER_VERSION
+from skyhaul.shards import ENCODER_VERSION, language_tags
 from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_connectors.formats.records import casts
@@ -48,6 +48,7 @@ def encoder_fingerprint(
         "pyarrow": pa.__version__,
         **transforms_fingerprint(rules),
         **(plug_ins or {}),
+        **(language_tags.VERSION if schema == "document" else {}),
         # A plan of a built-in schema states nothing of it, as before there were others.
         **(casts.VERSION if isinstance(schema, OwnSchema) else {}),
     }
