@@ -12,19 +12,23 @@ import pyarrow as pa
 
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.versions import DEALING_VERSION
-from skyhaul.shards import ENCODER_VERSION
+from skyhaul.shards import ENCODER_VERSION, language_tags
 from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_connectors.formats.records import casts
 from skyhaul_schemas.errors import FingerprintMismatch
 from skyhaul_schemas.job.transforms import TransformSpec
+from skyhaul_schemas.own_schema import OwnSchema
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.records import RecordSchema
 
 
 def encoder_fingerprint(
     decoders: Iterable[Decoder],
     rules: Iterable[TransformSpec] = (),
     plug_ins: Mapping[str, str] | None = None,
+    schema: RecordSchema = "document",
 ) -> dict[str, str]:
     """Encoder or library -> version, by name, of all that a shard's bytes depend on.
 
@@ -32,6 +36,7 @@ def encoder_fingerprint(
         decoders: Those of the plan's objects.
         rules: The job's transforms.
         plug_ins: What the packages state whose plug-ins are used (`PlugIn.fingerprint`).
+        schema: The dataset's schema.
 
     Raises:
         UsageError: A library is not installed.
@@ -43,6 +48,9 @@ def encoder_fingerprint(
         "pyarrow": pa.__version__,
         **transforms_fingerprint(rules),
         **(plug_ins or {}),
+        **(language_tags.VERSION if schema == "document" else {}),
+        # A plan of a built-in schema states nothing of it, as before there were others.
+        **(casts.VERSION if isinstance(schema, OwnSchema) else {}),
     }
     for decoder in decoders:
         found.update(decoder.fingerprint)
@@ -57,6 +65,7 @@ def check_fingerprint(header: PlanHeader, recipe: Recipe) -> None:
         (recipe.decoder(source, path) for source, paths in header.samples.items() for path in paths),
         (rule for rules in recipe.rules.values() for rule in rules),
         recipe.plug_ins(header.samples),
+        recipe.schema,
     )
     plan = header.fingerprint
     differences = [

@@ -284,6 +284,7 @@ class Planner:
             (decoder for found in self._samples.values() for _, decoder in found.values()),
             (rule for rules in rules_of(self._job).values() for rule in rules),
             self._decoders.plug_ins(name for name, found in self._samples.items() if found),
+            self._job.schema_,
         )
         header = PlanHeader(
             digest="",
