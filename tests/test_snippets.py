@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FRAGMENTS = {
     "UngapOptions": "a part of examples/plugin, which tests of its own run",
-    "options=options": "a part of somebody's pipeline; tests/beam runs such ones",
+    '"out/hauled"': "reads a dataset that tests/beam/datasets/test_docs.py has for it, and runs it",
 }
 """What is in a snippet that is no whole program -> why not. It is compiled all the same."""
 

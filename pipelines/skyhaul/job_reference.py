@@ -26,6 +26,7 @@ from skyhaul_schemas.job.model import (
     EmulationSpec,
     Job,
     ListedUrls,
+    OwnSchemaSpec,
     RouteSpec,
     ShardsSpec,
     SharingSpec,
@@ -76,6 +77,11 @@ def sections() -> list[Section]:
     below = "Keys of a link, below `links:` and its name: "
     return [
         Section("The top", "Keys of the file itself.", _fields(Job)),
+        Section(
+            "schema as a mapping",
+            "`schema:`, where it declares a record schema of the job's own ([schemas.md](schemas.md)).",
+            _fields(OwnSchemaSpec),
+        ),
         Section(
             "sources", f"Below `sources:`, a name, and these keys. Formats: {formats}.", _fields(SourceSpec)
         ),

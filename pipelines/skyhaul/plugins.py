@@ -73,9 +73,10 @@ if TYPE_CHECKING:
         UsageError,
     )
     from skyhaul_schemas.job.model import Size
+    from skyhaul_schemas.own_schema import OwnSchema
     from skyhaul_schemas.plan import Chunk, PinnedObject
     from skyhaul_schemas.printable import brief, printable
-    from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, decoded_schema
+    from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, RecordSchema, decoded_schema
 
 _FORMATS = "skyhaul_connectors.formats."
 _SOURCES = "skyhaul_connectors.sources."
@@ -156,7 +157,8 @@ _MODULES = {
     "skyhaul_schemas.job.model": ("Size",),
     "skyhaul_schemas.plan": ("Chunk", "PinnedObject"),
     "skyhaul_schemas.printable": ("brief", "printable"),
-    "skyhaul_schemas.records": ("BLOB_PART_SIZE", "RAW_CAP", "decoded_schema"),
+    "skyhaul_schemas.own_schema": ("OwnSchema",),
+    "skyhaul_schemas.records": ("BLOB_PART_SIZE", "RAW_CAP", "RecordSchema", "decoded_schema"),
 }
 """Module -> what of it is public here; the imports above say the same to type checkers, and a test holds the
 two together."""
@@ -194,6 +196,7 @@ __all__ = [
     "MemorySource",
     "MissingOptions",
     "Opening",
+    "OwnSchema",
     "PassedOver",
     "PathList",
     "PinnedObject",
@@ -203,6 +206,7 @@ __all__ = [
     "RangeRequest",
     "ReadingChannel",
     "ReadsAhead",
+    "RecordSchema",
     "Reject",
     "Rest",
     "Rooted",

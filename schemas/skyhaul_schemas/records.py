@@ -7,7 +7,18 @@ assembled, with Arrow kernels.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
+
+from skyhaul_schemas.own_schema import OwnSchema
+
+RecordSchema = str | OwnSchema
+"""The name of one of the schemas here, or one that the job declares."""
+
+OWN = "own"
+"""What a format says in its `schemas` that can give a schema of the job's own: it names its columns."""
 
 # Of the columns of every schema: large_* has offsets of 64 bits, as an array of the plain type ends at 2 GiB.
 # Readers see no difference (`skyhaul.certify.engine_reading.kind_of`).
@@ -52,6 +63,15 @@ BODIES: dict[str, tuple[pa.Field, ...]] = {
         pa.field("caption", pa.string()),
         pa.field("metadata", pa.string()),
     ),
+    "audio": (
+        pa.field("bytes", pa.large_binary(), nullable=False),
+        pa.field("format", pa.string()),
+        pa.field("channels", pa.int32()),
+        pa.field("sample_rate", pa.int32()),
+        pa.field("duration", pa.float64()),
+        pa.field("transcript", pa.string()),
+        pa.field("metadata", pa.string()),
+    ),
     "blob": (
         pa.field("name", pa.string(), nullable=False),
         pa.field("bytes", pa.large_binary(), nullable=False),
@@ -73,17 +93,32 @@ POSITION = (
 )
 
 
-def decoded_schema(name: str) -> pa.Schema:
-    """What a decoder yields for schema `name`: the body and the record's position."""
-    return pa.schema([*BODIES[name], *POSITION])
+def planned_schema(stated: str | Mapping[str, Any]) -> RecordSchema:
+    """The schema as a plan's header states it."""
+    return stated if isinstance(stated, str) else OwnSchema.from_json(stated)
 
 
-def shard_schema(name: str) -> pa.Schema:
-    """What a shard of schema `name` holds: id, body, provenance. Identical in every file of a dataset."""
+def schema_kind(schema: RecordSchema) -> str:
+    """The schema as formats name what they can give: its name, or `own`."""
+    return OWN if isinstance(schema, OwnSchema) else schema
+
+
+def body_of(schema: RecordSchema) -> tuple[pa.Field, ...]:
+    """Columns between `id` and `provenance`."""
+    return schema.body if isinstance(schema, OwnSchema) else BODIES[schema]
+
+
+def decoded_schema(schema: RecordSchema) -> pa.Schema:
+    """What a decoder yields for a schema: the body and, as the last two columns, the record's position."""
+    return pa.schema([*body_of(schema), *POSITION])
+
+
+def shard_schema(schema: RecordSchema) -> pa.Schema:
+    """What a shard of a schema holds: id, body, provenance. Identical in every file of a dataset."""
     return pa.schema(
         [
             pa.field("id", pa.string(), nullable=False),
-            *BODIES[name],
+            *body_of(schema),
             pa.field("provenance", PROVENANCE, nullable=False),
         ]
     )

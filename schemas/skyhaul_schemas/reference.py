@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from skyhaul_schemas.arrow_types import NAMES
 from skyhaul_schemas.records import BLOB_PART_SIZE, RAW_CAP, REJECTS_SCHEMA, shard_schema
 from skyhaul_schemas.units import format_size
 
@@ -17,6 +18,7 @@ SCHEMAS = {
     "document": "Text for training: a line of JSONL or CSV, a row of Parquet, a file, a page of an archive.",
     "reading": "One value of one quantity at one place and time; wide tables are melted as the job says.",
     "image": "Images as bytes, with their caption.",
+    "audio": "Audio files as bytes, with their transcript.",
     "blob": f"Objects as they are. One of more than {format_size(BLOB_PART_SIZE)} becomes several rows.",
 }
 """Schema: what a row of it is."""
@@ -26,7 +28,9 @@ MEANINGS = {
     "document.text": "The text. Its encoding at the source was converted to UTF-8.",
     "source_id": "The source's own id of the record.",
     "url": "Where the source says that the record comes from.",
-    "language": "As the source states it, or as `identify_language` found it (ISO 639; `und`: not sure).",
+    "language": "The primary subtag of what the source states (`en` of `en-US`, which then stands in "
+    "`metadata`), or as `identify_language` found it (`und`: not sure; `language_score` in `metadata` says "
+    "how sure).",
     "created": "When the source says that the record was made.",
     "metadata": "What was not mapped to a column: a JSON object with its keys sorted.",
     "station": "What measured: a station, a buoy, a sensor.",
@@ -38,7 +42,12 @@ MEANINGS = {
     "latitude": "Degrees north.",
     "longitude": "Degrees east.",
     "image.bytes": "The image file, byte for byte.",
-    "format": "png, jpeg, …, as the source states it.",
+    "audio.bytes": "The audio file, byte for byte.",
+    "channels": "How many, as the header states it.",
+    "sample_rate": "Samples a second of each channel, likewise.",
+    "duration": "Seconds, likewise; the file is not decoded.",
+    "transcript": "From a list, or from a side-car; null where there is none.",
+    "format": "png, jpeg, wav, …, as the source states it.",
     "width": "Pixels, as the source states it; images are not decoded.",
     "height": "Pixels, likewise.",
     "caption": "From the source's column or list, or from a side-car; null where there is none.",
@@ -63,6 +72,29 @@ MEANINGS = {
 """Column, or schema.column where one name means several things: what it holds."""
 
 
+_OWN = f"""
+## A schema of the job's own
+
+```yaml
+schema:
+  name: preference
+  columns: {{prompt: string, chosen: string, rejected: string, score: float32, tags: list<string>,
+            turns: "list<struct<role: string, content: string>>", taken: "timestamp[ms, UTC]"}}
+  required: [prompt, chosen]
+  rest: metadata            # the default; or drop, or reject
+```
+
+Formats that name columns fill it: all but `image`, `audio` and `binary`. A column takes the source's column
+of the same name, or the one that the source's `fields` says. Beside the columns stand `id` and `provenance`
+as above, and `metadata` where `rest` says so; these three names are taken. Names are those of an
+expression: letters, digits and `_`. Types are Arrow's: {NAMES}.
+
+Values are taken as [formats.md](formats.md) says ("Values of a schema of the job's own"): nothing is cast
+that would change what is said. A record with a value that does not fit is drift (`on_drift`), and its
+reason says which column, what was found, and where in a nested value (`turns: column 'turns' holds an
+integer, not a string; at /0/content`)."""
+
+
 def reference() -> str:
     """The whole page, Markdown."""
     return "\n".join(_page()) + "\n"
@@ -76,6 +108,7 @@ def _page() -> Iterator[str]:
     yield "The keys of a job file are in [job.md](job.md)."
     for name, meaning in SCHEMAS.items():
         yield from _section(name, meaning, shard_schema(name), name)
+    yield from _OWN.splitlines()
     yield from _section(
         "rejects",
         "`_skyhaul/rejects/`: what could not be taken, with the reason.",

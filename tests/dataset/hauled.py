@@ -73,6 +73,7 @@ class Hauled:
             transfer=lambda: {"leo": TransferCounts(payload_bytes=shard.length)},
             started="2026-01-01T00:00:00.000Z",
             cancelled=lambda: False,
+            transforms=self.recipe.transforms(shard.source),
         )
 
     def open_chunk(self, chunk: Chunk) -> FileChunkBytes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
+
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.bytes.compression import is_compressed
 from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
@@ -17,7 +19,7 @@ from skyhaul_connectors.formats.protocol import Decoded, Decoder, DecodeSettings
 from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_connectors.formats.text.decoder import TextDecoder
 from skyhaul_schemas.plan import Chunk, PinnedObject
-from skyhaul_schemas.records import RAW_CAP, decoded_schema
+from skyhaul_schemas.records import RAW_CAP, RecordSchema, decoded_schema
 
 _IN_PLACE = (CsvDecoder, JsonDecoder, JsonlDecoder, TextDecoder)
 """Whose offsets and lengths are bytes of the object, where it is not compressed."""
@@ -47,7 +49,7 @@ class Result:
         return len(self.rows), len(self.rejects), self.damaged
 
 
-def settings(schema: str = "document", **kwargs: Any) -> DecodeSettings:
+def settings(schema: RecordSchema = "document", **kwargs: Any) -> DecodeSettings:
     return DecodeSettings(schema, **kwargs)
 
 
@@ -55,7 +57,7 @@ def decode(
     raw: bytes,
     path: str = "object",
     format: str | None = None,
-    schema: str = "document",
+    schema: RecordSchema = "document",
     cuts: Sequence[int] = (),
     **options: Any,
 ) -> Result:
@@ -85,7 +87,7 @@ def decode_with(
             assert all(len(reject.raw) <= RAW_CAP for reject in step.rejects)
             if in_place:
                 assert_within(step, len(raw))
-            result.rows += step.batch.to_pylist()
+            result.rows += _told_apart(step.batch).to_pylist()
             result.rejects += step.rejects
             result.damaged |= step.damaged
             for reason, count in step.nulled.items():
@@ -97,12 +99,17 @@ def decode_with(
     return result
 
 
+def _told_apart(batch: pa.RecordBatch) -> pa.RecordBatch:
+    names = batch.schema.names
+    if len(set(names)) < len(names):
+        names[-2:] = ["@offset", "@length"]
+    return batch.rename_columns(names)
+
+
 def assert_within(step: Decoded, size: int) -> None:
     """All rows and rejects of `step` lie in an object of `size` bytes."""
-    names = step.batch.schema.names
-    ends = zip(
-        *(step.batch.column(names.index(name)).to_pylist() for name in ("offset", "length")), strict=True
-    )
+    # By place: a schema of a job's own may have columns of these names, too.
+    ends = zip(*(step.batch.column(place).to_pylist() for place in (-2, -1)), strict=True)
     for offset, length in (*ends, *((reject.offset, reject.length) for reject in step.rejects)):
         assert offset >= 0, (offset, length)
         assert length >= 0, (offset, length)

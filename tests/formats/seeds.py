@@ -130,7 +130,24 @@ JPEG = (
     b"\xff\xc0\0\x0b\x08\0\2\0\2\1\1\x11\0\xff\xda\0\x08\1\1\0\0\x3f\0\x12\xff\0\x34\xff\xd9"
 )
 
+
+def wav(seconds: float = 1.5, channels: int = 2, rate: int = 8000) -> bytes:
+    """Silence in PCM of 16 bits (Multimedia Programming Interface and Data Specifications 1.0)."""
+    data = bytes(int(seconds * rate) * channels * 2)
+    kind = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * channels * 2, channels * 2, 16)
+    body = b"WAVE" + kind + struct.pack("<4sI", b"data", len(data)) + data
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
+def flac(samples: int = 12000, channels: int = 2, rate: int = 8000) -> bytes:
+    """A FLAC file's head (RFC 9639, 8.2), which is all that says how long it is."""
+    packed = rate << 44 | (channels - 1) << 41 | 15 << 36 | samples
+    info = struct.pack(">HH6x", 4096, 4096) + packed.to_bytes(8, "big") + bytes(16)
+    return b"fLaC" + bytes([0x80]) + len(info).to_bytes(3, "big") + info + b"\xff\xf8" + bytes(100)
+
+
 SEEDS: dict[str, list[bytes]] = {
+    "audio": [wav(0.01), flac()],
     "jsonl": [JSONL],
     "json": [b'[{"text":"a"},{"text":"b","m":{"x":[1,2]}}]', b'{"text":"one","f":[{"text":"x"}]}', JSONL],
     "text": ["eins zwei\n\nbäume €\r\n\n".encode() * 3, "utf-16 ü\n".encode("utf-16"), b"caf\xe9 latin"],

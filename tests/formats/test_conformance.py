@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from formats.seeds import GIF, HTML, JPEG, png
+from formats.records.own_schemas import CHAT
+from formats.seeds import GIF, HTML, JPEG, flac, png, wav
 from formats.web.archives import by_record, response
 from skyhaul.testing.formats import FormatSuite, Repeated
 from skyhaul_connectors.formats.registry import FORMATS
@@ -141,6 +142,15 @@ class TestImage(FormatSuite):
     too_large = Repeated.of_size(_SIZE, bytes(1000))
 
 
+class TestAudio(FormatSuite):
+    format = "audio"
+    path = "a.wav"
+    schema = "audio"
+    options: ClassVar = {"max_audio": "8MiB"}
+    samples = (wav(0.01), flac())
+    too_large = Repeated.of_size(_SIZE, bytes(1000))
+
+
 class TestTar(FormatSuite):
     format = "tar"
     path = "a.tar"
@@ -176,3 +186,36 @@ def test_each_built_in_format_is_among_them() -> None:
 
 
 pytestmark = pytest.mark.timeout(300)
+
+
+_CHAT = b'{"prompt":"%s","score":1.5,"turns":[{"role":"u","tokens":1},null],"tags":["a"],"more":1}\n'
+
+
+class TestJsonlOfAnOwnSchema(FormatSuite):
+    format = "jsonl"
+    path = "a.jsonl"
+    schema = CHAT
+    samples = (_CHAT % b"a" * 10,)
+    cuts_anywhere = True
+    huge = Repeated.of_size(_SIZE, _CHAT % WORDS)
+
+
+class TestCsvOfAnOwnSchema(FormatSuite):
+    format = "csv"
+    path = "a.csv"
+    schema = CHAT
+    samples = (b"prompt,score,good,tags\r\n" + b'one,1.5,true,"[""a""]"\r\ntwo,,,\r\n' * 10,)
+    options: ClassVar = {"quoted_newlines": False}
+    cuts_anywhere = True
+    huge = Repeated.of_size(_SIZE, b'%s,1.5,true,"[""a""]"\n' % WORDS, head=b"prompt,score,good,tags\n")
+
+
+_TURNS = pa.table({"prompt": ["a"] * 30, "turns": [[{"role": "u", "x": 1}], None, []] * 10})
+
+
+class TestParquetOfAnOwnSchema(FormatSuite):
+    format = "parquet"
+    path = "a.parquet"
+    schema = CHAT
+    samples = (_parquet(_TURNS, 7),)
+    too_large = Repeated.of_size(_SIZE, b"no footer", head=b"PAR1")

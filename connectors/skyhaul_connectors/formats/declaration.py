@@ -38,7 +38,8 @@ class Format:
     Attributes:
         name: As `format:` of a source writes it: lower case, one word.
         about: What it reads, in a few words, for lists.
-        schemas: The record schemas that it can give: some of `document`, `reading`, `image`, `blob`.
+        schemas: The record schemas that it can give: some of `document`, `reading`, `image`, `audio`,
+            `blob`, and `own`: one that the job declares, filled by a FieldMap.
         suffixes: Of the names of objects of this format, in lower case and with their dot, compression
             suffixes (`.gz`) taken off. Those of built-in formats choose the format where a job names none;
             a plug-in is used where a job names it.
@@ -63,13 +64,14 @@ class MemberFormats:
     round.
 
     Attributes:
-        format_of: (path, schema) -> name of the format that the suffix states, or None.
+        format_of: (path, schema) -> name of the format that the suffix states, or None; the schema as in
+            DecodeSettings.
         decoder_for: (format or None, settings, path) -> the member's decoder.
         check_options: (format or None, settings); raises UsageError.
         fingerprint_of: (format or None, settings) -> library -> version.
     """
 
-    format_of: Callable[[str, str], str | None]
+    format_of: Callable[[str, Any], str | None]
     decoder_for: Callable[[str | None, Any, str], Decoder]
     check_options: Callable[[str | None, Any], None]
     fingerprint_of: Callable[[str | None, Any], dict[str, str]]

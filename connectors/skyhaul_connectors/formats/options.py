@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.printable import brief
+
+if TYPE_CHECKING:
+    from skyhaul_schemas.records import RecordSchema
 
 Options = TypeVar("Options", bound="FormatOptions")
 
@@ -22,7 +25,7 @@ class FormatOptions(BaseModel):
     """Option -> the one schema that it is for."""
 
     @classmethod
-    def names(cls, schema: str) -> list[str]:
+    def names(cls, schema: RecordSchema) -> list[str]:
         """The options that apply to `schema`."""
         return [name for name in cls.model_fields if cls.of_schema.get(name, schema) == schema]
 

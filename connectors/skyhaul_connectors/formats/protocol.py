@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skyhaul_schemas.plan import Chunk, PinnedObject, Ranges
+    from skyhaul_schemas.records import RecordSchema
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeSettings:
     """What the job says about decoding one source."""
 
-    schema: str
-    """The name of the dataset's schema."""
+    schema: RecordSchema
+    """The dataset's schema: a name, or a schema that the job declares."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Schema field -> source column."""
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -23,7 +23,8 @@ _HEAD = """# Formats
 
 Written by `make docs` from the program.
 
-A source's `format:` names one; without it each object's suffix does, compression suffixes aside (`.gz`,
+`own` among the schemas of a format is one that the job declares ([schemas.md](schemas.md)). A source's
+`format:` names one; without it each object's suffix does, compression suffixes aside (`.gz`,
 `.zst`, `.bz2`, `.xz`, `.lz4`). What is below `decode:` are the options of the source's format; a source of
 mixed formats gives each the options that it knows. An unknown option is refused with those that are allowed.
 
@@ -41,6 +42,7 @@ Installed packages add others ([plugins.md](plugins.md)); `skyhaul formats` list
 
 _RULES = {
     "How a source's columns become fields": "records.fields",
+    "Values of a schema of the job's own": "records.casts",
     "Times as text": "records.iso_time",
     "Values that mean null": "records.missing",
     "The header of a table of text": "delimited.header",

@@ -20,7 +20,7 @@ from skyhaul_schemas import plugins
 from skyhaul_schemas.errors import PlugInRefused, UsageError, ValueRefused
 from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import brief
-from skyhaul_schemas.records import BODIES
+from skyhaul_schemas.records import BODIES, OWN, RecordSchema, schema_kind
 
 FORMATS: Mapping[str, Format] = {
     entry.name: entry
@@ -35,6 +35,7 @@ FORMATS: Mapping[str, Format] = {
         delimited.CSV,
         delimited.TSV,
         media.IMAGE,
+        media.AUDIO,
         archive.TAR,
         media.BINARY,
     )
@@ -43,7 +44,7 @@ FORMATS: Mapping[str, Format] = {
 that have a suffix and a schema in common the first one counts."""
 
 
-def format_of(path: str, schema: str = "document") -> str | None:
+def format_of(path: str, schema: RecordSchema = "document") -> str | None:
     """The built-in format that an object's name and the dataset's schema state; None if they state none."""
     # Whatever its name says: a blob is an object as it is.
     if schema == "blob":
@@ -52,7 +53,7 @@ def format_of(path: str, schema: str = "document") -> str | None:
 
     stem = stem_of(path).lower()
     for entry in FORMATS.values():
-        if stem.endswith(entry.suffixes) and schema in entry.schemas:
+        if stem.endswith(entry.suffixes) and _gives(entry, schema):
             return entry.name
     return None
 
@@ -62,7 +63,7 @@ def may_join(settings: DecodeSettings) -> bool:
 
     Told without a decoder, so that planning asks those sources alone for the groups of their objects.
     """
-    return settings.schema == "image" and settings.options.get("captions") == "beside"
+    return settings.schema in ("image", "audio") and settings.options.get("captions") == "beside"
 
 
 def format_under(settings: DecodeSettings, path: str) -> str | None:
@@ -71,7 +72,7 @@ def format_under(settings: DecodeSettings, path: str) -> str | None:
     if name is None and may_join(settings):
         from skyhaul_connectors.formats.media.sidecars import is_side_car
 
-        return "image" if is_side_car(path) else None
+        return str(settings.schema) if is_side_car(path) else None
     return name
 
 
@@ -120,7 +121,7 @@ def check_options(format: str | None, settings: DecodeSettings) -> None:
         return  # else each start would import every format
     known: dict[str, list[str]] = {}
     for entry in FORMATS.values():
-        if settings.schema in entry.schemas:
+        if _gives(entry, settings.schema):
             for key in options_of(entry).names(settings.schema):
                 known.setdefault(key, []).append(entry.name)
     for key in settings.options:
@@ -157,7 +158,7 @@ def check_name(format: str | None) -> None:
 def fingerprint_of(format: str | None, settings: DecodeSettings) -> dict[str, str]:
     """Versions behind `format`, or behind all built-in formats of the schema."""
     names = (
-        [format] if format is not None else [e.name for e in FORMATS.values() if settings.schema in e.schemas]
+        [format] if format is not None else [e.name for e in FORMATS.values() if _gives(e, settings.schema)]
     )
     found: dict[str, str] = {}
     for name in names:
@@ -208,9 +209,9 @@ def takes(entry: Format, key: str, value: object) -> bool:
     return True
 
 
-def _entry(name: str, schema: str) -> Format:
+def _entry(name: str, schema: RecordSchema) -> Format:
     # First, or a misspelt schema would be reported as one that the format does not give.
-    if schema not in BODIES:
+    if isinstance(schema, str) and schema not in BODIES:
         raise UsageError(f"schema {brief(schema)!r} is none of {', '.join(BODIES)}")
     entry = FORMATS.get(name)
     if entry is None:
@@ -223,9 +224,10 @@ def _entry(name: str, schema: str) -> Format:
                 f"format {brief(name)!r} is unknown (allowed: {allowed})", ("format",), name, allowed, known
             )
         entry = _declared(plug_in)
-    if schema not in entry.schemas:
+    if not _gives(entry, schema):
         fitting = ", ".join(_names(schema))
-        said = f"format {name} gives {' or '.join(entry.schemas)}, not schema {schema} (for that: {fitting})"
+        given = " or ".join(kind for kind in entry.schemas if kind != OWN)
+        said = f"format {name} gives {given}, not schema {schema} (for that: {fitting})"
         raise ValueRefused(said, ("format",), name, f"a format of schema {schema}: {fitting}")
     return entry
 
@@ -244,8 +246,12 @@ def _declared(plug_in: PlugIn) -> Format:
     return entry
 
 
-def _names(schema: str) -> list[str]:
-    return [entry.name for entry in FORMATS.values() if schema in entry.schemas]
+def _gives(entry: Format, schema: RecordSchema) -> bool:
+    return schema_kind(schema) in entry.schemas
+
+
+def _names(schema: RecordSchema) -> list[str]:
+    return [entry.name for entry in FORMATS.values() if _gives(entry, schema)]
 
 
 _MEMBERS = MemberFormats(format_of, decoder_for, check_options, fingerprint_of)

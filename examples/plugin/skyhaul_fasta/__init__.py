@@ -14,7 +14,7 @@ def _load() -> Implementation:
 FORMAT = Format(
     name="fasta",
     about="sequences of FASTA files",
-    schemas=("document",),
+    schemas=("document", "own"),
     suffixes=(".fasta", ".fa", ".fna", ".faa"),
     load=_load,
 )

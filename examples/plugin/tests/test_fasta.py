@@ -7,6 +7,7 @@ import gzip
 from skyhaul.testing.decoding import Task, decode
 from skyhaul.testing.formats import FormatSuite, Repeated
 from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_schemas.own_schema import OwnSchema
 
 SAMPLE = b">sp|P69905 Hemoglobin subunit alpha\r\nMVLSPADKTN\r\nVKAAWGKVGA\r\n>second\nACGT-N*\n"
 
@@ -32,3 +33,12 @@ def test_what_is_no_sequence_is_rejected_by_itself() -> None:
     found = decode(Task("fasta", "a.fa", raw, DecodeSettings("document")))
     assert [row["text"] for row in found.rows] == ["AC", "GT"]
     assert [reject.offset for reject in found.rejects] == [0, 16, 22]
+
+
+def test_it_fills_the_columns_that_a_job_declares() -> None:
+    schema = OwnSchema.of(
+        "sequence", {"sequence": "string", "description": "large_string"}, ["sequence"], "drop"
+    )
+    found = decode(Task("fasta", "a.fa", SAMPLE, DecodeSettings(schema, {"sequence": "text"})))
+    assert [row["sequence"] for row in found.rows] == ["MVLSPADKTNVKAAWGKVGA", "ACGT-N*"]
+    assert [row["description"] for row in found.rows] == ["Hemoglobin subunit alpha", None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from skyhaul.certify.engine_reading import Reading, Schema
+from skyhaul.certify.engine_reading import Reading, Schema, widened
 from skyhaul_schemas.commit import SplitSums
 
 
@@ -26,7 +26,7 @@ def _differences(
 ) -> Iterator[str]:
     # Not strict: a column too many or too few is told below, as such.
     for (name, kind), (seen, seen_kind) in zip(schema, reading.schema, strict=False):
-        if (name, kind) != (seen, seen_kind):
+        if (name, widened(kind)) != (seen, widened(seen_kind)):
             yield f"column {seen} is {seen_kind}, where {name} of {kind} is due"
     if len(schema) != len(reading.schema):
         yield f"it has {len(reading.schema)} columns, not {len(schema)}"

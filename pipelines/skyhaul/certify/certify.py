@@ -30,7 +30,7 @@ from skyhaul_schemas import layout
 from skyhaul_schemas.job.shards import FILE_LIMIT, ROW_GROUP_LIMIT
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import planned_schema, shard_schema
 from skyhaul_schemas.storage_errors import passing_raised
 from skyhaul_schemas.units import format_size, moment_text
 
@@ -228,7 +228,7 @@ def _check_engines(
     step: Step,
     certificate: Certificate,
 ) -> None:
-    schema = header.job["schema"]
+    schema = planned_schema(header.job["schema"])
     due = schema_of(shard_schema(schema))
     first: Reading | None = None
     for name in ENGINES:

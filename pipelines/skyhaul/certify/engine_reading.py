@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from skyhaul_schemas.records import BODIES
+from skyhaul_schemas.records import RecordSchema, body_of, shard_schema
 
-BODY_OF = {"document": "text", "reading": "quantity", "image": "bytes", "blob": "bytes"}
+BODY_OF = {"document": "text", "reading": "quantity", "image": "bytes", "audio": "bytes", "blob": "bytes"}
 """The column of each schema whose bytes are counted."""
 
+
+_BYTES = (pa.binary(), pa.large_binary())
 
 Schema = tuple[tuple[str, str], ...]
 """(column, type), in the terms of `kind_of`."""
@@ -31,10 +35,11 @@ class Request:
     body_is_text: bool
 
     @classmethod
-    def of(cls, dataset: str, splits: tuple[str, ...], schema: str) -> Request:
-        names = ("id", *(field.name for field in BODIES[schema]), "provenance")
-        body = BODY_OF[schema]
-        return cls(dataset, splits, names, body, body != "bytes")
+    def of(cls, dataset: str, splits: tuple[str, ...], schema: RecordSchema) -> Request:
+        fields = body_of(schema)
+        names = ("id", *(field.name for field in fields), "provenance")
+        body = BODY_OF[schema] if isinstance(schema, str) else _body(fields)
+        return cls(dataset, splits, names, body, shard_schema(schema).field(body).type not in _BYTES)
 
     # A glob although the certifier knows every name: engines are to find the files as a training job would.
     def files(self, split: str) -> str:
@@ -85,11 +90,34 @@ def kind_of(kind: pa.DataType) -> str:
     if pa.types.is_struct(kind):
         inner = ", ".join(f"{field.name}: {kind_of(field.type)}" for field in kind)
         return f"struct<{inner}>"
+    if pa.types.is_list(kind):
+        return f"list<{kind_of(kind.value_type)}>"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "string"
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return "binary"
-    return "float64" if pa.types.is_float64(kind) else str(kind)
+    if pa.types.is_floating(kind):
+        return f"float{kind.bit_width}"
+    return "date32" if pa.types.is_date32(kind) else str(kind)
+
+
+def _body(fields: Sequence[pa.Field]) -> str:
+    """The first column of text or bytes; ids where a schema of the job's own has none."""
+    kinds = (pa.string(), pa.large_string(), *_BYTES)
+    return next((field.name for field in fields if field.type in kinds), "id")
+
+
+_WIDER = {
+    "uint8": "int16", "uint16": "int32", "uint32": "int64", "uint64": "decimal(20,0)",
+    "timestamp[ms": "timestamp[us",
+}  # fmt: skip
+"""What engines without a type read it as, which holds all of its values: Spark has no unsigned numbers,
+DuckDB and Spark have times with a zone in microseconds alone."""
+
+
+def widened(kind: str) -> str:
+    """A type, by its name, as an engine with the fewest types reads it."""
+    return re.sub("|".join(map(re.escape, _WIDER)), lambda found: _WIDER[found[0]], kind)
 
 
 def schema_of(schema: pa.Schema) -> Schema:

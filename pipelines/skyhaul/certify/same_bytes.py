@@ -24,7 +24,7 @@ from skyhaul.shards.row_bytes import row_bytes
 from skyhaul_schemas import layout
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.plan import PlanHeader
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import planned_schema, shard_schema
 
 _BATCH_ROWS = 997
 """Rows of a batch: a prime, so that batches end elsewhere than those that the shard was written in."""
@@ -59,7 +59,7 @@ def reencoded_differently(
     shards = header.job["shards"]
     codec, _, level = str(shards["compression"]).partition(":")
     compression = Compression(codec, int(level) if level else None)
-    schema = shard_schema(header.job["schema"])
+    schema = shard_schema(planned_schema(header.job["schema"]))
     splits: dict[str, list[str]] = {}
     for file in record.files:
         match = DATA_FILE.fullmatch(file.path)

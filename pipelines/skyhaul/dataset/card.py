@@ -7,6 +7,7 @@ differ from those in the header, and a haul that goes on after a card was writte
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import RecordSchema, shard_schema
 from skyhaul_schemas.units import format_size
 
 _CATEGORIES = (
@@ -66,7 +67,7 @@ def card(plan: Planned, seen: Survey, job: Job) -> str:
                 ],
             }
         ]
-        header["dataset_info"] = {"features": [_feature(field) for field in shard_schema(job.schema_)]}
+        header["dataset_info"] = {"features": list(_features(job.schema_))}
     text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{text}---\n\n{_body(plan, seen, job, rows)}"
 
@@ -93,11 +94,31 @@ def _about(job: Job) -> str:
     return description + (f"{lines}\n" if lines else "")
 
 
+def _features(schema: RecordSchema) -> Iterator[dict[str, Any]]:
+    for field in shard_schema(schema):
+        # So that `datasets` gives decoded samples; to other readers the column is bytes all the same.
+        decoded = schema in ("image", "audio") and field.name == "bytes"
+        yield {"name": field.name, "dtype": str(schema)} if decoded else _feature(field)
+
+
 def _feature(field: pa.Field) -> dict[str, Any]:
     # `datasets` names types as Arrow does, but for double.
     if pa.types.is_struct(field.type):
         return {"name": field.name, "struct": [_feature(inner) for inner in field.type]}
-    return {"name": field.name, "dtype": str(field.type).replace("double", "float64")}
+    return {"name": field.name, **_feature_of(field.type)}
+
+
+def _feature_of(kind: pa.DataType) -> dict[str, Any]:
+    """A type without a name, as the items of a list have none."""
+    if pa.types.is_list(kind):
+        item = kind.value_type
+        if pa.types.is_struct(item):
+            return {"list": [_feature(inner) for inner in item]}
+        found = _feature_of(item)
+        return {"list": found.get("dtype", found)}
+    if pa.types.is_floating(kind):
+        return {"dtype": f"float{kind.bit_width}"}
+    return {"dtype": "date32" if pa.types.is_date32(kind) else str(kind)}
 
 
 def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:

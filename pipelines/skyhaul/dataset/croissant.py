@@ -21,9 +21,12 @@ from skyhaul_schemas import layout
 from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.plan import DERIVED
 from skyhaul_schemas.printable import json_printable, printable
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import RecordSchema, shard_schema
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
+_MEDIA = {"image": "sc:ImageObject", "audio": "sc:AudioObject"}
+"""Schema -> what Croissant calls its bytes; it has no type for bytes of any kind."""
+
 PARQUET = "application/x-parquet"
 """The media type of Parquet as mlcroissant reads it."""
 
@@ -184,49 +187,66 @@ def _file_object(path: str, size: int, sha256: str) -> dict[str, Any]:
     }
 
 
-def _record_set(split: str, schema: str) -> dict[str, Any]:
+def _record_set(split: str, schema: RecordSchema) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": split,
         "name": split,
         "description": f"The rows of split {split}.",
         "key": {"@id": f"{split}/id"},
-        # Croissant has a type for the bytes of images, and none for bytes of any kind.
         "field": [
-            _field(split, field)
+            _field(split, field, schema)
             for field in shard_schema(schema)
-            if schema == "image" or not pa.types.is_large_binary(field.type)
+            if schema in _MEDIA or not _is_bytes(field.type)
         ],
     }
 
 
-def _field(split: str, field: pa.Field) -> dict[str, Any]:
-    name = f"{split}/{field.name}"
+def _field(split: str, field: pa.Field, schema: RecordSchema) -> dict[str, Any]:
     source = {"fileSet": {"@id": f"files-{split}"}, "extract": {"column": field.name}}
-    own = {"@type": "cr:Field", "@id": name, "name": name}
-    if not pa.types.is_struct(field.type):
-        return {**own, "dataType": _data_type(field), "source": source}
+    found = _described(f"{split}/{field.name}", field.type, source, "$")
+    return {**found, "dataType": _MEDIA[str(schema)]} if _is_bytes(field.type) else found
+
+
+def _described(name: str, kind: pa.DataType, source: dict[str, Any], path: str) -> dict[str, Any]:
+    """The field called `name`; what lies below it is reached by JSON paths that go on from `path`."""
+    own: dict[str, Any] = {"@type": "cr:Field", "@id": name, "name": name}
+    if pa.types.is_list(kind):
+        own |= {"isArray": True, "arrayShape": "-1"}
+        kind, path = kind.value_type, f"{path}[*]"
+        # The format has arrays of numbers and of structs, and none of arrays: those are JSON to it.
+        if pa.types.is_list(kind):
+            return {**own, "dataType": "sc:Text", "source": source}
+    if not pa.types.is_struct(kind):
+        return {**own, "dataType": _data_type(kind), "source": source}
     return {
         **own,
         "subField": [
-            {
-                "@type": "cr:Field",
-                "@id": f"{name}/{inner.name}",
-                "name": f"{name}/{inner.name}",
-                "dataType": _data_type(inner),
-                "source": {**source, "transform": {"jsonPath": f"$.{inner.name}"}},
-            }
-            for inner in field.type
+            _described(
+                f"{name}/{inner.name}",
+                inner.type,
+                {**source, "transform": {"jsonPath": f"{path}.{inner.name}"}},
+                f"{path}.{inner.name}",
+            )
+            for inner in kind
+            if not _is_bytes(inner.type)
         ],
     }
 
 
-def _data_type(field: pa.Field) -> str:
-    kind = field.type
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _data_type(kind: pa.DataType) -> str:
     if pa.types.is_timestamp(kind):
         return "sc:DateTime"
+    if pa.types.is_date(kind):
+        return "sc:Date"
+    if pa.types.is_boolean(kind):
+        return "sc:Boolean"
     if pa.types.is_floating(kind):
-        return "cr:Float64"
+        return f"cr:Float{kind.bit_width}"
     if pa.types.is_integer(kind):
-        return f"cr:Int{kind.bit_width}"
-    return "sc:ImageObject" if pa.types.is_large_binary(kind) else "sc:Text"
+        return f"cr:{'U' if pa.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}"
+    return "sc:Text"

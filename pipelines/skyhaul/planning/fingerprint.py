@@ -12,14 +12,17 @@ import pyarrow as pa
 
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.versions import DEALING_VERSION
-from skyhaul.shards import ENCODER_VERSION
+from skyhaul.shards import ENCODER_VERSION, language_tags
 from skyhaul.shards.map_records import MAP_RECORDS, MapRecords
 from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder
+from skyhaul_connectors.formats.records import casts
 from skyhaul_schemas.errors import FingerprintMismatch
 from skyhaul_schemas.job.transforms import TransformSpec
+from skyhaul_schemas.own_schema import OwnSchema
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.printable import printable
+from skyhaul_schemas.records import RecordSchema
 
 
 def encoder_fingerprint(
@@ -27,6 +30,7 @@ def encoder_fingerprint(
     rules: Iterable[TransformSpec] = (),
     plug_ins: Mapping[str, str] | None = None,
     map_records: MapRecords | None = None,
+    schema: RecordSchema = "document",
 ) -> dict[str, str]:
     """Encoder or library -> version, by name, of all that a shard's bytes depend on.
 
@@ -35,6 +39,7 @@ def encoder_fingerprint(
         rules: The job's transforms.
         plug_ins: What the packages state whose plug-ins are used (`PlugIn.fingerprint`).
         map_records: The program's own code between decoding and writing.
+        schema: The dataset's schema.
 
     Raises:
         UsageError: A library is not installed.
@@ -47,6 +52,9 @@ def encoder_fingerprint(
         **transforms_fingerprint(rules),
         **(plug_ins or {}),
         **(map_records.fingerprint if map_records else {}),
+        **(language_tags.VERSION if schema == "document" else {}),
+        # A plan of a built-in schema states nothing of it, as before there were others.
+        **(casts.VERSION if isinstance(schema, OwnSchema) else {}),
     }
     for decoder in decoders:
         found.update(decoder.fingerprint)
@@ -63,6 +71,7 @@ def check_fingerprint(header: PlanHeader, recipe: Recipe) -> None:
         (rule for rules in recipe.rules.values() for rule in rules),
         recipe.plug_ins(header.samples),
         recipe.map_records,
+        recipe.schema,
     )
     plan = header.fingerprint
     differences = [

@@ -17,6 +17,7 @@ from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.job.transforms import TransformSpec
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.plugins import check_installed
+from skyhaul_schemas.records import RecordSchema
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Recipe:
 
     plan: str
     """Its digest."""
-    schema: str
+    schema: RecordSchema
     seed: int
     formats: Mapping[str, SourceFormat]
     splits: Mapping[str, float]

@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skyhaul_schemas.plan import PinnedObject
-from skyhaul_schemas.records import BODIES, PROVENANCE, shard_schema
+from skyhaul_schemas.records import PROVENANCE, RecordSchema, shard_schema
 
 
 def identified(
-    decoded: pa.RecordBatch, objects: Sequence[PinnedObject], which: npt.NDArray[np.int32], schema: str
+    decoded: pa.RecordBatch,
+    objects: Sequence[PinnedObject],
+    which: npt.NDArray[np.int32],
+    schema: RecordSchema,
 ) -> pa.RecordBatch:
     """`decoded` (of `decoded_schema(schema)`) as rows of `shard_schema(schema)`.
 
@@ -31,7 +34,8 @@ def identified(
             return pa.repeat(pa.scalar(values[0], pa.string()), decoded.num_rows)
         return pa.array(values, pa.string()).take(indices)
 
-    offsets = decoded.column("offset")
+    # By place: a schema of the job's own may have columns of these names, too.
+    *body, offsets, lengths = decoded.columns
     ids = pc.binary_join_element_wise(
         spread([f"{o.source}/{o.path}#" for o in objects]), offsets.cast(pa.string()), ""
     )
@@ -41,9 +45,8 @@ def identified(
             spread([o.path for o in objects]),
             spread([o.version for o in objects]),
             offsets,
-            decoded.column("length"),
+            lengths,
         ],
         fields=list(PROVENANCE),
     )
-    body = [decoded.column(field.name) for field in BODIES[schema]]
     return pa.RecordBatch.from_arrays([ids, *body, provenance], schema=shard_schema(schema))

@@ -7,7 +7,7 @@ plain, and without statistics, which no reader could use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,15 @@ DICTIONARY = frozenset(
 )  # fmt: skip
 """Column paths whose values repeat. Of others Parquet builds a dictionary too, until it has grown too large
 and the rest of the column is plain."""
+
+PLAIN = frozenset(
+    {
+        "id", "text", "source_id", "url", "created", "time", "value", "bytes", "caption", "duration",
+        "transcript", "name", "raw", "offset", "length", "provenance.offset", "provenance.length",
+    }
+)  # fmt: skip
+"""Column paths whose values do not repeat. A path that is in neither set is of a schema of the job's own:
+nobody knows what is in it, so a dictionary is tried, and of text no least and greatest value is kept."""
 
 BULK = frozenset({"text", "bytes", "raw"})
 """Columns whose least and greatest value mean nothing: no reader could skip a page by them, and each page's
@@ -53,8 +62,8 @@ def open_writer(
         version="2.6",
         compression=compression.codec,
         compression_level=compression.level,
-        use_dictionary=[column for column in columns if column in DICTIONARY],
-        write_statistics=[column for column in columns if column not in BULK],
+        use_dictionary=[column for column in columns if column not in PLAIN],
+        write_statistics=[column for column, kind in columns.items() if not _is_bulk(column, kind)],
         write_page_index=True,
         # So that every reader that checks pages, ours and others, finds rot without our records.
         write_page_checksum=True,
@@ -63,14 +72,28 @@ def open_writer(
     )
 
 
-def _leaves(schema: pa.Schema) -> list[str]:
-    leaves = []
-    for field in schema:
-        if pa.types.is_struct(field.type):
-            leaves += [f"{field.name}.{inner.name}" for inner in field.type]
-        else:
-            leaves.append(field.name)
-    return leaves
+def _leaves(schema: pa.Schema) -> dict[str, pa.DataType]:
+    """Path of each column as Parquet has it -> its type."""
+    return {path: kind for field in schema for path, kind in _below(field.name, field.type)}
+
+
+def _below(path: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    if pa.types.is_struct(kind):
+        for field in kind:
+            yield from _below(f"{path}.{field.name}", field.type)
+    elif pa.types.is_list(kind):
+        yield from _below(f"{path}.list.element", kind.value_type)
+    else:
+        yield path, kind
+
+
+def _is_bulk(path: str, kind: pa.DataType) -> bool:
+    if path in DICTIONARY or path in PLAIN:
+        return path in BULK
+    return any(test(kind) for test in _TEXT_OR_BYTES)
+
+
+_TEXT_OR_BYTES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _KEPT = 128 * 1024 * 1024
 """Bytes of a column's memory that are kept for the next row group; more was needed by one large row, and
@@ -149,12 +150,69 @@ class _Struct:
             column.clear()
 
 
-_Column = _Fixed | _Variable | _Struct
+class _Boolean:
+    """A byte a value, packed into bits when all are there."""
+
+    def __init__(self) -> None:
+        self._validity = _Validity()
+        self._values = Bytes()
+
+    def append(self, array: pa.Array) -> None:
+        self._validity.append(array)
+        values = array.fill_null(False) if array.null_count else array
+        self._values.append(memoryview(values.to_numpy(zero_copy_only=False).view(np.uint8)))
+
+    def take(self, rows: int) -> pa.Array:
+        bits = np.packbits(np.frombuffer(self._values.take(), np.uint8), bitorder="little")
+        return pa.Array.from_buffers(pa.bool_(), rows, [self._validity.take(), pa.py_buffer(bits)])
+
+    def clear(self) -> None:
+        self._validity.clear()
+        self._values.clear()
+
+
+class _List:
+    """Offsets of 4 bytes, and the items they point at."""
+
+    def __init__(self, kind: pa.DataType) -> None:
+        self._kind = kind
+        self._validity = _Validity()
+        self._offsets = Bytes()
+        self._items = _column(kind.value_type)
+        self.clear()
+
+    def append(self, array: pa.Array) -> None:
+        self._validity.append(array)
+        # A null may have a length, and items that are nothing; `flatten` leaves those out.
+        lengths = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+        ends = (self._count + np.cumsum(lengths)).astype(np.int32)
+        self._offsets.append(ends.data.cast("B"))
+        items = array.flatten()
+        self._items.append(items)
+        self._count += len(items)
+
+    def take(self, rows: int) -> pa.Array:
+        buffers = [self._validity.take(), self._offsets.take()]
+        return pa.Array.from_buffers(self._kind, rows, buffers, children=[self._items.take(self._count)])
+
+    def clear(self) -> None:
+        self._validity.clear()
+        self._offsets.clear()
+        self._offsets.append(memoryview(bytes(4)))
+        self._items.clear()
+        self._count = 0
+
+
+_Column = _Fixed | _Variable | _Struct | _Boolean | _List
 
 
 def _column(kind: pa.DataType) -> _Column:
     if pa.types.is_struct(kind):
         return _Struct(kind)
+    if pa.types.is_list(kind):
+        return _List(kind)
+    if pa.types.is_boolean(kind):
+        return _Boolean()
     if any(
         test(kind)
         for test in (
@@ -165,7 +223,7 @@ def _column(kind: pa.DataType) -> _Column:
         )
     ):
         return _Variable(kind)
-    if pa.types.is_primitive(kind) and not pa.types.is_boolean(kind):
+    if pa.types.is_primitive(kind):
         return _Fixed(kind)
     raise TypeError(f"no shard has a column of {kind}")
 

@@ -1,8 +1,8 @@
 """Uncompressed bytes of each row: what canonical row-group borders are counted in.
 
 A value counts with its width in Arrow, a text or binary value with its bytes and 4 more for its length, a
-null like a zero. Validity bits do not count. The figure depends on the row's values alone, never on how
-rows were cut into batches.
+list with its items and 4 more, a null like a zero. Validity bits do not count. The figure depends on the
+row's values alone, never on how rows were cut into batches.
 """
 
 from __future__ import annotations
@@ -29,8 +29,18 @@ def row_bytes(batch: pa.RecordBatch) -> Int64s:
 def _add(total: Int64s, array: pa.Array) -> None:
     kind = array.type
     if pa.types.is_struct(kind):
-        for index in range(kind.num_fields):
-            _add(total, array.field(index))
+        # What lies below a null is nothing, whatever the array holds there.
+        parts = array.flatten() if array.null_count else map(array.field, range(kind.num_fields))
+        for part in parts:
+            _add(total, part)
+    elif pa.types.is_list(kind):
+        inner = array.flatten()
+        sizes = np.zeros(len(inner), dtype=np.int64)
+        _add(sizes, inner)
+        lengths = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+        ends = np.cumsum(lengths, dtype=np.int64)
+        sums = np.append(0, np.cumsum(sizes))
+        total += sums[ends] - sums[ends - lengths] + _LENGTH
     elif (
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)

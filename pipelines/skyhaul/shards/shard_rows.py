@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.assembler import Assembler
 from skyhaul.shards.identity import identified
+from skyhaul.shards.language_tags import with_primary_tags
 from skyhaul.shards.map_records import CanonicalBatches, MapRecords
 from skyhaul.shards.parquet import Compression, FinishedFile, RollingFiles
 from skyhaul.shards.row_bytes import row_bytes
@@ -23,7 +24,7 @@ from skyhaul.shards.truncated_images import TruncatedImages
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_schemas import layout
 from skyhaul_schemas.plan import PinnedObject
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import RecordSchema, shard_schema
 
 
 class EncodeRecipe(Protocol):
@@ -33,7 +34,7 @@ class EncodeRecipe(Protocol):
     """
 
     @property
-    def schema(self) -> str: ...
+    def schema(self) -> RecordSchema: ...
     @property
     def plan(self) -> str: ...
     @property
@@ -121,6 +122,8 @@ class ShardRows:
         lengths = [batch.num_rows for batch in staged]
         spread = np.repeat(np.array(which, dtype=np.int32), lengths)
         decoded = staged[0] if len(staged) == 1 else pa.concat_batches(staged)
+        if self._recipe.schema == "document":
+            decoded = with_primary_tags(decoded)
         # What `concat_batches` has copied may go before ids and provenance are made beside it.
         del staged
         rows = identified(decoded, objects, spread, self._recipe.schema)

@@ -21,6 +21,7 @@ from skyhaul.testing.objects import Repeated
 from skyhaul_connectors.formats.protocol import DecodeSettings
 from skyhaul_schemas.errors import DecodeError
 from skyhaul_schemas.plan import Chunk
+from skyhaul_schemas.records import RecordSchema
 
 __all__ = ["FormatSuite", "Repeated"]
 
@@ -53,7 +54,7 @@ class FormatSuite:
     format: ClassVar[str]
     path: ClassVar[str]
     samples: ClassVar[Sequence[bytes]]
-    schema: ClassVar[str] = "document"
+    schema: ClassVar[RecordSchema] = "document"
     options: ClassVar[Mapping[str, Any]] = {}
     fields: ClassVar[Mapping[str, str]] = {}
     cuts_anywhere: ClassVar[bool] = False

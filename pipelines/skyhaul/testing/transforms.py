@@ -16,14 +16,14 @@ from skyhaul.shards.transform_step import Transform
 from skyhaul.transforms.registry import build_transforms
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.transforms import parse_transform
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import RecordSchema, shard_schema
 
 __all__ = ["build", "rows"]
 
 _PLACE = {"source": "source", "object": "object", "version": "", "offset": 0, "length": 1}
 
 
-def build(rule: Mapping[str, object], schema: str = "document") -> Transform:
+def build(rule: Mapping[str, object], schema: RecordSchema = "document") -> Transform:
     """The transform that a job's rule asks for, anew, as each shard gets it.
 
     Args:
@@ -41,7 +41,7 @@ def build(rule: Mapping[str, object], schema: str = "document") -> Transform:
     return built
 
 
-def rows(schema: str = "document", **columns: Sequence[object]) -> pa.RecordBatch:
+def rows(schema: RecordSchema = "document", **columns: Sequence[object]) -> pa.RecordBatch:
     """Rows of a shard: `columns` as given, ids and provenance made up, all others null.
 
     Args:

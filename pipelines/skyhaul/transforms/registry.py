@@ -22,7 +22,7 @@ from skyhaul_schemas.job.model import Job
 from skyhaul_schemas.job.transforms import PlugInTransform, TransformSpec
 from skyhaul_schemas.plugins import Listed, PlugIn
 from skyhaul_schemas.printable import brief
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import RecordSchema, schema_kind, shard_schema
 from skyhaul_schemas.units import NotAllowed
 
 TRANSFORMS_VERSION = 2
@@ -43,24 +43,25 @@ TRANSFORMS: Mapping[str, AnyTransform] = {
 }
 """The built-in transforms by name."""
 
-_USUAL = {"document": "text", "image": "caption"}
+_USUAL = {"document": "text", "image": "caption", "audio": "transcript"}
 """Schema -> the column of a rule that names none."""
 
 Given = TypeVar("Given")
 
 
-def build_transforms(specs: Sequence[TransformSpec], schema: str) -> list[Transform]:
+def build_transforms(specs: Sequence[TransformSpec], schema: RecordSchema) -> list[Transform]:
     """The rules in order, for one shard.
 
     Args:
         specs: As the job has them.
-        schema: The record schema's name.
+        schema: The record schema: its name, or one of the job's own.
 
     Raises:
         UsageError: A rule does not fit the schema, or its transform is unknown or refused.
     """
     rows = shard_schema(schema)
-    return [_build(spec, Target(spec.transform, spec.counted_as, rows, _USUAL.get(schema))) for spec in specs]
+    usual = _USUAL.get(schema_kind(schema))
+    return [_build(spec, Target(spec.transform, spec.counted_as, rows, usual)) for spec in specs]
 
 
 def transforms_fingerprint(specs: Iterable[TransformSpec]) -> dict[str, str]:

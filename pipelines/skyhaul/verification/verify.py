@@ -28,7 +28,7 @@ from skyhaul_schemas import layout
 from skyhaul_schemas.commit import NO_RECORDS, CommitRecord, RecordCounts
 from skyhaul_schemas.errors import PlanDamaged
 from skyhaul_schemas.plan import Shard
-from skyhaul_schemas.records import EMPTY_OBJECT, REJECTS_SCHEMA, shard_schema
+from skyhaul_schemas.records import EMPTY_OBJECT, REJECTS_SCHEMA, planned_schema, shard_schema
 
 Progress = Callable[[VerifyReport], None]
 """Called with the report as it grows."""
@@ -65,7 +65,7 @@ class _Verification:
         self._partition = Partition()
         header = plan.header
         self._derivation = derivation_of(header)
-        self._schema = shard_schema(header.job["schema"])
+        self._schema = shard_schema(planned_schema(header.job["schema"]))
         self._rule = SplitRule(header.job["shards"]["splits"])
         self._seed = int(header.job["seed"])
         self._orphans = OrphanCheck(store, header.shards, self._orphan)

@@ -12,6 +12,7 @@ from typing import Any
 
 from skyhaul_schemas.canonical_json import canonical_json
 from skyhaul_schemas.job.model import Job, SourceSpec
+from skyhaul_schemas.own_schema import OwnSchema
 from skyhaul_schemas.printable import FOUND_CAP, printable
 from skyhaul_schemas.units import exact_size
 
@@ -31,7 +32,7 @@ def digested_part(job: Job, selections: Mapping[str, list[str]]) -> dict[str, An
     # digest, and its dataset goes on.
     shards = job.shards
     return {
-        "schema": job.schema_,
+        "schema": job.schema_.to_json() if isinstance(job.schema_, OwnSchema) else job.schema_,
         "seed": job.seed,
         "on_damage": job.on_damage,
         "on_drift": job.on_drift,

@@ -86,7 +86,8 @@ def whole_schema(low: int, high: int | None = None) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [number, _ENVIRONMENT]})
 
 
-def _switch(value: Any) -> bool:
+def switch(value: Any) -> bool:
+    """A switch, in one of the words that people write. Raises NotAllowed."""
     # `yes` and `on` are text to YAML 1.2, and values of the environment are text in any case.
     words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
     found = words.get(value.strip().lower()) if isinstance(value, str) else value
@@ -233,7 +234,7 @@ Burst = Annotated[
 ]
 Switch = Annotated[
     bool,
-    BeforeValidator(_switch),
+    BeforeValidator(switch),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, _ENVIRONMENT]}),
     Kind("`true` or `false`"),
 ]

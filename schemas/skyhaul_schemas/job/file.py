@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from skyhaul_schemas.errors import UsageError, ValueRefused
 from skyhaul_schemas.job.literal_secrets import literal_secret
-from skyhaul_schemas.job.model import AboutSpec, Job, LinkSpec, ShardsSpec, SourceSpec
+from skyhaul_schemas.job.model import AboutSpec, Job, LinkSpec, OwnSchemaSpec, ShardsSpec, SourceSpec
 from skyhaul_schemas.job.transforms import KEYS
 from skyhaul_schemas.job.yaml import START, TEXT_CAP, Problem, Tree, Where, place_at, read_tree, refuse
 from skyhaul_schemas.printable import describe, printable
@@ -39,6 +39,7 @@ _KINDS = {
 
 # To tell which keys there are beside an unknown one: pydantic's error names the place, not the model.
 _PARTS: dict[str, type[BaseModel]] = {"sources": SourceSpec, "links": LinkSpec}
+_MAPPINGS: dict[str, type[BaseModel]] = {"shards": ShardsSpec, "about": AboutSpec, "schema": OwnSchemaSpec}
 
 Parameters = ParamSpec("Parameters")
 Given = TypeVar("Given")
@@ -186,7 +187,7 @@ def _exposed(tree: Tree) -> Iterator[Problem]:
             yield Problem(tree.places[where], where, found, allowed)
     for where, names in tree.secret.items():
         kept = len(where) > 3 and where[0] == "sources" and where[2] in ("fields", "decode", "transforms")
-        if kept or where[0] == "transforms":
+        if kept or where[0] == "transforms" or (where[0] == "schema" and len(where) > 1):
             allowed = "a value written out, because it is kept in the plan"
             yield Problem(tree.places[where], where, f"${{{names[0]}}}", allowed)
 
@@ -228,8 +229,8 @@ def _model(where: Where) -> type[BaseModel]:
     # `sources.NAME.key` and `shards.key`: the last part is the key itself.
     if len(where) == 3 and where[0] in _PARTS:
         return _PARTS[where[0]]
-    if len(where) == 2 and where[0] in ("shards", "about"):
-        return ShardsSpec if where[0] == "shards" else AboutSpec
+    if len(where) == 2 and where[0] in _MAPPINGS:
+        return _MAPPINGS[where[0]]
     return Job
 
 

@@ -29,6 +29,7 @@ from skyhaul_schemas.job.fieldtypes import (
 )
 from skyhaul_schemas.job.link import ContractSpec, EmulationSpec, LinkSpec, RouteSpec, SharingSpec
 from skyhaul_schemas.job.link_terms import Deadline
+from skyhaul_schemas.job.own_schema import OwnSchemaSpec, SchemaName, SchemaOf
 from skyhaul_schemas.job.shards import ShardsSpec
 from skyhaul_schemas.job.source import ListedUrls, SourceSpec
 from skyhaul_schemas.job.transforms import TransformRule
@@ -42,6 +43,7 @@ __all__ = [
     "Job",
     "LinkSpec",
     "ListedUrls",
+    "OwnSchemaSpec",
     "Rate",
     "RouteSpec",
     "SchemaName",
@@ -51,8 +53,6 @@ __all__ = [
     "Size",
     "SourceSpec",
 ]
-
-SchemaName = Literal["document", "reading", "image", "blob"]
 
 OnDrift = Annotated[
     Literal["reject", "fail", "null"],
@@ -83,11 +83,12 @@ class Job(JobPart):
         examples=[7], default=0, description="Seeds the dealing of chunks to shards and the splits."
     )
     # `schema` is a method of pydantic's BaseModel.
-    schema_: SchemaName = Field(
+    schema_: SchemaOf = Field(
         examples=["document"],
         default="document",
         alias="schema",
-        description="The dataset's record schema: one for all sources.",
+        description="The dataset's record schema, one for all sources: a built-in one, or a mapping of name "
+        "and columns.",
     )
     sources: dict[Name, SourceSpec] = Field(
         examples=[{"buoys": {"url": "https://station.example/buoys/*.jsonl"}}],

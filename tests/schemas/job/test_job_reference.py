@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from skyhaul.job_reference import Section, default_of, example_of, kind_of, page, sections
 from skyhaul_schemas.job.file import parse_job
-from skyhaul_schemas.job.model import Job, ListedUrls
+from skyhaul_schemas.job.model import Job, ListedUrls, OwnSchemaSpec
+from skyhaul_schemas.own_schema import OwnSchema
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -31,6 +32,9 @@ def job(section: Section, line: str) -> str:
         lines["sources"] = f"sources: {{buoys: {{url: {{{line}{more}}}}}}}"
     elif section.title.startswith("links"):
         lines["links"] = "links:\n  leo-west:\n    " + ("" if key == "down" else "down: 1Mbit/s\n    ") + line
+    elif section.title == "schema as a mapping":
+        own = {"name": "name: n", "columns": "columns: {prompt: string}", key: line}
+        lines["schema"] = "schema:\n  " + "\n  ".join(own.values())
     elif section.title == "transforms":
         rule = "" if key not in ("column", "name") else "    min_length: 1\n"
         lines["transforms"] = f"transforms:\n  - {line}\n{rule}"
@@ -50,12 +54,20 @@ def said(section: Section, job: Job, key: str) -> object:
         part = source.url
     elif section.title.startswith("links"):
         part = link
+    elif section.title == "schema as a mapping":
+        assert isinstance(job.schema_, OwnSchema)
+        part = OwnSchemaSpec.model_validate(without_order(job.schema_))
     elif section.title == "transforms":
         part = job.transforms[0]
     elif section.title != "The top":
         part = getattr(job, section.title)
     assert isinstance(part, BaseModel)
     return getattr(part, "schema_" if key == "schema" else key)
+
+
+def without_order(schema: OwnSchema) -> dict[str, object]:
+    """A schema as a job file writes it: its columns stand in their order there."""
+    return {key: value for key, value in schema.to_json().items() if key != "order"}
 
 
 EVERY = [(section, key) for section in sections() for key in section.fields]

@@ -118,7 +118,8 @@ ONE_LINERS = [
     (
         "schema: document",
         "schema: doc",
-        "6:9: schema: found 'doc', allowed: 'document', 'reading', 'image' or 'blob'",
+        "6:9: schema: found 'doc', allowed: 'document', 'reading', 'image', 'audio' or 'blob',"
+        " or a mapping of name and columns",
     ),
     (
         "emulate: true",

@@ -14,7 +14,7 @@ def _tar() -> Implementation:
 TAR = Format(
     name="tar",
     about="an archive of objects, each decoded by its own suffix",
-    schemas=("document", "reading", "image", "blob"),
+    schemas=("document", "reading", "image", "blob", "own"),
     suffixes=(".tar",),
     load=_tar,
     archive=True,

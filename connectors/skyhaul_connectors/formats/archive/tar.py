@@ -1,11 +1,11 @@
 """Tar archives as containers: each regular file in it is decoded as an object of its own.
 
-To `document` and `reading`, a member is decoded by the format that its suffix states, or by the one that
-`members: {format: …}` names, which takes that format's options, too. To `blob`, each member becomes parts of
-at most 16 MiB. To `image`, members are grouped as WebDataset does, by the name up to its first dot after the
-last slash: each image of a group, with the caption of its `.txt` or `.caption`, and its `.json` in
-`metadata`, both decoded as format `text` does (`encoding`, a byte order mark, or UTF-8); a side-car that
-cannot be read, or comes twice, is a reject and its images go without it.
+To `document`, `reading` and a schema of the job's own, a member is decoded by the format that its suffix
+states, or by the one that `members: {format: …}` names, which takes that format's options, too. To `blob`,
+each member becomes parts of at most 16 MiB. To `image`, members are grouped as WebDataset does, by the name
+up to its first dot after the last slash: each image of a group, with the caption of its `.txt` or `.caption`,
+and its `.json` in `metadata`, both decoded as format `text` does (`encoding`, a byte order mark, or UTF-8); a
+side-car that cannot be read, or comes twice, is a reject and its images go without it.
 
 Names are never paths; fields may take a member's name as `@path`. Offsets are those of the archive (of its
 decompressed stream): the member's data plus the record's place in it, so compressed members are not opened;
@@ -44,10 +44,14 @@ from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSetti
 from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.printable import brief
-from skyhaul_schemas.records import BLOB_PART_SIZE
+from skyhaul_schemas.records import BLOB_PART_SIZE, schema_kind
 
 EMPTY_MEMBER = "an empty member"
 """As a reason of what is passed over."""
+
+_OFFSET = -2
+"""The column of a record's place, as `decoded_schema` has it: by name there may be two, as a schema of the
+job's own may have an `offset`."""
 
 _VERSION = "2"
 """Raised whenever other members of an archive are taken for records; not in the fingerprint of blobs, which
@@ -81,7 +85,8 @@ class TarDecoder(WholeObject):
         inner = dict(options.members)
         self._format: str | None = inner.pop("format", None)
         self._inner = replace(settings, options=inner)
-        if settings.schema in ("document", "reading"):
+        self._in_members = settings.schema not in ("blob", "image")
+        if self._in_members:
             if self._format == "tar":
                 raise ValueRefused(
                     "decode option 'members': a tar inside a tar is not opened",
@@ -109,7 +114,7 @@ class TarDecoder(WholeObject):
         if self.settings.schema == "image":
             found.update({"puremagic": version("puremagic"), "skyhaul.image": IMAGE_VERSION})
             found.update(self._side_cars.fingerprint)
-        if self.settings.schema in ("document", "reading"):
+        if self._in_members:
             found.update(self._formats.fingerprint_of(self._format, self._inner))
         return found
 
@@ -117,7 +122,8 @@ class TarDecoder(WholeObject):
         account = Account(self.settings, data.chunk)
         stream = open_stream(data, self._options) or PlainStream(data, 0, data.chunk.object.size)
         reader = ByteReader(stream)
-        take = {"blob": self._blobs, "image": self._images}.get(self.settings.schema, self._members)
+        kind = schema_kind(self.settings.schema)
+        take = {"blob": self._blobs, "image": self._images}.get(kind, self._members)
         try:
             yield from take(reader, data, account)
         except Broken as broken:
@@ -194,11 +200,11 @@ class TarDecoder(WholeObject):
                     account.mark_damaged()
                 batch = self._placed(step.batch, place)
                 if batch.num_rows:
-                    free = batch.column("offset")[-1].as_py() + 1
+                    free = batch.column(_OFFSET)[-1].as_py() + 1
                 yield account.step(batch)
 
     def _placed(self, batch: pa.RecordBatch, place: int) -> pa.RecordBatch:
-        index = batch.schema.get_field_index("offset")
+        index = batch.num_columns + _OFFSET
         moved = pa.array(batch.column(index).to_numpy() + place, pa.int64())
         return batch.set_column(index, batch.schema.field(index), moved)
 

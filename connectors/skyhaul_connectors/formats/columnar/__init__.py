@@ -20,7 +20,7 @@ def _arrow() -> Implementation:
 PARQUET = Format(
     name="parquet",
     about="Parquet files, row group by row group",
-    schemas=("document", "reading", "image"),
+    schemas=("document", "reading", "image", "own"),
     suffixes=(".parquet", ".pq"),
     load=_parquet,
 )
@@ -28,7 +28,7 @@ PARQUET = Format(
 ARROW = Format(
     name="arrow",
     about="Arrow IPC files and streams",
-    schemas=("document", "reading", "image"),
+    schemas=("document", "reading", "image", "own"),
     suffixes=(".arrow", ".arrows", ".feather", ".ipc"),
     load=_arrow,
 )

@@ -24,10 +24,12 @@ import pyarrow.compute as pc
 
 from skyhaul_connectors.formats.charsets.encodings import is_utf8
 from skyhaul_connectors.formats.columnar.image_columns import TableImages, why_missing
+from skyhaul_connectors.formats.columnar.own_values import leaves_out, own_converted
 from skyhaul_connectors.formats.columnar.plain_columns import plain
 from skyhaul_connectors.formats.columnar.text_columns import json_value, writable
 from skyhaul_connectors.formats.columnar.values import converted, is_binary
 from skyhaul_connectors.formats.decoder import Account
+from skyhaul_connectors.formats.records.casts import left_over
 from skyhaul_connectors.formats.records.fields import FieldMap, kind_of, parts_of
 from skyhaul_connectors.formats.records.json_columns import Mask, Unwritable, member
 from skyhaul_connectors.formats.records.json_exact import canonical
@@ -76,8 +78,10 @@ class TableColumns:
         melted = [self._measured(column, table, batch.num_rows, reasons) for column in self._fields.melt]
         broken: Mapping[int, str] = {}
         if images is None:
-            rest = {key: values for key, values in table.items() if key not in self._fields.taken}
+            rest = self._rest(table)
             metadata = self._metadata(rest, batch.num_rows)
+            if rest and self._fields.rest == "reject":
+                _mark(reasons, range(batch.num_rows), left_over(min(rest)))
         else:
             metadata = self._metadata(images.rest(table, at["bytes"]), batch.num_rows)
             metadata, broken = images.measured(found, metadata, table, at["bytes"], reasons)
@@ -92,6 +96,8 @@ class TableColumns:
             return self._melted(found, melted, metadata, keep, offsets)
         lengths = pa.array(np.ones(batch.num_rows, np.int64))
         columns = [*found.values(), metadata, pa.array(offsets), lengths]
+        if self._fields.rest != "metadata":
+            del columns[-3]
         return columns if keep.all() else [column.filter(pa.array(keep)) for column in columns]
 
     def _field(
@@ -107,17 +113,28 @@ class TableColumns:
             if required:
                 _mark(reasons, range(rows), f"{name}: column {shown!r} {why_missing(column, table)}")
                 # The schema allows no null here until these rows are taken out.
-                return _placeholder(kind, rows)
+                return pa.nulls(rows, kind) if self._fields.own is not None else _placeholder(kind, rows)
             return pa.nulls(rows, kind)
-        taken, problems = converted(values, name, kind, self._fields)
+        if self._fields.own is not None:
+            taken, problems = own_converted(values, kind, self._fields)
+        else:
+            taken, problems = converted(values, name, kind, self._fields)
         if problems:
             said = f"{name}: column {shown!r} holds"
             taken = self._unfit(name, values.type, taken, problems, said, reasons, required=required)
         if required and taken.null_count:
             nulls = taken.is_null().to_numpy(zero_copy_only=False)
             _mark(reasons, np.flatnonzero(nulls), f"{name}: column {shown!r} is null")
-            taken = taken.fill_null(_filler(kind))
+            taken = taken if self._fields.own is not None else taken.fill_null(_filler(kind))
         return taken
+
+    def _rest(self, table: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """What no field takes, and what fields of a job's own schema take in part."""
+        rest = {key: values for key, values in table.items() if key not in self._fields.taken}
+        for column, kind in self._fields.nested.items():
+            if column in table and leaves_out(table[column].type, kind):
+                rest[column] = table[column]
+        return {} if self._fields.rest == "drop" else rest
 
     def _values(self, column: str, table: dict[str, pa.Array]) -> pa.Array | None:
         if column == "@time":

@@ -36,7 +36,7 @@ def converted(values: pa.Array, name: str, kind: pa.DataType, fields: FieldMap) 
     if pa.types.is_integer(kind):
         if pa.types.is_integer(found):
             bad = _outside(values, kind)
-            return values.cast(kind, safe=False), _told(bad, f"{found}, which is beyond {kind}")
+            return values.cast(kind, safe=False), told(bad, f"{found}, which is beyond {kind}")
         return _none(values, kind)
     if pa.types.is_large_binary(kind):
         return (values.cast(kind), {}) if is_binary(found) else _none(values, kind)
@@ -44,7 +44,7 @@ def converted(values: pa.Array, name: str, kind: pa.DataType, fields: FieldMap) 
     if text and (pa.types.is_string(found) or pa.types.is_large_string(found)):
         return values.cast(kind), {}
     if text and is_binary(found):
-        return _from_binary(values, kind)
+        return from_binary(values, kind)
     if text and pa.types.is_integer(found) and fields.takes_integers(name):
         return values.cast(kind), {}
     return _none(values, kind)
@@ -63,12 +63,12 @@ def _as_numbers(values: pa.Array, kind: pa.DataType) -> Converted:
         return values.cast(kind), {}
     if pa.types.is_integer(found):
         bad = _inexact(values)
-        return values.cast(kind, safe=False), _told(bad, "an integer that a double cannot hold")
+        return values.cast(kind, safe=False), told(bad, "an integer that a double cannot hold")
     if pa.types.is_decimal(found):
         # Arrow's own cast to doubles rounds more than once; from text it rounds to the nearest.
         numbers = values.cast(pa.string()).cast(kind)
         bad = pc.invert(pc.is_finite(numbers)).fill_null(False).to_numpy(zero_copy_only=False)
-        return numbers, _told(bad, "a decimal beyond the range of a double")
+        return numbers, told(bad, "a decimal beyond the range of a double")
     return _none(values, kind)
 
 
@@ -80,7 +80,8 @@ def _inexact(values: pa.Array) -> Mask:
     return np.asarray((raw > _EXACT) | ((raw < -_EXACT) if raw.dtype.kind == "i" else False), np.bool_)
 
 
-def _from_binary(values: pa.Array, kind: pa.DataType) -> Converted:
+def from_binary(values: pa.Array, kind: pa.DataType) -> Converted:
+    """Bytes as text of `kind`, where they are UTF-8."""
     whole = values.cast(pa.large_binary())
     text = whole.view(pa.large_string())
     try:
@@ -89,7 +90,7 @@ def _from_binary(values: pa.Array, kind: pa.DataType) -> Converted:
     except pa.ArrowInvalid:
         bad = np.array([value is not None and not is_utf8(value) for value in whole.to_pylist()])
         kept = pc.if_else(pa.array(bad), pa.scalar(b"", pa.large_binary()), whole)
-        return kept.view(pa.large_string()).cast(kind), _told(bad, "bytes that are not UTF-8")
+        return kept.view(pa.large_string()).cast(kind), told(bad, "bytes that are not UTF-8")
     return text.cast(kind), {}
 
 
@@ -102,8 +103,9 @@ def _outside(values: pa.Array, kind: pa.DataType) -> Mask:
 
 def _none(values: pa.Array, kind: pa.DataType) -> Converted:
     valid = values.is_valid().to_numpy(zero_copy_only=False)
-    return pa.nulls(len(values), kind), _told(valid, str(values.type))
+    return pa.nulls(len(values), kind), told(valid, str(values.type))
 
 
-def _told(bad: Mask, problem: str) -> dict[int, str]:
+def told(bad: Mask, problem: str) -> dict[int, str]:
+    """The rows of a mask, each with the problem."""
     return dict.fromkeys(np.flatnonzero(bad).tolist(), problem) if bad.any() else {}

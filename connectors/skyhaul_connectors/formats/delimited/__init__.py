@@ -20,7 +20,7 @@ def _tsv() -> Implementation:
 CSV = Format(
     name="csv",
     about="delimited text with a header",
-    schemas=("document", "reading"),
+    schemas=("document", "reading", "own"),
     suffixes=(".csv",),
     load=_csv,
 )
@@ -28,7 +28,7 @@ CSV = Format(
 TSV = Format(
     name="tsv",
     about="csv with tabs",
-    schemas=("document", "reading"),
+    schemas=("document", "reading", "own"),
     suffixes=(".tsv", ".tab"),
     load=_tsv,
 )

@@ -20,7 +20,7 @@ def _json() -> Implementation:
 JSONL = Format(
     name="jsonl",
     about="one JSON object a line",
-    schemas=("document", "reading"),
+    schemas=("document", "reading", "own"),
     suffixes=(".jsonl", ".ndjson", ".jsonlines"),
     load=_jsonl,
 )
@@ -28,7 +28,7 @@ JSONL = Format(
 JSON = Format(
     name="json",
     about="a JSON array, one JSON object, or lines after all",
-    schemas=("document", "reading"),
+    schemas=("document", "reading", "own"),
     suffixes=(".json", ".geojson"),
     load=_json,
 )

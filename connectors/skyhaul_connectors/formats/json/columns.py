@@ -35,11 +35,16 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from skyhaul_connectors.formats.charsets.encodings import is_utf8
-from skyhaul_connectors.formats.records.column_times import counted, within_calendar
+from skyhaul_connectors.formats.json.column_values import (
+    Declined,
+    own_values,
+    read_as,
+    refuse_odd_doubles,
+    times_of,
+)
 from skyhaul_connectors.formats.records.fields import FieldMap
 from skyhaul_connectors.formats.records.json_columns import Mask, Unwritable, member
 from skyhaul_connectors.formats.records.json_exact import canonical
-from skyhaul_connectors.formats.records.times import Times
 
 _Row = Callable[[bytes], tuple[Any, ...]]
 
@@ -49,9 +54,6 @@ MOST_REREAD = 4
 _MAX_COLUMNS = 256
 """Keys that are learned. Where keys are data, each line has new ones, and the schema would grow with them."""
 
-# What Arrow's cast reads as `iso_micros` does; every other form is read by that, row by row.
-_COMMON_TIME = r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}|\.[0-9]{6})?"
-_COMMON_TIME += r"(Z|[+-][01][0-9]:[0-5][0-9])$"
 _SAMPLE, _FAR_APART = 64 * 1024, 1200
 """Bytes that are looked at to choose a way of finding line ends, and the mean length of a line from which on
 a call for each costs less than a look at each byte."""
@@ -59,10 +61,6 @@ a call for each costs less than a look at each byte."""
 _QUOTE, _COLON = 0x22, 0x3A
 _NAME_END = np.zeros(256, np.bool_)
 _NAME_END[[*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B), 0x5F, 0x2D]] = True
-
-
-class _Declined(Exception):
-    """This window is for the exact reader."""
 
 
 class JsonColumns:
@@ -77,6 +75,8 @@ class JsonColumns:
         self._used: dict[str, list[str]] = {}
         for name, column in fields.columns.items():
             self._used.setdefault(column, []).append(name)
+        # The types of a job's own schema are known; what is learned is which columns there are.
+        self._own = read_as(fields)
 
     def learn(self, record: Mapping[str, Any]) -> None:
         """Notes the columns of a record that was read exactly, and their types."""
@@ -85,7 +85,7 @@ class JsonColumns:
                 self._usable = False
                 return
             known = self._types.get(key)
-            merged = _merged(known, value)
+            merged = self._own[key] if key in self._own else _merged(known, value)
             if key not in self._types or merged != known:
                 self._types[key] = merged
                 self._schema = None
@@ -113,8 +113,11 @@ class JsonColumns:
             lines = _Lines(data, max_line)
             table = self._parse(data, lines.count)
             columns = [self._field(name, column, table) for name, column in self._fields.columns.items()]
-            columns.append(self._metadata(table, data, lines, exact))
-        except (_Declined, Unwritable):
+            if self._fields.rest == "metadata":
+                columns.append(self._metadata(table, data, lines, exact))
+            elif self._fields.rest == "reject" and self._types.keys() - self._fields.taken:
+                return None
+        except (Declined, Unwritable):
             return None
         columns += [pa.array(lines.starts + offset), pa.array(lines.stops - lines.starts)]
         return columns
@@ -133,18 +136,18 @@ class JsonColumns:
                 ),
             )
         except pa.ArrowException:
-            raise _Declined from None
+            raise Declined from None
         if table.num_rows != count:
-            raise _Declined
+            raise Declined
         batches = table.combine_chunks().to_batches()
         if len(batches) != 1:
-            raise _Declined
+            raise Declined
         return batches[0]
 
     def _explicit(self) -> pa.Schema:
         fields = []
         for key, kind in self._types.items():
-            names = self._used.get(key, [])
+            names = [] if key in self._own else self._used.get(key, [])
             if any(pa.types.is_floating(self._fields.types[name]) for name in names):
                 kind = pa.float64()
             elif "text" in names:
@@ -158,24 +161,26 @@ class JsonColumns:
             return pa.repeat(pa.scalar(self._fields.of_object[column], kind), batch.num_rows)
         if column not in self._types:
             if name in self._fields.required:
-                raise _Declined
+                raise Declined
             return pa.nulls(batch.num_rows, kind)
         values = batch.column(column)
         if name in self._fields.required and values.null_count:
-            raise _Declined
+            raise Declined
+        if self._fields.own is not None:
+            return own_values(values, kind, self._fields)
         if pa.types.is_timestamp(kind):
-            return _times(values, kind, self._fields.times)
+            return times_of(values, kind, self._fields.times)
         if pa.types.is_floating(kind):
-            _refuse_odd_doubles(values)
+            refuse_odd_doubles(values)
             # The reader rounds such an integer; written as one, it is drift.
             if pc.any(pc.greater(pc.abs(values), 2.0**53)).as_py():
-                raise _Declined
+                raise Declined
             return values
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
             return values if values.type == kind else values.cast(kind)
         if pa.types.is_integer(values.type) and self._fields.takes_integers(name):
             return values.cast(kind)
-        raise _Declined
+        raise Declined
 
     def _metadata(self, batch: pa.RecordBatch, data: bytes, lines: _Lines, exact: _Row) -> pa.Array:
         keys = sorted(key for key in self._types if key not in self._fields.taken)
@@ -206,11 +211,11 @@ class JsonColumns:
         if doubt.any():
             again = np.flatnonzero(doubt)
             if len(again) * MOST_REREAD > batch.num_rows:
-                raise _Declined
+                raise Declined
             try:
                 read = [exact(data[lines.starts[row] : lines.stops[row]])[-1] for row in again]
             except ValueError:
-                raise _Declined from None
+                raise Declined from None
             whole = pc.replace_with_mask(whole, pa.array(doubt), pa.array(read, pa.string()))
         return whole
 
@@ -220,7 +225,7 @@ class _Lines:
 
     def __init__(self, data: bytes, max_line: int) -> None:
         if b"\0" in data or not is_utf8(data):
-            raise _Declined
+            raise Declined
         self.bytes = np.frombuffer(data, np.uint8)
         ends = _line_ends(data)
         if not len(ends) or ends[-1] != len(data) - 1:
@@ -232,15 +237,15 @@ class _Lines:
         if not filled.all():
             starts, ends = starts[filled], ends[filled]
         if not len(starts):
-            raise _Declined
+            raise Declined
         last = self.bytes[ends - 1]
         # Where only some lines end in CR, the exact reader takes the window.
         if (last == 13).all():
             last = self.bytes[ends - 2]
         if not (self.bytes[starts] == 0x7B).all() or not (last == 0x7D).all():
-            raise _Declined
+            raise Declined
         if int((ends - starts).max()) > max_line:
-            raise _Declined
+            raise Declined
         self.starts, self.stops = starts, ends
         self.count = len(starts)
 
@@ -309,36 +314,6 @@ class _Keys:
             return None
         keys = colons[(before == _QUOTE) & _NAME_END[raw[colons - 2]]]
         return np.searchsorted(keys, self._lines.stops) - np.searchsorted(keys, self._lines.starts)
-
-
-def _refuse_odd_doubles(values: pa.Array) -> None:
-    if pc.all(pc.is_finite(values)).as_py() is False:
-        raise _Declined
-
-
-def _times(values: pa.Array, kind: pa.DataType, times: Times) -> pa.Array:
-    if pa.types.is_integer(values.type) and times.epoch is not None:
-        micros, bad = counted(values, times.epoch)
-        if bad.any():
-            raise _Declined
-        return micros.cast(kind)
-    if not pa.types.is_string(values.type):
-        raise _Declined
-    if values.null_count == len(values):
-        return pa.nulls(len(values), kind)
-    if times.iso_only and pc.all(pc.match_substring_regex(values, _COMMON_TIME)).as_py():
-        try:
-            read = values.cast(kind)
-        except pa.ArrowInvalid:
-            raise _Declined from None
-        if not within_calendar(read):
-            raise _Declined
-        return read
-    try:
-        read = [None if text is None else times.parse(text) for text in values.to_pylist()]
-    except ValueError:
-        raise _Declined from None
-    return pa.array(read, pa.int64()).cast(kind)
 
 
 def _merged(known: pa.DataType | None, value: Any) -> pa.DataType | None:

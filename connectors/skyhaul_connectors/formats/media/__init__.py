@@ -1,4 +1,4 @@
-"""Images, their captions and side-cars, and objects taken as they are."""
+"""Images and audio, their captions and side-cars, and objects taken as they are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ def _image() -> Implementation:
     from skyhaul_connectors.formats.media.image import ImageDecoder, ImageOptions
 
     return Implementation(ImageOptions, ImageDecoder)
+
+
+def _audio() -> Implementation:
+    from skyhaul_connectors.formats.media.audio import AudioDecoder, AudioOptions
+
+    return Implementation(AudioOptions, AudioDecoder)
 
 
 def _binary() -> Implementation:
@@ -26,6 +32,17 @@ IMAGE = Format(
         ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".jp2", ".avif", ".heic",
     ),
     load=_image,
+)  # fmt: skip
+
+AUDIO = Format(
+    name="audio",
+    about="an audio file, its length and channels from its header",
+    schemas=("audio",),
+    suffixes=(
+        ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aif", ".aiff", ".aifc", ".wma", ".au",
+        ".caf",
+    ),
+    load=_audio,
 )  # fmt: skip
 
 BINARY = Format(

@@ -1,10 +1,10 @@
 """Captions of image files, from a list beside them.
 
 JSONL or, by its suffix, CSV with names in its first line. A line's `path`, `file_name` or `file` is the
-image's path below the source's root, its `caption` or `text` what is said of it, so that Hugging Face's
-`metadata.jsonl` of an ImageFolder can be used as it is (https://huggingface.co/docs/datasets/image_dataset).
-Other keys are passed over. The list's sha256 is part of the plan's fingerprint, so that a changed list is
-another plan.
+image's path below the source's root, its `caption` or `text` what is said of it (of audio `transcript` and
+`transcription` go before them), so that Hugging Face's `metadata.jsonl` of an ImageFolder can be used as it
+is (https://huggingface.co/docs/datasets/image_dataset). Other keys are passed over. The list's sha256 is part
+of the plan's fingerprint, so that a changed list is another plan.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ LINE_CAP = 1024 * 1024
 """Bytes of one line at most. Chosen, not measured."""
 
 _PATHS = ("path", "file_name", "file")
-_CAPTIONS = ("caption", "text")
+_CAPTIONS = {"image": ("caption", "text"), "audio": ("transcript", "transcription", "text", "caption")}
+"""What is captioned -> keys, of which the first that is there counts."""
 
 
 @runtime_checkable
@@ -39,16 +40,18 @@ class Captioned(Protocol):
 class Captions:
     """Captions by path, in a temporary SQLite database so that memory stays bounded. Safe among threads."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, what: str = "image") -> None:
         """Read the whole list.
 
         Args:
             where: Its path or URL.
+            what: What its captions are of, for messages.
 
         Raises:
             UsageError: It cannot be read, or a line of it is wrong; the message names the line.
         """
         self.where = brief(where)
+        self.what = what
         self._lock = threading.Lock()
         # Without a name, SQLite keeps the database in a file that nobody else sees and that goes with the
         # connection. It is asked by encoder threads, which the lock keeps apart.
@@ -141,7 +144,7 @@ class Captions:
         path = next((row[key] for key in _PATHS if row.get(key) is not None), None)
         if not isinstance(path, str):
             raise UsageError(f"{place}: no {', '.join(_PATHS[:-1])} or {_PATHS[-1]}")
-        caption = next((row[key] for key in _CAPTIONS if row.get(key) is not None), None)
+        caption = next((row[key] for key in _CAPTIONS[self.what] if row.get(key) is not None), None)
         # As if the list did not name the image.
         if caption is None:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from skyhaul_connectors.formats.media.captioned_file import NotOne
 from skyhaul_connectors.formats.media.image_end import is_truncated
 from skyhaul_connectors.formats.media.image_orientation import orientation_of
 from skyhaul_connectors.formats.media.image_size import size_of
@@ -20,7 +21,7 @@ IMAGE_VERSION = "4"
 """Raised whenever the same image is told otherwise; part of the encoder fingerprint."""
 
 
-class NoImage(ValueError):
+class NoImage(NotOne):
     """Bytes that are not taken as an image; the message says why."""
 
 

@@ -21,22 +21,23 @@ counted; the record stays.
 from __future__ import annotations
 
 import copy
-import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_connectors.formats.records import casts
 from skyhaul_connectors.formats.records.json_exact import integer_text
 from skyhaul_connectors.formats.records.json_quick import canonical
 from skyhaul_connectors.formats.records.melt import Measured
 from skyhaul_connectors.formats.records.missing import Missing, Sentinel
+from skyhaul_connectors.formats.records.numbers import cell_number, comma_number, json_number, unless
 from skyhaul_connectors.formats.records.times import TimeOptions, Times
 from skyhaul_schemas.errors import ValueRefused
-from skyhaul_schemas.printable import brief, printable
-from skyhaul_schemas.records import BODIES
+from skyhaul_schemas.own_schema import OwnSchema
+from skyhaul_schemas.printable import brief
+from skyhaul_schemas.records import body_of, schema_kind
 
 if TYPE_CHECKING:
     from skyhaul_connectors.formats.decoder import Account
@@ -54,8 +55,6 @@ _MISSING: Final = object()
 
 _JOINED: Final = "@time"
 """The column of a time that `time_columns` make. No job can write it: `@` and another word is refused."""
-
-_DECIMAL: Final = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)\s*", re.ASCII)
 
 Row = tuple[Any, ...]
 
@@ -88,18 +87,23 @@ class FieldMap:
     ) -> None:
         times = times if times is not None else TimeOptions()
         self.times = Times(times)
+        # A date states no offset, so that none is ahead of it.
+        self.days = Times(times.model_copy(update={"utc_offset": "+00:00"}))
         self.melt = dict(melt or {})
         given = Missing(missing)
         # A CSV's cells are compared as texts before they come here, while it is known how they were written.
         self.missing = Missing(()) if text_table else given
         self.lenient = settings.on_drift == "null"
-        cells = _decimal_comma if decimal == "," else _decimal
-        self.number: Callable[[Any], float | None] = cells if text_table else _number
+        self.own = settings.schema if isinstance(settings.schema, OwnSchema) else None
+        self._text_table = text_table
+        cells = comma_number if decimal == "," else cell_number
+        self.number: Callable[[Any], float | None] = cells if text_table else json_number
         if text_table and given.has_numbers:
-            self.number = _unless(given, cells)
-        body = [field for field in BODIES[settings.schema] if field.name != "metadata"]
-        self._check(settings, {field.name for field in body})
-        renamed = _RENAMED.get(settings.schema, {})
+            self.number = unless(given, cells)
+        body = [field for field in body_of(settings.schema) if field.name != "metadata"]
+        self.types: dict[str, pa.DataType] = {f.name: f.type for f in body}
+        self._check(settings)
+        renamed = _RENAMED.get(schema_kind(settings.schema), {})
         self.columns: dict[str, str] = {
             f.name: settings.fields.get(f.name, renamed.get(f.name, f.name)) for f in body
         }
@@ -107,7 +111,7 @@ class FieldMap:
         if self.joined:
             self.columns[self._time_field(settings)] = _JOINED
         self.required = frozenset(f.name for f in body if not f.nullable)
-        self.types: dict[str, pa.DataType] = {f.name: f.type for f in body}
+        self.rest = "metadata" if self.own is None else self.own.rest
         # A pointer takes nothing away: the nested value stays in `metadata` as a whole.
         self.taken = frozenset(c for c in self.columns.values() if not c.startswith(("/", "@")))
         self.taken |= set(self.joined) | set(self.melt)
@@ -130,9 +134,14 @@ class FieldMap:
         self.numbers = frozenset(self.melt) | {
             column
             for name, column, *_ in self._plan
-            if pa.types.is_floating(self.types[name]) and not column.startswith("@")
+            if self._is_number(self.types[name]) and not column.startswith("@")
         }
-        self.width = len(self.columns) + 1
+        self.nested: dict[str, pa.DataType] = {
+            column: self.types[name]
+            for name, column, *_ in self._plan
+            if column in self.taken and pa.types.is_nested(self.types[name])
+        }
+        self.width = len(self.columns) + (self.rest == "metadata")
 
     def for_object(self, path: str) -> FieldMap:
         """This map with `@path` and its like bound."""
@@ -155,10 +164,10 @@ class FieldMap:
 
     def takes_integers(self, name: str) -> bool:
         """Whether an integer fits the text field `name`, written in decimal."""
-        return name in _IDENTIFIERS
+        return name in _IDENTIFIERS and self.own is None
 
     def row(self, record: Mapping[str, Any], account: Account | None = None) -> Row:
-        """The fields' values in the schema's order, `metadata` last.
+        """The fields' values in the schema's order, `metadata` last if it has that.
 
         Args:
             record: The values by column.
@@ -196,8 +205,25 @@ class FieldMap:
                 values.append(None)
         taken = self.taken
         rest = {key: value for key, value in record.items() if key not in taken}
-        values.append(canonical(rest) if rest else None)
+        if self.own is not None:
+            self._own_rest(record, rest)
+        if self.rest == "metadata":
+            values.append(canonical(rest) if rest else None)
         return tuple(values)
+
+    def _own_rest(self, record: Mapping[str, Any], rest: dict[str, Any]) -> None:
+        """Adds to `rest` what columns take in part; raises Drift where nothing may be left over."""
+        if self.rest == "drop":
+            return
+        for column, kind in self.nested.items():
+            value = record.get(column)
+            try:
+                if casts.leaves_out(casts.json_of(value) if self._text_table else value, kind):
+                    rest[column] = value
+            except ValueError:  # a cell that is no JSON is null by now (`on_drift: null`)
+                continue
+        if rest and self.rest == "reject":
+            raise Drift(casts.left_over(min(rest)))
 
     def rows(
         self,
@@ -252,21 +278,24 @@ class FieldMap:
             account.null_fields(unfit)
         return found
 
-    def _check(self, settings: DecodeSettings, names: set[str]) -> None:
+    def _check(self, settings: DecodeSettings) -> None:
         for name, column in settings.fields.items():
-            if name not in names:
-                allowed = ", ".join(sorted(names))
+            if name not in self.types:
+                allowed = ", ".join(sorted(self.types))
                 raise ValueRefused(
                     f"fields: {brief(name)!r} is no field of schema {settings.schema} (allowed: {allowed})",
                     ("fields", name),
                     allowed=allowed,
-                    known=tuple(sorted(names)),
+                    known=tuple(sorted(self.types)),
                     of_key=True,
                 )
             if column.startswith("@") and column not in _OF_OBJECT:
                 allowed = ", ".join(_OF_OBJECT)
                 said = f"fields: {brief(column)!r} is none of {allowed}"
                 raise ValueRefused(said, ("fields", name), column, allowed, _OF_OBJECT)
+            if column.startswith("@") and self.own and not _is_text(self.types[name]):
+                said = f"fields: {brief(column)!r} is text, and field {name} takes none"
+                raise ValueRefused(said, ("fields", name), column, "a column of the source")
         if self.melt and settings.schema != "reading":
             raise _no_such("melt", f" is for schema reading, not {settings.schema}")
 
@@ -274,6 +303,9 @@ class FieldMap:
         for name in ("time", "created"):
             if name in self.columns:
                 return name
+        times = [name for name, kind in self.types.items() if pa.types.is_timestamp(kind)]
+        if len(times) == 1:
+            return times[0]
         raise _no_such("time_columns", f": schema {settings.schema} has no time")
 
     def _elsewhere(self, record: Mapping[str, Any], column: str) -> Any:
@@ -285,8 +317,17 @@ class FieldMap:
         found = _at(record, column)
         return None if self.missing and self.missing.stands(found) else found
 
+    def _is_number(self, kind: pa.DataType) -> bool:
+        return bool(pa.types.is_floating(kind) or (self.own and pa.types.is_integer(kind)))
+
     def _converter(self, name: str) -> Callable[[Any], Any]:
         kind = self.types[name]
+        if self.own is not None:
+            if _is_text(kind):
+                return _text
+            if self._text_table:
+                return casts.cell_cast(kind, self.times, self.days, self.number)
+            return casts.json_cast(kind, self.times, self.days)
         if name in _IDENTIFIERS:
             return _identifier
         if pa.types.is_timestamp(kind):
@@ -300,7 +341,11 @@ class FieldMap:
             return self.times.parse(value)
         if type(value) is int or type(value) is float:
             return self.times.number(value)
-        raise Drift(f"{_kind(value)}, not a time as a string")
+        raise Drift(f"{casts.name_of(value)}, not a time as a string")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _no_such(option: str, why: str) -> ValueRefused:
@@ -312,7 +357,7 @@ def _no_such(option: str, why: str) -> ValueRefused:
 def _text(value: Any) -> str | bytes:
     if type(value) is str or type(value) is bytes:  # bytes: UTF-8 that was checked where it was read
         return value
-    raise Drift(f"{_kind(value)}, not a string")
+    raise Drift(f"{casts.name_of(value)}, not a string")
 
 
 def _identifier(value: Any) -> str:
@@ -320,55 +365,7 @@ def _identifier(value: Any) -> str:
         return value
     if type(value) is int:
         return integer_text(value)
-    raise Drift(f"{_kind(value)}, not a string or an integer")
-
-
-def _number(value: Any) -> float:
-    if type(value) is float:
-        return value
-    # `type(...) is`, not isinstance: True is an int. Beyond 2**53 a double holds some integers and not
-    # others; none is taken, so that it does not depend on the number.
-    if type(value) is int and -(2**53) <= value <= 2**53:
-        return float(value)
-    if type(value) is int:
-        raise Drift("an integer that a double cannot hold")
-    raise Drift(f"{_kind(value)}, not a number")
-
-
-def _decimal(value: Any) -> float:
-    return _decimal_as(value, value)
-
-
-def _decimal_comma(value: Any) -> float:
-    # A point in a number with a decimal comma could only part thousands, and is refused with the rest.
-    pointed = value.replace(",", ".") if type(value) is str and "." not in value else None
-    return _decimal_as(value, pointed)
-
-
-def _unless(missing: Missing, read: Callable[[Any], float]) -> Callable[[Any], float | None]:
-    """`read`, but None for what is missing."""
-
-    def number(value: Any) -> float | None:
-        try:
-            found = read(value)
-        except ValueError:
-            if type(value) is str and missing.is_nan(value):
-                return None
-            raise
-        return None if missing.is_number(found) else found
-
-    return number
-
-
-def _decimal_as(value: Any, pointed: Any) -> float:
-    """The number that `pointed` is: the cell `value` with a point before its fraction."""
-    match = _DECIMAL.fullmatch(pointed) if type(pointed) is str else None
-    if match is None:
-        raise Drift(f"{printable(repr(value), 60)}, which is no decimal number")
-    number = float(match[1])
-    if not math.isfinite(number):
-        raise Drift(f"{printable(repr(value), 60)}, which is beyond the range of a double")
-    return number
+    raise Drift(f"{casts.name_of(value)}, not a string or an integer")
 
 
 def kind_of(problem: str) -> str:
@@ -378,13 +375,6 @@ def kind_of(problem: str) -> str:
     after a semicolon advice. A text out of the object behind `, which is ` would become a key of the
     record."""
     return problem.rpartition(", which is ")[2].partition(";")[0]
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "a boolean"
-    kinds = {dict: "an object", list: "an array", str: "a string", int: "an integer", float: "a number"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
 
 
 def parts_of(column: str) -> list[str]:

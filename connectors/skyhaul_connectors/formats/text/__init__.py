@@ -14,7 +14,7 @@ def _text() -> Implementation:
 TEXT = Format(
     name="text",
     about="a text, or each paragraph of it",
-    schemas=("document",),
+    schemas=("document", "own"),
     suffixes=(".txt", ".text", ".md", ".markdown", ".rst", ".py", ".log", ".tex", ".org"),
     load=_text,
 )

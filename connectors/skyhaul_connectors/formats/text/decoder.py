@@ -67,7 +67,7 @@ from skyhaul_connectors.formats.web.content_type import binary_type
 from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
-from skyhaul_schemas.records import EMPTY_OBJECT, RAW_CAP
+from skyhaul_schemas.records import EMPTY_OBJECT, RAW_CAP, body_of
 
 # ASCII's white space alone, so that bytes and the text that they decode to are blank by one rule.
 _BLANK = " \t\r\n\x0b\x0c"
@@ -133,7 +133,8 @@ class TextDecoder(WholeObject):
         # encoding with a state, such as ISO-2022-JP, does not answer with the bytes that were there.
         if options.unit == "paragraph" and self._declared is not None and not self._declared.stateless:
             raise _no_paragraphs(self._declared.name)
-        columns = {"text": "body", **settings.fields}
+        has_text = any(field.name == "text" for field in body_of(settings.schema))
+        columns = {**({"text": "body"} if has_text else {}), **settings.fields}
         self.fields = FieldMap(DecodeSettings(settings.schema, columns, on_drift=settings.on_drift))
         for field, column in settings.fields.items():
             if column not in COLUMNS:

@@ -20,7 +20,7 @@ def _warc() -> Implementation:
 HTML = Format(
     name="html",
     about="the text of a page",
-    schemas=("document",),
+    schemas=("document", "own"),
     suffixes=(".html", ".htm", ".xhtml"),
     load=_html,
 )
@@ -28,7 +28,7 @@ HTML = Format(
 WARC = Format(
     name="warc",
     about="web archives: WARC, WET and ARC",
-    schemas=("document",),
+    schemas=("document", "own"),
     suffixes=(".warc", ".wet", ".arc", ".warc.wet"),
     load=_warc,
 )

@@ -27,7 +27,7 @@ from skyhaul_connectors.formats.web import html_extraction, html_text
 from skyhaul_connectors.formats.web.content_type import binary_type
 from skyhaul_connectors.formats.web.html_text import BadPage
 from skyhaul_schemas.job.model import Size
-from skyhaul_schemas.records import EMPTY_OBJECT
+from skyhaul_schemas.records import EMPTY_OBJECT, body_of
 
 
 class HtmlOptions(StreamOptions):
@@ -49,7 +49,8 @@ class HtmlDecoder(WholeObject):
         self._options = options
         self._charset = None if options.encoding is None else html_text.charset_named(options.encoding)
         # Only `on_drift` is the field map's to know; what bytes are bad is judged here.
-        named = {"text": "body", **settings.fields}
+        has_text = any(field.name == "text" for field in body_of(settings.schema))
+        named = {**({"text": "body"} if has_text else {}), **settings.fields}
         self._fields = FieldMap(DecodeSettings(settings.schema, named, on_drift=settings.on_drift))
 
     @property

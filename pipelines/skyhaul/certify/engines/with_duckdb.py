@@ -11,11 +11,16 @@ from skyhaul.certify.engine_reading import Reading, Request, Schema, SplitReadin
 _KINDS = {
     "varchar": "string",
     "blob": "binary",
-    "integer": "int32",
-    "bigint": "int64",
+    "boolean": "bool",
+    "tinyint": "int8", "smallint": "int16", "integer": "int32", "bigint": "int64",
+    "utinyint": "uint8", "usmallint": "uint16", "uinteger": "uint32", "ubigint": "uint64",
+    "float": "float32",
     "double": "float64",
+    "date": "date32",
+    "timestamp_ms": "timestamp[ms]",
+    "timestamp": "timestamp[us]",
     "timestamp with time zone": "timestamp[us, tz=UTC]",
-}
+}  # fmt: skip
 """By DuckDB's names (https://duckdb.org/docs/stable/sql/data_types/overview)."""
 
 
@@ -54,4 +59,6 @@ def read(request: Request, streaming: bool) -> Reading:
 def _kind(kind: Any) -> str:
     if kind.id == "struct":
         return f"struct<{', '.join(f'{name}: {_kind(inner)}' for name, inner in kind.children)}>"
+    if kind.id == "list":
+        return f"list<{_kind(kind.children[0][1])}>"
     return _KINDS.get(str(kind).lower(), str(kind))

@@ -41,5 +41,8 @@ def _kind(kind: Any) -> str:
     if isinstance(kind, pl.Struct):
         return f"struct<{', '.join(f'{field.name}: {_kind(field.dtype)}' for field in kind.fields)}>"
     if isinstance(kind, pl.Datetime):
-        return f"timestamp[{kind.time_unit}, tz={kind.time_zone}]"
-    return str(kind).lower()
+        return f"timestamp[{kind.time_unit}{'' if kind.time_zone is None else f', tz={kind.time_zone}'}]"
+    if isinstance(kind, pl.List):
+        return f"list<{_kind(kind.inner)}>"
+    name = str(kind).lower()
+    return {"boolean": "bool", "date": "date32"}.get(name, name)

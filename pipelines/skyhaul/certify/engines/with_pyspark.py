@@ -15,11 +15,14 @@ from skyhaul.certify.engine_reading import Reading, Request, Schema, SplitReadin
 _KINDS = {
     "string": "string",
     "binary": "binary",
-    "int": "int32",
-    "bigint": "int64",
+    "boolean": "bool",
+    "tinyint": "int8", "smallint": "int16", "int": "int32", "bigint": "int64",
+    "float": "float32",
     "double": "float64",
+    "date": "date32",
+    "timestamp_ntz": "timestamp[us]",
     "timestamp": "timestamp[us, tz=UTC]",
-}
+}  # fmt: skip
 """By Spark's simple names; its timestamp is an instant in microseconds."""
 
 
@@ -72,5 +75,7 @@ def read(request: Request, streaming: bool) -> Reading:
 def _kind(kind: t.DataType) -> str:
     if isinstance(kind, t.StructType):
         return f"struct<{', '.join(f'{field.name}: {_kind(field.dataType)}' for field in kind.fields)}>"
+    if isinstance(kind, t.ArrayType):
+        return f"list<{_kind(kind.elementType)}>"
     name = str(kind.simpleString())
     return _KINDS.get(name, name)

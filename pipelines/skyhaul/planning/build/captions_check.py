@@ -9,9 +9,11 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.plan import PinnedObject
 from skyhaul_schemas.printable import printable
 
-UNNAMED = "an image that no line of the captions list names"
-NO_IMAGE = "a line of the captions list that names no image"
+_UNNAMED = "an {} that no line of the captions list names"
+_NONE = "a line of the captions list that names no {}"
 """As the plan's header counts them, and `plan` shows them; a plan's digest is not over these words."""
+
+_FILES = {"image": "images", "audio": "audio files"}
 
 
 class CaptionsCheck:
@@ -33,7 +35,7 @@ class CaptionsCheck:
             self._used.add(id(decoder))
             return
         self._strangers.setdefault(id(decoder), obj.path)
-        self._told.unchecked.add(obj.path, UNNAMED)
+        self._told.unchecked.add(obj.path, _UNNAMED.format(captions.what))
 
     def finish(self) -> None:
         """End the check, after all objects. Raises UsageError for a list that names none of them."""
@@ -44,10 +46,11 @@ class CaptionsCheck:
             if key in self._strangers and key not in self._used:
                 stranger = printable(self._strangers[key])
                 first = next(unused, None)
+                files = _FILES[captions.what]
                 has = "it is empty" if first is None else f"it has {printable(first)!r}"
                 raise UsageError(
-                    f"captions {captions.where}: names none of the source's images: {has}, the source has"
+                    f"captions {captions.where}: names none of the source's {files}: {has}, the source has"
                     f" {stranger!r}; its paths are to be relative to the source's root"
                 )
             for path in unused:
-                self._told.unchecked.add(path, NO_IMAGE)
+                self._told.unchecked.add(path, _NONE.format(captions.what))

@@ -289,6 +289,7 @@ class Planner:
             (rule for rules in rules_of(self._job).values() for rule in rules),
             self._decoders.plug_ins(name for name, found in self._samples.items() if found),
             self._map_records,
+            self._job.schema_,
         )
         header = PlanHeader(
             digest="",
