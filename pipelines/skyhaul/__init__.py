@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from skyhaul.beam.finishing import FinishHaul
     from skyhaul.beam.summary import RequireComplete
     from skyhaul.beam.transforms import DealLots, Haul, HaulLots, HaulShards, SummarizeReceipts
-    from skyhaul.shards.map_records import MapRecords
+    from skyhaul.shards.foreign_code.map_records import MapRecords
     from skyhaul_schemas.errors import SkyhaulError
     from skyhaul_schemas.job.file import LoadedJob
 
@@ -77,7 +77,7 @@ _MODULES = {
         "SummarizeReceipts",
         "WriteShards",
     ),
-    "skyhaul.shards.map_records": ("MapRecords",),
+    "skyhaul.shards.foreign_code.map_records": ("MapRecords",),
     "skyhaul_schemas.errors": ("SkyhaulError",),
     "skyhaul_schemas.job.file": ("LoadedJob",),
 }

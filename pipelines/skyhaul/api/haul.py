@@ -17,7 +17,7 @@ from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.planning.store.plan import Plan
 from skyhaul.report.progress import ProgressReport
 from skyhaul.report.run import RunReport
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_schemas.errors import Interrupted, UsageError
 from skyhaul_schemas.job.link_terms import parse_deadline
 from skyhaul_schemas.units import parse_duration

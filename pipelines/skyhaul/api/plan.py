@@ -16,7 +16,7 @@ from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul.report.plan import PlanReport
 from skyhaul.report.plan_update import PlanUpdateReport
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_connectors.links.profile.presets import profile_from
 from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.file import LoadedJob

@@ -23,7 +23,7 @@ from skyhaul.beam.summary import SummarizeHauls
 from skyhaul.hauling.config import HaulConfig, HaulOptions, Lot
 from skyhaul.hauling.preparation import prepare_haul
 from skyhaul.hauling.receipts import COMMITTED, DEFERRED, FAILED, Receipt, Tally
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_schemas.job.file import LoadedJob
 
 Adapter = Literal["lots", "splittable"]

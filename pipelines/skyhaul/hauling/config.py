@@ -9,7 +9,7 @@ of what crosses from them, which knows `Optional` and no `|`.
 from dataclasses import dataclass, fields
 from typing import Any, Optional, TypeVar
 
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 
 T = TypeVar("T")
 

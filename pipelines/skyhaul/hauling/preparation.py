@@ -23,7 +23,7 @@ from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_schemas.job.file import LoadedJob, load_job
 from skyhaul_schemas.job.link_terms import due_at
 from skyhaul_schemas.plan import PlanHeader

@@ -25,7 +25,7 @@ from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.routes import planning_route, route_over
 from skyhaul.planning.store.plan import Plan
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_connectors.sources.local.open_files import FileBudget, file_budget
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.over_link.emulated import EmulatedSource

@@ -29,7 +29,7 @@ from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import publish_generation
 from skyhaul.planning.store.table_writer import NewTable, new_table
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.spool.folders import held_spools
 from skyhaul_schemas import layout

@@ -13,7 +13,7 @@ import pyarrow as pa
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.versions import DEALING_VERSION
 from skyhaul.shards import ENCODER_VERSION, language_tags
-from skyhaul.shards.map_records import MAP_RECORDS, MapRecords
+from skyhaul.shards.foreign_code.map_records import MAP_RECORDS, MapRecords
 from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_connectors.formats.records import casts

@@ -17,7 +17,7 @@ from skyhaul.planning.routes import planning_route
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job, publish, refuse_foreign
 from skyhaul.planning.store.table_writer import new_table
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul.transforms import check_transforms
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source

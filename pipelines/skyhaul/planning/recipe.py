@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skyhaul.planning.decoders import Decoders, SourceFormat, source_formats
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul.shards.transform_step import Transform
 from skyhaul.transforms import build_transforms, check_transforms
 from skyhaul_connectors.formats.protocol import Decoder

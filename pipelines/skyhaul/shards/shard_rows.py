@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.assembler import Assembler
+from skyhaul.shards.foreign_code.map_records import CanonicalBatches, MapRecords
 from skyhaul.shards.identity import identified
 from skyhaul.shards.language_tags import with_primary_tags
-from skyhaul.shards.map_records import CanonicalBatches, MapRecords
 from skyhaul.shards.parquet import Compression, FinishedFile, RollingFiles
 from skyhaul.shards.row_bytes import row_bytes
 from skyhaul.shards.splits import SplitRule, UInt64s, object_key, row_hashes

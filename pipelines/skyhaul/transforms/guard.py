@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from skyhaul.shards.kept_rows import fault_of
+from skyhaul.shards.foreign_code.kept_rows import fault_of
 from skyhaul.shards.transform_step import Transform, Transformed
 from skyhaul_schemas.errors import SkyhaulError, TransformFailed
 from skyhaul_schemas.printable import brief

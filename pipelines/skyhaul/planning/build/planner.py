@@ -25,7 +25,7 @@ from skyhaul.planning.store.table_writer import (
     objects_header,
     shards_header,
 )
-from skyhaul.shards.map_records import MapRecords
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_connectors.formats.bytes.parts import ReadOnce
 from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
 from skyhaul_connectors.formats.records.joining import group_of, joining

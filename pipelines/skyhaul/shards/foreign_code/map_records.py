@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from skyhaul.shards.kept_rows import fault_of
+from skyhaul.shards.foreign_code.kept_rows import fault_of
 from skyhaul.shards.row_bytes import row_bytes
 from skyhaul_schemas.errors import SkyhaulError, TransformFailed, UsageError
 from skyhaul_schemas.job.fieldtypes import NAMES, is_name

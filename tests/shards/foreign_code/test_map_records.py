@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-import skyhaul.shards.map_records as module
+import skyhaul.shards.foreign_code.map_records as module
 import skyhaul.shards.shard_rows as shard_rows
 from shards.made import MadeRecipe, Script, cut, documents, encode, steps
-from skyhaul.shards.map_records import CanonicalBatches, MapRecords
+from skyhaul.shards.foreign_code.map_records import CanonicalBatches, MapRecords
 from skyhaul.testing.transforms import rows
 from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import TransformFailed, UsageError
