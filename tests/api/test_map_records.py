@@ -17,7 +17,7 @@ import skyhaul.shards.shard_rows as shard_rows
 from cli.program import call
 from dataset.hauled import JOB, digests, write_region
 from skyhaul.beam.runners import open_runner
-from skyhaul.shards import map_records
+from skyhaul.shards.foreign_code import map_records
 from skyhaul_schemas.errors import FingerprintMismatch
 
 

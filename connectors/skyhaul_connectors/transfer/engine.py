@@ -41,7 +41,7 @@ class TransferEngine:
         settings: Of the haul.
         loop: The running loop, real or virtual.
         journal: Background for syncs, digests of what arrived and the journal, in order.
-        checker: Background for digests of objects and blocks: they take seconds, and must not hold commits up.
+        checker: Background for digests of objects and blocks: they take seconds and must not hold commits up.
         disk: The spool's file operations; None for the operating system's.
     """
 
