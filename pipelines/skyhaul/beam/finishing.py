@@ -8,7 +8,7 @@ Annotations are evaluated here (no `from __future__ import annotations`): Beam r
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints import with_output_types
 
+from skyhaul.beam.transforms import TallyFn
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.hauling.config import HaulConfig
@@ -51,25 +52,11 @@ class FinishedHaul(NamedTuple):
 beam.coders.registry.register_coder(FinishedHaul, beam.coders.RowCoder)
 
 
-class _TallyFn(beam.CombineFn):
-    """Receipts added up; of anything else nothing is asked but that it comes first."""
-
-    def create_accumulator(self) -> Tally:
-        return Tally()
+class _TallyFn(TallyFn):
+    """Of anything else than receipts nothing is asked but that it comes first."""
 
     def add_input(self, tally: Tally, element: Any) -> Tally:
-        if isinstance(element, Receipt):
-            tally.add(element)
-        return tally
-
-    def merge_accumulators(self, tallies: Iterable[Tally]) -> Tally:
-        whole = Tally()
-        for tally in tallies:
-            whole.merge(tally)
-        return whole
-
-    def extract_output(self, tally: Tally) -> Tally:
-        return tally
+        return super().add_input(tally, element) if isinstance(element, Receipt) else tally
 
 
 class _FinishFn(beam.DoFn):

@@ -199,7 +199,9 @@ def haul_all(hauls: Any, parallelism: int | None, adapter: Adapter | None) -> Ha
     )
 
 
-class _TallyFn(beam.CombineFn):
+class TallyFn(beam.CombineFn):
+    """Receipts added up."""
+
     def create_accumulator(self) -> Tally:
         return Tally()
 
@@ -223,4 +225,4 @@ class SummarizeReceipts(beam.PTransform):
     """Add receipts up into one `Tally` of what was hauled now; `Haul` has a summary of all that stands."""
 
     def expand(self, receipts: Any) -> Any:
-        return receipts | "Tally" >> beam.CombineGlobally(_TallyFn()).without_defaults()
+        return receipts | "Tally" >> beam.CombineGlobally(TallyFn()).without_defaults()
