@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileServer]:
 
 def nap(receipt: Any) -> Any:
     keep(time.time(), receipt.dataset)
-    time.sleep(0.1)
+    time.sleep(0.05)
     return receipt
 
 
@@ -58,6 +58,7 @@ def test_what_follows_a_haul_does_not_run_in_its_thread(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_a_slow_step_behind_a_haul_leaves_its_link_as_it_was(
     adapter: str, server: HostileServer, tmp_path: Path
