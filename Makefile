@@ -69,7 +69,7 @@ constraints:  ## Pin the newest versions that pyproject.toml allows
 	$(check-python)
 	rm -rf $(VENV)-constraints
 	"$(PYTHON)" -m venv $(VENV)-constraints
-	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs,s3,sftp,gcs,azure,redis,certify,spark,language,bench]'
+	$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs,s3,sftp,gcs,azure,redis,certify,spark,language,bench,dataflow-test]'
 	{ sed -n '/^#/p' constraints.txt; $(VENV)-constraints/bin/python -m pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 	rm -rf $(VENV)-constraints

@@ -33,6 +33,7 @@ def test_every_dependency_is_pinned_within_its_bounds() -> None:
         *extras["bench"],
         *extras["sftp"],
         *extras["azure"],
+        *extras["dataflow-test"],
     ]:
         wanted = Requirement(text)
         pin = pins.get(canonicalize_name(wanted.name))

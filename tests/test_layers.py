@@ -49,9 +49,10 @@ FOLDERS = {
     ),
     "skyhaul.dataset": ("storage", "commits"),
     "skyhaul.planning": ("store", "build"),
-    "skyhaul.hauling": ("links",),
+    "skyhaul.hauling": ("links", "finish"),
     "skyhaul": (
-        "dataset", "worker", "shards", "transforms", "planning", "verification", "certify", "hauling", "beam",
+        "dataset", "worker", "shards", "transforms", "planning", "rows", "derived", "verification", "certify",
+        "hauling", "beam",
     ),
 }  # fmt: skip
 """Of a package its folders, lowest first: one may import those before it. (Others have no say in it.)"""

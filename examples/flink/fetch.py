@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,10 @@ GO_TOOLS = {
     "prism": f"github.com/apache/beam/sdks/v2/go/cmd/prism@v{BEAM}",
 }
 """`go install` checks each module against Go's checksum database."""
+
+OPERATOR_API = "org.apache.flink:flink-kubernetes-operator-api:1.10.0"
+OPERATOR_API_SHA256 = "b1f44814e17514fa8395c61b329a3ee9087123a5bda5b21fe1a495d5182c30b6"
+OPERATOR_SCHEMA = "META-INF/fabric8/flinkdeployments.flink.apache.org-v1.yml"
 
 OFFLINE = "SKYHAUL_OFFLINE"
 """Set: only what is cached is used, nothing is fetched or built."""
@@ -156,6 +161,22 @@ def job_server_jar() -> Path:
     return target
 
 
+def operator_schema() -> Path:
+    """What Flink's Kubernetes operator says a FlinkDeployment is, out of its jar. Raises Unavailable."""
+    target = cache() / f"flinkdeployments-{OPERATOR_API.rpartition(':')[2]}.yml"
+    with _once(target) as missing:
+        if missing:
+            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+                options = [f"-Dartifact={OPERATOR_API}", f"-DoutputDirectory={folder}"]
+                _run("Flink's Kubernetes operator", ["mvn", "--quiet", "--batch-mode", goal, *options])
+                (jar,) = Path(folder).glob("*.jar")
+                _check(jar, OPERATOR_API_SHA256)
+                with zipfile.ZipFile(jar) as opened:
+                    Path(opened.extract(OPERATOR_SCHEMA, folder)).rename(target)
+    return target
+
+
 def _check_parts(folder: Path) -> None:
     """What Maven resolved is what is pinned, no more and no less."""
     pinned = {}
@@ -182,6 +203,7 @@ GETTERS: dict[str, Callable[[], Path]] = {
     "java": java,
     "flink": flink,
     "job-server": job_server_jar,
+    "operator": operator_schema,
 }
 """What can be fetched, by name. Each raises Unavailable."""
 

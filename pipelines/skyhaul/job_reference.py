@@ -38,11 +38,15 @@ from skyhaul_schemas.units import exact_size
 _HEAD = """# The job file
 
 Made of the program by `make docs`; tests hold it to it, and parse every example and default. A job file
-is YAML (1.2's core schema, one document). `${NAME}` is the value of an environment variable, `$${` stands
-for `${`; what is kept in the plan (`fields`, `decode`, `transforms`) takes none. An unknown key is
-refused, with those that are near. `skyhaul schema` gives the same to editors. How the parts play
-together: [README](../README.md#the-job-file); options of formats, below `decode:`:
-[formats.md](formats.md); links: [links.md](links.md).
+is YAML (1.2's core schema, one document). An unknown key is refused, with those that are near.
+`skyhaul schema` gives the same to editors. How the parts play together:
+[README](../README.md#the-job-file); options of formats, below `decode:`: [formats.md](formats.md); links:
+[links.md](links.md).
+
+`${NAME}` is the value of an environment variable; `${file:/run/secrets/token}` is the text of a file (an
+absolute path; UTF-8, at most 64 KiB, without the newlines at its end). Each process of a haul takes them for
+itself, a worker from its own machine, and the values reach no plan, record, log or message. `$${` stands for
+`${`. What is kept in the plan (`fields`, `decode`, `transforms`) takes none.
 
 Where a value has a unit, it is the one in which it counts. Sizes are written with `kB`, `MB`, `GB`, `TB`
 (powers of 1000) or `KiB`, `MiB`, `GiB`, `TiB` (of 1024), rates with `bit/s` or `B/s` and the same letters

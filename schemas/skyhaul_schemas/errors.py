@@ -98,6 +98,12 @@ class PlanMismatch(UsageError):
     """The job file no longer says what the dataset's plan was made from."""
 
 
+class InputIncomplete(SkyhaulError):
+    """A dataset that another one is to be made of is not hauled yet."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
 class SpoolInUse(UsageError):
     """Another process of this machine hauls or amends the same plan with this spool now."""
 
@@ -326,6 +332,18 @@ class CommitConflict(SkyhaulError):
 
 class ReplayDiffers(SkyhaulError):
     """A committed shard with broken files was hauled again, and came out otherwise than it was committed."""
+
+    exit_code = EXIT_FAILED
+
+
+class HaulIncomplete(SkyhaulError):
+    """Shards of a haul were put off or lost, and its pipeline asked for all of them."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
+class HaulFailed(SkyhaulError):
+    """Shards of a haul failed for good, and its pipeline asked for all of them."""
 
     exit_code = EXIT_FAILED
 

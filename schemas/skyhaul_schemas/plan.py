@@ -189,6 +189,11 @@ class DroppedChunk:
     fate: str
 
 
+DERIVED = "derived"
+"""Key of a header's `job` where the dataset was made of the rows of others: its value says how
+(`skyhaul.derived.derivation`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlanHeader:
     """What the plan is made of; JSON in the key-value metadata `skyhaul` of shards.parquet.

@@ -18,6 +18,8 @@ _UNSEEN = re.compile(
 """Letters and marks that are drawn as nothing: Default_Ignorable_Code_Point (Unicode's
 DerivedCoreProperties.txt) outside the categories that `str.isprintable` leaves out by itself."""
 
+_DELETE = "\x7f"
+
 
 def printable(text: str, limit: int | None = None) -> str:
     """`text` with backslash escapes in the place of everything that cannot be seen.
@@ -51,10 +53,11 @@ def json_printable(text: str) -> str:
 
     Line ends between values stay.
     """
-    # Only strings of JSON hold characters beyond ASCII, and json.dumps escapes the controls below a space.
-    if text.isascii():
+    # Only strings of JSON hold characters beyond ASCII. json.dumps escapes the controls below a space, and
+    # leaves the last of ASCII, which is one, too.
+    if text.isascii() and _DELETE not in text:
         return text
-    return "".join(c if c.isascii() or _is_seen(c) else _json_escape(c) for c in text)
+    return "".join(c if c < _DELETE or _is_seen(c) else _json_escape(c) for c in text)
 
 
 def _is_seen(c: str) -> bool:

@@ -66,7 +66,10 @@ def parse_size(text: str | int) -> int:
         if match is None:
             raise NotAllowed(text, SIZES)
         base = 1024 if match[3] else 1000
-        size = round(Fraction(match[1]) * base ** _POWERS[(match[2] or "").lower()])
+        exact = Fraction(match[1]) * base ** _POWERS[(match[2] or "").lower()]
+        size = round(exact)
+        if exact and not size:
+            raise NotAllowed(text, f"{SIZES}; 0, or at least one byte")
     if not 0 <= size < SIZE_LIMIT:
         raise NotAllowed(text, SIZES)
     return size

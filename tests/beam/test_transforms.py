@@ -13,7 +13,7 @@ from tests.hauling.rig import data_digests, job, write_job, write_region
 
 from skyhaul.beam import HaulShards, SummarizeReceipts
 from skyhaul.beam.driver import haul_on_beam
-from skyhaul.beam.runners import adapter_for, open_runner, options_for
+from skyhaul.beam.runners import open_runner, options_for
 from skyhaul.beam.worker_errors import lasting_error
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
@@ -28,7 +28,6 @@ from skyhaul_schemas.errors import (
     EXIT_OK,
     EXIT_USAGE,
     CommitConflict,
-    UsageError,
 )
 from skyhaul_schemas.job.file import LoadedJob, load_job
 from skyhaul_schemas.job.model import Job
@@ -104,19 +103,6 @@ def test_the_default_runner_starts_at_once_and_asks_nobody(monkeypatch: pytest.M
     assert type(runner).__name__ == "FnApiRunner"
     with beam.Pipeline(runner=runner, options=options_for("DirectRunner", [])[0]) as pipeline:
         pipeline | beam.Create([1, 2]) | beam.Map(lambda x: x + 1)
-
-
-def test_runners_that_lie_or_do_not_exist_are_refused() -> None:
-    for name in ("DaskRunner", "NoSuchRunner"):
-        with pytest.raises(UsageError, match=name):
-            open_runner(name)
-    with pytest.raises(UsageError, match="parallelism"):
-        options_for("FlinkRunner", ["--flink_master=localhost:1"])
-    with pytest.raises(UsageError, match="a lot of shards is one element"):
-        options_for("PortableRunner", ["--element_processing_timeout_minutes=5"])
-    with pytest.raises(UsageError, match="before the --"):
-        options_for("DirectRunner", ["--runner=FlinkRunner"])
-    assert adapter_for("DataflowRunner") == "splittable"
 
 
 def test_lots_cover_every_shard_once_and_keep_a_links_sources_together() -> None:

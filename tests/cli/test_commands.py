@@ -85,6 +85,7 @@ def test_a_failed_shard_is_listed_left_alone_and_replayed(job: Path, tmp_path: P
     (failure,) = json.loads(listed.out)
     assert failure["kind"] == "ObjectMissing"
     assert "d.txt" in failure["reason"]
+    assert "digest" not in failure, "it is of the record's file"
     assert "ObjectMissing" in call("failures", job).out
     assert call("status", job).code == 3
     assert call("verify", job).code == 3

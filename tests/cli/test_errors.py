@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -274,6 +275,43 @@ def test_a_bug_with_verbose_shows_the_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [(), ("-v",)])
+@pytest.mark.parametrize("form", [("--log-format", "json"), ("--log-format=json",)])
+def test_a_bug_is_told_as_json_where_log_lines_are_json(
+    tmp_path: Path, form: tuple[str, ...], more: tuple[str, ...]
+) -> None:
+    done = crash(tmp_path, *more, *form)
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert all(line["level"] == "error" for line in lines)
+    assert lines[-1]["message"].startswith("this is a bug: RuntimeError: it\\nbroke")
+    assert any("Traceback" in line["message"] for line in lines) == bool(more)
+
+
+def test_a_stdout_that_is_full_is_told_as_json_where_log_lines_are_json() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*PROGRAM, "schema", "--log-format", "json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert line["message"].startswith("stdout: No space left on device")
+
+
+def test_the_form_of_errors_is_that_of_the_call(tmp_path: Path) -> None:
+    def told(*args: str) -> str:
+        return call("status", *args, tmp_path / "nope.yaml").err
+
+    assert json.loads(told("--log-format", "json"))["level"] == "error"
+    assert told().startswith("skyhaul: error: ")
+    assert json.loads(told("--log-format", "json", "--no-such"))["level"] == "error"
 
 
 def test_a_reader_that_leaves_changes_neither_exit_code_nor_output_on_stderr() -> None:

@@ -125,7 +125,7 @@ def test_bash_takes_the_completion_script_and_completes_commands() -> None:
         text=True,
         timeout=60,
     )
-    assert done.stdout.split() == ["replay"], done.stderr
+    assert done.stdout.split() == ["replay", "reshard"], done.stderr
 
 
 def test_the_schema_is_json_and_knows_the_job_file() -> None:
@@ -140,3 +140,10 @@ def test_presets_show_their_basis_as_text_and_as_json() -> None:
     assert all(name in text for name in presets)
     assert "ssumed" in text, "an assumption is called one"
     assert all(preset["note"] for preset in presets.values())
+
+
+def test_the_engines_that_help_names_are_those_that_certify_has() -> None:
+    from skyhaul.certify import engines
+    from skyhaul.cli.commands import certify
+
+    assert tuple(engines.ENGINES) == certify.ENGINES

@@ -1,4 +1,4 @@
-"""A canary secret from the environment is in no output, no artefact and no argument list."""
+"""A canary secret from outside is in no output, no artefact and no argument list."""
 
 from __future__ import annotations
 
@@ -62,16 +62,18 @@ def guarded(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.parametrize("token", ["${SKYHAUL_TEST_TOKEN}", "${file:FOLDER/token}"])
 def test_a_haul_with_credentials_and_a_failure_leaves_none_of_them_behind(
-    guarded: str, tmp_path: Path
+    guarded: str, tmp_path: Path, token: str
 ) -> None:
+    (tmp_path / "token").write_text(f"{CANARY}\n")
     place = tmp_path / "place"
     place.mkdir()
     source = {
         "url": {"list": "${SKYHAUL_TEST_LIST}"},
         "format": "jsonl",
         "fields": {"text": "text"},
-        "options": {"headers": {"Authorization": "Bearer ${SKYHAUL_TEST_TOKEN}"}},
+        "options": {"headers": {"Authorization": f"Bearer {token}".replace("FOLDER", str(tmp_path))}},
     }
     job = write_job(place, sources={"web": source}, shards={"target_size": "10B"})
     env = {

@@ -27,6 +27,18 @@ RUN_ENDS = 240.0
 """Seconds that one run of a client may take, Flink's restarts and a busy machine included."""
 
 
+SUBMITTING = """
+import os, sys
+from skyhaul.beam.submission import submit_haul
+from skyhaul.hauling.config import HaulOptions
+from skyhaul_schemas.job.file import load_job
+_, job, runner, *arguments = sys.argv
+options = HaulOptions(runner=runner, beam_args=tuple(arguments))
+print(submit_haul(load_job(job, os.environ), options, parallelism=2))
+"""
+"""A client that hands a job to a runner, and ends."""
+
+
 class Haul:
     """One job over `corpus`; its spool, and its dataset unless that is on `store`, are below `folder`."""
 
@@ -107,6 +119,20 @@ class Haul:
     def start(self, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         with (self.folder / "client.log").open("ab") as log:
             return subprocess.Popen(self.command(options), stdout=log, stderr=log, env=self._environment)
+
+    def submit(self, options: Sequence[str]) -> str:
+        """Hand the haul to the runner and wait for nothing. Returns its id."""
+        _, runner, _, *arguments = options
+        done = subprocess.run(
+            [sys.executable, "-c", SUBMITTING, str(self.job), runner, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=self._environment,
+        )
+        print(done.stdout, done.stderr)
+        assert done.returncode == 0
+        return done.stdout.split()[-1]
 
     def files(self, below: str) -> dict[str, bytes]:
         """Content by name of all files in a folder of the dataset."""

@@ -42,6 +42,22 @@ def test_a_haul_on_prism_gives_the_local_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["flink", "prism"])
+def test_a_submitted_haul_records_itself_though_nobody_waits(
+    new_haul: NewHaul, request: pytest.FixtureRequest, local: str, engine: str
+) -> None:
+    haul = new_haul(rate="4Mbit/s")
+    run = haul.submit(request.getfixturevalue(engine).at(2))
+    assert haul.files("_skyhaul/runs") == {}, "the client has ended before the haul"
+    until(lambda: haul.files("_skyhaul/runs") != {}, 120)
+    ((name, record),) = haul.files("_skyhaul/runs").items()
+    assert run in name
+    assert json.loads(record)["outcome"] == "done"
+    assert haul.digest() == local
+    assert haul.is_sound()
+
+
+@pytest.mark.slow
 def test_a_haul_on_four_slots_gives_the_local_bytes(new_haul: NewHaul, flink: Engine, local: str) -> None:
     haul = new_haul("s3")
     for number in (3, 4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -90,6 +91,24 @@ def test_a_haul_through_a_job_service_and_a_pool_gives_the_local_bytes(
     with worker_pool(children) as pool:
         assert cluster.run(pooled(children, pool)) == 0
     assert cluster.digest() == local.digest()
+    assert cluster.is_sound()
+
+
+@pytest.mark.slow
+def test_a_submitted_haul_records_itself_after_its_client_has_ended(
+    tmp_path: Path, corpus: Path, children: Processes
+) -> None:
+    local, cluster = Haul(tmp_path / "local", corpus), Haul(tmp_path / "cluster", corpus, rate="4Mbit/s")
+    assert local.run() == 0
+    with worker_pool(children) as pool:
+        run = cluster.submit(pooled(children, pool))
+        assert cluster.files("_skyhaul/runs") == {}, "nobody has waited for the haul"
+        until(lambda: cluster.files("_skyhaul/runs") != {}, 60)
+    ((name, record),) = cluster.files("_skyhaul/runs").items()
+    assert run in name
+    assert json.loads(record)["outcome"] == "done"
+    assert cluster.digest() == local.digest()
+    assert (Path(cluster.dataset) / "README.md").exists()
     assert cluster.is_sound()
 
 

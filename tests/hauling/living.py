@@ -20,7 +20,7 @@ from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.hauling.config import HaulOptions
-from skyhaul.hauling.run import HaulOutcome
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.planning.amend_plan import amend_plan
 from skyhaul.planning.build.difference import PlanUpdate
 from skyhaul.planning.extend_plan import extend_plan

@@ -27,7 +27,7 @@ from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulOptions
 from skyhaul.hauling.direct_read import open_proved
-from skyhaul.hauling.run import HaulOutcome
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
 from skyhaul_connectors.sources.catalogue.indexing import IndexSettings, index_folder

@@ -39,6 +39,15 @@ def test_what_can_be_seen_stays(text: str) -> None:
     assert printable(text) == text
 
 
+def test_json_shows_no_more_than_text_does_and_says_the_same() -> None:
+    for point in range(sys.maxunicode + 1):
+        c = chr(point)
+        for escaped in (True, False):
+            text = json_printable(json.dumps(c, ensure_ascii=escaped))
+            assert json.loads(text) == c, hex(point)
+            assert printable(text) == text, hex(point)
+
+
 def test_json_says_the_same_with_escapes() -> None:
     value = {"n\u202eame": "x\u200b\U000e0101 ä\n数"}
     text = json_printable(json.dumps(value, ensure_ascii=False, indent=1))

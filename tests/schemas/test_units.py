@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,8 @@ def test_a_percentage_and_its_share_are_the_same_number_and_so_the_same_plan(per
         (parse_size, 1.5),
         (parse_size, None),
         (parse_size, "9999999PiB"),
+        (parse_size, "0.4"),
+        (parse_size, "0.0001kB"),
         (parse_size, ""),
         (parse_rate, "13Mb"),
         (parse_rate, "0Mbit/s"),
@@ -105,6 +108,19 @@ def test_what_is_no_unit_is_refused_and_what_is_allowed_is_said(
         parse(value)
     assert caught.value.found is value
     assert any(character.isdigit() or character == "B" for character in caught.value.allowed)
+
+
+@given(
+    st.sampled_from([(parse_size, " kB"), (parse_rate, "bit/s"), (parse_duration, "us"), (parse_share, "%")]),
+    st.integers(1, 24),
+    st.integers(1, 9),
+)
+def test_nothing_but_nothing_becomes_nothing(
+    unit: tuple[Callable[[str], float], str], zeros: int, digit: int
+) -> None:
+    parse, suffix = unit
+    with contextlib.suppress(NotAllowed):
+        assert parse(f"0.{'0' * (zeros - 1)}{digit}{suffix}") > 0
 
 
 @given(st.integers(min_value=0, max_value=(1 << 60) - 1))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 from tests.faults.hostile_http import HostileServer
 
+from skyhaul_connectors.sources.fsspec.source import FsspecFiles
 from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import ChannelEvents, Route, Source
@@ -218,6 +221,47 @@ def test_a_bug_comes_up_where_somebody_waits(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError, match="a bug in a source"):
         fetch.wait(0)
     engine.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UsageError("source far: memory:// does not take these options (TypeError)"),
+        StorageError("a temporary file cannot be written"),
+        MemoryError("no room"),
+        ZeroDivisionError("a bug in a filesystem"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_reading_thread_raises_comes_up_where_somebody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Not as a source that is silent: it waited for 30 s, again and again, and told nothing."""
+    fsspec.filesystem("memory").pipe_file("/reading-thread/a.bin", b"abc")
+    source = open_source("far", SourceSpec(url=["memory://reading-thread/*.bin"]))
+    segments = segments_of(source)
+
+    def refused(self: FsspecFiles) -> None:
+        raise error
+
+    monkeypatch.setattr(FsspecFiles, "filesystem", refused)
+    engine = engine_over(source, tmp_path)
+    fetch = engine.fetch(0, "far", segments)
+    until = time.monotonic() + 5
+    with pytest.raises(type(error), match=re.escape(str(error))):
+        fetch.wait(0, lambda: time.monotonic() > until)
+    with pytest.raises(type(error)):
+        engine.fetch(1, "far", segments).wait(0)
+    engine.close()
+
+
+def test_what_an_engine_did_is_told_after_it_was_closed_by_another_thread(tmp_path: Path) -> None:
+    engine = engine_over(MemorySource("far", OBJECTS), tmp_path)
+    engine.close()
+    engine._closed = False  # as another thread saw it just before
+    assert engine.stats() == engine._last_stats
+    with pytest.raises(StorageError, match="closed"):
+        engine.call(lambda engine: None)
 
 
 def test_no_thread_is_left_and_none_holds_the_interpreter(tmp_path: Path) -> None:

@@ -181,14 +181,10 @@ class RowBuffer:
         return self._held >= self._limit or self._account.crowded
 
     def add(self, row: Sequence[Any], offset: int, length: int, size: int | None = None) -> None:
-        """Take one row.
+        """The body's values in the schema's order, and the position.
 
-        Args:
-            row: The body's values, in the schema's order.
-            offset: Where its record begins, in bytes.
-            length: Bytes of its record.
-            size: Bytes that the row holds in memory, where those are not about `length`.
-        """
+        `size`: bytes of body, by default `length`; of a text in UTF-8, which may be three times what it is in
+        another encoding."""
         self._rows.append((*row, offset, length))
         if len(self._rows) >= _TURNED:
             self._turn()
@@ -212,6 +208,12 @@ class RowBuffer:
         # The last column is `length`, which every row has.
         if self._rows or self._columns[-1] or self._account.pending:
             yield self.step()
+
+
+def utf8_length(text: str | bytes) -> int:
+    """Bytes of a text in UTF-8."""
+    # What is ASCII is known to Python without a look.
+    return len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode("utf-8"))
 
 
 def rows(schema: pa.Schema, columns: Sequence[Any]) -> pa.RecordBatch:

@@ -6,6 +6,7 @@ by its entry point, whose name is the scheme (`skyhaul_schemas.plugins`), and lo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -40,6 +41,9 @@ KINDS = (
 
 PLAIN = Route()
 """The plain network: no address, proxy or base URL of a link's."""
+
+_ADDRESS = re.compile(r"\[[^\]]*\]")
+"""An IPv6 address in an authority (RFC 3986, 3.2.2)."""
 
 _BUILT_IN = {scheme: kind for kind in KINDS for scheme in kind.schemes}
 
@@ -142,9 +146,8 @@ def _scheme_of(name: str, url: str, *where: str | int) -> str:
     if match is None:
         return LOCAL.schemes[0]
     scheme = match[1].lower()
-    # fsspec would open `simplecache::file://…`, and so read files of this machine for a list from outside. Of
-    # an authority only the user info is looked at: a host may be an IPv6 address, which has `::` rightly.
-    if match[0].endswith("::") or "::" in url.partition("://")[2].partition("/")[0].rpartition("@")[0]:
+    # fsspec would open `simplecache::file://…`, and so read files of this machine for a list from outside.
+    if match[0].endswith("::"):
         raise UsageError(f"source {name}: chained URLs ('{printable(scheme)}::') are not taken")
     # A package must not take over what jobs mean by `https`, nor be passed over in silence.
     if scheme in _BUILT_IN:
@@ -160,6 +163,9 @@ def _scheme_of(name: str, url: str, *where: str | int) -> str:
             allowed,
             tuple(known),
         )
+    # An IPv6 address, which stands in brackets, has `::` rightly; so may a path.
+    if "::" in _ADDRESS.sub("", url.partition("://")[2].partition("/")[0]):
+        raise UsageError(f"source {name}: chained URLs (`::` behind {printable(scheme)}://) are not taken")
     return scheme
 
 

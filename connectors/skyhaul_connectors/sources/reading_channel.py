@@ -22,15 +22,15 @@ from skyhaul_schemas.plan import PinnedObject
 ReadRange = Callable[[PinnedObject, int, int], bytes]
 """(object, offset, length) -> exactly `length` bytes of the pinned version. Raises CarriageError."""
 
-_Done = bytes | CarriageError
+_Done = bytes | Exception
 
 
 class ReadingChannel:
     """Answers queued requests one after the other.
 
     Args:
-        read: Reads one piece. Must raise nothing but CarriageError: anything else ends the thread, and the
-            owner learns of it only by the idle deadline.
+        read: Reads one piece. What it raises beside CarriageError is none of the owner's (a refused option, a
+            bug): it is raised on the loop, whose exception handler ends the haul with it.
         events: The channel's owner.
         threaded: Whether to read on a thread of the channel's own.
         timeouts: Its `idle` ends a channel whose read does not return; inline nothing could.
@@ -113,7 +113,7 @@ class ReadingChannel:
     def _try(self, request: RangeRequest, offset: int, length: int) -> _Done:
         try:
             return self._read(request.object, offset, length)
-        except CarriageError as error:
+        except Exception as error:  # noqa: BLE001  # handed to the loop's thread, where `_took` judges it
             return error
 
     def _serve(self, work: queue.SimpleQueue[tuple[RangeRequest, int, int] | None]) -> None:
@@ -136,6 +136,9 @@ class ReadingChannel:
             self._events.failed(request, done)
             self._next()
             return
+        if isinstance(done, Exception):
+            self._end(None, later=True)
+            raise done
         # Each call may close this channel: after each of them nothing more may be told.
         self._events.wire(len(done))
         if not self._closed:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -115,7 +115,8 @@ class EngineThread:
 
     def stats(self) -> EngineStats:
         """A snapshot of links, backlog and spool; the last one once the engine is closed."""
-        if not self._closed:
+        # Closed between the look and the call, it has no newer one.
+        with suppress(StorageError):
             self._last_stats = self.call(lambda engine: snapshot(engine, self._loop.time()))
         return self._last_stats
 
@@ -209,8 +210,10 @@ class EngineThread:
             except BaseException as error:  # noqa: BLE001  # raised again in the caller's thread
                 answer.set_exception(error)
 
-        self._loop.call_soon_threadsafe(run)
-        # A loop that was stopped meanwhile never answers: looked at each second.
+        try:
+            self._loop.call_soon_threadsafe(run)
+        except RuntimeError:  # closed meanwhile
+            raise _closed() from None
         while True:
             try:
                 return answer.result(timeout=1.0)

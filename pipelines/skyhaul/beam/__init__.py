@@ -6,17 +6,41 @@ by itself when Beam is needed.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skyhaul.beam.datasets.derive import CompactShards, ReshardRows, WriteShards
+    from skyhaul.beam.datasets.describe import DescribeRows
+    from skyhaul.beam.datasets.read_shards import ReadShards
+    from skyhaul.beam.finishing import FinishHaul
     from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
 
-__all__ = ["DealLots", "HaulLots", "HaulShards", "SummarizeReceipts"]
+__all__ = [
+    "CompactShards",
+    "DealLots",
+    "DescribeRows",
+    "FinishHaul",
+    "HaulLots",
+    "HaulShards",
+    "ReadShards",
+    "ReshardRows",
+    "SummarizeReceipts",
+    "WriteShards",
+]
+
+_ELSEWHERE = {
+    "CompactShards": "datasets.derive",
+    "DescribeRows": "datasets.describe",
+    "FinishHaul": "finishing",
+    "ReadShards": "datasets.read_shards",
+    "ReshardRows": "datasets.derive",
+    "WriteShards": "datasets.derive",
+}
+"""Where those lie that are not in `transforms`."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from skyhaul.beam import transforms
-
-    return getattr(transforms, name)
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'transforms')}"), name)

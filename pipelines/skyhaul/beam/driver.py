@@ -13,8 +13,9 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import IN_PROCESS, HaulConfig, HaulOptions
 from skyhaul.hauling.control import HaulControl
 from skyhaul.hauling.driver import DriverResult
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.hauling.progress import HaulObserver
-from skyhaul.hauling.run import HaulOutcome, haul
+from skyhaul.hauling.run import haul
 from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.job.file import LoadedJob
 from skyhaul_schemas.printable import printable
@@ -27,6 +28,14 @@ def haul_on_beam(
     loaded: LoadedJob, store: DatasetStore, options: HaulOptions, observer: HaulObserver | None = None
 ) -> HaulOutcome:
     """`skyhaul.hauling.run.haul` on the Beam runner that the options name; raises what that raises."""
+    if options.runner != IN_PROCESS or options.beam_args:
+        # Before anything is planned.
+        from skyhaul.beam.bad_options import check_spool
+        from skyhaul.beam.runners import check_runner
+
+        check_runner(options.runner, options.beam_args)
+        if options.runner == "DataflowRunner":
+            check_spool(options.spool or loaded.job.spool)
     return haul(loaded, store, options, BeamDriver(), observer)
 
 

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from skyhaul.beam.bad_options import check_options, read_options
+from skyhaul.beam.options import KeptViews
 from skyhaul.beam.temporary import sweep_staging
 from skyhaul.hauling.config import IN_PROCESS
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.printable import printable
 
 _SPLITTING = {"DataflowRunner", "PrismRunner"}
 """Runners that split an element in progress. The in-process runner and Flink do not: there a lot is one."""
 
-_REFUSED = {"DaskRunner": "it reports DONE with wrong results"}
-"""Runners that are known not to serve, and why (docs/adr/0008)."""
+OFFERED = (IN_PROCESS, "FlinkRunner", "PortableRunner", "PrismRunner", "DataflowRunner")
+"""What `--runner` takes: runners that tests have run hauls on, and Dataflow, to which a test submits one
+(docs/flink.md, docs/dataflow.md). By these names alone, since settings go by them, too."""
+
+_REFUSED = {
+    "DaskRunner": "it reports DONE with wrong results",
+    "SparkRunner": "no haul was ever run on it; Beam's Spark job server can be had nowhere to try it",
+}
+"""Why some of Beam's other runners are not offered (docs/adr/0008, docs/flink.md)."""
 
 
 def adapter_for(runner: str) -> Literal["lots", "splittable"]:
@@ -26,53 +36,42 @@ def open_runner(name: str) -> Any:
 
     `DirectRunner` is the in-process FnApiRunner at once: Beam's own DirectRunner first tries to download
     another runner and can hang behind a proxy."""
-    if name in _REFUSED:
-        raise UsageError(f"--runner {name}: not supported, {_REFUSED[name]}; use DirectRunner or FlinkRunner")
+    if name not in OFFERED:
+        why = _REFUSED.get(name, "no haul was ever run on it")
+        raise UsageError(f"--runner {printable(name)}: not supported, {why}; use one of {', '.join(OFFERED)}")
     if name == IN_PROCESS:
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
         return FnApiRunner()
     from apache_beam.runners.runner import create_runner
 
-    try:
-        return sweep_staging(create_runner(name))
-    except (ValueError, ImportError, AttributeError) as error:
-        raise UsageError(
-            f"--runner {name}: Beam knows no such runner ({error}); use DirectRunner, FlinkRunner,"
-            " PortableRunner, PrismRunner or DataflowRunner"
-        ) from error
+    return sweep_staging(create_runner(name))
 
 
-def options_for(runner: str, arguments: Sequence[str]) -> tuple[Any, int]:
-    """Beam's options from what stands after `--`, and the parallelism they ask for.
+def check_runner(name: str, arguments: Sequence[str]) -> None:
+    """Raise UsageError where there is no such runner, or it cannot do with what stands after `--`."""
+    options_for(name, arguments)
 
-    That is 1 where they ask for none. Raises UsageError."""
-    from skyhaul.beam.options import KeptViews
 
+def options_for(name: str, arguments: Sequence[str], *, unknown: bool = False) -> tuple[Any, int]:
+    """Beam's options of a runner from what stands after `--`, and the parallelism they ask for.
+
+    That is 1 where they ask for none. With `unknown`, options that Beam does not know may be among them.
+    Raises UsageError."""
     if any(a.split("=", 1)[0] == "--runner" for a in arguments):
         raise UsageError("give --runner before the --, as an option of skyhaul")
-    more = [f"--runner={runner}"]
-    if runner != IN_PROCESS and not any(a.startswith("--requirements_") for a in arguments):
+    # Before Beam: a name that is not offered is told at once.
+    runner = open_runner(name)
+    more = [f"--runner={name}"]
+    if name != IN_PROCESS and not any(a.startswith("--requirements_") for a in arguments):
         more.append("--requirements_cache=skip")  # else Beam makes one in the temporary directory
-    options = KeptViews([*arguments, *more])
-    if runner == IN_PROCESS and not arguments:
+    if name == IN_PROCESS and not arguments:
         # Reading options back builds Beam's whole parser anew, a sixth of a second.
-        return options, 1
-    if runner == IN_PROCESS:
-        # Other runners' services may know options that this one does not.
-        unknown = options.get_all_options(retain_unknown_options=True).keys() - (
-            options.get_all_options(retain_unknown_options=False).keys()
-        )
-        if unknown:
-            named = ", ".join(f"--{name}" for name in sorted(unknown))
-            raise UsageError(f"Beam knows no option {named}; see what stands after the --")
+        return KeptViews(more), 1
+    options = read_options([*arguments, *more])
+    check_options(name, runner, options, unknown=unknown)
     known = options.get_all_options(drop_default=False, retain_unknown_options=False)
-    if known.get("element_processing_timeout_minutes") is not None:
-        raise UsageError(
-            "--element_processing_timeout_minutes ends workers: a lot of shards is one element, and takes as"
-            " long as its links do; leave it out (--max-duration, before the --, bounds a haul)"
-        )
     parallelism = known.get("parallelism")
-    if runner == "FlinkRunner" and (parallelism is None or parallelism < 1):
+    if name == "FlinkRunner" and (parallelism is None or parallelism < 1):
         raise UsageError("--runner FlinkRunner: say --parallelism after the --; unset it can mean 1")
     return options, max(1, int(parallelism or 1))

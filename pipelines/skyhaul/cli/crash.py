@@ -11,7 +11,7 @@ import traceback
 from types import TracebackType
 
 from skyhaul.report.scrub import scrubbed
-from skyhaul.report.stdio import complain
+from skyhaul.report.stdio import complain, complains_as_json
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import of_environment
 
@@ -30,8 +30,12 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
     what = printable(scrubbed(f"this is a bug: {kind.__name__}: {error}"))
     # Not the session's word: a bug may strike before options are parsed, or where no session is.
     if {"-v", "--verbose"} & set(sys.argv[1:]):
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(text)
+        if complains_as_json():
+            # Whoever reads JSON lines must find nothing else among them.
+            complain(text.rstrip("\n"))
+        else:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(text)
         complain(what)
     else:
         complain(f"{what}; {_kept(text)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from skyhaul.cli.session import Session
-from skyhaul.report.stdio import complain, give_up_stdout
+from skyhaul.report.stdio import complain, complain_as, give_up_stdout
 from skyhaul_schemas.errors import EXIT_SIGINT, EXIT_SIGTERM, EXIT_USAGE, SkyhaulError
 from skyhaul_schemas.printable import printable
 from skyhaul_schemas.storage_errors import of_environment
@@ -95,26 +96,27 @@ class LateGroup(click.Group):
         An exception that nobody expected passes through, to `sys.excepthook`.
         """
         # Made here and not by the first option: errors of parsing are told in the session's form, too.
-        session = extra.setdefault("obj", Session())
+        extra.setdefault("obj", Session())
+        complain_as(_log_format(args[0] if args else extra.get("args")))
         # Click's own ending prints usage over several lines, and has 1 for an abort.
         extra["standalone_mode"] = False
         try:
-            code = self._ended(session, *args, **extra)
+            code = self._ended(*args, **extra)
         except Exception as error:
             # The last look before something is called a bug: ours went through `_ended` already.
             found = of_environment(error)
             if found is None:
                 raise
-            complain(str(found), session.log_format)
+            complain(str(found))
             code = found.exit_code
         sys.exit(code)
 
-    def _ended(self, session: Session, *args: Any, **extra: Any) -> int:
+    def _ended(self, *args: Any, **extra: Any) -> int:
         code = 0
         try:
             code = super().main(*args, **extra) or 0
         except SkyhaulError as error:
-            complain(str(error), session.log_format)
+            complain(str(error))
             code = error.exit_code
         # A ClickException, too, whose text is the whole help: not to be put on one line.
         except click.exceptions.NoArgsIsHelpError as error:
@@ -122,11 +124,11 @@ class LateGroup(click.Group):
                 print(error.format_message(), file=sys.stderr)
             code = EXIT_USAGE
         except click.ClickException as error:
-            complain(_one_line(error), session.log_format)
+            complain(_one_line(error))
             code = EXIT_USAGE
         # Click makes this of KeyboardInterrupt. In a haul SIGINT is handled, so it comes from other commands.
         except click.Abort:
-            complain("interrupted", session.log_format)
+            complain("interrupted")
             code = EXIT_SIGINT
         return code
 
@@ -174,6 +176,12 @@ def stopping_signals() -> tuple[signal.Signals, ...]:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return (signal.SIGTERM,)
     return signal.SIGTERM, signal.SIGHUP
+
+
+def _log_format(args: Sequence[str] | None) -> str:
+    """What `--log-format` asks for, as far as can be told: click reads no option where another is wrong."""
+    joined = " ".join(sys.argv[1:] if args is None else args)
+    return "json" if re.search(r"(?:^| )--log-format[= ]json(?: |$)", joined) else "text"
 
 
 def _one_line(error: click.ClickException) -> str:

@@ -67,7 +67,11 @@ def _with_flags(command: Command) -> Command:
             "--max-duration", callback=duration, metavar="T", help="Stop after T (30m, 1h30m); exit 75."
         ),
         click.option(
-            "--runner", default="DirectRunner", show_default=True, metavar="NAME", help="Beam's runner."
+            "--runner",
+            default="DirectRunner",
+            show_default=True,
+            metavar="NAME",
+            help="DirectRunner, FlinkRunner, PortableRunner, PrismRunner, DataflowRunner (never run here).",
         ),
         click.option(
             "--workers",

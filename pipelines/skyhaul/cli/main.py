@@ -16,8 +16,8 @@ from skyhaul.report.stdio import open_standard_streams
 from skyhaul_connectors.sources.local.open_files import raise_limit
 
 ORDER = (
-    "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "links", "index",
-    "spool", "presets", "formats", "schema", "completion",
+    "plan", "estimate", "run", "status", "failures", "replay", "verify", "certify", "describe",
+    "reshard", "links", "index", "spool", "presets", "formats", "schema", "completion",
 )  # fmt: skip
 """How the help lists the commands: as they are needed. Those that are not named here follow, by name. Only an
 order: what commands there are, the modules of `skyhaul.cli.commands` say."""

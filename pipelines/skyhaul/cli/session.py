@@ -10,6 +10,7 @@ import click
 
 from skyhaul.report.logs import start_logging
 from skyhaul.report.report import Report, show
+from skyhaul.report.stdio import complain_as
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,5 +61,7 @@ def _sets(field: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def callback(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
         # At the root, where `LateGroup.main` finds it also for a command whose arguments were wrong.
         setattr(ctx.find_root().ensure_object(Session), field, value)
+        if field == "log_format":
+            complain_as(value)
 
     return callback

@@ -14,7 +14,8 @@ import pyarrow as pa
 import yaml
 
 from skyhaul.dataset.commits.validation import Planned
-from skyhaul.dataset.croissant import write_croissant
+from skyhaul.dataset.croissant import came_by, write_croissant
+from skyhaul.dataset.description import read_description, with_section
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
@@ -41,7 +42,9 @@ dataset = load_dataset("path/to/this/folder", split="{split}", streaming=True)
 
 def write_card(store: DatasetStore, plan: Planned, seen: Survey, job: Job) -> None:
     """Write or replace README.md, and croissant.json beside it. Raises StorageError."""
-    store.replace_bytes(layout.CARD, card(plan, seen, job).encode())
+    rows = sum(split.rows for split in seen.splits.values())
+    described = read_description(store, plan.header.digest, rows)
+    store.replace_bytes(layout.CARD, with_section(card(plan, seen, job), described).encode())
     # Both are made anew from plan and commit records by every run, and prove nothing.
     write_croissant(store, plan, seen, job)
 
@@ -135,7 +138,7 @@ def _body(plan: Planned, seen: Survey, job: Job, rows: int) -> str:
     truncated = ", ".join(f"{printable(kind)} {count:,}" for kind, count in seen.truncated_by.items())
     return (
         f"# {printable(job.about.title or job.name)}\n\n{_about(job)}"
-        f"{rows:,} rows of schema `{job.schema_}` in Parquet, hauled by skyhaul.\n\n"
+        f"{rows:,} rows of schema `{job.schema_}` in Parquet, {came_by(header.job)}.\n\n"
         f"| split | rows | files | size | uncompressed |\n| --- | ---: | ---: | ---: | ---: |\n{splits}\n"
         f"| source | objects | source bytes | shards committed |\n| --- | ---: | ---: | ---: |\n{sources}\n"
         f"{opening}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +19,8 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey
 from skyhaul_schemas import layout
 from skyhaul_schemas.job.model import Job
-from skyhaul_schemas.printable import json_printable
+from skyhaul_schemas.plan import DERIVED
+from skyhaul_schemas.printable import json_printable, printable
 from skyhaul_schemas.records import RecordSchema, shard_schema
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
@@ -130,13 +131,31 @@ def _head(plan: Planned, seen: Survey, job: Job) -> dict[str, Any]:
         "conformsTo": CONFORMS_TO,
         "name": about.title or job.name,
         "description": about.description
-        or f"{rows:,} rows of schema {job.schema_}, hauled by skyhaul from {', '.join(sorted(job.sources))}.",
+        or f"{rows:,} rows of schema {job.schema_}, {came_by(plan.header.job, job.sources)}.",
         # The specification wants a semantic version. What tells two states apart is the identifier.
         "version": "1.0.0",
         "identifier": f"skyhaul-plan:{plan.header.digest}",
         "keywords": ["skyhaul"],
         **{key: value for key, value in said.items() if value is not None},
     }
+
+
+def came_by(part: Mapping[str, Any], sources: Iterable[str] = ()) -> str:
+    """How the rows came into the dataset, as a clause.
+
+    Args:
+        part: The job's part of the plan's header.
+        sources: Those to name of a dataset that was hauled."""
+    derived = part.get(DERIVED)
+    if derived is None:
+        named = ", ".join(sorted(sources))
+        return "hauled by skyhaul" + (f" from {named}" if named else "")
+    made = {"compact": "put together", "reshard": f"shuffled by seed {derived['seed']}"}
+    how = made.get(derived["kind"]) or f"written by {derived['made_by'] or 'a pipeline'}"
+    inputs = ", ".join(f"{each['name']} (plan {each['plan'][:16]})" for each in derived["inputs"])
+    left_out = sum(derived["dropped"].values())
+    told = f" with {derived['rows']:,} rows" + (f", {left_out:,} of them left out" if left_out else "")
+    return printable(f"{how} by skyhaul" + (f" from {inputs}{told}" if inputs else ""))
 
 
 def _licence_url(licence: str | None) -> str | None:

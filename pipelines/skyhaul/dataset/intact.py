@@ -12,6 +12,9 @@ from skyhaul_schemas.commit import CommittedFile
 from skyhaul_schemas.errors import StorageError
 from skyhaul_schemas.storage_errors import is_passing
 
+GONE = "it is gone"
+"""What is wrong with a file that is not there; reports look for it."""
+
 _BLOCK = 4 * 1024 * 1024
 """Bytes that are read at once. Chosen, not measured."""
 
@@ -47,7 +50,7 @@ def fault_in_file(
                 digest.update(block)
                 read(len(block))
     except FileNotFoundError:
-        return "it is gone"
+        return GONE
     except (StorageError, OSError) as error:
         cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(cause, OSError):

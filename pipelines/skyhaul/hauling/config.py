@@ -31,6 +31,8 @@ class HaulOptions:
     """The shards of a replay; None for all that are pending."""
     mend: bool = False
     """The shards of `only` are committed, with broken files."""
+    spool: str | None = None
+    """A folder of the workers' own disks, in the place of the job's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class HaulConfig:
     """Wall clock (Unix seconds) at which the haul should be done; None without a deadline."""
     left: tuple[tuple[str, int], ...] = ()
     """(source, its bytes that were not committed when the haul began)."""
+    spool: str | None = None
+    """A folder of the workers' own disks, in the place of the job's."""
 
 
 @dataclass(frozen=True, slots=True)

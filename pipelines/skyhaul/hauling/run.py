@@ -9,23 +9,22 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from dataclasses import dataclass, replace
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from skyhaul.dataset.card import write_card
-from skyhaul.dataset.commits.sealing import seal_full_groups
 from skyhaul.dataset.inherited import sync_inherited
-from skyhaul.dataset.runs import write_run
+from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey
 from skyhaul.hauling.config import IN_PROCESS, HaulConfig, HaulOptions
 from skyhaul.hauling.control import HaulControl
 from skyhaul.hauling.driver import Driver, DriverResult
+from skyhaul.hauling.finish.conclusion import HaulOutcome, HaulStart, as_it_is, conclude, seal
+from skyhaul.hauling.finish.reconciliation import HaulSpan, Reconciliation
 from skyhaul.hauling.links.opening import check_ledger, check_links
 from skyhaul.hauling.progress import HaulObserver, NullObserver, Planning
 from skyhaul.hauling.receipts import Tally
-from skyhaul.hauling.reconciliation import HaulSpan, Reconciliation
 from skyhaul.hauling.signals import stop_on_signals
 from skyhaul.hauling.watch import Watch
 from skyhaul.hauling.worker_context import CONTEXTS
@@ -36,25 +35,11 @@ from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job
 from skyhaul_connectors.transfer.spool.folders import probe_spool
-from skyhaul_schemas.commit import RunRecord
-from skyhaul_schemas.errors import EXIT_FAILED, EXIT_OK, StorageError
 from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.job.link_terms import due_at
 from skyhaul_schemas.job.model import Job, ListedUrls
 from skyhaul_schemas.plan import PlanHeader
 from skyhaul_schemas.units import format_size
-
-
-@dataclass(frozen=True, slots=True)
-class HaulOutcome:
-    """What a haul came to."""
-
-    run: RunRecord
-    survey: Survey
-    """The dataset as the haul left it."""
-    exit_code: int
-    messages: tuple[str, ...]
-    """Lines for people: what is left, and why."""
 
 
 @placing
@@ -83,25 +68,41 @@ def haul(
         sync_inherited(store)
         header = _plan(loaded, store, watcher, control, begun)
         plan = Plan.open(store)
-        unsealed = _seal(plan, store, control, watcher)
+        unsealed = seal(plan, store, control.stopped, watcher)
         before = survey(plan, store)
         config = _config(loaded, store, options, before, started)
         ended, tally = DriverResult("DONE"), Tally()
         if _pending(before, options.only):
             watch = Watch(config, header, before, watcher, begun, remote=config.remote)
             ended, tally = _run(driver, config, options, control, watch, watcher)
-            unsealed = _seal(plan, store, control, watcher)
-        plan = _as_it_is(plan, store, watcher)
+            unsealed = seal(plan, store, control.stopped, watcher)
+        plan = as_it_is(plan, store, watcher)
         after = survey(plan, store)
     if ended.lasting is not None and after.shards_left and caught.signum is None:
         plan.close()
         raise ended.lasting
     result = Reconciliation(before, after, tally, ended.state, caught.exit_code)
-    span = HaulSpan.until_now(started, begun)
-    run = result.record(config.run, runner=options.runner, header=plan.header, span=span)
-    outcome = HaulOutcome(run, after, result.exit_code, tuple(result.messages()))
+    start = HaulStart(config.run, options.runner, started, before)
+    outcome = conclude(loaded, store, plan, start, result, HaulSpan.until_now(started, begun), unsealed)
     plan.close()
-    return _record(outcome, store, plan, loaded, started, unsealed)
+    return outcome
+
+
+def prepare_haul(loaded: LoadedJob, options: HaulOptions) -> HaulConfig:
+    """A haul of the job that begins now, for a pipeline that nobody waits for; planned, where it has no plan.
+
+    Raises:
+        UsageError: A bad job, a plan of another one, or a dataset that cannot be written.
+        SkyhaulError: What planning raises.
+    """
+    begun, started = time.monotonic(), datetime.now(UTC)
+    check_links(loaded.job)
+    with closing(open_store(loaded.job.dataset, writable=True)) as store:
+        store.probe()
+        sync_inherited(store)
+        _plan(loaded, store, NullObserver(), HaulControl(), begun)
+        with closing(Plan.open(store)) as plan:
+            return _config(loaded, store, options, survey(plan, store), started)
 
 
 def _check_places(job: Job, store: DatasetStore, options: HaulOptions) -> None:
@@ -159,30 +160,6 @@ def _plan_there_is(loaded: LoadedJob, store: DatasetStore, watcher: HaulObserver
     return plan.header
 
 
-def _as_it_is(plan: Plan, store: DatasetStore, watcher: HaulObserver) -> Plan:
-    """The plan that counts: another command may have extended or amended it meanwhile."""
-    now = plan.latest()
-    if now is not plan:
-        plan.close()
-        for line in set_outdated_aside(now, store):
-            watcher.event(line)
-    return now
-
-
-def _seal(
-    plan: Plan, store: DatasetStore, control: HaulControl, watcher: HaulObserver
-) -> StorageError | None:
-    """Seal full groups that no worker saw become full, or whose sealing was interrupted.
-
-    No shard fails by it. What prevented it is returned, since the next run has to make up for it."""
-    try:
-        seal_full_groups(plan, store, control.stopped)
-    except StorageError as error:
-        watcher.event(f"full groups of commit records are not sealed: {error}")
-        return error
-    return None
-
-
 def _config(
     loaded: LoadedJob, store: DatasetStore, options: HaulOptions, before: Survey, started: datetime
 ) -> HaulConfig:
@@ -201,6 +178,7 @@ def _config(
         mend=options.mend,
         remote=options.runner != IN_PROCESS,
         due=_due(loaded, options, epoch),
+        spool=options.spool,
         left=tuple(
             (name, part.source_bytes - part.source_bytes_committed) for name, part in before.by_source.items()
         ),
@@ -235,33 +213,3 @@ def _run(
     if ended.failed:
         watcher.event(f"runner {options.runner}: {ended.state}")
     return ended, watch.tally
-
-
-def _record(
-    outcome: HaulOutcome,
-    store: DatasetStore,
-    plan: Plan,
-    loaded: LoadedJob,
-    started: datetime,
-    unsealed: StorageError | None,
-) -> HaulOutcome:
-    """Write the card and the run record.
-
-    Nothing rests on them, but a dataset whose card is of another day is not done: the next run writes it."""
-    if unsealed is not None:
-        outcome = _unfinished(outcome, unsealed, "full groups of commit records are not sealed")
-    try:
-        write_card(store, plan, outcome.survey, loaded.job)
-    except StorageError as error:
-        outcome = _unfinished(outcome, error, "card not written")
-    try:
-        write_run(store, started, outcome.run)
-    except StorageError as error:
-        return _unfinished(outcome, error, "run record not written")
-    return outcome
-
-
-def _unfinished(outcome: HaulOutcome, error: StorageError, what: str) -> HaulOutcome:
-    """The outcome where something beside the shards was left undone. 75 and interruptions stay."""
-    code = error.exit_code if outcome.exit_code in (EXIT_OK, EXIT_FAILED) else outcome.exit_code
-    return replace(outcome, exit_code=code, messages=(*outcome.messages, f"{what}: {error}"))

@@ -91,6 +91,8 @@ class WorkerContext:
         self.config = config
         self.control = control or HaulControl()
         self.job: Job = parse_job(config.job_text, config.job_origin, os.environ).job
+        if config.spool is not None:
+            self.job = self.job.model_copy(update={"spool": config.spool})
         self.store = open_store(config.dataset, writable=True)
         self.plan = Plan.open(self.store)
         self.recipe = Recipe.of(self.job, self.plan.header)

@@ -25,7 +25,7 @@ from skyhaul_schemas.errors import PlanDamaged, PlanMismatch, UsageError
 from skyhaul_schemas.job.digest import digested_part, job_difference
 from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.job.model import Job
-from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
+from skyhaul_schemas.plan import DERIVED, OBJECTS_SCHEMA, SHARDS_SCHEMA, PlanHeader
 from skyhaul_schemas.plugins import check_installed
 
 SECRET_LENGTH = 8
@@ -122,7 +122,12 @@ def check_plan(job: Job, header: PlanHeader, patterns: Mapping[str, list[str]] |
     Raises:
         PlanMismatch: `job` no longer says what the plan was made from.
         PlugInMissing: A package that it was made with is not here.
-        UsageError: The job has a name that nobody has."""
+        UsageError: The job has a name that nobody has, or the dataset is derived from others."""
+    if DERIVED in header.job:
+        raise UsageError(
+            "the dataset is derived from others, so that nothing is hauled into it; `skyhaul reshard`, or the"
+            " pipeline that wrote it, makes it anew in another folder"
+        )
     check_installed(header.fingerprint)
     differences = job_difference(header.job, digested_part(job, patterns or selections(job)))
     if differences:
@@ -184,12 +189,12 @@ def plan_sources(
 
 
 def refuse_secrets(loaded: LoadedJob, patterns: Mapping[str, list[str]]) -> None:
-    """Raise UsageError for a pattern with a value from the environment: patterns are kept in the plan."""
+    """Raise UsageError for a pattern with a value from outside: patterns are kept in the plan."""
     # A plan goes wherever its dataset goes, and is public with it.
     for name, selected in patterns.items():
         for secret in loaded.secrets:
             if len(secret) >= SECRET_LENGTH and any(secret in pattern for pattern in selected):
                 raise UsageError(
-                    f"sources.{name}.url: what selects objects below the root comes from the environment,"
-                    " and would be kept in the plan; write it out, and keep ${NAME} to the root"
+                    f"sources.{name}.url: what selects objects below the root comes from the environment or"
+                    " a file, and would be kept in the plan; write it out, and keep ${...} to the root"
                 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from skyhaul.dataset.intact import GONE
 from skyhaul.report.table import columns, plural
 from skyhaul.verification.damage import BrokenFile
 from skyhaul_schemas import layout
@@ -47,8 +48,8 @@ class RepairReport:
             shards = len({file.shard for file in mended})
             yield f"mended: {plural(len(mended), 'file')} of {plural(shards, 'shard')}"
             yield from _table(mended)
-        # By the words of `skyhaul.dataset.intact`: of a file that was not there nothing was kept.
-        if any(file.fault != "it is gone" for file in self.mended):
+        # Of a file that was not there nothing was kept.
+        if any(file.fault != GONE for file in self.mended):
             yield f"  what was there is kept under {layout.SET_ASIDE}"
         if self.left:
             yield f"still damaged: {plural(len(self.left), 'file')}"

@@ -13,6 +13,8 @@ from skyhaul_schemas.printable import printable
 
 _left = threading.Event()
 """Set once stdout is given up: of the process, as stdout is, and seen by all threads."""
+_as_json = threading.Event()
+"""Set where errors are told as JSON: of the process, since they may strike where no session is at hand."""
 
 
 def open_standard_streams() -> None:
@@ -81,7 +83,20 @@ def reader_left() -> bool:
     return _left.is_set()
 
 
-def complain(message: str, log_format: str = "text") -> None:
+def complain_as(log_format: str) -> None:
+    """Have all errors told as `text` or as `json` from now on."""
+    if log_format == "json":
+        _as_json.set()
+    else:
+        _as_json.clear()
+
+
+def complains_as_json() -> bool:
+    """Whether errors are told as JSON."""
+    return _as_json.is_set()
+
+
+def complain(message: str) -> None:
     """Write `skyhaul: error: ...` to stderr, or a JSON line, for each line of `message`.
 
     An error may list several things. What it quotes from outside has to be printable before it gets here: a
@@ -91,6 +106,6 @@ def complain(message: str, log_format: str = "text") -> None:
     with contextlib.suppress(OSError, ValueError):
         for text in map(printable, message.split("\n")):
             line = f"skyhaul: error: {text}"
-            if log_format == "json":
+            if complains_as_json():
                 line = json.dumps({"level": "error", "message": text})
             print(line, file=sys.stderr, flush=True)

@@ -11,9 +11,11 @@ from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.delivery import delivered_nothing, first_reason
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import DATA_FILE
+from skyhaul.derived.derivation import derivation_of
 from skyhaul.planning.store.plan import Plan
 from skyhaul.shards.splits import SplitRule
 from skyhaul.verification.commit_check import WAY_OUT, check_commit, validated_commit
+from skyhaul.verification.derived_check import DerivedRowsCheck, check_inputs
 from skyhaul.verification.file_check import check_file
 from skyhaul.verification.findings import VerifyReport
 from skyhaul.verification.orphans import OrphanCheck
@@ -62,6 +64,7 @@ class _Verification:
         self._progress = progress
         self._partition = Partition()
         header = plan.header
+        self._derivation = derivation_of(header)
         self._schema = shard_schema(planned_schema(header.job["schema"]))
         self._rule = SplitRule(header.job["shards"]["splits"])
         self._seed = int(header.job["seed"])
@@ -91,6 +94,7 @@ class _Verification:
         for code, message in self._partition.explain(self._plan, suspects) if suspects else ():
             self._report.add(code, message, path=layout.SHARDS)
         self._orphans.check_folders()
+        check_inputs(self._store, self._plan.header, self._report)
         check_other_records(self._store, self._validator, self._report)
         self._report.damaged_objects = len(self._damaged)
         self._report.undelivered = [
@@ -134,8 +138,11 @@ class _Verification:
 
     def _check_files(self, record: CommitRecord, shard: Shard) -> None:
         report = self._report
-        rows = recount = None
-        if report.pages_read:
+        rows: RowsCheck | DerivedRowsCheck | None = None
+        recount = None
+        if report.pages_read and self._derivation is not None:
+            rows = DerivedRowsCheck(self._store, shard, self._derivation, report)
+        elif report.pages_read:
             decode = self._plan.header.job["sources"].get(shard.source, {}).get("decode", {})
             # A row of a wide table becomes a reading for each melted column, each a byte behind the last.
             slack = len(decode.get("melt") or ())
@@ -149,6 +156,8 @@ class _Verification:
                 right &= rows.check(file.path, match[2])
             else:
                 right = False
+        if isinstance(rows, DerivedRowsCheck):
+            rows.finish()
         if record.rejects:
             sound = check_file(self._store, record.rejects, REJECTS_SCHEMA, shard.number, report, self._read)
             if sound and rows:

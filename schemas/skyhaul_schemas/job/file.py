@@ -1,7 +1,7 @@
 """Read a job file: YAML into the typed model, with errors that name key, found, allowed, line and column.
 
-Values that come from the environment are secret: they reach the model and nothing else, no message and
-no plan. `LoadedJob.text` is the file as written, with `${NAME}` in place.
+Values that come from outside (`job.outside`) are secret: they reach the model and nothing else, no message
+and no plan. `LoadedJob.text` is the file as written, with `${NAME}` and `${file:/path}` in place.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class LoadedJob:
         job: What it says.
         text: As written, secrets unresolved.
         path: Where it came from, for messages.
-        secrets: The values that came from the environment, so that they can be kept out of artefacts.
-        tree: Where each value stands in the file, and which came from the environment.
+        secrets: The values that came from outside, so that they can be kept out of artefacts.
+        tree: Where each value stands in the file, and which came from outside.
     """
 
     job: Job = field(repr=False)
@@ -105,7 +105,12 @@ def placing(
 
 
 def load_job(path: str | Path, env: Mapping[str, str]) -> LoadedJob:
-    """Read the job file at `path`; `env` gives the values of `${NAME}`. Raises UsageError."""
+    """Read the job file at `path`; `env` gives the values of `${NAME}`.
+
+    Raises:
+        UsageError: It cannot be read, or says what it may not.
+        StorageError: A disk fails for now.
+    """
     path = Path(path)
     shown = printable(str(path))
     try:
@@ -147,7 +152,8 @@ def parse_job(text: str, origin: str, env: Mapping[str, str]) -> LoadedJob:
         problems.extend(_problem(tree, details) for details in error.errors(include_url=False))
     if problems or job is None:
         raise refuse(origin, problems)
-    return LoadedJob(job, text, Path(origin), frozenset(_secrets(tree, env)), tree)
+    # Without an empty value: it is in every text, and every plan would be refused for it.
+    return LoadedJob(job, text, Path(origin), frozenset(tree.taken - {""}), tree)
 
 
 def json_schema() -> dict[str, Any]:
@@ -171,19 +177,13 @@ def _take_as_written(tree: Tree) -> None:
                 cells[where[4]] = text
 
 
-def _secrets(tree: Tree, env: Mapping[str, str]) -> Iterator[str]:
-    for names in tree.secret.values():
-        for name in names:
-            # An empty value is in every text: it would refuse every plan in which secrets are looked for.
-            if env[name]:
-                yield env[name]
-
-
 def _exposed(tree: Tree) -> Iterator[Problem]:
-    """Secrets that are written out, and values of the environment that would get into the plan."""
+    """Secrets that are written out, and values from outside that would get into the plan."""
     for where, text in tree.written.items():
         if (found := literal_secret(where, text)) is not None:
-            allowed = "${NAME}, taken from the environment; the job file is kept in the dataset"
+            allowed = (
+                "${NAME}, taken from the environment, or ${file:/path}; the job file is kept in the dataset"
+            )
             yield Problem(tree.places[where], where, found, allowed)
     for where, names in tree.secret.items():
         kept = len(where) > 3 and where[0] == "sources" and where[2] in ("fields", "decode", "transforms")
@@ -207,6 +207,8 @@ def _problem(tree: Tree, details: ErrorDetails) -> Problem:
         value, allowed = cause.found, cause.allowed
     elif kind == "literal_error":
         allowed = str(details.get("ctx", {}).get("expected", details["msg"]))
+    elif kind == "string_too_long":
+        allowed = f"at most {details['ctx']['max_length']} characters"
     else:
         allowed = _KINDS.get(kind, "another kind of value")
     names = _environment(tree, known)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
 
 from skyhaul_schemas.job.fieldtypes import (
     BaseUrls,
@@ -31,6 +32,7 @@ from skyhaul_schemas.job.link_terms import (
     Role,
     ZoneName,
 )
+from skyhaul_schemas.units import NotAllowed
 
 
 class EmulationSpec(JobPart):
@@ -207,5 +209,20 @@ class LinkSpec(ContractSpec, RouteSpec, SharingSpec, EmulationSpec):
     @model_validator(mode="after")
     def _divisible(self) -> LinkSpec:
         if self.shared is not None and self.down is None:
-            raise ValueError("`shared` needs `down`: the rate that workers divide among them")
+            # Of a URL the scheme alone is told: it may hold a password.
+            scheme, dots, _ = self.shared.partition("://")
+            error = NotAllowed(
+                f"{scheme}://…" if dots else scheme,
+                "beside `down`, the rate that workers divide among them",
+            )
+            # Raised as a ValidationError, so that it has a place of its own in the file.
+            raise ValidationError.from_exception_data(
+                type(self).__name__,
+                [
+                    InitErrorDetails(
+                        type="value_error", loc=("shared",), input=error.found, ctx={"error": error}
+                    )
+                ],
+                hide_input=True,
+            )
         return self

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -146,8 +147,9 @@ def parse_price(value: Any) -> Price:
     if isinstance(value, Price):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        # Not str(): a small float would come as `1e-05`, which is no price.
-        value = f"{value:f}"
+        # Not str(): a small float would come as `1e-05`, which is no price. By way of Decimal, which keeps
+        # all its digits: `f` of a float keeps six, and would make nothing of a small one.
+        value = f"{Decimal(repr(value)):f}"
     match = _PRICE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise NotAllowed(value, PRICES)
@@ -183,7 +185,8 @@ def parse_pace(text: Any) -> float:
 def _cycle_start(value: Any) -> int | date:
     if isinstance(value, date):
         return value
-    if isinstance(value, str) and value.strip().isdecimal():
+    # Two digits: int() refuses thousands of them with an error of its own.
+    if isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) <= 2:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 31:
         return value

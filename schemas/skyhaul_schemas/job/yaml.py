@@ -1,4 +1,4 @@
-"""YAML of a job file into plain values, each with its place; `${NAME}` is taken from the environment.
+"""YAML of a job file into plain values, each with its place; `${NAME}` and `${file:/path}` are put in.
 
 The subset: one document, the scalars of YAML 1.2's core schema (so `no` and `2024-01-01` are text and
 `12:30` is no number), keys as text, anchors and `<<` merges, no tags. Size, depth and the number of
@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.job.outside import FORMS, Outside
 from skyhaul_schemas.printable import describe, printable
+from skyhaul_schemas.units import NotAllowed
 
 TEXT_CAP = 1024 * 1024
 """Bytes of a job file: people write kilobytes, and a wrong path may name anything. Chosen, not measured."""
@@ -29,8 +31,9 @@ VALUE_CAP = 50_000
 Where = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
-_ENVIRONMENT = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OUTSIDE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
+_NOTHING = re.compile(r"[-+]?[0.]*(?:[eE]|$)")
+"""A number all of whose digits are 0, whatever its exponent."""
 _DIGITS_CAP = 40
 """Characters of a number, more than one of 64 bits or a float needs. int() takes the square of its length,
 and refuses more than 4,300 digits with an error of its own."""
@@ -79,7 +82,10 @@ class Tree:
     written: dict[Where, str] = field(default_factory=dict)
     """Scalars as they stand in the file, `${NAME}` in place: here secrets that are written out are found."""
     secret: dict[Where, tuple[str, ...]] = field(default_factory=dict)
-    """Places whose value came, in whole or part, from the environment, with the names of the variables."""
+    """Places whose value came, in whole or part, from outside of the file, with what names it between `${`
+    and `}`, fit to print."""
+    taken: set[str] = field(default_factory=set)
+    """The values that came from outside."""
 
     def known(self, where: Where) -> Where:
         """The longest part of `where` that is in the file: pydantic numbers the one item of `via: leo`."""
@@ -127,11 +133,12 @@ def read_tree(text: str, origin: str, env: Mapping[str, str]) -> Tree:
         root = loader.get_single_node()
     if root is None:
         raise refuse(origin, [Problem(START, (), "an empty file", "a job file; it starts with `version: 1`")])
-    builder = _Builder(env)
+    builder = _Builder(Outside(env))
     builder.tree.value = builder.value(root, (), 0)
     builder.tree.places[()] = START  # what is missing in the file is missing from its start on
     if builder.problems:
         raise refuse(origin, builder.problems)
+    builder.tree.taken = builder.outside.taken
     return builder.tree
 
 
@@ -198,11 +205,17 @@ def _encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-class _Builder:
-    """Nodes into plain values. PyYAML's own constructor forgets lines, and knows no environment."""
+def _holds(text: str) -> bool:
+    """Whether a float has the number: 1e999 is beyond it, and of 1e-999 it would make 0."""
+    number = float(text)
+    return math.isfinite(number) and (number != 0 or _NOTHING.match(text) is not None)
 
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = env
+
+class _Builder:
+    """Nodes into plain values. PyYAML's own constructor forgets lines, and takes nothing from outside."""
+
+    def __init__(self, outside: Outside) -> None:
+        self.outside = outside
         self.tree = Tree()
         self.problems: list[Problem] = []
         self.count = 0
@@ -225,43 +238,50 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, where: Where, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         merged: list[yaml.Node] = []
-        first: dict[str, int] = {}
+        first: dict[str, Place] = {}
         for key, child in node.value:
-            place = _place(key.start_mark)
-            if not isinstance(key, yaml.ScalarNode):
-                self._problem(key, where, "a key that is no text", "text as keys")
-                continue
             if key.tag == f"{_TAG}merge":
                 merged.extend(child.value if isinstance(child, yaml.SequenceNode) else [child])
                 continue
-            name = key.value
-            if not _encodable(name):
-                self._problem(key, where, f"the key {describe(name)}", "characters that UTF-8 has")
-                continue
-            if name in first:
-                allowed = f"each key once; it stands in line {first[name]} already"
-                self.problems.append(Problem(place, (*where, name), "the key again", allowed))
-                continue
-            first[name] = place.line
-            self.tree.keys[(*where, name)] = place
-            found[name] = self.value(child, (*where, name), depth + 1)
+            name = self._key(key, where, first)
+            if name is not None:
+                self.tree.keys[(*where, name)] = first[name]
+                found[name] = self.value(child, (*where, name), depth + 1)
         # Last, wherever `<<` stands: keys of the mapping itself win, then those of earlier bases.
         for base in merged:
             self._merge(base, where, depth, found)
         return found
+
+    def _key(self, key: yaml.Node, where: Where, first: dict[str, Place]) -> str | None:
+        """The text of a mapping's key; None where it cannot be one, or was in `first`, by place, before."""
+        if not isinstance(key, yaml.ScalarNode):
+            self._problem(key, where, "a key that is no text", "text as keys")
+            return None
+        name: str = key.value
+        if not _encodable(name):
+            self._problem(key, where, f"the key {describe(name)}", "characters that UTF-8 has")
+            return None
+        if name in first:
+            allowed = f"each key once; it stands in line {first[name].line} already"
+            self._problem(key, (*where, name), "the key again", allowed)
+            return None
+        first[name] = _place(key.start_mark)
+        return name
 
     def _merge(self, base: yaml.Node, where: Where, depth: int, found: dict[str, Any]) -> None:
         if not isinstance(base, yaml.MappingNode):
             self._problem(base, where, "`<<` of something else", "`<<: *name` of a mapping")
             return
         present = set(found)
+        first: dict[str, Place] = {}
         for key, child in base.value:
-            if isinstance(key, yaml.ScalarNode) and key.value not in present:
-                if key.tag == f"{_TAG}merge":
-                    self._problem(key, where, "`<<` within `<<`", "one level of merging")
-                    continue
-                self.tree.keys[(*where, key.value)] = _place(key.start_mark)
-                found[key.value] = self.value(child, (*where, key.value), depth + 1)
+            if key.tag == f"{_TAG}merge":
+                self._problem(key, where, "`<<` within `<<`", "one level of merging")
+                continue
+            name = self._key(key, where, first)
+            if name is not None and name not in present:
+                self.tree.keys[(*where, name)] = first[name]
+                found[name] = self.value(child, (*where, name), depth + 1)
 
     def _scalar(self, node: yaml.Node, where: Where) -> Any:
         text: str = node.value
@@ -273,10 +293,11 @@ class _Builder:
             return text.lower() == "true"
         if kind == "int" and len(text) <= _DIGITS_CAP:
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-        if kind == "float" and len(text) <= _DIGITS_CAP and math.isfinite(float(text)):
+        if kind == "float" and len(text) <= _DIGITS_CAP and _holds(text):
             return float(text)
         if kind in ("int", "float"):
-            self._problem(node, where, describe(text), f"a number of at most {_DIGITS_CAP} characters")
+            allowed = f"a number of at most {_DIGITS_CAP} characters, from 1e-307 to 1e308"
+            self._problem(node, where, describe(text), allowed)
             return None
         if not _encodable(text):
             self._problem(node, where, describe(text), "characters that UTF-8 has")
@@ -284,25 +305,25 @@ class _Builder:
         return self._resolve(node, text, where)
 
     def _resolve(self, node: yaml.Node, text: str, where: Where) -> str:
-        """Put the environment's values for `${NAME}`; `$${` stands for `${`."""
+        """Put in what `${NAME}` and `${file:/path}` stand for; `$${` stands for `${`."""
         names: list[str] = []
 
         def replace(match: re.Match[str]) -> str:
             name = match[1]
             if name is None:
                 return "${"
-            if not match[0].endswith("}") or not _VARIABLE.fullmatch(name):
-                self._problem(node, where, describe(match[0]), "${NAME}, or $${ for a plain ${")
-            elif name not in self.env:
-                allowed = f"a name from the environment; {name} is not set (export {name}=...)"
-                self._problem(node, where, f"${{{name}}}", allowed)
-            else:
-                # Not looked at again: a `${` in a value of the environment is plain text.
-                names.append(name)
-                return self.env[name]
-            return ""
+            try:
+                if not match[0].endswith("}"):
+                    raise NotAllowed(describe(match[0]), FORMS)
+                value = self.outside.value(name)
+            except NotAllowed as error:
+                self._problem(node, where, str(error.found), error.allowed)
+                return ""
+            names.append(printable(name))
+            # Not looked at again: a `${` in a value from outside is plain text.
+            return value
 
-        resolved = _ENVIRONMENT.sub(replace, text)
+        resolved = _OUTSIDE.sub(replace, text)
         if names:
             self.tree.secret[where] = tuple(names)
         return resolved

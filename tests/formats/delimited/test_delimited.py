@@ -14,7 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import decode
-from skyhaul_schemas.errors import DriftError, UsageError
+from formats.decoding import settings as settings_of
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.registry import decoder_for
+from skyhaul_schemas.errors import DecodeError, DriftError, UsageError
+from skyhaul_schemas.plan import Chunk, PinnedObject
 
 DOC = {"fields": {"text": "t"}}
 
@@ -356,3 +360,34 @@ def test_any_bytes_are_rows_or_rejects(parts: list[bytes], quoted: bool, delimit
     raw = b"".join(parts)
     decode(raw, "x.csv", quoted_newlines=quoted, delimiter=delimiter, **DOC)
     decode(gzip.compress(raw), "x.csv.gz", quoted_newlines=quoted, delimiter=delimiter, **DOC)
+
+
+BAD_HEADERS = {
+    "a column twice": (b"t,t\n", {}),
+    "an open quote": (b'"t\n', {}),
+    "too long": (b"t" * 2000 + b"\n", {"max_record": 1024}),
+    "too many columns": (b"t,a,b,c\n", {"max_columns": 3}),
+}
+
+
+@pytest.mark.parametrize("name", BAD_HEADERS)
+def test_a_bad_header_is_told_once_wherever_the_object_is_cut(name: str) -> None:
+    head, options = BAD_HEADERS[name]
+    raw = head + b"a\n" * 3000
+    known = {**DOC, "quoted_newlines": False, **options}
+    whole = decode(raw, "x.csv", **known)
+    assert whole.damaged
+    assert len(whole.rejects) == 1
+    for cuts in ([4000], [2500, 4000, 6000], [len(head) + 1]):
+        cut = decode(raw, "x.csv", cuts=cuts, **known)
+        assert (cut.rows, cut.rejects, cut.damaged) == (whole.rows, whole.rejects, True), cuts
+
+
+def test_a_bad_header_fails_each_chunk_where_damage_fails() -> None:
+    raw = b"t,t\n" + b"a,b\n" * 3000
+    given = settings_of(on_damage="fail", fields={"text": "t"}, options={"quoted_newlines": False})
+    obj = PinnedObject("src", "x.csv", len(raw), "")
+    for start in (0, 4000):
+        chunk = Chunk(0, 0, obj, start, 4000)
+        with pytest.raises(DecodeError, match="is there twice"):
+            list(decoder_for(None, given, "x.csv").decode(BytesChunk(raw, chunk)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,56 @@ def test_any_bytes_are_rows_or_rejects_and_sound_arrays_are_read_in_full(parts: 
     if isinstance(value, list):
         assert len(found.rows) + len(found.rejects) == len(value)
         assert not found.damaged
+
+
+PASSED_OVER = {
+    "numbers": b"[" + b"1," * 3_000_000 + b"1]",
+    "a string": b'"' + b"x" * 6_000_000 + b'"',
+    "escapes": b'"' + b'\\"\\\\' * 1_500_000 + b'"',
+    "a number": b"1" * 6_000_000,
+    "nested": b'{"a":' * 500 + b"[" + b'"[]{},",' * 700_000 + b"1]" + b"}" * 500,
+    "space": b" " * 6_000_000 + b"1",
+}
+
+
+@pytest.mark.parametrize("name", PASSED_OVER)
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_member_that_is_passed_over_needs_no_memory_and_has_no_bound(name: str, behind: bool) -> None:
+    features = b'"features":[{"text":"a"},{"text":"b"}]'
+    members = [b'"meta":' + PASSED_OVER[name], features]
+    raw = b"{" + b",".join(reversed(members) if behind else members) + b"}"
+    tracemalloc.start()
+    found = decode(raw, "x.json", format="json", records="features", max_line=1024**2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.texts == ["a", "b"]
+    assert not found.rejects
+    assert peak < 24_000_000
+
+
+@pytest.mark.parametrize("rest", [b'"unended', b"[1,2", b'"a\\', b"12"])
+def test_an_object_that_ends_in_what_is_passed_over_says_where(rest: bytes) -> None:
+    raw = b'{"features":[{"text":"a"}],"meta":' + rest
+    found = decode(raw, "x.json", format="json", records="features")
+    assert found.texts == ["a"]
+    assert found.damaged
+    (reject,) = found.rejects
+    assert reject.offset >= raw.index(rest)
+    assert reject.offset + reject.length == len(raw)
+    assert raw[reject.offset :] == reject.raw
+
+
+def test_a_value_whose_second_line_is_too_long_and_broken_off_is_rejected_with_all_its_length() -> None:
+    packed = gzip.compress(b'{"a":\n"' + b"x" * 4_000_000)[:-10]
+    found = decode(packed, "x.json.gz", format="json", max_line=1024**2)
+    (reject,) = found.rejects
+    assert found.damaged
+    assert reject.length > 3_900_000
+    assert len(reject.raw) <= 4096
+
+
+def test_a_value_with_a_line_that_is_too_long_is_rejected_with_all_its_length() -> None:
+    raw = b'{"a":\n"' + b"x" * 2_000_000 + b'",\n"b":\n1}\n'
+    found = decode(raw, "x.json", format="json", max_line=1024**2)
+    (reject,) = found.rejects
+    assert (reject.offset, reject.length) in ((0, len(raw)), (0, len(raw) - 1))

@@ -219,3 +219,12 @@ def test_any_header_is_a_size_or_none(kind: str, raw: bytes, data: st.DataObject
     size = size_of(raw, kind)
     assert size is None or (size[0] > 0 and size[1] > 0)
     decode(raw, "x", schema="image", format="image")
+
+
+def test_a_jpeg_without_a_frame_before_its_scan_has_no_size() -> None:
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + b"\x12\x34"
+    later = b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x10\x00\x20\x01\x01\x11\x00"
+    assert size_of(b"\xff\xd8" + scan + later, "image/jpeg") is None
+    assert size_of(b"\xff\xd8\xff\xd9" + later, "image/jpeg") is None
+    assert size_of(later + scan, "image/jpeg") == (32, 16)
+    assert size_of(b"\xff\xd8\xff\x01\xff\xd0" + later[2:] + scan, "image/jpeg") == (32, 16)

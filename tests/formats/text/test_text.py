@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.decoding import decode
+from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
+from skyhaul_connectors.formats.protocol import DecodeSettings
+from skyhaul_connectors.formats.registry import decoder_for
+from skyhaul_connectors.formats.text import decoder as text_decoder
 from skyhaul_schemas.errors import DecodeError, UsageError
+from skyhaul_schemas.plan import Chunk, PinnedObject
 
 
 def test_an_object_is_a_record_byte_for_byte() -> None:
@@ -131,6 +137,57 @@ def test_paragraphs_before_the_end_of_a_cut_off_stream_stay() -> None:
     last = found.rows[-1]
     assert rest.offset >= last["offset"] + last["length"]
     assert raw[rest.offset :].startswith(rest.raw)
+
+
+@pytest.mark.parametrize("encoding", [None, "detect", "utf-8", "utf-16", "utf-32-be"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_max_record_is_of_each_paragraph_and_not_of_the_object(encoding: str | None, packed: bool) -> None:
+    paragraphs = [f"paragraph {number} of a text in English, as any other" for number in range(400)]
+    paragraphs[7] = "much too long " * 400
+    codec = "utf-8" if encoding in (None, "detect") else encoding
+    raw = "\n\n".join(paragraphs).encode(codec)
+    name = "x.txt.gz" if packed else "x.txt"
+    found = decode(
+        gzip.compress(raw) if packed else raw, name, unit="paragraph", encoding=encoding, max_record=1024
+    )
+    assert found.texts == paragraphs[:7] + paragraphs[8:]
+    (reject,) = found.rejects
+    assert reject.length == len("much too long ".encode(codec.replace("16", "16-le"))) * 400
+    assert reject.reason == f"a record of {reject.length} bytes, more than max_record of 1024"
+    assert raw[reject.offset :].startswith(reject.raw)
+    assert not found.damaged
+
+
+def test_paragraphs_of_a_large_object_are_read_in_bounded_memory_and_one_by_one() -> None:
+    raw = b"".join(b"paragraph %08d%s\n\n" % (number, b"." * 2000) for number in range(40_000))
+    tracemalloc.start()
+    count = 0
+    settings_ = DecodeSettings("document", options={"unit": "paragraph"})
+    obj = PinnedObject("src", "x.txt", len(raw), "")
+    for step in decoder_for(None, settings_, "x.txt").decode(BytesChunk(raw, Chunk(0, 0, obj, 0, len(raw)))):
+        count += step.batch.num_rows
+        assert not step.rejects
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(raw) > 80_000_000
+    assert count == 40_000
+    assert peak < 40_000_000
+
+
+def test_an_object_that_is_too_large_for_a_guess_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_decoder, "_HELD", 2048)
+    raw = "a paragraph\n\n".encode("utf-16") * 200
+    found = decode(raw, "x.txt", unit="paragraph", encoding="utf-16", max_record=1024)
+    held = "what is held to look for paragraphs in its encoding, of 2048"
+    assert found.reasons == [f"a record of {len(raw)} bytes, more than {held}"]
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_paragraphs_are_the_same_whether_utf_8_is_declared_or_not(mark: bytes) -> None:
+    raw = mark + "Ünïcode\r\n\r\n\xff zwei\n\n\n".encode() + b"\xff\n\nlast"
+    plain, declared = (decode(raw, "x.txt", unit="paragraph", encoding=name) for name in (None, "utf-8"))
+    assert plain.rows == declared.rows
+    assert plain.rejects == declared.rejects
 
 
 @pytest.mark.parametrize("name", ["utf-7", "iso2022_jp", "hz"])

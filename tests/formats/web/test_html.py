@@ -82,7 +82,9 @@ def test_a_long_stretch_without_an_end_is_found_wherever_it_is(parts: list[tuple
     raw = b"".join(b"a" * length + end for length, end in parts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(html_text, "_LONG", 16)
-        assert html_text._has_long_stretch(raw) == any(len(piece) >= 16 for piece in raw.split(b">"))
+        found = list(html_text._long_stretches(raw))
+    assert [raw[start:stop] for start, stop in found] == [p for p in raw.split(b">") if len(p) >= 16]
+    assert all(raw[start - 1 : start] in (b"", b">") for start, _ in found)
 
 
 HOSTILE = {
@@ -93,6 +95,12 @@ HOSTILE = {
         "4096 attributes",
     ),
 }
+
+
+@pytest.mark.parametrize("tag", [b"<p" + b" a" * 4200, b"<p" + b" a1" * 4100, b"<p" + b"/b" * 4300])
+def test_a_tag_of_few_bytes_has_no_more_attributes_either(tag: bytes) -> None:
+    page = b"<p>text</p>" * 2000 + tag + b">x" + b"<p>text</p>" * 2000
+    assert decode(page, "x.html").reasons == ["a tag with more than 4096 attributes"]
 
 
 def test_a_page_of_few_bytes_and_tags_may_nest_as_it_likes() -> None:

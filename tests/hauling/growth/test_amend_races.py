@@ -19,7 +19,7 @@ from skyhaul.dataset.commits.record_files import read_commit
 from skyhaul.dataset.storage.local import LocalStore
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulOptions
-from skyhaul.hauling.run import HaulOutcome
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.planning import amend_plan as amending
 from skyhaul.planning.store.plan import Plan
 from skyhaul.shards import commit_shard as committing

@@ -15,7 +15,7 @@ from faults.tunnel_proxy import TunnelProxy
 from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.config import HaulOptions
-from skyhaul.hauling.run import HaulOutcome
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.verification import verify_dataset
 from skyhaul_schemas.job.file import load_job
 

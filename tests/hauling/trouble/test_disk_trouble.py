@@ -17,7 +17,7 @@ from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling.config import HaulOptions
-from skyhaul.hauling.run import HaulOutcome
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset

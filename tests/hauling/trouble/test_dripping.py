@@ -18,9 +18,9 @@ from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.conductor import Conductor, claims_of
 from skyhaul.hauling.config import HaulConfig, HaulOptions
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.hauling.progress import Hauling, Progress
 from skyhaul.hauling.receipts import Receipt
-from skyhaul.hauling.run import HaulOutcome
 from skyhaul.hauling.worker_context import WorkerContext
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan

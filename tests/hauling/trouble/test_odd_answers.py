@@ -18,7 +18,7 @@ from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulOptions
-from skyhaul.hauling.run import HaulOutcome
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import MalformedAnswer, ObjectMissing, UsageError
 from skyhaul_schemas.job.file import LoadedJob, parse_job

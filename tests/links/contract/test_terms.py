@@ -74,10 +74,23 @@ def test_what_is_no_cap_is_refused(text: object) -> None:
         ("0.25/GB", Price(0.25)),
         (2, Price(2.0)),
         ("100 eur/TB", Price(0.1, "EUR")),
+        (0.0000001, Price(0.0000001)),
+        (1e-9, Price(1e-9)),
+        (0.12345678, Price(0.12345678)),
+        (0, Price(0.0)),
+        (0.0, Price(0.0)),
     ],
 )
 def test_prices_are_read(text: object, expected: Price) -> None:
     assert parse_price(text) == expected
+
+
+@pytest.mark.parametrize(
+    "value", [1e-10, 1.0000000001, 1e300, -0.5, float("nan"), float("inf"), True, "free", ""]
+)
+def test_a_price_that_cannot_be_kept_as_it_is_written_is_refused(value: object) -> None:
+    with pytest.raises(NotAllowed):
+        parse_price(value)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +267,51 @@ def test_a_cap_closes_until_the_cycle_ends_or_free_hours_begin() -> None:
     late = rules.closure(at("2026-11-30T22:00"))
     assert late is not None
     assert late.until == at("2026-12-01")
+
+
+def test_a_rate_that_is_taken_back_while_it_is_looked_at_still_gives_a_rate() -> None:
+    class Raced(LinkRules):
+        """Another thread sets a rate and takes it back between any two looks."""
+
+        looks = 0
+
+        @property
+        def override(self) -> float | None:
+            self.looks += 1
+            return 5e6 if self.looks % 2 else None
+
+        @override.setter
+        def override(self, rate: float | None) -> None:
+            pass
+
+    rules = Raced(LinkTerms.of("west", LinkSpec.model_validate({})))
+    assert [rules.rate(at("2026-11-20")) for _ in range(3)] == [5e6, math.inf, 5e6]
+
+
+@pytest.mark.parametrize(
+    "text", ["02:30-04:00", "01:00-02:30", "02:10-02:50", "02:45-02:15", "Sun 02:30-03:30", "00:30-01:45"]
+)
+@pytest.mark.parametrize(
+    ("zone", "days"),
+    [
+        ("Europe/Berlin", ("2026-10-24", "2027-03-27")),
+        ("Australia/Lord_Howe", ("2026-04-04", "2026-10-03")),
+        ("America/Havana", ("2026-10-31", "2027-03-13")),
+        ("UTC", ("2026-10-24",)),
+    ],
+)
+def test_the_next_change_is_the_first_one_also_where_the_clock_is_set(
+    text: str, zone: str, days: tuple[str, ...]
+) -> None:
+    table = Timetable([parse_hours(text)], zone)
+    for day in days:
+        first = at(day) - 12 * 3600
+        held = [table.which(first + 60 * minute) for minute in range(3 * 1440)]
+        changes = [minute for minute in range(1, len(held)) if held[minute] != held[minute - 1]]
+        for minute in range(0, changes[-1], 15):
+            following = next(change for change in changes if change > minute)
+            found = table.next_change(first + 60 * minute)
+            assert found == first + 60 * following, (day, minute)
 
 
 def test_a_rate_that_is_set_outranks_the_timetable() -> None:

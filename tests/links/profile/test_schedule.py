@@ -140,3 +140,22 @@ def test_seeds_differ() -> None:
 
     assert outages(1) == outages(1)
     assert outages(1) != outages(2)
+
+
+def test_a_look_gives_its_own_piece_whatever_another_thread_remembers_meanwhile() -> None:
+    other = Piece(500.0, 600.0, Phase.DOWN, 0.0, 0.0)
+
+    class Raced(Schedule):
+        """Another thread's piece takes the place of each that is remembered, at once."""
+
+        @property
+        def _last(self) -> Piece:
+            return other
+
+        @_last.setter
+        def _last(self, piece: Piece) -> None:
+            pass
+
+    found = Raced(STEADY, 1, 0.0).piece(10.0)
+    assert found.since <= 10.0 < found.until
+    assert found.phase is Phase.UP

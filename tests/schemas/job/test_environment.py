@@ -49,7 +49,7 @@ def test_two_dollars_stand_for_one() -> None:
 def test_other_forms_of_it_are_refused(text: str) -> None:
     line = refused(changed(LEAST, "data/*.txt", f"'data/{text}'"), X="1")
     assert line.startswith("job.yaml:6:10: sources.here.url: found '${")
-    assert "allowed: ${NAME}, or $${ for a plain ${" in line
+    assert "allowed: ${NAME} or ${file:/path}, or $${ for a plain ${" in line
 
 
 def test_keys_are_never_taken_from_the_environment() -> None:

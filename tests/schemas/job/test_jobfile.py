@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -280,3 +281,51 @@ def test_a_job_file_is_kept_as_it_was_written(tmp_path: Path) -> None:
     assert loaded.text == path.read_text(encoding="utf-8")
     assert loaded.job.sources["here"].url == ["/mnt/data/*.txt"]
     assert loaded.path == path
+
+
+@pytest.mark.parametrize(
+    ("base", "line", "problem"),
+    [
+        (
+            "{a: 1, a: 2}",
+            7,
+            "sources.here.options.a: found the key again, allowed: each key once; it stands in line 7",
+        ),
+        (
+            '{"\\ud800": 1}',
+            7,
+            "sources.here.options: found the key '\\ud800', allowed: characters that UTF-8 has",
+        ),
+        ("{[a]: 1}", 7, "sources.here.options: found a key that is no text, allowed: text as keys"),
+        ("{<<: {b: 1}}", 7, "sources.here.options: found `<<` within `<<`, allowed: one level of merging"),
+    ],
+)
+@pytest.mark.parametrize("merge", ["<<: {}", "<<: [{{z: 1}}, {}]", "a: 0\n      <<: {}"])
+def test_what_is_merged_is_looked_at_as_if_it_stood_there(
+    base: str, line: int, problem: str, merge: str
+) -> None:
+    """Also where a key of the mapping itself wins over it."""
+    text = LEAST + "    options:\n      " + merge.format(base)
+    line += merge.count("\n") + 1
+    told = problem.replace("in line 7", f"in line {line}")
+    found = [re.sub(r"^(job\.yaml:\d+):\d+:", r"\1:", refusal) for refusal in refused(text)]
+    assert found == [f"job.yaml:{line}: {told}" + (" already" if "in line" in told else "")]
+
+
+def test_of_several_bases_the_first_one_wins_and_is_no_repetition() -> None:
+    text = LEAST + "    options: {<<: [{a: 1, b: 2}, {a: 3, c: 4}], b: 5}"
+    assert job_of(text).sources["here"].options == {"a": 1, "b": 5, "c": 4}
+
+
+@pytest.mark.parametrize("number", ["1e999", "1e-999", "0.0001e-400", "-1e-400"])
+def test_a_number_that_no_float_holds_is_refused(number: str) -> None:
+    (told,) = refused(LEAST + f"    decode: {{x: {number}}}")
+    assert "sources.here.decode.x" in told
+    assert "from 1e-307 to 1e308" in told
+
+
+@pytest.mark.parametrize(
+    ("number", "value"), [("0e5", 0.0), ("0.00e-999", 0.0), ("-0.0", 0.0), ("1e-300", 1e-300)]
+)
+def test_small_numbers_and_nothing_are_read(number: str, value: float) -> None:
+    assert job_of(LEAST + f"    decode: {{x: {number}}}").sources["here"].decode == {"x": value}

@@ -221,6 +221,11 @@ def test_foreign_errors_become_ours_without_their_text(raised: Exception, error:
     [
         ("simplecache::s3://b/x", "chained"),
         ("filecache::memory://b/x", "chained"),
+        ("memory://a::b/x", "chained"),
+        ("memory://u@a::file:///etc/x", "chained"),
+        ("s3://b::file://x/*", "chained"),
+        ("sftp://u::v@host/x", "chained"),
+        ("sftp://[::1]::x/x", "chained"),
         ("reference://x", "scheme 'reference'"),
         ("github://o:r@x/y", "scheme 'github'"),
         ("zip://x::memory://y", "scheme 'zip'"),
@@ -234,6 +239,11 @@ def test_a_scheme_that_is_not_allowed_is_refused(url: Any, reason: str) -> None:
         open_source("store", SourceSpec(url=url))
     with pytest.raises(UsageError, match=reason):
         selection(SourceSpec(url=url))
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:80/x/a::b.txt", "http://[2001:db8::1]/*", "memory://b/a::b"])
+def test_two_colons_may_stand_in_an_address_and_in_a_path(url: str) -> None:
+    assert selection(SourceSpec(url=url))
 
 
 def test_a_package_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,9 @@ class Fixed:
     def unread_list(self, obj: PinnedObject) -> None:
         return None
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return iter(())
 

@@ -83,6 +83,8 @@ class Owner:
         self.said: list[tuple[float, str]] = []
         self.bytes: list[tuple[float, int]] = []
         self.wired = 0
+        self.wanted = PinnedObject("", "", 0, "")
+        self.timed: bool | None = None
         self.error: CarriageError | None = None
         self.channel: Channel = source.connect(self, Route())
         assert not self.said, "nothing is said before connect() returned"
@@ -99,6 +101,7 @@ class Owner:
         return next(at for at, said in self.said if said == what)
 
     def opened(self, timed: bool = True) -> None:
+        self.timed = timed
         self.say("opened")
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:

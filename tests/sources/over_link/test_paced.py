@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 
 import pytest
@@ -12,6 +13,7 @@ from skyhaul_connectors.links.clock import MonotonicClock
 from skyhaul_connectors.links.profile.contacts import Contact, ContactTable
 from skyhaul_connectors.links.profile.profile import LinkProfile
 from skyhaul_connectors.links.shared_link import SharedLink
+from skyhaul_connectors.links.sharing.sharing import Demand, SharedPace, Step
 from skyhaul_connectors.sources.memory.source import MemorySource
 from skyhaul_connectors.sources.over_link.paced import PacedSource
 from skyhaul_schemas.errors import LinkClosed
@@ -98,3 +100,29 @@ def test_requests_of_a_closed_channel_spend_no_pace() -> None:
         return log.finished_at
 
     assert run_virtual(main()) == pytest.approx((len(CONTENT) + 80 * 300) * 1500 / 1448 * 8 / 8e6, rel=0.05)
+
+
+def test_all_that_waits_for_a_shared_pace_is_its_demand() -> None:
+    """Slots are reserved by it: by the first request alone they are too short."""
+
+    async def main() -> float:
+        link = real_link(8e6)
+        link.pacer = SharedPace("dish", Silent(), link.clock, 8e6)
+        traffic = link.traffic()
+        for nbytes in (1000, 20_000, 300_000):
+            traffic.pace(nbytes, lambda: True)
+        demand = link.pacer._demand(link.clock.now())
+        link.close()
+        return demand.backlog
+
+    assert asyncio.run(main()) == 8 * 321_000
+
+
+class Silent:
+    """An arrangement that grants nothing."""
+
+    def step(self, now: float, demand: Demand) -> Step:
+        return Step((), math.inf)
+
+    def close(self) -> None:
+        """Nothing is held."""

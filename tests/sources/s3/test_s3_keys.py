@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import s3fs
 from moto.s3.models import FakeKey
 from object_store import REGION, ObjectStore
 
 from skyhaul_connectors.sources.left_out import LeftOut
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.protocol import Source
+from skyhaul_connectors.sources.s3.signing import s3_options
 from skyhaul_schemas.errors import ObjectMissing, SourceChanged, UsageError
 from skyhaul_schemas.job.model import ListedUrls, SourceSpec
 from skyhaul_schemas.plan import KEY
@@ -198,3 +200,22 @@ def test_a_size_of_0_in_a_list_is_held_against_the_store(
     assert listed("empty.txt") == {"empty.txt": b""}
     with pytest.raises(SourceChanged, match="has 5 bytes, the list says 0"):
         listed("a.txt")
+
+
+@pytest.mark.parametrize(
+    ("said", "secure"),
+    [
+        ({"use_ssl": True, "client_kwargs": {"use_ssl": False}}, False),
+        ({"use_ssl": False, "client_kwargs": {"use_ssl": True}}, True),
+        ({"use_ssl": False}, False),
+        ({"client_kwargs": {"use_ssl": False}}, False),
+        ({}, True),
+    ],
+)
+def test_ranges_go_over_tls_where_the_listing_does(said: dict[str, Any], secure: bool) -> None:
+    options = s3_options({"key": "k", "secret": "s", **said})
+    assert options is not None
+    assert options.client.get("use_ssl", True) is secure
+    listing = s3fs.S3FileSystem(key="k", secret="s", skip_instance_cache=True, **said)
+    client = listing.connect()
+    assert client._endpoint.host.startswith("https:" if secure else "http:")

@@ -96,6 +96,21 @@ def test_a_server_that_asks_for_less_gets_less_and_more_again_later() -> None:
     assert concurrency.target(1000.0, estimate) == 64
 
 
+def test_a_server_that_asks_for_less_is_heard_also_after_a_connection_was_refused() -> None:
+    concurrency, estimate = Concurrency(64), measured(0.1, 100e6)
+    concurrency.target(0.0, estimate)
+    concurrency.capped(10.0, 40)
+    assert concurrency.target(10.0, estimate) == 40
+    concurrency.refused(10.1, 40)
+    assert concurrency.target(10.1, estimate) == 20
+    concurrency.refused(10.5, 20)
+    assert concurrency.target(10.5, estimate) == 20, "at most one step a second"
+    concurrency.refused(11.2, 20)
+    assert concurrency.target(11.2, estimate) == 10
+    assert concurrency.target(39.0, estimate) == 10, "the cap stays in mind"
+    assert concurrency.target(1000.0, estimate) == 64
+
+
 @settings(deadline=None, derandomize=True)
 @given(st.floats(1e-4, 3), st.floats(100, 1e10), st.integers(1, 1024), st.integers(0, 1 << 40), st.booleans())
 def test_sizes_stay_within_their_bounds(

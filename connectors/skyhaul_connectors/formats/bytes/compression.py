@@ -211,7 +211,9 @@ class DecompressedStream:
             return False
         # Zeros before the first member are no padding: then the object is something else.
         if self.members and not self._buffer[self._at]:
-            while not self._buffer[self._at :].strip(b"\0"):
+            while not (rest := self._buffer[self._at :]).strip(b"\0"):
+                # Dropped as it comes, in whole units: a tape may be filled up with gigabytes of it.
+                self._at += len(rest) - len(rest) % self._codec.padding
                 if not self._fill():
                     return False
             self._at = len(self._buffer) - len(self._codec.skip_padding(self._buffer[self._at :]))

@@ -16,7 +16,7 @@ def read_whole(stream: Stream, cap: int, cap_name: str, account: Account) -> byt
         cap_name: The option that sets it, for the reason.
         account: Is told of the reject."""
     parts: list[bytes] = []
-    length = 0
+    length, start = 0, stream.position
     try:
         while piece := stream.read(PIECE):
             length += len(piece)
@@ -25,7 +25,8 @@ def read_whole(stream: Stream, cap: int, cap_name: str, account: Account) -> byt
             if length - len(piece) <= cap:
                 parts.append(piece)
     except Broken as broken:
-        account.damage(0, length, broken.reason, b"".join(parts)[:RAW_CAP])
+        # By the stream's own word: it may have seen more than it could give.
+        account.damage(0, stream.position - start, broken.reason, b"".join(parts)[:RAW_CAP])
         return None
     if length > cap:
         reason = f"a record of {length} bytes, more than {cap_name} of {cap}"

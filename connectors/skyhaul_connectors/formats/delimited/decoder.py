@@ -210,7 +210,10 @@ class CsvDecoder(WholeObject):
             account.damage(data.chunk.offset, data.chunk.length, problem, data.read(0, min(size, RAW_CAP)))
             yield from buffer.rest()
             return
-        reader = HeaderReader(lines, self._rules, account)
+        # What is wrong with the header is told once, by the chunk in which it lies. Where that fails the
+        # shard, each fails.
+        told = account if data.chunk.offset == 0 else Account(self.settings, data.chunk)
+        reader = HeaderReader(lines, self._rules, told)
         header = reader.read()
         lines = reader.lines
         if header is not None:

@@ -158,12 +158,14 @@ class _Again:
             self.position += len(item.data)
             return item.data
         if isinstance(item, LongLine):
-            self.position += item.length
+            # What it belongs to is lost to its end.
+            for last in chain([item], self._items):
+                stop = last.offset + (len(last.data) if isinstance(last, Window) else last.length)
+                self.position = max(self.position, stop)
             raise Broken(f"a line of {item.length} bytes, more than max_line")
-        # What was read before the break is served first; the next read then breaks, and so does each after
-        # it.
+        # Of a line above the cap only the beginning is here, but all of it is lost.
+        self.position += item.length
         self._items = iter([Rest(self.position, 0, b"", item.reason)])
         if item.raw:
-            self.position += len(item.raw)
             return item.raw
         raise Broken(item.reason)

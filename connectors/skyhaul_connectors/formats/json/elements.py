@@ -22,7 +22,10 @@ from skyhaul_schemas.records import RAW_CAP
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _TO_STRUCTURE = re.compile(rb"(?:[^\"\[\]{},]++|" + _STRING + rb")*+", re.DOTALL)
 _TO_BRACKET = re.compile(rb"(?:[^\"\[\]{}]++|" + _STRING + rb")*+", re.DOTALL)
-_MEMBER = re.compile(rb"[ \t\r\n]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*", re.DOTALL)
+_PLAIN_TO_STRUCTURE = re.compile(rb"[^\"\[\]{},]*+")
+_PLAIN_TO_BRACKET = re.compile(rb"[^\"\[\]{}]*+")
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_MEMBER = re.compile(rb"[ \t\r\n]*(" + _STRING + rb")[ \t\r\n]*:", re.DOTALL)
 _SPACE = b" \t\r\n"
 
 
@@ -70,11 +73,31 @@ class _Scanner:
         self.buffer = b""
         self.start = 0
         self.at = 0
+        # Of what is passed over: where it begins, and its first bytes.
+        self._passed: tuple[int, bytes] | None = None
 
     @property
     def offset(self) -> int:
-        """Offset in the stream of the first byte that is kept."""
-        return self._base + self.start
+        """Of the first byte that is kept, or was passed over since the last bracket."""
+        return self._base + self.start if self._passed is None else self._passed[0]
+
+    @property
+    def kept(self) -> tuple[int, bytes]:
+        """(length, the first bytes) of what lies between `offset` and the end of the window."""
+        head = b"" if self._passed is None else self._passed[1]
+        length = self._base + len(self.buffer) - self.offset
+        return length, (head + self.buffer[self.start : self.start + RAW_CAP])[:RAW_CAP]
+
+    def begin(self) -> None:
+        """Keep what follows, and nothing before."""
+        self.start, self._passed = self.at, None
+
+    def pass_over(self) -> None:
+        """Let go of what was looked at, but for what a message would show of it."""
+        head = b"" if self._passed is None else self._passed[1]
+        gone = self.buffer[self.start : min(self.at, self.start + RAW_CAP)]
+        self._passed = self.offset, (head + gone)[:RAW_CAP]
+        self.start = self.at
 
     @property
     def truncated(self) -> str:
@@ -87,7 +110,7 @@ class _Scanner:
             reason: Why it is unreadable.
             of_all: Whether all of the stream is meant, from its first byte on."""
         offset = self._first if of_all else self.offset
-        raw = self.head if of_all else self.buffer[self.start :][:RAW_CAP]
+        raw = self.head if of_all else self.kept[1]
         with suppress(Broken):
             while piece := self._stream.read(PIECE):
                 raw += piece[: RAW_CAP - len(raw)]
@@ -127,12 +150,31 @@ class _Scanner:
             if not self.more():
                 raise _Unsound(self.truncated)
 
+    def pass_to_token(self, inside: bool) -> bytes:
+        """As `next_token`, of what nobody wants: none of it is kept, however long it is."""
+        skip = _PLAIN_TO_BRACKET if inside else _PLAIN_TO_STRUCTURE
+        in_string = False
+        while True:
+            found = (_IN_STRING if in_string else skip).match(self.buffer, self.at)
+            self.at = found.end() if found else self.at
+            token = self.buffer[self.at : self.at + 1]
+            if token == b'"':
+                in_string = not in_string
+                self.at += 1
+            elif token and not in_string:
+                return token
+            else:
+                # The window ends, perhaps behind the backslash of an escape.
+                self.pass_over()
+                if not self.more():
+                    raise _Unsound(self.truncated)
+
     def skip_space(self) -> bytes:
         """The next byte that is no white space, or b"" at the end."""
         while True:
             rest = self.buffer[self.at :].lstrip(_SPACE)
             self.at = len(self.buffer) - len(rest)
-            self.start = self.at
+            self.begin()
             if rest:
                 return rest[:1]
             if not self.more():
@@ -163,9 +205,7 @@ def elements_of(stream: Stream, cap: int, member: str | None = None) -> Iterator
     except _Unsound as unsound:
         yield scanner.rest(unsound.reason)
     except Broken as broken:
-        # The stream itself broke: there is nothing behind to be read for the rest's length.
-        kept = scanner.buffer[scanner.start :]
-        yield Element(scanner.offset, len(kept), kept[:RAW_CAP], broken.reason)
+        yield Element(scanner.offset, *scanner.kept, broken.reason)
 
 
 def _elements(scanner: _Scanner) -> Iterator[Element]:
@@ -237,9 +277,10 @@ def _next_key(scanner: _Scanner, *, may_end: bool) -> str | None:
     None where the object ends, if it `may_end` here."""
     while True:
         found = _MEMBER.match(scanner.buffer, scanner.at)
-        # A byte of the value must be here, or the white space before it might go on in the next piece.
-        if found is not None and found.end() < len(scanner.buffer):
-            scanner.at = scanner.start = found.end()
+        if found is not None:
+            scanner.at = found.end()
+            if not scanner.skip_space():
+                raise _Unsound(scanner.truncated)
             try:
                 # Keys are compared after their escapes, as JSON compares them.
                 return str(loads(found[1]))
@@ -261,11 +302,11 @@ def _skip_value(scanner: _Scanner) -> bool:
     What lies between two brackets of it is held until the second one, and counts against the cap."""
     depth = 0
     while True:
-        token = scanner.next_token(depth > 0)
+        token = scanner.pass_to_token(depth > 0)
         if not depth and token in (b",", b"}"):
             return _goes_on(scanner)
         scanner.at += 1
-        scanner.start = scanner.at
+        scanner.begin()
         depth += 1 if token in (b"[", b"{") else -1
         if depth < 0:
             raise _Unsound("brackets that do not match")

@@ -1,8 +1,8 @@
 """Lines of JSON to rows: in columns where the screen holds, one by one elsewhere.
 
 The choice never changes what is read (see `json_columns`), only how fast. A window that the fast reader
-declines is halved down to `SMALLEST` bytes, so that a bad line costs its neighbourhood only; after `PATIENCE`
-windows without any success the fast reader is left alone for `PAUSE` windows.
+declines is halved down to `SMALLEST` bytes, so that a bad line costs its neighbourhood only; after a window
+without any success the fast reader is left alone for `PAUSE` windows.
 """
 
 from __future__ import annotations
@@ -19,12 +19,6 @@ from skyhaul_connectors.formats.records.fields import Drift, FieldMap, Row
 from skyhaul_connectors.formats.records.json_exact import BadJson
 
 SMALLEST = 96 * 1024
-"""Bytes. A bad line takes its window with it, so that small ones cost less; each halving reads the bytes
-anew."""
-
-PATIENCE = 1
-"""Windows. One of 4 MiB without any success was read up to seven times in vain, once at each size."""
-
 PAUSE = 16
 """Windows that are read line by line after that: what an object is like in one place may change further
 on."""
@@ -41,7 +35,6 @@ class LineReader:
         self._max_line = max_line
         self._max_depth = max_depth
         self._fast = JsonColumns(fields)
-        self._failures = 0
         self._paused = 0
 
     def columns(self, window: Window) -> Iterator[list[Any]]:
@@ -70,9 +63,8 @@ class LineReader:
                 pending += reversed(halves)
             else:
                 yield from self._exactly(part)
-        self._failures = 0 if taken else self._failures + 1
-        if self._failures >= PATIENCE:
-            self._failures, self._paused = 0, PAUSE
+        if not taken:
+            self._paused = PAUSE
 
     def too_long(self, length: int, head: bytes) -> str:
         """Why a line of `length` bytes that begins with `head` is rejected."""
@@ -127,7 +119,7 @@ class LineReader:
         return self._fields.row(self._record(line))
 
     def _look_at_first_line(self, window: Window) -> None:
-        if self._failures or not self._fast.usable:
+        if not self._fast.usable:
             return
         line = window.data[: window.data.find(b"\n") + 1 or len(window.data)]
         if len(line) > self._max_line:

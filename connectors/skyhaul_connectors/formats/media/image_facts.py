@@ -17,7 +17,7 @@ MAX_PIXELS = 250_000_000
 """Pixels that an image may state, by default: as RGB they are 750 MB to whoever decodes it. Chosen, not
 measured."""
 
-IMAGE_VERSION = "3"
+IMAGE_VERSION = "4"
 """Raised whenever the same image is told otherwise; part of the encoder fingerprint."""
 
 

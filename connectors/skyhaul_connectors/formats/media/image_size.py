@@ -11,8 +11,10 @@ import re
 import struct
 from collections.abc import Callable
 
-# ITU T.81, table B.1: markers without a length; and frames, whose codes DHT, JPG and DAC lie among.
-_JPEG_SKIP = frozenset({0x01, *range(0xD0, 0xDA)})
+_JPEG_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
+"""Behind these (a stuffed zero, TEM, restarts, SOI) stands no length (ITU T.81, B.1.1.3)."""
+_JPEG_LAST = frozenset({0xD9, 0xDA})
+"""EOI and SOS: a frame that follows is another picture's."""
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Searched for instead of walked to: they lie near the beginning, in boxes inside of boxes.
 _ISPE = re.compile(rb"ispe\x00\x00\x00\x00(.{8})", re.DOTALL)
@@ -53,9 +55,9 @@ def _jpeg(raw: bytes) -> tuple[int, int] | None:
             # Behind marker, length and precision.
             height, width = struct.unpack_from(">HH", raw, at + 5)
             return width, height
-        elif marker in _JPEG_SKIP or marker == 0:
-            if marker in (0xD9, 0xDA):
-                return None
+        elif marker in _JPEG_LAST:
+            return None
+        elif marker in _JPEG_ALONE:
             at += 2
         else:
             at += 2 + max(2, struct.unpack_from(">H", raw, at + 2)[0])

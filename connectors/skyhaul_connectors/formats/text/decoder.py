@@ -16,9 +16,11 @@ of the web.
 
 `unit: object` makes one record an object, at most `max_record` bytes long; offset and length are the
 object's. `unit: paragraph` makes one record a paragraph, a run of lines that are not blank, line ends inside
-it kept; offset and length are those of its bytes without the last line end. Paragraphs of plain objects in
-UTF-8 (or another encoding in which a byte below 128 is always that ASCII character) are cut anywhere:
-a paragraph belongs to the chunk in which it begins.
+it kept; offset and length are those of its bytes without the last line end, at most `max_record`. Plain
+objects are cut anywhere where `encoding` declares UTF-8 or another encoding in which a byte below 128 is
+always that ASCII character: a paragraph belongs to the chunk in which it begins. Others stay whole: those of
+UTF-8 are read in bounded memory, those whose encoding is guessed or of another kind (UTF-16) up to 64 MiB or
+`max_record`.
 
 The encoding is stated in `metadata` where it is not UTF-8.
 """
@@ -36,7 +38,7 @@ from pydantic import Field
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.bytes.compression import is_compressed, open_stream
 from skyhaul_connectors.formats.bytes.lines import Rest
-from skyhaul_connectors.formats.bytes.stream import PlainStream, Stream
+from skyhaul_connectors.formats.bytes.stream import PeekedStream, PlainStream, Stream
 from skyhaul_connectors.formats.bytes.stream_options import StreamOptions
 from skyhaul_connectors.formats.bytes.whole_body import read_whole
 from skyhaul_connectors.formats.charsets import guessing, whatwg
@@ -49,7 +51,14 @@ from skyhaul_connectors.formats.charsets.encodings import (
     marked_or,
 )
 from skyhaul_connectors.formats.charsets.guessing import LEAST, guess, usual
-from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, even_cuts, with_surroundings
+from skyhaul_connectors.formats.decoder import (
+    Account,
+    RowBuffer,
+    WholeObject,
+    even_cuts,
+    utf8_length,
+    with_surroundings,
+)
 from skyhaul_connectors.formats.options import FormatOptions
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
@@ -58,10 +67,17 @@ from skyhaul_connectors.formats.web.content_type import binary_type
 from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.job.model import Size
 from skyhaul_schemas.plan import Chunk, PinnedObject
-from skyhaul_schemas.records import EMPTY_OBJECT, body_of
+from skyhaul_schemas.records import EMPTY_OBJECT, RAW_CAP, body_of
 
 # ASCII's white space alone, so that bytes and the text that they decode to are blank by one rule.
 _BLANK = " \t\r\n\x0b\x0c"
+
+_MARK = 4
+"""Bytes of the longest byte order mark, that of UTF-32."""
+
+_HELD = 64 * 1024**2
+"""Bytes of an object that is held whole for its paragraphs, because its encoding is guessed or has no line
+ends of its own. Chosen, not measured: as the default of max_record, which bounds memory in the same way."""
 
 BLANK_OBJECT = "an object of white space only"
 """As a reason of what is passed over."""
@@ -165,17 +181,23 @@ class TextDecoder(WholeObject):
         stream = open_stream(data, self._options)
         if self._options.unit == "object":
             yield from self._object(data, stream, account)
-        elif self._declared is not None and self._declared.cuttable:
+            return
+        known = self._declared
+        if known is None and self._detect is None:
+            # Its mark says the encoding, so that it need not be held whole.
+            peeked = PeekedStream(stream or PlainStream(data, 0, data.chunk.object.size), _MARK)
+            known, stream = encoding_of(peeked.head), peeked if stream is not None else None
+        if known is not None and known.cuttable:
             if stream is None:
                 items = paragraphs_of_chunk(data, self._options.max_record)
             else:
                 items = paragraphs_of_stream(stream, self._options.max_record)
-            yield from self._paragraphs(data, items, Found(self._declared), account)
+            yield from self._paragraphs(data, items, Found(known), account)
         else:
             yield from self._whole_paragraphs(data, stream, account)
 
     def _object(self, data: ChunkBytes, stream: Stream | None, account: Account) -> Iterator[Decoded]:
-        raw = self._read(data, stream, account)
+        raw = self._read(data, stream, account, self._options.max_record, "max_record")
         if raw:
             found = self._found(raw, account)
             # Without one it was rejected, and the batch takes the reject along.
@@ -188,10 +210,12 @@ class TextDecoder(WholeObject):
             account.pass_over(0, EMPTY_OBJECT)
         yield account.step(self.empty())
 
-    def _read(self, data: ChunkBytes, stream: Stream | None, account: Account) -> bytes | None:
-        """Read the whole object; None after it was rejected."""
+    def _read(
+        self, data: ChunkBytes, stream: Stream | None, account: Account, cap: int, cap_name: str
+    ) -> bytes | None:
+        """The whole object, or None after it was rejected: broken, or longer than `cap`."""
         stream = stream if stream is not None else PlainStream(data, 0, data.chunk.object.size)
-        return read_whole(stream, self._options.max_record, "max_record", account)
+        return read_whole(stream, cap, cap_name, account)
 
     def _found(self, raw: bytes, account: Account) -> Found | None:
         """Find the encoding of a whole object; None after it was rejected."""
@@ -244,8 +268,9 @@ class TextDecoder(WholeObject):
     def _whole_paragraphs(
         self, data: ChunkBytes, stream: Stream | None, account: Account
     ) -> Iterator[Decoded]:
-        """Paragraphs where the encoding takes the whole object, or lines cannot be found in its bytes."""
-        raw = self._read(data, stream, account)
+        """Where the encoding is known only from the whole object, or lines cannot be found in its bytes."""
+        cap = max(self._options.max_record, _HELD)
+        raw = self._read(data, stream, account, cap, "what is held to look for paragraphs in its encoding,")
         found = None if raw is None else self._found(raw, account)
         if raw is None or found is None:
             yield account.step(self.empty())
@@ -286,7 +311,11 @@ class TextDecoder(WholeObject):
             at = item.offset + item.length
             paragraph = item.raw.decode("utf-8")
             length = len(paragraph.encode(name))
-            batch.take(offset, length, paragraph)
+            if length > self._options.max_record:
+                start = paragraph[:RAW_CAP].encode(name)
+                account.reject(offset, length, _too_long(length, self._options.max_record), start)
+            else:
+                batch.take(offset, length, paragraph)
             offset += length
             if batch.buffer.full:
                 yield batch.buffer.step()
@@ -327,7 +356,7 @@ class _Rows:
             raw = text if isinstance(text, bytes) else text.encode("utf-8")
             self._account.drift(offset, length, str(drift), raw)
             return
-        self.buffer.add(row, offset, length)
+        self.buffer.add(row, offset, length, utf8_length(text))
 
 
 def _too_long(length: int, cap: int) -> str:

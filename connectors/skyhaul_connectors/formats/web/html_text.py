@@ -14,7 +14,7 @@ where that bound is beyond `CHEAP`, the page is read in a child process with a l
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -28,7 +28,7 @@ from skyhaul_connectors.formats.web.html_encoding import encoding_of_page
 from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.printable import brief
 
-_VERSION = 3
+_VERSION = 4
 """Raised whenever a page would give another text, or be refused where it was not."""
 
 MAX_DEPTH = 256
@@ -48,10 +48,8 @@ _FORMATTING = re.compile(rb"<(?:a|b|big|code|em|font|i|nobr|s|small|strike|stron
 _DEEP = " > ".join(["*"] * (MAX_DEPTH + 1))
 _NOT_FLAT = " > ".join(["*"] * 48)
 """Most pages are flatter, and a long selector takes longer to parse than to match."""
-_LONG = 16384
-"""Bytes without a `>` that may hold a giant tag."""
-# A `>` inside of a quoted value ends no tag, so that a search for `>` alone would miss the attributes behind
-# it.
+_LONG = 2 * MAX_ATTRIBUTES
+"""Bytes without a `>` that may hold a giant tag: an attribute takes two, a space and a letter."""
 _QUOTED_END = re.compile(rb"""=[\t\n\f\r ]*(?:"[^">]*>|'[^'>]*>)""")
 _TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*")
 _ATTRIBUTE = re.compile(
@@ -159,16 +157,20 @@ def _is_deep(root: Any) -> bool:
 def _has_giant_tag(raw: bytes) -> bool:
     """Whether a tag has more than MAX_ATTRIBUTES.
 
-    A giant tag either holds no `>` over a long stretch, or hides one inside a quoted value; only pages with
-    such a place are looked at tag by tag. What merely looks like a tag inside a script may count as one: it
-    would need thousands of words without a `>`.
+    A giant tag either holds no `>` over a long stretch, in which it then begins, or hides one inside a quoted
+    value: only such stretches, and pages with such a value, are looked at tag by tag. What only looks like a
+    tag inside a script may count: it would need thousands of words without a `>`.
     """
     if len(raw) <= 2 * MAX_ATTRIBUTES:  # An attribute takes two bytes.
         return False
-    if not _has_long_stretch(raw) and not _QUOTED_END.search(raw):
-        return False
-    at = 0
-    while (tag := _TAG.search(raw, at)) is not None:
+    if _QUOTED_END.search(raw):
+        return _has_giant_within(raw, 0, len(raw))
+    return any(_has_giant_within(raw, start, stop) for start, stop in _long_stretches(raw))
+
+
+def _has_giant_within(raw: bytes, at: int, stop: int) -> bool:
+    """Whether a tag that begins in [at, stop) has more than MAX_ATTRIBUTES."""
+    while (tag := _TAG.search(raw, at, stop)) is not None:
         at = tag.end()
         count = 0
         while (attribute := _ATTRIBUTE.match(raw, at)) is not None and attribute.end() > at:
@@ -179,15 +181,13 @@ def _has_giant_tag(raw: bytes) -> bool:
     return False
 
 
-def _has_long_stretch(raw: bytes) -> bool:
-    """Whether there are `_LONG` bytes without a `>`.
-
-    Each stretch is searched from its end, so that few bytes of an ordinary page are looked at.
-    """
+def _long_stretches(raw: bytes) -> Iterator[tuple[int, int]]:
+    """Where `_LONG` bytes and more have no `>`. Looked for backwards: few bytes are looked at."""
     at = 0
     while at + _LONG <= len(raw):
         last = raw.rfind(b">", at, at + _LONG)
         if last < 0:
-            return True
+            last = raw.find(b">", at + _LONG)
+            last = len(raw) if last < 0 else last
+            yield at, last
         at = last + 1
-    return False

@@ -40,7 +40,7 @@ from skyhaul_connectors.formats.charsets.encodings import (
     labelled,
     marked_or,
 )
-from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject
+from skyhaul_connectors.formats.decoder import Account, RowBuffer, WholeObject, utf8_length
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, DecodeSettings
 from skyhaul_connectors.formats.records.fields import Drift, FieldMap
 from skyhaul_connectors.formats.records.times import TimeOptions, Times
@@ -139,8 +139,7 @@ class WarcDecoder(WholeObject):
         try:
             document = self._document(record)
             row = fields.row(document, account)
-            # Batches are bounded by what a row holds: a page's markup may be many times its text.
-            buffer.add(row, record.offset, record.length, len(document["text"]))
+            buffer.add(row, record.offset, record.length, utf8_length(document["text"]))
         except NoDocument as no:
             account.pass_over(record.offset, str(no))
         except (BadMessage, BadPage, BadText) as bad:

@@ -55,17 +55,20 @@ class LinkRules:
 
     def rate(self, at: float) -> float:
         """bit/s that may be asked for; 0 where the link is off, math.inf where nothing limits it."""
-        # Whoever sets a rate while the haul runs means now, whatever the job says of the hour.
-        if self.override is not None:
-            return self.override
+        # Whoever sets a rate while the haul runs means now, whatever the job says of the hour. Read once:
+        # another thread takes it back.
+        override = self.override
+        if override is not None:
+            return override
         timed = self.terms.rate(at)
         return self.base if timed is None else timed
 
     def closure(self, at: float) -> Closure | None:
         """Why the link must not be used now, None where it may be."""
-        if self.override == 0:
+        override = self.override
+        if override == 0:
             return Closure("it was set to off", math.inf)
-        if self.override is None and self.terms.rate(at) == 0:
+        if override is None and self.terms.rate(at) == 0:
             opens = self.terms.opens_at(at)
             return Closure(f"its hours are over until {moment(opens)}", opens)
         # The cap comes last: until the hours begin it does not matter.

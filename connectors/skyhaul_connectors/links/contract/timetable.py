@@ -26,9 +26,7 @@ class Timetable:
     def __init__(self, hours: Iterable[Hours], zone: str) -> None:
         self.hours = tuple(hours)
         self._zone = ZoneInfo(zone)
-        # 24:00 is 0:00 of the next day, which is tried as well. The change of the clock itself is no edge:
-        # hours that begin or end within the hour that it repeats may change once more, unannounced by
-        # `next_change`.
+        # 24:00 is 0:00 of the next day, which is tried as well.
         self._edges = sorted({edge for h in self.hours for edge in (h.start, h.stop % DAY_MINUTES)})
 
     def which(self, at: float) -> int | None:
@@ -60,14 +58,38 @@ class Timetable:
         now = self.which(at)
         today = datetime.fromtimestamp(at, self._zone).date()
         for ahead in range(_LOOK_AHEAD):
-            for edge in self._edges:
-                moment = self._moment(today + timedelta(days=ahead), edge)
+            for moment in self._edges_of(today + timedelta(days=ahead)):
                 # Not every edge is a change: hours may touch, overlap, or not hold on that day.
                 if moment > at and self.which(moment) != now:
                     return moment
         return math.inf
 
-    def _moment(self, day: date, minute: int) -> float:
-        return datetime(
-            day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=self._zone
-        ).timestamp()
+    def _edges_of(self, day: date) -> list[float]:
+        """When hours may begin or end on that day, in order."""
+        # An edge within the hour that a clock put back repeats comes twice (PEP 495). The change of the clock
+        # itself is one, too: it may jump into hours or out of them.
+        found = {self._moment(day, edge, fold) for edge in self._edges for fold in (0, 1)}
+        start, stop = self._moment(day, 0, 0), self._moment(day + timedelta(days=1), 0, 0)
+        if self._offset(start) != self._offset(stop):
+            found.add(self._clock_change(start, stop))
+        return sorted(found)
+
+    def _clock_change(self, start: float, stop: float) -> float:
+        """The second at which the offset from UTC becomes that of `stop`."""
+        before, after = int(start), int(stop)
+        while after - before > 1:
+            middle = (before + after) // 2
+            if self._offset(middle) == self._offset(start):
+                before = middle
+            else:
+                after = middle
+        return float(after)
+
+    def _offset(self, at: float) -> timedelta | None:
+        return datetime.fromtimestamp(at, self._zone).utcoffset()
+
+    def _moment(self, day: date, minute: int, fold: int) -> float:
+        local = datetime(
+            day.year, day.month, day.day, minute // 60, minute % 60, tzinfo=self._zone, fold=fold
+        )
+        return local.timestamp()

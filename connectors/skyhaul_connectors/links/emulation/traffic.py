@@ -88,6 +88,9 @@ class Traffic:
         # Others that wait have a timer, or a grant to come, and this one stands behind them.
         if len(self._paced) == 1:
             self._release()
+        else:
+            # Others' shares of the link, and ours, go by what waits.
+            self._pacer.waiting(self._waiting)
 
     def repace(self) -> None:
         """The pacer's rate was changed, or it was granted more."""

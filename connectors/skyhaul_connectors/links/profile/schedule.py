@@ -132,12 +132,12 @@ class Schedule:
 
     def piece(self, at: float) -> Piece:
         """The piece that holds `at`; its `since` may lie later than the true beginning."""
-        # Read once: another thread may put another piece there between the test and the return.
+        # Read once, and not read back: another thread may put another piece there at any time.
         last = self._last
         if last.since <= at < last.until:
             return last
-        self._last = self._compose(at)
-        return self._last
+        composed = self._last = self._compose(at)
+        return composed
 
     def _compose(self, at: float) -> Piece:
         profile = self._profile

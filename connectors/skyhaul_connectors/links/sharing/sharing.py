@@ -88,10 +88,14 @@ class SharedPace:
         self._granted: Callable[[], None] = lambda: None
         self._wake = threading.Event()
         self._over = False
+        self._bug: Exception | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, granted: Callable[[], None]) -> None:
-        """Begin to ask for grants. `granted` is called after each, from another thread."""
+        """Begin to ask for grants.
+
+        `granted` is called after each, from another thread; and once after a bug, which `ready_at` raises
+        then."""
         self._granted = granted
         if self._thread is None:
             self._thread = threading.Thread(target=self._ask, name=f"skyhaul-share-{self._name}", daemon=True)
@@ -105,6 +109,8 @@ class SharedPace:
             self._thread.join(2.0)
 
     def ready_at(self, now: float) -> float:
+        if self._bug is not None:
+            raise self._bug
         with self._lock:
             return self._pacer.ready_at(now)
 
@@ -141,35 +147,41 @@ class SharedPace:
             return Demand(backlog, granted, until, self._used, self.rate)
 
     def _ask(self) -> None:
-        pause = RETRY[0]
         try:
-            while not self._over:
-                # Before the demand is read: what begins to wait in between is in it, or wakes this thread
-                # again.
-                self._wake.clear()
-                now = self._clock.now()
-                try:
-                    step = self._sharing.step(now, self._demand(now))
-                except SkyhaulError as error:
-                    # Once for each time that it is gone, not for each try.
-                    if pause == RETRY[0]:
-                        _LOG.warning("link %s: no part of it is granted now: %s", self._name, error)
-                    step = Step((), now + pause)
-                    pause = min(RETRY[1], 2 * pause)
-                    # Not before the pause is over, whatever waits.
-                    self._sleep(step.again, wakes=False)
-                    continue
-                if pause > RETRY[0]:
-                    _LOG.warning("link %s: its parts are granted again", self._name)
-                pause = RETRY[0]
-                if step.grants:
-                    with self._lock:
-                        for grant in step.grants:
-                            self._pacer.grant(grant)
-                    self._granted()
-                self._sleep(step.again, wakes=True)
+            self._ask_on()
+        except Exception as error:  # noqa: BLE001  # raised where a grant is waited for, that would never come
+            self._bug = error
+            self._granted()
         finally:
             self._sharing.close()
+
+    def _ask_on(self) -> None:
+        pause = RETRY[0]
+        while not self._over:
+            # Before the demand is read: what begins to wait in between is in it, or wakes this thread
+            # again.
+            self._wake.clear()
+            now = self._clock.now()
+            try:
+                step = self._sharing.step(now, self._demand(now))
+            except SkyhaulError as error:
+                # Once for each time that it is gone, not for each try.
+                if pause == RETRY[0]:
+                    _LOG.warning("link %s: no part of it is granted now: %s", self._name, error)
+                step = Step((), now + pause)
+                pause = min(RETRY[1], 2 * pause)
+                # Not before the pause is over, whatever waits.
+                self._sleep(step.again, wakes=False)
+                continue
+            if pause > RETRY[0]:
+                _LOG.warning("link %s: its parts are granted again", self._name)
+            pause = RETRY[0]
+            if step.grants:
+                with self._lock:
+                    for grant in step.grants:
+                        self._pacer.grant(grant)
+                self._granted()
+            self._sleep(step.again, wakes=True)
 
     def _sleep(self, again: float, *, wakes: bool) -> None:
         while not self._over:

@@ -134,7 +134,9 @@ class BlockingReader:
         self._free = [one for one in self._free if one is not taken and not one.over]
         try:
             return await taken.fetch(replace(request, whole=self._ignored >= _IGNORED))
-        except CarriageError as error:
+        # Not CarriageError alone: a read that is cancelled (Ctrl-C) leaves its range open on the channel, and
+        # the next one's bytes would come behind it.
+        except BaseException as error:
             self._ignored += isinstance(error, RangesIgnored)
             if not isinstance(error, TransientError) and taken.channel is not None:
                 # The odd machine of many may sit behind this very connection.
@@ -151,11 +153,15 @@ class _OneRange:
     def __init__(self) -> None:
         self.channel: Channel | None = None
         self.over = False
+        self._tag = -1
         self._data = bytearray()
         self._done: asyncio.Future[bytes] | None = None
 
     async def fetch(self, request: RangeRequest) -> bytes:
+        """The bytes of `request`, which gets a tag of this channel's own."""
         assert self.channel is not None
+        self._tag += 1
+        request = replace(request, tag=self._tag)
         self._data = bytearray()
         self._done = asyncio.get_running_loop().create_future()
         self.channel.request(request)
@@ -165,15 +171,18 @@ class _OneRange:
         """Requests are queued by the channel until then."""
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
-        # In rising order without gaps (`ChannelEvents`), so that offsets need no look.
-        self._data += data
+        # In rising order without gaps (`ChannelEvents`), so that offsets need no look. But whose they are
+        # does: what is told of a range that nobody waits for any more must not get into the next one.
+        if request.tag == self._tag:
+            self._data += data
 
     def finished(self, request: RangeRequest) -> None:
-        if self._done is not None and not self._done.done():
+        if request.tag == self._tag and self._done is not None and not self._done.done():
             self._done.set_result(bytes(self._data))
 
     def failed(self, request: RangeRequest, error: CarriageError) -> None:
-        self._end(error)
+        if request.tag == self._tag:
+            self._end(error)
 
     def wire(self, count: int) -> None:
         """Planning does not count what crosses the wire."""

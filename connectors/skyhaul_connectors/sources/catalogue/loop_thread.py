@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
+
+from skyhaul_schemas.errors import CarriageError
 
 T = TypeVar("T")
 
@@ -18,12 +21,17 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._bug: BaseException | None = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result, or what it raises."""
+        """The coroutine's result, or what it raises, or what a callback or another task raised meanwhile."""
         future = asyncio.run_coroutine_threadsafe(work, self._started())
         try:
             return future.result()
+        except CancelledError:
+            if self._bug is not None:
+                raise self._bug from None
+            raise
         except BaseException:
             # Ctrl-C ends the waiting alone; the coroutine would go on in its thread.
             future.cancel()
@@ -60,9 +68,23 @@ class LoopThread:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                self._loop.set_exception_handler(self._crash)
                 self._thread = threading.Thread(target=_run, args=(self._loop,), daemon=True, name=self._name)
                 self._thread.start()
             return self._loop
+
+    def _crash(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End all that runs with what nobody awaits.
+
+        asyncio would log it, and whoever waits for an answer from there would wait for ever."""
+        error = context.get("exception")
+        # A task that failed beside the one that was awaited, and a connection that broke, are no bugs.
+        if not isinstance(error, Exception) or isinstance(error, CarriageError | OSError):
+            loop.default_exception_handler(context)
+            return
+        self._bug = error
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
 
 
 # run_coroutine_threadsafe takes coroutines; `anext` gives an awaitable.

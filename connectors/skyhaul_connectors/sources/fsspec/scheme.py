@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from skyhaul_connectors.sources.catalogue.path_list import PathList
 from skyhaul_connectors.sources.catalogue.rooted import Rooted, rooted
 from skyhaul_connectors.sources.declaration import Opening, SourceKind
+from skyhaul_connectors.sources.fsspec.options import check_options
 from skyhaul_connectors.sources.http.options import takes_stored
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.errors import UsageError
@@ -44,6 +45,7 @@ def open_files(opening: Opening, made: type[Files], where: Rooted, *, root: str 
         raise UsageError(
             f"source {name}: options.content_encoding is for http, https and s3 URLs, not {scheme}://"
         )
+    check_options(name, scheme, kind, own_options(options))
     base = f"{scheme}://{where.root}"
     return made(
         name,

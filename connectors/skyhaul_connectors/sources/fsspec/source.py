@@ -148,7 +148,7 @@ class FsspecFiles:
                 f"source {self._name}: {self._protocol}:// needs a package that is not installed;"
                 f" see fsspec's page on {self._protocol}"
             ) from None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, KeyError) as error:  # KeyError: s3fs's, of one option given twice
             raise ValueRefused(
                 f"source {self._name}: {self._protocol}:// does not take these options"
                 f" ({type(error).__name__})",
@@ -352,7 +352,7 @@ class _Reader:
         own, self._own = self._own, None
         if own is not None:
             self._open.clear()
-            with contextlib.suppress(OSError, EOFError):
+            with contextlib.suppress(*foreign_errors()):
                 own.client.close()
 
     def _file(self, obj: PinnedObject) -> Any:

@@ -7,7 +7,8 @@ round trip and not two.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from skyhaul_connectors.sources.http.network import Network
 from skyhaul_connectors.sources.http.options import HttpOptions
@@ -16,7 +17,7 @@ from skyhaul_connectors.sources.http.range_connection import RangeConnection
 from skyhaul_connectors.sources.http.redirects import KnownRedirects, follow
 from skyhaul_connectors.sources.http.request import RangeExchange
 from skyhaul_connectors.sources.http.response.head import AnswerHead
-from skyhaul_connectors.sources.http.response.validation import WantedRange
+from skyhaul_connectors.sources.http.response.validation import WantedRange, check_version
 from skyhaul_connectors.sources.protocol import ChannelEvents, RangeRequest, Route
 from skyhaul_connectors.sources.url import HttpUrl, Origin
 from skyhaul_schemas.errors import CarriageError
@@ -82,6 +83,7 @@ class HttpChannel:
             return
         try:
             start = self._places.url_of(request.object)
+            check_version(request.object)
         except CarriageError as error:
             self._loop.call_soon(self._refuse, request, error)
             return
@@ -95,9 +97,7 @@ class HttpChannel:
         """Keep requests, in their order, until the list is read."""
         self._held.append(request)
         if len(self._held) == 1 and read_list is not None:
-            work = self._loop.create_task(self._read_list(read_list))
-            self._tasks.add(work)
-            work.add_done_callback(self._tasks.discard)
+            self._begin(self._read_list(read_list))
 
     async def _read_list(self, read_list: Callable[[], None]) -> None:
         error: CarriageError | None = None
@@ -176,10 +176,22 @@ class HttpChannel:
         if connection is None:
             connection = RangeConnection(self._network, origin, self, self._events)
             self._connections[origin] = connection
-            dial = self._loop.create_task(self._dial(connection, guarded))
-            self._tasks.add(dial)  # the loop itself keeps weak references to tasks only
-            dial.add_done_callback(self._tasks.discard)
+            self._begin(self._dial(connection, guarded))
         return connection
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # None of the owner's (a full TMPDIR, a bug): the loop's exception handler ends the haul with it.
+            # Nobody may be left to wait for this channel.
+            self.close()
+            raise error
 
     async def _dial(self, connection: RangeConnection, guarded: bool) -> None:
         origin = connection.origin

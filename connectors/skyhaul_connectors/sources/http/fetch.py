@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tempfile
 from typing import IO
 
@@ -14,9 +15,11 @@ from skyhaul_connectors.sources.http.options import HttpOptions
 from skyhaul_connectors.sources.http.response.validation import refusal
 from skyhaul_connectors.sources.timeouts import Timeouts
 from skyhaul_connectors.sources.url import HttpUrl
-from skyhaul_schemas.errors import MalformedAnswer
+from skyhaul_schemas.errors import ConnectionLost, MalformedAnswer
 from skyhaul_schemas.storage_errors import of_environment, storage_error
 
+_BLOCK = 1 << 20
+"""Bytes that are read back at once. Chosen, not measured."""
 _START = 1024
 """Bytes in which a page of HTML begins."""
 _BLANK = b"\xef\xbb\xbf\t\n\r "
@@ -77,9 +80,29 @@ async def _once(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, f
     answer = await documents.get(url, cap=cap, take=write)
     if answer.head.status != 200:
         raise refusal(f"{source}: {url}", answer.head)
+    if not answer.head.states_end:
+        await _prove(documents, source, url, cap, file)
     if "html" in (answer.head.text(b"content-type") or "").lower():
         # A log-in page of a captive portal, or one machine's error page sent as a 200. But some servers call
         # all that they have HTML, and lists and checksums never begin like it.
         file.seek(0)
         if file.read(_START).lstrip(_BLANK).startswith(b"<"):
             raise MalformedAnswer(f"{source}: {url}: a page of HTML in the place of a list")
+
+
+async def _prove(documents: HttpDocuments, source: str, url: HttpUrl, cap: int, file: IO[bytes]) -> None:
+    """Hold what came against a second answer, where only the end of the connection ended the first.
+
+    A connection that was lost looks just so, and a list that is cut between two lines is a list.
+
+    Raises:
+        ConnectionLost: The second one is another."""
+    file.seek(0)
+    first, again = hashlib.sha256(), hashlib.sha256()
+    while block := file.read(_BLOCK):
+        first.update(block)
+    answer = await documents.get(url, cap=cap, take=again.update)
+    if answer.head.status != 200 or again.digest() != first.digest():
+        raise ConnectionLost(
+            f"{source}: {url}: the server does not state how long it is, and two answers differ"
+        )

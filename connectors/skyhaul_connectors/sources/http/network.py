@@ -32,6 +32,12 @@ _NAME_LIFE = 60.0
 _BUFFER = 256 * 1024
 """Bytes of one read at most: as many as asyncio's own transports take (`max_size` in selector_events)."""
 
+_CARRIERS = [ipaddress.IPv6Network(text) for text in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")]
+"""IPv4 addresses as such, translated (RFC 2765) and by NAT64 (RFC 6052), in the last 32 bits."""
+_NEVER_PUBLIC = [ipaddress.IPv6Network(text) for text in ("::/96", "64:ff9b:1::/48")]
+"""IPv4-compatible addresses, which nobody routes any more (RFC 4291), and NAT64 of a network's own
+(RFC 8215). Python takes both for global."""
+
 Address = tuple[socket.AddressFamily, str]
 
 
@@ -149,7 +155,13 @@ class Network:
             connection.close()
             reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or "failed"
             raise TlsFailed(f"{self.source}: TLS to {origin}: {reason}") from None
-        except BaseException:  # cancelled by the time limit, too: the socket is nobody else's yet
+        # Such as EHOSTUNREACH in the midst of a handshake. TimeoutError is one, too, and `dial` has words.
+        except OSError as error:
+            connection.close()
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise
+            raise ConnectFailed(f"{self.source}: no connection to {origin}: {_reason(error)}") from None
+        except BaseException:
             connection.close()
             raise
 
@@ -256,9 +268,18 @@ def is_public_address(text: str) -> bool:
     """Neither private, loopback, link-local, shared nor reserved (IANA special-purpose registries)."""
     # Without the zone of a link-local address (`fe80::1%eth0`). `::ffff:127.0.0.1` is dialled as IPv4.
     address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    # Python calls IPv4 multicast global.
-    return mapped.is_global and not mapped.is_multicast
+    if isinstance(address, ipaddress.IPv6Address):
+        if any(address in network for network in _NEVER_PUBLIC):
+            return False
+        address = _carried(address) or address
+    return address.is_global and not address.is_multicast
+
+
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for, on the way or at its end."""
+    if any(address in network for network in _CARRIERS):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.sixtofour
 
 
 def _as_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -46,6 +46,9 @@ class HttpCatalogue(HttpPlaces, Protocol):
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         """Raises CarriageError or UsageError."""
 
+    def close(self) -> None:
+        """Let go of what is open; nothing is asked for any more."""
+
 
 class UrlsBelow:
     """The URLs of objects below `root`."""

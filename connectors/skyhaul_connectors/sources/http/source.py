@@ -85,6 +85,7 @@ class HttpSource:
 
     def close(self) -> None:
         self._reader.close()
+        self._catalogue.close()
 
     def _places(self, route: Route) -> HttpPlaces:
         """Raises UsageError for a base URL that is none."""

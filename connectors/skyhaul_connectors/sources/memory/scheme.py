@@ -11,6 +11,9 @@ from skyhaul_schemas.errors import UsageError
 
 
 def _open(opening: Opening) -> Source:
+    for key, given in (("options", opening.spec.options), ("checksums", opening.spec.checksums)):
+        if given:
+            raise UsageError(f"source {opening.name}: {SCHEME}:// takes no {key}")
     return SyntheticSource(opening.name, _rule(opening.name, opening.urls), timeouts=opening.timeouts)
 
 

@@ -145,13 +145,14 @@ class _EmulatedChannel:
             case Closed():
                 self._end(tag.error, later=False)
             case Opened():
-                # The second round trip, of TLS: up again from here, and the same note comes back.
+                # The second round trip, of TLS: up again from here, and the same note comes back. Two of
+                # them are no measure of one.
                 if self._secure:
                     again = self._traffic.send_up(REQUEST_BYTES, 0.0)
                     self._secure = False
-                    self._traffic.timeline.at(again, self._far.opened)
+                    self._traffic.timeline.at(again, self._far.opened, False)
                 else:
-                    self._open()
+                    self._open(tag.timed)
 
     def broken(self) -> None:
         self._end(ConnectionLost(f"link {self._link.name}: the connection was reset"), later=False)
@@ -161,9 +162,12 @@ class _EmulatedChannel:
         if not self._over:
             self._inner = self._source.connect(self._far, self._route)
 
-    def _open(self) -> None:
-        waiting, self._waiting = self._waiting or deque(), None
-        self._events.opened()
+    def _open(self, timed: bool) -> None:
+        waiting = self._waiting or deque()
+        # Still kept there meanwhile: what the owner asks from inside `opened` stands behind what it asked
+        # before.
+        self._events.opened(timed)
+        self._waiting = None
         for request in waiting:
             if not self._over:
                 self._send(request)

@@ -11,7 +11,12 @@ from skyhaul_schemas.errors import CarriageError
 
 
 class Opened:
-    """Note: the handshake is through."""
+    """Note: the handshake is through. timed: as the inner channel says (`ChannelEvents.opened`)."""
+
+    __slots__ = ("timed",)
+
+    def __init__(self, timed: bool) -> None:
+        self.timed = timed
 
 
 class Data:
@@ -79,7 +84,7 @@ class FarEnd:
         self._cut = True
 
     def opened(self, timed: bool = True) -> None:
-        self._send(Opened())
+        self._send(Opened(timed))
 
     def received(self, request: RangeRequest, offset: int, data: bytes | memoryview) -> None:
         if not self._cut and len(data):

@@ -87,7 +87,8 @@ def s3_options(options: Mapping[str, Any]) -> S3Options | None:
         ("use_ssl", ("use_ssl",)),
     ):
         for key in keys:
-            if options.get(key) is not None:
+            # As s3fs: of all these `client_kwargs` has the last word on `use_ssl` alone.
+            if options.get(key) is not None and not (name == "use_ssl" and name in client):
                 client[name] = options[key]
     return S3Options(
         anonymous=bool(options.get("anon", False)),

@@ -61,6 +61,9 @@ class S3Catalogue:
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         return self._files.listing(left_out)
 
+    def close(self) -> None:
+        self._files.close()
+
     def url_of(self, obj: PinnedObject) -> HttpUrl:
         fault = fault_in_key(obj.path)
         if fault:
@@ -91,10 +94,6 @@ class S3Source(HttpSource):
 
     def connect(self, events: ChannelEvents, route: Route) -> HttpChannel:
         return super().connect(events, replace(route, base_url=None))
-
-    def close(self) -> None:
-        super().close()
-        self._files.close()
 
 
 def over_http(

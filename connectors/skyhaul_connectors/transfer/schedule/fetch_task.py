@@ -180,7 +180,7 @@ class RangeInFlight:
     Attributes:
         request: What the channel was asked; its tag is the range's name.
         channel: The channel's number.
-        sent_at: When it was asked for (seconds); the channel's opening, where that was later.
+        sent_at: When it was asked for (seconds).
         alone: Whether nothing else was in flight on the channel, so that its first byte tells a round trip.
         ahead: Bytes that were in flight over the lane before it.
         retries_used, tries, doubted: As of `PendingRange`.
@@ -218,10 +218,6 @@ class RangeInFlight:
     def remaining(self) -> int:
         """Bytes that have not come."""
         return self.stop - self.cursor
-
-    def restart_clock(self, now: float) -> None:
-        """Count its age from `now` (seconds), when its channel opened."""
-        self.sent_at = now
 
     def received(self, count: int, now: float) -> bool:
         """`count` bytes came at the cursor. Returns whether they are the first."""

@@ -84,11 +84,9 @@ class ChannelState:
     last_at: float = 0.0
     last_task: FetchTask | None = None
 
-    def opened(self, now: float) -> None:
-        """It is connected."""
+    def opened(self) -> None:
+        """It is connected. Ranges go to it only from now on."""
         self.open = True
-        for flight in self.in_flight:
-            flight.restart_clock(now)
 
     def proved_pipelining(self, proved: bool) -> None:
         """Whether it takes several requests at once."""
@@ -285,7 +283,7 @@ class LaneState:
 
     def opened(self, channel: ChannelState, now: float, *, timed: bool) -> None:
         """The channel is connected. timed: what that took is a round trip."""
-        channel.opened(now)
+        channel.opened()
         self.accepting[channel.number] = channel
         self.open_channels += 1
         self.backoff.opened(now)

@@ -202,6 +202,7 @@ class Concurrency:
         self._max_connections = max_connections
         self._ceiling = float(max_connections)
         self._raised_at = 0.0
+        self._halved_at = -math.inf
         self._kept = 0
         self._climbed = 0
         self._best = 0.0
@@ -267,11 +268,13 @@ class Concurrency:
                 self._climbed = min(MAX_CONNECTIONS, round(channels * 1.5))
 
     def refused(self, now: float, channels: int) -> None:
-        """Halve the ceiling, at most once a second: the server asked for less."""
-        if now - self._raised_at < 1.0 and self._ceiling < self._max_connections:
+        """The server asked for less: halve, at most once a second."""
+        if now - self._halved_at < 1.0:
             return
         self._ceiling = max(1.0, min(self._ceiling, channels) / 2)
-        self._raised_at = now
+        self._halved_at = now
+        # A cap that showed a moment ago stays in mind for as long as it would have.
+        self._raised_at = max(now, self._raised_at)
 
     def capped(self, now: float, channels: int) -> None:
         """A further connection was refused while `channels` work: the server has a cap."""

@@ -169,6 +169,13 @@ class LinkAccounting:
     # -- inside
 
     def _account(self) -> None:
+        try:
+            self._account_on()
+        except Exception as error:  # noqa: BLE001  # ends the haul: links would go on uncounted, at old rates
+            bug = error
+            self._engine.post(lambda engine: engine.crash(bug))
+
+    def _account_on(self) -> None:
         while not self._over.wait(PERIOD):
             try:
                 for metering in self._metered.values():

@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from skyhaul.planning.store.table_reader import HEADER_CAP
-from skyhaul.planning.versions import PLAN_FORMAT
+from skyhaul.planning.versions import DERIVED_FORMAT, PLAN_FORMAT
 from skyhaul_schemas import layout
 from skyhaul_schemas.block_digests import unpacked
 from skyhaul_schemas.errors import PlanDamaged
 from skyhaul_schemas.plan import (
     CUT_SHORT,
+    DERIVED,
     DROPPED,
     EMPTIED,
     KEY,
@@ -47,8 +48,10 @@ def parse_json(text: bytes, name: str) -> dict[str, Any]:
 def parse_header(text: bytes, name: str = layout.SHARDS) -> PlanHeader:
     """The header of a generation's shards file. Raises PlanDamaged."""
     value = parse_json(text, name)
-    if value.get("format") != PLAN_FORMAT:
-        raise PlanDamaged(f"{name}: its format is not {PLAN_FORMAT}; another version wrote it")
+    job = value.get("job")
+    due = DERIVED_FORMAT if isinstance(job, dict) and DERIVED in job else PLAN_FORMAT
+    if value.get("format") != due:
+        raise PlanDamaged(f"{name}: its format is not {due}; another version wrote it")
     try:
         return _HEADER.validate_json(text, strict=True)
     except ValidationError as error:

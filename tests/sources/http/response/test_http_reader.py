@@ -111,6 +111,10 @@ def test_an_http_1_0_answer_does_not_keep_its_connection() -> None:
     assert not parse_head(b"HTTP/1.0 206 X\r\nContent-Length: 1\r\n\r\n").keep_alive
     assert parse_head(b"HTTP/1.1 206 X\r\nContent-Length: 1\r\n\r\n").keep_alive
     assert not parse_head(b"HTTP/1.1 206 X\r\nConnection: close\r\nContent-Length: 1\r\n\r\n").keep_alive
+    # RFC 9112, section 6.1: it may be of somebody who does not know what he passes on.
+    chunks = b"Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n"
+    assert not parse_head(b"HTTP/1.0 206 X\r\n" + chunks).keep_alive
+    assert parse_head(b"HTTP/1.1 206 X\r\n" + chunks).keep_alive
 
 
 @pytest.mark.parametrize(

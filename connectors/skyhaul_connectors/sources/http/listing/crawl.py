@@ -251,8 +251,7 @@ class Crawl(Finder):
 
 def _check_whole(answer: Answer, page: bytearray, place: str) -> None:
     """An answer that only the end of the connection ends may have been cut short."""
-    # A stated length, or chunks, come whole or not at all (`DocumentConnection`).
-    states_end = answer.head.length is not None or answer.head.chunked
+    states_end = answer.head.states_end
     if not page and states_end:
         raise MalformedAnswer(f"{place}: an index page without a byte; list the objects instead")
     # HTML says where it ends, where it has a frame at all; bare fragments are taken as they are.

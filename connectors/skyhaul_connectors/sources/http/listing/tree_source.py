@@ -60,6 +60,9 @@ class HttpTree:
     def unread_list(self, obj: PinnedObject) -> None:
         return None
 
+    def close(self) -> None:
+        """Each listing closes what it opens."""
+
     def listing(self, left_out: LeftOut | None = None) -> Iterator[PinnedObject]:
         batches = self._batches(left_out if left_out is not None else LeftOut())
         selected = Selection(self._selected.patterns).matches

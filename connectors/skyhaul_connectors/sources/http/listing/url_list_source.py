@@ -49,11 +49,16 @@ class UrlEntries(Protocol):
     def entries(self, told: LeftOut | None = None) -> Iterator[ListedUrl]:
         """All entries, each with a path of its own; blocks. Raises UsageError or CarriageError."""
 
-    def index(self) -> Callable[[str], HttpUrl | None]:
-        """Read the entries whose URLs have secrets; blocks. The result finds one by its path.
+    def index(self) -> UrlIndex:
+        """Reads all that have secrets."""
 
-        Raises UsageError or CarriageError.
-        """
+
+class UrlIndex(Protocol):
+    """Finds a listed URL by its object's path."""
+
+    def find(self, path: str) -> HttpUrl | None: ...
+
+    def close(self) -> None: ...
 
 
 class HttpListed:
@@ -101,7 +106,7 @@ class HttpListed:
         self._checksums = checksums
         # Channels of one source call `unread_list`'s result on threads; the list is read once for all.
         self._lock = threading.Lock()
-        self._find: Callable[[str], HttpUrl | None] | None = None
+        self._index: UrlIndex | None = None
 
     @property
     def first_origin(self) -> Origin | None:
@@ -121,8 +126,7 @@ class HttpListed:
         )
 
     def unread_list(self, obj: PinnedObject) -> Callable[[], None] | None:
-        # Most lists have no secret, and are never read at run time: a worker need not reach them.
-        if self._find is not None or not (obj.locator or "").endswith(FROM_LIST):
+        if self._index is not None or not (obj.locator or "").endswith(FROM_LIST):
             return None
         return self._read_index
 
@@ -139,22 +143,25 @@ class HttpListed:
             raise ObjectMissing(f"{place}: the plan's locator cannot be used: {error}") from None
         if not locator.endswith(FROM_LIST):
             return stored
-        # `unread_list` comes first: the channel sees to it.
-        assert self._find is not None
-        url = self._find(obj.path)
+        assert self._index is not None
+        url = self._index.find(obj.path)
         if url is None:
             raise ObjectMissing(f"{place} is not in the source's list any more")
         return url
 
     def _read_index(self) -> None:
         with self._lock:
-            if self._find is None:
+            if self._index is None:
                 try:
-                    self._find = self._listed.index()
-                # Not a mistake in the job at this point: the list was right when the plan was made, and has
-                # changed.
+                    self._index = self._listed.index()
                 except UsageError as error:
                     raise ObjectMissing(f"{self._name}: the list of URLs: {error}") from None
+
+    def close(self) -> None:
+        with self._lock:
+            index, self._index = self._index, None
+        if index is not None:
+            index.close()
 
     async def _batches(self, left_out: LeftOut | None) -> AsyncIterator[Sequence[PinnedObject]]:
         documents = HttpDocuments(
@@ -225,8 +232,14 @@ class NamedUrls:
     def entries(self, told: LeftOut | None = None) -> Iterator[ListedUrl]:
         return iter(self._lines)
 
-    def index(self) -> Callable[[str], HttpUrl | None]:
-        return self._by_path.get
+    def index(self) -> UrlIndex:
+        return self
+
+    def find(self, path: str) -> HttpUrl | None:
+        return self._by_path.get(path)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class ListFile:
@@ -250,19 +263,22 @@ class ListFile:
             for entry in read_list(self._where, lines, rooted=root is not None, told=told):
                 yield entry if root is None else replace(entry, url=root.below(entry.path))
 
-    def index(self) -> Callable[[str], HttpUrl | None]:
-        """As `UrlEntries.index`, in 16 bytes an entry: a digest of its path, and where its line is."""
-        # Kept open for the lines: a list of secrets by path would be all of it in memory.
+    def index(self) -> UrlIndex:
+        """16 bytes an entry: a digest of the path, and where its line is."""
         file = self._open_list()
         keys, places = array("Q"), array("Q")
-        for entry in read_list(self._where, lines_of(file, LINE_CAP)):
-            if entry.url is not None and entry.url.has_secret:
-                keys.append(_key(entry.path))
-                places.append(entry.at)
+        try:
+            for entry in read_list(self._where, lines_of(file, LINE_CAP)):
+                if entry.url is not None and entry.url.has_secret:
+                    keys.append(_key(entry.path))
+                    places.append(entry.at)
+        except BaseException:
+            file.close()
+            raise
         order = np.argsort(np.frombuffer(keys, np.uint64) if keys else np.empty(0, np.uint64))
         sorted_keys = np.array(keys, np.uint64)[order]
         sorted_places = np.array(places, np.uint64)[order]
-        return _Index(self._where, file, sorted_keys, sorted_places).find
+        return _Index(self._where, file, sorted_keys, sorted_places)
 
 
 class _Index:
@@ -290,6 +306,9 @@ class _Index:
                 return entry.url
             at += 1
         return None
+
+    def close(self) -> None:
+        self._file.close()
 
     def _entry(self, place: int) -> ListedUrl | None:
         # Two steps on one file, whose place all threads share.

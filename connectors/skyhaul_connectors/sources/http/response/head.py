@@ -58,6 +58,11 @@ class AnswerHead:
     chunked: bool
     keep_alive: bool
 
+    @property
+    def states_end(self) -> bool:
+        """Whether the answer itself says where its body ends, so that one that was cut off is seen."""
+        return self.length is not None or self.chunked
+
     def text(self, name: bytes) -> str | None:
         """A field as text (latin-1, as RFC 9110 has it), or None."""
         value = self.fields.get(name)
@@ -123,7 +128,9 @@ def parse_head(data: bytes) -> AnswerHead:
         fields,
         None if chunked else _length(fields.get(b"content-length")),
         chunked,
-        collector.keep_alive,
+        # Who sends HTTP/1.0 may not know what it passes on: such framing is not trusted for what follows (RFC
+        # 9112, section 6.1).
+        collector.keep_alive and not (chunked and parser.get_http_version() == "1.0"),
     )
 
 

@@ -32,6 +32,8 @@ from skyhaul_schemas.printable import printable
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
 """Those that a GET follows by Location (RFC 9110, section 15.4): neither 300, a choice, nor 304, which
 answers a condition that is never sent, nor 305, a proxy of the server's choosing."""
+_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header's value may hold (RFC 9110, section 5.5); a tab may stand there."""
 RETRY_AFTER_CAP = 86_400.0
 """Seconds: no server is waited for longer than a day."""
 SKIPPED_CAP = 256 * 1024 * 1024
@@ -76,6 +78,17 @@ def validator_of(obj: PinnedObject) -> tuple[bytes, bytes] | None:
     if kind == "vid":
         return b"x-amz-version-id", value.encode("latin-1", "replace")
     return None
+
+
+def check_version(obj: PinnedObject) -> None:
+    """Refuse a pinned version that would end its header line and begin others: a plan may come from anyone.
+
+    Raises:
+        ObjectMissing: The version cannot stand in a request.
+    """
+    pinned = validator_of(obj)
+    if pinned is not None and _CONTROLS.search(pinned[1]) is not None:
+        raise ObjectMissing(f"{obj.source}: {printable(obj.path)!r}: the plan's version cannot be used")
 
 
 def validate_answer(asked: WantedRange, head: AnswerHead) -> CarriageError | None:

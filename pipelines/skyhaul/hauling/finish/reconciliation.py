@@ -47,6 +47,13 @@ class HaulSpan:
         """`started` and `begun` are the same moment, by the wall clock and by the monotonic clock."""
         return cls(moment_text(started), moment_text(datetime.now(UTC)), time.monotonic() - begun)
 
+    @classmethod
+    def of(cls, started: datetime, finished: datetime) -> HaulSpan:
+        """For a haul that began in another process, whose monotonic clock says nothing here."""
+        return cls(
+            moment_text(started), moment_text(finished), max(0.0, (finished - started).total_seconds())
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:

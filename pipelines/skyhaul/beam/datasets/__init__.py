@@ -1,0 +1,1 @@
+"""What follows a haul on Beam: rows of committed shards, and datasets made of them."""

@@ -1,0 +1,21 @@
+"""What crosses between steps, as Beam rows.
+
+Each class with a fixed name for its schema, and a coder that gives equal bytes for equal values.
+
+Beam names the schema of a class by chance, so that a process would not know another one's: hence the names.
+They are identifiers, for a process that has not imported this makes a class of that name.
+"""
+
+from __future__ import annotations
+
+from apache_beam import coders
+
+from skyhaul.derived.runs import RunStretch
+from skyhaul.derived.spec import Claim, Written
+from skyhaul.rows.shard_ref import ShardRef
+
+ROWS: tuple[type, ...] = (Claim, RunStretch, ShardRef, Written)
+
+for row in ROWS:
+    setattr(row, "_beam_schema_id", f"skyhaul_{row.__name__}")  # noqa: B010  # Beam's name
+    coders.registry.register_row(row)

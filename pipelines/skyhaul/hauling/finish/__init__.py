@@ -1,0 +1,1 @@
+"""What follows when all shards of a haul have had their turn."""
