@@ -20,7 +20,8 @@ from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.sums import CommitSums
 from skyhaul.dataset.survey import survey
-from skyhaul.hauling.pending import Pending
+from skyhaul.hauling.lots.pending import Pending
+from skyhaul.hauling.lots.stretches import Stretches
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas import layout
@@ -83,14 +84,18 @@ def main(job: Path, step: str, committed: int) -> None:
                 if step == "begin":
                     # What a haul does before its first shard: look at what there is, claim one.
                     survey(plan, store)
-                    found = {"first": next(Pending(store, 0, plan.header.shards, None).shards(plan)).number}
+                    found = {
+                        "first": next(
+                            Pending(store, Stretches([(0, plan.header.shards)])).shards(plan)
+                        ).number
+                    }
                 elif step == "fill":
                     fill(store, plan, committed)
                 elif step == "resume":
                     # The same, then all that is left, shard by shard.
                     seal_full_groups(plan, store)
                     survey(plan, store)
-                    left = Pending(store, 0, plan.header.shards, None).shards(plan)
+                    left = Pending(store, Stretches([(0, plan.header.shards)])).shards(plan)
                     found = {"first": next(left).number}
                     found["first_after"] = round(time.monotonic() - begun, 2)
                     found["left"] = 1 + sum(1 for _ in left)

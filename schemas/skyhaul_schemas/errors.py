@@ -215,6 +215,9 @@ class SourceUnread(DeferredError):
 class Interrupted(DeferredError):
     """The haul was asked to stop (SIGINT, SIGTERM or SIGHUP)."""
 
+    signum: int | None = None
+    """The signal's number, where it was this process that got one."""
+
 
 class PlanAmended(DeferredError):
     """The plan was amended while the haul ran, and the shard is another one now."""
@@ -312,6 +315,12 @@ class StorageRefused(StorageError, UsageError):
 
 class RecordDamaged(StorageError):
     """A commit record or a sealed file that cannot be what was written. It proves nothing."""
+
+    exit_code = EXIT_DAMAGE
+
+
+class DataDamaged(StorageError):
+    """A file of rows or rejects that is gone, or is not what was committed."""
 
     exit_code = EXIT_DAMAGE
 

@@ -19,8 +19,7 @@ from skyhaul.beam.submission import submit_haul
 from skyhaul.dataset.runs import runs
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.config import HaulConfig, HaulOptions
-from skyhaul.hauling.run import prepare_haul
-from skyhaul.hauling.worker_context import CONTEXTS
+from skyhaul.hauling.preparation import prepare_haul
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, EXIT_OK, HaulIncomplete, UsageError
 from skyhaul_schemas.job.file import LoadedJob, load_job
@@ -61,12 +60,9 @@ def kept(dataset: Path) -> dict[str, str]:
 
 
 def pipeline_of(config: HaulConfig, runner: FnApiRunner, **how: bool) -> None:
-    try:
-        with beam.Pipeline(runner=runner) as pipeline:
-            finished = pipeline | HaulShards(config) | FinishHaul(config, **how)
-            assert_that(finished | beam.Map(lambda f: f.exit_code), equal_to([EXIT_OK]))
-    finally:
-        CONTEXTS.close(config.run)
+    with beam.Pipeline(runner=runner) as pipeline:
+        finished = pipeline | HaulShards(config) | FinishHaul(config, **how)
+        assert_that(finished | beam.Map(lambda f: f.exit_code), equal_to([EXIT_OK]))
 
 
 @pytest.mark.parametrize("repeat", [0, 1, 2])

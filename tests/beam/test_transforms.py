@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import apache_beam as beam
@@ -18,8 +19,7 @@ from skyhaul.beam.worker_errors import lasting_error
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.config import HaulConfig, HaulOptions, Lot
-from skyhaul.hauling.lots import lots_of
-from skyhaul.hauling.worker_context import CONTEXTS
+from skyhaul.hauling.lots.dealing import lots_of
 from skyhaul.planning.make_plan import make_plan
 from skyhaul_schemas.errors import (
     EXIT_BUG,
@@ -79,18 +79,15 @@ def test_a_haul_inside_another_pipeline_gives_a_receipt_a_shard_and_the_same_fil
 ) -> None:
     loaded, store, header = planned(tmp_path, region)
     config = config_of(loaded, store)
-    try:
-        with beam.Pipeline(runner=open_runner("DirectRunner")) as pipeline:
-            receipts = pipeline | HaulShards(config, parallelism=parallelism, adapter=adapter)  # type: ignore[arg-type]
-            assert_that(receipts | beam.Map(lambda r: r.shard), equal_to(list(range(header.shards))), "each")
-            whole = [(header.shards, 0, header.source_bytes)]
-            tally = receipts | SummarizeReceipts()
-            assert_that(
-                tally | "Parts" >> beam.Map(lambda t: (t.committed, t.failed, t.source_bytes)),
-                equal_to(whole),
-            )
-    finally:
-        CONTEXTS.close(config.run)
+    with beam.Pipeline(runner=open_runner("DirectRunner")) as pipeline:
+        receipts = pipeline | HaulShards(config, parallelism=parallelism, adapter=adapter)  # type: ignore[arg-type]
+        assert_that(receipts | beam.Map(lambda r: r.shard), equal_to(list(range(header.shards))), "each")
+        whole = [(header.shards, 0, header.source_bytes)]
+        tally = receipts | SummarizeReceipts()
+        assert_that(
+            tally | "Parts" >> beam.Map(lambda t: (t.committed, t.failed, t.source_bytes)),
+            equal_to(whole),
+        )
     assert data_digests(tmp_path / "out") == expected
 
 
@@ -114,7 +111,8 @@ def test_lots_cover_every_shard_once_and_keep_a_links_sources_together() -> None
             "sources": {
                 "a": {"url": "a/*.txt", "via": ["x", "y"]},
                 "b": {"url": "b/*.txt", "via": ["z"]},
-                "c": {"url": "c/*.txt"},
+                "c": {"url": "https://example.org/*.txt", "max_connections": 6},
+                "e": {"url": "e/*.txt"},
                 "d": {"url": "d/*.txt", "via": ["y"]},
             },
             "links": {name: {"preset": "leo"} for name in "xyz"},
@@ -122,15 +120,25 @@ def test_lots_cover_every_shard_once_and_keep_a_links_sources_together() -> None
     )
     by_source = {
         name: {"objects": 1, "bytes": 1, "chunks": 1, "shards": 10, "first_shard": first}
-        for name, first in zip("abcd", (0, 10, 20, 30), strict=True)
+        for name, first in zip("abcde", (0, 10, 20, 30, 40), strict=True)
     }
-    header = PlanHeader("0" * 64, "lots", {}, {}, "0" * 64, 4, 4, 40, 4, by_source)
-    assert [lot.stretches for lot in lots_of(made, header, 1)] == [((0, 10), (10, 20), (20, 30), (30, 40))]
-    lots = list(lots_of(made, header, 4))
+    header = PlanHeader("0" * 64, "lots", {}, {}, "0" * 64, 5, 5, 50, 5, by_source)
+    config = HaulConfig("run", "out", "", "")
+    alone = sorted((lot.stretches, lot.divisible) for lot in lots_of(config, made, header, 1))
+    assert alone == [
+        (((0, 10), (30, 40)), False),
+        (((10, 20),), False),
+        (((20, 30),), True),
+        (((40, 50),), True),
+    ]
+    lots = list(lots_of(config, made, header, 4))
     covered = sorted(shard for lot in lots for a, b in lot.stretches for shard in range(a, b))
-    assert covered == list(range(40))
+    assert covered == list(range(50))
     assert ((0, 10), (30, 40)) in [lot.stretches for lot in lots], "a and d share link y"
-    assert [lot.share for lot in lots if lot.stretches[0][0] in range(20, 30)] == [4, 4, 4, 4]
+    assert [lot.connections for lot in lots[2:]] == [2, 2, 1, 1, 0, 0, 0, 0]
+    assert len(list(lots_of(config, made, header, 40))) == 2 + 6 + 10, "a lot has a connection at least"
+    replay = [lot.stretches for lot in lots_of(replace(config, only=(3, 4, 9, 25, 33)), made, header, 1)]
+    assert replay == [((3, 5), (9, 10), (33, 34)), ((25, 26),)]
 
 
 def test_a_bug_in_one_shard_stops_the_run_and_names_it(
@@ -167,7 +175,7 @@ def test_a_lot_that_the_runner_loses_is_found_though_it_says_done(
     region: Path, expected: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from skyhaul.beam import dofns
-    from skyhaul.hauling.lots import deal_lots
+    from skyhaul.hauling.lots.dealing import deal_lots
 
     def lossy(config: HaulConfig, parallelism: int) -> list[Lot]:
         return list(deal_lots(config, 3))[1:]

@@ -15,7 +15,7 @@ from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from skyhaul.beam.temporary import drop_pipeline_folder
-from skyhaul.beam.transforms import HaulShards, SummarizeReceipts
+from skyhaul.beam.transforms import Haul, HaulShards, SummarizeReceipts
 from skyhaul.hauling.config import HaulConfig
 
 LIMIT = 10 << 20
@@ -67,6 +67,29 @@ def functions(pipeline: Any) -> Iterator[tuple[str, bytes]]:
 @pytest.mark.parametrize("adapter", ["lots", "splittable"])
 def test_the_pipeline_is_far_below_a_job_graphs_limit(adapter: str) -> None:
     assert proto(adapter).ByteSize() < LIMIT / 20
+
+
+@pytest.mark.parametrize("adapter", ["lots", "splittable"])
+def test_what_crosses_between_steps_is_rows_and_not_pickles(adapter: str) -> None:
+    pipeline = beam.Pipeline()
+    drop_pipeline_folder(pipeline)
+    config = HaulConfig("run", "s3://hauls/x", "", "job.yaml")
+    pipeline | Haul(config, adapter=adapter)  # type: ignore[arg-type]
+    components = pipeline.to_runner_api().components
+    pickled = {
+        transform.unique_name
+        for transform in components.transforms.values()
+        for output in transform.outputs.values()
+        if transform.unique_name != "Haul"
+        and _is_pickled(components, components.pcollections[output].coder_id)
+    }
+    # Beam's own steps inside of a reshuffle.
+    assert {name for name in pickled if "/ReshufflePerKey" not in name} == set()
+
+
+def _is_pickled(components: Any, coder: str) -> bool:
+    found = components.coders[coder]
+    return "pickled" in found.spec.urn or any(_is_pickled(components, c) for c in found.component_coder_ids)
 
 
 @pytest.mark.parametrize("adapter", ["lots", "splittable"])

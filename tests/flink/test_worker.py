@@ -159,3 +159,17 @@ def test_one_id_runs_once_in_a_pool() -> None:
         thread.join(20)
     assert is_gone(pid)
     assert os.getpid() != pid
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_somebody_elses_through_a_job_service_and_a_pool_reads_what_it_hauled(
+    tmp_path: Path, corpus: Path, children: Processes
+) -> None:
+    haul, result = Haul(tmp_path / "haul", corpus), tmp_path / "rows.json"
+    with worker_pool(children) as pool:
+        _, runner, _, *options = pooled(children, pool)
+        command = [sys.executable, str(Path(__file__).with_name("foreign_pipeline.py")), str(haul.job)]
+        subprocess.run([*command, str(result), f"--runner={runner}", *options], check=True, timeout=100)
+    due = sorted([record["shard"], record["records"]["written"]] for record in haul.commits())
+    assert json.loads(result.read_text()) == due
+    assert due

@@ -15,13 +15,14 @@ from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.hauling.conductor import Conductor, claims_of
 from skyhaul.hauling.config import HaulConfig, HaulOptions
+from skyhaul.hauling.contexts import CONTEXTS
 from skyhaul.hauling.control import HaulControl
 from skyhaul.hauling.driver import DriverResult
-from skyhaul.hauling.lots import deal_lots
-from skyhaul.hauling.pending import Pending
+from skyhaul.hauling.lots.dealing import deal_lots
+from skyhaul.hauling.lots.pending import Pending
+from skyhaul.hauling.lots.stretches import Stretches
 from skyhaul.hauling.progress import Hauling, HaulObserver, Progress
 from skyhaul.hauling.run import haul
-from skyhaul.hauling.worker_context import CONTEXTS
 from skyhaul_schemas.errors import EXIT_INCOMPLETE, EXIT_OK, SkyhaulError
 from skyhaul_schemas.job.file import LoadedJob, parse_job
 
@@ -38,14 +39,12 @@ class LoopPipeline:
         self._config = config
 
     def run(self, control: HaulControl, observer: HaulObserver) -> DriverResult:
-        context = CONTEXTS.open(self._config)
-        for lot in deal_lots(self._config, 1):
-            claims = [
-                claims_of(Pending(context.store, first, stop, None).shards(context.plan))
-                for first, stop in lot.stretches
-            ]
-            for receipt in Conductor(context, self._config.workers).haul(*claims):
-                context.tally.add(receipt)
+        with CONTEXTS.lease() as lease:
+            for lot in deal_lots(self._config, 1):
+                context = lease.context(lot.haul, lot.plan)
+                pending = Pending(context.store, Stretches(lot.stretches)).shards(context.plan)
+                for receipt in Conductor(context, self._config.workers).haul(claims_of(pending)):
+                    context.tally.add(receipt)
         return DriverResult("DONE")
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.encode import encode_shard
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul.shards.transform_step import Transform
 from skyhaul_connectors.formats.bytes.chunk_bytes import BytesChunk
 from skyhaul_connectors.formats.protocol import ChunkBytes, Decoded, Reject
@@ -84,6 +85,7 @@ class MadeRecipe:
     file_size: int = 1 << 24
     codec: str = "zstd"
     level: int | None = 3
+    map_records: MapRecords | None = None
 
     def decoder(self, source: str, path: str) -> Script:
         return self.script

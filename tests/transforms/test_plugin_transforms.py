@@ -70,6 +70,11 @@ def build(options, target):
         "nothing": lambda batch: None,
         "loses": lambda batch: Transformed(batch.slice(1)),
         "columns": lambda batch: Transformed(batch.select(["id"])),
+        "table": lambda batch: Transformed(pa.table(batch)),
+        "ids": lambda batch: Transformed(batch.set_column(0, batch.schema.field(0), pa.array(["x", "y"]))),
+        "order": lambda batch: Transformed(batch.take([1, 0])),
+        "nulls": lambda batch: Transformed(batch.set_column(
+            1, batch.schema.field(1), pa.nulls(2, batch.schema.field(1).type))),
     }[options.how]
 
 
@@ -161,6 +166,10 @@ def test_what_it_does_not_take_is_refused_at_planning_with_its_line(
         ("nothing", "it gave a NoneType"),
         ("loses", "2 rows in, 1 out, 0 counted"),
         ("columns", "it changed the columns"),
+        ("table", "it gave a Table, not a RecordBatch"),
+        ("ids", "it changed ids, or made up rows"),
+        ("order", "it gave rows twice, or in another order"),
+        ("nulls", "it gave nulls in the column text, which has none"),
     ],
 )
 def test_one_that_breaks_fails_the_shard_in_one_line_with_its_name(site: Path, how: str, said: str) -> None:

@@ -41,8 +41,7 @@ class TransferEngine:
         settings: Of the haul.
         loop: The running loop, real or virtual.
         journal: Background for syncs, digests of what arrived and the journal, in order.
-        checker: Background for digests of objects and blocks, which may take seconds and must not hold
-            commits up.
+        checker: Background for digests of objects and blocks: they take seconds and must not hold commits up.
         disk: The spool's file operations; None for the operating system's.
     """
 
@@ -181,6 +180,11 @@ class TransferEngine:
                     if redial:
                         driver.scheduler.reconnect(link)
                     driver.wake()
+
+    def allow(self, source: str, connections: int, min_rate: float) -> None:
+        """So many connections to the source from now on, which should bring so many bytes a second."""
+        self.drivers[source].scheduler.allow(connections, min_rate)
+        self.drivers[source].wake()
 
     def stop(self, reason: DeferredError, flushed: Callable[[], None]) -> None:
         """All fetches end with the reason; `flushed` is called once the journal says what arrived."""

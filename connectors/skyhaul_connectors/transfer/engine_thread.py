@@ -137,6 +137,13 @@ class EngineThread:
             redial: Drop what is in flight on it, so that a lower rate holds at once."""
         self.post(lambda engine: engine.set_pace(link, rate, redial=redial))
 
+    def allow(self, source: str, connections: int, min_rate: float) -> None:
+        """So many connections to the source from now on, which should bring so many bytes a second.
+
+        What is too many is dropped at once."""
+        with suppress(StorageError):  # closed: it has none
+            self.call(lambda engine: engine.allow(source, connections, min_rate))
+
     def close(self) -> None:
         """Journal what arrived, let go of the spool, end the threads. Open fetches end as interrupted."""
         with self._close_lock:

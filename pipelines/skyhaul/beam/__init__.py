@@ -14,16 +14,23 @@ if TYPE_CHECKING:
     from skyhaul.beam.datasets.describe import DescribeRows
     from skyhaul.beam.datasets.read_shards import ReadShards
     from skyhaul.beam.finishing import FinishHaul
-    from skyhaul.beam.transforms import DealLots, HaulLots, HaulShards, SummarizeReceipts
+    from skyhaul.beam.summary import HaulSummary, RequireComplete
+    from skyhaul.beam.transforms import DealLots, Haul, HaulLots, HaulResult, HaulShards, SummarizeReceipts
+    from skyhaul.hauling.receipts import Receipt
 
 __all__ = [
     "CompactShards",
     "DealLots",
     "DescribeRows",
     "FinishHaul",
+    "Haul",
     "HaulLots",
+    "HaulResult",
     "HaulShards",
+    "HaulSummary",
     "ReadShards",
+    "Receipt",
+    "RequireComplete",
     "ReshardRows",
     "SummarizeReceipts",
     "WriteShards",
@@ -33,7 +40,9 @@ _ELSEWHERE = {
     "CompactShards": "datasets.derive",
     "DescribeRows": "datasets.describe",
     "FinishHaul": "finishing",
+    "HaulSummary": "summary",
     "ReadShards": "datasets.read_shards",
+    "RequireComplete": "summary",
     "ReshardRows": "datasets.derive",
     "WriteShards": "datasets.derive",
 }

@@ -47,14 +47,18 @@ class BeamDriver:
 
         from skyhaul.beam.runners import adapter_for, open_runner, options_for
         from skyhaul.beam.temporary import drop_pipeline_folder
-        from skyhaul.beam.transforms import HaulShards
+        from skyhaul.beam.transforms import ConductLots, DealLots
 
         beam_options, parallelism = options_for(options.runner, options.beam_args)
         pipeline = beam.Pipeline(runner=open_runner(options.runner), options=beam_options)
         drop_pipeline_folder(pipeline)
-        if options.runner == IN_PROCESS:
-            parallelism = 1
-        pipeline | HaulShards(config, parallelism=parallelism, adapter=adapter_for(options.runner))
+        # The dataset is asked for what came of it, so that receipts of earlier hauls are not made.
+        (
+            pipeline
+            | "Haul" >> beam.Create([config])
+            | "Deal" >> DealLots(parallelism)
+            | "Lots" >> ConductLots(adapter_for(options.runner), only_fresh=True)
+        )
         return BeamPipeline(pipeline, options.runner, beam_options)
 
 
@@ -62,7 +66,7 @@ class BeamPipeline:
     """A `skyhaul.hauling.driver.Pipeline`.
 
     Args:
-        pipeline: Beam's, with `HaulShards` in it.
+        pipeline: Beam's, with the haul in it.
         runner: The runner's name.
         options: Beam's options, of which Flink's address is read.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -18,6 +19,9 @@ _SPLITTING = {"DataflowRunner", "PrismRunner"}
 OFFERED = (IN_PROCESS, "FlinkRunner", "PortableRunner", "PrismRunner", "DataflowRunner")
 """What `--runner` takes: runners that tests have run hauls on, and Dataflow, to which a test submits one
 (docs/flink.md, docs/dataflow.md). By these names alone, since settings go by them, too."""
+
+_WORKERS = ("max_num_workers", "num_workers", "parallelism", "direct_num_workers")
+"""Beam's options that say how many workers there may be, each of other runners."""
 
 _REFUSED = {
     "DaskRunner": "it reports DONE with wrong results",
@@ -71,7 +75,22 @@ def options_for(name: str, arguments: Sequence[str], *, unknown: bool = False) -
     options = read_options([*arguments, *more])
     check_options(name, runner, options, unknown=unknown)
     known = options.get_all_options(drop_default=False, retain_unknown_options=False)
-    parallelism = known.get("parallelism")
-    if name == "FlinkRunner" and (parallelism is None or parallelism < 1):
+    if name == "FlinkRunner" and not _asked(known, "parallelism"):
         raise UsageError("--runner FlinkRunner: say --parallelism after the --; unset it can mean 1")
-    return options, max(1, int(parallelism or 1))
+    return options, _parallelism(known)
+
+
+def parallelism_of(pipeline: Any) -> int:
+    """The workers that a pipeline's options ask for; 1 where they ask for none."""
+    return _parallelism(pipeline.options.get_all_options(retain_unknown_options=False))
+
+
+def _parallelism(options: dict[str, Any]) -> int:
+    local = options.get("direct_num_workers")
+    # Of the local runner 0 means all processors.
+    here = (os.cpu_count() or 1) if local == 0 else 1
+    return max(here, *(_asked(options, name) for name in _WORKERS))
+
+
+def _asked(options: dict[str, Any], name: str) -> int:
+    return max(0, int(options.get(name) or 0))

@@ -5,8 +5,6 @@ For launchers that must end once a job is submitted, such as that of a Dataflow 
 
 from __future__ import annotations
 
-from typing import Any
-
 from skyhaul.hauling.config import HaulOptions
 from skyhaul_schemas.job.file import LoadedJob
 
@@ -36,20 +34,15 @@ def submit_haul(loaded: LoadedJob, options: HaulOptions, *, parallelism: int | N
     from skyhaul.beam.runners import adapter_for, open_runner, options_for
     from skyhaul.beam.temporary import drop_pipeline_folder
     from skyhaul.beam.transforms import HaulShards
-    from skyhaul.hauling.run import prepare_haul
+    from skyhaul.hauling.preparation import prepare_haul
 
     beam_options, asked = options_for(options.runner, options.beam_args, unknown=True)
     check_spool(options.spool or loaded.job.spool)
     config = prepare_haul(loaded, options)
     pipeline = beam.Pipeline(runner=open_runner(options.runner), options=beam_options)
     drop_pipeline_folder(pipeline)
-    lots = parallelism or max(asked, _most_workers(beam_options))
+    lots = parallelism or asked
     receipts = pipeline | HaulShards(config, parallelism=lots, adapter=adapter_for(options.runner))
     receipts | FinishHaul(config, runner=options.runner, require_complete=True)
     pipeline.run()
     return config.run
-
-
-def _most_workers(options: Any) -> int:
-    known = options.get_all_options(retain_unknown_options=False)
-    return max(int(known.get(name) or 0) for name in ("max_num_workers", "num_workers")) or 1

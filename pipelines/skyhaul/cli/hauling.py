@@ -99,17 +99,5 @@ def haul_and_report(
         import_beam()
     with progress_of(session) as watcher:
         outcome = haul_on_beam(loaded, store, options, watcher)
-    session.show(
-        RunReport(
-            run=outcome.run,
-            target=named(target),
-            dataset=store.place,
-            exit_code=outcome.exit_code,
-            committed=outcome.survey.shards_committed,
-            uses=watcher.meter.uses(),
-            messages=outcome.messages,
-            undelivered=outcome.survey.undelivered,
-            unfit=outcome.survey.unfit,
-        )
-    )
+    session.show(RunReport.of(outcome, target=named(target), dataset=store.place, uses=watcher.meter.uses()))
     return outcome.exit_code

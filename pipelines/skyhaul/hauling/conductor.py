@@ -1,8 +1,9 @@
 """The conductor: claims shards, keeps the link busy under the encoders' work, yields receipts.
 
-An adapter (a lot, or a splittable DoFn) hands in `claim()`, which gives the next shard or None. Shards
-are claimed as their source's backlog runs low, so the next shards' bytes arrive under this one's
-encoding; encoders are daemon threads, to whom `encode_queue` deals the shards.
+An adapter (a lot, or a splittable DoFn) hands in `claim()`, which gives the next shard, the receipt of one
+with which nothing is to be done, or None. Shards are claimed as their source's backlog runs low, so the next
+shards' bytes arrive under this one's encoding; encoders are daemon threads, to whom `encode_queue` deals the
+shards.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from skyhaul.hauling.chunk_access import FetchedChunk, SegmentMap
 from skyhaul.hauling.direct_read import open_proved
 from skyhaul.hauling.encode_queue import EncodeQueue
 from skyhaul.hauling.outcomes import Outcomes, now
-from skyhaul.hauling.receipts import Receipt
+from skyhaul.hauling.receipts import Receipt, receipt_of
 from skyhaul.hauling.worker_context import WorkerContext
 from skyhaul.shards.commit_shard import CommitGuard, commit_shard
 from skyhaul.shards.encode import encode_shard
@@ -48,7 +49,7 @@ from skyhaul_schemas.errors import (
 from skyhaul_schemas.plan import Chunk, Shard
 from skyhaul_schemas.storage_errors import of_environment
 
-Claim = Callable[[], Shard | None]
+Claim = Callable[[], Shard | Receipt | None]
 
 DIRECT_READ = "local"
 """The link name in the transfer counts of a source whose files are read directly."""
@@ -117,12 +118,19 @@ class Conductor:
         context: The process's part in the haul.
         workers: Shards that are encoded side by side.
         on_event: Gets one line for each failure.
+        every: Also once the haul is stopped shards are claimed to the end, and put off.
     """
 
     def __init__(
-        self, context: WorkerContext, workers: int, on_event: Callable[[str], None] | None = None
+        self,
+        context: WorkerContext,
+        workers: int,
+        on_event: Callable[[str], None] | None = None,
+        *,
+        every: bool = False,
     ) -> None:
         self._context = context
+        self._every = every
         self._workers = workers
         self._event = on_event or (lambda message: None)
         self._todo: EncodeQueue[_Claimed] = EncodeQueue(workers)
@@ -134,7 +142,7 @@ class Conductor:
         self._most_open = max(1, min(4 * workers + _AHEAD, files))
 
     def haul(self, *claims: Claim) -> Iterator[Receipt]:
-        """Claim until each of `claims` gives None or the haul is stopped.
+        """Claim until each of `claims` gives None or the haul is stopped (see `every`).
 
         Several claims are taken in turn, so that sources behind different links are hauled side by side.
 
@@ -153,19 +161,19 @@ class Conductor:
                     turn = self._hungry(turns, taken)
                     if turn is None:
                         break
-                    shard = None if self._stopping() else turn.claim()
-                    if shard is None:
+                    claimed = turn.claim() if self._every or not self._stopping() else None
+                    if claimed is None:
                         turns.remove(turn)
                         continue
-                    early = self._settled(shard)
+                    early = claimed if isinstance(claimed, Receipt) else self._settled(claimed)
                     if early is not None:
                         yield early
-                        continue
-                    self._start_encoder(f"beside-{shard.source}")
-                    self._begin(shard)
-                    taken[shard.number] = turn
-                    turn.open += 1
-                    turn.source = shard.source
+                    elif isinstance(claimed, Shard):
+                        self._start_encoder(f"beside-{claimed.source}")
+                        self._begin(claimed)
+                        taken[claimed.number] = turn
+                        turn.open += 1
+                        turn.source = claimed.source
                 if not taken:
                     continue
                 receipt = self._next_done(wait_for_more=not turns)
@@ -185,7 +193,7 @@ class Conductor:
             threading.Thread(target=self._encode_all, name=f"skyhaul-encoder-{name}", daemon=True).start()
 
     def _stopping(self) -> bool:
-        return self._context.control.stopped() or self._outcomes.disk_lost
+        return self._outcomes.stopped() is not None
 
     def _next_done(self, wait_for_more: bool) -> Receipt | BaseException | None:
         # Twenty looks a second at the backlog while there is more to claim; then only ends matter. Chosen.
@@ -218,10 +226,13 @@ class Conductor:
         return None
 
     def _settled(self, shard: Shard) -> Receipt | None:
-        """A receipt without work: committed before, or its source has been given up."""
-        if not self._context.config.mend and self._is_committed(shard.number):
-            return Receipt(shard.number, shard.source, "committed", fresh=False)
-        error = self._outcomes.given_up(shard.source)
+        """A receipt without work: committed before, the haul is stopped, or its source has been given up."""
+        error = self._outcomes.stopped()
+        if error is None and not self._context.config.mend and self._is_committed(shard.number):
+            record = read_commit(self._context.store, shard.number)
+            assert record is not None
+            return receipt_of(self._context.config, record)
+        error = error or self._outcomes.given_up(shard.source)
         return None if error is None else self._outcomes.failed(shard, error)
 
     def _is_committed(self, number: int) -> bool:
@@ -362,6 +373,6 @@ def _openness(turn: _Turn) -> int:
     return turn.open
 
 
-def claims_of(shards: Iterator[Shard]) -> Claim:
-    """A claim over shards, in their order."""
+def claims_of(shards: Iterator[Shard] | Iterator[Shard | Receipt]) -> Claim:
+    """A claim over shards and receipts, in their order."""
     return lambda: next(shards, None)

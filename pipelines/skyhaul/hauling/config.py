@@ -1,11 +1,17 @@
 """The settings of a haul: what its caller wants of it, and what of that crosses to the workers.
 
 To the workers go references and settings; no secrets, nothing live.
+
+Annotations are evaluated here (no `from __future__ import annotations`): `skyhaul.beam.rows` makes the schema
+of what crosses from them, which knows `Optional` and no `|`.
 """
 
-from __future__ import annotations
+from dataclasses import dataclass, fields
+from typing import Any, Optional, TypeVar
 
-from dataclasses import dataclass
+from skyhaul.shards.foreign_code.map_records import MapRecords
+
+T = TypeVar("T")
 
 IN_PROCESS = "DirectRunner"
 """The runner whose workers are threads of this process."""
@@ -33,11 +39,23 @@ class HaulOptions:
     """The shards of `only` are committed, with broken files."""
     spool: str | None = None
     """A folder of the workers' own disks, in the place of the job's."""
+    map_records: MapRecords | None = None
+    """A program's own code between decoding and writing, where the plan was made with it."""
+    guest: bool = False
+    """The process is somebody else's: signals stop the haul, and never end the process by its hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesLeft:
+    """What a source still had to bring when a haul began."""
+
+    source: str
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class HaulConfig:
-    """One haul, as every process of it sees it. Pickled by reference into the pipeline."""
+    """One haul, as every process of it sees it."""
 
     run: str
     """The haul's id, one for all processes."""
@@ -49,35 +67,66 @@ class HaulConfig:
     """The job file's name, for messages."""
     workers: int = 1
     """Shards that are encoded side by side in a process."""
-    only: frozenset[int] | None = None
-    """The shards of a replay; None for all that are pending."""
+    only: Optional[tuple[int, ...]] = None  # noqa: UP045
+    """The shards of a replay, rising; None for all that are pending."""
     epoch: float = 0.0
     """Wall clock (Unix seconds) from which emulated links and relative contact windows count."""
-    deadline: float | None = None
+    deadline: Optional[float] = None  # noqa: UP045
     """Wall clock (Unix seconds) at which the time budget ends; None without one."""
     wait: bool = False
     """Sleep through closed contacts instead of putting shards off."""
     mend: bool = False
     """The shards of `only` are committed, with broken files; haul them again and put those right."""
-    remote: bool = False
-    """The workers are processes that a runner starts, several on a machine if it likes; each takes a spool
-    folder that is free."""
-    due: float | None = None
+    due: Optional[float] = None  # noqa: UP045
     """Wall clock (Unix seconds) at which the haul should be done; None without a deadline."""
-    left: tuple[tuple[str, int], ...] = ()
-    """(source, its bytes that were not committed when the haul began)."""
-    spool: str | None = None
+    spool: Optional[str] = None  # noqa: UP045
     """A folder of the workers' own disks, in the place of the job's."""
+    left: tuple[BytesLeft, ...] = ()
+    """Of each source, when the haul began."""
+    map_records: Optional[str] = None  # noqa: UP045
+    """A program's own code between decoding and writing, by its `MapRecords.reference`: text, which a worker
+    imports (`MapRecords.of_reference`)."""
+
+    def __post_init__(self) -> None:
+        # A row is read back with lists.
+        if self.only is not None:
+            object.__setattr__(self, "only", tuple(self.only))
+        object.__setattr__(self, "left", tuple(restored(BytesLeft, part) for part in self.left))
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Some shards for one worker."""
+    """Some shards for one worker, and whose they are."""
 
-    stretches: tuple[tuple[int, int], ...]
-    """Ranges [first, stop) of shard numbers."""
-    share: int = 1
-    """How many lots divide the connections that a source allows."""
+    haul: HaulConfig
+    """The haul that they are of; of a replay without `only`, which `stretches` say."""
+    plan: str
+    """Digest of the last generation of the plan that the lot was dealt from."""
+    stretches: tuple[tuple[int, ...], ...]
+    """Ranges (first, stop) of shard numbers, rising."""
+    bytes: int = 0
+    """About how many source bytes they hold."""
+    connections: int = 0
+    """How many connections it may have to its source at a time: its part of what the source allows; 0 for all
+    that its sources allow."""
+    again: bool = False
+    """Shards that failed for good are taken up, too."""
     divisible: bool = True
     """A runner may give parts of it to other workers; not where they would meet on a link that one process
-    has to itself."""
+    has to itself. It is of one source then."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "haul", restored(HaulConfig, self.haul))
+        object.__setattr__(self, "stretches", tuple(tuple(stretch) for stretch in self.stretches))
+
+    @property
+    def shards(self) -> int:
+        """How many shards it covers: a receipt is due for each."""
+        return sum(stop - first for first, stop in self.stretches)
+
+
+def restored(cls: type[T], row: Any) -> T:
+    """The object that a row is of: a process that did not know its class has read it as another one."""
+    if isinstance(row, cls):
+        return row
+    return cls(**{field.name: getattr(row, field.name) for field in fields(cls)})  # type: ignore[arg-type]

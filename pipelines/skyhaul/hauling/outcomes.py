@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from skyhaul.dataset.commits.record_files import read_failure, write_failure
-from skyhaul.hauling.receipts import Receipt
+from skyhaul.hauling.receipts import DEFERRED, FAILED, Receipt, receipt_of
 from skyhaul.hauling.worker_context import WorkerContext
-from skyhaul_schemas.commit import CommitRecord, FailureRecord, TransferCounts
+from skyhaul_schemas.commit import CommitRecord, FailureRecord
 from skyhaul_schemas.errors import (
     EXIT_INCOMPLETE,
     DeferredError,
@@ -50,18 +50,22 @@ class Outcomes:
         context: The process's part in the haul.
         on_event: Gets a line for each failure.
 
-    Attributes:
-        disk_lost: A disk of ours takes nothing any more, so that no further shard should be claimed.
     """
 
     def __init__(self, context: WorkerContext, on_event: Callable[[str], None]) -> None:
         self._context = context
         self._event = on_event
+        self._disk_lost: StorageError | None = None
         self._given_up: dict[str, SkyhaulError] = {}
         self._garbage: dict[str, int] = {}
         self._reported_kinds: set[str] = set()
         self._storage_failed = 0
-        self.disk_lost = False
+
+    def stopped(self) -> SkyhaulError | None:
+        """Why no further shard is to be hauled, if so.
+
+        The haul is stopped, or a disk of ours takes nothing any more."""
+        return self._context.control.reason or self._disk_lost
 
     def given_up(self, source: str) -> SkyhaulError | None:
         """Why no further shard of the source is hauled, if so."""
@@ -88,39 +92,25 @@ class Outcomes:
         self._storage_failed += 1
         lasting = isinstance(error, DiskFull | StorageReadOnly)
         if lasting or self._storage_failed >= _STORAGE_TRIES:
-            self.disk_lost = True
+            self._disk_lost = error
 
     def committed(self, shard: Shard, record: CommitRecord) -> Receipt:
         """The receipt of a shard that is committed by `record`."""
         self._garbage.pop(shard.source, None)
         self._storage_failed = 0
-        total = TransferCounts()
-        for counts in record.transfer.values():
-            total = total.plus(counts)
-        return Receipt(
-            shard.number,
-            shard.source,
-            "committed",
-            source_bytes=shard.length,
-            read=record.records.read,
-            written=record.records.written,
-            filtered=record.records.filtered,
-            rejected=record.records.rejected,
-            passed_over=record.records.passed_over,
-            payload=total.payload_bytes,
-            wire=total.wire_bytes,
-            resent=total.resent_bytes,
-            fresh=not self._context.config.mend,
-            links=tuple(sorted(record.transfer)),
-        )
+        return replace(receipt_of(self._context.config, record), fresh=True)
 
     def failed(self, shard: Shard, error: SkyhaulError) -> Receipt:
         """Put a shard off, or record its failure."""
+        config = self._context.config
         links = tuple(self._context.job.sources[shard.source].via)
         receipt = Receipt(
+            config.dataset,
+            config.run,
+            shard.plan,
             shard.number,
             shard.source,
-            "failed",
+            FAILED,
             kind=error.kind,
             reason=str(error),
             unhauled=shard.length,
@@ -129,20 +119,21 @@ class Outcomes:
         if isinstance(error, DeferredError):
             if isinstance(error, SourceSilent):
                 self._given_up.setdefault(shard.source, error)
-            return replace(receipt, outcome="deferred")
+            return replace(receipt, outcome=DEFERRED)
         if isinstance(error, SourceFailing):
             self._given_up.setdefault(shard.source, error)
         if isinstance(error, TooManyRejects):
             self._note_garbage(shard.source, error)
         if isinstance(error, StorageError) and error.exit_code == EXIT_INCOMPLETE:
             self._note_storage(shard, error)
-            return replace(receipt, outcome="deferred")
+            return replace(receipt, outcome=DEFERRED)
         over = f" over {', '.join(links)}" if links else ""
         self._event(f"shard {shard.number} of {shard.source}{over} failed: {error.kind}: {error}")
         if self._context.config.mend:
             # The shard is committed; what is wrong with it is for `verify` to say.
             return receipt
         store = self._context.store
+        earlier = None
         try:
             earlier = read_failure(store, shard.number)
             write_failure(
@@ -161,4 +152,4 @@ class Outcomes:
             )
         except StorageError as unwritable:
             self._event(f"shard {shard.number}: its failure could not be recorded: {unwritable}")
-        return receipt
+        return replace(receipt, attempts=(earlier.attempts if earlier else 0) + 1)

@@ -15,10 +15,11 @@ from skyhaul.dataset.commits.record_files import count_records
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import Survey
 from skyhaul.hauling.config import HaulConfig
+from skyhaul.hauling.contexts import CONTEXTS
 from skyhaul.hauling.eta import SourcePace, seconds_left
 from skyhaul.hauling.progress import Hauling, HaulObserver, LinkProgress
 from skyhaul.hauling.receipts import Tally
-from skyhaul.hauling.worker_context import CONTEXTS, WorkerContext
+from skyhaul.hauling.worker_context import WorkerContext
 from skyhaul_connectors.transfer.stats import EngineStats
 from skyhaul_schemas.errors import SkyhaulError
 from skyhaul_schemas.plan import PlanHeader
@@ -99,7 +100,8 @@ class Watch:
         if context is not None:
             self.tally = context.tally
         tally = self.tally
-        committed = tally.committed
+        # What a repair hauls again is committed already.
+        committed = 0 if self._config.mend else tally.committed
         arrived = tally.source_bytes
         links: tuple[LinkProgress, ...] = ()
         stats: EngineStats | None = None

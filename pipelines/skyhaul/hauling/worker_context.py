@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from skyhaul.dataset.storage.opening import open_store
 from skyhaul.hauling.config import HaulConfig
 from skyhaul.hauling.control import HaulControl
 from skyhaul.hauling.links.accounting import LinkAccounting
+from skyhaul.hauling.links.connections import Connections
+from skyhaul.hauling.links.linked import linked
 from skyhaul.hauling.links.opening import ledger_path, metered_links, open_links
-from skyhaul.hauling.lots import linked_sources
 from skyhaul.hauling.receipts import Tally
 from skyhaul.planning.fingerprint import check_fingerprint
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.routes import planning_route, route_over
 from skyhaul.planning.store.plan import Plan
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_connectors.sources.local.open_files import FileBudget, file_budget
 from skyhaul_connectors.sources.opening import open_source
 from skyhaul_connectors.sources.over_link.emulated import EmulatedSource
@@ -77,41 +80,57 @@ class WorkerContext:
 
     Args:
         config: The haul.
-        control: Stops it; None where no driver runs in this process.
-        share: How many lots divide the connections that a source allows.
+        control: Stops it; None where no driver runs in this process: then others may haul on this machine,
+            and it takes a spool folder that is free.
 
     Attributes:
         engine: None where every source is read directly.
         files: How many files and connections may be open; None without an engine.
+        connections: Which of them the work in this process may use.
+        remote: No driver runs in this process.
         tally: The receipts of this process.
     """
 
-    def __init__(self, config: HaulConfig, control: HaulControl | None = None, *, share: int = 1) -> None:
+    def __init__(self, config: HaulConfig, control: HaulControl | None = None) -> None:
         use_one_heap()
         self.config = config
+        self.remote = control is None
         self.control = control or HaulControl()
         self.job: Job = parse_job(config.job_text, config.job_origin, os.environ).job
         if config.spool is not None:
             self.job = self.job.model_copy(update={"spool": config.spool})
+        self.tally = Tally()
+        with ExitStack() as opened:
+            self._open(opened)
+            self._opened = opened.pop_all()
+
+    def _open(self, opened: ExitStack) -> None:
+        config = self.config
         self.store = open_store(config.dataset, writable=True)
+        opened.callback(self.store.close)
         self.plan = Plan.open(self.store)
-        self.recipe = Recipe.of(self.job, self.plan.header)
+        opened.callback(self.plan.close)
+        self.recipe = Recipe.of(self.job, self.plan.header, _own_code(config))
         check_fingerprint(self.plan.header, self.recipe)
-        self.sources: dict[str, Source] = {
-            name: open_source(name, spec, route=planning_route(self.job, name))
-            for name, spec in self.job.sources.items()
-        }
+        self.sources: dict[str, Source] = {}
+        for name, spec in self.job.sources.items():
+            self.sources[name] = open_source(name, spec, route=planning_route(self.job, name))
+            opened.callback(self.sources[name].close)
         self.links = open_links(self.job, config.epoch, self.store)
+        for link in self.links.values():
+            opened.callback(link.close)
         self._spool_folder = Path(self.job.spool)
         self.files: FileBudget | None = None
-        self.engine = self._engine(share)
+        self._lanes_of: dict[str, SourceLanes] = {}
+        self.engine = self._engine()
+        self._accounting: LinkAccounting | None = None
+        opened.callback(self._end_transfer)
+        self.connections = Connections(
+            {name: self.job.sources[name].max_connections for name in self._lanes_of}, self._allow
+        )
         self._accounting = self._account_for_links()
-        self.tally = Tally()
-        self._budget: threading.Timer | None = None
         if config.deadline is not None:
-            self._budget = threading.Timer(max(0.0, config.deadline - time.time()), self._spend)
-            self._budget.daemon = True
-            self._budget.start()
+            self._stop_at(config.deadline, opened)
         if self.engine is not None:
             self.control.on_stop(self.engine.stop)
 
@@ -121,26 +140,37 @@ class WorkerContext:
         return opened if isinstance(opened, LocalSource) and not self.job.sources[source].via else None
 
     def close(self) -> None:
-        if self._budget is not None:
-            self._budget.cancel()
+        self._opened.close()
+
+    def _end_transfer(self) -> None:
         if self.engine is not None:
             self.engine.close()
         if self._accounting is not None:
+            # It books what the engine counted last.
             self._accounting.close()
-        for link in self.links.values():
-            link.close()
-        for source in self.sources.values():
-            source.close()
-        self.plan.close()
-        self.store.close()
 
-    def _spend(self) -> None:
-        self.control.stop(BudgetSpent("the time budget (--max-duration) is over; run the same command again"))
+    def _stop_at(self, deadline: float, opened: ExitStack) -> None:
+        spent = BudgetSpent("the time budget (--max-duration) is over; run the same command again")
+        left = deadline - time.time()
+        if left <= 0:
+            self.control.stop(spent)
+            return
+        budget = threading.Timer(left, self.control.stop, (spent,))
+        budget.daemon = True
+        budget.start()
+        opened.callback(budget.cancel)
 
-    def _engine(self, share: int) -> EngineThread | None:
-        lanes = {
-            name: self._lanes(name, share) for name in self.sources if self.direct_local_read(name) is None
-        }
+    def _allow(self, source: str, connections: int) -> None:
+        """Of what the source allows to all processes, so many connections are for this one.
+
+        What it has to bring is brought by all of them together."""
+        if self.engine is not None:
+            lanes = self._lanes_of[source]
+            part = connections / self.job.sources[source].max_connections
+            self.engine.allow(source, min(lanes.max_connections, connections), lanes.min_rate * part)
+
+    def _engine(self) -> EngineThread | None:
+        lanes = {name: self._lanes(name) for name in self.sources if self.direct_local_read(name) is None}
         if not lanes:
             return None
         self.files = file_budget(self.config.workers)
@@ -149,9 +179,10 @@ class WorkerContext:
             name: replace(lane, max_connections=min(lane.max_connections, most))
             for name, lane in lanes.items()
         }
+        self._lanes_of = lanes
         # Workers of one machine that haul side by side (or one that a runner has given up, but that still
         # goes) need a spool each. The lowest that is free: so what a lost worker left is taken up again.
-        places = WORKERS_A_MACHINE if self.config.remote else 1
+        places = WORKERS_A_MACHINE if self.remote else 1
         for place in range(places):
             settings = EngineSettings(
                 spool=Path(self.job.spool) / (f"worker-{place}" if place else ""),
@@ -169,33 +200,29 @@ class WorkerContext:
                     raise
             except StorageReadOnly as error:
                 # The driver has looked at its own machine's spool before; a worker's is looked at here.
-                raise from_the_start(error) if self.config.remote else error from None
+                raise from_the_start(error) if self.remote else error from None
         raise AssertionError("every place was tried")
 
     def _account_for_links(self) -> LinkAccounting | None:
         if self.engine is None or not self.links:
             return None
-        left = dict(self.config.left)
+        left = {part.source: part.bytes for part in self.config.left}
         groups = []
-        for names in linked_sources(self.job):
+        for names in linked(self.job, list(self.job.sources)):
             links = frozenset(via for name in names for via in self.job.sources[name].via)
             groups.append((links, sum(left.get(name, 0) for name in names)))
-        try:
-            return LinkAccounting(
-                self.links,
-                self.engine,
-                ledger=ledger_path(self.job, os.environ) if metered_links(self.job) else None,
-                folder=self._spool_folder,
-                run=self.config.run,
-                groups=groups,
-                due=self.config.due,
-                stop=self.control.stop,
-            )
-        except BaseException:
-            self.engine.close()
-            raise
+        return LinkAccounting(
+            self.links,
+            self.engine,
+            ledger=ledger_path(self.job, os.environ) if metered_links(self.job) else None,
+            folder=self._spool_folder,
+            run=self.config.run,
+            groups=groups,
+            due=self.config.due,
+            stop=self.control.stop,
+        )
 
-    def _lanes(self, name: str, share: int) -> SourceLanes:
+    def _lanes(self, name: str) -> SourceLanes:
         spec = self.job.sources[name]
         source = self.sources[name]
         lanes: list[Lane] = []
@@ -211,49 +238,14 @@ class WorkerContext:
             lanes.append(Lane(link=via, source=wrapped, route=route, shared=shared))
         if not lanes:
             lanes.append(Lane(link=PLAIN, source=source))
-        # What the source has to bring is brought by all workers together.
-        return SourceLanes(tuple(lanes), max(1, spec.max_connections // share), spec.min_rate / 8 / share)
+        return SourceLanes(tuple(lanes), spec.max_connections, spec.min_rate / 8)
+
+
+def _own_code(config: HaulConfig) -> MapRecords | None:
+    return None if config.map_records is None else MapRecords.of_reference(config.map_records)
 
 
 def _by_tls(spec: SourceSpec) -> bool:
     """Whether connections cost a TLS handshake's round trip, too."""
     urls = [spec.url.root or spec.url.list] if isinstance(spec.url, ListedUrls) else spec.url
     return any(url.startswith("https:") for url in urls)
-
-
-class _WorkerContexts:
-    """The live contexts of this process by haul, so that a local driver can watch and stop its workers."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._controls: dict[str, HaulControl] = {}
-        self._contexts: dict[str, WorkerContext] = {}
-
-    def announce(self, run: str, control: HaulControl) -> None:
-        """The driver's control of haul `run`: a context opened here later obeys it."""
-        with self._lock:
-            self._controls[run] = control
-
-    def open(self, config: HaulConfig, share: int = 1) -> WorkerContext:
-        """The one context of this process for the haul, built at the first call."""
-        with self._lock:
-            context = self._contexts.get(config.run)
-            if context is None:
-                context = self._contexts[config.run] = WorkerContext(
-                    config, self._controls.get(config.run), share=share
-                )
-            return context
-
-    def find(self, run: str) -> WorkerContext | None:
-        return self._contexts.get(run)
-
-    def close(self, run: str) -> None:
-        with self._lock:
-            self._controls.pop(run, None)
-            context = self._contexts.pop(run, None)
-        if context is not None:
-            context.close()
-
-
-CONTEXTS = _WorkerContexts()
-"""Of this process: a module's own, because Beam makes DoFns anew from pickles and hands them nothing live."""

@@ -29,6 +29,7 @@ from skyhaul.planning.outdated import clear_outdated, set_outdated_aside
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import publish_generation
 from skyhaul.planning.store.table_writer import NewTable, new_table
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_connectors.transfer.spool.folders import held_spools
 from skyhaul_schemas import layout
@@ -55,7 +56,13 @@ _OUTCOMES: Mapping[str | None, Outcome] = {
 
 
 @placing
-def amend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
+def amend_plan(
+    loaded: LoadedJob,
+    store: DatasetStore,
+    *,
+    progress: Progress | None = None,
+    map_records: MapRecords | None = None,
+) -> PlanUpdate:
     """Amend the plan, and clear the failures of the shards that were amended.
 
     New objects are listed, and not planned. Where no shard is concerned, nothing is written. The job's spool
@@ -63,7 +70,15 @@ def amend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | N
     the job's spool, and PlanMismatch where a haul elsewhere commits a shard that is being amended."""
     sync_inherited(store)
     with closing(settled_plan(loaded, store)) as plan, open_sources(loaded.job) as sources:
-        return amend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
+        return amend_from(
+            loaded,
+            selections(loaded.job),
+            sources,
+            plan,
+            store,
+            progress=progress,
+            map_records=map_records,
+        )
 
 
 def amend_from(
@@ -74,6 +89,7 @@ def amend_from(
     store: DatasetStore,
     *,
     progress: Progress | None = None,
+    map_records: MapRecords | None = None,
 ) -> PlanUpdate:
     """`amend_plan` for sources and a plan that are open."""
     spool = Path(loaded.job.spool)
@@ -81,7 +97,7 @@ def amend_from(
     with _undisturbed(spool, plan, store):
         update.set_aside += set_outdated_aside(plan, store)
         with (
-            relisted(loaded, patterns, sources, plan, "amend", progress) as planner,
+            relisted(loaded, patterns, sources, plan, "amend", progress, map_records) as planner,
             closing(Changes(spool)) as changes,
         ):
             for now, planned in differences(planner.listed(), plan.objects()):

@@ -18,13 +18,20 @@ from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import publish_generation
 from skyhaul.planning.store.table_writer import new_table
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_connectors.sources.protocol import Source
 from skyhaul_schemas.job.file import LoadedJob, placing
 from skyhaul_schemas.plan import OBJECTS_SCHEMA, SHARDS_SCHEMA, PinnedObject
 
 
 @placing
-def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanUpdate:
+def extend_plan(
+    loaded: LoadedJob,
+    store: DatasetStore,
+    *,
+    progress: Progress | None = None,
+    map_records: MapRecords | None = None,
+) -> PlanUpdate:
     """Plan what is new as a further generation.
 
     Objects that changed or vanished are listed, and stay as they were planned, as do images whose side-car
@@ -38,7 +45,15 @@ def extend_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | 
     # The new generation names the one before, which must not be lost while the new one lasts (docs/adr/0005).
     sync_inherited(store)
     with closing(settled_plan(loaded, store)) as plan, open_sources(loaded.job) as sources:
-        return extend_from(loaded, selections(loaded.job), sources, plan, store, progress=progress)
+        return extend_from(
+            loaded,
+            selections(loaded.job),
+            sources,
+            plan,
+            store,
+            progress=progress,
+            map_records=map_records,
+        )
 
 
 def extend_from(
@@ -49,11 +64,12 @@ def extend_from(
     store: DatasetStore,
     *,
     progress: Progress | None = None,
+    map_records: MapRecords | None = None,
 ) -> PlanUpdate:
     """`extend_plan` for sources and a plan that are open."""
     update = PlanUpdate("extend", plan.header)
     with (
-        relisted(loaded, patterns, sources, plan, "extend", progress) as planner,
+        relisted(loaded, patterns, sources, plan, "extend", progress, map_records) as planner,
         closing(LateSidecars(plan.objects, planner.group_of, planner.adds, Path(loaded.job.spool))) as late,
         new_table(store, OBJECTS_SCHEMA) as objects,
     ):
@@ -81,15 +97,16 @@ def relisted(
     plan: Plan,
     kind: str,
     progress: Progress | None,
+    map_records: MapRecords | None = None,
 ) -> Iterator[Planner]:
     """A planner of the generation after `plan`, with the sources listed. Raises what `extend_plan` does."""
     # One plan is hauled by one fingerprint (docs/adr/0001): a generation that was cut by other decoders could
     # not be encoded by the workers of the first.
     check_plan(loaded.job, plan.header, patterns)
-    check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header))
+    check_fingerprint(plan.header, Recipe.of(loaded.job, plan.header, map_records))
     refuse_secrets(loaded, patterns)
     with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:
-        planner = Planner(loaded.job, patterns, sources, catalogue, progress, plan.header, kind)
+        planner = Planner(loaded.job, patterns, sources, catalogue, progress, plan.header, kind, map_records)
         planner.list_sources()
         yield planner
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from skyhaul.planning.recipe import Recipe
 from skyhaul.planning.versions import DEALING_VERSION
 from skyhaul.shards import ENCODER_VERSION, language_tags
+from skyhaul.shards.foreign_code.map_records import MAP_RECORDS, MapRecords
 from skyhaul.transforms import transforms_fingerprint
 from skyhaul_connectors.formats.protocol import Decoder
 from skyhaul_connectors.formats.records import casts
@@ -28,6 +29,7 @@ def encoder_fingerprint(
     decoders: Iterable[Decoder],
     rules: Iterable[TransformSpec] = (),
     plug_ins: Mapping[str, str] | None = None,
+    map_records: MapRecords | None = None,
     schema: RecordSchema = "document",
 ) -> dict[str, str]:
     """Encoder or library -> version, by name, of all that a shard's bytes depend on.
@@ -36,6 +38,7 @@ def encoder_fingerprint(
         decoders: Those of the plan's objects.
         rules: The job's transforms.
         plug_ins: What the packages state whose plug-ins are used (`PlugIn.fingerprint`).
+        map_records: The program's own code between decoding and writing.
         schema: The dataset's schema.
 
     Raises:
@@ -48,6 +51,7 @@ def encoder_fingerprint(
         "pyarrow": pa.__version__,
         **transforms_fingerprint(rules),
         **(plug_ins or {}),
+        **(map_records.fingerprint if map_records else {}),
         **(language_tags.VERSION if schema == "document" else {}),
         # A plan of a built-in schema states nothing of it, as before there were others.
         **(casts.VERSION if isinstance(schema, OwnSchema) else {}),
@@ -60,11 +64,13 @@ def encoder_fingerprint(
 
 def check_fingerprint(header: PlanHeader, recipe: Recipe) -> None:
     """Raise FingerprintMismatch where this process would encode the plan otherwise than it was made."""
+    check_map_records(header, recipe.map_records)
     # Of the decoders that the plan's objects need, and no others: a library that is not used may be missing.
     here = encoder_fingerprint(
         (recipe.decoder(source, path) for source, paths in header.samples.items() for path in paths),
         (rule for rules in recipe.rules.values() for rule in rules),
         recipe.plug_ins(header.samples),
+        recipe.map_records,
         recipe.schema,
     )
     plan = header.fingerprint
@@ -78,3 +84,33 @@ def check_fingerprint(header: PlanHeader, recipe: Recipe) -> None:
             f"this installation encodes otherwise than the plan was made with ({'; '.join(differences)});"
             " install those versions, or plan into another `dataset`"
         )
+
+
+def check_map_records(header: PlanHeader, map_records: MapRecords | None) -> None:
+    """Raise FingerprintMismatch where a plan was made with other code of a program's own than is here."""
+    planned = _own_code(header.fingerprint)
+    here = _own_code(map_records.fingerprint if map_records else {})
+    if planned == here:
+        return
+    plan = f"plan {printable(header.name)!r}"
+    if not here:
+        raise FingerprintMismatch(
+            f"{plan} was made with a program's own code between decoding and writing (map_records"
+            f" {_told(planned)}), which is not here; haul it by that program, with"
+            " skyhaul.haul(job, map_records=...); `status` and `verify` need no such code"
+        )
+    made = f"with map_records {_told(planned)}" if planned else "without map_records"
+    raise FingerprintMismatch(
+        f"{plan} was made {made}, and {_told(here)} is given; give what it was made with, or plan into"
+        " another `dataset`"
+    )
+
+
+def _own_code(fingerprint: Mapping[str, str]) -> dict[str, str]:
+    """Name -> version of the code of a program's own that a fingerprint states."""
+    found = (key.partition(":") for key in fingerprint)
+    return {name: fingerprint[f"{group}:{name}"] for group, _, name in found if group == MAP_RECORDS}
+
+
+def _told(code: Mapping[str, str]) -> str:
+    return " and ".join(f"{printable(name)!r} version {printable(version)}" for name, version in code.items())

@@ -12,10 +12,12 @@ from skyhaul.planning.build.catalogue import Catalogue
 from skyhaul.planning.build.planner import Planner, Progress
 from skyhaul.planning.build.settling import settle_plan
 from skyhaul.planning.decoders import Decoders, source_formats
+from skyhaul.planning.fingerprint import check_map_records
 from skyhaul.planning.routes import planning_route
 from skyhaul.planning.store.plan import Plan
 from skyhaul.planning.store.publishing import keep_job, publish, refuse_foreign
 from skyhaul.planning.store.table_writer import new_table
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul.transforms import check_transforms
 from skyhaul_connectors.sources.opening import open_source, selection
 from skyhaul_connectors.sources.protocol import Source
@@ -34,10 +36,23 @@ SECRET_LENGTH = 8
 
 
 @placing
-def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | None = None) -> PlanHeader:
+def make_plan(
+    loaded: LoadedJob,
+    store: DatasetStore,
+    *,
+    progress: Progress | None = None,
+    map_records: MapRecords | None = None,
+) -> PlanHeader:
     """Plan `loaded` into `store` and return the plan's header.
 
     Where there is a plan of this job already, return that one's.
+
+    Args:
+        loaded: The job file.
+        store: Where the plan goes.
+        progress: Called now and then.
+        map_records: The program's own code between decoding and writing. A plan that is there is shown
+            without it, too; with another one it is refused.
 
     Raises:
         UsageError: Bad options, empty selection, unwritable dataset.
@@ -50,6 +65,8 @@ def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | No
         sync_inherited(store)
         with closing(Plan.open(store)) as plan:
             check_plan(loaded.job, plan.header)
+            if map_records is not None:
+                check_map_records(plan.header, map_records)
             if not settle_plan(plan, store, Path(loaded.job.spool)):
                 if not store.exists(layout.JOB):
                     keep_job(store, loaded.text)
@@ -58,7 +75,9 @@ def make_plan(loaded: LoadedJob, store: DatasetStore, *, progress: Progress | No
         # Nothing rests on it: what it was to haul is found by listing anew.
         store.remove(layout.SHARDS)
     with open_sources(loaded.job) as sources:
-        return plan_sources(loaded, selections(loaded.job), sources, store, progress=progress)
+        return plan_sources(
+            loaded, selections(loaded.job), sources, store, progress=progress, map_records=map_records
+        )
 
 
 def settled_plan(loaded: LoadedJob, store: DatasetStore) -> Plan:
@@ -157,6 +176,7 @@ def plan_sources(
     store: DatasetStore,
     *,
     progress: Progress | None = None,
+    map_records: MapRecords | None = None,
 ) -> PlanHeader:
     """`make_plan` for sources that are open.
 
@@ -165,7 +185,8 @@ def plan_sources(
         patterns: See `selections`.
         sources: Source -> the open source.
         store: Where the plan goes.
-        progress: Called now and then."""
+        progress: Called now and then.
+        map_records: As of `make_plan`."""
     check_names(loaded.job)
     refuse_foreign(store)
     # Before sources are listed, which may take hours over a link: whether the dataset's store creates a key
@@ -175,7 +196,7 @@ def plan_sources(
     part = digested_part(loaded.job, patterns)
     refuse_secrets(loaded, patterns)
     with closing(Catalogue(sources, Path(loaded.job.spool))) as catalogue:
-        planner = Planner(loaded.job, patterns, sources, catalogue, progress)
+        planner = Planner(loaded.job, patterns, sources, catalogue, progress, map_records=map_records)
         planner.list_sources()
         # Two passes on disk, because shards are dealt by a hash over all chunks: none is known before the
         # last object is cut. Memory does not grow with the objects (benchmarks/bench_plan_scale.py).

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skyhaul.planning.decoders import Decoders, SourceFormat, source_formats
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul.shards.transform_step import Transform
 from skyhaul.transforms import build_transforms, check_transforms
 from skyhaul_connectors.formats.protocol import Decoder
@@ -43,16 +44,24 @@ class Recipe:
     """Source -> what it may reject."""
     rules: Mapping[str, tuple[TransformSpec, ...]] = field(default_factory=dict)
     """Source -> the transforms of its records, its own and the job's."""
+    map_records: MapRecords | None = None
+    """A program's own code, behind the transforms."""
     _decoders: Decoders = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_decoders", Decoders(self.formats))
 
     @classmethod
-    def of(cls, job: Job, header: PlanHeader) -> Recipe:
+    def of(cls, job: Job, header: PlanHeader, map_records: MapRecords | None = None) -> Recipe:
         """The recipe of `job` under the plan with `header`.
 
         Builds the decoders that the plan needs, so that bad options are found here.
+
+        Args:
+            job: The job.
+            header: The plan's.
+            map_records: The program's own code, where it has some. Whether the plan was made with it is for
+                `check_fingerprint` to say.
 
         Raises:
             UsageError: An option is bad.
@@ -78,6 +87,7 @@ class Recipe:
                 if (ceiling := spec.max_rejects or job.max_rejects) is not None
             },
             rules=rules_of(job),
+            map_records=map_records,
         )
         check_transforms(job)
         # The header has one path for each kind of decoder that its objects need, so that a worker builds

@@ -9,6 +9,7 @@ from typing import Any
 
 from skyhaul.dataset.commits.validation import Unfit
 from skyhaul.dataset.delivery import Undelivered
+from skyhaul.hauling.finish.conclusion import HaulOutcome
 from skyhaul.report.link_use import LinkUse
 from skyhaul.report.table import labelled, next_lines, nulled_row, plural, truncated_row
 from skyhaul_schemas.commit import RunRecord
@@ -41,6 +42,21 @@ class RunReport:
     messages: tuple[str, ...]
     undelivered: tuple[Undelivered, ...] = ()
     unfit: tuple[Unfit, ...] = ()
+
+    @classmethod
+    def of(cls, outcome: HaulOutcome, *, target: str, dataset: str, uses: tuple[LinkUse, ...]) -> RunReport:
+        """The report of what a haul came to; `target` and `dataset` as they may be shown."""
+        return cls(
+            run=outcome.run,
+            target=target,
+            dataset=dataset,
+            exit_code=outcome.exit_code,
+            committed=outcome.survey.shards_committed,
+            uses=uses,
+            messages=outcome.messages,
+            undelivered=outcome.survey.undelivered,
+            unfit=outcome.survey.unfit,
+        )
 
     @property
     def idle(self) -> bool:

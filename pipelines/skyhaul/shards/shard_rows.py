@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -13,11 +13,12 @@ import pyarrow.compute as pc
 
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.shards.assembler import Assembler
+from skyhaul.shards.foreign_code.map_records import CanonicalBatches, MapRecords
 from skyhaul.shards.identity import identified
 from skyhaul.shards.language_tags import with_primary_tags
 from skyhaul.shards.parquet import Compression, FinishedFile, RollingFiles
 from skyhaul.shards.row_bytes import row_bytes
-from skyhaul.shards.splits import SplitRule, object_key, row_hashes
+from skyhaul.shards.splits import SplitRule, UInt64s, object_key, row_hashes
 from skyhaul.shards.transform_step import Transform, apply
 from skyhaul.shards.truncated_images import TruncatedImages
 from skyhaul_connectors.formats.protocol import Decoder
@@ -48,6 +49,8 @@ class EncodeRecipe(Protocol):
     def codec(self) -> str: ...
     @property
     def level(self) -> int | None: ...
+    @property
+    def map_records(self) -> MapRecords | None: ...
 
     def decoder(self, source: str, path: str) -> Decoder:
         """The decoder of one object."""
@@ -87,6 +90,11 @@ class ShardRows:
         self._objects: list[PinnedObject] = []
         self._which: list[int] = []
         self._truncated = TruncatedImages() if recipe.schema == "image" else None
+        self._mapped = (
+            CanonicalBatches(recipe.map_records, self._deal_mapped, self.filtered_by)
+            if recipe.map_records is not None
+            else None
+        )
 
     @property
     def truncated_by(self) -> dict[str, int] | None:
@@ -124,6 +132,29 @@ class ShardRows:
             rows = apply(self._transforms, rows, self.filtered_by)
             if rows.num_rows != decoded.num_rows:
                 spread = _objects_of(rows, objects)
+        if self._mapped is not None:
+            self._mapped.add(rows)
+        else:
+            self._deal(rows, lambda: self._keys([(o.source, o.path) for o in objects])[spread])
+
+    def _deal_mapped(self, rows: pa.RecordBatch) -> None:
+        def keys() -> UInt64s:
+            # These rows lie in several stages; what object they are of, they say themselves.
+            provenance = rows.column("provenance")
+            source = pc.struct_field(provenance, "source")[0].as_py()
+            names = pc.struct_field(provenance, "object").dictionary_encode()
+            paths = [(source, path) for path in names.dictionary.to_pylist()]
+            indices: npt.NDArray[np.int32] = names.indices.to_numpy()
+            return self._keys(paths)[indices]
+
+        self._deal(rows, keys)
+
+    def _keys(self, objects: Sequence[tuple[str, str]]) -> UInt64s:
+        # Once an object, and then an index for each row: hashing paths row by row would be Python's speed.
+        return np.array([object_key(*place, self._recipe.seed) for place in objects], dtype=np.uint64)
+
+    def _deal(self, rows: pa.RecordBatch, keys: Callable[[], UInt64s]) -> None:
+        """Part rows into splits; `keys` gives the key of each row's object."""
         if self._truncated is not None:
             self._truncated.add(rows)
         # One split takes all rows: none is hashed for that.
@@ -131,10 +162,7 @@ class ShardRows:
             self._assemble(self._assemblers[0], rows)
             return
         offsets = pc.struct_field(rows.column("provenance"), "offset").to_numpy()
-        # Once an object, and then an index for each row: hashing paths row by row would be Python's speed.
-        keys = np.array([object_key(o.source, o.path, self._recipe.seed) for o in objects], dtype=np.uint64)
-        hashes = row_hashes(keys[spread], offsets)
-        dealt = self._splits.deal(hashes)
+        dealt = self._splits.deal(row_hashes(keys(), offsets))
         for index, assembler in enumerate(self._assemblers):
             mask = dealt == index
             if mask.any():
@@ -147,6 +175,8 @@ class ShardRows:
     def finish(self) -> list[FinishedFile]:
         """Write what is left; return the shard's files in order of split and part."""
         self._flush_stage()
+        if self._mapped is not None:
+            self._mapped.finish()
         for assembler, files in zip(self._assemblers, self._files, strict=True):
             assembler.flush()
             files.finish()

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import sys
 
+__all__ = ["decoding", "formats", "sources", "stores", "transforms"]
+"""The public modules; what is public in each, its own `__all__` says."""
+
 SUITES = ("formats", "sources", "stores")
 """Modules of this package that hold suites; pytest explains their failed assertions as those of tests."""
 

@@ -23,6 +23,8 @@ from skyhaul_connectors.formats.registry import decoder_for
 from skyhaul_schemas.plan import Chunk
 from skyhaul_schemas.records import RAW_CAP, decoded_schema
 
+__all__ = ["Task", "decode"]
+
 
 @dataclass(frozen=True, slots=True)
 class Task:

@@ -25,6 +25,8 @@ from skyhaul_schemas.records import RecordSchema
 
 __all__ = ["FormatSuite", "Repeated"]
 
+__all__ = ["FormatSuite", "Repeated"]
+
 _MIB = 1024 * 1024
 
 

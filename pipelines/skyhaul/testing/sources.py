@@ -25,6 +25,8 @@ from skyhaul_schemas.plan import PinnedObject
 
 __all__ = ["OBJECTS", "Place", "SourceSuite"]
 
+__all__ = ["OBJECTS", "Place", "SourceSuite"]
+
 
 def _pattern(length: int, seed: int) -> bytes:
     """Bytes in which no two stretches of eight are equal within 64 KiB, so that a wrong offset shows."""

@@ -29,6 +29,8 @@ from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul_schemas import layout
 from skyhaul_schemas.errors import CommitConflict
 
+__all__ = ["StoreSuite"]
+
 __all__ = ["NAMES", "StoreSuite"]
 
 NAMES = (

@@ -18,6 +18,8 @@ from skyhaul_schemas.errors import UsageError
 from skyhaul_schemas.job.transforms import parse_transform
 from skyhaul_schemas.records import RecordSchema, shard_schema
 
+__all__ = ["build", "rows"]
+
 _PLACE = {"source": "source", "object": "object", "version": "", "offset": 0, "length": 1}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from skyhaul.shards.foreign_code.kept_rows import fault_of
 from skyhaul.shards.transform_step import Transform, Transformed
 from skyhaul_schemas.errors import SkyhaulError, TransformFailed
 from skyhaul_schemas.printable import brief
@@ -33,8 +34,9 @@ class Guarded:
             raise self._failed(" ".join(f"{type(error).__name__}: {error}".split())) from error
         if not isinstance(result, Transformed):
             raise self._failed(f"it gave a {type(result).__name__}, not a Transformed")
-        if not result.batch.schema.equals(batch.schema):
-            raise self._failed("it changed the columns")
+        fault = fault_of(batch, result.batch)
+        if fault is not None:
+            raise self._failed(fault)
         # As `transform_step.apply` holds all transforms to it, where a failure would be a bug of ours: exit
         # 1.
         taken = sum(result.filtered.values())

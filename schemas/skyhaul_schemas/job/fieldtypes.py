@@ -117,6 +117,11 @@ def _checked_name(pattern: re.Pattern[str], allowed: str) -> Callable[[str], str
     return check
 
 
+def is_name(text: str) -> bool:
+    """Whether it is one as sources, links and rules have them: NAMES says which."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 

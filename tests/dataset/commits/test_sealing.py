@@ -28,7 +28,8 @@ from skyhaul.dataset.storage.files import LocalFiles, Step
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import survey
-from skyhaul.hauling.pending import Pending
+from skyhaul.hauling.lots.pending import Pending
+from skyhaul.hauling.lots.stretches import Stretches
 from skyhaul.hauling.sealer import Sealer
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
@@ -101,12 +102,12 @@ def test_what_is_pending_is_found_without_reading_what_is_sealed(committed: Comm
         at="2026-01-01T00:00:00.000Z",
     )
     store.replace_bytes(layout.failure_file(1_005), failed.model_dump_json().encode())
-    pending = Pending(store, 0, SHARDS, None)
+    pending = Pending(store, Stretches([(0, SHARDS)]))
     assert [shard.number for shard in pending.shards(Asked())] == [1_003, 1_009]  # type: ignore[arg-type]  # spy
     assert asked == [(1_003, 1_010)]
-    replayed = Pending(store, 0, SHARDS, frozenset({3, 1_003, 1_005}))
+    replayed = Pending(store, Stretches.of([3, 1_003, 1_005]), again=True)
     assert [shard.number for shard in replayed.shards(plan)] == [1_003, 1_005]
-    mended = Pending(store, 0, SHARDS, frozenset({3, 1_003}), mend=True)
+    mended = Pending(store, Stretches.of([3, 1_003]), again=True, mend=True)
     assert [shard.number for shard in mended.shards(plan)] == [3, 1_003]
 
 

@@ -17,7 +17,8 @@ from skyhaul.dataset.commits.valid_commits import is_committed, valid_commits
 from skyhaul.dataset.commits.validation import CommitValidator
 from skyhaul.dataset.storage.store import DatasetStore
 from skyhaul.dataset.survey import Survey, survey, unfit_lines
-from skyhaul.hauling.pending import Pending
+from skyhaul.hauling.lots.pending import Pending
+from skyhaul.hauling.lots.stretches import Stretches
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
 from skyhaul.verification.damage import clear_misplaced
@@ -113,7 +114,7 @@ def test_a_record_that_does_not_fit_stands_for_no_shard(
         assert set(committed_shards(store)) == {0, 1, 2, 4, 5}
         assert [record.shard for record in valid_commits(plan, store)] == [0, 1, 2, 4, 5]
         assert not is_committed(CommitValidator(plan), store, 3)
-        assert list(Pending(store, 0, SHARDS, None).shards(plan)) == [], "it could not be committed"
+        assert list(Pending(store, Stretches([(0, SHARDS)])).shards(plan)) == [], "it could not be committed"
         found = [finding for finding in verify_dataset(store, deep=False).findings if finding.path == path]
         assert [finding.code for finding in found] == [code]
         assert "`skyhaul replay --damaged`" in found[0].message
@@ -141,7 +142,7 @@ def test_a_record_of_no_shard_of_the_plan_is_told_and_set_aside(tmp_path: Path, 
     seen = survey(plan, store)
     assert (seen.shards_committed, seen.shards_left, seen.exit_code()) == (SHARDS - 1, 1, 75)
     assert [unfit.path for unfit in seen.unfit] == [path]
-    assert [shard.number for shard in Pending(store, 0, SHARDS, None).shards(plan)] == [3]
+    assert [shard.number for shard in Pending(store, Stretches([(0, SHARDS)])).shards(plan)] == [3]
     put_records(store, [plan.shard(3)])
     seen = survey(plan, store)
     assert (seen.shards_left, seen.exit_code()) == (0, 4)

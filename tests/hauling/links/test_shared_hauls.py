@@ -17,7 +17,7 @@ from skyhaul.beam.driver import haul_on_beam
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.dataset.survey import survey
 from skyhaul.hauling.config import HaulConfig, HaulOptions, Lot
-from skyhaul.hauling.lots import lots_of
+from skyhaul.hauling.lots.dealing import lots_of
 from skyhaul.planning.make_plan import make_plan
 from skyhaul.planning.store.plan import Plan
 from skyhaul.verification import verify_dataset
@@ -27,12 +27,14 @@ from skyhaul_schemas.plan import PlanHeader
 WORKER = """
 import pickle, sys
 from skyhaul.beam.dofns import HaulLotFn
-config, lot = pickle.loads(sys.stdin.buffer.read())
-receipts = list(HaulLotFn(config).process(lot))
+do_fn = HaulLotFn()
+do_fn.setup()
+do_fn.start_bundle()
+do_fn.process(pickle.loads(sys.stdin.buffer.read()), 0, None)
+receipts = [windowed.value for windowed in do_fn.finish_bundle()]
+do_fn.teardown()
 assert {r.outcome for r in receipts} == {"committed"}, receipts
 print(sum(r.fresh for r in receipts))
-from skyhaul.hauling.worker_context import CONTEXTS
-CONTEXTS.close(config.run)
 """
 
 RATE = 16e6
@@ -60,14 +62,14 @@ def job_of(folder: Path, name: str, link: dict[str, object]) -> LoadedJob:
     return parse_job(text, "job.yaml", {})
 
 
-def work(config: HaulConfig, lot: Lot) -> subprocess.Popen[bytes]:
+def work(lot: Lot) -> subprocess.Popen[bytes]:
     import pickle
 
     process = subprocess.Popen(
         [sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdin is not None
-    process.stdin.write(pickle.dumps((config, lot)))
+    process.stdin.write(pickle.dumps(lot))
     process.stdin.close()
     process.stdin = None
     return process
@@ -100,18 +102,17 @@ def test_two_workers_share_a_link_and_make_the_dataset_of_one(
         link: dict[str, object] = {"down": "16Mbit/s", "shared": shared, "emulate": emulate}
         together = job_of(tmp_path, "together", {**link, **({"rtt": "40ms"} if emulate else {})})
         header = planned(together)
-        lots = list(lots_of(together.job, header, 2))
-        assert [lot.share for lot in lots] == [2, 2]
         config = HaulConfig(
             run="20260101T000000Z-00000000",
             dataset=together.job.dataset,
             job_text=together.text,
             job_origin="job.yaml",
             epoch=time.time(),
-            remote=True,
         )
+        lots = list(lots_of(config, together.job, header, 2))
+        assert [lot.connections for lot in lots] == [8, 8]
         begun = time.monotonic()
-        workers = [work(config, lot) for lot in lots]
+        workers = [work(lot) for lot in lots]
         done = [process.communicate(timeout=90) for process in workers]
         spent = time.monotonic() - begun
         assert [process.returncode for process in workers] == [0, 0], done
@@ -128,10 +129,11 @@ def test_two_workers_share_a_link_and_make_the_dataset_of_one(
 def test_a_link_that_is_not_shared_stays_with_one_worker(tmp_path: Path) -> None:
     own = job_of(tmp_path, "own", {"down": "16Mbit/s"})
     header = planned(own)
-    assert [(lot.stretches, lot.divisible) for lot in lots_of(own.job, header, 4)] == [
+    config = HaulConfig("run", own.job.dataset, own.text, "job.yaml")
+    assert [(lot.stretches, lot.divisible) for lot in lots_of(config, own.job, header, 4)] == [
         (((0, header.shards),), False)
     ]
     shared = job_of(tmp_path, "own", {"down": "16Mbit/s", "shared": "store"})
-    lots = list(lots_of(shared.job, header, 4))
-    assert [(lot.share, lot.divisible) for lot in lots] == [(4, True)] * 4
+    lots = list(lots_of(config, shared.job, header, 4))
+    assert [(lot.connections, lot.divisible) for lot in lots] == [(4, True)] * 4
     assert sum(stop - first for lot in lots for first, stop in lot.stretches) == header.shards

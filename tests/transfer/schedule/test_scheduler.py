@@ -66,6 +66,7 @@ class World(RuleBasedStateMachine):
         self.open: set[int] = set()
         self.pipelining: set[int] = set()
         self.next_key = 0
+        self.most = MOST
 
     # -- what the world does
 
@@ -90,6 +91,12 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def decisions_are_made(self) -> None:
+        self.carry_out(self.scheduler.decide(self.now))
+
+    @rule(most=st.integers(0, MOST))
+    def others_need_connections_or_give_them_back(self, most: int) -> None:
+        self.most = most
+        self.scheduler.allow(most, 1000.0)
         self.carry_out(self.scheduler.decide(self.now))
 
     @precondition(lambda self: self.connecting())
@@ -174,7 +181,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def bounds_are_kept(self) -> None:
-        assert len(self.channels) <= MOST
+        assert len(self.channels) <= self.most
         for channel, asks in self.channels.items():
             if channel not in self.pipelining:
                 assert len(asks) <= 1
@@ -186,6 +193,8 @@ class World(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Once the world behaves, everything that was not given up is done, and soon."""
         began = self.now
+        self.most = MOST
+        self.scheduler.allow(MOST, 1000.0)
         for _ in range(6000):
             if not self.scheduler.missing:
                 break
@@ -222,7 +231,7 @@ class World(RuleBasedStateMachine):
                 case GiveUp(key, error):
                     self.ended[key] = error
                     self.works.pop(key, None)
-            assert len(self.channels) <= MOST
+        assert len(self.channels) <= self.most
 
     def deliver(self, channel: int, share: float) -> None:
         ask = self.channels[channel][0]

@@ -128,7 +128,7 @@ class Connecting:
         kept_free = sum(
             1 for other in state.lanes if other is not lane and not other.standby and not other.channels
         )
-        return state.max_connections - len(state.channels) - min(kept_free, state.max_connections - 1)
+        return state.max_connections - len(state.channels) - min(kept_free, max(0, state.max_connections - 1))
 
 
 def stale(lane: LaneState) -> list[ChannelState]:

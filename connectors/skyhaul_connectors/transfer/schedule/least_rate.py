@@ -36,6 +36,10 @@ class LeastRate:
         self._bytes = 0.0
         self._at = 0.0
 
+    def demand(self, rate: float) -> None:
+        """So much is asked for from now on."""
+        self.rate = rate
+
     def begin(self, now: float) -> None:
         """Begin counting time at `now` (seconds), because there is something to fetch again."""
         self._at = now

@@ -235,6 +235,13 @@ class Concurrency:
             self._kept = min(wanted, MAX_CONNECTIONS)
         return max(1, min(wanted, MAX_CONNECTIONS, self._max_connections, int(self._ceiling)))
 
+    def allow(self, connections: int) -> None:
+        """So many are allowed from now on."""
+        if self._ceiling >= self._max_connections:
+            self._ceiling = float(connections)
+        self._max_connections = connections
+        self._ceiling = min(self._ceiling, float(connections))
+
     def observe(self, now: float, estimate: Estimate, channels: int, busy: bool) -> None:
         """Look at the goodput of the last round trips. Call it often: it keeps its own periods.
 

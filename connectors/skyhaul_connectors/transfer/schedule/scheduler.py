@@ -154,10 +154,12 @@ class SourceScheduler:
     @step
     def reconnect(self, link: str) -> None:
         """Drop the channels over `link`: what was in flight on them is asked for anew, at its new rate."""
-        for lane in self._state.lanes:
-            if lane.link == link:
-                for channel in list(lane.channels.values()):
-                    self._state.close(channel)
+        self._state.reconnect(link)
+
+    @step
+    def allow(self, connections: int, min_rate: float) -> None:
+        """So many connections from now on, which should bring so many bytes a second."""
+        self._state.allow(connections, min_rate)
 
     # -- events of channels
 

@@ -186,6 +186,23 @@ class SourceState:
         """The engine is to close the channel; nothing else changes by this."""
         self._actions.append(Close(channel.number))
 
+    def reconnect(self, link: str) -> None:
+        """Drop the channels over `link`."""
+        for lane in self.lanes:
+            if lane.link == link:
+                for channel in list(lane.channels.values()):
+                    self.close(channel)
+
+    def allow(self, connections: int, min_rate: float) -> None:
+        """So many connections over all lanes; the least useful of those that are too many are dropped."""
+        self.max_connections = connections
+        self.health.least.demand(min_rate)
+        for lane in self.lanes:
+            lane.concurrency.allow(connections)
+        by_use = sorted(self.channels.values(), key=lambda c: (len(c.in_flight), c.last_at, c.number))
+        for channel in by_use[: max(0, len(by_use) - connections)]:
+            self.close(channel)
+
     # -- ranges
 
     def send(

@@ -56,36 +56,20 @@ def command(session: Session, job: str, extend: bool, amend: bool) -> int:
     with open_job(job) as (loaded, store):
         if extend or amend:
             return _update(session, job, loaded, store, amend=amend)
-        from skyhaul.hauling.links.opening import check_links
+        from skyhaul.api.plan import planned
         from skyhaul.hauling.progress import Planning
-        from skyhaul.planning.make_plan import make_plan
-        from skyhaul.planning.store.plan import Plan
-        from skyhaul.report.plan import PlanReport
-        from skyhaul_connectors.links.profile.presets import profile_from
 
-        # First: a wrong link must not show after a listing that took an hour over another one.
-        check_links(loaded.job)
-        rates = {name: profile_from(link, name).down for name, link in loaded.job.links.items()}
-        fresh = not Plan.exists(store)
         begun = time.monotonic()
         with progress_of(session) as watcher:
-            header = make_plan(
+            report = planned(
                 loaded,
                 store,
+                target=named(job),
                 progress=lambda objects, size: watcher.progress(
                     Planning(time.monotonic() - begun, objects, size)
                 ),
             )
-        session.show(
-            PlanReport.of(
-                header,
-                dataset=store.place,
-                target=named(job),
-                fresh=fresh,
-                via={name: tuple(source.via) for name, source in loaded.job.sources.items()},
-                rates=rates,
-            )
-        )
+        session.show(report)
         return 0
 
 

@@ -231,6 +231,43 @@ def records_of(validator: CommitValidator, store: DatasetStore, group: Group) ->
             yield record
 
 
+def verdicts_of(
+    validator: CommitValidator, store: DatasetStore, group: int, shards: set[int], *, sealed: bool
+) -> Iterator[tuple[int, Verdict]]:
+    """(shard, what its record is worth) of shards of one group that have commit records, rising.
+
+    Args:
+        validator: Holds records against the plan.
+        store: The dataset.
+        group: The group's number.
+        shards: Some of its shards.
+        sealed: Whether the group was seen to be; then one file is read for all of them.
+
+    Raises:
+        StorageError: The storage fails otherwise."""
+    if not sealed:
+        found = each(store, sorted(shards), lambda shard: (shard, _read(store, shard)))
+        late = set()
+        for shard, data in found:
+            if data is None:
+                late.add(shard)
+            elif isinstance(data, Fault):
+                yield shard, Verdict(None, data)
+            else:
+                yield shard, validator.validated(shard, data)
+        if not late or not is_sealed(store, group):
+            return
+        # It was sealed meanwhile.
+        shards = late
+    judged = validated_group(validator, store, group, sealed=True)
+    records = {record.shard: record for record in records_of(validator, store, judged)}
+    faults = {unfit.shard: Fault(unfit.code, unfit.why) for unfit in judged.unfit}
+    lost = Fault("sealed-damaged", f"{layout.sealed_file(group)} does not hold it")
+    for shard in sorted(shards):
+        fault = None if shard in records else faults.get(shard, lost)
+        yield shard, Verdict(records.get(shard), fault)
+
+
 def is_committed(validator: CommitValidator, store: DatasetStore, shard: int) -> bool:
     """Whether the shard is committed, by a record that stands. Raises StorageError."""
     group = layout.group_of(shard)

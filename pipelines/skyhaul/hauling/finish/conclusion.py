@@ -35,6 +35,8 @@ class HaulOutcome:
     exit_code: int
     messages: tuple[str, ...]
     """Lines for people: what is left, and why."""
+    signum: int | None = None
+    """The signal that stopped it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)

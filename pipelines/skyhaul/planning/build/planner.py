@@ -25,6 +25,7 @@ from skyhaul.planning.store.table_writer import (
     objects_header,
     shards_header,
 )
+from skyhaul.shards.foreign_code.map_records import MapRecords
 from skyhaul_connectors.formats.bytes.parts import ReadOnce
 from skyhaul_connectors.formats.protocol import Decoder, ReadsAhead
 from skyhaul_connectors.formats.records.joining import group_of, joining
@@ -51,7 +52,8 @@ class Planner:
 
     Args:
         kind: As in PlanHeader.
-        base: The header of the plan that it goes on from, whose counts it takes over."""
+        base: The header of the plan that it goes on from, whose counts it takes over.
+        map_records: A program's own code between decoding and writing."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Planner:
         progress: Progress | None,
         base: PlanHeader | None = None,
         kind: str = "plan",
+        map_records: MapRecords | None = None,
     ) -> None:
         self._job = job
         self._patterns = patterns
@@ -70,6 +73,7 @@ class Planner:
         self._progress = progress or (lambda objects, size: None)
         self._base = base
         self._kind = kind
+        self._map_records = map_records
         formats = source_formats(job)
         self._joined = {name for name, spec in formats.items() if may_join(spec.settings)}
         self._decoders = Decoders(formats)
@@ -284,6 +288,7 @@ class Planner:
             (decoder for found in self._samples.values() for _, decoder in found.values()),
             (rule for rules in rules_of(self._job).values() for rule in rules),
             self._decoders.plug_ins(name for name, found in self._samples.items() if found),
+            self._map_records,
             self._job.schema_,
         )
         header = PlanHeader(

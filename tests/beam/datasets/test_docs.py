@@ -13,7 +13,7 @@ from dataset.hauled import plan_small
 from skyhaul.dataset.storage.opening import open_store
 from skyhaul.verification import verify_dataset
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "derived.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "derived.md"
 
 
 def test_the_pipeline_of_the_page_runs(

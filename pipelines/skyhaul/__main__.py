@@ -1,0 +1,5 @@
+"""`python -m skyhaul`: the command line."""
+
+from skyhaul.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""What `import skyhaul` gives: `haul`, `plan`, `verify` and `Dataset`; the command line stands on it, too."""
