@@ -62,6 +62,11 @@ class OwnSchema:
             "rest": self.rest,
         }
 
+    def as_job(self) -> dict[str, Any]:
+        """As a job file writes it: its columns stand in their order there."""
+        said = self.to_json()
+        return {key: said[key] for key in ("name", "columns", "required", "rest")}
+
     @property
     def body(self) -> tuple[pa.Field, ...]:
         """Columns between `id` and `provenance`."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from skyhaul_schemas.errors import PlanDamaged
 from skyhaul_schemas.own_schema import OwnSchema
 
 RecordSchema = str | OwnSchema
@@ -94,8 +95,11 @@ POSITION = (
 
 
 def planned_schema(stated: str | Mapping[str, Any]) -> RecordSchema:
-    """The schema as a plan's header states it."""
-    return stated if isinstance(stated, str) else OwnSchema.from_json(stated)
+    """The schema as a plan's header states it. Raises PlanDamaged."""
+    try:
+        return OwnSchema.from_json(stated) if isinstance(stated, Mapping) else stated
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise PlanDamaged("the plan's record schema is none that skyhaul writes") from None
 
 
 def schema_kind(schema: RecordSchema) -> str:

@@ -178,8 +178,8 @@ CASES = {
     "option of a filesystem": (
         URL,
         "    url: memory://x/*.txt\n    options: {{skip_instance_cache: 1}}\n",
-        "{skip",
-        "sources.texts.options: found a mapping, allowed: what fsspec's memory:// takes",
+        "skip",
+        "sources.texts.options.skip_instance_cache: found an unknown key, allowed: use_listings_cache",
     ),
     "option of a package's source": (
         URL,
@@ -240,7 +240,7 @@ CASES = {
         "schema: document\n",
         "schema: documents\n",
         "documents",
-        "schema: found 'documents', allowed: 'document', 'reading', 'image' or 'blob'",
+        "schema: found 'documents', allowed: 'document', 'reading', 'image', 'audio' or 'blob'",
     ),
     "scheme of the dataset": (
         "dataset: {folder}/dataset\n",

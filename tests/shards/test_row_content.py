@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -107,3 +108,26 @@ def test_the_digest_of_these_rows_stands() -> None:
     # Whatever changes it raises CONTENT_VERSION: plans of derived datasets rest on it.
     assert CONTENT_VERSION == 1
     assert content(rows("reading", 5))[0][:16] == "04a584b531f64e8f"
+
+
+def test_lists_and_structs_that_differ_have_other_bytes() -> None:
+    kind = pa.list_(pa.struct([("a", pa.string()), ("b", pa.list_(pa.bool_()))]))
+    values = [
+        None, [], [None], [None, None], [{"a": None, "b": None}], [{"a": "", "b": None}],
+        [{"a": None, "b": []}],
+        [{"a": None, "b": [None]}], [{"a": None, "b": [True]}], [{"a": None, "b": [False]}],
+        [{"a": "1", "b": None}], [{"a": "1", "b": None}, None],
+    ]  # fmt: skip
+
+    def digest(batch: pa.RecordBatch, *borders: int) -> str:
+        content = RowContent()
+        for start, stop in pairwise([0, *borders, batch.num_rows]):
+            content.add(batch.slice(start, stop - start))
+        return content.sha256
+
+    def of(*given: object) -> pa.RecordBatch:
+        return pa.RecordBatch.from_arrays([pa.array(given, kind)], names=["x"])
+
+    assert len({digest(of(value)) for value in values}) == len(values)
+    assert len({digest(of(a, b)) for a in values for b in values}) == len(values) ** 2
+    assert digest(of(*values)) == digest(of(*values), 1, 2, 5, 9)

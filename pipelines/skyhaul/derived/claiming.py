@@ -32,7 +32,7 @@ from skyhaul_schemas.commit import CommitRecord
 from skyhaul_schemas.errors import InputIncomplete, UsageError
 from skyhaul_schemas.job.about import AboutSpec
 from skyhaul_schemas.job.shards import ShardsSpec
-from skyhaul_schemas.records import BODIES
+from skyhaul_schemas.records import BODIES, planned_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,9 @@ def claim(
         table.publish()
         about = _about(opened)
     done = _is_done(store)
-    return Claim(derivation.shards, derivation.rows, derivation.schema, done, json.dumps(about))
+    return Claim(
+        derivation.shards, derivation.rows, str(planned_schema(derivation.schema)), done, json.dumps(about)
+    )
 
 
 class Pin:
@@ -147,7 +149,7 @@ def _derivation(
 ) -> Derivation:
     digest = table.digest
     schema = pins[0].header.job["schema"] if pins else spec.schema
-    if schema not in BODIES:
+    if isinstance(schema, str) and schema not in BODIES:
         raise UsageError(f"there is no record schema {schema!r}; it is one of {', '.join(sorted(BODIES))}")
     return Derivation(
         kind=spec.kind,

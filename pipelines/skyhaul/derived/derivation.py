@@ -47,7 +47,8 @@ class Derivation:
     """How a dataset is derived. JSON's values only."""
 
     kind: Kind
-    schema: str
+    schema: str | dict[str, Any]
+    """A name, or a schema of a job's own as its plan states it."""
     seed: int
     target_size: int
     # Checked where it is read: a plan may come from anyone, and NumPy's integers end.

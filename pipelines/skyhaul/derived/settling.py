@@ -45,7 +45,9 @@ from skyhaul_schemas.commit import CommitRecord, CommittedFile, CommittedSource,
 from skyhaul_schemas.errors import StorageError, UsageError
 from skyhaul_schemas.job.digest import digested_part
 from skyhaul_schemas.job.file import LoadedJob, parse_job
+from skyhaul_schemas.own_schema import OwnSchema
 from skyhaul_schemas.plan import DERIVED, OBJECTS_SCHEMA, SHARDS_SCHEMA, Chunk, PinnedObject, PlanHeader
+from skyhaul_schemas.records import planned_schema
 
 
 def object_of(written: Written) -> PinnedObject:
@@ -133,13 +135,14 @@ _SELECTION = "data/*/*.parquet"
 def _job(spec: DeriveSpec, derivation: Derivation, shards: list[Written], about: dict[str, str]) -> LoadedJob:
     """The job that the dataset keeps: for its name, schema, sizes and card. Nothing is hauled by it."""
     names = [each.name for each in derivation.inputs]
+    own = planned_schema(derivation.schema)
     name = spec.name or "-".join([*(names[:1] or ["rows"]), derivation.kind])[:64]
     content = {
         "version": 1,
         "name": name,
         "dataset": ".",
         "seed": derivation.seed,
-        "schema": derivation.schema,
+        "schema": own.as_job() if isinstance(own, OwnSchema) else own,
         "sources": {SOURCE: {"url": _SELECTION, "format": "parquet"}},
         "shards": {
             "target_size": derivation.target_size,

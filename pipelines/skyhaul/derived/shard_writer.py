@@ -17,7 +17,7 @@ from skyhaul.shards.parquet import Compression, FinishedFile, RollingFiles
 from skyhaul.shards.row_bytes import row_bytes
 from skyhaul.shards.row_content import RowContent
 from skyhaul_schemas import layout
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import planned_schema, shard_schema
 
 
 def write_shard(
@@ -77,7 +77,7 @@ class _SplitFiles:
     def __init__(self, store: DatasetStore, derivation: Derivation, shard: int, split: str) -> None:
         encoding = derivation.encoding
         codec, _, level = str(encoding["compression"]).partition(":")
-        schema = shard_schema(derivation.schema)
+        schema = shard_schema(planned_schema(derivation.schema))
         self.files = RollingFiles(
             store,
             schema,

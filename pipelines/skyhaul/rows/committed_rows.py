@@ -25,7 +25,7 @@ from skyhaul.planning.store.plan import Plan
 from skyhaul_schemas.commit import CommitRecord, CommittedFile
 from skyhaul_schemas.errors import RecordDamaged
 from skyhaul_schemas.printable import printable
-from skyhaul_schemas.records import shard_schema
+from skyhaul_schemas.records import planned_schema, shard_schema
 from skyhaul_schemas.storage_errors import passing_raised
 
 BATCH_ROWS = 4096
@@ -62,7 +62,7 @@ class CommittedRows:
         except BaseException:
             self.store.close()
             raise
-        self.schema: pa.Schema = shard_schema(self.plan.header.job["schema"])
+        self.schema: pa.Schema = shard_schema(planned_schema(self.plan.header.job["schema"]))
         self._reader = CommitReader(self.store)
         self._validator = CommitValidator(self.plan)
 

@@ -2,8 +2,9 @@
 
 A split begins with `>name` and a line end. A row is its values in the order of the schema, those of a struct
 one by one, and a line end; a value is `length:bytes`, a null `-:`. Integers and times (their count of units)
-are decimal digits, a float is its 64 bits read as an integer. So no two sequences of rows have the
-same bytes.
+are decimal digits, a float is its bits read as an integer, a boolean 0 or 1. A list is a value made of its
+items, each written as a column is; before the values of a struct that may be null stands a 1, or a null. So
+no two sequences of rows have the same bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -56,26 +58,50 @@ class RowContent:
 def _joined(rows: pa.RecordBatch) -> pa.Array:
     """A large binary for each row."""
     parts: list[pa.Array | pa.Scalar] = []
-    colon = pa.scalar(b":", pa.large_binary())
-    for column in rows.columns:
-        for leaf in _leaves(column):
-            value = _binary(leaf)
-            length = pc.binary_length(value).cast(pa.string()).cast(pa.large_binary())
-            if value.null_count:
-                length = pc.fill_null(length, b"-")
-                value = pc.fill_null(value, b"")
-            parts += [length, colon, value]
-    end, between = pa.scalar(b"\n", pa.large_binary()), pa.scalar(b"", pa.large_binary())
-    return pc.binary_join_element_wise(*parts, end, between)
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        parts += _parts(column, nullable=field.nullable)
+    return pc.binary_join_element_wise(*parts, pa.scalar(b"\n", pa.large_binary()), _NOTHING)
 
 
-def _leaves(array: pa.Array) -> Iterator[pa.Array]:
-    if pa.types.is_struct(array.type):
-        # `flatten` and not `field`: what is null above is null below.
-        for inner in array.flatten():
-            yield from _leaves(inner)
-    else:
+_NOTHING = pa.scalar(b"", pa.large_binary())
+_COLON = pa.scalar(b":", pa.large_binary())
+
+
+def _parts(column: pa.Array, *, nullable: bool) -> Iterator[pa.Array | pa.Scalar]:
+    """What is joined, row by row, to the bytes of a column."""
+    for leaf in _leaves(column, nullable):
+        value = _items(leaf) if pa.types.is_list(leaf.type) else _binary(leaf)
+        length = pc.binary_length(value).cast(pa.string()).cast(pa.large_binary())
+        if value.null_count:
+            length = pc.fill_null(length, b"-")
+            value = pc.fill_null(value, b"")
+        yield from (length, _COLON, value)
+
+
+def _leaves(array: pa.Array, nullable: bool) -> Iterator[pa.Array]:
+    if not pa.types.is_struct(array.type):
         yield array
+        return
+    if nullable:
+        # Or a null would be as a struct of nulls.
+        one = pa.repeat(pa.scalar(1, pa.int8()), len(array))
+        yield pc.if_else(array.is_valid(), one, pa.scalar(None, pa.int8()))
+    # `flatten` and not `field`: what is null above is null below.
+    for field, inner in zip(array.type, array.flatten(), strict=True):
+        yield from _leaves(inner, field.nullable)
+
+
+def _items(array: pa.Array) -> pa.Array:
+    """The items of each list, one behind the other; null of null."""
+    items = pc.binary_join_element_wise(*_parts(array.flatten(), nullable=True), _NOTHING)
+    lengths = pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False)
+    _, bounds, values = items.buffers()
+    starts = np.frombuffer(bounds, np.int64)[items.offset : items.offset + len(items) + 1]
+    # They lie side by side, so that a list's bytes begin where its first item's do.
+    offsets = starts[np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)]
+    buffers = [None, pa.py_buffer(offsets.tobytes()), values or pa.py_buffer(b"")]
+    joined = pa.Array.from_buffers(pa.large_binary(), len(array), buffers)
+    return pc.if_else(array.is_valid(), joined, pa.scalar(None, pa.large_binary()))
 
 
 def _binary(array: pa.Array) -> pa.Array:
@@ -86,6 +112,10 @@ def _binary(array: pa.Array) -> pa.Array:
         return array
     if pa.types.is_timestamp(kind) or pa.types.is_float64(kind):
         array = array.view(pa.int64())
+    elif pa.types.is_date32(kind) or pa.types.is_float32(kind):
+        array = array.view(pa.int32())
+    elif pa.types.is_boolean(kind):
+        array = array.cast(pa.int8())
     elif not pa.types.is_integer(kind):
         raise TypeError(f"no shard has a column of {kind}")
     return array.cast(pa.string()).cast(pa.large_binary())

@@ -56,18 +56,13 @@ def said(section: Section, job: Job, key: str) -> object:
         part = link
     elif section.title == "schema as a mapping":
         assert isinstance(job.schema_, OwnSchema)
-        part = OwnSchemaSpec.model_validate(without_order(job.schema_))
+        part = OwnSchemaSpec.model_validate(job.schema_.as_job())
     elif section.title == "transforms":
         part = job.transforms[0]
     elif section.title != "The top":
         part = getattr(job, section.title)
     assert isinstance(part, BaseModel)
     return getattr(part, "schema_" if key == "schema" else key)
-
-
-def without_order(schema: OwnSchema) -> dict[str, object]:
-    """A schema as a job file writes it: its columns stand in their order there."""
-    return {key: value for key, value in schema.to_json().items() if key != "order"}
 
 
 EVERY = [(section, key) for section in sections() for key in section.fields]

@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Iterable
 
-from skyhaul_schemas.errors import UsageError
+from skyhaul_schemas.errors import ValueRefused
 from skyhaul_schemas.printable import printable
 
 _BASE = frozenset({"use_listings_cache", "listings_expiry_time", "max_paths"})
@@ -37,15 +37,20 @@ def check_options(source: str, scheme: str, filesystem: type, options: Iterable[
     """Refuse what the filesystem would pass over in silence.
 
     Raises:
-        UsageError: An option that neither the filesystem's class nor a base of it names, nor the library
+        ValueRefused: An option that neither the filesystem's class nor a base of it names, nor the library
             behind it.
     """
     known = _named(filesystem)
     handed_on = _HANDED_ON.get(_SAME.get(scheme, scheme))
     for key in options:
         if key not in known and (handed_on is None or handed_on.fullmatch(key) is None):
-            raise UsageError(
-                f"source {source}: no option {printable(key)!r}; {scheme}:// has {', '.join(sorted(known))}"
+            there = ", ".join(sorted(known))
+            raise ValueRefused(
+                f"source {source}: no option {printable(key)!r}; {scheme}:// has {there}",
+                ("sources", source, "options", key),
+                allowed=there,
+                known=tuple(sorted(known)),
+                of_key=True,
             )
 
 

@@ -121,7 +121,10 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[beam.Row]:
 def _python_type(field: pa.Field) -> Any:
     kind: Any = _PYTHON.get(str(field.type)) or (Timestamp if pa.types.is_timestamp(field.type) else None)
     if kind is None:
-        raise TypeError(f"no row has a column of {field.type}")
+        raise UsageError(
+            f"column {field.name!r} is of type {field.type}, which no row of Beam's has; read `batches=True`,"
+            " or name the columns that are read"
+        )
     return Optional[kind] if field.nullable else kind  # noqa: UP045  # Beam reads this form alone
 
 

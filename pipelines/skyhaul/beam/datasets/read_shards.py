@@ -23,7 +23,7 @@ from skyhaul.beam.datasets.listing import KeptDatasets, ListShardsFn
 from skyhaul.rows.committed_rows import CommittedRows
 from skyhaul.rows.shard_ref import ShardRef
 from skyhaul_schemas.errors import UsageError
-from skyhaul_schemas.records import BODIES, shard_schema
+from skyhaul_schemas.records import BODIES, RecordSchema, planned_schema, shard_schema
 
 
 class ReadShards(beam.PTransform):
@@ -52,7 +52,7 @@ class ReadShards(beam.PTransform):
         self,
         dataset: str | None = None,
         *,
-        schema: str | None = None,
+        schema: RecordSchema | None = None,
         columns: Sequence[str] | None = None,
         provenance: Provenance = False,
         batches: bool = False,
@@ -67,14 +67,15 @@ class ReadShards(beam.PTransform):
         self._digests = digests
 
     def expand(self, source: Any) -> Any:
-        given = given_schema(shard_schema(self._schema_name()), self._columns, self._provenance)
+        schema = self._record_schema()
+        given = given_schema(shard_schema(schema), self._columns, self._provenance)
         if isinstance(source, PBegin):
             if self._dataset is None:
                 raise UsageError("ReadShards at the root of a pipeline needs a dataset")
             source = source | "Dataset" >> beam.Create([self._dataset])
         elif self._dataset is not None:
             raise UsageError("ReadShards of a PCollection takes no dataset: its elements say what is read")
-        read = ReadShardFn(self._schema_name(), given, self._batches, self._digests)
+        read = ReadShardFn(schema, given, self._batches, self._digests)
         kind: Any = pa.RecordBatch if self._batches else row_type(given)
         return (
             source
@@ -84,23 +85,23 @@ class ReadShards(beam.PTransform):
             | "ReadShard" >> beam.ParDo(read).with_output_types(kind)
         )
 
-    def _schema_name(self) -> str:
+    def _record_schema(self) -> RecordSchema:
         if self._schema is None and self._dataset is not None:
             with closing(CommittedRows(self._dataset)) as rows:
-                self._schema = rows.plan.header.job["schema"]
+                self._schema = planned_schema(rows.plan.header.job["schema"])
         name = self._schema or "document"
-        if name not in BODIES:
+        if isinstance(name, str) and name not in BODIES:
             raise UsageError(f"there is no record schema {name!r}; it is one of {', '.join(sorted(BODIES))}")
         return name
 
     def display_data(self) -> dict[str, Any]:
-        return {"schema": self._schema or "document", "columns": ", ".join(self._columns or ["all"])}
+        return {"schema": str(self._schema or "document"), "columns": ", ".join(self._columns or ["all"])}
 
 
 class ReadShardFn(beam.DoFn):
     """A reference in, its rows out."""
 
-    def __init__(self, schema: str, given: pa.Schema, batches: bool, digests: bool) -> None:
+    def __init__(self, schema: RecordSchema, given: pa.Schema, batches: bool, digests: bool) -> None:
         self._schema = schema
         self._given = given
         self._batches = batches
@@ -113,11 +114,12 @@ class ReadShardFn(beam.DoFn):
         rows = self._kept.of(ref.dataset)
         if ref.shard >= rows.plan.header.shards:
             rows = self._kept.reopened(ref.dataset)
-        found = rows.plan.header.job["schema"]
+        found = planned_schema(rows.plan.header.job["schema"])
         if found != self._schema:
+            advice = f"say `schema={found!r}`" if isinstance(found, str) else "give the OwnSchema of its job"
             raise UsageError(
                 f"dataset {rows.store.place} has rows of schema {found}, and ReadShards reads {self._schema};"
-                f" say `schema={found!r}`"
+                f" {advice}"
             )
         record = rows.record(ref.shard, ref.plan)
         columns = read_columns(self._given)
