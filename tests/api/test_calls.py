@@ -146,7 +146,10 @@ def test_a_mapping_may_hold_paths_and_names_of_the_environment(
         (lambda job: skyhaul.haul(job, max_duration="soon"), "max_duration: found 'soon'"),
         (lambda job: skyhaul.haul(job, max_duration=float("nan")), "max_duration: found nan"),
         (lambda job: skyhaul.haul(job, deadline="soon"), "deadline: found 'soon'"),
-        (lambda job: skyhaul.haul(job, runner="NoSuch"), "--runner NoSuch: not supported, no haul was ever run on it"),
+        (
+            lambda job: skyhaul.haul(job, runner="NoSuch"),
+            "--runner NoSuch: not supported",
+        ),
         (lambda job: skyhaul.haul(job, replay=[1]), r"replay: found \[1\], allowed: shards that have failed"),
         (lambda job: skyhaul.plan(job, extend=True, amend=True), "extend and amend are two steps"),
         (lambda job: skyhaul.plan(job, extend=True), "holds no plan"),
