@@ -6,6 +6,8 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,20 @@ def test_a_killed_process_is_counted_with_all_that_it_took(tmp_path: Path, seed:
     assert ledger.used("sat", CYCLE) == used, "burying the dead changes no sum"
     ledger.close()
     assert sorted(p.name for p in tmp_path.glob("l-holder-*")) == []
+
+
+def test_a_new_ledger_is_opened_by_several_at_once(tmp_path: Path) -> None:
+    """Each is refused by SQLite while another one goes over to WAL: one in ten rounds, tried without waiting."""
+    for number in range(40):
+        path, start_all = tmp_path / f"{number}", threading.Barrier(6)
+
+        def opened(path: Path = path, start_all: threading.Barrier = start_all) -> None:
+            start_all.wait()
+            Ledger(path).close()
+
+        with ThreadPoolExecutor(6) as pool:
+            for done in [pool.submit(opened) for _ in range(6)]:
+                done.result()
 
 
 def test_processes_side_by_side_stay_below_the_cap_and_use_it_up(tmp_path: Path) -> None:

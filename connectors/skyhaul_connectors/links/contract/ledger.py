@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import tenacity
+
 from skyhaul_connectors.durable import make_durable_folder
 from skyhaul_schemas.errors import StorageRefused
 from skyhaul_schemas.printable import printable
@@ -197,7 +199,7 @@ class Ledger:
         # SQLite made the file by the umask. It says what somebody spends; the folder may be a shared one.
         with suppress(OSError):
             os.chmod(self.path, 0o600)
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._use_wal()
         # SQLite's default for WAL does sync each commit, but builds may set NORMAL, which loses the last
         # commits in a power cut: bytes that were paid for and not counted.
         self._db.execute("PRAGMA synchronous = FULL")
@@ -213,6 +215,19 @@ class Ledger:
                     f"the ledger {printable(str(self.path))!r} has format {version}, this skyhaul knows"
                     f" {FORMAT}; name another file with the job's `ledger`"
                 )
+
+    def _use_wal(self) -> None:
+        # The first of several that open a new database locks it to go over, and the others are refused at once
+        # however long the timeout is: SQLite does not wait where it might be for each other
+        # (sqlite.org/c3ref/busy_handler.html).
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_busy),
+            wait=tenacity.wait_random(0.01, 0.1),
+            stop=tenacity.stop_after_delay(_WAIT),
+            reraise=True,
+        ):
+            with attempt:
+                self._db.execute("PRAGMA journal_mode = WAL")
 
     def _book(self, account: str, cycle: str, counted: int, free: int) -> None:
         self._db.execute(
@@ -302,6 +317,11 @@ class Ledger:
             if isinstance(found, StorageRefused):
                 found = StorageRefused(f"{found}, or name another file with the job's `ledger`")
             raise found from error
+
+
+def _is_busy(error: BaseException) -> bool:
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # the low byte is the primary code (sqlite.org/rescode.html)
 
 
 _locks: weakref.WeakSet[Ledger] = weakref.WeakSet()
