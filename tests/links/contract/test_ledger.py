@@ -60,7 +60,7 @@ def test_a_killed_process_is_counted_with_all_that_it_took(tmp_path: Path, seed:
 
 
 def test_a_new_ledger_is_opened_by_several_at_once(tmp_path: Path) -> None:
-    """Each is refused by SQLite while another one goes over to WAL: one in ten rounds, tried without waiting."""
+    """SQLite refuses all but one while that one goes over to WAL: seen in one round of ten."""
     for number in range(40):
         path, start_all = tmp_path / f"{number}", threading.Barrier(6)
 

@@ -217,7 +217,7 @@ class Ledger:
                 )
 
     def _use_wal(self) -> None:
-        # The first of several that open a new database locks it to go over, and the others are refused at once
+        # The first of several that open a new database locks it to go over; the others are refused at once,
         # however long the timeout is: SQLite does not wait where it might be for each other
         # (sqlite.org/c3ref/busy_handler.html).
         for attempt in tenacity.Retrying(
