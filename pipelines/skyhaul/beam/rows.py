@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import SetupOptions
 from apache_beam.utils.plugin import BeamPlugin
 
 from skyhaul.beam.piece import Piece
+from skyhaul.beam.schema_ids import fix_schema_id
 from skyhaul.beam.summary import HaulSummary
 from skyhaul.hauling.config import BytesLeft, HaulConfig, Lot
 from skyhaul.hauling.receipts import Receipt
@@ -22,7 +23,7 @@ from skyhaul.hauling.receipts import Receipt
 ROWS: tuple[type, ...] = (BytesLeft, HaulConfig, Lot, Piece, Receipt, HaulSummary)
 
 for row in ROWS:
-    setattr(row, "_beam_schema_id", f"skyhaul_{row.__name__}")  # noqa: B010  # Beam's name
+    fix_schema_id(row)
     coders.registry.register_row(row)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from apache_beam import coders
 
+from skyhaul.beam.schema_ids import fix_schema_id
 from skyhaul.derived.runs import RunStretch
 from skyhaul.derived.spec import Claim, Written
 from skyhaul.rows.shard_ref import ShardRef
@@ -17,5 +18,5 @@ from skyhaul.rows.shard_ref import ShardRef
 ROWS: tuple[type, ...] = (Claim, RunStretch, ShardRef, Written)
 
 for row in ROWS:
-    setattr(row, "_beam_schema_id", f"skyhaul_{row.__name__}")  # noqa: B010  # Beam's name
+    fix_schema_id(row)
     coders.registry.register_row(row)
