@@ -1,9 +1,8 @@
 """What crosses between steps, as Beam rows.
 
-Each class with a fixed name for its schema, and a coder that gives equal bytes for equal values.
+Each class with a fixed id for its schema, and a coder that gives equal bytes for equal values.
 
-Beam names the schema of a class by chance, so that a process would not know another one's: hence the names.
-They are identifiers, for a process that has not imported this makes a class of that name.
+Beam names the schema of a class by chance, so that a process would not know another one's: hence fixed ids.
 """
 
 from __future__ import annotations
