@@ -10,8 +10,9 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from skyhaul_connectors.sources.catalogue.loop_thread import is_ours
 from skyhaul_connectors.transfer.background import ThreadBackground
 from skyhaul_connectors.transfer.direct_read import VerifiedReads
 from skyhaul_connectors.transfer.engine import TransferEngine
@@ -187,12 +188,16 @@ class EngineThread:
             journal.close()
             checker.close()
             raise
+
+        def crash(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            error = context.get("exception") or RuntimeError(str(context["message"]))
+            if "future" in context and not is_ours(error):
+                loop.default_exception_handler(context)  # a library's own task
+            else:
+                engine.crash(error)
+
         # The loop would only log what a callback raises, and the fetches would wait for ever.
-        self._loop.set_exception_handler(
-            lambda loop, context: engine.crash(
-                context.get("exception") or RuntimeError(str(context["message"]))
-            )
-        )
+        self._loop.set_exception_handler(crash)
         return engine
 
     def _run(self) -> None:

@@ -79,12 +79,27 @@ class LoopThread:
         asyncio would log it, and whoever waits for an answer from there would wait for ever."""
         error = context.get("exception")
         # A task that failed beside the one that was awaited, and a connection that broke, are no bugs.
-        if not isinstance(error, Exception) or isinstance(error, CarriageError | OSError):
+        expected = not isinstance(error, Exception) or isinstance(error, CarriageError | OSError)
+        if error is None or expected or ("future" in context and not is_ours(error)):
             loop.default_exception_handler(context)
             return
         self._bug = error
         for task in asyncio.all_tasks(loop):
             task.cancel()
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether code of ours is among what raised it.
+
+    A library may run tasks of its own on whichever loop it is called on: s3fs closes the client of a collected
+    filesystem on the loop that happens to run then, which fails where the client was another loop's.
+    """
+    found = error.__traceback__
+    while found is not None:
+        if str(found.tb_frame.f_globals.get("__name__", "")).startswith("skyhaul"):
+            return True
+        found = found.tb_next
+    return False
 
 
 # run_coroutine_threadsafe takes coroutines; `anext` gives an awaitable.
