@@ -91,7 +91,7 @@ class LoopThread:
 def is_ours(error: BaseException) -> bool:
     """Whether code of ours is among what raised it.
 
-    A library may run tasks of its own on whichever loop it is called on: s3fs closes the client of a collected
+    A library may run tasks of its own on the loop it is called on: s3fs closes the client of a collected
     filesystem on the loop that happens to run then, which fails where the client was another loop's.
     """
     found = error.__traceback__
