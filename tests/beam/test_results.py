@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def test_what_crosses_has_a_schema_a_fixed_name_and_a_coder_that_other_languages
     coder = registry.get_coder(row)
     assert isinstance(coder, RowCoder)
     assert coder.is_deterministic()
-    assert coder.schema.id == f"skyhaul_{row.__name__}"
+    assert coder.schema.id == str(uuid.uuid5(uuid.NAMESPACE_URL, f"skyhaul:{row.__name__}"))
     urns = {field.type.WhichOneof("type_info") for field in coder.schema.fields}
     assert urns <= {"atomic_type", "array_type", "row_type"}, "a field of another type would be a pickle"
     assert coder.to_runner_api(None).spec.urn == "beam:coder:row:v1"  # type: ignore[arg-type]
